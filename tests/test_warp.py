@@ -1,0 +1,76 @@
+"""Warping against SciPy, and the two implementations (CPU rows, GPU grid) against each other."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import map_coordinates
+from torch import Tensor
+
+from asled_cli.nets.warp import _positions, _sample_grid, _sample_rows, scale_flow, warp
+
+SHAPES = [(1, 1, 1, 1), (1, 3, 7, 5), (2, 8, 12, 9)]
+
+
+def random_pair(shape: tuple[int, int, int, int], reach: float = 3.0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    count, _, height, width = shape
+    image = torch.rand(shape, generator=generator)
+    flow = (torch.rand((count, 2, height, width), generator=generator) - 0.5) * 2 * reach
+    return image, flow
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_equals_scipy(shape: tuple[int, int, int, int]) -> None:
+    image, flow = random_pair(shape)
+    result = warp(image, flow).numpy()
+    rows, columns = np.mgrid[: shape[2], : shape[3]].astype(np.float64)
+    for n in range(shape[0]):
+        at = [rows + flow[n, 1].numpy(), columns + flow[n, 0].numpy()]
+        for c in range(shape[1]):
+            expected = map_coordinates(image[n, c].numpy(), at, order=1, mode="nearest")
+            np.testing.assert_allclose(result[n, c], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_rows_equal_grid_with_gradients(shape: tuple[int, int, int, int]) -> None:
+    results = []
+    for sample in (_sample_rows, _sample_grid):
+        image, flow = random_pair(shape)
+        image.requires_grad_()
+        flow.requires_grad_()
+        out = sample(image, *_positions(flow))
+        (out * torch.linspace(-1, 1, out.numel()).view(out.shape)).sum().backward()
+        assert image.grad is not None and flow.grad is not None
+        results.append((out.detach(), image.grad, flow.grad))
+    for by_rows, by_grid in zip(*results, strict=True):
+        if min(shape[2:]) == 1 and by_rows.shape[1] == 2:
+            continue  # a single pixel has no slope, and the two ways may disagree about it
+        torch.testing.assert_close(by_rows, by_grid, atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_zero_flow_changes_nothing(dtype: torch.dtype, memory_format: torch.memory_format) -> None:
+    image = random_pair((2, 8, 12, 9))[0].to(dtype).contiguous(memory_format=memory_format)
+    out = warp(image, torch.zeros(2, 2, 12, 9, dtype=torch.float16))
+    assert out.dtype == dtype and out.is_contiguous(memory_format=memory_format)
+    assert torch.equal(out, image)
+
+
+def test_whole_pixels_and_border() -> None:
+    image = torch.arange(5.0).view(1, 1, 1, 5)
+    flow = torch.zeros(1, 2, 1, 5)
+    flow[:, 0] = 2
+    assert warp(image, flow).flatten().tolist() == [2, 3, 4, 4, 4]
+
+
+def test_scale_flow_scales_vectors() -> None:
+    flow = torch.stack((torch.full((3, 4), 1.5), torch.full((3, 4), -2.0)))[None]
+    scaled = scale_flow(flow, 6, 12)
+    assert scaled.shape == (1, 2, 6, 12)
+    torch.testing.assert_close(scaled[0, :, 2, 5], torch.tensor([4.5, -4.0]))
+
+
+def test_wrong_shape_is_named() -> None:
+    with pytest.raises(ValueError, match=r"expected \(1, 2, 4, 4\)"):
+        warp(torch.zeros(1, 3, 4, 4), torch.zeros(1, 2, 4, 5))
