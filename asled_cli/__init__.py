@@ -1,1 +1,61 @@
-"""asled: mend a motion-blurred wide clip with the ultra-wide clip of the same moment."""
+"""Mend a motion-blurred wide phone clip with the sharper ultra-wide clip of the same moment.
+
+The public names below load on first use, so that `import asled_cli` costs neither torch nor av.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asled_cli.errors import AsledError as AsledError
+    from asled_cli.errors import InputError as InputError
+    from asled_cli.errors import InterruptedRunError as InterruptedRunError
+    from asled_cli.errors import MemoryLimitError as MemoryLimitError
+    from asled_cli.errors import UsageError as UsageError
+    from asled_cli.errors import WeightsError as WeightsError
+    from asled_cli.job import DeblurConfig as DeblurConfig
+    from asled_cli.job import DeblurPlan as DeblurPlan
+    from asled_cli.job import DeblurResult as DeblurResult
+    from asled_cli.job import Progress as Progress
+    from asled_cli.pipeline import run_deblur as run_deblur
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "AsledError": "errors",
+    "DeblurConfig": "job",
+    "DeblurPlan": "job",
+    "DeblurResult": "job",
+    "InputError": "errors",
+    "InterruptedRunError": "errors",
+    "MemoryLimitError": "errors",
+    "Progress": "job",
+    "UsageError": "errors",
+    "WeightsError": "errors",
+    "run_deblur": "pipeline",
+}
+
+__all__ = [
+    "AsledError",
+    "DeblurConfig",
+    "DeblurPlan",
+    "DeblurResult",
+    "InputError",
+    "InterruptedRunError",
+    "MemoryLimitError",
+    "Progress",
+    "UsageError",
+    "WeightsError",
+    "__version__",
+    "run_deblur",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,77 @@
+"""The `asled` command: the table of commands, and the one place where errors become exit codes.
+
+0 ok, 1 failure, 2 usage, 3 input, 4 weights, 5 out of memory, 130 interrupted (drawn in `errors.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from asled_cli import __version__
+from asled_cli.cli.deblur import deblur
+from asled_cli.cli.models import models
+from asled_cli.errors import AsledError, InterruptedRunError
+
+app = typer.Typer(
+    name="asled",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Mend a motion-blurred wide phone clip with the ultra-wide clip of the same moment.",
+)
+app.command()(deblur)
+app.command()(models)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"asled {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop."),
+    ] = False,
+) -> None:
+    pass
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command line on `words` (default: those of the process) and return the exit code.
+
+    Errors of ours are one line and a hint; with --debug, and for errors that nobody foresaw, a traceback.
+    """
+    words = sys.argv[1:] if words is None else list(words)
+    try:
+        app(words, prog_name="asled")
+    except SystemExit as stop:  # typer ends every run with it: help, bad usage and success alike
+        return _close_stdout(stop.code if isinstance(stop.code, int) else 1)
+    except AsledError as error:
+        from asled_cli.cli.console import show_error
+
+        if "--debug" in words:
+            traceback.print_exc()
+        show_error(error, as_json="--json" in words)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return InterruptedRunError.exit_code
+    return _close_stdout(0)
+
+
+def _close_stdout(code: int) -> int:
+    """Flush stdout while a reader that has gone away (asled ... | head) can still be met with silence."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code

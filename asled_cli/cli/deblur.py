@@ -1,0 +1,83 @@
+"""`asled deblur`: options in, one job, a summary out."""
+
+from __future__ import annotations
+
+from asled_cli.cli import options as opt
+from asled_cli.errors import UsageError
+from asled_cli.job import DeblurConfig, EncoderChoice
+
+
+def deblur(
+    wide: opt.WideClip,
+    ultra: opt.UltraClip,
+    out: opt.OutFile = None,
+    overwrite: opt.Overwrite = False,
+    start: opt.Start = None,
+    end: opt.End = None,
+    offset: opt.Offset = None,
+    truth: opt.Truth = None,
+    fov_ratio: opt.FovRatio = None,
+    method: opt.MethodName = "auto",
+    model: opt.ModelName = None,
+    weights: opt.WeightsFile = None,
+    strength: opt.Strength = 1.0,
+    device: opt.Device = "auto",
+    precision: opt.PrecisionName = "auto",
+    chunk: opt.Chunk = None,
+    overlap: opt.Overlap = None,
+    tile: opt.Tile = None,
+    codec: opt.Codec = None,
+    crf: opt.Crf = None,
+    preset: opt.Preset = None,
+    pix_fmt: opt.PixFmt = None,
+    encoder_opt: opt.EncoderOption = None,
+    dry_run: opt.DryRun = False,
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Remove motion blur from WIDE with the help of the sharper ULTRA clip of the same moment."""
+    from asled_cli.cli import console
+    from asled_cli.pipeline import run_deblur  # torch loads here, not for --help
+
+    encoder = EncoderChoice(
+        codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, options=_pairs(encoder_opt or [])
+    )
+    config = DeblurConfig(
+        wide,
+        ultra,
+        out=out,
+        method=method,
+        model=model,
+        weights=weights,
+        device=device,
+        precision=precision,
+        fov_ratio=fov_ratio,
+        offset_s=offset,
+        start_s=start,
+        end_s=end,
+        chunk=chunk,
+        overlap=overlap,
+        tile=tile,
+        strength=strength,
+        encoder=encoder,
+        overwrite=overwrite,
+        dry_run=dry_run,
+        truth=truth,
+    )
+    style = console.Style(as_json=as_json, quiet=quiet, verbose=verbose)
+    with console.progress(style) as report:
+        result = run_deblur(config, report)
+    console.show_result(result, style)
+
+
+def _pairs(words: list[str]) -> dict[str, str]:
+    """Split KEY=VALUE words; the value may hold further equal signs (x265-params=log-level=none)."""
+    pairs = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not key or not equals:
+            raise UsageError(f"--encoder-opt is {word!r}, expected KEY=VALUE such as tune=film.")
+        pairs[key] = value
+    return pairs
