@@ -1,0 +1,122 @@
+"""What a lens's sensor and encoder do to a picture after the scene: colour, noise, sharpening, codec."""
+
+import io
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.lab.light import to_bytes
+
+Codec = Literal["h264", "hevc"]
+_ENCODERS: dict[Codec, str] = {"h264": "libx264", "hevc": "libx265"}
+_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # BT.709
+
+
+def _channels(values: tuple[float, float, float]) -> NDArray[np.float32]:
+    return np.array(values, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class ToneCurve:
+    """A curve per channel on coded values: out = gain * in ** gamma + bias; then saturation.
+
+    gain, gamma, bias: R, G, B. saturation: distance from the BT.709 luma, 1 keeps it.
+    """
+
+    gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    gamma: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    saturation: float = 1.0
+
+    def apply(self, coded: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(..., 3) coded 0..1 to (..., 3) coded, clipped to 0..1, float32."""
+        if self == ToneCurve():
+            return coded
+        out = np.clip(coded, 0.0, 1.0) ** _channels(self.gamma) * _channels(self.gain) + _channels(self.bias)
+        if self.saturation != 1.0:
+            luma = (out @ _LUMA)[..., None]
+            out = luma + np.float32(self.saturation) * (out - luma)
+        return np.asarray(np.clip(out, 0.0, 1.0), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class LensLook:
+    """All that happens to one lens's frames after the scene; nothing by default.
+
+    noise: (standard deviation of read noise, of shot noise at full white), coded 0..1. noise_blur: sigma in
+    pixels that a phone's denoiser leaves noise correlated over. sharpen: weight of the unsharp mask.
+    codec: None keeps the pixels; crf as the encoder defines it.
+    """
+
+    tone: ToneCurve = ToneCurve()
+    noise: tuple[float, float] = (0.0, 0.0)
+    noise_blur: float = 0.0
+    sharpen: float = 0.0
+    codec: Codec | None = None
+    crf: int = 23
+
+    def apply(self, frames: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.uint8]:
+        """(T, H, W, 3) coded 0..1 to (T, H, W, 3) uint8; T, H and W are kept, H and W even with a codec."""
+        clip = np.stack([self._develop(frame, generator) for frame in frames])
+        return clip if self.codec is None else encode_and_decode(clip, self.codec, self.crf)
+
+    def _develop(self, frame: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.uint8]:
+        frame = self.tone.apply(frame)
+        frame = add_noise(frame, self.noise, self.noise_blur, generator)
+        if self.sharpen:
+            frame = frame + np.float32(self.sharpen) * (frame - cv2.GaussianBlur(frame, (0, 0), 1.0))
+        return to_bytes(frame)
+
+
+PLAIN_LOOK = LensLook()
+
+
+def add_noise(
+    coded: NDArray[np.float32], noise: tuple[float, float], blur: float, generator: np.random.Generator
+) -> NDArray[np.float32]:
+    """(H, W, 3) coded 0..1 plus Gaussian noise of variance read^2 + shot^2 * value, not clipped."""
+    read, shot = noise
+    if not read and not shot:
+        return coded
+    grain = generator.standard_normal(coded.shape, dtype=np.float32)
+    if blur:
+        smooth = np.asarray(cv2.GaussianBlur(grain, (0, 0), blur), np.float32)
+        grain = smooth / np.float32(max(float(smooth.std()), 1e-6))
+    spread = np.sqrt(np.float32(read**2) + np.float32(shot**2) * np.clip(coded, 0.0, 1.0))
+    return np.asarray(coded + grain * spread, np.float32)
+
+
+def encode_and_decode(frames: NDArray[np.uint8], codec: Codec, crf: int) -> NDArray[np.uint8]:
+    """Send (T, H, W, 3) uint8 RGB through a real encoder (4:2:0, 8 bit) and decoder; shape and type stay.
+
+    One thread, so that the bytes do not depend on the machine's load. H and W must be even.
+    """
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream(_ENCODERS[codec], rate=30, options=_encoder_options(codec, crf))
+        assert isinstance(stream, av.VideoStream)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1
+        for index, frame in enumerate(frames):
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            picture.pts, picture.time_base = index, Fraction(1, 30)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    file.seek(0)
+    with av.open(file, "r") as coded:
+        decoded = [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in coded.decode(video=0)]
+    return np.stack(decoded)
+
+
+def _encoder_options(codec: Codec, crf: int) -> dict[str, str]:
+    """Hardware encoders of phones are plain: few tools, no long look-ahead, hence the fast presets."""
+    options = {"crf": str(crf), "preset": "veryfast" if codec == "h264" else "ultrafast", "bf": "0"}
+    if codec == "hevc":
+        options["x265-params"] = "log-level=none:pools=none:frame-threads=1"
+    return options

@@ -1,0 +1,175 @@
+"""Made dual-lens clips with known truth: the record, and how scene frames become what two lenses deliver.
+
+`average_pair` (real video, frames averaged) and `shake_pair` (a photo under hand shake) both end here.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.lab.degrade import LensLook, ToneCurve
+from asled_cli.lab.light import to_bytes
+from asled_cli.lab.rig import Matrix, pull
+
+Clip8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What goes wrong with the ultra-wide clip; nothing by default.
+
+    lag_frames: the ultra frame delivered for t shows the scene of t + lag. missing: frame indices that are
+    absent (delivered black, `reference_valid` False). finger: share of the frame that something held before
+    the ultra lens covers, 0..1.
+    """
+
+    lag_frames: int = 0
+    missing: tuple[int, ...] = ()
+    finger: float = 0.0
+
+
+NO_FAULTS = Faults()
+
+
+@dataclass(frozen=True)
+class MadePair:
+    """One made dual-lens clip; (T, H, W, 3) uint8 RGB coded as sRGB, unless said otherwise.
+
+    wide: blurred target with noise and codec. ultra: the ultra view, same pixel count, after its own
+    degradations. truth: sharp wide. ultra_clean: ultra before colour, noise, codec and faults.
+    true_reference: ultra_clean sampled along the true geometry: what the best swap would output.
+    homography: (3, 3) wide pixel to ultra pixel of the far (or only) layer. layer_homographies: (L, 3, 3),
+    far layer first. layer_masks: (L - 1, T, H, W) uint8, cover of each nearer layer in `truth` (255 = all).
+    motion: (L, T, 3, 3) wide pixel at the middle of frame t to a point fixed on the layer, so that
+    inv(motion[l, t + 1]) @ motion[l, t] takes truth t to truth t + 1; None for real video, which has its own.
+    reference_valid: (T,) bool, False where the ultra frame is missing. exposure, ultra_exposure: in frame
+    intervals.
+    tone: colour of the ultra against the wide. parameters: everything drawn, fit for JSON.
+    """
+
+    wide: Clip8
+    ultra: Clip8
+    truth: Clip8
+    ultra_clean: Clip8
+    true_reference: Clip8
+    homography: Matrix
+    layer_homographies: Matrix
+    layer_masks: Clip8
+    motion: Matrix | None
+    reference_valid: NDArray[np.bool_]
+    exposure: float
+    ultra_exposure: float
+    tone: ToneCurve
+    fps: float
+    seed: int
+    kind: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.wide.shape[2], self.wide.shape[1]
+
+    def parameters_json(self) -> str:
+        """The parameters as one line of JSON with sorted keys."""
+        return json.dumps(self.parameters, sort_keys=True)
+
+
+@dataclass(frozen=True)
+class SceneClip:
+    """What the two lenses see before their electronics; coded 0..1 float32, (T, H, W, 3).
+
+    ultra has T + |lag| frames: one for each of t + lag and of t. Other fields as in `MadePair`.
+    """
+
+    wide: NDArray[np.float32]
+    truth: NDArray[np.float32]
+    ultra: NDArray[np.float32]
+    layer_homographies: Matrix
+    layer_masks: Clip8
+    motion: Matrix | None
+
+
+def finish_pair(
+    scene: SceneClip,
+    *,
+    wide_look: LensLook,
+    ultra_look: LensLook,
+    faults: Faults,
+    exposures: tuple[float, float],
+    fps: float,
+    seed: int,
+    kind: str,
+    parameters: dict[str, Any],
+) -> MadePair:
+    """Run both lenses' electronics and the faults over the scene's frames, and add the true reference."""
+    frames = len(scene.truth)
+    lag = faults.lag_frames
+    now, seen = max(-lag, 0), max(lag, 0)
+    clean = to_bytes(scene.ultra[now : now + frames])
+    shown = scene.ultra[seen : seen + frames]
+    generator = np.random.default_rng((seed, 2))
+    if faults.finger:
+        shown = hold_finger(shown, faults.finger, generator)
+    ultra = ultra_look.apply(shown, generator)
+    valid = np.ones(frames, np.bool_)
+    for index in faults.missing:
+        valid[index] = False
+        ultra[index] = 0
+    return MadePair(
+        wide=wide_look.apply(scene.wide, generator),
+        ultra=ultra,
+        truth=to_bytes(scene.truth),
+        ultra_clean=clean,
+        true_reference=swap_truly(clean, scene.layer_homographies, scene.layer_masks),
+        homography=scene.layer_homographies[0],
+        layer_homographies=scene.layer_homographies,
+        layer_masks=scene.layer_masks,
+        motion=scene.motion,
+        reference_valid=valid,
+        exposure=exposures[0],
+        ultra_exposure=exposures[1],
+        tone=ultra_look.tone,
+        fps=fps,
+        seed=seed,
+        kind=kind,
+        parameters=parameters,
+    )
+
+
+def swap_truly(ultra: Clip8, layer_homographies: Matrix, layer_masks: Clip8) -> Clip8:
+    """Sample (T, H, W, 3) `ultra` at the wide pixels, each layer along its own homography."""
+    frames, height, width = ultra.shape[:3]
+    out = np.empty_like(ultra)
+    for t in range(frames):
+        picture = pull(ultra[t], layer_homographies[0], (width, height))
+        for homography, mask in zip(layer_homographies[1:], layer_masks, strict=True):
+            near = pull(ultra[t], homography, (width, height))
+            cover = mask[t][..., None].astype(np.float32) / 255.0
+            picture = np.rint(picture + cover * (near.astype(np.float32) - picture)).astype(np.uint8)
+        out[t] = picture
+    return out
+
+
+def hold_finger(
+    frames: NDArray[np.float32], share: float, generator: np.random.Generator
+) -> NDArray[np.float32]:
+    """Cover about `share` of each frame by something dark, warm and out of focus that comes from one side."""
+    height, width = frames.shape[1:3]
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    angle = generator.uniform(0.0, 2.0 * np.pi)
+    along = (x / width - 0.5) * np.cos(angle) + (y / height - 0.5) * np.sin(angle)
+    wave = 0.04 * np.sin(12.0 * (y / height * np.cos(angle) - x / width * np.sin(angle)))
+    level = float(np.quantile(along, share))
+    skin = np.array([0.28, 0.13, 0.10], np.float32) * np.float32(generator.uniform(0.3, 1.6))
+    drift = generator.uniform(-0.004, 0.004)
+    out = np.empty_like(frames)
+    for t, frame in enumerate(frames):
+        cover = 1.0 / (1.0 + np.exp((along + wave - level - drift * t) / 0.02))
+        cover = cv2.GaussianBlur(cover.astype(np.float32), (0, 0), 3.0)[..., None]
+        out[t] = frame + cover * (skin - frame)
+    return out

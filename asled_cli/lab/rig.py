@@ -1,0 +1,89 @@
+"""Two lenses held by one phone: where a wide pixel lies in the ultra-wide view, and how to sample along it.
+
+Every matrix here is a homography that maps (x, y, 1) of one view to another, x right, y down, with pixel
+centres at integers.
+"""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+Pixel = TypeVar("Pixel", np.uint8, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class LensRig:
+    """How the ultra-wide lens sits beside the wide one; both frames have the same pixel count.
+
+    ratio: field of view of the ultra over the wide's (tangents), so the ultra has 1 / ratio of the detail.
+    rotation_deg: roll of the ultra against the wide. shift_px: misregistration in wide pixels, x then y.
+    perspective: change of scale over the frame's half width and half height (0.01 is 1 %).
+    """
+
+    ratio: float = 2.0
+    rotation_deg: float = 0.0
+    shift_px: tuple[float, float] = (0.0, 0.0)
+    perspective: tuple[float, float] = (0.0, 0.0)
+
+    def homography(self, size: tuple[int, int]) -> Matrix:
+        """(3, 3): wide pixel to ultra pixel of the far layer, for frames of `size` = (width, height)."""
+        center = frame_center(size)
+        angle = np.deg2rad(self.rotation_deg)
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / self.ratio
+        tilt = np.eye(3)
+        tilt[2, :2] = np.asarray(self.perspective) / np.asarray(size) * 2.0
+        matrix = np.eye(3)
+        matrix[:2, :2] = turn
+        home = translation(*center)
+        whole = home @ matrix @ tilt @ translation(*self.shift_px) @ np.linalg.inv(home)
+        return np.asarray(whole / whole[2, 2])
+
+
+PLAIN_RIG = LensRig()
+
+
+def frame_center(size: tuple[int, int]) -> tuple[float, float]:
+    """(x, y) of the middle of a frame of `size` = (width, height), pixel centres at integers."""
+    return (size[0] - 1) / 2.0, (size[1] - 1) / 2.0
+
+
+def translation(x: float, y: float) -> Matrix:
+    """(3, 3) homography that adds (x, y)."""
+    return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
+
+
+def rotation_about(center: tuple[float, float], angle_rad: float) -> Matrix:
+    """(3, 3) rotation by `angle_rad` about `center`."""
+    cosine, sine = np.cos(angle_rad), np.sin(angle_rad)
+    turn = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
+    return np.asarray(translation(*center) @ turn @ translation(-center[0], -center[1]))
+
+
+def pull(
+    image: NDArray[Pixel],
+    matrix: Matrix,
+    size: tuple[int, int],
+    *,
+    border: int = cv2.BORDER_REFLECT_101,
+    interpolation: int = cv2.INTER_CUBIC,
+) -> NDArray[Pixel]:
+    """Sample `image` so that out(p) = image(matrix p); out is `size` = (width, height), dtype of `image`."""
+    flags = interpolation | cv2.WARP_INVERSE_MAP
+    out = cv2.warpPerspective(image, matrix, size, flags=flags, borderMode=border)
+    return np.asarray(out, dtype=image.dtype)
+
+
+def soften_for_ultra(image: NDArray[Pixel], ratio: float, softness: float = 0.33) -> NDArray[Pixel]:
+    """Low-pass `image` so that it can be sampled every `ratio` pixels without aliasing.
+
+    The Gaussian's sigma is `softness` * sqrt(ratio^2 - 1): nothing at ratio 1; 0.29 is the spread of the box
+    that area averaging uses, 0.4 is a soft small lens.
+    """
+    sigma = softness * np.sqrt(max(ratio**2 - 1.0, 0.0))
+    if sigma < 0.1:
+        return image
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101), image.dtype)

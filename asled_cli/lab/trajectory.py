@@ -1,0 +1,97 @@
+"""How a hand moves a phone: a smooth path of shift, roll and sideways travel."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Shake:
+    """What the hand does during a clip.
+
+    blur_px: path of the picture within the wide's exposure, in wide pixels, averaged over the frames that
+    blur most (upper half). roll_px: roll about the lens axis as pixels of motion at the frame's corner,
+    relative to blur_px. travel_px: sideways motion of the phone itself, as peak shift of the nearest layer
+    against the far one. drift_px: steady pan (x, y) per frame on top. bound_px: the shift stays within
+    +-bound_px (x, y), swinging faster where it must.
+    """
+
+    blur_px: float = 15.0
+    roll_px: float = 0.15
+    travel_px: float = 0.0
+    drift_px: tuple[float, float] = (0.0, 0.0)
+    bound_px: tuple[float, float] = (100.0, 100.0)
+
+
+USUAL_SHAKE = Shake()
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Sum of sines per channel plus a steady pan; channels are shift x, shift y, roll, travel x, travel y.
+
+    amplitude, frequency, phase: (K, 5), frequency in cycles per frame. drift: (5,) per frame.
+    """
+
+    amplitude: NDArray[np.float64]
+    frequency: NDArray[np.float64]
+    phase: NDArray[np.float64]
+    drift: NDArray[np.float64]
+
+    def at(self, time: float) -> NDArray[np.float64]:
+        """(5,) pose at `time` in frame intervals: pixels, pixels, radians, pixels, pixels."""
+        waves = self.amplitude * np.sin(2.0 * np.pi * self.frequency * time + self.phase)
+        return np.asarray(waves.sum(0) + self.drift * time)
+
+    def path_px(self, start: float, end: float) -> float:
+        """Length in pixels of the shift's path from time `start` to `end`."""
+        poses = np.stack([self.at(t) for t in np.linspace(start, end, 9)])
+        return float(np.hypot(*np.diff(poses[:, :2], axis=0).T).sum())
+
+
+def draw_trajectory(
+    shake: Shake, frames: int, exposure: float, corner_px: float, generator: np.random.Generator
+) -> Trajectory:
+    """Draw a hand's path over `frames` frames that blurs by shake.blur_px within `exposure` frame intervals.
+
+    Tremor of a hand lies at 1 to 12 Hz, that is 0.03 to 0.4 cycles per frame at 30 fps, slower parts larger.
+    corner_px: distance of the frame's corner from its centre, for the roll. Quicker waves are drawn where
+    the slow ones would leave shake.bound_px.
+    """
+    waves = 5
+    frequency = np.exp(generator.uniform(np.log(0.03), np.log(0.30), (waves, 5)))
+    strength = generator.uniform(0.3, 1.0, (waves, 5)) * generator.uniform(0.4, 1.0, 5)
+    phase = generator.uniform(0.0, 2.0 * np.pi, (waves, 5))
+    drift = np.array([*shake.drift_px, 0.0, 0.0, 0.0])
+    steadying = np.arange(frames) - (frames - 1) / 2.0
+    for _ in range(12):
+        path = Trajectory(strength / frequency, frequency, phase, 0.0 * drift)
+        path = _with_speed(path, shake, frames, exposure, corner_px)
+        poses = np.stack([path.at(t) for t in np.linspace(-1.0, frames, 4 * frames)])
+        path = Trajectory(path.amplitude, path.frequency, path.phase, drift)
+        spread = np.ptp(poses[:, :2], axis=0) / 2.0 + np.abs(drift[:2] * steadying[-1])
+        if (spread <= shake.bound_px).all():
+            break
+        frequency = frequency * 1.25
+    return path
+
+
+def _with_speed(path: Trajectory, shake: Shake, frames: int, exposure: float, corner_px: float) -> Trajectory:
+    """Scale shift, roll and travel to what `shake` asks for."""
+    span = max(exposure, 0.25) / 2.0
+    lengths = sorted(path.path_px(t - span, t + span) for t in range(frames))
+    usual = float(np.mean(lengths[len(lengths) // 2 :])) * (exposure / (2.0 * span) if exposure else 1.0)
+    poses = np.stack([path.at(t) for t in np.linspace(0, frames - 1, 4 * frames)])
+    peaks = np.maximum(np.abs(poses).max(0), 1e-9)
+    shift = shake.blur_px / max(usual, 1e-9)
+    factors = np.array(
+        [
+            shift,
+            shift,
+            shake.roll_px * shift * peaks[:2].mean() / peaks[2] / corner_px,
+            shake.travel_px / peaks[3],
+            shake.travel_px / peaks[4],
+        ]
+    )
+    return Trajectory(path.amplitude * factors, path.frequency, path.phase, path.drift)
