@@ -25,7 +25,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         branch: Tensor = self.second(F.relu(self.first(x), inplace=True))
-        return x + branch
+        return branch.add_(x)  # in place: large allocations cost a CPU more than the sum itself
 
 
 class ConvStack(nn.Sequential):

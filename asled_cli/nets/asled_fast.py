@@ -1,0 +1,235 @@
+"""`asled-fast`: a compact bidirectional recurrent network behind a registered reference.
+
+Own design. The order of work is that of the recurrent video networks (extract, backward, forward, fuse), with
+three differences that let it run on a CPU:
+- it estimates no motion: the caller gives the flows of the sharp reference, and both states follow them;
+- the reference enters the output directly: out = target + gate * (reference - target) + residual, where the
+  gate starts as the caller's confidence and the residual as zero, so that the untrained network equals the
+  plain swap of the two views;
+- two sizes: long memory in a wide state at 1/4 size (both directions), fine detail in a thinner state at 1/2
+  size (forward, plus one frame of look-ahead).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asled_cli.nets.blocks import ConvStack, ResidualBlock, scale_initial_weights
+from asled_cli.nets.chunks import GUIDE_STRIDE, ChunkInputs, NetworkFacts
+from asled_cli.nets.warp import scale_flow, warp
+
+GUIDE_CHANNELS = 6
+CONFIDENCE, VALID = 4, 5  # channels of the guide
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsledFastConfig:
+    """Sizes of the network. Cost per frame grows with blocks x channels^2 at either size."""
+
+    fine_channels: int = 32
+    """Channels at 1/2 size (encoder, decoder, fine state)."""
+    coarse_channels: int = 64
+    """Channels at 1/4 size (both trunks and their states)."""
+    encoder_blocks: int = 1
+    """Residual blocks at 1/2 size before the trunks."""
+    backward_blocks: int = 2
+    """Residual blocks of the backward trunk."""
+    forward_blocks: int = 3
+    """Residual blocks of the forward trunk."""
+    decoder_blocks: int = 3
+    """Residual blocks at 1/2 size after the trunks."""
+    fine_state: bool = True
+    """Whether features at 1/2 size travel between frames too."""
+
+
+class AsledFastState(NamedTuple):
+    """What the forward pass remembers after a frame."""
+
+    coarse: Tensor
+    """(N, coarse_channels, H/4, W/4)"""
+    fine: Tensor
+    """(N, fine_channels, H/2, W/2)"""
+
+
+class FrameFeatures(NamedTuple):
+    """One encoded frame."""
+
+    fine: Tensor
+    """(N, fine_channels, H/2, W/2)"""
+    coarse: Tensor
+    """(N, coarse_channels, H/4, W/4)"""
+
+
+class Encoder(nn.Module):
+    """Both views and the guide of one frame -> features at 1/2 and at 1/4 size."""
+
+    def __init__(self, config: AsledFastConfig) -> None:
+        super().__init__()
+        fine, coarse = config.fine_channels, config.coarse_channels
+        # A 6x6 convolution with stride 2 is a pixel-unshuffle and a 3x3 convolution in one, without the copy.
+        self.entry = nn.Conv2d(2 * 3, fine, 6, stride=2, padding=2)
+        scale_initial_weights(self.entry, 1.0)
+        self.blocks = nn.Sequential(*(ResidualBlock(fine) for _ in range(config.encoder_blocks)))
+        self.down = nn.Conv2d(fine, coarse, 3, stride=2, padding=1)
+        self.guide = nn.Conv2d(GUIDE_CHANNELS, coarse, 3, padding=1)
+
+    def forward(self, target: Tensor, reference: Tensor, guide: Tensor) -> FrameFeatures:
+        """target, reference: (N, 3, H, W), H and W multiples of 4. guide: (N, 6, H/4, W/4)."""
+        views = torch.cat((target - 0.5, reference - target), dim=1)  # (N, 6, H, W)
+        views = views.to(self.entry.weight.dtype, memory_format=torch.channels_last)
+        fine = self.blocks(F.leaky_relu(self.entry(views), 0.1, inplace=True))  # (N, C, H/2, W/2)
+        guide = guide.to(self.guide.weight.dtype, memory_format=torch.channels_last)
+        coarse = F.leaky_relu(self.down(fine).add_(self.guide(guide)), 0.1, inplace=True)
+        return FrameFeatures(fine, coarse)
+
+
+class Decoder(nn.Module):
+    """Features of one frame and of its neighbours -> gate and residual at full size."""
+
+    def __init__(self, config: AsledFastConfig) -> None:
+        super().__init__()
+        fine, coarse = config.fine_channels, config.coarse_channels
+        self.up = nn.ConvTranspose2d(coarse, fine, 2, stride=2)
+        self.fuse = nn.Conv2d((4 if config.fine_state else 2) * fine, fine, 1)
+        self.blocks = nn.Sequential(*(ResidualBlock(fine) for _ in range(config.decoder_blocks)))
+        self.head = nn.Conv2d(fine, 4 * 4, 3, padding=1)
+        scale_initial_weights(self.head, 0.0)
+
+    def forward(self, coarse: Tensor, fine: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """coarse: (N, C, H/4, W/4); fine: this frame's features, then those of its neighbours, aligned.
+
+        Returns features (N, C, H/2, W/2), and (N, 4, H, W): RGB residual and gate correction.
+        """
+        features = self.blocks(self.fuse(torch.cat((self.up(coarse), *fine), dim=1)))
+        return features, F.pixel_shuffle(self.head(features), 2)
+
+
+class AsledFast(nn.Module):
+    """Mends a clip from its registered reference; see the module docstring."""
+
+    facts = NetworkFacts(overlap=3, halo_px=64, bytes_per_pixel=96)
+
+    def __init__(self, config: AsledFastConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or AsledFastConfig()
+        coarse = config.coarse_channels
+        self.encoder = Encoder(config)
+        self.backward_trunk = ConvStack(2 * coarse, coarse, config.backward_blocks)
+        self.forward_trunk = ConvStack(3 * coarse, coarse, config.forward_blocks)
+        self.decoder = Decoder(config)
+
+    def forward(
+        self, inputs: ChunkInputs, state: AsledFastState | None = None, keep: int | None = None
+    ) -> tuple[Tensor, AsledFastState]:
+        """Restore the first `keep` frames; see `VideoNetwork`. Any frame size.
+
+        Returns (N, keep, 3, H, W) in the dtype of the target, not clamped, and the state after frame keep-1.
+        """
+        height, width = inputs.target.shape[-2:]
+        inputs = _pad(inputs)
+        keep = inputs.frames if keep is None else keep
+        features = [self._encode(inputs, t) for t in range(inputs.frames)]
+        future = self._look_back(inputs, features)
+        restored = []
+        for t in range(keep):
+            following = features[t + 1].fine if t + 1 < inputs.frames else None
+            change, state = self._restore(inputs, t, features[t], future[t], following, state)
+            restored.append(change[..., :height, :width].permute(0, 2, 3, 1))
+        assert state is not None
+        return torch.stack(restored, dim=1).permute(0, 1, 4, 2, 3), state  # stays channels_last per frame
+
+    def _encode(self, inputs: ChunkInputs, t: int) -> FrameFeatures:
+        features: FrameFeatures = self.encoder(
+            inputs.target[:, t], inputs.reference[:, t], inputs.guide[:, t]
+        )
+        return features
+
+    def _look_back(self, inputs: ChunkInputs, features: list[FrameFeatures]) -> list[Tensor]:
+        """The backward pass: for each frame, (N, C, H/4, W/4) that knows all later frames of the chunk."""
+        future: list[Tensor] = []
+        state: Tensor | None = None
+        for t in reversed(range(inputs.frames)):
+            state = _follow(state, inputs.flow_next[:, t], _cut_after(inputs, t), features[t].coarse)
+            state = self.backward_trunk(torch.cat((features[t].coarse, state), dim=1))
+            future.append(state)
+        return future[::-1]
+
+    def _restore(
+        self,
+        inputs: ChunkInputs,
+        t: int,
+        features: FrameFeatures,
+        future: Tensor,
+        following: Tensor | None,
+        state: AsledFastState | None,
+    ) -> tuple[Tensor, AsledFastState]:
+        """The forward pass at frame t: (N, 3, H, W) and the state after it."""
+        flow, cut = inputs.flow_previous[:, t], inputs.reset[:, t]
+        past = _follow(state and state.coarse, flow, cut, features.coarse)
+        coarse = self.forward_trunk(torch.cat((features.coarse, future, past), dim=1))
+        fine = [features.fine]
+        if self.config.fine_state:
+            flow_next, cut_next = inputs.flow_next[:, t], _cut_after(inputs, t)
+            fine.append(_follow(state and state.fine, flow, cut, features.fine))
+            fine.append(_follow(following, flow_next, cut_next, features.fine))
+        decoded, correction = self.decoder(coarse, fine)
+        restored = _blend(inputs.target[:, t], inputs.reference[:, t], inputs.guide[:, t], correction)
+        return restored, AsledFastState(coarse, decoded)
+
+
+def _blend(target: Tensor, reference: Tensor, guide: Tensor, correction: Tensor) -> Tensor:
+    """target + gate * (reference - target) + residual, at full size and in the dtype of the target.
+
+    The gate is the confidence plus a correction in -1..1. A sum, since a sigmoid that starts near its end has
+    no slope to learn from. Both are zero where the reference is not valid.
+    """
+    trust = guide[:, CONFIDENCE : VALID + 1].to(target.dtype)
+    trust = F.interpolate(trust, scale_factor=GUIDE_STRIDE, mode="bilinear", align_corners=False)
+    correction = correction.to(target.dtype)
+    gate = torch.addcmul(trust[:, :1], trust[:, 1:], torch.tanh(correction[:, 3:]))
+    return torch.addcmul(target + correction[:, :3], gate, reference - target)
+
+
+def _follow(state: Tensor | None, flow: Tensor, cut: Tensor, like: Tensor) -> Tensor:
+    """The state of a neighbour moved along `flow`; zero where there is none or a cut lies between."""
+    if state is None:
+        return torch.zeros_like(like)
+    if flow.shape[-2:] != state.shape[-2:]:
+        flow = scale_flow(flow.float(), *state.shape[-2:])
+    return warp(state, flow) * (~cut).to(state.dtype).view(-1, 1, 1, 1)
+
+
+def _cut_after(inputs: ChunkInputs, t: int) -> Tensor:
+    """(N,) bool: the frame after t belongs to another scene. False at the clip's end."""
+    return inputs.reset[:, min(t + 1, inputs.frames - 1)]
+
+
+def _pad(inputs: ChunkInputs) -> ChunkInputs:
+    """Repeat the border of both views until they cover the guide's grid exactly."""
+    height, width = inputs.target.shape[-2:]
+    below = inputs.guide.shape[-2] * GUIDE_STRIDE - height
+    right = inputs.guide.shape[-1] * GUIDE_STRIDE - width
+    if not 0 <= below < GUIDE_STRIDE or not 0 <= right < GUIDE_STRIDE:
+        raise ValueError(
+            f"guide has {tuple(inputs.guide.shape[-2:])} pixels, expected a quarter of "
+            f"{(height, width)}, rounded up."
+        )
+    if below == right == 0:
+        return inputs
+    pad = (0, right, 0, below)
+    return ChunkInputs(
+        _pad_frames(inputs.target, pad),
+        _pad_frames(inputs.reference, pad),
+        inputs.guide,
+        inputs.flow_previous,
+        inputs.flow_next,
+        inputs.reset,
+    )
+
+
+def _pad_frames(frames: Tensor, pad: tuple[int, int, int, int]) -> Tensor:
+    padded = F.pad(frames.flatten(0, 1), pad, mode="replicate")
+    return padded.view(*frames.shape[:2], *padded.shape[1:])

@@ -1,0 +1,63 @@
+"""What every network is called with, and how a clip is cut into chunks that carry state."""
+
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+from torch import Tensor
+
+GUIDE_STRIDE = 4
+"""Guides and flows live on a grid of ceil(H / 4) x ceil(W / 4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkInputs:
+    """T neighbouring frames of a clip and what registration knows of them. RGB is 0..1, gamma as coded."""
+
+    target: Tensor
+    """(N, T, 3, H, W) frames to mend."""
+    reference: Tensor
+    """(N, T, 3, H, W) the other view registered onto the target; a copy of the target where it is missing."""
+    guide: Tensor
+    """(N, T, 6, h, w) target minus reblurred reference (RGB), blur strength, confidence, valid."""
+    flow_previous: Tensor
+    """(N, T, 2, h, w) x, y in guide pixels: content at p was at p + flow in the previous frame."""
+    flow_next: Tensor
+    """(N, T, 2, h, w) the same towards the next frame."""
+    reset: Tensor
+    """(N, T) bool: a scene cut lies before this frame."""
+
+    @property
+    def frames(self) -> int:
+        """T, the number of frames."""
+        return self.target.shape[1]
+
+    def slice(self, start: int, stop: int) -> "ChunkInputs":
+        """Frames start..stop-1, as views."""
+        return ChunkInputs(*(getattr(self, field.name)[:, start:stop] for field in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkFacts:
+    """What a runner must know about a network, declared beside it."""
+
+    overlap: int
+    """Look-ahead frames that bring chunked output above 50 dB to whole-clip output."""
+    halo_px: int
+    """Context around a tile, in pixels, that does the same for tiles."""
+    bytes_per_pixel: int
+    """Peak memory per frame pixel and per frame of a chunk, in 16-bit precision."""
+
+
+class VideoNetwork(Protocol):
+    """The call that all networks share."""
+
+    facts: NetworkFacts
+
+    def __call__(
+        self, inputs: ChunkInputs, state: Any | None = None, keep: int | None = None
+    ) -> tuple[Tensor, Any]:
+        """Restore the first `keep` frames (default: all) and return them with the state after the last one.
+
+        Runs backward over all T frames from a zero state, then forward over `keep` frames from `state`.
+        """
+        ...
