@@ -1,0 +1,261 @@
+"""The analysis pass: from a few short runs of paired frames to one geometry, exposure and colour for the clip.
+
+Coarse place and size by template matching; then, over all frames together, the exposure by the residual and
+the map by Gauss-Newton on equally blurred views; at last a smooth parallax field and the colour curves.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from asled_cli.errors import InputError
+from asled_cli.registration.canvas import Canvas
+from asled_cli.registration.coarse import locate
+from asled_cli.registration.homography import Image, Matrix, Observation, apply, pixel_grid, refine
+from asled_cli.registration.lenses import LensPrior
+from asled_cli.registration.parallax import solve_parallax
+from asled_cli.registration.reblur import Exposure, Moment, MotionMeter, Reblur, luma, moments
+from asled_cli.registration.solution import Knot, Registration
+from asled_cli.registration.tone import Tone, fit_tone
+from asled_cli.video.frames import FramePair
+
+# Trial exposures in target frame intervals: a shutter of 1/12 of the interval up to a mean of nine frames.
+_LENGTHS = (0.08, 0.16, 0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
+_FIRST_LENGTHS = (0.25, 1.0, 3.0, 7.0)
+_SHIFTS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
+# A shift of the exposure, a comb or linear light is believed when it lowers the residual by this share.
+_SHIFT_GAIN, _VARIANT_GAIN = 0.03, 0.01
+_MEASURED_FRAMES = 24
+# Below this correlation of equally blurred views, registration has failed.
+_TRUST_CORRELATION = 0.6
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """One target frame with the run that explains it: reduced colour picture, luma, time in intervals."""
+
+    picture: Image
+    grey: Image
+    time: float
+    fine: Reblur
+    half: Reblur
+
+
+def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registration:
+    """Return how the reference maps onto the target over the clip.
+
+    runs: stretches of consecutive pairs, 2 or more frames each; a few dozen pairs in all are plenty, and
+    memory grows with their number. Raises InputError where no run has two pairs with a reference.
+    """
+    usable = [[p for p in run if p.reference is not None] for run in runs]
+    usable = [run for run in usable if len(run) >= 2]
+    if not usable:
+        raise InputError(
+            "No two neighbouring frames of the clips show the same moment.",
+            "Check that both are from one recording, or pass --offset.",
+        )
+    first = usable[0][0]
+    assert first.reference is not None
+    target_size = (first.target.rgb.shape[1], first.target.rgb.shape[0])
+    reference_size = (first.reference.rgb.shape[1], first.reference.rgb.shape[0])
+    canvas = Canvas(target_size, reference_size, locate(usable, prior))
+    interval_s = _frame_interval(usable)
+    measured = _spread([m for run in usable for m in _measure(run, canvas, interval_s)])
+    work_map, exposure = _solve(measured, canvas)
+    observations = [_observe(m, exposure) for m in measured]
+    fit = refine(observations, work_map, 3)
+    field = solve_parallax(observations, fit.matrix, fit.gain, fit.bias)
+    field_fit = refine([replace(o, shift=field) for o in observations], fit.matrix, 2)
+    tone, residual, correlation = _match_colours(measured, exposure, field_fit.matrix, field)
+    knot = Knot(float(usable[0][0].target.time), canvas.homography_of(field_fit.matrix), field, exposure)
+    return Registration(
+        target_size,
+        reference_size,
+        interval_s,
+        (knot,),
+        tone,
+        residual,
+        correlation,
+        trusted=correlation >= _TRUST_CORRELATION,
+    )
+
+
+def _frame_interval(runs: Sequence[Sequence[FramePair]]) -> float:
+    steps = [float(b.target.time - a.target.time) for run in runs for a, b in zip(run, run[1:], strict=False)]
+    return max(float(np.median(steps)), 1e-4)
+
+
+def _measure(run: Sequence[FramePair], canvas: Canvas, interval_s: float) -> list[_Measured]:
+    """Return the run's target frames, sharing the motion of its reference frames."""
+    start = run[0].target.time
+    times: list[float] = []
+    images: list[Image] = []
+    stamps = []
+    for pair in run:
+        assert pair.reference is not None
+        time = (float(pair.target.time - start) + pair.lag_s) / interval_s
+        stamps.append(float(pair.target.time - start) / interval_s)
+        if not times or time > times[-1] + 1e-3:
+            times.append(time)
+            images.append(canvas.place_reference(pair.reference.rgb))
+    fine = Reblur(moments(times, images, MotionMeter()))
+    half = Reblur([_half(m) for m in fine.frames])
+    pictures = [canvas.reduce_target(pair.target.rgb) for pair in run]
+    return [
+        _Measured(picture, luma(picture), stamp, fine, half)
+        for picture, stamp in zip(pictures, stamps, strict=True)
+    ]
+
+
+def _half(moment: Moment) -> Moment:
+    """Return the luma of a moment at half its size."""
+    size = (moment.image.shape[1] // 2, moment.image.shape[0] // 2)
+    small = [
+        cv2.resize(a, size, interpolation=cv2.INTER_AREA)
+        for a in (luma(moment.image), moment.velocity, moment.acceleration)
+    ]
+    return Moment(moment.time, small[0], small[1] / 2, small[2] / 2)
+
+
+def _spread(measured: list[_Measured]) -> list[_Measured]:
+    if len(measured) <= _MEASURED_FRAMES:
+        return measured
+    chosen = np.linspace(0, len(measured) - 1, _MEASURED_FRAMES).round().astype(int)
+    return [measured[i] for i in chosen]
+
+
+def _observe(m: _Measured, exposure: Exposure) -> Observation:
+    return Observation(m.grey, luma(m.fine.exposed(m.time, exposure)))
+
+
+def _solve(measured: list[_Measured], canvas: Canvas) -> tuple[Matrix, Exposure]:
+    """Return the map (reduced target -> canvas) and the exposure, alternating between the two at half size."""
+    start = canvas.onto(canvas.homography)
+    halves = [_shrink(m.grey, 2) for m in measured]
+    to_half = _halving(canvas.canvas_size)
+    from_half = np.linalg.inv(_halving(canvas.work_size))
+    half_map = to_half @ start @ from_half
+    ladders = [m.half.ladder(m.time, _FIRST_LENGTHS) for m in measured]
+    trials = []
+    for i in range(len(_FIRST_LENGTHS)):
+        frames = [Observation(g, ladder[i]) for g, ladder in zip(halves, ladders, strict=True)]
+        trials.append(_coarse_to_fine(frames, half_map))
+    half_map = min(trials)[2]
+    exposure = Exposure(_FIRST_LENGTHS[int(np.argmin([t[0] for t in trials]))])
+    for _ in range(2):
+        exposure = _choose_exposure(measured, halves, half_map, exposure)
+        frames = [
+            Observation(g, m.half.exposed(m.time, exposure)) for g, m in zip(halves, measured, strict=True)
+        ]
+        half_map = refine(frames, half_map, 4).matrix
+    return np.linalg.inv(to_half) @ half_map @ np.linalg.inv(from_half), exposure
+
+
+def _coarse_to_fine(frames: list[Observation], start: Matrix) -> tuple[float, int, Matrix]:
+    """Return (residual, unique order, map) of one trial exposure: similarity at 1/4, homography at full trial size."""
+    size = frames[0].target.shape[::-1]
+    canvas_size = frames[0].reference.shape[::-1]
+    down_t, down_c = _scaling(size, 4), _scaling(canvas_size, 4)
+    small = [Observation(_shrink(f.target, 4), _shrink(f.reference, 4)) for f in frames]
+    coarse = refine(small, down_c @ start @ np.linalg.inv(down_t), 8, free=4).matrix
+    fit = refine(frames, np.linalg.inv(down_c) @ coarse @ down_t, 5)
+    return disagreement(frames, fit.matrix), id(fit), fit.matrix
+
+
+def _choose_exposure(
+    measured: list[_Measured], halves: list[Image], half_map: Matrix, current: Exposure
+) -> Exposure:
+    """Return the exposure with the least residual under a fixed map."""
+
+    def score(make: Callable[[_Measured], Image]) -> float:
+        frames = [Observation(g, make(m)) for g, m in zip(halves, measured, strict=True)]
+        return disagreement(frames, half_map)
+
+    base = score(lambda m: m.half.exposed(m.time, replace(current, shift=0.0)))
+    shifts = {s: score(lambda m, s=s: m.half.exposed(m.time, replace(current, shift=s))) for s in _SHIFTS}  # type: ignore[misc]
+    best = min(shifts, key=lambda s: shifts[s])
+    shift = _vertex(list(shifts), list(shifts.values())) if shifts[best] < base * (1 - _SHIFT_GAIN) else 0.0
+    ladders = [m.half.ladder(m.time + shift, _LENGTHS) for m in measured]
+    scores = []
+    for i in range(len(_LENGTHS)):
+        frames = [Observation(g, ladder[i]) for g, ladder in zip(halves, ladders, strict=True)]
+        scores.append(disagreement(frames, half_map))
+    length = _vertex(list(_LENGTHS), scores)
+    plain = Exposure(length, shift)
+    variants = [plain, replace(plain, linear=True)]
+    whole = max(round(length), 1)
+    if length > 1.5:
+        odd = whole if whole % 2 else whole + (1 if length > whole else -1)
+        variants += [Exposure(odd, shift, comb=True), Exposure(odd, shift, comb=True, linear=True)]
+    costs = [score(lambda m, v=v: m.half.exposed(m.time, v)) for v in variants]  # type: ignore[misc]
+    best_variant = int(np.argmin(costs))
+    return variants[best_variant] if costs[best_variant] < costs[0] * (1 - _VARIANT_GAIN) else plain
+
+
+def _vertex(positions: list[float], scores: list[float]) -> float:
+    """Return where the parabola through the lowest score and its neighbours is lowest."""
+    i = int(np.argmin(scores))
+    if i in (0, len(scores) - 1):
+        return positions[i]
+    a, b, _ = np.polyfit(positions[i - 1 : i + 2], scores[i - 1 : i + 2], 2)
+    low, high = positions[i - 1], positions[i + 1]
+    return float(np.clip(-b / (2 * a), low, high)) if a > 0 else positions[i]
+
+
+def disagreement(frames: Sequence[Observation], matrix: Matrix) -> float:
+    """Return the mean absolute luma difference over all frames after one gain and bias for all, 0..1."""
+    warped, targets, masks = [], [], []
+    for frame in frames:
+        height, width = frame.target.shape
+        u, v = apply(matrix, *pixel_grid((width, height)))
+        warped.append(cv2.remap(frame.reference, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+        targets.append(frame.target)
+        limits = frame.reference.shape
+        masks.append((u >= 0) & (v >= 0) & (u <= limits[1] - 1) & (v <= limits[0] - 1))
+    x, y, m = np.stack(warped), np.stack(targets), np.stack(masks)
+    if not m.any():
+        return 1.0
+    x, y = x[m], y[m]
+    gain = float(np.cov(x[::3], y[::3])[0, 1] / max(float(np.var(x[::3])), 1e-8))
+    return float(np.mean(np.abs(y - y.mean() - np.float32(gain) * (x - x.mean()))))
+
+
+def _match_colours(
+    measured: list[_Measured], exposure: Exposure, matrix: Matrix, field: Image
+) -> tuple[Tone, float, float]:
+    """Return the tone curves, the residual luma difference after them, and the correlation of the two views."""
+    height, width = measured[0].grey.shape
+    x, y = pixel_grid((width, height))
+    u, v = apply(matrix, x + field[..., 0], y + field[..., 1])
+    size = (max(1, width // 2), max(1, height // 2))
+    targets, references, weights = [], [], []
+    for m in measured:
+        view = m.fine.exposed(m.time, exposure)
+        warped = cv2.remap(view, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        inside = (u >= 0) & (v >= 0) & (u <= view.shape[1] - 1) & (v <= view.shape[0] - 1)
+        targets.append(cv2.resize(m.picture, size, interpolation=cv2.INTER_AREA))
+        references.append(cv2.resize(warped, size, interpolation=cv2.INTER_AREA))
+        weights.append(cv2.resize(inside.astype(np.float32), size, interpolation=cv2.INTER_AREA))
+    tone = fit_tone(targets, references, weights)
+    a = np.stack([luma(t) for t in targets])
+    b = np.stack([luma(tone(r)) for r in references])
+    w = np.stack(weights) > 0.99
+    correlation = float(np.corrcoef(a[w], b[w])[0, 1]) if w.any() and a[w].std() > 1e-4 else 0.0
+    return tone, float(np.mean(np.abs(a - b)[w])) if w.any() else 1.0, correlation
+
+
+def _shrink(image: Image, factor: int) -> Image:
+    size = (image.shape[1] // factor, image.shape[0] // factor)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+
+
+def _scaling(size: tuple[int, ...], factor: int) -> Matrix:
+    from asled_cli.registration.homography import resize_matrix
+
+    return resize_matrix((size[0], size[1]), (size[0] // factor, size[1] // factor))
+
+
+def _halving(size: tuple[int, ...]) -> Matrix:
+    return _scaling(size, 2)

@@ -1,0 +1,79 @@
+"""The reduced pictures on which two views are compared: sizes, margins, and the way back to full pixels."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.registration.homography import Image, Matrix, resize_matrix, translation
+
+# Longer side of the pictures that are compared; larger ones cost time and add no precision to one geometry.
+WORK_LONG_SIDE = 640
+# The reference canvas reaches this share beyond the target on each side, for motion during the exposure.
+_MARGIN_SHARE = 0.08
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """Two pixel grids of one density: the reduced target, and the reference roughly aligned to it with a margin.
+
+    target_size, reference_size: (width, height) in full pixels. homography: full target pixel -> full
+    reference pixel, as good as known. The canvas is fixed; better maps are expressed on it by `onto`.
+    """
+
+    target_size: tuple[int, int]
+    reference_size: tuple[int, int]
+    homography: Matrix
+    long_side: int = WORK_LONG_SIDE
+
+    @cached_property
+    def work_size(self) -> tuple[int, int]:
+        """(width, height) of the reduced target."""
+        factor = max(1.0, max(self.target_size) / self.long_side)
+        return round(self.target_size[0] / factor), round(self.target_size[1] / factor)
+
+    @cached_property
+    def margin(self) -> int:
+        return max(8, round(max(self.work_size) * _MARGIN_SHARE))
+
+    @cached_property
+    def canvas_size(self) -> tuple[int, int]:
+        """(width, height) of the reference canvas."""
+        return self.work_size[0] + 2 * self.margin, self.work_size[1] + 2 * self.margin
+
+    @cached_property
+    def work_to_full(self) -> Matrix:
+        return resize_matrix(self.work_size, self.target_size)
+
+    @cached_property
+    def to_reference(self) -> Matrix:
+        """Canvas pixel -> full reference pixel."""
+        return self.homography @ self.work_to_full @ translation(-self.margin, -self.margin)
+
+    def onto(self, homography: Matrix) -> Matrix:
+        """Return the map reduced target pixel -> canvas pixel that a full-size `homography` amounts to."""
+        return np.asarray(np.linalg.inv(self.to_reference) @ homography @ self.work_to_full)
+
+    def homography_of(self, work_map: Matrix) -> Matrix:
+        """Return the full-size map that `work_map` (reduced target pixel -> canvas pixel) amounts to."""
+        full = self.to_reference @ work_map @ np.linalg.inv(self.work_to_full)
+        return np.asarray(full / full[2, 2])
+
+    def reduce_target(self, rgb: NDArray[np.uint16]) -> Image:
+        """Return (h, w, 3) float32 0..1 of a full target frame (H, W, 3) uint16."""
+        small = cv2.resize(rgb, self.work_size, interpolation=cv2.INTER_AREA)
+        return small.astype(np.float32) * np.float32(1 / 65535)
+
+    def place_reference(self, rgb: NDArray[np.uint16]) -> Image:
+        """Return the canvas (h', w', 3) float32 0..1 of a full reference frame (H, W, 3) uint16."""
+        matrix, small = self.to_reference, rgb
+        shrink = np.sqrt(abs(np.linalg.det(matrix[:2, :2] / matrix[2, 2])))
+        if shrink > 1.2:
+            size = (round(rgb.shape[1] / shrink), round(rgb.shape[0] / shrink))
+            small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+            matrix = resize_matrix((rgb.shape[1], rgb.shape[0]), size) @ matrix
+        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        placed = cv2.warpPerspective(small, matrix, self.canvas_size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return placed.astype(np.float32) * np.float32(1 / 65535)

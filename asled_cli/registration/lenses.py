@@ -1,0 +1,50 @@
+"""What is known about two lenses before their pictures are compared: the field of view of one against the other."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.errors import UsageError
+
+Matrix = NDArray[np.float64]
+
+# 26 mm (main) against 13 mm (ultra-wide), 35 mm equivalents: the pair of most phones.
+COMMON_FOV_RATIO = 2.0
+FOV_RATIO_LIMITS = (1.0, 4.0)
+
+
+@dataclass(frozen=True)
+class LensPrior:
+    """First guess of how much more the reference lens sees, and how far the truth may lie from it.
+
+    fov_ratio: focal length of the target lens over that of the reference lens (tangent ratio).
+    tolerance: relative half-width of the search around it. source: where the guess comes from, for people.
+    """
+
+    fov_ratio: float = COMMON_FOV_RATIO
+    tolerance: float = 0.30
+    source: str = "common phone lenses"
+
+    def __post_init__(self) -> None:
+        low, high = FOV_RATIO_LIMITS
+        if not low <= self.fov_ratio <= high:
+            raise UsageError(
+                f"A field-of-view ratio of {self.fov_ratio:g} is outside {low:g} to {high:g}.",
+                "Pass --fov-ratio with the wide lens's focal length divided by the ultra-wide's, such as 2.0.",
+            )
+
+
+def centre_crop(
+    fov_ratio: float, target_size: tuple[int, int], reference_size: tuple[int, int]
+) -> Matrix:
+    """Return the (3, 3) map target pixel -> reference pixel of two concentric lenses (AsLeD-Net, section 3.1).
+
+    Sizes are (width, height). Pixel centres lie at whole numbers. The target's width spans
+    1 / fov_ratio of the reference's width; pixels are square in both.
+    """
+    scale = reference_size[0] / target_size[0] / fov_ratio
+    if (target_size[0] > target_size[1]) != (reference_size[0] > reference_size[1]):
+        scale = max(reference_size) / max(target_size) / fov_ratio
+    shift = [(r - 1) / 2 - scale * (t - 1) / 2 for r, t in zip(reference_size, target_size, strict=True)]
+    return np.array([[scale, 0, shift[0]], [0, scale, shift[1]], [0, 0, 1]], dtype=np.float64)

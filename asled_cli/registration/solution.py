@@ -1,0 +1,82 @@
+"""What the analysis of a clip pair found: the record that rendering works from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from asled_cli.registration.homography import Image, Matrix, interpolate, local_scale
+from asled_cli.registration.reblur import Exposure
+from asled_cli.registration.tone import Tone
+
+
+@dataclass(frozen=True)
+class Knot:
+    """Geometry and exposure about one moment of the clip.
+
+    time_s: on the target's clock. homography: full target pixel -> full reference pixel.
+    field: (h, w, 2) float32 on the reduced target grid, in reduced target pixels, added before the map.
+    """
+
+    time_s: float
+    homography: Matrix
+    field: Image
+    exposure: Exposure
+
+
+@dataclass(frozen=True)
+class Registration:
+    """How the reference view maps onto the target, for one clip.
+
+    Sizes are (width, height) in pixels. interval_s: the target's median frame interval. residual: mean
+    absolute luma difference of target and reblurred reference, 0..1. correlation: of the same two, -1..1.
+    trusted: False where the two views could not be brought together; the reference must not be used then.
+    """
+
+    target_size: tuple[int, int]
+    reference_size: tuple[int, int]
+    interval_s: float
+    knots: tuple[Knot, ...]
+    tone: Tone
+    residual: float
+    correlation: float
+    trusted: bool
+
+    def at(self, time_s: float) -> Knot:
+        """Return geometry and exposure at a time on the target's clock, linear between knots."""
+        knots = self.knots
+        if len(knots) == 1 or time_s <= knots[0].time_s:
+            return knots[0]
+        if time_s >= knots[-1].time_s:
+            return knots[-1]
+        after = next(i for i, k in enumerate(knots) if k.time_s > time_s)
+        a, b = knots[after - 1], knots[after]
+        f = (time_s - a.time_s) / (b.time_s - a.time_s)
+        exposure = a.exposure if f < 0.5 else b.exposure
+        field = a.field if a.field is b.field else a.field + np.float32(f) * (b.field - a.field)
+        return Knot(time_s, interpolate(a.homography, b.homography, f), field, exposure)
+
+    @property
+    def middle(self) -> Knot:
+        return self.knots[len(self.knots) // 2]
+
+    @property
+    def fov_ratio(self) -> float:
+        """How many times more of the scene the reference's width spans than the target's."""
+        scale = local_scale(self.middle.homography, self.target_size)
+        return max(self.reference_size) / (max(self.target_size) * scale)
+
+    @property
+    def shift_px(self) -> tuple[float, float]:
+        """Where the target's centre falls off the reference's centre, in target pixels (x right, y down)."""
+        h = self.middle.homography
+        x, y = (self.target_size[0] - 1) / 2, (self.target_size[1] - 1) / 2
+        u, v, w = h @ np.array([x, y, 1.0])
+        scale = local_scale(h, self.target_size)
+        return (
+            float((u / w - (self.reference_size[0] - 1) / 2) / scale),
+            float((v / w - (self.reference_size[1] - 1) / 2) / scale),
+        )
+
+    @property
+    def exposure(self) -> Exposure:
+        return self.middle.exposure
