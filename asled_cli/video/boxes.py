@@ -1,0 +1,178 @@
+"""What the demuxer does not tell: QuickTime keys of single tracks and the Dolby Vision box.
+
+Reads only `moov`, at most MAX_INDEX bytes, and treats every size in the file as a lie until checked:
+a broken or hostile file gives fewer facts, never an exception or a large allocation.
+Layout: ISO/IEC 14496-12 (boxes) and the QuickTime file format (`meta` with `keys` and `ilst`).
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+MAX_INDEX = 256 * 1024 * 1024  # the index of a ten-hour 60 fps clip stays below 100 MB
+MAX_BOXES = 10_000  # per level
+MAX_KEYS = 1_000  # per `meta` box
+QUICKTIME_CAMERA = "com.apple.quicktime.camera."
+
+
+@dataclass(frozen=True, slots=True)
+class TrackBoxes:
+    """Facts of one track. keys: QuickTime metadata items, text or numbers."""
+
+    track_id: int
+    keys: dict[str, str | float] = field(default_factory=dict)
+    dolby_vision: bool = False
+
+    @property
+    def lens_model(self) -> str | None:
+        """Name of the lens as the phone wrote it."""
+        return lens_model(self.keys)
+
+    @property
+    def focal_35mm(self) -> float | None:
+        """35 mm equivalent focal length, millimetres."""
+        return focal_35mm(self.keys)
+
+    @property
+    def readout_s(self) -> float | None:
+        """Rolling-shutter read-out time of a frame, seconds."""
+        micro = _number(self.keys.get(QUICKTIME_CAMERA + "framereadouttimeinmicroseconds"))
+        return micro / 1e6 if micro is not None and 0 < micro < 1e6 else None
+
+
+def lens_model(keys: dict[str, str | float] | dict[str, str]) -> str | None:
+    """Lens name among QuickTime keys, of a track or of the movie."""
+    text = keys.get(QUICKTIME_CAMERA + "lens_model")
+    return str(text).strip() or None if text is not None else None
+
+
+def focal_35mm(keys: dict[str, str | float] | dict[str, str]) -> float | None:
+    """35 mm equivalent focal length among QuickTime keys, millimetres; camera apps write "50.00mm"."""
+    value = _number(keys.get(QUICKTIME_CAMERA + "focal_length.35mm_equivalent"))
+    return value if value is not None and 1 <= value <= 5000 else None
+
+
+def read_tracks(path: Path) -> dict[int, TrackBoxes]:
+    """Facts of every track by track id; empty for other containers and damaged files."""
+    try:
+        with path.open("rb") as file:
+            moov = _find_moov(file)
+    except OSError:
+        return {}
+    tracks = [_track(memoryview(body)) for kind, body in _boxes(memoryview(moov)) if kind == b"trak"]
+    return {track.track_id: track for track in tracks if track is not None}
+
+
+def _find_moov(file: BinaryIO) -> bytes:
+    size_of_file = file.seek(0, 2)
+    at = 0
+    for _ in range(MAX_BOXES):
+        file.seek(at)
+        head = file.read(16)
+        if len(head) < 8:
+            break
+        size, kind = struct.unpack(">I4s", head[:8])
+        header = 8
+        if size == 1 and len(head) == 16:
+            size, header = struct.unpack(">Q", head[8:])[0], 16
+        elif size == 0:
+            size = size_of_file - at
+        if size < header or at + size > size_of_file:
+            break
+        if kind == b"moov":
+            if size > MAX_INDEX:
+                break
+            file.seek(at + header)
+            return file.read(size - header)
+        at += size
+    return b""
+
+
+def _boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    """Children of a box; stops at the first one that does not fit."""
+    at = 0
+    for _ in range(MAX_BOXES):
+        if at + 8 > len(data):
+            return
+        size, kind = struct.unpack_from(">I4s", data, at)
+        header = 8
+        if size == 1 and at + 16 <= len(data):
+            size, header = struct.unpack_from(">Q", data, at + 8)[0], 16
+        elif size == 0:
+            size = len(data) - at
+        if size < header or at + size > len(data):
+            return
+        yield kind, data[at + header : at + size]
+        at += size
+
+
+def _child(data: memoryview, *path: bytes) -> memoryview:
+    """The first box along `path`, empty when missing."""
+    for kind in path:
+        data = next((body for name, body in _boxes(data) if name == kind), memoryview(b""))
+    return data
+
+
+def _track(trak: memoryview) -> TrackBoxes | None:
+    header = _child(trak, b"tkhd")
+    at = 20 if len(header) and header[0] == 1 else 12  # version 1 has 64-bit dates
+    if len(header) < at + 4:
+        return None
+    (track_id,) = struct.unpack_from(">I", header, at)
+    entries = _child(trak, b"mdia", b"minf", b"stbl", b"stsd")[8:]
+    dolby = any(_has_dolby_box(body) for _, body in _boxes(entries))
+    return TrackBoxes(track_id, _keys(_child(trak, b"meta")), dolby)
+
+
+def _has_dolby_box(entry: memoryview) -> bool:
+    """Whether a video sample entry (78 bytes of fixed fields, then boxes) carries a Dolby Vision record."""
+    return any(kind in (b"dvcC", b"dvvC", b"dvwC") for kind, _ in _boxes(entry[78:]))
+
+
+def _keys(meta: memoryview) -> dict[str, str | float]:
+    """Items of a QuickTime `meta` box: `keys` names them, `ilst` numbers them from 1."""
+    if not _child(meta, b"keys"):
+        meta = meta[4:]  # the ISO flavour starts with version and flags
+    table = _child(meta, b"keys")[8:]
+    names = [bytes(name).decode("utf-8", "replace") for _, name in _limited(table)]
+    found: dict[str, str | float] = {}
+    for number, item in _limited(_child(meta, b"ilst")):
+        index = int.from_bytes(number, "big") - 1
+        value = _value(_child(item, b"data"))
+        if 0 <= index < len(names) and value is not None:
+            found[names[index]] = value
+    return found
+
+
+def _limited(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    for count, found in enumerate(_boxes(data)):
+        if count == MAX_KEYS:
+            return
+        yield found
+
+
+def _value(data: memoryview) -> str | float | None:
+    """Decode a `data` box: type 1 UTF-8, 21 and 22 integers, 23 and 24 floats, others unknown."""
+    if len(data) < 8:
+        return None
+    kind, raw = int.from_bytes(data[:4], "big") & 0xFFFFFF, bytes(data[8:4096])
+    if kind == 1:
+        return raw.decode("utf-8", "replace")
+    if kind in (21, 22) and 1 <= len(raw) <= 8:
+        return float(int.from_bytes(raw, "big", signed=kind == 21))
+    if (kind, len(raw)) in ((23, 4), (24, 8)):
+        return float(struct.unpack(">f" if kind == 23 else ">d", raw)[0])
+    return None
+
+
+def _number(value: str | float | None) -> float | None:
+    """The leading number of a value such as 24 or "50.00mm"."""
+    if isinstance(value, str):
+        text = value.strip().lower().removesuffix("mm").strip()
+        try:
+            value = float(text)
+        except ValueError:
+            return None
+    return value if value is not None and value == value and abs(value) < 1e9 else None

@@ -1,0 +1,145 @@
+"""Plain records of what a clip is and of the pictures that come out of it.
+
+Times are exact fractions of a second on the clip's own clock: `pts * time_base`, nothing else.
+"""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+UNSPECIFIED = 2  # H.273 number for "not told" in matrix, primaries and transfer
+RANGE_LIMITED, RANGE_FULL = 1, 2
+MATRIX_BT709, MATRIX_BT601, MATRIX_BT2020 = 1, 6, 9
+# BT.709, FCC, BT.470BG, BT.601, SMPTE 240M, BT.2020: those with a plain 3x3 matrix that swscale knows too.
+KNOWN_MATRICES = (MATRIX_BT709, 4, 5, MATRIX_BT601, 7, MATRIX_BT2020)
+TRANSFER_PQ, TRANSFER_HLG = 16, 18
+
+
+@dataclass(frozen=True, slots=True)
+class ColorTags:
+    """Colour description as coded, in H.273 numbers.
+
+    matrix, primaries, transfer: 2 = unspecified. range: 0 = unspecified, 1 = limited, 2 = full.
+    """
+
+    matrix: int = UNSPECIFIED
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+    range: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MasteringDisplay:
+    """Static HDR10 facts (SMPTE ST 2086): chromaticities in 1/50000, luminances in 1/10000 cd/m2."""
+
+    green: tuple[int, int]
+    blue: tuple[int, int]
+    red: tuple[int, int]
+    white: tuple[int, int]
+    max_luminance: int
+    min_luminance: int
+    max_content_light: int = 0
+    max_average_light: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One further track of the file: what it is, not what is in it."""
+
+    index: int
+    kind: str  # "video", "picture" (attached cover), "audio", "subtitle", "data", "attachment", "unknown"
+    codec: str  # "" where the decoder library does not know it
+
+    def __str__(self) -> str:
+        return f"track {self.index} ({self.kind}{', ' + self.codec if self.codec else ''})"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Facts of one video track in one file, from its header and its first decoded frame."""
+
+    path: Path
+    stream_index: int
+    codec: str
+    width: int  # coded orientation, pixels
+    height: int
+    pix_fmt: str
+    bit_depth: int
+    color: ColorTags  # as coded; `resolved_color` fills the gaps
+    rotation: int  # degrees counter-clockwise that a player turns the picture
+    display_matrix: tuple[int, ...] | None
+    sample_aspect_ratio: Fraction
+    time_base: Fraction
+    average_rate: Fraction  # frames per second, nominal only
+    start_s: Fraction  # time of the first frame
+    duration_s: Fraction | None  # declared length of the track
+    frame_estimate: int  # declared count; an edit list may hide some of them
+    track: int = 0  # n-th real video track of the file
+    bit_rate: int | None = None  # bits per second of this track
+    other_tracks: tuple[Track, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+    focal_35mm: float | None = None  # 35 mm equivalent focal length, millimetres
+    lens_model: str | None = None
+    readout_s: float | None = None  # rolling-shutter read-out time of a frame
+    dolby_vision: bool = False
+    interlaced: bool = False
+    alpha: bool = False
+    mastering: MasteringDisplay | None = None
+    warnings: tuple[str, ...] = ()  # sentences worth showing to the user
+
+    @property
+    def resolved_color(self) -> ColorTags:
+        """The tags with the matrix and range that an untagged clip is taken to have.
+
+        HD and larger: BT.709, else BT.601, as players assume; range limited unless the format says full.
+        A matrix that is not a plain 3x3 one (ICtCp, YCgCo) is replaced in the same way.
+        """
+        hd = self.width >= 1280 or self.height > 576
+        matrix = self.color.matrix
+        if matrix not in KNOWN_MATRICES:
+            matrix = MATRIX_BT709 if hd else MATRIX_BT601
+        full = self.pix_fmt.startswith(("yuvj", "gbr", "rgb", "bgr"))
+        range_ = self.color.range or (RANGE_FULL if full else RANGE_LIMITED)
+        return ColorTags(matrix, self.color.primaries, self.color.transfer, range_)
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether any sound track that can be decoded lies beside the picture."""
+        return any(track.kind == "audio" and track.codec for track in self.other_tracks)
+
+    @property
+    def is_hdr(self) -> bool:
+        """Whether the transfer curve is HLG or PQ."""
+        return self.color.transfer in (TRANSFER_PQ, TRANSFER_HLG)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture with its exact time.
+
+    index counts from 0 at the first frame read. rgb: (H, W, 3) uint16, full range 0..65535, transfer
+    curve as coded, coded orientation. source: the decoded planes, for writing back what is unchanged.
+    """
+
+    index: int
+    pts: int
+    time: Fraction
+    rgb: NDArray[np.uint16]
+    source: av.VideoFrame | None
+    corrupt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FramePair:
+    """A frame to mend and the frame of the other camera that is nearest in time, if one is near enough.
+
+    lag_s: reference time (after the offset) minus target time, seconds; 0.0 without a reference.
+    """
+
+    target: Frame
+    reference: Frame | None
+    lag_s: float = 0.0

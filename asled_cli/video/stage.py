@@ -1,0 +1,173 @@
+"""A step of the pipeline in a thread of its own, with a short queue between it and its consumer.
+
+The only place in the package that starts threads. Stages chain by being iterated inside the source of
+the next one; closing the last closes them all.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator
+from queue import Empty, Full, Queue
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+T = TypeVar("T")
+POLL_S = 0.05  # how soon a blocked thread notices that its stage was closed
+_END = object()
+_worker = threading.local()  # .stage: the stage whose thread this is
+
+
+class StageClosedError(RuntimeError):
+    """Raised when a stage is iterated after `close()`; inside a chain it unwinds the threads quietly."""
+
+
+class Stage(Generic[T]):
+    """Iterates `source` in a thread, at most `depth` + 2 items ahead of the consumer.
+
+    The thread starts with the first item asked for. An exception in the source is raised again, the
+    very same object, where the consumer asks for the item. `close()` stops this stage and every stage
+    that feeds it, and waits for their threads; twice is harmless. Use as a context manager.
+
+    busy_s: seconds the thread spent in its source, without waiting for stages before or after it.
+    """
+
+    def __init__(self, source: Iterable[T], depth: int = 2, name: str = "stage") -> None:
+        self.name = name
+        self._source = source
+        self._queue: Queue[Any] = Queue(maxsize=max(1, depth))
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._feeders: list[Stage[Any]] = []
+        self._thread: threading.Thread | None = None
+        self._failure: BaseException | None = None
+        self._ended = False
+        self._in_source_s = 0.0
+        self._waited_s = 0.0  # for the feeders, by this stage's thread
+
+    @property
+    def busy_s(self) -> float:
+        return max(0.0, self._in_source_s - self._waited_s)
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        self._register_with_consumer()
+        if self._ended:
+            raise StopIteration
+        self._start()
+        began = perf_counter()
+        try:
+            item = self._take()
+        finally:
+            consumer: Stage[Any] | None = getattr(_worker, "stage", None)
+            if consumer is not None:
+                consumer._waited_s += perf_counter() - began
+        if item is not _END:
+            return item  # type: ignore[no-any-return]
+        self._ended = True
+        failure, self._failure = self._failure, None
+        if failure is None:
+            raise StopIteration
+        self.close()  # nobody needs what the feeders still hold
+        raise failure
+
+    def _register_with_consumer(self) -> None:
+        """Tell the stage in whose thread we are iterated that it must close us too."""
+        consumer: Stage[Any] | None = getattr(_worker, "stage", None)
+        if consumer is None or consumer is self:
+            return
+        with consumer._lock:
+            if self not in consumer._feeders:
+                consumer._feeders.append(self)
+        if consumer._stop.is_set():
+            raise StageClosedError(consumer.name)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None and not self._stop.is_set():
+                self._thread = threading.Thread(target=self._work, name=f"asled-{self.name}", daemon=True)
+                self._thread.start()
+
+    def _take(self) -> Any:
+        while not self._stop.is_set():
+            try:
+                return self._queue.get(timeout=POLL_S)
+            except Empty:
+                continue
+        raise StageClosedError(self.name)
+
+    def _put(self, item: Any) -> bool:
+        """False when the stage was closed before there was room."""
+        while not self._stop.is_set():
+            try:
+                self._queue.put(item, timeout=POLL_S)
+                return True
+            except Full:
+                continue
+        return False
+
+    def _work(self) -> None:
+        _worker.stage = self
+        try:
+            self._drain_source()
+        except StageClosedError as error:
+            if not self._stop.is_set():
+                self._failure = error  # somebody closed a feeder under us
+        except BaseException as error:
+            self._failure = error
+        self._put(_END)
+
+    def _drain_source(self) -> None:
+        items = None
+        try:
+            items = iter(self._source)
+            while True:
+                began = perf_counter()
+                try:
+                    item = next(items, _END)
+                finally:
+                    self._in_source_s += perf_counter() - began
+                if item is _END or not self._put(item):
+                    return
+        finally:
+            # A generator runs its own `finally` here, in the thread that has iterated it.
+            _close(items)
+
+    def close(self) -> None:
+        """Stop this stage and its feeders and wait for their threads; waiting items are dropped."""
+        self._signal()
+        if self._thread is None:
+            _close(self._source)
+        self._join()
+
+    def _signal(self) -> None:
+        with self._lock:
+            self._stop.set()
+            feeders = list(self._feeders)
+        for feeder in feeders:
+            feeder._signal()
+
+    def _join(self) -> None:
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+        for feeder in self._feeders:
+            feeder._join()
+        if self._stop.is_set():
+            while not self._queue.empty():
+                self._queue.get_nowait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _close(source: object) -> None:
+    """Close a generator, reader or stage; other iterables have nothing to close."""
+    close = getattr(source, "close", None)
+    if close is not None:
+        close()
