@@ -24,6 +24,7 @@ class TrackBoxes:
     track_id: int
     keys: dict[str, str | float] = field(default_factory=dict)
     dolby_vision: bool = False
+    tag: str = ""  # four-character code of the sample description, such as "hvc1" or "mebx"
 
     @property
     def lens_model(self) -> str | None:
@@ -123,7 +124,8 @@ def _track(trak: memoryview) -> TrackBoxes | None:
     (track_id,) = struct.unpack_from(">I", header, at)
     entries = _child(trak, b"mdia", b"minf", b"stbl", b"stsd")[8:]
     dolby = any(_has_dolby_box(body) for _, body in _boxes(entries))
-    return TrackBoxes(track_id, _keys(_child(trak, b"meta")), dolby)
+    tag = bytes(entries[4:8]).decode("ascii", "replace").strip()
+    return TrackBoxes(track_id, _keys(_child(trak, b"meta")), dolby, tag)
 
 
 def _has_dolby_box(entry: memoryview) -> bool:

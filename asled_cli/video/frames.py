@@ -53,9 +53,11 @@ class Track:
     index: int
     kind: str  # "video", "picture" (attached cover), "audio", "subtitle", "data", "attachment", "unknown"
     codec: str  # "" where the decoder library does not know it
+    tag: str = ""  # the file's own four-character code, such as "mebx"
 
     def __str__(self) -> str:
-        return f"track {self.index} ({self.kind}{', ' + self.codec if self.codec else ''})"
+        name = self.codec or self.tag
+        return f"track {self.index} ({self.kind}{', ' + name if name else ''})"
 
 
 @dataclass(frozen=True)

@@ -108,8 +108,7 @@ def probe_clip(path: Path, track: int = 0) -> Clip:
     with open_clip(path) as container:
         stream = select_stream(container, path, track)
         frame = _first_frame(container, stream, path)
-        boxes = read_tracks(path).get(stream.id, TrackBoxes(stream.id))
-        return _gather(path, track, container, stream, frame, boxes)
+        return _gather(path, track, container, stream, frame, read_tracks(path))
 
 
 def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame:
@@ -138,9 +137,9 @@ def _gather(
     container: InputContainer,
     stream: VideoStream,
     frame: av.VideoFrame,
-    boxes: TrackBoxes,
+    all_boxes: dict[int, TrackBoxes],
 ) -> Clip:
-    codec = stream.codec_context
+    codec, boxes = stream.codec_context, all_boxes.get(stream.id, TrackBoxes(stream.id))
     if stream.time_base is None:
         raise InputError(f"{path}: the video track has no time base.", RERECORD)
     rate = stream.average_rate or stream.guessed_rate or Fraction(30)
@@ -169,7 +168,9 @@ def _gather(
         frame_estimate=stream.frames or round((duration or 0) * rate),
         track=track,
         bit_rate=stream.bit_rate,
-        other_tracks=tuple(_track_facts(s) for s in container.streams if s.index != stream.index),
+        other_tracks=tuple(
+            _track_facts(s, all_boxes.get(s.id)) for s in container.streams if s.index != stream.index
+        ),
         metadata=dict(container.metadata),
         focal_35mm=boxes.focal_35mm or focal_35mm(container.metadata),
         lens_model=boxes.lens_model or lens_model(container.metadata),
@@ -193,10 +194,11 @@ def _duration_s(container: InputContainer, stream: Stream) -> Fraction | None:
     return Fraction(container.duration, av.time_base) if container.duration else None
 
 
-def _track_facts(stream: Stream) -> Track:
+def _track_facts(stream: Stream, boxes: TrackBoxes | None) -> Track:
     kind = "picture" if stream.disposition & Disposition.attached_pic else stream.type
     context = stream.codec_context if hasattr(stream, "codec_context") else None
-    return Track(stream.index, kind, context.name if context is not None else "")
+    codec = context.name if context is not None else ""
+    return Track(stream.index, kind, codec, boxes.tag if boxes is not None else "")
 
 
 def _mastering(frame: av.VideoFrame) -> MasteringDisplay | None:

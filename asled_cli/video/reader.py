@@ -9,37 +9,26 @@ from fractions import Fraction
 from itertools import chain
 from math import floor
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 import av
-import numpy as np
 from av.packet import Packet
-from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
-from asled_cli.video.frames import MATRIX_BT601, Clip, ColorTags, Frame
+from asled_cli.video.convert import Converter
+from asled_cli.video.frames import Clip, Frame
 from asled_cli.video.probe import RERECORD, count_video_tracks, open_clip, probe_clip, select_stream
 
 __all__ = [
-    "HIGH_QUALITY",
     "ClipReader",
     "ReadProblems",
     "count_video_tracks",
     "frame_times",
     "probe_clip",
     "read_runs",
-    "swscale_matrix",
 ]
 
-# Without these flags swscale takes unrounded short cuts that bias luma by one code value.
-HIGH_QUALITY = int(
-    Interpolation.BICUBIC
-    | Interpolation.ACCURATE_RND
-    | Interpolation.FULL_CHR_H_INT
-    | Interpolation.FULL_CHR_H_INP
-)
 MAX_FAILURES = 100  # packets in a row that fail to decode before the clip is given up
 EARLY_END_S = Fraction(1, 2)  # a clip that stops this much before its declared end was cut off
 SEEK_STEP_S = Fraction(1)  # how much earlier to seek when the demuxer lands behind the wanted time
@@ -67,11 +56,6 @@ class ReadProblems:
         if self.ended_early:
             found.append(f"{name} ends earlier than it declares: the recording or the copy is cut off.")
         return found
-
-
-def swscale_matrix(tags: ColorTags) -> int:
-    """The number by which swscale knows a YUV matrix: that of H.273, but 5 for BT.601."""
-    return 5 if tags.matrix == MATRIX_BT601 else tags.matrix
 
 
 class ClipReader:
@@ -162,7 +146,7 @@ class _Decoder:
         self._problems = problems
         self._container = open_clip(clip.path)
         self._stream = select_stream(self._container, clip.path, clip.track)
-        self._reformatter = VideoReformatter()
+        self._converter = Converter(clip.resolved_color)
         self._failures = 0
 
     def close(self) -> None:
@@ -171,20 +155,8 @@ class _Decoder:
     def frame(self, index: int, pts: int, picture: av.VideoFrame) -> Frame:
         corrupt = picture.is_corrupt
         self._problems.corrupt_frames += corrupt
-        return Frame(index, pts, pts * self._clip.time_base, self._to_rgb(picture), picture, corrupt)
-
-    def _to_rgb(self, picture: av.VideoFrame) -> NDArray[np.uint16]:
-        """(H, W, 3) uint16, full range, transfer curve as coded."""
-        tags = self._clip.resolved_color
-        planar = self._reformatter.reformat(
-            picture,
-            format="gbrp16le",
-            src_colorspace=swscale_matrix(tags),
-            src_color_range=tags.range,
-            interpolation=HIGH_QUALITY,
-            threads=1,
-        )
-        return cast(NDArray[np.uint16], planar.to_ndarray())
+        rgb = self._converter.to_rgb(picture)
+        return Frame(index, pts, pts * self._clip.time_base, rgb, picture, corrupt)
 
     def pictures_from(self, start: Fraction) -> Iterator[tuple[int, av.VideoFrame]]:
         """Pictures with time >= start, decoded from the keyframe before it."""
