@@ -69,6 +69,7 @@ def average_pair(
         layer_homographies=homography[None],
         layer_masks=np.zeros((0, frames, size[1], size[0]), np.uint8),
         motion=None,
+        ultra_motion=None,
     )
     parameters = {
         "source": video.name if isinstance(video, Path) else "frames", "start": start, "count": count,

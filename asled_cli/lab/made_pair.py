@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from asled_cli.lab.degrade import LensLook, ToneCurve
 from asled_cli.lab.light import to_bytes
 from asled_cli.lab.rig import Matrix, pull
+from asled_cli.lab.rolling import pixel_grid, to_frame, to_scene
 
 Clip8 = NDArray[np.uint8]
 
@@ -44,8 +45,9 @@ class MadePair:
     true_reference: ultra_clean sampled along the true geometry: what the best swap would output.
     homography: (3, 3) wide pixel to ultra pixel of the far (or only) layer. layer_homographies: (L, 3, 3),
     far layer first. layer_masks: (L - 1, T, H, W) uint8, cover of each nearer layer in `truth` (255 = all).
-    motion: (L, T, 3, 3) wide pixel at the middle of frame t to a point fixed on the layer, so that
-    inv(motion[l, t + 1]) @ motion[l, t] takes truth t to truth t + 1; None for real video, which has its own.
+    motion: (L, T, 2, 3, 3) wide pixel of frame t to a point fixed on the layer, at the times of the first and
+    of the last row (equal without rolling shutter; see `correspondence` for use). ultra_motion: the same from
+    ultra pixels. Both None for real video, which moves by itself.
     reference_valid: (T,) bool, False where the ultra frame is missing. exposure, ultra_exposure: in frame
     intervals.
     tone: colour of the ultra against the wide. parameters: everything drawn, fit for JSON.
@@ -60,6 +62,7 @@ class MadePair:
     layer_homographies: Matrix
     layer_masks: Clip8
     motion: Matrix | None
+    ultra_motion: Matrix | None
     reference_valid: NDArray[np.bool_]
     exposure: float
     ultra_exposure: float
@@ -92,6 +95,7 @@ class SceneClip:
     layer_homographies: Matrix
     layer_masks: Clip8
     motion: Matrix | None
+    ultra_motion: Matrix | None
 
 
 def finish_pair(
@@ -125,11 +129,12 @@ def finish_pair(
         ultra=ultra,
         truth=to_bytes(scene.truth),
         ultra_clean=clean,
-        true_reference=swap_truly(clean, scene.layer_homographies, scene.layer_masks),
+        true_reference=swap_truly(clean, scene),
         homography=scene.layer_homographies[0],
         layer_homographies=scene.layer_homographies,
         layer_masks=scene.layer_masks,
         motion=scene.motion,
+        ultra_motion=scene.ultra_motion,
         reference_valid=valid,
         exposure=exposures[0],
         ultra_exposure=exposures[1],
@@ -141,18 +146,28 @@ def finish_pair(
     )
 
 
-def swap_truly(ultra: Clip8, layer_homographies: Matrix, layer_masks: Clip8) -> Clip8:
-    """Sample (T, H, W, 3) `ultra` at the wide pixels, each layer along its own homography."""
-    frames, height, width = ultra.shape[:3]
+def swap_truly(ultra: Clip8, scene: SceneClip) -> Clip8:
+    """Sample (T, H, W, 3) `ultra` at the wide pixels, each layer along its own true geometry."""
     out = np.empty_like(ultra)
-    for t in range(frames):
-        picture = pull(ultra[t], layer_homographies[0], (width, height))
-        for homography, mask in zip(layer_homographies[1:], layer_masks, strict=True):
-            near = pull(ultra[t], homography, (width, height))
-            cover = mask[t][..., None].astype(np.float32) / 255.0
+    for t, view in enumerate(ultra):
+        picture, *nearer = (
+            _seen_from_wide(view, scene, layer, t) for layer in range(len(scene.layer_masks) + 1)
+        )
+        for near, masks in zip(nearer, scene.layer_masks, strict=True):
+            cover = masks[t][..., None].astype(np.float32) / 255.0
             picture = np.rint(picture + cover * (near.astype(np.float32) - picture)).astype(np.uint8)
         out[t] = picture
     return out
+
+
+def _seen_from_wide(view: NDArray[np.uint8], scene: SceneClip, layer: int, t: int) -> NDArray[np.uint8]:
+    height, width = view.shape[:2]
+    motion, ultra_motion = scene.motion, scene.ultra_motion
+    if motion is None or ultra_motion is None or np.ptp(motion[layer, t], axis=0).max() == 0:
+        return pull(view, scene.layer_homographies[layer], (width, height))
+    points = to_scene(motion[layer, t], pixel_grid((width, height)), height)
+    maps = to_frame(ultra_motion[layer, t], points, height)
+    return np.asarray(cv2.remap(view, *maps, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101), np.uint8)
 
 
 def hold_finger(

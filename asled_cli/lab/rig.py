@@ -73,7 +73,10 @@ def pull(
 ) -> NDArray[Pixel]:
     """Sample `image` so that out(p) = image(matrix p); out is `size` = (width, height), dtype of `image`."""
     flags = interpolation | cv2.WARP_INVERSE_MAP
-    out = cv2.warpPerspective(image, matrix, size, flags=flags, borderMode=border)
+    if (matrix[2] == (0.0, 0.0, 1.0)).all():
+        out = cv2.warpAffine(image, matrix[:2], size, flags=flags, borderMode=border)
+    else:
+        out = cv2.warpPerspective(image, matrix, size, flags=flags, borderMode=border)
     return np.asarray(out, dtype=image.dtype)
 
 

@@ -7,22 +7,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.lab.rig import Matrix, pull, rotation_about, soften_for_ultra, translation
+from asled_cli.lab.rolling import pixel_grid, to_scene
 from asled_cli.lab.trajectory import Trajectory
 
 Light = NDArray[np.float32]
 
 
+# Sharp layers are kept this much finer than the wide lens samples them: linear interpolation from there is
+# closer to the ideal than cubic from the picture itself, and ten times as fast on four channels.
+FINENESS = 2
+_TO_FINE = np.array([[FINENESS, 0, (FINENESS - 1) / 2], [0, FINENESS, (FINENESS - 1) / 2], [0, 0, 1.0]])
+
+
 @dataclass(frozen=True)
 class Layer:
-    """A picture at one depth; linear light, float32.
+    """A picture at one depth; linear light, float32, four channels: RGB times cover, and the cover.
 
-    sharp: (h, w, 3), or (h, w, 4) premultiplied by its soft-edged cover in the last channel. soft: the same,
-    low-passed for the ultra lens. place: where the layer's corner lies in the far layer's pixels, x then y.
-    nearness: 0 far away, 1 as near as the lens baseline and the phone's travel are given for. velocity: its
-    own motion in pixels per frame.
+    fine: (h * FINENESS, w * FINENESS, 4) for the wide lens. soft: (h, w, 4), low-passed for the ultra lens.
+    place: where the layer's corner lies in the far layer's pixels, x then y. nearness: 0 far away, 1 as near
+    as the lens baseline and the phone's travel are given for. velocity: its own motion in pixels per frame.
     """
 
-    sharp: Light
+    fine: Light
     soft: Light
     place: tuple[float, float] = (0.0, 0.0)
     nearness: float = 0.0
@@ -63,61 +69,53 @@ class Scene:
 
     def expose(self, time: float, exposure: float, instants: int, *, ultra: bool) -> Light:
         """(H, W, 3) linear light that one lens gathers in `instants` steps of `exposure` around `time`."""
-        total = np.zeros((self.size[1], self.size[0], 3), np.float32)
+        total = np.zeros((self.size[1], self.size[0], 4), np.float32)
         for step in range(instants):
             total += self._instant(time + exposure * ((step + 0.5) / instants - 0.5), ultra=ultra)
-        return np.asarray(np.clip(total / np.float32(instants), 0.0, 1.0), np.float32)
+        return np.asarray(np.clip(total[..., :3] / np.float32(instants), 0.0, 1.0), np.float32)
 
     def cover(self, layer: Layer, time: float) -> NDArray[np.uint8]:
         """(H, W) how much of each wide pixel `layer` covers at `time`, 255 = all."""
-        alpha = self._sample(layer, layer.sharp[..., 3].copy(), time, ultra=False)
-        return np.asarray(np.clip(np.rint(alpha * 255.0), 0, 255), np.uint8)
+        return np.asarray(np.rint(self._sample(layer, time, ultra=False)[..., 3] * 255.0), np.uint8)
 
     def _instant(self, time: float, *, ultra: bool) -> Light:
         far, *nearer = self.layers
-        picture = self._sample(far, far.soft if ultra else far.sharp, time, ultra=ultra)
+        picture = self._sample(far, time, ultra=ultra)
         for layer in nearer:
-            cutout = self._sample(layer, layer.soft if ultra else layer.sharp, time, ultra=ultra)
-            picture = picture * (1.0 - np.clip(cutout[..., 3:], 0.0, 1.0)) + cutout[..., :3]
+            cutout = self._sample(layer, time, ultra=ultra)
+            picture *= 1.0 - cutout[..., 3:]
+            picture += cutout
         return picture
 
-    def _sample(self, layer: Layer, pixels: Light, time: float, *, ultra: bool) -> Light:
+    def _sample(self, layer: Layer, time: float, *, ultra: bool) -> Light:
         border = cv2.BORDER_REFLECT_101 if layer is self.layers[0] else cv2.BORDER_CONSTANT
+        pixels = layer.soft if ultra else layer.fine
+        ends = self.ends(layer, time, ultra=ultra)
+        if not ultra:
+            ends = _TO_FINE @ ends
         if not self.readout:
-            return pull(pixels, self._view(layer, time, ultra=ultra), self.size, border=border)
-        maps = self._rolling_map(layer, time, ultra=ultra)
-        return np.asarray(cv2.remap(pixels, *maps, cv2.INTER_CUBIC, borderMode=border), np.float32)
+            return pull(pixels, ends[0], self.size, border=border, interpolation=cv2.INTER_LINEAR)
+        maps = to_scene(ends, pixel_grid(self.size), self.size[1])
+        return np.asarray(cv2.remap(pixels, *maps, cv2.INTER_LINEAR, borderMode=border), np.float32)
 
-    def _view(self, layer: Layer, time: float, *, ultra: bool) -> Matrix:
-        matrix = self.motion(layer, time)
-        return matrix @ np.linalg.inv(self.homography(layer)) if ultra else matrix
-
-    def _rolling_map(self, layer: Layer, time: float, *, ultra: bool) -> tuple[Light, Light]:
-        """Sampling maps whose rows pass from the pose at the first row's time to that at the last row's."""
-        width, height = self.size
-        y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-        late = y / max(height - 1, 1)
-        ends = []
-        for side in (-0.5, 0.5):
-            matrix = self._view(layer, time + side * self.readout, ultra=ultra)
-            ends.append(project(matrix, x, y))
-        (x0, y0), (x1, y1) = ends
-        return x0 + late * (x1 - x0), y0 + late * (y1 - y0)
-
-
-def project(matrix: Matrix, x: Light, y: Light) -> tuple[Light, Light]:
-    """Apply a (3, 3) homography to coordinate arrays of any one shape."""
-    m = matrix.astype(np.float32)
-    depth = m[2, 0] * x + m[2, 1] * y + m[2, 2]
-    return (m[0, 0] * x + m[0, 1] * y + m[0, 2]) / depth, (m[1, 0] * x + m[1, 1] * y + m[1, 2]) / depth
+    def ends(self, layer: Layer, time: float, *, ultra: bool) -> Matrix:
+        """(2, 3, 3): pixel of one lens's frame to pixel of `layer`, when its first and last row see it."""
+        both = [self.motion(layer, time + side * self.readout) for side in (-0.5, 0.5)]
+        if ultra:
+            both = [matrix @ np.linalg.inv(self.homography(layer)) for matrix in both]
+        return np.stack(both)
 
 
 def make_layer(
     light: Light, ratio: float, softness: float, *, place: tuple[float, float] = (0.0, 0.0),
     nearness: float = 0.0, velocity: tuple[float, float] = (0.0, 0.0),
 ) -> Layer:  # fmt: skip
-    """A layer from linear light (h, w, 3 or 4 premultiplied), with its copy for an ultra lens of `ratio`."""
-    return Layer(light, soften_for_ultra(light, ratio, softness), place, nearness, velocity)
+    """A layer from linear light (h, w, 3), or (h, w, 4) premultiplied, for an ultra lens of `ratio`."""
+    if light.shape[2] == 3:
+        light = np.concatenate([light, np.ones_like(light[..., :1])], axis=2)
+    size = light.shape[1] * FINENESS, light.shape[0] * FINENESS
+    fine = np.clip(cv2.resize(light, size, interpolation=cv2.INTER_LANCZOS4), 0.0, 1.0).astype(np.float32)
+    return Layer(fine, soften_for_ultra(light, ratio, softness), place, nearness, velocity)
 
 
 def ragged_mask(size: tuple[int, int], generator: np.random.Generator) -> Light:

@@ -110,7 +110,8 @@ def film(scene: Scene, frames: int, exposure: float, ultra_exposure: float, lag:
         ultra=shoot(range(min(lag, 0), frames + max(lag, 0)), ultra_exposure, ultra=True),
         layer_homographies=np.stack([scene.homography(layer) for layer in scene.layers]),
         layer_masks=np.array(masks, np.uint8).reshape(len(masks), frames, scene.size[1], scene.size[0]),
-        motion=np.stack([[scene.motion(layer, t) for t in now] for layer in scene.layers]),
+        motion=np.stack([[scene.ends(layer, t, ultra=False) for t in now] for layer in scene.layers]),
+        ultra_motion=np.stack([[scene.ends(layer, t, ultra=True) for t in now] for layer in scene.layers]),
     )
 
 

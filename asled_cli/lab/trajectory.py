@@ -13,8 +13,8 @@ class Shake:
     blur_px: path of the picture within the wide's exposure, in wide pixels, averaged over the frames that
     blur most (upper half). roll_px: roll about the lens axis as pixels of motion at the frame's corner,
     relative to blur_px. travel_px: sideways motion of the phone itself, as peak shift of the nearest layer
-    against the far one. drift_px: steady pan (x, y) per frame on top. bound_px: the shift stays within
-    +-bound_px (x, y), swinging faster where it must.
+    against the far one. drift_px: steady pan (x, y) per frame on top. bound_px: how far the shift may go from
+    its middle (x, y); the hand swings quicker, and at last less, where it would go farther.
     """
 
     blur_px: float = 15.0
@@ -60,21 +60,21 @@ def draw_trajectory(
     the slow ones would leave shake.bound_px.
     """
     waves = 5
-    frequency = np.exp(generator.uniform(np.log(0.03), np.log(0.30), (waves, 5)))
+    frequency = np.exp(generator.uniform(np.log(0.03), np.log(0.25), (waves, 5)))
     strength = generator.uniform(0.3, 1.0, (waves, 5)) * generator.uniform(0.4, 1.0, 5)
     phase = generator.uniform(0.0, 2.0 * np.pi, (waves, 5))
     drift = np.array([*shake.drift_px, 0.0, 0.0, 0.0])
-    steadying = np.arange(frames) - (frames - 1) / 2.0
-    for _ in range(12):
-        path = Trajectory(strength / frequency, frequency, phase, 0.0 * drift)
+    bound, times = np.array(shake.bound_px), np.linspace(-1.0, frames, 4 * frames)
+    for hurry in (1.0, 1.3, 1.7):
+        path = Trajectory(strength / frequency, frequency * hurry, phase, 0.0 * drift)
         path = _with_speed(path, shake, frames, exposure, corner_px)
-        poses = np.stack([path.at(t) for t in np.linspace(-1.0, frames, 4 * frames)])
-        path = Trajectory(path.amplitude, path.frequency, path.phase, drift)
-        spread = np.ptp(poses[:, :2], axis=0) / 2.0 + np.abs(drift[:2] * steadying[-1])
-        if (spread <= shake.bound_px).all():
-            break
-        frequency = frequency * 1.25
-    return path
+        path = Trajectory(path.amplitude, path.frequency, phase, drift)
+        reach = np.ptp(np.stack([path.at(t) for t in times])[:, :2], axis=0) / 2.0
+        if (reach <= bound).all():
+            return path
+    fit = np.ones(5)
+    fit[:2] = np.minimum(bound / np.maximum(reach, 1e-9), 1.0)
+    return Trajectory(path.amplitude * fit, path.frequency, phase, drift * fit)
 
 
 def _with_speed(path: Trajectory, shake: Shake, frames: int, exposure: float, corner_px: float) -> Trajectory:
