@@ -109,19 +109,28 @@ def _chroma_change(
     Chroma samples lie on the even luma columns and between the luma rows, where H.264 and HEVC put them
     unless told otherwise: horizontally [1 2 1] / 4, vertically the mean.
     """
-    full_height, full_width = change.shape[:2]
-    if height != full_height:
-        rows = -(-full_height // height)
-        if full_height != rows * height:
-            change = cv2.copyMakeBorder(change, 0, rows * height - full_height, 0, 0, cv2.BORDER_REPLICATE)
-        change = _floats(cv2.resize(change, (full_width, height), interpolation=cv2.INTER_AREA))
+    rows = -(-change.shape[0] // height)
+    if rows > 1:
+        change = _means(change, rows)
     chroma = _floats(cv2.transform(change, matrix))
-    if width == full_width:
+    columns = -(-change.shape[1] // width)
+    if columns == 1:
         return chroma
-    if width != -(-full_width // 2):  # 4:1:1 and rarer
-        return _floats(cv2.resize(chroma, (width, height), interpolation=cv2.INTER_AREA))
-    kernel = np.array([[0.25, 0.5, 0.25]], np.float32)
-    return _floats(cv2.filter2D(chroma, -1, kernel, borderType=cv2.BORDER_REPLICATE))[:, ::2]
+    if columns == 2:
+        kernel = np.array([[0.25, 0.5, 0.25]], np.float32)
+        return _floats(cv2.filter2D(chroma, -1, kernel, borderType=cv2.BORDER_REPLICATE))[:, ::2]
+    return _means(chroma.swapaxes(0, 1), columns).swapaxes(0, 1)  # 4:1:1 and rarer
+
+
+def _means(array: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Means of `count` rows each; the last row stands in for missing ones."""
+    missing = -len(array) % count
+    if missing:
+        array = np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
+    total = array[0::count] + array[1::count]
+    for row in range(2, count):
+        total += array[row::count]
+    return total * np.float32(1 / count)
 
 
 def _floats(array: object) -> NDArray[np.float32]:

@@ -42,7 +42,7 @@ class Converter:
         height, width, _ = rgb.shape
         planar = av.VideoFrame(width, height, "gbrp16le")
         for plane, channel in zip(planar.planes, (1, 2, 0), strict=True):
-            np.frombuffer(plane, np.uint16).reshape(height, -1)[:, :width] = rgb[:, :, channel]
+            np.frombuffer(memoryview(plane), np.uint16).reshape(height, -1)[:, :width] = rgb[:, :, channel]
         return self._reformat(planar, pix_fmt, self._tags.range)
 
     def to_format(self, frame: av.VideoFrame, pix_fmt: str) -> av.VideoFrame:

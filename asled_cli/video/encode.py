@@ -1,0 +1,210 @@
+"""Which encoder writes the output, in which pixel format and with which options."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import cast
+
+import av
+from av.container import OutputContainer
+from av.video.format import VideoFormat
+from av.video.stream import VideoStream
+
+from asled_cli.errors import UsageError
+from asled_cli.video.frames import RANGE_FULL, TRANSFER_PQ, UNSPECIFIED, Clip, MasteringDisplay
+
+# Short names for --codec; any other encoder of the library can be named directly, such as "hevc_nvenc".
+ENCODERS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "prores": "prores_ks", "ffv1": "ffv1"}
+# Option that sets the quality, its default, and the default preset. Restored detail that the encoder
+# throws away again is work wasted, so the defaults lie near the visually lossless end.
+QUALITY = {
+    "libx264": ("crf", 16, "medium"),
+    "libx265": ("crf", 17, "fast"),
+    "libsvtav1": ("crf", 20, "6"),
+    "h264_nvenc": ("cq", 18, "p5"),
+    "hevc_nvenc": ("cq", 18, "p5"),
+    "av1_nvenc": ("cq", 20, "p5"),
+}
+ANY_SIZE = ("libsvtav1", "ffv1")  # encoders that take odd sizes with subsampled chroma
+
+
+@dataclass(frozen=True)
+class EncodeConfig:
+    """How to write the output.
+
+    codec: "auto" (8 bit: h264, deeper: hevc), a name in ENCODERS, or an encoder of the library.
+    crf: quality on the encoder's own scale, lower is better; preset: its speed; None = our default.
+    pix_fmt: "auto" keeps the source's as nearly as the encoder can. options: passed to the encoder.
+    overwrite: whether an existing output may be replaced.
+    """
+
+    codec: str = "auto"
+    crf: int | None = None
+    preset: str | None = None
+    pix_fmt: str = "auto"
+    options: Mapping[str, str] = field(default_factory=dict)
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """A choice that is ready to be opened. name: as the library calls it. options: complete."""
+
+    name: str
+    codec: str
+    pix_fmt: str
+    options: dict[str, str]
+
+
+def choose_encoder(source: Clip, config: EncodeConfig) -> Encoder:
+    """Encoder, pixel format and options for `source`. Raises UsageError for names that do not exist."""
+    name = config.codec
+    if name == "auto":
+        name = "hevc" if source.bit_depth > 8 else "h264"
+    name = ENCODERS.get(name, name)
+    try:
+        codec = av.Codec(name, "w")
+    except av.codec.codec.UnknownCodecError as error:
+        known = f"Expected auto, {', '.join(ENCODERS)} or an encoder of FFmpeg."
+        raise UsageError(f"There is no video encoder called {config.codec!r}.", known) from error
+    if codec.type != "video":
+        raise UsageError(f"{config.codec!r} is no video encoder but one for {codec.type}.")
+    pix_fmt = _choose_format(source, name, list(codec.video_formats or ()), config.pix_fmt)
+    return Encoder(name, codec.canonical_name, pix_fmt, _complete_options(source, name, config))
+
+
+def _choose_format(source: Clip, encoder: str, supported: list[VideoFormat], wanted: str) -> str:
+    names = [candidate.name for candidate in supported]
+    if wanted != "auto":
+        if wanted not in names:
+            raise UsageError(f"{encoder} cannot write {wanted!r}.", f"Expected one of: {', '.join(names)}.")
+        return wanted
+    have = VideoFormat(source.pix_fmt, source.width, source.height)
+    usable = [
+        candidate
+        for candidate in supported
+        if candidate.components
+        and (encoder in ANY_SIZE or not _cuts_odd_size(candidate, source))
+        and not (encoder == "libx265" and candidate.name.startswith("yuva"))  # few players read that layer
+    ]
+    if not usable:
+        raise UsageError(f"{encoder} cannot write a picture of {source.width}x{source.height}.")
+    return min(usable, key=lambda candidate: _loss(have, candidate)).name
+
+
+def _cuts_odd_size(pix_fmt: VideoFormat, source: Clip) -> bool:
+    """Whether chroma is coarser than luma in a direction in which the picture has an odd size."""
+    return (source.width % 2 == 1 and pix_fmt.chroma_width(2) < 2) or (
+        source.height % 2 == 1 and pix_fmt.chroma_height(2) < 2
+    )
+
+
+def _loss(have: VideoFormat, other: VideoFormat) -> tuple[bool | int, ...]:
+    """What writing `have` as `other` costs, worst kind first; all zero for the same format."""
+
+    def facts(pix_fmt: VideoFormat) -> tuple[int, int, int, bool]:
+        bits = max(c.bits for c in pix_fmt.components)
+        alpha = any(c.is_alpha for c in pix_fmt.components)
+        return bits, pix_fmt.chroma_width(64), pix_fmt.chroma_height(64), alpha
+
+    (bits, across, down, alpha), (bits2, across2, down2, alpha2) = facts(have), facts(other)
+    gray, gray2 = have.name.startswith("gray"), other.name.startswith("gray")
+    return (
+        gray2 and not gray,
+        have.is_rgb != other.is_rgb,
+        alpha and not alpha2,
+        max(0, bits - bits2),
+        max(0, across - across2),
+        max(0, down - down2),
+        have.name != other.name,
+        have.name.startswith("yuvj") != other.name.startswith("yuvj"),
+        gray and not gray2,
+        alpha2 and not alpha,
+        bits2 - bits,
+        across2 + down2,
+        not other.is_planar,
+        other.name.startswith(("nv", "p")),
+    )
+
+
+def _complete_options(source: Clip, encoder: str, config: EncodeConfig) -> dict[str, str]:
+    options: dict[str, str] = {}
+    if encoder in QUALITY:
+        quality, value, preset = QUALITY[encoder]
+        options = {quality: str(value if config.crf is None else config.crf), "preset": preset}
+        if config.preset is not None:
+            options["preset"] = config.preset
+    elif config.crf is not None or config.preset is not None:
+        raise UsageError(f"{encoder} has no crf and no preset.", "Set its own options instead.")
+    options |= config.options
+    known = av.CodecContext.create(encoder, "w").supported_options
+    names = [option.name for option in (*known.private, *known.generic)]
+    for name in config.options:
+        if name not in names:
+            near = get_close_matches(name, names, 1)
+            hint = f"Did you mean {near[0]!r}?" if near else ""
+            raise UsageError(f"{encoder} has no option called {name!r}.", hint)
+    if encoder == "libx265":
+        extra = ["log-level=none", *_hdr10_params(source), options.get("x265-params", "")]
+        options["x265-params"] = ":".join(part for part in extra if part)
+    return options
+
+
+def _hdr10_params(source: Clip) -> list[str]:
+    """x265 takes static HDR10 data as parameters only, not from the frames."""
+    if source.color.transfer != TRANSFER_PQ or source.mastering is None:
+        return []
+    light = source.mastering
+    params = ["hdr10=1", "repeat-headers=1", f"master-display={_mastering_text(light)}"]
+    if light.max_content_light or light.max_average_light:
+        params.append(f"max-cll={light.max_content_light},{light.max_average_light}")
+    return params
+
+
+def _mastering_text(light: MasteringDisplay) -> str:
+    corners = zip("GBR", (light.green, light.blue, light.red), strict=True)
+    primaries = "".join(f"{name}({x},{y})" for name, (x, y) in corners)
+    return f"{primaries}WP({light.white[0]},{light.white[1]})L({light.max_luminance},{light.min_luminance})"
+
+
+def open_encoder(out: OutputContainer, source: Clip, encoder: Encoder) -> VideoStream:
+    """An opened video stream of `out` with the size, times, shape, turn and colours of `source`.
+
+    Raises UsageError if the encoder does not take the options.
+    """
+    rate = source.average_rate if source.average_rate > 0 else 30
+    stream = cast(VideoStream, out.add_stream(encoder.name, rate=rate, options=dict(encoder.options)))
+    context = stream.codec_context
+    context.width, context.height, context.pix_fmt = source.width, source.height, encoder.pix_fmt
+    # On the codec context too: the stream's alone leaves the encoder counting in 1/rate.
+    stream.time_base = context.time_base = source.time_base
+    context.flags |= int(av.codec.context.Flags.frame_duration)  # else the last duration is guessed
+    context.sample_aspect_ratio = source.sample_aspect_ratio
+    _tag_colors(stream, source, encoder)
+    if encoder.codec == "hevc":
+        context.codec_tag = "hvc1"  # QuickTime does not play the default, hev1
+    if source.display_matrix is not None:
+        stream.set_display_matrix(source.display_matrix)
+    try:
+        context.open()
+    except (av.FFmpegError, ValueError) as error:
+        given = ", ".join(f"{name}={value}" for name, value in encoder.options.items())
+        raise UsageError(
+            f"The encoder {encoder.name} does not start ({error}) with {encoder.pix_fmt}, {given}.",
+            "Choose another --codec or correct the options.",
+        ) from error
+    return stream
+
+
+def _tag_colors(stream: VideoStream, source: Clip, encoder: Encoder) -> None:
+    """Only what the source tells: inventing tags would change how players show the clip."""
+    context, tags = stream.codec_context, source.color
+    if tags.matrix != UNSPECIFIED and not VideoFormat(encoder.pix_fmt).is_rgb:
+        context.colorspace = tags.matrix
+    if tags.primaries != UNSPECIFIED:
+        context.color_primaries = tags.primaries
+    if tags.transfer != UNSPECIFIED:
+        context.color_trc = tags.transfer
+    range_ = tags.range or (RANGE_FULL if source.pix_fmt.startswith("yuvj") else 0)
+    if range_:
+        context.color_range = range_
