@@ -1,5 +1,6 @@
 """Which encoder writes the output, in which pixel format and with which options."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -54,6 +55,11 @@ class Encoder:
     codec: str
     pix_fmt: str
     options: dict[str, str]
+
+    @property
+    def alpha(self) -> bool:
+        """Whether the pixel format holds transparency."""
+        return any(component.is_alpha for component in VideoFormat(self.pix_fmt).components)
 
 
 def choose_encoder(source: Clip, config: EncodeConfig) -> Encoder:
@@ -167,13 +173,30 @@ def _mastering_text(light: MasteringDisplay) -> str:
     return f"{primaries}WP({light.white[0]},{light.white[1]})L({light.max_luminance},{light.min_luminance})"
 
 
+def reason(error: Exception) -> str:
+    """The bare cause of an error of FFmpeg, without its codes and paths."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def cannot_hold(out: OutputContainer, encoder: Encoder) -> tuple[str, str]:
+    """Message and hint for a codec that the file format does not know."""
+    return (
+        f"The file format {out.format.name} cannot hold {encoder.codec} video.",
+        "Choose another ending of the output or another --codec.",
+    )
+
+
 def open_encoder(out: OutputContainer, source: Clip, encoder: Encoder) -> VideoStream:
     """An opened video stream of `out` with the size, times, shape, turn and colours of `source`.
 
-    Raises UsageError if the encoder does not take the options.
+    Raises UsageError if the file format does not take the codec or the encoder not its options.
     """
     rate = source.average_rate if source.average_rate > 0 else 30
-    stream = cast(VideoStream, out.add_stream(encoder.name, rate=rate, options=dict(encoder.options)))
+    os.environ.setdefault("SVT_LOG", "1")  # else SVT-AV1 writes a page of settings to the terminal
+    try:
+        stream = cast(VideoStream, out.add_stream(encoder.name, rate=rate, options=dict(encoder.options)))
+    except ValueError as error:
+        raise UsageError(*cannot_hold(out, encoder)) from error
     context = stream.codec_context
     context.width, context.height, context.pix_fmt = source.width, source.height, encoder.pix_fmt
     # On the codec context too: the stream's alone leaves the encoder counting in 1/rate.
@@ -190,7 +213,7 @@ def open_encoder(out: OutputContainer, source: Clip, encoder: Encoder) -> VideoS
     except (av.FFmpegError, ValueError) as error:
         given = ", ".join(f"{name}={value}" for name, value in encoder.options.items())
         raise UsageError(
-            f"The encoder {encoder.name} does not start ({error}) with {encoder.pix_fmt}, {given}.",
+            f"The encoder {encoder.name} does not start with {encoder.pix_fmt}, {given} ({reason(error)}).",
             "Choose another --codec or correct the options.",
         ) from error
     return stream

@@ -157,7 +157,7 @@ def _kept(metadata: dict[str, str]) -> dict[str, str]:
 def _copy_chapters(
     source: InputContainer, out: OutputContainer, shift: Fraction, end: Fraction | None
 ) -> None:
-    chapters: list["Chapter"] = []
+    chapters: list[Chapter] = []
     for chapter in source.chapters():
         base = chapter["time_base"] or Fraction(1, 1000)
         ticks = ceil(shift / base)

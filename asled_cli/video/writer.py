@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from asled_cli.errors import AsledError, UsageError
 from asled_cli.video.color import apply_change
 from asled_cli.video.convert import Converter
-from asled_cli.video.encode import EncodeConfig, choose_encoder, open_encoder
+from asled_cli.video.encode import EncodeConfig, cannot_hold, choose_encoder, open_encoder, reason
 from asled_cli.video.frames import Clip, Frame
 from asled_cli.video.target import FORMATS, PartFile, check_output
 from asled_cli.video.tracks import CopiedTracks, movie_timescale
@@ -71,7 +71,12 @@ class ClipWriter:
     @property
     def dropped(self) -> list[str]:
         """What of the source the output does not hold, in words."""
-        return list(self._tracks.dropped) if self._tracks is not None else []
+        words = list(self._tracks.dropped) if self._tracks is not None else []
+        if self._clip.alpha and not self.encoder.alpha:
+            words.append("transparency")
+        if self._out.suffix.lower() == ".mkv":
+            words.append("exact times (Matroska counts milliseconds)")
+        return words
 
     def _open(self) -> None:
         form = FORMATS[self._out.suffix.lower()]
@@ -89,11 +94,7 @@ class ClipWriter:
         try:
             self._container.start_encoding()
         except (av.FFmpegError, ValueError) as error:
-            suffix = self._out.suffix
-            raise UsageError(
-                f"A {suffix} file cannot hold {self.encoder.codec} video ({error}).",
-                "Choose another ending or another --codec.",
-            ) from error
+            raise UsageError(*cannot_hold(self._container, self.encoder)) from error
 
     def write(self, frame: Frame, change: NDArray[np.float32] | None) -> None:
         """Encode `frame` with `change` added: (H, W, 3) float32 RGB, full range = 1; None = as it was.
@@ -138,7 +139,7 @@ class ClipWriter:
         try:
             self._container.mux(self._stream.encode(picture))
         except (av.FFmpegError, OSError) as error:
-            raise AsledError(f"{self._out} cannot be written: {error}.") from error
+            raise AsledError(f"{self._out} cannot be written: {reason(error)}.") from error
 
     def _last_duration(self) -> int:
         """Ticks that the last frame is shown: to the declared end, or as long as the one before."""
@@ -170,7 +171,7 @@ class ClipWriter:
             self._tracks.pull(None)
             self._container.close()
         except (av.FFmpegError, OSError) as error:
-            raise AsledError(f"{self._out} cannot be written: {error}.") from error
+            raise AsledError(f"{self._out} cannot be written: {reason(error)}.") from error
         self._container = None
         self._tracks.close()
         self._verify()
