@@ -1,6 +1,5 @@
 """Blur by averaging consecutive frames of real video, seen through two lenses (the paper's own recipe)."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import av
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from asled_cli.errors import InputError
 from asled_cli.lab.degrade import PLAIN_LOOK, LensLook
 from asled_cli.lab.light import bytes_to_linear, linear_to_srgb
-from asled_cli.lab.made_pair import NO_FAULTS, Faults, MadePair, SceneClip, finish_pair
+from asled_cli.lab.made_pair import NO_FAULTS, Faults, MadePair, SceneClip, describe, finish_pair
 from asled_cli.lab.rig import PLAIN_RIG, LensRig, pull, soften_for_ultra, translation
 
 
@@ -42,6 +41,7 @@ def average_pair(
     has no room for it the pan swings to and fro with the same top speed. wobble: 0..1, how uneven the pan is.
     softness: see `soften_for_ultra`. Raises InputError if the video is too short or too small.
     """
+    drawn = describe(locals())
     if count % 2 == 0 or ultra_count % 2 == 0 or min(count, ultra_count) < 1:
         raise InputError(f"Averaging {count} wide and {ultra_count} ultra frames leaves no centre frame.",
                          "Use odd counts.")  # fmt: skip
@@ -71,15 +71,10 @@ def average_pair(
         motion=None,
         ultra_motion=None,
     )
-    parameters = {
-        "source": video.name if isinstance(video, Path) else "frames", "start": start, "count": count,
-        "ultra_count": ultra_count, "linear": linear, "scale": scale, "pan_px": pan_px, "wobble": wobble,
-        "softness": softness, "rig": asdict(rig), "wide_look": asdict(wide_look),
-        "ultra_look": asdict(ultra_look), "faults": asdict(faults), "size": size, "seed": seed,
-    }  # fmt: skip
     return finish_pair(
         scene, wide_look=wide_look, ultra_look=ultra_look, faults=faults, seed=seed, fps=fps, kind="average",
-        exposures=(float(count), float(ultra_count)) if count > 1 else (0.0, 0.0), parameters=parameters,
+        exposures=(float(count), float(ultra_count)) if count > 1 else (0.0, 0.0),
+        parameters={**drawn, "source": drawn["video"], "start": start},
     )  # fmt: skip
 
 

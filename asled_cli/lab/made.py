@@ -105,7 +105,7 @@ def _random_shake(
     drift = draw.normal(0.0, 3.0, 2) if draw.random() < 0.3 else np.zeros(2)
     layers = draw.random()
     count = 0 if layers < odds.one_plane else 2 if layers > 1.0 - odds.three_layers else 1
-    baseline = draw.uniform(2.0, 14.0)
+    baseline = 0.5 + 13.5 * draw.random() ** 2  # 22 mm between the lenses: 4 px at 1 m for 256 rows
     direction = draw.uniform(0.0, 2.0 * np.pi)
     readout = float(draw.uniform(0.1, 0.5)) if draw.random() < odds.rolling_shutter else 0.0
     ultra_exposure = exposure if equal else exposure * draw.uniform(0.0, 0.35)
@@ -127,6 +127,7 @@ def _random_shake(
         readout=readout,
         rig=random_rig(draw),
         softness=float(draw.uniform(0.29, 0.42)),
+        lens_blur=float(draw.uniform(0.3, 0.8)) if draw.random() < 0.6 else 0.0,
         wide_look=random_wide_look(draw, odds),
         ultra_look=random_ultra_look(draw, odds),
         faults=random_faults(frames, draw, odds),
@@ -145,9 +146,8 @@ def _random_depth(sources: Sources, draw: np.random.Generator) -> Depth:
 
 def random_rig(draw: np.random.Generator) -> LensRig:
     """Two lenses as phones have them: ratio 1.5..2.2, half of the draws near 1.95; up to 12 px off."""
-    ratio = float(
-        np.clip(draw.normal(1.94, 0.07), 1.5, 2.2) if draw.random() < 0.5 else draw.uniform(1.5, 2.2)
-    )
+    usual = draw.random() < 0.5
+    ratio = float(np.clip(draw.normal(1.94, 0.07), 1.5, 2.2) if usual else draw.uniform(1.5, 2.2))
     away, direction = draw.uniform(0.0, 12.0), draw.uniform(0.0, 2.0 * np.pi)
     tilt = draw.uniform(-0.004, 0.004, 2) if draw.random() < 0.4 else np.zeros(2)
     return LensRig(
@@ -202,9 +202,8 @@ def random_faults(frames: int, draw: np.random.Generator, odds: Odds = USUAL_ODD
         length = int(draw.integers(1, max(frames // 2, 2)))
         first = int(draw.integers(0, frames - length + 1))
         run = range(first, first + length)
-        missing = tuple(
-            run if draw.random() < 0.6 else sorted(draw.choice(frames, length, replace=False).tolist())
-        )
+        scattered = sorted(draw.choice(frames, length, replace=False).tolist())
+        missing = tuple(run if draw.random() < 0.6 else scattered)
     lag = int(draw.choice([-1, 1])) if draw.random() < odds.lag else 0
     finger = float(draw.uniform(0.15, 0.75)) if draw.random() < odds.finger else 0.0
     return Faults(lag, missing, finger)

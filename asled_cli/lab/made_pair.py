@@ -4,7 +4,9 @@
 """
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from asled_cli.lab.degrade import LensLook, ToneCurve
 from asled_cli.lab.light import to_bytes
 from asled_cli.lab.rig import Matrix, pull
-from asled_cli.lab.rolling import pixel_grid, to_frame, to_scene
+from asled_cli.lab.rolling import frame_to_scene, to_frame
 
 Clip8 = NDArray[np.uint8]
 
@@ -146,6 +148,21 @@ def finish_pair(
     )
 
 
+def describe(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as numbers, names and lists, fit for JSON; a file becomes its name, an array its shape."""
+    return {name: _plain(value) for name, value in settings.items()}
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {entry.name: _plain(getattr(value, entry.name)) for entry in fields(value)}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return value.name
+    return list(value.shape) if isinstance(value, np.ndarray) else value
+
+
 def swap_truly(ultra: Clip8, scene: SceneClip) -> Clip8:
     """Sample (T, H, W, 3) `ultra` at the wide pixels, each layer along its own true geometry."""
     out = np.empty_like(ultra)
@@ -165,7 +182,7 @@ def _seen_from_wide(view: NDArray[np.uint8], scene: SceneClip, layer: int, t: in
     motion, ultra_motion = scene.motion, scene.ultra_motion
     if motion is None or ultra_motion is None or np.ptp(motion[layer, t], axis=0).max() == 0:
         return pull(view, scene.layer_homographies[layer], (width, height))
-    points = to_scene(motion[layer, t], pixel_grid((width, height)), height)
+    points = frame_to_scene(motion[layer, t], (width, height))
     maps = to_frame(ultra_motion[layer, t], points, height)
     return np.asarray(cv2.remap(view, *maps, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101), np.uint8)
 

@@ -35,6 +35,20 @@ def to_scene(ends: Matrix, pixels: Coordinates, height: int) -> Coordinates:
     )
 
 
+def frame_to_scene(ends: Matrix, size: tuple[int, int]) -> Coordinates:
+    """Scene points that every pixel of a frame of `size` = (width, height) sees; each (H, W)."""
+    if (ends[:, 2] != (0.0, 0.0, 1.0)).any():
+        return to_scene(ends, pixel_grid(size), size[1])
+    # Affine ends: within a row the points lie evenly, so two numbers a row say it all.
+    across, down = np.arange(size[0], dtype=np.float32), np.arange(size[1])[:, None]
+    late = down / max(size[1] - 1, 1)
+    weight = late[..., None, None]
+    rows = (1.0 - weight) * ends[0] + weight * ends[1]  # (H, 1, 3, 3)
+    steps = rows[..., :2, 0].astype(np.float32)
+    starts = (rows[..., :2, 1] * down[..., None] + rows[..., :2, 2]).astype(np.float32)
+    return steps[..., 0] * across + starts[..., 0], steps[..., 1] * across + starts[..., 1]
+
+
 def to_frame(ends: Matrix, points: Coordinates, height: int) -> Coordinates:
     """Frame pixels that see the scene `points`: the inverse of `to_scene`, solved for the row."""
     first, last = project(np.linalg.inv(ends[0]), points), project(np.linalg.inv(ends[1]), points)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.lab.rig import Matrix, pull, rotation_about, soften_for_ultra, translation
-from asled_cli.lab.rolling import pixel_grid, to_scene
+from asled_cli.lab.rolling import frame_to_scene
 from asled_cli.lab.trajectory import Trajectory
 
 Light = NDArray[np.float32]
@@ -95,7 +95,7 @@ class Scene:
             ends = _TO_FINE @ ends
         if not self.readout:
             return pull(pixels, ends[0], self.size, border=border, interpolation=cv2.INTER_LINEAR)
-        maps = to_scene(ends, pixel_grid(self.size), self.size[1])
+        maps = frame_to_scene(ends, self.size)
         return np.asarray(cv2.remap(pixels, *maps, cv2.INTER_LINEAR, borderMode=border), np.float32)
 
     def ends(self, layer: Layer, time: float, *, ultra: bool) -> Matrix:
@@ -106,16 +106,18 @@ class Scene:
         return np.stack(both)
 
 
-def make_layer(
-    light: Light, ratio: float, softness: float, *, place: tuple[float, float] = (0.0, 0.0),
-    nearness: float = 0.0, velocity: tuple[float, float] = (0.0, 0.0),
-) -> Layer:  # fmt: skip
-    """A layer from linear light (h, w, 3), or (h, w, 4) premultiplied, for an ultra lens of `ratio`."""
+def make_layer(light: Light, ratio: float, softness: float, lens_blur: float = 0.0) -> Layer:
+    """A far layer from linear light (h, w, 3), or (h, w, 4) premultiplied, for an ultra lens of `ratio`.
+
+    softness: see `soften_for_ultra`. lens_blur: sigma in wide pixels of both lenses' own softness.
+    """
     if light.shape[2] == 3:
         light = np.concatenate([light, np.ones_like(light[..., :1])], axis=2)
+    if lens_blur:
+        light = np.asarray(cv2.GaussianBlur(light, (0, 0), lens_blur), np.float32)
     size = light.shape[1] * FINENESS, light.shape[0] * FINENESS
     fine = np.clip(cv2.resize(light, size, interpolation=cv2.INTER_LANCZOS4), 0.0, 1.0).astype(np.float32)
-    return Layer(fine, soften_for_ultra(light, ratio, softness), place, nearness, velocity)
+    return Layer(fine, soften_for_ultra(light, ratio, softness))
 
 
 def ragged_mask(size: tuple[int, int], generator: np.random.Generator) -> Light:

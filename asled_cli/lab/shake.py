@@ -1,7 +1,7 @@
 """Blur by a shaking hand: a sharp photo (and cut-outs before it) filmed by two lenses at once."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from asled_cli.errors import InputError
 from asled_cli.lab.degrade import PLAIN_LOOK, LensLook
 from asled_cli.lab.light import bytes_to_linear, linear_to_srgb
-from asled_cli.lab.made_pair import NO_FAULTS, Faults, MadePair, SceneClip, finish_pair
+from asled_cli.lab.made_pair import NO_FAULTS, Faults, MadePair, SceneClip, describe, finish_pair
 from asled_cli.lab.rig import PLAIN_RIG, LensRig, frame_center
 from asled_cli.lab.scene import Light, Scene, make_layer, ragged_mask
 from asled_cli.lab.trajectory import USUAL_SHAKE, Shake, Trajectory, draw_trajectory
@@ -48,6 +48,7 @@ def shake_pair(
     readout: float = 0.0,
     rig: LensRig = PLAIN_RIG,
     softness: float = 0.33,
+    lens_blur: float = 0.0,
     fps: float = 30.0,
     wide_look: LensLook = PLAIN_LOOK,
     ultra_look: LensLook = PLAIN_LOOK,
@@ -58,33 +59,26 @@ def shake_pair(
     photo: a file or (h, w, 3) uint8 RGB. size: (width, height) of both clips. exposure, ultra_exposure:
     frame intervals, 0 gives the truth. scale: the photo is first scaled down by this (photos are soft at full
     size), drawn from 0.5..1 when None, more where the ultra view needs it. baseline_px: shift between the
-    lenses of a layer of nearness 1, in wide pixels. readout: rolling shutter in frame intervals.
+    lenses of a layer of nearness 1, in wide pixels. readout: rolling shutter in frame intervals. lens_blur:
+    sigma in wide pixels by which even the truth is soft.
     Raises InputError if the photo cannot be read or is too small.
     """
+    drawn = describe(locals())
     generator = np.random.default_rng((seed, 1))
     picture, scale = scaled_photo(read_picture(photo), size, rig.ratio, scale, generator)
     path = draw_trajectory(_bounded(shake, picture, size, rig.ratio), frames, exposure,
                            math.hypot(*frame_center(size)), generator)  # fmt: skip
     picture, center = _view_at_detail(picture, size, rig.ratio, path, frames, generator)
-    layers = [make_layer(bytes_to_linear(picture), rig.ratio, softness)]
+    layers = [make_layer(bytes_to_linear(picture), rig.ratio, softness, lens_blur=lens_blur)]
     for depth in sorted(depths, key=lambda depth: depth.nearness):
         cutout, place = cut_out(picture, depth, size, center, generator)
-        layers.append(make_layer(cutout, rig.ratio, softness, place=place, nearness=depth.nearness,
-                                 velocity=depth.velocity))  # fmt: skip
+        near = make_layer(cutout, rig.ratio, softness, lens_blur=lens_blur)
+        layers.append(replace(near, place=place, nearness=depth.nearness, velocity=depth.velocity))
     scene = Scene(tuple(layers), path, size, center, rig.homography(size), baseline_px, readout)
-    parameters = {
-        "source": photo.name if isinstance(photo, Path) else "picture", "exposure": exposure,
-        "ultra_exposure": ultra_exposure, "scale": scale, "shake": asdict(shake),
-        "depths": [{**asdict(d), "picture": d.picture.name if isinstance(d.picture, Path) else None}
-                   for d in depths],
-        "baseline_px": baseline_px, "readout": readout, "rig": asdict(rig), "softness": softness,
-        "wide_look": asdict(wide_look), "ultra_look": asdict(ultra_look), "faults": asdict(faults),
-        "size": size, "seed": seed,
-    }  # fmt: skip
     return finish_pair(
         film(scene, frames, exposure, ultra_exposure, faults.lag_frames),
         wide_look=wide_look, ultra_look=ultra_look, faults=faults, seed=seed, fps=fps, kind="shake",
-        exposures=(exposure, ultra_exposure), parameters=parameters,
+        exposures=(exposure, ultra_exposure), parameters={**drawn, "source": drawn["photo"], "scale": scale},
     )  # fmt: skip
 
 
