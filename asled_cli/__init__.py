@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from asled_cli.errors import MemoryLimitError as MemoryLimitError
     from asled_cli.errors import UsageError as UsageError
     from asled_cli.errors import WeightsError as WeightsError
-    from asled_cli.job import DeblurConfig as DeblurConfig
-    from asled_cli.job import DeblurPlan as DeblurPlan
-    from asled_cli.job import DeblurResult as DeblurResult
-    from asled_cli.job import Progress as Progress
+    from asled_cli.job.records import DeblurConfig as DeblurConfig
+    from asled_cli.job.records import DeblurPlan as DeblurPlan
+    from asled_cli.job.records import DeblurResult as DeblurResult
+    from asled_cli.job.records import Progress as Progress
     from asled_cli.pipeline import run_deblur as run_deblur
 
 __version__ = "0.1.0"
 
 _HOME = {
     "AsledError": "errors",
-    "DeblurConfig": "job",
-    "DeblurPlan": "job",
-    "DeblurResult": "job",
+    "DeblurConfig": "job.records",
+    "DeblurPlan": "job.records",
+    "DeblurResult": "job.records",
     "InputError": "errors",
     "InterruptedRunError": "errors",
     "MemoryLimitError": "errors",
-    "Progress": "job",
+    "Progress": "job.records",
     "UsageError": "errors",
     "WeightsError": "errors",
     "run_deblur": "pipeline",

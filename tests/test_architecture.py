@@ -8,22 +8,21 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "asled_cli"
 FLOORS = {
     "errors": 0,
-    "job": 0,
     "video": 1,
     "registration": 1,
     "nets": 1,
     "zoo": 2,
     "weights": 2,
-    "plan": 3,
-    "pipeline": 3,
-    "lab": 3,
-    "cli": 4,
-    "__main__": 5,
+    "job": 3,
+    "pipeline": 4,
+    "lab": 4,
+    "cli": 5,
+    "__main__": 6,
 }
-ONE_UNIT = [{"plan", "pipeline"}, {"zoo", "weights"}]  # files of one floor that belong together
+ONE_UNIT = [{"zoo", "weights"}]  # files of one floor that belong together
 LIGHT_RECORDS = {"video.frames"}  # what a clip and a frame are: records only, readable from floor 1
-ONLY_HOME = {"rich": "cli/console.py", "av": "video/", "typer": "cli/"}
-LONGEST_FILE = 320  # lines; aim at 80-250
+ONLY_HOME = {"rich": ("cli/console.py",), "av": ("video/", "lab/"), "typer": ("cli/",)}
+LONGEST_FILE = 350  # lines; aim at 80-250
 FILES = sorted(PACKAGE.rglob("*.py"))
 INSIDE = [path for path in FILES if path != PACKAGE / "__init__.py"]
 
@@ -87,7 +86,9 @@ def test_outside_libraries_stay_at_home(path: Path) -> None:
     place = path.relative_to(PACKAGE).as_posix()
     for name in imported(path, at_runtime=True):
         home = ONLY_HOME.get(name.split(".")[0])
-        assert home is None or place.startswith(home), f"{place} imports {name}; only {home} may"
+        assert home is None or place.startswith(home), (
+            f"{place} imports {name}; only {' and '.join(home)} may"
+        )
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

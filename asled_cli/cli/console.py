@@ -22,7 +22,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from asled_cli.errors import AsledError
-from asled_cli.job import DeblurPlan, DeblurResult, Event, Progress, Report
+from asled_cli.job.records import DeblurPlan, DeblurResult, Event, Progress, Report
 
 PLAIN_LINE_EVERY_S = 5.0  # progress lines where no bar can be drawn
 STEP_WORDS = {"analyse": "analysing", "deblur": "deblurring", "measure": "measuring"}
@@ -140,12 +140,6 @@ def show_plan(plan: DeblurPlan, style: Style) -> None:
     if style.as_json:
         _json_line(sys.stdout, "plan", plan.as_dict())
         return
-    encoder = plan.encoder
-    quality = [
-        f"crf {encoder.crf}" if encoder.crf is not None else "",
-        encoder.preset or "",
-        encoder.pix_fmt or "",
-    ]
     end = "the end" if plan.end_s is None else f"{float(plan.end_s):.3f} s"
     restore = f"{plan.method} ({plan.method_reason})"
     rows = {
@@ -159,7 +153,7 @@ def show_plan(plan: DeblurPlan, style: Style) -> None:
         "device": f"{plan.device}, {plan.precision}",
         "chunk": f"{plan.chunk} frames + {plan.overlap} ahead, {_tile_words(plan.tile)}",
         "memory": f"about {plan.memory_bytes / 2**30:.1f} GiB",
-        "encoder": ", ".join([encoder.codec or "?", *(word for word in quality if word)]),
+        "encoder": ", ".join([plan.encoder.name, plan.encoder.pix_fmt, *_options(plan.encoder.options)]),
         "output": str(plan.out),
     }
     _show_rows(rows)
@@ -241,6 +235,10 @@ def _clip_words(clip: Any) -> str:
         f"{clip.path}: {clip.width}x{clip.height}{turned}, {float(clip.average_rate):.2f} fps, "
         f"{clip.codec} {clip.bit_depth} bit"
     )
+
+
+def _options(options: Mapping[str, str]) -> list[str]:
+    return [f"{name} {value}" for name, value in options.items() if name != "x265-params"]
 
 
 def _tile_words(tile: int) -> str:

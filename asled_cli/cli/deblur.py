@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asled_cli.cli import options as opt
 from asled_cli.errors import UsageError
-from asled_cli.job import DeblurConfig, EncoderChoice
+from asled_cli.job.records import DeblurConfig
 
 
 def deblur(
@@ -26,10 +26,10 @@ def deblur(
     chunk: opt.Chunk = None,
     overlap: opt.Overlap = None,
     tile: opt.Tile = None,
-    codec: opt.Codec = None,
+    codec: opt.Codec = "auto",
     crf: opt.Crf = None,
     preset: opt.Preset = None,
-    pix_fmt: opt.PixFmt = None,
+    pix_fmt: opt.PixFmt = "auto",
     encoder_opt: opt.EncoderOption = None,
     dry_run: opt.DryRun = False,
     as_json: opt.AsJson = False,
@@ -39,10 +39,16 @@ def deblur(
 ) -> None:
     """Remove motion blur from WIDE with the help of the sharper ULTRA clip of the same moment."""
     from asled_cli.cli import console
-    from asled_cli.pipeline import run_deblur  # torch loads here, not for --help
+    from asled_cli.pipeline import run_deblur  # torch and av load here, not for --help
+    from asled_cli.video.encode import EncodeConfig
 
-    encoder = EncoderChoice(
-        codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, options=_pairs(encoder_opt or [])
+    encode = EncodeConfig(
+        codec=codec,
+        crf=crf,
+        preset=preset,
+        pix_fmt=pix_fmt,
+        options=_pairs(encoder_opt or []),
+        overwrite=overwrite,
     )
     config = DeblurConfig(
         wide,
@@ -61,8 +67,7 @@ def deblur(
         overlap=overlap,
         tile=tile,
         strength=strength,
-        encoder=encoder,
-        overwrite=overwrite,
+        encode=encode,
         dry_run=dry_run,
         truth=truth,
     )

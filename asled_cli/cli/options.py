@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from asled_cli.job import Method, Precision
+from asled_cli.job.records import Method, Precision
 
 CLIPS, PICTURE, RESTORE, ENCODE, TERMINAL = (
     "Clips and time",
@@ -104,22 +104,25 @@ Tile = Annotated[
 ]
 
 Codec = Annotated[
-    str | None,
+    str,
     typer.Option(
-        help="Encoder, such as libx265.", show_default="by bit depth of WIDE", rich_help_panel=ENCODE
+        help="h264, hevc, av1, prores, ffv1 or an encoder of FFmpeg; auto: h264 for 8 bit, hevc above.",
+        rich_help_panel=ENCODE,
     ),
 ]
 Crf = Annotated[
     int | None,
     typer.Option(
-        help="Quality of the encoder, lower is better.", show_default="16 to 18", rich_help_panel=ENCODE
+        help="Quality on the encoder's scale, lower is better.",
+        show_default="16 to 20, by encoder",
+        rich_help_panel=ENCODE,
     ),
 ]
 Preset = Annotated[
     str | None, typer.Option(help="Speed of the encoder, in its own words.", rich_help_panel=ENCODE)
 ]
 PixFmt = Annotated[
-    str | None, typer.Option(help="Pixel format.", show_default="that of WIDE", rich_help_panel=ENCODE)
+    str, typer.Option(help="Pixel format; auto: as near to that of WIDE as it gets.", rich_help_panel=ENCODE)
 ]
 EncoderOption = Annotated[
     list[str] | None,

@@ -1,0 +1,1 @@
+"""The parts of one deblur job that the pipeline strings together."""

@@ -1,0 +1,59 @@
+"""Ctrl-C and termination signals as a flag, so that a file is never cut off in the middle of a packet."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from asled_cli.errors import InterruptedRunError
+
+log = logging.getLogger(__name__)
+
+
+class StopFlag:
+    """Set by the first SIGINT or SIGTERM while the context lasts; the second one ends the process at once.
+
+    Handlers are installed in the main thread only, since Python allows no other. A KeyboardInterrupt inside
+    an encoder call would lose the packets of that call, hence a flag that is asked between frames.
+    """
+
+    def __init__(self) -> None:
+        self.tidy_up: Callable[[], None] = _nothing  # called before the process ends at once
+        self._set = threading.Event()
+        self._previous: dict[int, Any] = {}
+
+    def check(self) -> None:
+        """Raise InterruptedRunError if the user wants to stop."""
+        if self._set.is_set():
+            raise InterruptedRunError("Stopped before the end; no output was written.")
+
+    def set(self) -> None:
+        """Ask the run to stop, as a signal would."""
+        self._set.set()
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._set.is_set():
+            self.tidy_up()
+            os._exit(InterruptedRunError.exit_code)
+        self._set.set()
+        log.warning("stopping after the current frames; once more to stop at once")
+
+
+def _nothing() -> None:
+    pass

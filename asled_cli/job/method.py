@@ -1,0 +1,124 @@
+"""Which way a clip is restored: with which network, where, and in how large pieces."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from asled_cli import weights, zoo
+from asled_cli.errors import MemoryLimitError, WeightsError
+from asled_cli.job.device import DTYPES, resolve_device, resolve_precision
+from asled_cli.job.records import DeblurConfig, DeblurPlan
+from asled_cli.job.restore import NetworkRestorer, NetworkSetting, Restorer, SwapRestorer
+from asled_cli.nets.chunks import NetworkFacts
+from asled_cli.video.frames import Clip
+
+LONGEST_CHUNK, SHORTEST_CHUNK = 12, 4  # frames; the look-ahead is computed again with every chunk
+CPU_BYTES = 1600 * 2**20  # for the network, so that a 1080p job stays under 3 GB in all
+GPU_SHARE = 0.6  # of the free memory of a GPU
+LARGE_TILE, SMALLEST_TILE = 1024, 256  # pixels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodChoice:
+    """The resolved part of a plan that concerns restoring; fields as in `DeblurPlan`."""
+
+    method: Literal["network", "swap"]
+    reason: str
+    model: str | None = None
+    weights: Path | None = None
+    device: str = "cpu"
+    precision: str = "fp32"
+    chunk: int = 1
+    overlap: int = 0
+    tile: int = 0
+    memory_bytes: int = 0
+
+
+def choose_method(config: DeblurConfig, wide: Clip) -> MethodChoice:
+    """Resolve method, network, device, precision and piece sizes; verify the weights.
+
+    Raises UsageError for an unknown network or device, WeightsError if the weights asked for are not usable.
+    """
+    device = resolve_device(config.device)
+    precision = resolve_precision(config.precision, device)
+    if config.method == "swap":
+        return MethodChoice(method="swap", reason="as asked")
+    model = config.model or zoo.DEFAULT
+    try:
+        path = weights.find(model, config.weights)
+    except WeightsError as error:
+        if config.method == "network" or config.weights is not None or config.model is not None:
+            raise
+        return MethodChoice(method="swap", reason=f"no network at hand: {error.message}")
+    facts = weights.facts(path)
+    chunk, overlap, tile, used = fit_pieces(config, facts, wide, _memory_budget(device), precision)
+    return MethodChoice(
+        method="network",
+        reason="as asked" if config.method == "network" else "weights found",
+        model=model,
+        weights=path,
+        device=str(device),
+        precision=precision,
+        chunk=chunk,
+        overlap=overlap,
+        tile=tile,
+        memory_bytes=used,
+    )
+
+
+def load_restorer(plan: DeblurPlan) -> Restorer:
+    """Build what the plan says, with weights loaded and on the device."""
+    if plan.method == "swap":
+        return SwapRestorer(plan.config.strength)
+    assert plan.weights is not None
+    device, dtype = torch.device(plan.device), DTYPES[plan.precision]
+    network = weights.load(plan.weights)
+    network = network.to(device=device, dtype=dtype, memory_format=torch.channels_last)
+    setting = NetworkSetting(
+        device=device,
+        dtype=dtype,
+        chunk=plan.chunk,
+        overlap=plan.overlap,
+        tile=plan.tile,
+        halo_px=network.facts.halo_px,
+        strength=plan.config.strength,
+    )
+    return NetworkRestorer(network, setting)
+
+
+def fit_pieces(
+    config: DeblurConfig, facts: NetworkFacts, wide: Clip, budget: int, precision: str
+) -> tuple[int, int, int, int]:
+    """(chunk, overlap, tile, bytes) that fit into `budget` bytes: first a shorter chunk, then tiles.
+
+    What the user asked for is left alone. Raises MemoryLimitError if even small tiles do not fit.
+    """
+    overlap = facts.overlap if config.overlap is None else config.overlap
+    per_pixel = facts.bytes_per_pixel * (2 if precision == "fp32" else 1)
+
+    def cost(chunk: int, tile: int) -> int:
+        side = tile + 2 * facts.halo_px
+        pixels = wide.width * wide.height if tile == 0 else min(wide.width, side) * min(wide.height, side)
+        return per_pixel * pixels * (chunk + overlap)
+
+    chunks = [config.chunk] if config.chunk is not None else range(LONGEST_CHUNK, SHORTEST_CHUNK - 1, -1)
+    tiles = [config.tile] if config.tile is not None else [0, LARGE_TILE, LARGE_TILE // 2, SMALLEST_TILE]
+    for tile in tiles:
+        for chunk in chunks:
+            if cost(chunk, tile) <= budget or (config.chunk is not None and config.tile is not None):
+                return chunk, overlap, tile, cost(chunk, tile)
+    smallest = cost(chunks[-1], tiles[-1])
+    raise MemoryLimitError(
+        f"The network needs about {smallest / 2**30:.1f} GiB even in its smallest pieces, "
+        f"{budget / 2**30:.1f} GiB are free for it.",
+        "Try a smaller --chunk or --tile, or --method swap.",
+    )
+
+
+def _memory_budget(device: torch.device) -> int:
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free * GPU_SHARE)
+    return CPU_BYTES

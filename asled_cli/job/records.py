@@ -1,0 +1,225 @@
+"""The records of one deblur job: what is asked, what is planned, how far it is, what came out.
+
+Standard library only, so that the command line can use them before anything heavy is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from asled_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from asled_cli.video.encode import EncodeConfig, Encoder
+    from asled_cli.video.frames import Clip
+
+Method = Literal["auto", "network", "swap"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+SPARE_S = Fraction(
+    1, 2
+)  # of the ultra clip read before and after the wanted time; several frames at any rate
+
+
+@dataclass(frozen=True)
+class DeblurConfig:
+    """One deblur job as the user asks for it. None means: find a good value from the clips."""
+
+    wide: Path  # the blurred clip, to be mended
+    ultra: Path  # the sharper clip of the same moment, seen through the wider lens
+    _: KW_ONLY
+    out: Path | None = None  # file to write; None: beside `wide`, with _deblurred in its name
+    method: Method = "auto"  # auto: network where its weights are at hand, else swap
+    model: str | None = None  # name of a network in the zoo
+    weights: Path | None = None  # a checkpoint instead of the published one
+    device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
+    precision: Precision = "auto"
+    fov_ratio: float | None = None  # focal length of wide over ultra, as pictures: about 2
+    offset_s: float | None = None  # seconds; ultra time = wide time - offset
+    start_s: float | None = None  # seconds on the wide clip's clock; first frame at or after it
+    end_s: float | None = None  # seconds on the wide clip's clock; last frame before it
+    chunk: int | None = None  # frames restored at once
+    overlap: int | None = None  # frames looked ahead past the end of a chunk
+    tile: int | None = None  # side of a square tile in pixels; 0: whole frames
+    strength: float = 1.0  # 0: change nothing ... 1: the full change
+    encode: EncodeConfig | None = None  # how the result is encoded, and whether it may replace a file
+    dry_run: bool = False  # stop after the plan
+    truth: Path | None = None  # the sharp clip, where it is known, to measure PSNR against
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.strength <= 1.0:
+            raise UsageError(f"--strength is {self.strength}, expected 0 to 1.")
+        if self.fov_ratio is not None and not 1.0 <= self.fov_ratio <= 8.0:
+            raise UsageError(f"--fov-ratio is {self.fov_ratio}, expected 1 to 8 (most phones: 1.85 to 2).")
+        if self.start_s is not None and self.end_s is not None and self.end_s <= self.start_s:
+            raise UsageError(f"--end is {self.end_s} s, expected more than --start ({self.start_s} s).")
+        for flag, value, least in (
+            ("chunk", self.chunk, 1),
+            ("overlap", self.overlap, 0),
+            ("tile", self.tile, 0),
+        ):
+            if value is not None and value < least:
+                raise UsageError(f"--{flag} is {value}, expected {least} or more.")
+        if self.method == "swap" and (self.weights is not None or self.model is not None):
+            raise UsageError(
+                "--method swap uses no network, but --model or --weights names one.", "Drop one of the two."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeblurPlan:
+    """A job with every choice made and checked; what `run_deblur` will do."""
+
+    config: DeblurConfig
+    wide: Clip
+    ultra: Clip
+    out: Path
+    frames: int  # expected number of frames to write, from the header
+    start_s: Fraction  # on the wide clip's clock
+    end_s: Fraction | None  # None: to the end of the clip
+    offset_s: Fraction
+    offset_source: str  # where the offset comes from, in words
+    fov_ratio: float  # before refinement by registration
+    fov_source: str
+    method: Literal["network", "swap"]
+    method_reason: str
+    model: str | None
+    weights: Path | None
+    device: str
+    precision: str
+    chunk: int
+    overlap: int
+    tile: int  # pixels; 0: whole frames
+    memory_bytes: int  # estimate of the peak
+    encoder: Encoder  # with all its options
+    notes: tuple[str, ...] = ()  # what the user should know before it starts
+
+    @property
+    def wide_range(self) -> tuple[Fraction | None, Fraction | None]:
+        """The times to read from the wide clip, start included, end not; None: no limit."""
+        return (None if self.config.start_s is None else self.start_s), self.end_s
+
+    @property
+    def ultra_range(self) -> tuple[Fraction | None, Fraction | None]:
+        """The same times on the ultra clip's clock, with SPARE_S around them for pairing by nearest time."""
+        start, end = self.wide_range
+        first = None if start is None else max(self.ultra.start_s, start - self.offset_s - SPARE_S)
+        return first, (None if end is None else end - self.offset_s + SPARE_S)
+
+    def as_dict(self) -> dict[str, object]:
+        """The plan in plain values, for JSON."""
+        return {
+            "wide": _clip_facts(self.wide),
+            "ultra": _clip_facts(self.ultra),
+            "out": str(self.out),
+            "frames": self.frames,
+            "start_s": float(self.start_s),
+            "end_s": None if self.end_s is None else float(self.end_s),
+            "offset_s": float(self.offset_s),
+            "offset_source": self.offset_source,
+            "fov_ratio": self.fov_ratio,
+            "fov_source": self.fov_source,
+            "method": self.method,
+            "method_reason": self.method_reason,
+            "model": self.model,
+            "weights": None if self.weights is None else str(self.weights),
+            "device": self.device,
+            "precision": self.precision,
+            "chunk": self.chunk,
+            "overlap": self.overlap,
+            "tile": self.tile,
+            "strength": self.config.strength,
+            "memory_bytes": self.memory_bytes,
+            "encoder": self.encoder.name,
+            "pix_fmt": self.encoder.pix_fmt,
+            "encoder_options": dict(self.encoder.options),
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one step of the job is."""
+
+    step: str  # "analyse", "deblur" or "measure"
+    done: int
+    total: int  # an estimate for "deblur"
+
+
+Event = DeblurPlan | Progress
+Report = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """A report that nobody reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageTime:
+    """What one stage of the pipeline did."""
+
+    name: str
+    frames: int
+    busy_s: float  # seconds spent working, without waiting for neighbours
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of this stage if it never had to wait."""
+        return self.frames / self.busy_s if self.busy_s > 0 else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeblurResult:
+    """What came out of a job."""
+
+    plan: DeblurPlan
+    out: Path | None  # None after a dry run
+    first_time_s: Fraction = Fraction(0)  # time in the wide clip that the output shows at its time 0
+    frames_written: int = 0
+    frames_changed: int = 0
+    frames_without_reference: int = 0
+    registration: Mapping[str, object] = field(default_factory=dict)  # what the analysis found
+    stages: tuple[StageTime, ...] = ()
+    analysis_s: float = 0.0
+    wall_s: float = 0.0  # the whole job, without measuring against the truth
+    problems: Mapping[str, int] = field(default_factory=dict)  # kind of problem -> how often
+    dropped_tracks: tuple[str, ...] = ()  # tracks of the wide clip that the result lacks
+    psnr_input_db: float | None = None  # against the truth, where one was given
+    psnr_result_db: float | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """The result in plain values, for JSON."""
+        return {
+            "out": None if self.out is None else str(self.out),
+            "frames_written": self.frames_written,
+            "frames_changed": self.frames_changed,
+            "frames_without_reference": self.frames_without_reference,
+            "registration": dict(self.registration),
+            "stages": [
+                {"name": s.name, "frames": s.frames, "busy_s": round(s.busy_s, 3), "fps": round(s.fps, 2)}
+                for s in self.stages
+            ],
+            "analysis_s": round(self.analysis_s, 3),
+            "wall_s": round(self.wall_s, 3),
+            "problems": dict(self.problems),
+            "dropped_tracks": list(self.dropped_tracks),
+            "psnr_input_db": self.psnr_input_db,
+            "psnr_result_db": self.psnr_result_db,
+        }
+
+
+def _clip_facts(clip: Clip) -> dict[str, object]:
+    return {
+        "path": str(clip.path),
+        "codec": clip.codec,
+        "width": clip.width,
+        "height": clip.height,
+        "pix_fmt": clip.pix_fmt,
+        "rotation": clip.rotation,
+        "fps": float(clip.average_rate),
+        "duration_s": None if clip.duration_s is None else float(clip.duration_s),
+    }

@@ -1,0 +1,80 @@
+"""Counts what happens to the frames of a job while they are written."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from typing import Any
+
+from asled_cli.job.records import DeblurPlan, DeblurResult, StageTime
+from asled_cli.job.restore import RestoredFrame
+from asled_cli.registration.solution import Registration
+from asled_cli.video.reader import ReadProblems
+
+
+@dataclass(slots=True)
+class Tally:
+    """Running counts; `result` makes the record of the finished job."""
+
+    written: int = 0
+    changed: int = 0
+    without_reference: int = 0
+    write_s: float = 0.0
+    first_time: Fraction | None = None  # of the first frame, on the wide clip's clock
+
+    @contextmanager
+    def writing(self, frame: RestoredFrame) -> Iterator[None]:
+        """Count one frame and the time it takes to write it."""
+        if self.first_time is None:
+            self.first_time = frame.aligned.pair.target.time
+        began = time.perf_counter()
+        yield
+        self.write_s += time.perf_counter() - began
+        self.written += 1
+        self.changed += frame.change is not None
+        self.without_reference += frame.aligned.reference is None
+
+    def result(
+        self,
+        plan: DeblurPlan,
+        registration: Registration,
+        stages: Sequence[Any],
+        problems: Mapping[str, ReadProblems],
+        dropped_tracks: Sequence[str],
+    ) -> DeblurResult:
+        """The finished job. stages: those with a thread, with `name` and `busy_s`; problems: by clip name."""
+        times = [StageTime(stage.name, self.written, stage.busy_s) for stage in stages]
+        return DeblurResult(
+            plan=plan,
+            out=plan.out,
+            first_time_s=(plan.wide_range[0] and self.first_time) or Fraction(0),
+            frames_written=self.written,
+            frames_changed=self.changed,
+            frames_without_reference=self.without_reference,
+            registration=registration_facts(registration),
+            stages=(*times, StageTime("write", self.written, self.write_s)),
+            problems=_count_problems(problems),
+            dropped_tracks=tuple(dropped_tracks),
+        )
+
+
+def registration_facts(registration: Registration) -> dict[str, object]:
+    """What the user may want to know of a registration, in plain values."""
+    return {
+        "fov_ratio": round(registration.fov_ratio, 4),
+        "shift_px": tuple(round(value, 2) for value in registration.shift_px),
+        "residual": round(registration.residual, 5),
+        "exposure_frames": round(registration.exposure.length, 2),
+        "trusted": registration.trusted,
+    }
+
+
+def _count_problems(problems: Mapping[str, ReadProblems]) -> dict[str, int]:
+    """Counts above zero, named `clip: problem`."""
+    return {
+        f"{name}: {item.name.replace('_', ' ')}": int(getattr(found, item.name))
+        for name, found in problems.items()
+        for item in fields(found)
+        if getattr(found, item.name)
+    }
