@@ -1,6 +1,7 @@
 """Which times the analysis looks at."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 from asled_cli.job.sampling import RUN_LENGTH, RUNS, SAMPLE_BYTES, run_starts
 
@@ -19,7 +20,7 @@ def test_runs_spread_over_a_long_clip() -> None:
     assert (len(starts), length) == (RUNS, RUN_LENGTH)
     assert starts[0] == 0
     assert 599 < starts[-1] + length * FRAME <= 600
-    gaps = {later - earlier for earlier, later in zip(starts, starts[1:], strict=False)}
+    gaps = {later - earlier for earlier, later in pairwise(starts)}
     assert len(gaps) == 1
 
 
