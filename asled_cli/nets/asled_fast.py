@@ -17,12 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from asled_cli.nets.blend import blend
 from asled_cli.nets.blocks import ConvStack, ResidualBlock, scale_initial_weights
 from asled_cli.nets.chunks import GUIDE_STRIDE, ChunkInputs, NetworkFacts
 from asled_cli.nets.warp import scale_flow, warp
 
 GUIDE_CHANNELS = 6
-CONFIDENCE, VALID = 4, 5  # channels of the guide
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,21 +176,8 @@ class AsledFast(nn.Module):
             fine.append(_follow(state and state.fine, flow, cut, features.fine))
             fine.append(_follow(following, flow_next, cut_next, features.fine))
         decoded, correction = self.decoder(coarse, fine)
-        restored = _blend(inputs.target[:, t], inputs.reference[:, t], inputs.guide[:, t], correction)
+        restored = blend(inputs.target[:, t], inputs.reference[:, t], inputs.guide[:, t], correction)
         return restored, AsledFastState(coarse, decoded)
-
-
-def _blend(target: Tensor, reference: Tensor, guide: Tensor, correction: Tensor) -> Tensor:
-    """target + gate * (reference - target) + residual, at full size and in the dtype of the target.
-
-    The gate is the confidence plus a correction in -1..1. A sum, since a sigmoid that starts near its end has
-    no slope to learn from. Both are zero where the reference is not valid.
-    """
-    trust = guide[:, CONFIDENCE : VALID + 1].to(target.dtype)
-    trust = F.interpolate(trust, scale_factor=GUIDE_STRIDE, mode="bilinear", align_corners=False)
-    correction = correction.to(target.dtype)
-    gate = torch.addcmul(trust[:, :1], trust[:, 1:], torch.tanh(correction[:, 3:]))
-    return torch.addcmul(target + correction[:, :3], gate, reference - target)
 
 
 def _follow(state: Tensor | None, flow: Tensor, cut: Tensor, like: Tensor) -> Tensor:

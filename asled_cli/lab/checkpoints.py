@@ -1,0 +1,63 @@
+"""What a training run leaves on disk: checkpoints that are complete or absent, and CSV logs."""
+
+import csv
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from asled_cli.errors import WeightsError
+
+
+def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
+    """Save under a temporary name, then rename: a full disk or a kill leaves the old checkpoint intact."""
+    replace_file(path, lambda temporary: torch.save(dict(content), temporary))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Load a checkpoint to the CPU, tensors and plain values only. Raises WeightsError if it cannot."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises errors of many kinds for a damaged file
+        raise WeightsError(f"{path} cannot be read as a checkpoint: {error}.") from error
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path} is not a checkpoint of a training run.")
+    return content
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then move it there in one step."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+class CsvLog:
+    """Rows of numbers appended to a CSV file. Opening it at `step` drops rows a resumed run will repeat."""
+
+    def __init__(self, path: Path, columns: tuple[str, ...], step: int) -> None:
+        self.path, self.columns = path, columns
+        kept = []
+        if step > 0 and path.exists():
+            with path.open(newline="") as file:
+                kept = [row for row in csv.DictReader(file) if row.get("step") and int(row["step"]) <= step]
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(kept)
+
+    def append(self, **row: float) -> None:
+        """Write one row; floats with five significant digits."""
+        with self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, self.columns)
+            writer.writerow({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()})

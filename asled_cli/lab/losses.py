@@ -1,0 +1,35 @@
+"""Training objectives. All take (N, T, 3, H, W) RGB 0..1 and return a scalar."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def charbonnier(restored: Tensor, truth: Tensor, epsilon: float = 1e-3) -> Tensor:
+    """Mean of sqrt(difference^2 + epsilon^2): an L1 norm that is smooth at zero."""
+    return torch.sqrt((restored - truth).square() + epsilon**2).mean()
+
+
+def gradient_difference(restored: Tensor, truth: Tensor) -> Tensor:
+    """Mean absolute difference of the slopes in x and y: edges count more than flat colour."""
+    error = restored - truth
+    return error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+
+
+def spectral_difference(restored: Tensor, truth: Tensor) -> Tensor:
+    """Mean absolute difference of the 2-D spectra (orthonormal), after MIMO-UNet, eq. 5."""
+    spectrum = torch.view_as_real(torch.fft.rfft2(restored - truth, norm="ortho"))
+    return spectrum.abs().mean()
+
+
+def temporal_difference(restored: Tensor, truth: Tensor) -> Tensor:
+    """Mean absolute difference of the change from frame to frame: flicker. Zero for a single frame."""
+    if restored.shape[1] < 2:
+        return restored.new_zeros(())
+    return (restored - truth).diff(dim=1).abs().mean()
+
+
+def psnr_per_frame(restored: Tensor, truth: Tensor) -> Tensor:
+    """(N, T) peak signal-to-noise ratio in dB of RGB 0..1, `restored` clamped; at most 100 dB."""
+    error = F.mse_loss(restored.clamp(0, 1), truth, reduction="none").mean(dim=(-3, -2, -1))
+    return -10 * torch.log10(error.clamp(min=1e-10))

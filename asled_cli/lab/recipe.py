@@ -1,0 +1,133 @@
+"""A training recipe: a TOML file that maps one to one onto TrainConfig."""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from asled_cli.errors import UsageError
+from asled_cli.lab.dataset import SampleConfig
+
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossConfig:
+    """Weights of the training objectives; zero leaves one out."""
+
+    charbonnier: float = 1.0
+    """Of the restored frames against the truth."""
+    epsilon: float = 1e-3
+    """Where the Charbonnier loss turns from square to absolute."""
+    gradient: float = 0.0
+    """Of the slopes in x and y."""
+    spectral: float = 0.0
+    """Of the 2-D spectra."""
+    temporal: float = 0.0
+    """Of the change from frame to frame."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """Everything that decides the outcome of a training run, apart from the clips."""
+
+    network: str
+    """Name of the architecture, as in the table of networks."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Config of the network, as in its dataclass."""
+    samples: SampleConfig = field(default_factory=SampleConfig)
+    """How samples are cut from the clips."""
+    losses: LossConfig = field(default_factory=LossConfig)
+    """What is minimised."""
+    init: Path | None = None
+    """Weights to start from (safetensors); None starts afresh."""
+    steps: int = 20_000
+    """Updates in all."""
+    learning_rate: float = 4e-4
+    """At the top of the schedule."""
+    final_learning_rate: float = 1e-6
+    """At its end, after a cosine."""
+    warmup_steps: int = 300
+    """Linear rise from zero."""
+    weight_decay: float = 1e-4
+    """Of AdamW."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Of AdamW."""
+    clip_norm: float = 1.0
+    """Largest norm of the gradient."""
+    ema_decay: float = 0.999
+    """Of the moving average of the weights, which is what is validated and published."""
+    precision: Literal["fp32", "bf16"] = "bf16"
+    """Of the convolutions (autocast); weights and losses stay fp32."""
+    threads: int = 0
+    """CPU threads; 0 leaves PyTorch's choice."""
+    workers: int = 1
+    """Processes that read and cut samples; 0 does it between the steps."""
+    log_every: int = 50
+    """Steps between two lines of the loss log."""
+    checkpoint_every: int = 500
+    """Steps between two checkpoints."""
+    validate_every: int = 1000
+    """Steps between two validations."""
+    validation_frames: int = 12
+    """Frames of each validation clip that are scored, from its start."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.warmup_steps < self.steps:
+            raise UsageError(f"warmup_steps is {self.warmup_steps}, expected less than steps = {self.steps}.")
+        if self.precision not in ("fp32", "bf16"):
+            raise UsageError(f"precision is {self.precision!r}, expected 'fp32' or 'bf16'.")
+        for name in ("log_every", "checkpoint_every", "validate_every", "validation_frames"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}, expected at least 1.")
+
+
+def read_recipe(path: Path) -> TrainConfig:
+    """The recipe in the TOML file `path`. Raises UsageError for an unknown key or an unfit value."""
+    try:
+        with path.open("rb") as file:
+            table = tomllib.load(file)
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path} cannot be read as a recipe: {error}.") from error
+    try:
+        return config_from_table(table)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error.message}", error.hint) from error
+
+
+def config_from_table(table: Mapping[str, Any]) -> TrainConfig:
+    """A TrainConfig from nested dictionaries as TOML gives them."""
+    values = dict(table)
+    values["samples"] = _build(SampleConfig, values.get("samples", {}), "samples.")
+    values["losses"] = _build(LossConfig, values.get("losses", {}), "losses.")
+    if values.get("init") is not None:
+        values["init"] = Path(values["init"])
+    return _build(TrainConfig, values, "")
+
+
+def config_to_table(config: TrainConfig) -> dict[str, Any]:
+    """The inverse of `config_from_table`; only strings, numbers, lists and dictionaries."""
+    table = dataclasses.asdict(config)
+    table["init"] = str(config.init) if config.init else None
+    return table
+
+
+def _build(kind: type[Config], values: Mapping[str, Any], prefix: str) -> Config:
+    known = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for name, value in values.items():
+        if name not in known:
+            raise UsageError(f"{prefix}{name} is no setting.", f"Known: {', '.join(sorted(known))}.")
+        _check_kind(prefix + name, value, known[name].type)
+    try:
+        return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    except TypeError as error:
+        raise UsageError(f"A setting is missing or has the wrong type: {error}.") from error
+
+
+def _check_kind(name: str, value: Any, kind: Any) -> None:
+    """Plain numbers are checked; everything else checks itself where it is used."""
+    wrong = (kind is int and type(value) is not int) or (kind is float and type(value) not in (int, float))
+    if wrong:
+        raise UsageError(f"{name} is {value!r}, expected a {'whole ' if kind is int else ''}number.")

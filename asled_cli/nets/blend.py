@@ -1,0 +1,40 @@
+"""How the registered reference enters the result, with and without a network."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from asled_cli.nets.chunks import GUIDE_STRIDE, ChunkInputs
+
+CONFIDENCE, VALID = 4, 5  # channels of the guide
+
+
+def swap(inputs: ChunkInputs) -> Tensor:
+    """target + confidence * (reference - target): the result without any network, (N, T, 3, H, W)."""
+    target = inputs.target.flatten(0, 1)
+    confidence = enlarge(inputs.guide.flatten(0, 1)[:, CONFIDENCE : CONFIDENCE + 1], target)
+    swapped = torch.addcmul(target, confidence, inputs.reference.flatten(0, 1) - target)
+    return swapped.view(inputs.target.shape)
+
+
+def blend(target: Tensor, reference: Tensor, guide: Tensor, correction: Tensor) -> Tensor:
+    """target + gate * (reference - target) + residual, (N, 3, H, W) in the dtype of the target.
+
+    target, reference: (N, 3, H, W); guide: (N, 6, h, w). correction: (N, 4, H, W), RGB residual and gate
+    correction; where it is zero, the result is that of `swap`. The gate is confidence + tanh(correction): a
+    sum, since a sigmoid that starts near its end has no slope to learn from. Where the reference is not
+    valid, the gate is not corrected.
+    """
+    trust = enlarge(guide[:, CONFIDENCE : VALID + 1], target)
+    correction = correction.to(target.dtype)
+    gate = torch.addcmul(trust[:, :1], trust[:, 1:], torch.tanh(correction[:, 3:]))
+    return torch.addcmul(target + correction[:, :3], gate, reference - target)
+
+
+def enlarge(guide: Tensor, like: Tensor) -> Tensor:
+    """Guide channels (N, C, h, w), bilinear at the size and in the dtype of `like` (N, C, H, W)."""
+    height, width = like.shape[-2:]
+    full = F.interpolate(
+        guide.to(like.dtype), scale_factor=GUIDE_STRIDE, mode="bilinear", align_corners=False
+    )
+    return full[..., :height, :width]
