@@ -1,0 +1,153 @@
+"""Restorers: what comes out does not depend on how the clip is cut."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from asled_cli.job.restore import (
+    FULL_SCALE,
+    NetworkRestorer,
+    NetworkSetting,
+    RestoredFrame,
+    SwapRestorer,
+    restore,
+)
+from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
+from asled_cli.nets.chunks import ChunkInputs, NetworkFacts
+from asled_cli.registration.render import AlignedFrame
+from asled_cli.video.frames import Frame, FramePair
+
+HEIGHT, WIDTH = 36, 50
+GRID = (9, 13)
+SETTING = NetworkSetting(
+    device=torch.device("cpu"), dtype=torch.float32, chunk=4, overlap=2, tile=0, halo_px=0, strength=1.0
+)
+
+
+def aligned_frames(
+    count: int, *, seed: int = 0, without: Sequence[int] = (), cuts: Sequence[int] = ()
+) -> list[AlignedFrame]:
+    """Frames of noise with plausible guides; `without`: no reference; `cuts`: a scene begins."""
+    random = np.random.default_rng(seed)
+    frames = []
+    for index in range(count):
+        picture = random.integers(0, 65536, (HEIGHT, WIDTH, 3), dtype=np.uint16)
+        target = Frame(index, index * 20, Fraction(index, 30), picture, None)
+        has = index not in without
+        guide = random.uniform(-0.1, 0.1, (*GRID, 6)).astype(np.float16)
+        guide[..., 4:] = (random.uniform(0, 1, (*GRID, 2)) * has).astype(np.float16)
+        frames.append(
+            AlignedFrame(
+                pair=FramePair(target, target if has else None),
+                reference=random.integers(0, 65536, picture.shape, dtype=np.uint16) if has else None,
+                guide=guide,
+                flow_previous=random.normal(0, 1, (*GRID, 2)).astype(np.float16),
+                flow_next=random.normal(0, 1, (*GRID, 2)).astype(np.float16),
+                is_cut=index in cuts,
+            )
+        )
+    return frames
+
+
+class RunningMean:
+    """A stand-in network whose result depends on every earlier frame: exact for any chunk length."""
+
+    facts = NetworkFacts(overlap=0, halo_px=0, bytes_per_pixel=1)
+
+    def __call__(self, inputs: ChunkInputs, state: Any = None, keep: int | None = None) -> tuple[Tensor, Any]:
+        restored = []
+        for t in range(inputs.frames if keep is None else keep):
+            state = inputs.target[:, t] if state is None else 0.5 * (state + inputs.target[:, t])
+            restored.append(state)
+        return torch.stack(restored, 1), state
+
+
+@pytest.fixture(scope="module")
+def network() -> AsledFast:
+    """A small network with weights that are not zero anywhere."""
+    torch.manual_seed(1)
+    made = AsledFast(
+        AsledFastConfig(fine_channels=8, coarse_channels=8, decoder_blocks=1, forward_blocks=1)
+    ).eval()
+    for weight in made.parameters():
+        weight.data.normal_(0, 0.08)
+    return made
+
+
+def changes_of(frames: list[AlignedFrame], network: Any, setting: NetworkSetting) -> list[RestoredFrame]:
+    done = list(restore(frames, NetworkRestorer(network, setting)))
+    assert [one.aligned for one in done] == frames  # all of them, in order
+    return done
+
+
+def difference(one: list[RestoredFrame], other: list[RestoredFrame]) -> float:
+    return max(float(np.abs(a.change - b.change).max()) for a, b in zip(one, other, strict=True))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 4, 7, 11])
+@pytest.mark.parametrize("overlap", [0, 2])
+def test_state_is_carried_from_chunk_to_chunk(chunk: int, overlap: int) -> None:
+    frames = aligned_frames(11)
+    whole = changes_of(frames, RunningMean(), replace(SETTING, chunk=11, overlap=0))
+    cut = changes_of(frames, RunningMean(), replace(SETTING, chunk=chunk, overlap=overlap))
+    assert difference(whole, cut) < 1e-6
+
+
+def test_a_longer_look_ahead_comes_closer_to_the_whole_clip(network: AsledFast) -> None:
+    frames = aligned_frames(10, without=[3], cuts=[6])
+    whole = changes_of(frames, network, replace(SETTING, chunk=10, overlap=0))
+    errors = [
+        difference(whole, changes_of(frames, network, replace(SETTING, chunk=3, overlap=n)))
+        for n in (0, 2, 7)
+    ]
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] < 1e-5
+
+
+def test_tiles_equal_the_whole_frame(network: AsledFast) -> None:
+    frames = aligned_frames(3)
+    whole = changes_of(frames, network, SETTING)
+    tiled = changes_of(frames, network, replace(SETTING, tile=32, halo_px=64))
+    assert difference(whole, tiled) < 1e-5
+
+
+def test_a_change_is_the_restored_picture_minus_the_target() -> None:
+    first, second = aligned_frames(2)
+    done = changes_of([first, second], RunningMean(), SETTING)
+    expected = 0.5 * (first.pair.target.rgb.astype(np.float32) - second.pair.target.rgb) / FULL_SCALE
+    assert done[1].change is not None and done[1].change.dtype == np.float32
+    np.testing.assert_allclose(done[0].change, 0, atol=1e-6)
+    np.testing.assert_allclose(done[1].change, expected, atol=1e-6)
+
+
+def test_strength_scales_the_change_and_zero_means_none() -> None:
+    frames = aligned_frames(4)
+    full = changes_of(frames, RunningMean(), SETTING)
+    half = changes_of(frames, RunningMean(), replace(SETTING, strength=0.5))
+    for one, other in zip(full, half, strict=True):
+        np.testing.assert_allclose(one.change * 0.5, other.change, atol=1e-6)  # type: ignore[operator]
+    none = changes_of(frames, RunningMean(), replace(SETTING, strength=0.0))
+    assert all(one.change is None for one in none)
+
+
+def test_swap_puts_the_reference_where_it_is_trusted() -> None:
+    frames = aligned_frames(3, without=[1])
+    frames = [
+        replace(frame, guide=np.full_like(frame.guide, frame.reference is not None)) for frame in frames
+    ]
+    done = list(restore(frames, SwapRestorer(strength=1.0)))
+    assert done[1].change is None
+    for one in (done[0], done[2]):
+        reference, target = one.aligned.reference, one.aligned.pair.target.rgb
+        assert reference is not None and one.change is not None
+        np.testing.assert_allclose(target / FULL_SCALE + one.change, reference / FULL_SCALE, atol=1e-5)
+
+
+def test_swap_of_strength_zero_changes_nothing() -> None:
+    assert all(one.change is None for one in restore(aligned_frames(3), SwapRestorer(strength=0.0)))
