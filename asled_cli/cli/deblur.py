@@ -9,7 +9,7 @@ from asled_cli.job.records import DeblurConfig
 
 def deblur(
     wide: opt.WideClip,
-    ultra: opt.UltraClip,
+    ultra: opt.UltraClip = None,
     out: opt.OutFile = None,
     overwrite: opt.Overwrite = False,
     start: opt.Start = None,
@@ -52,7 +52,7 @@ def deblur(
     )
     config = DeblurConfig(
         wide,
-        ultra,
+        ultra or wide,
         out=out,
         method=method,
         model=model,

@@ -17,7 +17,12 @@ CLIPS, PICTURE, RESTORE, ENCODE, TERMINAL = (
 
 WideClip = Annotated[Path, typer.Argument(metavar="WIDE", help="The blurred clip, to be mended.")]
 UltraClip = Annotated[
-    Path, typer.Argument(metavar="ULTRA", help="The ultra-wide clip of the same moment, usually sharper.")
+    Path | None,
+    typer.Argument(
+        metavar="ULTRA",
+        help="The ultra-wide clip of the same moment, usually sharper.",
+        show_default="the second video track of WIDE",
+    ),
 ]
 
 OutFile = Annotated[

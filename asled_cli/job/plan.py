@@ -66,7 +66,7 @@ def _probe_both(config: DeblurConfig) -> tuple[Clip, Clip]:
         return wide, probe_clip(config.ultra)
     if count_video_tracks(config.wide) < 2:
         raise InputError(
-            f"{config.wide} is named as both clips but has one video track, expected two.",
+            f"{config.wide} has one video track, expected two where no second clip is named.",
             "Name the ultra-wide clip as the second file.",
         )
     return wide, probe_clip(config.wide, track=1)

@@ -30,7 +30,7 @@ class DeblurConfig:
     """One deblur job as the user asks for it. None means: find a good value from the clips."""
 
     wide: Path  # the blurred clip, to be mended
-    ultra: Path  # the sharper clip of the same moment, seen through the wider lens
+    ultra: Path  # the sharper clip of the same moment; the same file: its second video track
     _: KW_ONLY
     out: Path | None = None  # file to write; None: beside `wide`, with _deblurred in its name
     method: Method = "auto"  # auto: network where its weights are at hand, else swap

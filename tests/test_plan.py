@@ -1,0 +1,122 @@
+"""What a plan says, and every reason not to start: one sentence each, with the right kind of error."""
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from small_pair import HEIGHT, WIDTH, Pair, make_pair, make_scene, view, write_clip
+
+from asled_cli.errors import AsledError, InputError, MemoryLimitError, UsageError, WeightsError
+from asled_cli.job.method import fit_pieces
+from asled_cli.job.plan import make_plan
+from asled_cli.job.records import DeblurConfig, DeblurPlan
+from asled_cli.nets.chunks import NetworkFacts
+from asled_cli.video.encode import EncodeConfig
+from asled_cli.video.probe import probe_clip
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    return make_pair(tmp_path_factory.mktemp("pair"))
+
+
+def plan_of(pair: Pair, **changes: object) -> DeblurPlan:
+    return make_plan(DeblurConfig(pair.wide, pair.ultra, **{"method": "swap", **changes}))  # type: ignore[arg-type]
+
+
+def test_every_choice_has_a_default(pair: Pair) -> None:
+    plan = plan_of(pair)
+    assert plan.out == pair.wide.with_name("wide_deblurred.mp4")
+    assert plan.frames == 12
+    assert (plan.start_s, plan.end_s, plan.offset_s) == (0, None, 0)
+    assert (plan.fov_ratio, plan.encoder.name, plan.encoder.pix_fmt) == (2.0, "libx264", "yuv420p")
+    assert plan.memory_bytes > 0
+    assert {"wide", "ultra", "frames", "fov_ratio", "offset_s", "device"} <= set(plan.as_dict())
+
+
+def test_what_is_asked_for_wins(pair: Pair, tmp_path: Path) -> None:
+    plan = plan_of(pair, out=tmp_path / "o.mov", fov_ratio=1.85, offset_s=0.05, start_s=0.1, end_s=0.3)
+    assert plan.fov_ratio == 1.85
+    assert (plan.offset_s, plan.frames) == (Fraction(1, 20), 6)
+    start, end = plan.ultra_range
+    assert start is not None and end is not None
+    assert start <= plan.start_s - plan.offset_s and end >= Fraction(0.3) - plan.offset_s
+
+
+def test_a_part_without_a_reference_is_noted(tmp_path: Path) -> None:
+    plan = plan_of(make_pair(tmp_path, frames=20, ultra_frames=8))
+    assert any("0.40 s of wide.mp4 lie outside ultra.mp4" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "said"),
+    [
+        ({"offset_s": 60.0}, InputError, "share no time"),
+        ({"start_s": 5.0}, UsageError, "--start is 5 s, but wide.mp4 ends at 0.400 s"),
+        ({"end_s": 0.0, "start_s": None}, UsageError, "--end is 0 s"),
+        ({"out": Path("no/such/folder/o.mp4")}, UsageError, "does not exist"),
+        ({"out": Path("o.txt")}, UsageError, ".txt"),
+        ({"device": "tpu"}, UsageError, "--device is 'tpu', expected auto, cpu"),
+        ({"device": "cuda:99"}, UsageError, "There is no device cuda:99"),
+        ({"precision": "fp16", "device": "cpu"}, UsageError, "--precision fp16"),
+        ({"encode": EncodeConfig(codec="magic")}, UsageError, "magic"),
+        ({"encode": EncodeConfig(pix_fmt="magic")}, UsageError, "magic"),
+        ({"method": "network", "model": "magic"}, UsageError, "magic"),
+        ({"method": "network", "weights": Path("no.safetensors")}, WeightsError, "no.safetensors"),
+        ({"truth": Path("no.mp4")}, InputError, "no.mp4 does not exist"),
+    ],
+)
+def test_a_job_that_cannot_be_is_refused(
+    changes: dict[str, object], kind: type[AsledError], said: str, pair: Pair
+) -> None:
+    with pytest.raises(kind) as caught:
+        plan_of(pair, **changes)
+    assert said in str(caught.value)
+
+
+def test_an_output_is_never_an_input_and_never_replaced_unasked(pair: Pair, tmp_path: Path) -> None:
+    for clip in (pair.wide, pair.ultra, pair.truth):
+        with pytest.raises(UsageError, match="input"):
+            plan_of(pair, out=clip, truth=pair.truth, encode=EncodeConfig(overwrite=True))
+    existing = tmp_path / "there.mp4"
+    existing.write_bytes(b"precious")
+    with pytest.raises(UsageError, match="exists already"):
+        plan_of(pair, out=existing)
+    assert plan_of(pair, out=existing, encode=EncodeConfig(overwrite=True)).out == existing
+    assert existing.read_bytes() == b"precious"
+
+
+def test_clips_turned_differently_are_refused(pair: Pair, tmp_path: Path) -> None:
+    turned = tmp_path / "turned.mp4"
+    write_clip(turned, [view(make_scene(), i, 2.0) for i in range(12)], rotation=90)
+    with pytest.raises(InputError, match=r"rotated by 0 degrees, turned.mp4 by 90"):
+        plan_of(replace(pair, ultra=turned))
+
+
+def test_one_file_for_both_needs_two_tracks(pair: Pair) -> None:
+    with pytest.raises(InputError, match="one video track, expected two"):
+        plan_of(replace(pair, ultra=pair.wide))
+
+
+def test_a_truth_of_another_size_is_refused(pair: Pair, tmp_path: Path) -> None:
+    small = tmp_path / "small.mp4"
+    write_clip(small, [view(make_scene(), i, 1.0)[: HEIGHT // 2] for i in range(12)])
+    with pytest.raises(InputError, match=f"{WIDTH}x{HEIGHT // 2}"):
+        plan_of(pair, truth=small)
+
+
+def test_pieces_shrink_until_they_fit(pair: Pair) -> None:
+    config, clip = (
+        DeblurConfig(pair.wide, pair.ultra),
+        replace(probe_clip(pair.wide), width=3840, height=2160),
+    )
+    facts = NetworkFacts(overlap=2, halo_px=32, bytes_per_pixel=100)
+    frame = 3840 * 2160 * 100
+    assert fit_pieces(config, facts, clip, 14 * frame, "bf16") == (12, 2, 0, 14 * frame)
+    assert fit_pieces(config, facts, clip, 9 * frame, "bf16")[:3] == (7, 2, 0)
+    chunk, _, tile, used = fit_pieces(config, facts, clip, 3 * frame, "bf16")
+    assert chunk >= 4 and 0 < tile <= 1024 and used <= 3 * frame
+    assert fit_pieces(replace(config, chunk=3, tile=0), facts, clip, 1, "fp32")[:3] == (3, 2, 0)
+    with pytest.raises(MemoryLimitError, match="GiB"):
+        fit_pieces(config, facts, clip, 1000, "bf16")
