@@ -122,6 +122,7 @@ def test_a_change_is_the_restored_picture_minus_the_target() -> None:
     done = changes_of([first, second], RunningMean(), SETTING)
     expected = 0.5 * (first.pair.target.rgb.astype(np.float32) - second.pair.target.rgb) / FULL_SCALE
     assert done[1].change is not None and done[1].change.dtype == np.float32
+    assert done[0].change is not None
     np.testing.assert_allclose(done[0].change, 0, atol=1e-6)
     np.testing.assert_allclose(done[1].change, expected, atol=1e-6)
 
@@ -131,7 +132,8 @@ def test_strength_scales_the_change_and_zero_means_none() -> None:
     full = changes_of(frames, RunningMean(), SETTING)
     half = changes_of(frames, RunningMean(), replace(SETTING, strength=0.5))
     for one, other in zip(full, half, strict=True):
-        np.testing.assert_allclose(one.change * 0.5, other.change, atol=1e-6)  # type: ignore[operator]
+        assert one.change is not None and other.change is not None
+        np.testing.assert_allclose(one.change * 0.5, other.change, atol=1e-6)
     none = changes_of(frames, RunningMean(), replace(SETTING, strength=0.0))
     assert all(one.change is None for one in none)
 
