@@ -1,9 +1,10 @@
-"""Weight files: safetensors with the network's name and config in the header."""
+"""Weight files: safetensors with the network's name and config in the header. Find, verify, load, save."""
 
+import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,30 +15,59 @@ from safetensors.torch import save_file
 
 from asled_cli import zoo
 from asled_cli.errors import UsageError, WeightsError
+from asled_cli.nets.chunks import NetworkFacts
+
+FOLDER_VARIABLE = "ASLED_WEIGHTS"
+HASH_CHUNK_BYTES = 1 << 20
 
 
-def save(
-    path: Path,
-    network: str,
-    module: Any,
-    *,
-    dtype: torch.dtype = torch.float16,
-    notes: Mapping[str, str] | None = None,
-) -> None:
-    """Write the weights of `module` to `path`, complete or not at all. `notes` go into the header."""
-    header = {"network": network, "config": json.dumps(asdict(module.config)), **(notes or {})}
-    tensors = {
-        name: value.detach().cpu().to(dtype).contiguous() for name, value in module.state_dict().items()
-    }
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
-    try:
-        save_file(tensors, temporary, metadata=header)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def find(name: str, given: Path | None = None) -> Path:
+    """The file with the weights of the published network `name`, verified by its SHA-256.
+
+    given: a file to use instead, of any training; it is only checked to exist. Otherwise the order is the
+    folder in the environment variable ASLED_WEIGHTS, the weights that came with the program, then the cache
+    of the Hugging Face Hub and a download, if the network has a repository there.
+    Raises WeightsError if no file is found or its hash is wrong, UsageError if `name` is not published.
+    """
+    if given is not None:
+        if not given.is_file():
+            raise WeightsError(f"The weights {given} do not exist.", "Give a .safetensors file.")
+        return given
+    if name not in zoo.PUBLISHED and name in zoo.BUILDERS:
+        raise WeightsError(
+            f"No weights of {name} are published yet.", "Train some, and pass them as --weights."
+        )
+    record = zoo.published(name)
+    for folder in _folders():
+        path = folder / record.file
+        if path.is_file():
+            return verify(path, record.sha256)
+    if record.repository is not None:
+        return verify(_download(record), record.sha256)
+    raise WeightsError(
+        f"The weights of {name} ({record.file}) are in none of: {', '.join(map(str, _folders()))}.",
+        f"Install the program again, or set {FOLDER_VARIABLE} to the folder that holds them.",
+    )
+
+
+def verify(path: Path, sha256: str) -> Path:
+    """Return `path` if its content has this hash. Raises WeightsError otherwise."""
+    found = hash_file(path)
+    if found != sha256:
+        raise WeightsError(
+            f"{path} is damaged or of another release: its SHA-256 is {found}, expected {sha256}.",
+            "Delete it and install the program again, or pass it as --weights if you trust it.",
+        )
+    return path
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(HASH_CHUNK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def load(path: Path) -> Any:
@@ -45,17 +75,86 @@ def load(path: Path) -> Any:
 
     Raises WeightsError if the file is not safetensors, has no header, or does not fit the network it names.
     """
+    header, tensors = _open(path, tensors=True)
+    module = _build(path, header)
+    try:
+        module.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{path} does not fit the network {header['network']!r} it names: {error}"
+        ) from error
+    return module.eval()
+
+
+def facts(path: Path) -> NetworkFacts:
+    """What a runner must know about the network in `path`, without its weights. Raises as `load`."""
+    with torch.device("meta"):
+        module = _build(path, _open(path, tensors=False)[0])
+    return module.facts  # type: ignore[no-any-return]
+
+
+def save(
+    path: Path,
+    architecture: str,
+    module: Any,
+    *,
+    dtype: torch.dtype = torch.float16,
+    notes: Mapping[str, str] | None = None,
+) -> None:
+    """Write the weights of `module` to `path`, complete or not at all. `notes` go into the header."""
+    header = {"network": architecture, "config": json.dumps(asdict(module.config)), **(notes or {})}
+    tensors = {
+        name: value.detach().to("cpu", dtype).contiguous() for name, value in module.state_dict().items()
+    }
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        save_file(tensors, temporary, metadata=header)
+        temporary.chmod(0o644)  # mkstemp makes it private
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _folders() -> Iterator[Path]:
+    """Where weights may lie on this machine, first the user's choice."""
+    if chosen := os.environ.get(FOLDER_VARIABLE):
+        yield Path(chosen)
+    package = Path(__file__).parent
+    yield package / "weights"  # installed from a wheel
+    yield package.parent / "weights"  # in a checkout
+
+
+def _download(record: zoo.PublishedNetwork) -> Path:
+    from huggingface_hub import hf_hub_download  # imported late: rarely needed, slow
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    assert record.repository is not None
+    try:
+        return Path(hf_hub_download(record.repository, record.file, revision=record.revision))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise WeightsError(
+            f"The weights of {record.name} could not be fetched from {record.repository}: {error}.",
+            "Check the network connection, or download the file and pass it as --weights.",
+        ) from error
+
+
+def _open(path: Path, *, tensors: bool) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            found = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path} cannot be read as safetensors: {error}.") from error
     if "network" not in header or "config" not in header:
-        raise WeightsError(f"{path} does not say which network it belongs to.", "Save it with asled.")
+        raise WeightsError(f"{path} does not say which network it belongs to.", "Only asled's own files do.")
+    return header, found
+
+
+def _build(path: Path, header: Mapping[str, str]) -> Any:
     try:
-        module = zoo.build(header["network"], json.loads(header["config"]))
-        module.load_state_dict(tensors)
-    except (UsageError, RuntimeError, ValueError) as error:
-        raise WeightsError(f"{path} does not fit its network {header['network']!r}: {error}") from error
-    return module.eval()
+        return zoo.build(header["network"], json.loads(header["config"]))
+    except (UsageError, ValueError) as error:
+        raise WeightsError(f"{path} names a network that cannot be built: {error}") from error

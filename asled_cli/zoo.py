@@ -1,6 +1,10 @@
-"""The networks that can be built, and the table of published weights."""
+"""The table of networks: which can be built, and which have published weights.
+
+Importing it loads no torch, so that listing the networks is quick.
+"""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from asled_cli.errors import UsageError
@@ -8,17 +12,61 @@ from asled_cli.errors import UsageError
 Options = Mapping[str, Any]
 
 
-def build(network: str, options: Options) -> Any:
-    """An untrained network (torch.nn.Module and VideoNetwork) by its name; `options` as in its config.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedNetwork:
+    """All there is to know about one file of weights."""
 
-    Raises UsageError for an unknown name or option.
+    name: str
+    """What --model takes."""
+    architecture: str
+    """Key of `BUILDERS`."""
+    options: Options
+    """Config of the network; must equal the one in the file's header."""
+    file: str
+    """Name of the safetensors file."""
+    sha256: str
+    """Of the whole file, 64 hexadecimal digits."""
+    licence: str
+    """Of the weights."""
+    parameters: int
+    """Number of learnable parameters."""
+    paper: str
+    """Where the architecture is described."""
+    training: str
+    """Recipe in examples/recipes, and what it was fed."""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Protocol -> value, as in the model card."""
+    repository: str | None = None
+    """Repository on the Hugging Face Hub that also holds the file; None: it comes with the program."""
+    revision: str | None = None
+    """Commit in that repository."""
+
+
+PUBLISHED: dict[str, PublishedNetwork] = {}
+
+DEFAULT = "asled-fast"
+"""The network used when none is named."""
+
+
+def published(name: str) -> PublishedNetwork:
+    """The record of a published network. Raises UsageError if there is none of this name."""
+    if name not in PUBLISHED:
+        known = ", ".join(sorted(PUBLISHED)) or "none yet"
+        raise UsageError(f"There are no published weights called {name!r}.", f"Published: {known}.")
+    return PUBLISHED[name]
+
+
+def build(architecture: str, options: Options) -> Any:
+    """An untrained network (torch.nn.Module and VideoNetwork); `options` as in its config.
+
+    Raises UsageError for an unknown architecture or option.
     """
-    if network not in BUILDERS:
-        raise UsageError(f"There is no network {network!r}.", f"Known: {', '.join(sorted(BUILDERS))}.")
+    if architecture not in BUILDERS:
+        raise UsageError(f"There is no network {architecture!r}.", f"Known: {', '.join(sorted(BUILDERS))}.")
     try:
-        return BUILDERS[network](options)
+        return BUILDERS[architecture](options)
     except TypeError as error:
-        raise UsageError(f"{network} does not take these options: {dict(options)} ({error}).") from error
+        raise UsageError(f"{architecture} does not take these options: {dict(options)} ({error}).") from error
 
 
 def _build_asled_fast(options: Options) -> Any:
