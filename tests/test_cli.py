@@ -142,6 +142,27 @@ def test_encoder_options_split_at_the_first_equal_sign() -> None:
     }
 
 
+def test_models_lists_every_network(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main(["models", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert "asled-fast" in {row["name"] for row in rows}
+    assert all(int(row["parameters"].replace(",", "")) > 0 for row in rows)
+    assert app.main(["models"]) == 0
+    assert "asled-fast" in capsys.readouterr().out
+
+
+def test_parameters_are_counted_part_by_part(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main(["models", "--params", "asled-fast", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    counts = {row["part"]: int(row["parameters"].replace(",", "")) for row in rows}
+    assert counts.pop("total") == sum(counts.values()) > 0
+
+
+def test_an_unknown_network_is_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main(["models", "--params", "magic"]) == 2
+    assert "magic" in capsys.readouterr().err
+
+
 def fail_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the job end with `error`."""
 
