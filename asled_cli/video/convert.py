@@ -6,7 +6,9 @@ swscale takes unrounded short cuts, and BT.601 at every size, unless told otherw
 from typing import cast
 
 import av
+import cv2
 import numpy as np
+from av.video.format import VideoFormat
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
@@ -34,12 +36,13 @@ class Converter:
 
     def to_rgb(self, frame: av.VideoFrame) -> NDArray[np.uint16]:
         """(H, W, 3) uint16, full range 0..65535, transfer curve as coded."""
-        planar = self._reformat(frame, "gbrp16le", RANGE_FULL)
-        return cast(NDArray[np.uint16], planar.to_ndarray())
+        rgb = cast(NDArray[np.uint16], self._reformat(frame, "gbrp16le", RANGE_FULL).to_ndarray())
+        return cast(NDArray[np.uint16], cv2.add(rgb, rgb >> self._gap(frame.format)))  # saturates
 
     def from_rgb(self, rgb: NDArray[np.uint16], pix_fmt: str) -> av.VideoFrame:
         """The inverse of `to_rgb` in any pixel format."""
         height, width, _ = rgb.shape
+        rgb = rgb - (rgb >> self._gap(VideoFormat(pix_fmt)))
         planar = av.VideoFrame(width, height, "gbrp16le")
         for plane, channel in zip(planar.planes, (1, 2, 0), strict=True):
             np.frombuffer(memoryview(plane), np.uint16).reshape(height, -1)[:, :width] = rgb[:, :, channel]
@@ -53,6 +56,14 @@ class Converter:
         out = self._reformat(frame, pix_fmt, RANGE_FULL if full else self._tags.range)
         copy_facts(frame, out)
         return out
+
+    def _gap(self, pix_fmt: VideoFormat) -> int:
+        """White is not 65535 in swscale's 16-bit RGB but the deepest white shifted up, such as 255 << 8.
+
+        Returns the n with white + (white >> n) = 65535: the depth of a full-range format, else 8.
+        """
+        full = pix_fmt.is_rgb or self._tags.range == RANGE_FULL
+        return max(component.bits for component in pix_fmt.components) if full else 8
 
     def _reformat(self, frame: av.VideoFrame, pix_fmt: str, range_: int) -> av.VideoFrame:
         rgb = frame.format.is_rgb

@@ -104,8 +104,8 @@ class Clip:
         matrix = self.color.matrix
         if matrix not in KNOWN_MATRICES:
             matrix = MATRIX_BT709 if hd else MATRIX_BT601
-        full = self.pix_fmt.startswith(("yuvj", "gbr", "rgb", "bgr"))
-        range_ = self.color.range or (RANGE_FULL if full else RANGE_LIMITED)
+        full = self.pix_fmt.startswith(("yuvj", "gbr", "rgb", "bgr", "gray"))  # whatever the tag says
+        range_ = RANGE_FULL if full else self.color.range or RANGE_LIMITED
         return ColorTags(matrix, self.color.primaries, self.color.transfer, range_)
 
     @property
