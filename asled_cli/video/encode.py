@@ -26,6 +26,7 @@ QUALITY = {
     "hevc_nvenc": ("cq", 18, "p5"),
     "av1_nvenc": ("cq", 20, "p5"),
 }
+OWN_RATE = {"crf", "cq", "qp", "b", "rc", "maxrate"}  # options that take the place of the default quality
 ANY_SIZE = ("libsvtav1", "ffv1")  # encoders that take odd sizes with subsampled chroma
 
 
@@ -56,10 +57,14 @@ class Encoder:
     pix_fmt: str
     options: dict[str, str]
 
-    @property
-    def alpha(self) -> bool:
-        """Whether the pixel format holds transparency."""
-        return any(component.is_alpha for component in VideoFormat(self.pix_fmt).components)
+    def losses(self, source: Clip) -> list[str]:
+        """What of the picture of `source` it cannot write, in words."""
+        alpha = any(component.is_alpha for component in VideoFormat(self.pix_fmt).components)
+        hdr10 = self.name == "libx265" and bool(_hdr10_params(source))
+        words = ["Dolby Vision layer"] if source.dolby_vision else []
+        words += ["mastering display data"] if source.mastering is not None and not hdr10 else []
+        words += ["transparency"] if source.alpha and not alpha else []
+        return words
 
 
 def choose_encoder(source: Clip, config: EncodeConfig) -> Encoder:
@@ -137,9 +142,9 @@ def _complete_options(source: Clip, encoder: str, config: EncodeConfig) -> dict[
     options: dict[str, str] = {}
     if encoder in QUALITY:
         quality, value, preset = QUALITY[encoder]
-        options = {quality: str(value if config.crf is None else config.crf), "preset": preset}
-        if config.preset is not None:
-            options["preset"] = config.preset
+        options = {"preset": preset if config.preset is None else config.preset}
+        if config.crf is not None or not OWN_RATE.intersection(config.options):
+            options[quality] = str(value if config.crf is None else config.crf)
     elif config.crf is not None or config.preset is not None:
         raise UsageError(f"{encoder} has no crf and no preset.", "Set its own options instead.")
     options |= config.options

@@ -13,7 +13,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
 
-from asled_cli.video.frames import TRANSFER_PQ, Clip
+from asled_cli.video.frames import Clip
 from asled_cli.video.probe import open_clip
 
 if TYPE_CHECKING:
@@ -67,10 +67,6 @@ class CopiedTracks:
             copy.disposition = stream.disposition
             self._copies[stream.index] = copy
             self.packets[copy.index] = 0
-        if self._clip.dolby_vision:
-            self.dropped.append("Dolby Vision layer")
-        if self._clip.color.transfer != TRANSFER_PQ and self._clip.mastering is not None:
-            self.dropped.append("mastering display data")
 
     def _add_metadata(self, shift: Fraction) -> None:
         self._out.metadata.update(_kept(self._container.metadata))

@@ -71,12 +71,11 @@ class ClipWriter:
     @property
     def dropped(self) -> list[str]:
         """What of the source the output does not hold, in words."""
-        words = list(self._tracks.dropped) if self._tracks is not None else []
-        if self._clip.alpha and not self.encoder.alpha:
-            words.append("transparency")
-        if self._out.suffix.lower() == ".mkv":
-            words.append("exact times (Matroska counts milliseconds)")
-        return words
+        tracks = self._tracks.dropped if self._tracks is not None else []
+        matroska = (
+            ["exact times (Matroska counts milliseconds)"] if self._out.suffix.lower() == ".mkv" else []
+        )
+        return [*tracks, *self.encoder.losses(self._clip), *matroska]
 
     def _open(self) -> None:
         form = FORMATS[self._out.suffix.lower()]
