@@ -4,7 +4,7 @@ Coarse place and size by template matching; then, over all frames together, the 
 the map by Gauss-Newton on equally blurred views; at last a smooth parallax field and the colour curves.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -13,7 +13,7 @@ import numpy as np
 from asled_cli.errors import InputError
 from asled_cli.registration.canvas import Canvas
 from asled_cli.registration.coarse import locate
-from asled_cli.registration.homography import Image, Matrix, Observation, apply, pixel_grid, refine
+from asled_cli.registration.homography import Fit, Image, Matrix, Observation, apply, pixel_grid, refine, resize_matrix
 from asled_cli.registration.lenses import LensPrior
 from asled_cli.registration.parallax import solve_parallax
 from asled_cli.registration.reblur import Exposure, Moment, MotionMeter, Reblur, luma, moments
@@ -23,11 +23,18 @@ from asled_cli.video.frames import FramePair
 
 # Trial exposures in target frame intervals: a shutter of 1/12 of the interval up to a mean of nine frames.
 _LENGTHS = (0.08, 0.16, 0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
-_FIRST_LENGTHS = (0.25, 1.0, 3.0, 7.0)
+_FIRST_EXPOSURES = (
+    *(Exposure(length) for length in (0.25, 1.0, 3.0, 7.0)),
+    *(Exposure(length, comb=True) for length in (3.0, 5.0, 7.0, 9.0)),
+)
 _SHIFTS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
 # A shift of the exposure, a comb or linear light is believed when it lowers the residual by this share.
 _SHIFT_GAIN, _VARIANT_GAIN = 0.03, 0.01
-_MEASURED_FRAMES = 24
+_FIELD_GAIN = 0.01
+_MEASURED_FRAMES, _TRIAL_FRAMES = 18, 8
+_END_FRAMES = 3
+# Later trials stay within this factor of the first choice; a mean of fewer frames than two is no comb.
+_NEARBY, _SHORTEST_COMB = 3.0, 2.0
 # Below this correlation of equally blurred views, registration has failed.
 _TRUST_CORRELATION = 0.6
 
@@ -38,6 +45,7 @@ class _Measured:
 
     picture: Image
     grey: Image
+    half_grey: Image
     time: float
     fine: Reblur
     half: Reblur
@@ -62,14 +70,13 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     reference_size = (first.reference.rgb.shape[1], first.reference.rgb.shape[0])
     canvas = Canvas(target_size, reference_size, locate(usable, prior))
     interval_s = _frame_interval(usable)
-    measured = _spread([m for run in usable for m in _measure(run, canvas, interval_s)])
+    measured = _spread([m for run in usable for m in _measure(run, canvas, interval_s)], _MEASURED_FRAMES)
     work_map, exposure = _solve(measured, canvas)
     observations = [_observe(m, exposure) for m in measured]
-    fit = refine(observations, work_map, 3)
-    field = solve_parallax(observations, fit.matrix, fit.gain, fit.bias)
-    field_fit = refine([replace(o, shift=field) for o in observations], fit.matrix, 2)
-    tone, residual, correlation = _match_colours(measured, exposure, field_fit.matrix, field)
-    knot = Knot(float(usable[0][0].target.time), canvas.homography_of(field_fit.matrix), field, exposure)
+    fit = refine(observations, work_map, 2)
+    fit, field = _add_parallax(observations, fit)
+    tone, residual, correlation = _match_colours(measured, exposure, fit.matrix, field)
+    knot = Knot(float(usable[0][0].target.time), canvas.homography_of(fit.matrix), field, exposure)
     return Registration(
         target_size,
         reference_size,
@@ -80,6 +87,16 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
         correlation,
         trusted=correlation >= _TRUST_CORRELATION,
     )
+
+
+def _add_parallax(observations: list[Observation], fit: Fit) -> tuple[Fit, Image]:
+    """Return the map refined under a parallax field and the field; a field of zeros where it helps too little."""
+    field = solve_parallax(observations, fit.matrix, fit.gain, fit.bias)
+    shifted = [replace(o, shift=field) for o in observations]
+    refined = refine(shifted, fit.matrix, 1)
+    if disagreement(shifted, refined.matrix) < disagreement(observations, fit.matrix) * (1 - _FIELD_GAIN):
+        return refined, field
+    return fit, np.zeros_like(field)
 
 
 def _frame_interval(runs: Sequence[Sequence[FramePair]]) -> float:
@@ -103,26 +120,26 @@ def _measure(run: Sequence[FramePair], canvas: Canvas, interval_s: float) -> lis
     fine = Reblur(moments(times, images, MotionMeter()))
     half = Reblur([_half(m) for m in fine.frames])
     pictures = [canvas.reduce_target(pair.target.rgb) for pair in run]
-    return [
-        _Measured(picture, luma(picture), stamp, fine, half)
-        for picture, stamp in zip(pictures, stamps, strict=True)
+    greys = [luma(picture) for picture in pictures]
+    measured = [
+        _Measured(picture, grey, _shrink(grey, 2), stamp, fine, half)
+        for picture, grey, stamp in zip(pictures, greys, stamps, strict=True)
     ]
+    # Near a run's ends a long exposure reaches frames that were not read.
+    return measured[_END_FRAMES:-_END_FRAMES] if len(measured) > 3 * _END_FRAMES else measured
 
 
 def _half(moment: Moment) -> Moment:
     """Return the luma of a moment at half its size."""
-    size = (moment.image.shape[1] // 2, moment.image.shape[0] // 2)
-    small = [
-        cv2.resize(a, size, interpolation=cv2.INTER_AREA)
-        for a in (luma(moment.image), moment.velocity, moment.acceleration)
-    ]
-    return Moment(moment.time, small[0], small[1] / 2, small[2] / 2)
+    paths = tuple((dt, _shrink(flow, 2) / np.float32(2)) for dt, flow in moment.paths)
+    return Moment(moment.time, _shrink(luma(moment.image), 2), paths)
 
 
-def _spread(measured: list[_Measured]) -> list[_Measured]:
-    if len(measured) <= _MEASURED_FRAMES:
+def _spread(measured: list[_Measured], count: int) -> list[_Measured]:
+    """Return at most `count` of the frames, evenly spread."""
+    if len(measured) <= count:
         return measured
-    chosen = np.linspace(0, len(measured) - 1, _MEASURED_FRAMES).round().astype(int)
+    chosen = np.linspace(0, len(measured) - 1, count).round().astype(int)
     return [measured[i] for i in chosen]
 
 
@@ -131,70 +148,74 @@ def _observe(m: _Measured, exposure: Exposure) -> Observation:
 
 
 def _solve(measured: list[_Measured], canvas: Canvas) -> tuple[Matrix, Exposure]:
-    """Return the map (reduced target -> canvas) and the exposure, alternating between the two at half size."""
-    start = canvas.onto(canvas.homography)
-    halves = [_shrink(m.grey, 2) for m in measured]
-    to_half = _halving(canvas.canvas_size)
-    from_half = np.linalg.inv(_halving(canvas.work_size))
-    half_map = to_half @ start @ from_half
-    ladders = [m.half.ladder(m.time, _FIRST_LENGTHS) for m in measured]
-    trials = []
-    for i in range(len(_FIRST_LENGTHS)):
-        frames = [Observation(g, ladder[i]) for g, ladder in zip(halves, ladders, strict=True)]
-        trials.append(_coarse_to_fine(frames, half_map))
-    half_map = min(trials)[2]
-    exposure = Exposure(_FIRST_LENGTHS[int(np.argmin([t[0] for t in trials]))])
-    for _ in range(2):
-        exposure = _choose_exposure(measured, halves, half_map, exposure)
-        frames = [
-            Observation(g, m.half.exposed(m.time, exposure)) for g, m in zip(halves, measured, strict=True)
-        ]
+    """Return the map (reduced target -> canvas) and the exposure, alternating between them at half size."""
+    some = _spread(measured, _TRIAL_FRAMES)
+    half_start = _halving(canvas.canvas_size) @ canvas.onto(canvas.homography)
+    half_map, exposure = _first_trials(some, half_start @ np.linalg.inv(_halving(canvas.work_size)))
+    for may_shift in (False, True):
+        exposure = _choose_exposure(some, half_map, exposure, may_shift=may_shift)
+        frames = [Observation(m.half_grey, m.half.exposed(m.time, exposure)) for m in some]
         half_map = refine(frames, half_map, 4).matrix
-    return np.linalg.inv(to_half) @ half_map @ np.linalg.inv(from_half), exposure
+    back = np.linalg.inv(_halving(canvas.canvas_size)) @ half_map @ _halving(canvas.work_size)
+    return np.asarray(back), exposure
 
 
-def _coarse_to_fine(frames: list[Observation], start: Matrix) -> tuple[float, int, Matrix]:
-    """Return (residual, unique order, map) of one trial exposure: similarity at 1/4, homography at full trial size."""
-    size = frames[0].target.shape[::-1]
-    canvas_size = frames[0].reference.shape[::-1]
+def _first_trials(measured: list[_Measured], start: Matrix) -> tuple[Matrix, Exposure]:
+    """Return the map and the exposure of the best of a few very different trial exposures."""
+    size, canvas_size = measured[0].half_grey.shape[::-1], measured[0].half.frames[0].image.shape[::-1]
     down_t, down_c = _scaling(size, 4), _scaling(canvas_size, 4)
-    small = [Observation(_shrink(f.target, 4), _shrink(f.reference, 4)) for f in frames]
-    coarse = refine(small, down_c @ start @ np.linalg.inv(down_t), 8, free=4).matrix
-    fit = refine(frames, np.linalg.inv(down_c) @ coarse @ down_t, 5)
-    return disagreement(frames, fit.matrix), id(fit), fit.matrix
+    trials = []
+    for exposure in _FIRST_EXPOSURES:
+        frames = [Observation(m.half_grey, m.half.exposed(m.time, exposure)) for m in measured]
+        small = [Observation(_shrink(f.target, 4), _shrink(f.reference, 4)) for f in frames]
+        coarse = refine(small, down_c @ start @ np.linalg.inv(down_t), 6, free=4)
+        matrix = np.linalg.inv(down_c) @ coarse.matrix @ down_t
+        matrix = refine(frames, matrix, 2, free=4).matrix
+        trials.append((disagreement(frames, matrix), exposure, matrix, frames))
+    _, exposure, matrix, frames = min(trials, key=lambda trial: trial[0])
+    return refine(frames, matrix, 4).matrix, exposure
 
 
 def _choose_exposure(
-    measured: list[_Measured], halves: list[Image], half_map: Matrix, current: Exposure
+    measured: list[_Measured], half_map: Matrix, current: Exposure, *, may_shift: bool
 ) -> Exposure:
-    """Return the exposure with the least residual under a fixed map."""
+    """Return the exposure with the least residual under a map, its length about that of `current`."""
 
-    def score(make: Callable[[_Measured], Image]) -> float:
-        frames = [Observation(g, make(m)) for g, m in zip(halves, measured, strict=True)]
+    def score(exposure: Exposure) -> float:
+        frames = [Observation(m.half_grey, m.half.exposed(m.time, exposure)) for m in measured]
         return disagreement(frames, half_map)
 
-    base = score(lambda m: m.half.exposed(m.time, replace(current, shift=0.0)))
-    shifts = {s: score(lambda m, s=s: m.half.exposed(m.time, replace(current, shift=s))) for s in _SHIFTS}  # type: ignore[misc]
-    best = min(shifts, key=lambda s: shifts[s])
-    shift = _vertex(list(shifts), list(shifts.values())) if shifts[best] < base * (1 - _SHIFT_GAIN) else 0.0
-    ladders = [m.half.ladder(m.time + shift, _LENGTHS) for m in measured]
+    shift = _choose_shift(measured, half_map, current) if may_shift else 0.0
+    lengths = [x for x in _LENGTHS if current.length / _NEARBY <= x <= current.length * _NEARBY]
+    ladders = [m.half.ladder(m.time + shift, lengths) for m in measured]
     scores = []
-    for i in range(len(_LENGTHS)):
-        frames = [Observation(g, ladder[i]) for g, ladder in zip(halves, ladders, strict=True)]
+    for i in range(len(lengths)):
+        frames = [Observation(m.half_grey, ladder[i]) for m, ladder in zip(measured, ladders, strict=True)]
         scores.append(disagreement(frames, half_map))
-    length = _vertex(list(_LENGTHS), scores)
-    plain = Exposure(length, shift)
+    plain = Exposure(_vertex(lengths, scores), shift)
     variants = [plain, replace(plain, linear=True)]
-    whole = max(round(length), 1)
-    if length > 1.5:
-        odd = whole if whole % 2 else whole + (1 if length > whole else -1)
+    if plain.length > _SHORTEST_COMB:
+        odd = 2 * round((plain.length - 1) / 2) + 1
         variants += [Exposure(odd, shift, comb=True), Exposure(odd, shift, comb=True, linear=True)]
-    costs = [score(lambda m, v=v: m.half.exposed(m.time, v)) for v in variants]  # type: ignore[misc]
-    best_variant = int(np.argmin(costs))
-    return variants[best_variant] if costs[best_variant] < costs[0] * (1 - _VARIANT_GAIN) else plain
+    costs = [score(v) for v in variants]
+    best = int(np.argmin(costs))
+    return variants[best] if costs[best] < costs[0] * (1 - _VARIANT_GAIN) else plain
 
 
-def _vertex(positions: list[float], scores: list[float]) -> float:
+def _choose_shift(measured: list[_Measured], half_map: Matrix, exposure: Exposure) -> float:
+    """Return by how many intervals the exposure's middle is off the timestamp; 0 unless it clearly is.
+
+    Under a steady pan a shift in time looks like a shift in space, so each trial may move the map.
+    """
+    scores = []
+    for shift in _SHIFTS:
+        frames = [Observation(m.half_grey, m.half.exposed(m.time + shift, exposure)) for m in measured]
+        scores.append(disagreement(frames, refine(frames, half_map, 1, free=2).matrix))
+    still = scores[_SHIFTS.index(0.0)]
+    return _vertex(_SHIFTS, scores) if min(scores) < still * (1 - _SHIFT_GAIN) else 0.0
+
+
+def _vertex(positions: Sequence[float], scores: Sequence[float]) -> float:
     """Return where the parabola through the lowest score and its neighbours is lowest."""
     i = int(np.argmin(scores))
     if i in (0, len(scores) - 1):
@@ -209,7 +230,10 @@ def disagreement(frames: Sequence[Observation], matrix: Matrix) -> float:
     warped, targets, masks = [], [], []
     for frame in frames:
         height, width = frame.target.shape
-        u, v = apply(matrix, *pixel_grid((width, height)))
+        x, y = pixel_grid((width, height))
+        if frame.shift is not None:
+            x, y = x + frame.shift[..., 0], y + frame.shift[..., 1]
+        u, v = apply(matrix, x, y)
         warped.append(cv2.remap(frame.reference, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
         targets.append(frame.target)
         limits = frame.reference.shape
@@ -252,8 +276,6 @@ def _shrink(image: Image, factor: int) -> Image:
 
 
 def _scaling(size: tuple[int, ...], factor: int) -> Matrix:
-    from asled_cli.registration.homography import resize_matrix
-
     return resize_matrix((size[0], size[1]), (size[0] // factor, size[1] // factor))
 
 

@@ -16,7 +16,7 @@ Image = NDArray[np.float32]
 
 # Corner displacement (pixels at the size being solved) that the prior lets pass freely in the directions
 # two phone lenses hardly use: shear, unequal scale, keystone.
-_LENS_SLACK_PX = 3.0
+_LENS_SLACK_PX = 1.5
 # Neighbouring pixels carry the same information; this many of them count as one observation.
 _PIXELS_PER_OBSERVATION = 50.0
 

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from asled_cli.registration.homography import Image, pixel_grid
 
 # Distance in pixels between neighbouring instants of an exposure, and the bounds on their number.
-_INSTANT_STEP_PX = 0.75
-_INSTANTS_MIN, _INSTANTS_MAX = 3, 49
+_INSTANT_STEP_PX = 1.0
+_INSTANTS_MIN, _INSTANTS_MAX = 3, 41
+# Coarser steps do for comparing trial exposures with each other.
+_TRIAL_STEP_PX, _TRIAL_INSTANTS_MAX = 1.5, 12
 # Photographic gamma good enough for averaging light; the exact curve of a phone is not known.
 _GAMMA = 2.2
 # Neighbouring frames whose motion-compensated correlation is below this show different scenes.
@@ -38,18 +40,23 @@ class Exposure:
     linear: bool = False
 
 
-@dataclass
+@dataclass(frozen=True)
 class Moment:
-    """One reference frame on the analysis canvas and its motion.
+    """One reference frame on the analysis canvas, and where its content is at the frames around it.
 
-    time: in target frame intervals. image: (H, W[, 3]) float32 0..1. velocity, acceleration: (H, W, 2)
-    float32, pixels per interval (squared), so that what is at p moves to p + v dt + a dt^2 / 2.
+    time: in target frame intervals. image: (H, W[, 3]) float32 0..1. paths: (dt, flow) for up to two frames
+    on each side; what is at p now is at p + flow(p) dt intervals later. flow: (H, W, 2) float32 pixels.
     """
 
     time: float
     image: Image
-    velocity: Image
-    acceleration: Image
+    paths: tuple[tuple[float, Image], ...]
+
+    @property
+    def speed(self) -> float:
+        """Typical (90th percentile) motion towards the nearest frames, pixels per interval."""
+        nearest = sorted(self.paths, key=lambda path: abs(path[0]))[:1]
+        return max((float(np.percentile(np.abs(f[::4, ::4]), 90)) / abs(dt) for dt, f in nearest), default=0.0)
 
 
 class MotionMeter:
@@ -63,7 +70,7 @@ class MotionMeter:
         """Return flow first -> second and second -> first, (H, W, 2) pixels; None if the scene is another one."""
         forward = np.asarray(self._flow.calc(first, second, None), dtype=np.float32)
         backward = np.asarray(self._flow.calc(second, first, None), dtype=np.float32)
-        if _correlation(first, _pull(second.astype(np.float32), forward)) < _CUT_CORRELATION:
+        if _correlation(first, pull(second.astype(np.float32), forward)) < _CUT_CORRELATION:
             return None
         return forward, backward
 
@@ -83,41 +90,47 @@ def moments(times: Sequence[float], images: Sequence[Image], meter: MotionMeter)
     """Return the frames of one run with their motion; times in target frame intervals, strictly rising."""
     codes = [luma_codes(image) for image in images]
     pairs = [meter.between(a, b) for a, b in zip(codes, codes[1:], strict=False)]
-    result = []
-    for i, (time, image) in enumerate(zip(times, images, strict=True)):
-        after = pairs[i] if i < len(pairs) else None
-        before = pairs[i - 1] if i > 0 else None
-        velocity, acceleration = motion(
-            after[0] if after else None,
-            times[i + 1] - time if after else 1.0,
-            before[1] if before else None,
-            time - times[i - 1] if before else 1.0,
-            image.shape[:2],
-        )
-        result.append(Moment(time, image, velocity, acceleration))
-    return result
+    return [connect(i, times, images[i], pairs) for i in range(len(images))]
 
 
-def motion(
-    to_next: Image | None, until_next: float, to_previous: Image | None, since_previous: float, shape: tuple[int, ...]
-) -> tuple[Image, Image]:
-    """Return velocity and acceleration, each (H, W, 2), that pass through the flows to both neighbours."""
-    still = np.zeros((*shape[:2], 2), np.float32)
-    if to_next is None and to_previous is None:
-        return still, still
-    if to_previous is None and to_next is not None:
-        return to_next / np.float32(until_next), still
-    if to_next is None and to_previous is not None:
-        return to_previous / np.float32(-since_previous), still
-    assert to_next is not None and to_previous is not None
-    ahead, behind = to_next / np.float32(until_next), to_previous / np.float32(since_previous)
-    acceleration = (ahead + behind) * np.float32(2 / (until_next + since_previous))
-    return ahead - acceleration * np.float32(until_next / 2), acceleration
+def connect(i: int, times: Sequence[float], image: Image, pairs: Sequence[tuple[Image, Image] | None]) -> Moment:
+    """Return frame `i` with its paths; pairs[k] is the flow k -> k + 1 and back, or None across a cut.
+
+    Two frames away, flows are chained.
+    """
+    paths: list[tuple[float, Image]] = []
+    for step, side in ((1, 0), (-1, 1)):
+        flow: Image | None = None
+        for reach in (1, 2):
+            k = i + reach - 1 if step == 1 else i - reach
+            pair = pairs[k] if 0 <= k < len(pairs) else None
+            if pair is None:
+                break
+            flow = pair[side] if flow is None else flow + pull(pair[side], flow)
+            paths.append((times[i + step * reach] - times[i], flow))
+    return Moment(times[i], image, tuple(paths))
 
 
-def displacement(moment: Moment, dt: float) -> Image:
-    """Return (H, W, 2): where what is at each pixel now will be `dt` intervals later, minus the pixel."""
-    return moment.velocity * np.float32(dt) + moment.acceleration * np.float32(dt * dt / 2)
+def displacement(moment: Moment, dt: float) -> Image | None:
+    """Return (H, W, 2): where what is at each pixel now will be `dt` intervals later, minus the pixel.
+
+    The path is the polynomial through all known positions (Lagrange); a hand shakes too fast for straight
+    lines between frames. Beyond the last known position it goes on straight. None without any motion.
+    """
+    if not moment.paths:
+        return None
+    known = [p for p in moment.paths if abs(p[0]) > 1e-6]
+    low, high = min(0.0, *(p[0] for p in known)), max(0.0, *(p[0] for p in known))
+    if dt < low or dt > high:
+        ahead = [p for p in known if (p[0] > 0) == (dt > 0)] or known
+        nearest_dt, flow = min(ahead, key=lambda p: abs(p[0]))
+        return flow * np.float32(dt / nearest_dt)
+    nodes = [0.0] + [p[0] for p in known]
+    total = np.zeros_like(known[0][1])
+    for at, flow in known:
+        weight = np.prod([(dt - n) / (at - n) for n in nodes if n != at])
+        total += flow * np.float32(weight)
+    return total
 
 
 class Reblur:
@@ -125,22 +138,54 @@ class Reblur:
 
     def __init__(self, frames: Sequence[Moment]) -> None:
         self.frames = frames
+        self._lights: dict[int, Image] = {}
         self._times = np.array([f.time for f in frames])
         shape = frames[0].image.shape
         self._x, self._y = pixel_grid((shape[1], shape[0]))
-        speed = [float(np.percentile(np.abs(f.velocity[::4, ::4]), 90)) for f in frames]
-        self._speed = max(float(np.median(speed)), 0.05)
+        self._speed = max(float(np.median([f.speed for f in frames])), 0.05)
 
     def instant(self, time: float) -> Image:
         """Return the view at `time` (intervals): the nearest frame moved along its motion."""
-        frame = self.frames[int(np.argmin(np.abs(self._times - time)))]
+        return self._moved(time, linear=False)
+
+    def exposed(self, time: float, exposure: Exposure) -> Image:
+        """Return the mean view over `exposure` of a target stamped `time` (intervals)."""
+        return self.exposed_at(time + exposure.shift, exposure)
+
+    def exposed_at(self, middle: float, exposure: Exposure) -> Image:
+        """Return the mean view over an `exposure` whose middle, shift included, is at `middle` (intervals)."""
+        times = self._instants(middle, exposure)
+        total = np.zeros_like(self.frames[0].image)
+        for time in times:
+            total += self._moved(float(time), linear=exposure.linear)
+        return _from_light(total / np.float32(len(times)), exposure.linear)
+
+    def ladder(self, time: float, lengths: Sequence[float]) -> list[Image]:
+        """Return the mean view over each of the rising `lengths` about `time`, sharing the inner instants."""
+        total = np.zeros_like(self.frames[0].image)
+        covered, result = 0.0, []
+        for length in lengths:
+            ring = (length - covered) / 2
+            count = int(np.clip(np.ceil(self._speed * ring / _TRIAL_STEP_PX), 1, _TRIAL_INSTANTS_MAX))
+            for i in range(count):
+                reach = covered / 2 + ring * (i + 0.5) / count
+                for side in (-reach, reach):
+                    total += self._moved(time + side, linear=False) * np.float32(ring / count)
+            covered = length
+            result.append(total / np.float32(length))
+        return result
+
+    def _moved(self, time: float, *, linear: bool) -> Image:
+        i = int(np.argmin(np.abs(self._times - time)))
+        frame = self.frames[i]
         dt = time - frame.time
-        if abs(dt) < 1e-3:
-            return frame.image
-        moved = displacement(frame, dt)
+        moved = displacement(frame, dt) if abs(dt) > 1e-3 else None
+        image = self._light(i) if linear else frame.image
+        if moved is None:
+            return image
         return np.asarray(
             cv2.remap(
-                frame.image,
+                image,
                 self._x - moved[..., 0],
                 self._y - moved[..., 1],
                 cv2.INTER_LINEAR,
@@ -149,24 +194,11 @@ class Reblur:
             dtype=np.float32,
         )
 
-    def exposed(self, time: float, exposure: Exposure) -> Image:
-        """Return the mean view over `exposure` of a target stamped `time` (intervals)."""
-        return self._mean(self._instants(time + exposure.shift, exposure), exposure.linear)
-
-    def ladder(self, time: float, lengths: Sequence[float], *, linear: bool = False) -> list[Image]:
-        """Return the mean view over each of the rising `lengths` about `time`, sharing the inner instants."""
-        total = np.zeros_like(self.frames[0].image)
-        covered, result = 0.0, []
-        for length in lengths:
-            ring = (length - covered) / 2
-            count = int(np.clip(np.ceil(self._speed * ring / _INSTANT_STEP_PX), 1, _INSTANTS_MAX))
-            for i in range(count):
-                reach = covered / 2 + ring * (i + 0.5) / count
-                for side in (-reach, reach):
-                    total += _to_light(self.instant(time + side), linear) * np.float32(ring / count)
-            covered = length
-            result.append(_from_light(total / np.float32(length), linear))
-        return result
+    def _light(self, i: int) -> Image:
+        """Return frame `i` in linear light, computed once."""
+        if i not in self._lights:
+            self._lights[i] = np.power(np.maximum(self.frames[i].image, 0), np.float32(_GAMMA))
+        return self._lights[i]
 
     def _instants(self, middle: float, exposure: Exposure) -> NDArray[np.float64]:
         if exposure.comb:
@@ -176,22 +208,13 @@ class Reblur:
         count = int(np.clip(np.ceil(travel / _INSTANT_STEP_PX) + 1, _INSTANTS_MIN, _INSTANTS_MAX))
         return middle + exposure.length * ((np.arange(count) + 0.5) / count - 0.5)
 
-    def _mean(self, times: NDArray[np.float64], linear: bool) -> Image:
-        total = np.zeros_like(self.frames[0].image)
-        for time in times:
-            total += _to_light(self.instant(float(time)), linear)
-        return _from_light(total / np.float32(len(times)), linear)
-
-
-def _to_light(image: Image, linear: bool) -> Image:
-    return np.power(np.maximum(image, 0), np.float32(_GAMMA)) if linear else image
-
 
 def _from_light(image: Image, linear: bool) -> Image:
     return np.power(image, np.float32(1 / _GAMMA)) if linear else image
 
 
-def _pull(image: Image, flow: Image) -> Image:
+def pull(image: Image, flow: Image) -> Image:
+    """Return `image` (H, W[, C]) sampled at each pixel plus `flow` (H, W, 2)."""
     x, y = pixel_grid((image.shape[1], image.shape[0]))
     return np.asarray(
         cv2.remap(image, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -1,0 +1,276 @@
+"""The render pass: each reference frame laid onto its target, with how far it can be trusted and how it moves.
+
+Streaming: pairs go in one by one, aligned frames come out once the frames around them have been seen.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.registration.canvas import Canvas
+from asled_cli.registration.homography import Image, Matrix, apply, pixel_grid
+from asled_cli.registration.reblur import Moment, MotionMeter, Reblur, connect, displacement, luma, luma_codes
+from asled_cli.registration.solution import Knot, Registration
+from asled_cli.registration.trust import reference_weight
+from asled_cli.video.frames import FramePair
+
+# Guides and flows lie on a grid of one cell per this many pixels each way, sizes rounded up.
+GUIDE_STRIDE = 4
+# A reference frame stands in for a missing neighbour over at most this many target frame intervals.
+_REACH = 1.25
+# Moving the reference by less than this share of an interval is not worth a resampled motion field.
+_STILL = 0.02
+# Reference frames kept on each side of a target: two for its motion, more for long exposures.
+_NEIGHBOURS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class AlignedFrame:
+    """A pair with the reference registered to the target; grids are (h, w) = ceil of (H, W) / GUIDE_STRIDE.
+
+    reference: (H, W, 3) uint16, the reference pulled onto the target, at the middle of its exposure, in its
+    colours; None where none is near in time. guide: (h, w, 6) float16: 0-2 target minus reblurred reference
+    (RGB, -1..1); 3 change of the reference's luma by the blur (0..1); 4 weight of the reference (0..1);
+    5 one where the reference covers the pixel, else zero. flow_previous, flow_next: (h, w, 2) float16, grid
+    pixels: what is at p here was (will be) at p + flow in the previous (next) frame; zero where unknown.
+    is_cut: the scene changes before this frame.
+    """
+
+    pair: FramePair
+    reference: NDArray[np.uint16] | None
+    guide: NDArray[np.float16]
+    flow_previous: NDArray[np.float16]
+    flow_next: NDArray[np.float16]
+    is_cut: bool
+
+
+@dataclass
+class _Waiting:
+    """A target that waits for the frames after it; time: of its exposure's middle, in frame intervals."""
+
+    pair: FramePair
+    time: float
+    picture: Image
+
+
+@dataclass
+class _References:
+    """Reference frames about the waiting targets: canvas pictures, their times, and the flow between them."""
+
+    times: list[float] = field(default_factory=list)
+    images: list[Image] = field(default_factory=list)
+    frames: list[NDArray[np.uint16]] = field(default_factory=list)
+    codes: list[NDArray[np.uint8]] = field(default_factory=list)
+    flows: list[tuple[Image, Image] | None] = field(default_factory=list)
+
+    def drop_first(self) -> None:
+        for items in (self.times, self.images, self.frames, self.codes, self.flows):
+            items[:1] = []
+
+    def nearest(self, time: float) -> int:
+        return int(np.argmin(np.abs(np.array(self.times) - time)))
+
+    def moment(self, i: int) -> Moment:
+        return connect(i, self.times, self.images[i], self.flows)
+
+
+class ReferenceRenderer:
+    """Lays reference frames onto target frames as one `registration` says.
+
+    Holds about exposure + 4 pairs at a time. `push` and `flush` return frames in order, each pushed pair once.
+    """
+
+    def __init__(self, registration: Registration) -> None:
+        self.registration = registration
+        self._canvas = Canvas(
+            registration.target_size, registration.reference_size, registration.middle.homography
+        )
+        self._table = registration.tone.table()
+        self._meter = MotionMeter()
+        self._references = _References()
+        self._waiting: list[_Waiting] = []
+        self._start: float | None = None
+        self._last: float | None = None  # time of the target emitted last
+        self._grid = pixel_grid(self._canvas.work_size)
+        width, height = registration.target_size
+        self._guide_size = (-(-width // GUIDE_STRIDE), -(-height // GUIDE_STRIDE))
+        self._full_maps = _FullMaps(registration)
+
+    def push(self, pair: FramePair) -> list[AlignedFrame]:
+        """Take the next pair, in order of time; return the frames that are ready."""
+        if not self.registration.trusted:
+            return [self._without_reference(pair)]
+        now = float(pair.target.time)
+        if self._start is None:
+            self._start = now
+        stamp = (now - self._start) / self.registration.interval_s
+        if pair.reference is not None:
+            self._add_reference(stamp + pair.lag_s / self.registration.interval_s, pair.reference.rgb)
+        middle = stamp + self.registration.at(now).exposure.shift
+        self._waiting.append(_Waiting(pair, middle, self._canvas.reduce_target(pair.target.rgb)))
+        return list(self._ready(stamp))
+
+    def flush(self) -> list[AlignedFrame]:
+        """Return the frames still waiting at the end of the clip."""
+        return list(self._ready(np.inf))
+
+    def _add_reference(self, time: float, rgb: NDArray[np.uint16]) -> None:
+        r = self._references
+        if r.times and time <= r.times[-1] + 1e-3:
+            return  # one reference frame serving two targets
+        image = self._canvas.place_reference(rgb)
+        codes = luma_codes(image)
+        if r.times:
+            r.flows.append(self._meter.between(r.codes[-1], codes))
+        r.times.append(time)
+        r.images.append(image)
+        r.frames.append(rgb)
+        r.codes.append(codes)
+
+    def _ready(self, now: float) -> Iterator[AlignedFrame]:
+        while self._waiting:
+            first = self._waiting[0]
+            span = self._span(first)
+            if now < first.time + span:
+                return
+            following = self._waiting[1].time if len(self._waiting) > 1 else None
+            yield self._align(first, following)
+            self._last = first.time
+            self._waiting.pop(0)
+            while len(self._references.times) > 1 and self._references.times[0] < first.time - span - 1:
+                self._references.drop_first()
+
+    def _span(self, waiting: _Waiting) -> float:
+        """How many intervals before and after a target its reference frames matter."""
+        exposure = self.registration.at(float(waiting.pair.target.time)).exposure
+        return max(_NEIGHBOURS, exposure.length / 2 + 0.5) + abs(exposure.shift)
+
+    def _align(self, waiting: _Waiting, following: float | None) -> AlignedFrame:
+        r = self._references
+        time = waiting.time
+        i = r.nearest(time) if r.times else 0
+        if not r.times or abs(r.times[i] - time) > _REACH:
+            return self._without_reference(waiting.pair)
+        knot = self.registration.at(float(waiting.pair.target.time))
+        moment = r.moment(i)
+        work_map = self._canvas.onto(knot.homography)
+        guide, u, v = self._guide(waiting, moment, knot, work_map)
+        inverse = np.linalg.inv((work_map / work_map[2, 2])[:2, :2])
+        back = self._flow(moment, time, self._last, u, v, inverse)
+        ahead = self._flow(moment, time, following, u, v, inverse)
+        is_cut = i > 0 and r.flows[i - 1] is None and self._last is not None and self._last < r.times[i] - 0.5
+        reference = self._full_maps.pull(r.frames[i], knot, self._drift(moment, time, u, v))
+        return AlignedFrame(waiting.pair, self._coloured(reference), guide, back, ahead, is_cut)
+
+    def _guide(
+        self, waiting: _Waiting, moment: Moment, knot: Knot, work_map: Matrix
+    ) -> tuple[NDArray[np.float16], Image, Image]:
+        """Return the guide, and where each reduced target pixel lies on the canvas."""
+        r = self._references
+        reach = knot.exposure.length / 2 + 1
+        near = [r.moment(k) for k, t in enumerate(r.times) if abs(t - waiting.time) <= reach] or [moment]
+        reblur = Reblur(near)
+        x, y = self._grid
+        u, v = apply(work_map, x + knot.field[..., 0], y + knot.field[..., 1])
+        tone = self.registration.tone
+        blurred = tone(_sample(reblur.exposed_at(waiting.time, knot.exposure), u, v))
+        sharp = tone(_sample(reblur.instant(waiting.time), u, v))
+        width, height = self._canvas.canvas_size
+        valid = ((u >= 0) & (v >= 0) & (u <= width - 1) & (v <= height - 1)).astype(np.float32)
+        mismatch = waiting.picture - blurred
+        change = blurred - sharp
+        weight = reference_weight(mismatch, change) * valid
+        parts = [mismatch, np.abs(luma(change))[..., None], weight[..., None], valid[..., None]]
+        small = cv2.resize(np.concatenate(parts, axis=-1), self._guide_size, interpolation=cv2.INTER_AREA)
+        return small.astype(np.float16), u, v
+
+    def _flow(
+        self, moment: Moment, time: float, other: float | None, u: Image, v: Image, inverse: Matrix
+    ) -> NDArray[np.float16]:
+        """Return the motion (h, w, 2) from `time` to `other` in guide pixels."""
+        size = self._guide_size
+        if other is None:
+            return np.zeros((size[1], size[0], 2), np.float16)
+        there, here = displacement(moment, other - moment.time), displacement(moment, time - moment.time)
+        if there is None or here is None:
+            return np.zeros((size[1], size[0], 2), np.float16)
+        canvas_flow = cv2.resize(_sample(there - here, u, v), size, interpolation=cv2.INTER_AREA)
+        scale = np.array([size[0] / self._canvas.work_size[0], size[1] / self._canvas.work_size[1]])
+        to_guide = (scale[:, None] * inverse).astype(np.float32)
+        return np.asarray(canvas_flow @ to_guide.T, dtype=np.float16)
+
+    def _drift(self, moment: Moment, time: float, u: Image, v: Image) -> Image | None:
+        """Return (h, w, 2): full reference pixels by which the reference must be sampled elsewhere to show `time`."""
+        dt = time - moment.time
+        moved = displacement(moment, dt) if abs(dt) > _STILL else None
+        if moved is None:
+            return None
+        shift = _sample(moved, u, v)
+        to_reference = self._canvas.to_reference
+        before = apply(to_reference, u, v)
+        after = apply(to_reference, u - shift[..., 0], v - shift[..., 1])
+        return np.stack([after[0] - before[0], after[1] - before[1]], axis=-1)
+
+    def _coloured(self, reference: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        return np.stack([self._table[c][reference[..., c]] for c in range(3)], axis=-1)
+
+    def _without_reference(self, pair: FramePair) -> AlignedFrame:
+        width, height = self._guide_size
+        nothing = np.zeros((height, width, 2), np.float16)
+        return AlignedFrame(pair, None, np.zeros((height, width, 6), np.float16), nothing, nothing, False)
+
+
+class _FullMaps:
+    """Sampling of full reference frames: exact homography per pixel plus smooth offsets from reduced grids."""
+
+    def __init__(self, registration: Registration) -> None:
+        self._size = registration.target_size
+        self._fixed: tuple[int, int, Image, Image] | None = None
+
+    def pull(self, reference: NDArray[np.uint16], knot: Knot, drift: Image | None) -> NDArray[np.uint16]:
+        """Return `reference` (H', W', 3) on the target's grid (H, W, 3); drift: (h, w, 2) as `_drift` gives."""
+        if drift is None and not knot.field.any():
+            flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+            warped = cv2.warpPerspective(
+                reference, knot.homography, self._size, flags=flags, borderMode=cv2.BORDER_REPLICATE
+            )
+            return np.asarray(warped, dtype=np.uint16)
+        u, v = self._maps(knot)
+        if drift is not None:
+            full = cv2.resize(drift, self._size, interpolation=cv2.INTER_LINEAR)
+            u, v = u + full[..., 0], v + full[..., 1]
+        warped = cv2.remap(reference, u, v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(warped, dtype=np.uint16)
+
+    def _maps(self, knot: Knot) -> tuple[Image, Image]:
+        key = (id(knot.homography), id(knot.field))
+        if self._fixed is not None and self._fixed[:2] == key:
+            return self._fixed[2:]
+        x, y = pixel_grid(self._size)
+        if knot.field.any():
+            scale = self._size[0] / knot.field.shape[1]
+            shift = cv2.resize(knot.field, self._size, interpolation=cv2.INTER_LINEAR) * np.float32(scale)
+            x, y = x + shift[..., 0], y + shift[..., 1]
+        u, v = apply(knot.homography, x, y)
+        self._fixed = (*key, u, v)
+        return u, v
+
+
+def swap_weight(aligned: AlignedFrame) -> NDArray[np.float32]:
+    """Return (H, W) float32 0..1: how much of the registered reference to take; 0 where there is none.
+
+    The result without a network is target + weight * (reference - target).
+    """
+    height, width = aligned.pair.target.rgb.shape[:2]
+    if aligned.reference is None:
+        return np.zeros((height, width), np.float32)
+    weight = cv2.resize(aligned.guide[..., 4].astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(weight, dtype=np.float32)
+
+
+def _sample(image: Image, u: Image, v: Image) -> Image:
+    sampled = cv2.remap(image, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(sampled, dtype=np.float32)
