@@ -217,13 +217,16 @@ def keys_box(items: dict[str, str | int | float]) -> bytes:
     return box(b"meta", header, box(b"keys", struct.pack(">II", 0, len(items)), names), box(b"ilst", values))
 
 
-def hide_start(path: Path, ticks: int) -> None:
-    """Change the video's edit list so that the first `ticks` are cut off without re-encoding."""
+def hide_start(path: Path, ticks: int, track: int = 0) -> None:
+    """Change a track's edit list so that its first `ticks` are cut off without re-encoding."""
     data = path.read_bytes()
-    at = locate(data, b"moov", b"trak", b"edts", b"elst")[-1] + 16
+    trak = (b"moov", (b"trak", track))
     movie_scale = struct.unpack_from(">I", data, locate(data, b"moov", b"mvhd")[-1] + 20)[0]
+    scale = struct.unpack_from(">I", data, locate(data, *trak, b"mdia", b"mdhd")[-1] + 20)[0]
+    at = locate(data, *trak, b"edts", b"elst")[-1] + 16
     length, start = struct.unpack_from(">Ii", data, at)
-    patch(path, at, struct.pack(">Ii", length - ticks * movie_scale // TICKS_PER_S, start + ticks))
+    hidden = Fraction(ticks, TICKS_PER_S)
+    patch(path, at, struct.pack(">Ii", length - int(hidden * movie_scale), start + int(hidden * scale)))
 
 
 def disguise_sound(path: Path, track: int, code: bytes) -> None:

@@ -18,6 +18,7 @@ from clips import (
     hide_start,
     make_clip,
     phone_ticks,
+    picture,
     planes,
 )
 
@@ -164,13 +165,44 @@ def test_phone_clip_keeps_turn_colours_keys_and_tells_what_is_lost(
         assert container.streams.video[0].codec_context.codec_tag == "hvc1"
 
 
-def test_edit_list_and_late_sound(tmp_path: Path) -> None:
+def test_edit_list(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "in.mov", audio=1)
     hide_start(path, TICKS[4])
+    hide_start(path, TICKS[4], track=1)
     clip = probe_clip(path)
     out, _ = copy(clip, tmp_path / "out.mov")
     assert frame_times(out) == frame_times(clip) and len(frame_times(out)) == len(TICKS) - 4
     assert packets(out.path, "audio") == packets(path, "audio")
+
+
+def test_raw_sound_and_subtitles(tmp_path: Path) -> None:
+    """Raw sound is read back in other portions than it was written in."""
+    path = tmp_path / "in.mov"
+    with av.open(str(path), "w") as file:
+        video = file.add_stream("libx264", rate=30, width=64, height=48, pix_fmt="yuv420p")
+        sound = file.add_stream("pcm_s16le", rate=48000, layout="mono")
+        text = file.add_mux_stream("mov_text")
+        file.start_encoding()
+        for number in range(12):
+            frame = picture("yuv420p", (64, 48), number)
+            frame.pts = number
+            file.mux(video.encode(frame))
+            noise = np.random.default_rng(number).integers(-999, 999, (1, 1600)).astype(np.int16)
+            block = av.AudioFrame.from_ndarray(noise, format="s16", layout="mono")
+            block.sample_rate, block.pts = 48000, 1600 * number
+            file.mux(sound.encode(block))
+        words = av.Packet(b"\0\5hello")
+        words.stream, words.time_base = text, Fraction(1, 1000)
+        words.pts = words.dts = 100
+        words.duration = 200
+        file.mux(words)
+        file.mux(video.encode(None))
+    out, dropped = copy(probe_clip(path), tmp_path / "out.mp4")
+    assert dropped == [] and [track.kind for track in out.other_tracks] == ["audio", "subtitle"]
+    for kind in ("audio", "subtitle"):
+        (before,), (after,) = packets(path, kind), packets(out.path, kind)
+        old, new = (b"".join(part[3] for part in parts) for parts in (before, after))
+        assert new.rstrip(b"\0") == old.rstrip(b"\0") != b""  # the muxer ends texts with an empty one
 
 
 def test_chapters_and_shape(tmp_path: Path) -> None:
@@ -424,7 +456,7 @@ def test_wrong_result_is_not_published(
     sdr_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ClipWriter, "_times_agree", lambda *_: False)
-    with pytest.raises(AsledError, match="not written correctly: 16 frames, expected 16"):
+    with pytest.raises(AsledError, match="not written correctly: it has 16 frames, expected 16"):
         copy(probe_clip(sdr_clip), tmp_path / "out.mov")
     assert list(tmp_path.iterdir()) == []
 

@@ -41,7 +41,7 @@ class CopiedTracks:
         end_s: Fraction | None = None,
     ) -> None:
         self.dropped: list[str] = []
-        self.packets: dict[int, int] = {}  # output track -> packets written
+        self.written: dict[int, int] = {}  # output track -> bytes
         self._clip = source
         self._out = out
         self._start, self._end = start_s, end_s
@@ -66,7 +66,7 @@ class CopiedTracks:
             copy.metadata.update(_kept(stream.metadata))
             copy.disposition = stream.disposition
             self._copies[stream.index] = copy
-            self.packets[copy.index] = 0
+            self.written[copy.index] = 0
 
     def _add_metadata(self, shift: Fraction) -> None:
         self._out.metadata.update(_kept(self._container.metadata))
@@ -87,8 +87,8 @@ class CopiedTracks:
             copy = self._copies[packet.stream_index]
             self._move(packet)
             packet.stream = copy
+            self.written[copy.index] += packet.size
             self._out.mux(packet)
-            self.packets[copy.index] += 1
             self._next = next(self._waiting, None)
 
     def _move(self, packet: "Packet[Stream]") -> None:
