@@ -1,7 +1,7 @@
 """deblur = read | pair | align | restore | write: the main job, every stage in order.
 
-Every stage but the last runs in a thread of its own behind a queue of QUEUE frames, the last in the caller's.
-Memory: the chunk of the network, the window of the alignment and the queues, whatever the clip's length.
+Every stage but the last runs in a thread of its own, the last in the caller's, with short queues between.
+Memory: three chunks of the network, the window of the alignment and the queues, whatever the clip's length.
 """
 
 import time
@@ -89,13 +89,15 @@ def _render(
         wide_frames = Stage(wide, QUEUE, "decode wide")
         ultra_frames = Stage(ultra, QUEUE, "decode ultra")
         pairs = Stage(pair_frames(wide_frames, ultra_frames, plan.offset_s), QUEUE, "pair")
-        aligned = Stage(_align(pairs, ReferenceRenderer(registration)), QUEUE, "align")
-        restored = Stage(restore(aligned, restorer), QUEUE, "restore")
+        # The network takes and gives whole chunks; with room for one on either side, nobody waits meanwhile.
+        room = max(QUEUE, plan.chunk)
+        aligned = Stage(_align(pairs, ReferenceRenderer(registration)), room, "align")
+        restored = Stage(restore(aligned, restorer), room, "restore")
         with restored:  # closing the last stage closes all that feed it
             for frame in restored:
                 stop.check()
                 with tally.writing(frame):
-                    writer.write(frame.aligned.pair.target, frame.change)
+                    writer.write(frame.target, frame.change)
                 report(Progress("deblur", tally.written, plan.frames))
         stop.check()
         stages = [wide_frames, ultra_frames, pairs, aligned, restored]
@@ -104,9 +106,14 @@ def _render(
 
 
 def _align(pairs: Iterator[FramePair], renderer: ReferenceRenderer) -> Iterator[AlignedFrame]:
+    """Registered frames, without the reference as it was recorded, which nobody needs any more."""
     for pair in pairs:
-        yield from renderer.push(pair)
-    yield from renderer.flush()
+        yield from map(_without_recorded_reference, renderer.push(pair))
+    yield from map(_without_recorded_reference, renderer.flush())
+
+
+def _without_recorded_reference(frame: AlignedFrame) -> AlignedFrame:
+    return replace(frame, pair=replace(frame.pair, reference=None))
 
 
 def _measure(result: DeblurResult, report: Report) -> DeblurResult:

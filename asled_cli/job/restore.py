@@ -16,6 +16,7 @@ from torch import Tensor
 from asled_cli.job.tiles import Tile, cut_tiles
 from asled_cli.nets.chunks import ChunkInputs, VideoNetwork
 from asled_cli.registration.render import AlignedFrame, swap_weight
+from asled_cli.video.frames import Frame
 
 FULL_SCALE = 65535.0  # of a 16-bit picture
 
@@ -25,10 +26,12 @@ class RestoredFrame:
     """A frame and what is to be added to it.
 
     change: (H, W, 3) float32, RGB with 1.0 as full scale, gamma as coded; None: leave the frame as it is.
+    has_reference: whether the other view was there to help.
     """
 
-    aligned: AlignedFrame
+    target: Frame
     change: NDArray[np.float32] | None
+    has_reference: bool
 
 
 class Restorer(Protocol):
@@ -59,11 +62,11 @@ class SwapRestorer:
     def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
         """Return this frame at once."""
         if aligned.reference is None or self.strength == 0:
-            return [RestoredFrame(aligned, None)]
+            return [_restored(aligned, None)]
         change = aligned.reference.astype(np.float32)
         change -= aligned.pair.target.rgb
         change *= (swap_weight(aligned) * np.float32(self.strength / FULL_SCALE))[..., None]
-        return [RestoredFrame(aligned, change)]
+        return [_restored(aligned, change)]
 
     def flush(self) -> list[RestoredFrame]:
         """Nothing waits inside."""
@@ -95,7 +98,7 @@ class NetworkRestorer:
     def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
         """Return a chunk of frames once its look-ahead is there, else nothing."""
         if self.setting.strength == 0:
-            return [RestoredFrame(aligned, None)]
+            return [_restored(aligned, None)]
         self.waiting.append(aligned)
         if len(self.waiting) < self.setting.chunk + self.setting.overlap:
             return []
@@ -113,19 +116,27 @@ class NetworkRestorer:
         with torch.inference_mode():
             changes = self._changes(inputs, keep)
         done, self.waiting = self.waiting[:keep], self.waiting[keep:]
-        return [RestoredFrame(frame, change) for frame, change in zip(done, changes, strict=True)]
+        return [_restored(frame, change.numpy()) for frame, change in zip(done, changes, strict=True)]
 
-    def _changes(self, inputs: ChunkInputs, keep: int) -> list[NDArray[np.float32]]:
-        """strength * (restored - target) for the first `keep` frames, each (H, W, 3)."""
+    def _changes(self, inputs: ChunkInputs, keep: int) -> list[Tensor]:
+        """strength * (restored - target) for the first `keep` frames, each (H, W, 3) float32 on the CPU."""
         height, width = inputs.target.shape[-2:]
-        total = torch.zeros(keep, height, width, 3)
-        for tile in cut_tiles(height, width, self.setting.tile, self.setting.halo_px):
-            part = tile.of(inputs)
-            restored, self.states[tile] = self.network(part, self.states.get(tile), keep)
-            change = (restored - part.target[:, :keep])[0].permute(0, 2, 3, 1)  # (keep, h, w, 3)
-            tile.add(total, change.float().cpu())
-        total *= self.setting.strength
-        return list(total.numpy())
+        tiles = cut_tiles(height, width, self.setting.tile, self.setting.halo_px)
+        if len(tiles) == 1:
+            return self._tile_changes(tiles[0], inputs, keep)
+        totals = [torch.zeros(height, width, 3) for _ in range(keep)]
+        for tile in tiles:
+            for total, change in zip(totals, self._tile_changes(tile, inputs, keep), strict=True):
+                tile.add(total, change)
+        return totals
+
+    def _tile_changes(self, tile: Tile, inputs: ChunkInputs, keep: int) -> list[Tensor]:
+        part = tile.of(inputs)
+        restored, self.states[tile] = self.network(part, self.states.get(tile), keep)
+        return [  # one by one, so that each can be freed as soon as it is written
+            (after.float() - before).mul_(self.setting.strength).permute(1, 2, 0).cpu()
+            for after, before in zip(restored[0], part.target[0], strict=False)
+        ]
 
 
 def stack_frames(frames: list[AlignedFrame], device: torch.device) -> ChunkInputs:
@@ -159,3 +170,7 @@ def _grids(grids: list[NDArray[np.float16]], device: torch.device) -> Tensor:
     """(1, T, C, h, w) float32."""
     stacked = torch.from_numpy(np.stack(grids)).to(device).float()  # (T, h, w, C)
     return stacked.permute(0, 3, 1, 2)[None]
+
+
+def _restored(aligned: AlignedFrame, change: NDArray[np.float32] | None) -> RestoredFrame:
+    return RestoredFrame(aligned.pair.target, change, aligned.reference is not None)

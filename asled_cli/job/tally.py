@@ -27,13 +27,13 @@ class Tally:
     def writing(self, frame: RestoredFrame) -> Iterator[None]:
         """Count one frame and the time it takes to write it."""
         if self.first_time is None:
-            self.first_time = frame.aligned.pair.target.time
+            self.first_time = frame.target.time
         began = time.perf_counter()
         yield
         self.write_s += time.perf_counter() - began
         self.written += 1
         self.changed += frame.change is not None
-        self.without_reference += frame.aligned.reference is None
+        self.without_reference += not frame.has_reference
 
     def result(
         self,

@@ -57,9 +57,9 @@ class Tile:
         )
 
     def add(self, total: Tensor, part: Tensor) -> None:
-        """Add this tile's result (T, h, w, 3) to the picture (T, H, W, 3), softly at the seams."""
+        """Add this tile's result (h, w, 3) to the picture (H, W, 3), softly at the seams."""
         weight = self.rows.weight()[:, None, None] * self.columns.weight()[None, :, None]
-        target = total[:, self.rows.start : self.rows.stop, self.columns.start : self.columns.stop]
+        target = total[self.rows.start : self.rows.stop, self.columns.start : self.columns.stop]
         target += part * weight
 
 
