@@ -6,6 +6,8 @@ import pytest
 import torch
 from test_asled_fast import random_inputs, random_network
 
+from asled_cli.nets.asled_fast import AsledFastConfig
+from asled_cli.nets.blend import swap
 from asled_cli.nets.chunks import plan_chunks, run_chunks
 
 
@@ -37,9 +39,13 @@ def test_exact_with_full_look_ahead(chunk: int) -> None:
 @pytest.mark.parametrize("chunk", [2, 4, 7])
 @torch.inference_mode()
 def test_default_overlap_is_within_the_bound(chunk: int) -> None:
-    """Better than 50 dB, what `NetworkFacts.overlap` promises; and the error falls with the overlap."""
-    inputs, network = random_inputs(12), random_network()
+    """Better than 50 dB, what `NetworkFacts.overlap` promises; and the error falls with the overlap.
+
+    The random network changes the swap by 6 % of full scale, which is more than a trained one does.
+    """
+    inputs, network = random_inputs(10), random_network(AsledFastConfig(), head=0.01)
     whole, _ = network(inputs)
+    assert 0.03 < (whole - swap(inputs)).square().mean().sqrt() < 0.1
 
     def error_db(overlap: int) -> float:
         return float(10 * torch.log10((run_chunks(network, inputs, chunk, overlap) - whole).square().mean()))
