@@ -8,7 +8,8 @@ The picture is `Picture_1A_by_freespace.jpg` of the Debian package lomiri-wallpa
         wallpapers/usr/share/backgrounds/Picture_1A_by_freespace.jpg
 
 Equal library versions give equal files. The ultra-wide clip begins LEAD frames before the wide one, as two
-recordings never start together; a sound that both hear tells by how much.
+recordings never start together. Their timestamps share one clock, so the wide clip's start at LEAD frames; a
+sound that both hear says the same.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from asled_cli.lab.synthesis import LensLook, LensRig, Shake, ToneCurve, shake_p
 
 FPS = 30
 FRAMES = 36
-LEAD = 5  # frames that the ultra-wide records before the wide one starts
+LEAD = 6  # frames that the ultra-wide records before the wide one starts
 SIZE = (576, 320)
 SOUND_RATE = 48_000
 BT709 = 1  # H.273 code point
@@ -58,24 +59,29 @@ def make_pair(picture: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     sound = clap_and_hum(FRAMES + LEAD)
     late = LEAD * SOUND_RATE // FPS
-    write_clip(folder / "wide.mp4", pair.wide[LEAD:], sound[late:], crf=20)
-    write_clip(folder / "ultra.mp4", pair.ultra, sound, crf=20)
-    write_clip(folder / "truth.mp4", pair.truth[LEAD:], None, crf=8)
+    write_clip(folder / "wide.mp4", pair.wide[LEAD:], sound[late:], first=LEAD, crf=20)
+    write_clip(folder / "ultra.mp4", pair.ultra, sound, first=0, crf=20)
+    write_clip(folder / "truth.mp4", pair.truth[LEAD:], None, first=LEAD, crf=8)
 
 
 def clap_and_hum(frames: int) -> NDArray[np.float32]:
-    """Mono sound of `frames` frames, -1..1: a low hum and irregular claps, which line up in one way only."""
+    """Mono sound of `frames` frames, -1..1: rustle, hum and claps, which line up in one way only."""
     time = np.arange(frames * SOUND_RATE // FPS) / SOUND_RATE
     generator = np.random.default_rng(7)
-    sound = 0.04 * np.sin(2 * np.pi * 110.0 * time) + 0.003 * generator.standard_normal(len(time))
+    sound = 0.02 * np.sin(2 * np.pi * 110.0 * time) + 0.05 * generator.standard_normal(len(time))
     for start in (0.21, 0.34, 0.63, 0.71, 1.02, 1.19):
         age = np.clip(time - start, 0.0, None)
         sound += (time >= start) * 0.3 * np.exp(-age / 0.02) * generator.standard_normal(len(time))
     return np.clip(sound, -1.0, 1.0).astype(np.float32)
 
 
-def write_clip(path: Path, frames: NDArray[np.uint8], sound: NDArray[np.float32] | None, *, crf: int) -> None:
-    """Write (T, H, W, 3) uint8 RGB as H.264 8 bit 4:2:0 BT.709, with mono AAC where there is sound."""
+def write_clip(
+    path: Path, frames: NDArray[np.uint8], sound: NDArray[np.float32] | None, *, first: int, crf: int
+) -> None:
+    """Write (T, H, W, 3) uint8 RGB as H.264 8 bit 4:2:0 BT.709, with mono AAC where there is sound.
+
+    first: number of the first frame on the clock that all clips share.
+    """
     with av.open(path, "w", options={"fflags": "+bitexact"}) as container:
         options = {"crf": str(crf), "preset": "slow", "bf": "0", "x264-params": ONE_THREAD}
         video = container.add_stream("libx264", rate=FPS, options=options)
@@ -85,7 +91,7 @@ def write_clip(path: Path, frames: NDArray[np.uint8], sound: NDArray[np.float32]
         context.color_range = ColorRange.MPEG
         context.colorspace = context.color_primaries = context.color_trc = BT709
         audio = None if sound is None else container.add_stream("aac", rate=SOUND_RATE, layout="mono")
-        for index, picture in enumerate(frames):
+        for index, picture in enumerate(frames, start=first):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24").reformat(
                 format="yuv420p",
                 src_color_range=ColorRange.JPEG,
@@ -97,7 +103,8 @@ def write_clip(path: Path, frames: NDArray[np.uint8], sound: NDArray[np.float32]
         container.mux(video.encode())
         if audio is not None and sound is not None:
             samples = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
-            samples.sample_rate, samples.pts, samples.time_base = SOUND_RATE, 0, Fraction(1, SOUND_RATE)
+            samples.sample_rate, samples.time_base = SOUND_RATE, Fraction(1, SOUND_RATE)
+            samples.pts = first * SOUND_RATE // FPS
             container.mux(audio.encode(samples))
             container.mux(audio.encode())
 
