@@ -212,12 +212,14 @@ class ClipWriter:
     def abort(self) -> None:
         """Drop everything written so far; twice, or after `close`, is harmless."""
         container, self._container, self._pending = self._container, None, None
-        if container is not None:
-            with contextlib.suppress(av.FFmpegError, OSError, ValueError):
-                container.close()
-        if self._tracks is not None:
-            self._tracks.close()
-        self._part.discard()
+        try:
+            if container is not None:
+                with contextlib.suppress(av.FFmpegError, OSError, ValueError):
+                    container.close()
+            if self._tracks is not None:
+                self._tracks.close()
+        finally:
+            self._part.discard()
 
     def __enter__(self) -> Self:
         return self
