@@ -1,4 +1,4 @@
-"""The analysis pass: from a few short runs of paired frames to one geometry, exposure and colour for the clip.
+"""The analysis pass: a few short runs of paired frames -> one geometry, exposure and colour for the clip.
 
 Coarse place and size by template matching; then, over all frames together, the exposure by the residual and
 the map by Gauss-Newton on equally blurred views; at last a smooth parallax field and the colour curves.
@@ -6,6 +6,7 @@ the map by Gauss-Newton on equally blurred views; at last a smooth parallax fiel
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -13,7 +14,16 @@ import numpy as np
 from asled_cli.errors import InputError
 from asled_cli.registration.canvas import Canvas
 from asled_cli.registration.coarse import locate
-from asled_cli.registration.homography import Fit, Image, Matrix, Observation, apply, pixel_grid, refine, resize_matrix
+from asled_cli.registration.homography import (
+    Fit,
+    Image,
+    Matrix,
+    Observation,
+    apply,
+    pixel_grid,
+    refine,
+    resize_matrix,
+)
 from asled_cli.registration.lenses import LensPrior
 from asled_cli.registration.parallax import solve_parallax
 from asled_cli.registration.reblur import Exposure, Moment, MotionMeter, Reblur, luma, moments
@@ -90,7 +100,7 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
 
 
 def _add_parallax(observations: list[Observation], fit: Fit) -> tuple[Fit, Image]:
-    """Return the map refined under a parallax field and the field; a field of zeros where it helps too little."""
+    """Return the map refined under a parallax field, and the field; zeros where it helps too little."""
     field = solve_parallax(observations, fit.matrix, fit.gain, fit.bias)
     shifted = [replace(o, shift=field) for o in observations]
     refined = refine(shifted, fit.matrix, 1)
@@ -100,7 +110,7 @@ def _add_parallax(observations: list[Observation], fit: Fit) -> tuple[Fit, Image
 
 
 def _frame_interval(runs: Sequence[Sequence[FramePair]]) -> float:
-    steps = [float(b.target.time - a.target.time) for run in runs for a, b in zip(run, run[1:], strict=False)]
+    steps = [float(b.target.time - a.target.time) for run in runs for a, b in pairwise(run)]
     return max(float(np.median(steps)), 1e-4)
 
 
@@ -249,7 +259,7 @@ def disagreement(frames: Sequence[Observation], matrix: Matrix) -> float:
 def _match_colours(
     measured: list[_Measured], exposure: Exposure, matrix: Matrix, field: Image
 ) -> tuple[Tone, float, float]:
-    """Return the tone curves, the residual luma difference after them, and the correlation of the two views."""
+    """Return the tone curves, the residual luma difference after them, and the views' correlation."""
     height, width = measured[0].grey.shape
     x, y = pixel_grid((width, height))
     u, v = apply(matrix, x + field[..., 0], y + field[..., 1])

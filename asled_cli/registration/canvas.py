@@ -17,7 +17,7 @@ _MARGIN_SHARE = 0.08
 
 @dataclass(frozen=True)
 class Canvas:
-    """Two pixel grids of one density: the reduced target, and the reference roughly aligned to it with a margin.
+    """Two pixel grids of one density: the reduced target, and the reference placed on it with a margin.
 
     target_size, reference_size: (width, height) in full pixels. homography: full target pixel -> full
     reference pixel, as good as known. The canvas is fixed; better maps are expressed on it by `onto`.
@@ -68,12 +68,14 @@ class Canvas:
 
     def place_reference(self, rgb: NDArray[np.uint16]) -> Image:
         """Return the canvas (h', w', 3) float32 0..1 of a full reference frame (H, W, 3) uint16."""
-        matrix, small = self.to_reference, rgb
+        matrix, small = self.to_reference, np.asarray(rgb)
         shrink = np.sqrt(abs(np.linalg.det(matrix[:2, :2] / matrix[2, 2])))
         if shrink > 1.2:
             size = (round(rgb.shape[1] / shrink), round(rgb.shape[0] / shrink))
-            small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+            small = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), dtype=np.uint16)
             matrix = resize_matrix((rgb.shape[1], rgb.shape[0]), size) @ matrix
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-        placed = cv2.warpPerspective(small, matrix, self.canvas_size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        placed = cv2.warpPerspective(
+            small, matrix, self.canvas_size, flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )
         return placed.astype(np.float32) * np.float32(1 / 65535)

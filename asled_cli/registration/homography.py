@@ -22,7 +22,7 @@ _PIXELS_PER_OBSERVATION = 50.0
 
 
 def resize_matrix(old: tuple[int, int], new: tuple[int, int]) -> Matrix:
-    """Return the map from pixels of a picture of size `old` (width, height) to those of its copy resized to `new`."""
+    """Return the map from pixels of a picture of size `old` (width, height) to its copy resized to `new`."""
     sx, sy = new[0] / old[0], new[1] / old[1]
     return np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]], dtype=np.float64)
 
@@ -200,7 +200,7 @@ def _add_lens_prior(a: Matrix, b: Matrix, matrix: Matrix, weight: float) -> None
 
 
 def sample_with_gradient(image: Image, u: Image, v: Image) -> tuple[Image, Image, Image, NDArray[np.bool_]]:
-    """Return `image` at (u, v), its x and y derivatives there (central differences), and where that is inside."""
+    """Return `image` at (u, v), its x and y derivatives there, and where that is inside."""
     gx = cv2.Sobel(image, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
     gy = cv2.Sobel(image, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
     stacked = cv2.merge([image, gx, gy])
@@ -211,7 +211,7 @@ def sample_with_gradient(image: Image, u: Image, v: Image) -> tuple[Image, Image
 
 
 def robust_weight(error: Image, inside: NDArray[np.bool_]) -> Image:
-    """Return Tukey weights 0..1 of `error` with the scale taken from its own median (subsampled); 0 outside."""
+    """Return Tukey weights 0..1 of `error`, scaled by its own median; 0 outside."""
     sample = np.abs(error[::3, ::3][inside[::3, ::3]])
     if sample.size == 0:
         return np.zeros_like(error)
@@ -221,7 +221,9 @@ def robust_weight(error: Image, inside: NDArray[np.bool_]) -> Image:
     return np.where(inside, weight, 0).astype(np.float32)
 
 
-def warp_image(image: NDArray[np.generic], matrix: Matrix, size: tuple[int, int], *, cubic: bool = False) -> Image:
+def warp_image(
+    image: NDArray[np.generic], matrix: Matrix, size: tuple[int, int], *, cubic: bool = False
+) -> Image:
     """Return float32 `image` (H, W[, 3]) pulled through `matrix` (output pixel -> image pixel) onto `size`."""
     flags = (cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP
     warped = cv2.warpPerspective(

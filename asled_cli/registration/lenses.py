@@ -1,4 +1,4 @@
-"""What is known about two lenses before their pictures are compared: the field of view of one against the other."""
+"""What is known about two lenses before their pictures are compared: one field of view over the other."""
 
 from dataclasses import dataclass
 
@@ -31,14 +31,12 @@ class LensPrior:
         if not low <= self.fov_ratio <= high:
             raise UsageError(
                 f"A field-of-view ratio of {self.fov_ratio:g} is outside {low:g} to {high:g}.",
-                "Pass --fov-ratio with the wide lens's focal length divided by the ultra-wide's, such as 2.0.",
+                "Pass the wide lens's focal length divided by the ultra-wide's, such as --fov-ratio 2.0.",
             )
 
 
-def centre_crop(
-    fov_ratio: float, target_size: tuple[int, int], reference_size: tuple[int, int]
-) -> Matrix:
-    """Return the (3, 3) map target pixel -> reference pixel of two concentric lenses (AsLeD-Net, section 3.1).
+def centre_crop(fov_ratio: float, target_size: tuple[int, int], reference_size: tuple[int, int]) -> Matrix:
+    """Return the (3, 3) map target pixel -> reference pixel of two concentric lenses (AsLeD-Net, 3.1).
 
     Sizes are (width, height). Pixel centres lie at whole numbers. The target's width spans
     1 / fov_ratio of the reference's width; pixels are square in both.

@@ -28,7 +28,12 @@ _FLOOR = 2e-6
 
 
 def solve_parallax(
-    frames: Sequence[Observation], matrix: Matrix, gain: float, bias: float, *, window_share: float = WINDOW_SHARE
+    frames: Sequence[Observation],
+    matrix: Matrix,
+    gain: float,
+    bias: float,
+    *,
+    window_share: float = WINDOW_SHARE,
 ) -> Image:
     """Return (H, W, 2) float32: pixels to add to a target pixel before `matrix`, so that all frames agree.
 
@@ -59,7 +64,9 @@ def _evidence(frame: Observation, field: Image, matrix: Matrix, gain: float, bia
     linear = (matrix / matrix[2, 2])[:2, :2].astype(np.float32) * np.float32(gain)
     gx = gu * linear[0, 0] + gv * linear[1, 0]
     gy = gu * linear[0, 1] + gv * linear[1, 1]
-    return cv2.merge([weight * gx * gx, weight * gx * gy, weight * gy * gy, weight * gx * error, weight * gy * error])
+    return cv2.merge(
+        [weight * gx * gx, weight * gx * gy, weight * gy * gy, weight * gx * error, weight * gy * error]
+    )
 
 
 def _window_solution(sums: Image, sigma: float) -> Image:

@@ -1,4 +1,4 @@
-"""Blurring the sharp reference the way the target was blurred: its own motion, averaged over a trial exposure.
+"""Blurring the sharp reference as the target was blurred: its own motion, averaged over a trial exposure.
 
 A sharp and a blurry picture of one scene register badly, two equally blurred ones to a few hundredths of a
 pixel. The reference is sharp, so its motion is easy to measure; its frames are moved along that motion to
@@ -7,6 +7,7 @@ instants inside the target's exposure and averaged.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -56,7 +57,9 @@ class Moment:
     def speed(self) -> float:
         """Typical (90th percentile) motion towards the nearest frames, pixels per interval."""
         nearest = sorted(self.paths, key=lambda path: abs(path[0]))[:1]
-        return max((float(np.percentile(np.abs(f[::4, ::4]), 90)) / abs(dt) for dt, f in nearest), default=0.0)
+        return max(
+            (float(np.percentile(np.abs(f[::4, ::4]), 90)) / abs(dt) for dt, f in nearest), default=0.0
+        )
 
 
 class MotionMeter:
@@ -67,9 +70,10 @@ class MotionMeter:
         self._flow.setVariationalRefinementIterations(3)
 
     def between(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> tuple[Image, Image] | None:
-        """Return flow first -> second and second -> first, (H, W, 2) pixels; None if the scene is another one."""
-        forward = np.asarray(self._flow.calc(first, second, None), dtype=np.float32)
-        backward = np.asarray(self._flow.calc(second, first, None), dtype=np.float32)
+        """Return flow first -> second and back, (H, W, 2) pixels; None if the scene is another one."""
+        empty = np.zeros((*first.shape, 2), np.float32)
+        forward = np.asarray(self._flow.calc(first, second, empty), dtype=np.float32)
+        backward = np.asarray(self._flow.calc(second, first, empty.copy()), dtype=np.float32)
         if _correlation(first, pull(second.astype(np.float32), forward)) < _CUT_CORRELATION:
             return None
         return forward, backward
@@ -89,11 +93,13 @@ def luma(rgb: Image) -> Image:
 def moments(times: Sequence[float], images: Sequence[Image], meter: MotionMeter) -> list[Moment]:
     """Return the frames of one run with their motion; times in target frame intervals, strictly rising."""
     codes = [luma_codes(image) for image in images]
-    pairs = [meter.between(a, b) for a, b in zip(codes, codes[1:], strict=False)]
+    pairs = [meter.between(a, b) for a, b in pairwise(codes)]
     return [connect(i, times, images[i], pairs) for i in range(len(images))]
 
 
-def connect(i: int, times: Sequence[float], image: Image, pairs: Sequence[tuple[Image, Image] | None]) -> Moment:
+def connect(
+    i: int, times: Sequence[float], image: Image, pairs: Sequence[tuple[Image, Image] | None]
+) -> Moment:
     """Return frame `i` with its paths; pairs[k] is the flow k -> k + 1 and back, or None across a cut.
 
     Two frames away, flows are chained.
@@ -153,7 +159,7 @@ class Reblur:
         return self.exposed_at(time + exposure.shift, exposure)
 
     def exposed_at(self, middle: float, exposure: Exposure) -> Image:
-        """Return the mean view over an `exposure` whose middle, shift included, is at `middle` (intervals)."""
+        """Return the mean view over an `exposure` whose middle, shift included, is at `middle`."""
         times = self._instants(middle, exposure)
         total = np.zeros_like(self.frames[0].image)
         for time in times:
@@ -217,7 +223,9 @@ def pull(image: Image, flow: Image) -> Image:
     """Return `image` (H, W[, C]) sampled at each pixel plus `flow` (H, W, 2)."""
     x, y = pixel_grid((image.shape[1], image.shape[0]))
     return np.asarray(
-        cv2.remap(image, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        cv2.remap(
+            image, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
     )
 
 

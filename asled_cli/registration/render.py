@@ -1,4 +1,4 @@
-"""The render pass: each reference frame laid onto its target, with how far it can be trusted and how it moves.
+"""The render pass: each reference frame laid onto its target, with how far to trust it and how it moves.
 
 Streaming: pairs go in one by one, aligned frames come out once the frames around them have been seen.
 """
@@ -80,7 +80,7 @@ class _References:
 class ReferenceRenderer:
     """Lays reference frames onto target frames as one `registration` says.
 
-    Holds about exposure + 4 pairs at a time. `push` and `flush` return frames in order, each pushed pair once.
+    Holds about exposure + 4 pairs at a time. `push` and `flush` return frames in order, each pair once.
     """
 
     def __init__(self, registration: Registration) -> None:
@@ -203,7 +203,7 @@ class ReferenceRenderer:
         return np.asarray(canvas_flow @ to_guide.T, dtype=np.float16)
 
     def _drift(self, moment: Moment, time: float, u: Image, v: Image) -> Image | None:
-        """Return (h, w, 2): full reference pixels by which the reference must be sampled elsewhere to show `time`."""
+        """Return (h, w, 2): how many full reference pixels away the reference shows `time`."""
         dt = time - moment.time
         moved = displacement(moment, dt) if abs(dt) > _STILL else None
         if moved is None:
@@ -224,14 +224,14 @@ class ReferenceRenderer:
 
 
 class _FullMaps:
-    """Sampling of full reference frames: exact homography per pixel plus smooth offsets from reduced grids."""
+    """Sampling of full reference frames: a homography per pixel plus smooth offsets from reduced grids."""
 
     def __init__(self, registration: Registration) -> None:
         self._size = registration.target_size
         self._fixed: tuple[int, int, Image, Image] | None = None
 
     def pull(self, reference: NDArray[np.uint16], knot: Knot, drift: Image | None) -> NDArray[np.uint16]:
-        """Return `reference` (H', W', 3) on the target's grid (H, W, 3); drift: (h, w, 2) as `_drift` gives."""
+        """Return `reference` (H', W', 3) on the target's grid; drift: (h, w, 2) as `_drift` gives."""
         if drift is None and not knot.field.any():
             flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
             warped = cv2.warpPerspective(
@@ -267,7 +267,9 @@ def swap_weight(aligned: AlignedFrame) -> NDArray[np.float32]:
     height, width = aligned.pair.target.rgb.shape[:2]
     if aligned.reference is None:
         return np.zeros((height, width), np.float32)
-    weight = cv2.resize(aligned.guide[..., 4].astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    weight = cv2.resize(
+        aligned.guide[..., 4].astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR
+    )
     return np.asarray(weight, dtype=np.float32)
 
 

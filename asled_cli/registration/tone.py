@@ -1,4 +1,4 @@
-"""Colour of the reference matched to the target: one robust curve per channel, fitted on equally blurred views."""
+"""Colour of the reference matched to the target: a robust curve per channel, from equally blurred views."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

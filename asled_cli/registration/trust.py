@@ -1,4 +1,4 @@
-"""How much of the registered reference to take at each pixel, from the blur and from what the reblur explains.
+"""How much of the registered reference to take at each pixel, from blur and from what reblurring explains.
 
 No ground truth is needed: where the reference, blurred like the target, equals the target, it can be trusted;
 where blurring it changes nothing, the target is as sharp as the reference and may stay.
