@@ -47,7 +47,7 @@ def average_pair(
                          "Use odd counts.")  # fmt: skip
     generator = np.random.default_rng((seed, 1))
     reach = max(count, ultra_count) // 2 + abs(faults.lag_frames)
-    footage, fps, start = _footage(video, frames + 2 * reach, start, generator)
+    footage, fps, start = _footage(video, frames + 2 * reach, start, seed)
     footage = _scaled(footage, scale)
     offsets = _window_path(footage, size, rig.ratio, (pan_px, wobble), generator)
     homography = rig.homography(size)
@@ -113,7 +113,7 @@ def read_frames(path: Path, start: int, count: int) -> NDArray[np.uint8]:
 
 
 def _footage(
-    video: Path | NDArray[np.uint8], needed: int, start: int | None, generator: np.random.Generator
+    video: Path | NDArray[np.uint8], needed: int, start: int | None, seed: int
 ) -> tuple[NDArray[np.uint8], float, int]:
     """(frames, frames per second, first frame) of the `needed` frames, from a file or from memory."""
     if isinstance(video, Path):
@@ -125,7 +125,7 @@ def _footage(
     if total < needed:
         raise InputError(f"The video has {total} frames, need {needed} for this clip.")
     if start is None:
-        start = int(generator.integers(0, total - needed + 1))
+        start = int(np.random.default_rng((seed, 3)).integers(0, total - needed + 1))
     if isinstance(video, Path):
         return read_frames(video, start, needed), fps, start
     return video[start : start + needed], fps, start
