@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import cv2
 
-from asled_cli.job.device import explain_out_of_memory
+from asled_cli.job.device import explain_out_of_memory, return_freed_memory
 from asled_cli.job.interrupt import StopFlag
 from asled_cli.job.measure import measure_psnr
 from asled_cli.job.method import load_restorer
@@ -50,6 +50,7 @@ def run_deblur(config: DeblurConfig, report: Report = ignore) -> DeblurResult:
             stop.tidy_up = writer.abort
             restorer = load_restorer(plan)
             registration = _analyse(plan, report, stop)
+            return_freed_memory()
             analysis_s = time.monotonic() - began
             result = _render(plan, registration, restorer, writer, report, stop)
         result = replace(result, analysis_s=analysis_s, wall_s=time.monotonic() - began)
