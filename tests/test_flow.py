@@ -8,14 +8,15 @@ from asled_cli.nets.flow import INPUT_MEAN, INPUT_SPREAD, LEVELS, SpyNet
 
 
 class Constant(nn.Module):
-    """A level that always answers one flow and remembers what it saw."""
+    """A level that always answers one flow and notes what it saw."""
 
     def __init__(self, x: float, y: float) -> None:
         super().__init__()
         self.flow = nn.Parameter(torch.tensor([x, y]))
+        self.notes: list[Tensor] = []
 
     def forward(self, seen: Tensor) -> Tensor:
-        self.seen = seen
+        self.notes.append(seen)
         return self.flow.view(1, 2, 1, 1).expand(len(seen), 2, *seen.shape[-2:])
 
 
@@ -38,15 +39,16 @@ def test_pyramid_doubles_sizes_and_vectors_and_adds_corrections() -> None:
 
 def test_each_level_sees_both_frames_at_its_size_with_the_second_moved() -> None:
     network = SpyNet()
-    network.levels = nn.ModuleList(Constant(1.0 if i == LEVELS - 2 else 0.0, 0.0) for i in range(LEVELS))
+    levels = [Constant(1.0 if i == LEVELS - 2 else 0.0, 0.0) for i in range(LEVELS)]
+    network.levels = nn.ModuleList(levels)
     first, second = torch.rand(2, 1, 3, 64, 64)
     network(first, second)
-    last = network.levels[-1].seen
+    last = levels[-1].notes[0]
     mean, spread = (torch.tensor(t).view(1, 3, 1, 1) for t in (INPUT_MEAN, INPUT_SPREAD))
     torch.testing.assert_close(last[:, :3], (first - mean) / spread)
     torch.testing.assert_close(last[:, 3:6, :, :-2], ((second - mean) / spread)[..., 2:])  # moved by 2 * 1
     torch.testing.assert_close(last[:, 6:], torch.tensor([2.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 64, 64))
-    coarsest = network.levels[0].seen[:, :3]
+    coarsest = levels[0].notes[0][:, :3]
     blocks = ((first - mean) / spread).unfold(2, 32, 32).unfold(3, 32, 32).mean(dim=(-1, -2))
     torch.testing.assert_close(coarsest, blocks)
 

@@ -16,7 +16,7 @@ from asled_cli.nets.blocks import scale_initial_weights
 from asled_cli.nets.warp import scale_flow, warp
 
 LEVELS = 6
-SIZE_MULTIPLE = 2 ** (LEVELS - 1)  # the coarsest level has one pixel for each 32 x 32
+SIZE_MULTIPLE = 1 << (LEVELS - 1)  # the coarsest level has one pixel for each 32 x 32
 LEVEL_CHANNELS = (8, 32, 64, 32, 16, 2)  # in: first frame 3, second frame warped 3, flow so far 2
 
 # Mean and spread of ImageNet's RGB values in 0..1 (gamma as coded), subtracted and divided out first.

@@ -1,0 +1,90 @@
+"""What the ablations of AsLeD-Net put in place of its three components (table 2; supplement, table 1).
+
+"We replace the removed components with the residual blocks, ensuring parameter consistency": a removed
+component also loses its sight of the reference, because the supplement lists stand-ins that keep it, with
+plain operations, as variants of their own (b, i, n). Every stand-in is called as the component it replaces.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asled_cli.nets.blocks import ResidualBlock, conv3x3, scale_initial_weights
+
+ATTENTION_REDUCTION = 16  # of the squeezed channels; Hu et al., "Squeeze-and-Excitation Networks", §6.4
+
+
+class PlainBlocks(nn.Module):
+    """Residual blocks on the blurry features alone, as many as the removed component's size allows."""
+
+    def __init__(self, channels: int, blocks: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
+
+    def forward(self, target_features: Tensor, *_: object) -> Tensor:
+        """(N, C, H, W) to (N, C, H, W)."""
+        restored: Tensor = self.body(target_features)
+        return restored
+
+
+class PointwiseBlock(nn.Module):
+    """A residual block of 1x1 convolutions, as large as the matching's fusion (8,320 to 8,256 at C = 64)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 1)
+        self.second = nn.Conv2d(channels, channels, 1)
+        scale_initial_weights(self.first, 1.0)
+        scale_initial_weights(self.second, 0.1)  # starts near the identity, as `ResidualBlock` does
+
+    def forward(self, target_features: Tensor, *_: object) -> Tensor:
+        """(N, C, H, W) to (N, C, H, W)."""
+        branch: Tensor = self.second(F.relu(self.first(target_features), inplace=True))
+        return target_features + branch
+
+
+class ConcatAttention(nn.Module):
+    """Both views' features side by side, one convolution, then a weight for each channel ((b), (i)).
+
+    kernel: 1 as the matching's fusion or 3, which is as large as difference compensation.
+    """
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__()
+        squeezed = max(1, channels // ATTENTION_REDUCTION)
+        self.mix = nn.Conv2d(2 * channels, channels, kernel, padding=kernel // 2)
+        self.attention = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(channels, squeezed, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(squeezed, channels, 1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, target_features: Tensor, reference_features: Tensor) -> Tensor:
+        """(N, C, H, W) each to (N, C, H, W)."""
+        mixed: Tensor = self.mix(torch.cat((target_features, reference_features), dim=1))
+        weighted: Tensor = mixed * self.attention(mixed)  # (N, C, H, W) * (N, C, 1, 1)
+        return weighted
+
+
+class ConcatMotion(nn.Module):
+    """Blurry features beside the neighbour's reference features, unmoved, through a residual block ((n))."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(conv3x3(2 * channels, channels), ResidualBlock(channels))
+
+    def forward(
+        self,
+        target_features: Tensor,
+        target: Tensor,
+        neighbour: Tensor,
+        encode: Callable[[Tensor], Tensor],
+        flow: Callable[[Tensor, Tensor], Tensor],
+    ) -> Tensor:
+        """(N, C, H, W) from `target_features` and `encode(neighbour)`; the other two are not used."""
+        mixed: Tensor = self.body(torch.cat((target_features, encode(neighbour)), dim=1))
+        return mixed
