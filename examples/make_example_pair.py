@@ -45,7 +45,7 @@ def make_pair(picture: Path, folder: Path) -> None:
         ultra_exposure=0.1,
         scale=0.95,
         lens_blur=0.5,
-        shake=Shake(blur_px=20.0, roll_px=0.12),
+        shake=Shake(blur_px=20.0, roll_share=0.12),
         rig=LensRig(ratio=1.92, rotation_deg=0.25, shift_px=(6.0, -4.0)),
         fps=float(FPS),
         wide_look=LensLook(noise=(0.003, 0.008), noise_blur=0.6),

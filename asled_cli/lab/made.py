@@ -118,7 +118,7 @@ def _random_shake(
         ultra_exposure=float(ultra_exposure),
         shake=Shake(
             blur_px=float(draw.uniform(low, high)),
-            roll_px=float(draw.uniform(0.0, 0.3)),
+            roll_share=float(draw.uniform(0.0, 0.3)),
             travel_px=float(draw.uniform(0.0, 7.0)),
             drift_px=(float(drift[0]), float(drift[1])),
         ),

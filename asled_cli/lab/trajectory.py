@@ -11,14 +11,14 @@ class Shake:
     """What the hand does during a clip.
 
     blur_px: path of the picture within the wide's exposure, in wide pixels, averaged over the frames that
-    blur most (upper half). roll_px: roll about the lens axis as pixels of motion at the frame's corner,
-    relative to blur_px. travel_px: sideways motion of the phone itself, as peak shift of the nearest layer
+    blur most (upper half). roll_share: roll about the lens axis, as motion at the frame's corner over that of
+    the shift. travel_px: sideways motion of the phone itself, as peak shift of the nearest layer
     against the far one. drift_px: steady pan (x, y) per frame on top. bound_px: how far the shift may go from
     its middle (x, y); the hand swings quicker, and at last less, where it would go farther.
     """
 
     blur_px: float = 15.0
-    roll_px: float = 0.15
+    roll_share: float = 0.15
     travel_px: float = 0.0
     drift_px: tuple[float, float] = (0.0, 0.0)
     bound_px: tuple[float, float] = (100.0, 100.0)
@@ -89,7 +89,7 @@ def _with_speed(path: Trajectory, shake: Shake, frames: int, exposure: float, co
         [
             shift,
             shift,
-            shake.roll_px * shift * peaks[:2].mean() / peaks[2] / corner_px,
+            shake.roll_share * shift * peaks[:2].mean() / peaks[2] / corner_px,
             shake.travel_px / peaks[3],
             shake.travel_px / peaks[4],
         ]
