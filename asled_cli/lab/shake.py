@@ -165,7 +165,7 @@ def _bounded(shake: Shake, picture: NDArray[np.uint8], size: tuple[int, int], ra
     for extent, window, asked in zip(picture.shape[1::-1], size, shake.bound_px, strict=True):
         roomy, tight = (extent - ratio * window) / 2.0, (extent - window) / 2.0 - 0.05 * window
         bounds.append(min(asked, max(roomy, 0.6 * tight, 1.0)))
-    return Shake(shake.blur_px, shake.roll_px, shake.travel_px, shake.drift_px, (bounds[0], bounds[1]))
+    return replace(shake, bound_px=(bounds[0], bounds[1]))
 
 
 def _view_at_detail(
