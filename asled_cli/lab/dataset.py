@@ -47,7 +47,7 @@ class CachedClip:
 def read_clip(path: Path) -> CachedClip:
     """Load one cached clip. Raises InputError if the file is damaged, incomplete or inconsistent."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             clip = CachedClip(**{name: stored[name] for name in CachedClip.__slots__})
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is not a cached training clip: {error}.", "Make it again.") from error
