@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -106,11 +106,16 @@ def save(
     tensors = {
         name: value.detach().to("cpu", dtype).contiguous() for name, value in module.state_dict().items()
     }
+    replace_file(path, lambda temporary: save_file(tensors, temporary, metadata=header))
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then move it there in one step."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(descriptor)
     temporary = Path(name)
     try:
-        save_file(tensors, temporary, metadata=header)
+        write(temporary)
         temporary.chmod(0o644)  # mkstemp makes it private
         temporary.replace(path)
     except BaseException:

@@ -10,8 +10,9 @@ import torch
 from moving_textures import make_clip, write_clip
 
 from asled_cli.errors import InputError, UsageError
-from asled_cli.lab import dataset
-from asled_cli.lab.dataset import CachedClip, CropDataset, SampleConfig
+from asled_cli.lab import augment, cached
+from asled_cli.lab.cached import CachedClip
+from asled_cli.lab.dataset import CropDataset, SampleConfig
 from asled_cli.nets.warp import scale_flow, warp
 
 SMALL = SampleConfig(frames=(3, 4), crop_px=32, batch=2)
@@ -24,7 +25,7 @@ def clip_in_memory(**options: int) -> CachedClip:
 
 def misfit(clip: CachedClip) -> float:
     """How badly both flows explain the truth: mean error of neighbours warped onto each frame, 0..255."""
-    tensors = dataset.to_tensors(clip)
+    tensors = cached.to_tensors(clip)
     truth = tensors["truth"].float()
     size = truth.shape[-2:]
     from_previous = warp(truth[:-1], scale_flow(tensors["flow_previous"][1:].float(), *size))
@@ -35,12 +36,12 @@ def misfit(clip: CachedClip) -> float:
 
 
 def quarter_turn(clip: CachedClip) -> CachedClip:
-    return dataset.flip_x(dataset.transpose(clip))
+    return augment.flip_x(augment.transpose(clip))
 
 
 @pytest.mark.parametrize(
     "change",
-    [dataset.flip_x, dataset.flip_y, dataset.transpose, quarter_turn, dataset.reverse_time],
+    [augment.flip_x, augment.flip_y, augment.transpose, quarter_turn, augment.reverse_time],
 )
 def test_flows_follow(change: Callable[[CachedClip], CachedClip]) -> None:
     """After each change the flows still explain the moving texture; without turning them they do not."""
@@ -51,7 +52,7 @@ def test_flows_follow(change: Callable[[CachedClip], CachedClip]) -> None:
     assert misfit(wrong) > 5
 
 
-@pytest.mark.parametrize("change", [dataset.flip_x, dataset.flip_y, dataset.transpose, dataset.reverse_time])
+@pytest.mark.parametrize("change", [augment.flip_x, augment.flip_y, augment.transpose, augment.reverse_time])
 def test_twice_is_nothing(change: Callable[[CachedClip], CachedClip]) -> None:
     clip = clip_in_memory(frames=3, height=16, width=24)
     clip.guide[...] = np.random.default_rng(0).random(clip.guide.shape)
@@ -64,14 +65,14 @@ def test_twice_is_nothing(change: Callable[[CachedClip], CachedClip]) -> None:
 def test_a_cut_stays_between_the_same_frames() -> None:
     clip = clip_in_memory(frames=5)
     clip.reset[1] = True  # between frames 0 and 1, so between 3 and 4 when played backwards
-    assert dataset.reverse_time(clip).reset.tolist() == [False, False, False, False, True]
+    assert augment.reverse_time(clip).reset.tolist() == [False, False, False, False, True]
 
 
 def test_guide_stays_under_its_pixels() -> None:
     clip = clip_in_memory(frames=2, height=48, width=64)
     brightness = clip.truth.reshape(2, 12, 4, 16, 4, 3).mean(axis=(2, 4, 5)) / 255
     clip.guide[..., 0] = brightness
-    for changed in (dataset.crop(clip, 1, 1, 8, 20, 32), dataset.flip_y(clip), quarter_turn(clip)):
+    for changed in (augment.crop(clip, 1, 1, 8, 20, 32), augment.flip_y(clip), quarter_turn(clip)):
         frames, height, width = changed.truth.shape[:3]
         blocks = changed.truth.reshape(frames, height // 4, 4, width // 4, 4, 3)
         np.testing.assert_allclose(changed.guide[..., 0], blocks.mean(axis=(2, 4, 5)) / 255, atol=1e-3)
@@ -79,7 +80,7 @@ def test_guide_stays_under_its_pixels() -> None:
 
 def test_dropped_references_look_like_missing_ones() -> None:
     clip = clip_in_memory(frames=4)
-    dropped = dataset.drop_references(clip, np.array([False, False, True, False]))
+    dropped = augment.drop_references(clip, np.array([False, False, True, False]))
     np.testing.assert_array_equal(dropped.reference[2], clip.target[2])
     np.testing.assert_array_equal(dropped.reference[3], clip.reference[3])
     assert not dropped.guide[2].any() and dropped.guide[1].any()
@@ -123,7 +124,7 @@ def test_mixed_sizes_are_named(tmp_path: Path) -> None:
     arrays = make_clip(frames=3, height=32, width=32)
     np.savez(tmp_path / "a.npz", allow_pickle=False, **{**arrays, "guide": arrays["guide"][:, :4]})
     with pytest.raises(InputError, match="mixes sizes"):
-        dataset.read_clip(tmp_path / "a.npz")
+        cached.read_clip(tmp_path / "a.npz")
 
 
 def test_impossible_settings_are_named() -> None:

@@ -13,10 +13,12 @@ from moving_textures import make_clip, write_clip
 from asled_cli import weights, zoo
 from asled_cli.errors import AsledError, UsageError, WeightsError
 from asled_cli.lab import losses, training
+from asled_cli.lab.cached import CachedClip, read_clip, stack_samples, to_inputs, to_tensors
 from asled_cli.lab.checkpoints import read_checkpoint, write_checkpoint
-from asled_cli.lab.dataset import CachedClip, SampleConfig, read_clip, stack_samples, to_inputs, to_tensors
+from asled_cli.lab.dataset import SampleConfig
+from asled_cli.lab.progress import Progress, begin
 from asled_cli.lab.recipe import TrainConfig, config_from_table, config_to_table, read_recipe
-from asled_cli.lab.training import Progress, train
+from asled_cli.lab.training import train
 from asled_cli.nets.blend import swap
 
 TINY_OPTIONS = {
@@ -101,7 +103,7 @@ def test_learns_one_clip() -> None:
         TINY, options={**TINY_OPTIONS, "fine_channels": 16}, steps=130, learning_rate=6e-3, warmup_steps=20
     )
     torch.manual_seed(0)
-    progress = training._progress(config, zoo.build(config.network, config.options), "cpu")
+    progress = begin(config, zoo.build(config.network, config.options), "cpu")
     for _ in range(config.steps):
         training.update(progress, batch)
     inputs, truth = to_inputs(batch, torch.device("cpu"))

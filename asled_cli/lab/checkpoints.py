@@ -1,15 +1,14 @@
 """What a training run leaves on disk: checkpoints that are complete or absent, and CSV logs."""
 
 import csv
-import os
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from asled_cli.errors import WeightsError
+from asled_cli.weights import replace_file as replace_file
 
 
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
@@ -26,20 +25,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise WeightsError(f"{path} is not a checkpoint of a training run.")
     return content
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then move it there in one step."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 class CsvLog:

@@ -5,26 +5,25 @@ best.safetensors (the one with the best validation), loss.csv and validation.csv
 """
 
 import argparse
-import copy
 import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from asled_cli import weights, zoo
-from asled_cli.errors import AsledError, UsageError, WeightsError
+from asled_cli import weights
+from asled_cli.errors import AsledError
 from asled_cli.lab import losses
-from asled_cli.lab.checkpoints import CsvLog, read_checkpoint, write_checkpoint
-from asled_cli.lab.dataset import CropDataset, find_clips, stack_samples, to_inputs
-from asled_cli.lab.recipe import LossConfig, TrainConfig, config_from_table, config_to_table, read_recipe
+from asled_cli.lab.cached import find_clips, stack_samples, to_inputs
+from asled_cli.lab.checkpoints import CsvLog
+from asled_cli.lab.dataset import CropDataset
+from asled_cli.lab.progress import Progress, resume_run, save_run, start_run
+from asled_cli.lab.recipe import LossConfig, TrainConfig, read_recipe
 from asled_cli.lab.validation import Score, validate
 from asled_cli.nets.chunks import ChunkInputs
 
@@ -32,18 +31,6 @@ log = logging.getLogger(__name__)
 
 BAD_STEPS_ALLOWED = 10
 """Updates in a row that may be skipped for a gradient that is not finite, before the run gives up."""
-
-
-@dataclass(slots=True)
-class Progress:
-    """A run between two steps: all that a checkpoint holds."""
-
-    config: TrainConfig
-    network: Any
-    average: Any
-    optimizer: torch.optim.Optimizer
-    step: int = 0
-    best_db: float = -math.inf
 
 
 def train(
@@ -63,7 +50,7 @@ def train(
     if config.threads:
         torch.set_num_threads(config.threads)
     out.mkdir(parents=True, exist_ok=True)
-    progress = _resume(out / "checkpoint.pt", config, device) if resume else _start(config, out, device)
+    progress = resume_run(out / "checkpoint.pt", config, device) if resume else start_run(config, out, device)
     loss_log = CsvLog(out / "loss.csv", ("step", "loss", "gradient", "rate", "seconds"), progress.step)
     score_log = CsvLog(out / "validation.csv", ("step", *Score._fields), progress.step)
     clips = find_clips(data / "valid")
@@ -75,7 +62,7 @@ def train(
         _run(progress, batches, last, clips, out, loss_log, score_log)
     except KeyboardInterrupt:
         log.warning("Interrupted after step %d; the checkpoint there can be resumed.", progress.step)
-        _save(progress, out)
+        save_run(progress, out)
         raise
     return progress
 
@@ -110,7 +97,7 @@ def _run(
             _score(progress, clips, out, score_log)
             began = time.perf_counter()
         if bad_steps == 0 and (progress.step % config.checkpoint_every == 0 or progress.step == last):
-            _save(progress, out)
+            save_run(progress, out)
 
 
 def update(progress: Progress, batch: dict[str, Tensor]) -> tuple[float, float]:
@@ -187,61 +174,6 @@ def _batches(folder: Path, config: TrainConfig, step: int, last: int) -> Iterato
     return iter(loader)
 
 
-def _start(config: TrainConfig, out: Path, device: str) -> Progress:
-    if (out / "checkpoint.pt").exists():
-        raise UsageError(f"{out} holds a checkpoint already.", "Pass --resume, or choose another folder.")
-    torch.manual_seed(config.samples.seed)
-    network = zoo.build(config.network, config.options)
-    if config.init:
-        initial = weights.load(config.init)
-        if initial.config != network.config:
-            raise WeightsError(f"{config.init} holds {initial.config}, the recipe wants {network.config}.")
-        network.load_state_dict(initial.state_dict())
-    return _progress(config, network, device)
-
-
-def _progress(config: TrainConfig, network: Any, device: str) -> Progress:
-    network = network.to(device, memory_format=torch.channels_last)
-    average = copy.deepcopy(network).eval().requires_grad_(False)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
-    )
-    return Progress(config, network, average, optimizer)
-
-
-def _resume(path: Path, config: TrainConfig, device: str) -> Progress:
-    stored = read_checkpoint(path)
-    before = config_from_table(stored["config"])
-    if (before.network, before.options) != (config.network, config.options):
-        raise WeightsError(
-            f"{path} is of {before.network} {before.options}, not {config.network} {config.options}."
-        )
-    if before != config:
-        log.warning("The recipe changed since the checkpoint; the run goes on with the new one.")
-    progress = _progress(config, zoo.build(config.network, config.options), device)
-    progress.network.load_state_dict(stored["network"])
-    progress.average.load_state_dict(stored["average"])
-    progress.optimizer.load_state_dict(stored["optimizer"])
-    progress.step, progress.best_db = stored["step"], stored["best_db"]
-    log.info("Resumed after step %d.", progress.step)
-    return progress
-
-
-def _save(progress: Progress, out: Path) -> None:
-    content = {
-        "config": config_to_table(progress.config),
-        "network": progress.network.state_dict(),
-        "average": progress.average.state_dict(),
-        "optimizer": progress.optimizer.state_dict(),
-        "step": progress.step,
-        "best_db": progress.best_db,
-    }
-    write_checkpoint(out / "checkpoint.pt", content)
-    weights.save(
-        out / "weights.safetensors", progress.config.network, progress.average, notes=_notes(progress)
-    )
-
-
 def _score(progress: Progress, clips: Sequence[Path], out: Path, score_log: CsvLog) -> None:
     config = progress.config
     device = next(progress.average.parameters()).device
@@ -256,12 +188,8 @@ def _score(progress: Progress, clips: Sequence[Path], out: Path, score_log: CsvL
     score_log.append(step=progress.step, **score._asdict())
     if score.network_db > progress.best_db:
         progress.best_db = score.network_db
-        notes = {**_notes(progress), "validation_db": f"{score.network_db:.3f}"}
+        notes = {"step": str(progress.step), "validation_db": f"{score.network_db:.3f}"}
         weights.save(out / "best.safetensors", config.network, progress.average, notes=notes)
-
-
-def _notes(progress: Progress) -> dict[str, str]:
-    return {"step": str(progress.step)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

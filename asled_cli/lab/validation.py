@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from asled_cli.lab.dataset import CachedClip, read_clip, stack_samples, to_inputs, to_tensors
+from asled_cli.lab.cached import CachedClip, read_clip, stack_samples, to_inputs, to_tensors
 from asled_cli.lab.losses import psnr_per_frame
 from asled_cli.nets.blend import swap
 from asled_cli.nets.chunks import ChunkInputs
