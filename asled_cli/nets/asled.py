@@ -8,7 +8,7 @@ The network sees two views and nothing else: guides and flows of the registratio
 does not register the reference; a registered one lets the matching search in a small window.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -221,11 +221,12 @@ class AsledNet(nn.Module):
         keep = frames if keep is None else keep
         if not 1 <= keep <= frames:
             raise ValueError(f"keep is {keep}, expected 1 to {frames}, the frames of the chunk.")
-        backward = self._go_backward(inputs, keep)
+        cuts = _find_cuts(inputs.reset)
+        backward = self._go_backward(inputs, cuts, keep)
         restored = []
         for t in range(keep):
             target, reference = self._frame(inputs, t)
-            previous = self._continue(state, target, reference, inputs.reset[:, t])
+            previous = self._continue(state, target, reference, cuts[t])
             state = self._propagate(self.forward_trunk, target, reference, previous)
             both = torch.cat((backward[t], state.features), dim=1)  # (N, 2C, H, W)
             features = F.leaky_relu(self.fusion(both), 0.1)  # F_Base, as in BasicVSR
@@ -235,15 +236,14 @@ class AsledNet(nn.Module):
         assert state is not None  # keep >= 1
         return torch.stack(restored, dim=1), state
 
-    def _go_backward(self, inputs: ChunkInputs, keep: int) -> list[Tensor]:
+    def _go_backward(self, inputs: ChunkInputs, cuts: Sequence[Tensor | None], keep: int) -> list[Tensor]:
         """The backward features of the first `keep` frames, each (N, C, H, W), from the last frame down."""
-        frames = inputs.target.shape[1]
         state: AsledState | None = None
         kept: list[Tensor] = []
-        for t in reversed(range(frames)):
+        cuts_after = [*cuts[1:], None]  # a cut before frame t + 1 parts it from frame t
+        for t in reversed(range(len(cuts))):
             target, reference = self._frame(inputs, t)
-            cut = inputs.reset[:, min(t + 1, frames - 1)]  # a cut before frame t + 1 parts it from frame t
-            following = self._continue(state, target, reference, cut)
+            following = self._continue(state, target, reference, cuts_after[t])
             state = self._propagate(self.backward_trunk, target, reference, following)
             if t < keep:
                 kept.insert(0, state.features)
@@ -281,17 +281,25 @@ class AsledNet(nn.Module):
         )
 
     def _continue(
-        self, state: AsledState | None, target: Tensor, reference: Tensor, cut: Tensor
+        self, state: AsledState | None, target: Tensor, reference: Tensor, cut: Tensor | None
     ) -> AsledState:
-        """`state`; at a cut (N,) or without one, zero features and the frame as its own neighbour."""
+        """`state`; without one or where `cut` (N,), zero features and the frame as its own neighbour."""
+        if state is not None and cut is None:
+            return state
         count, _, height, width = target.shape
         dtype = self.fusion.weight.dtype
         zero = torch.zeros(count, self.config.channels, height, width, dtype=dtype, device=target.device)
         alone = AsledState(target, reference, zero.contiguous(memory_format=torch.channels_last))
-        if state is None:
+        if state is None or cut is None:
             return alone
         where = cut.view(-1, 1, 1, 1)
         return AsledState(*(torch.where(where, new, old) for new, old in zip(alone, state, strict=True)))
+
+
+def _find_cuts(reset: Tensor) -> list[Tensor | None]:
+    """For each frame the clips (N,) that are cut before it, None where there are none; asks a GPU once."""
+    some = reset.any(dim=0).tolist()
+    return [clips if cut else None for clips, cut in zip(reset.unbind(dim=1), some, strict=True)]
 
 
 def _build_components(config: AsledConfig) -> tuple[nn.Module, nn.Module, nn.Module]:
