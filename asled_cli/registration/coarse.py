@@ -1,6 +1,7 @@
 """Coarse place and size of the target's picture inside the reference's, by template matching over a clip."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -47,9 +48,9 @@ def locate(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Matrix:
 
 
 def _ratios(prior: LensPrior) -> NDArray[np.float64]:
+    """Return the ratios to try, those nearest to the prior first, so that ties go to it."""
     steps = np.arange(0, prior.tolerance + 1e-9, _RATIO_STEP)
-    # Nearest first, so that ties go to the prior.
-    return prior.fov_ratio * np.exp(np.unique(np.concatenate([steps, -steps])))
+    return np.asarray(prior.fov_ratio * np.exp(np.stack([steps, -steps], axis=1).ravel()[1:]))
 
 
 def _best_place(scenes: list[Image], templates: list[Image]) -> tuple[float, float, float]:
@@ -58,7 +59,7 @@ def _best_place(scenes: list[Image], templates: list[Image]) -> tuple[float, flo
         cv2.matchTemplate(scene, template, cv2.TM_CCOEFF_NORMED)
         for scene, template in zip(scenes, templates, strict=True)
     )
-    surface = np.nan_to_num(np.asarray(surface) / len(scenes))
+    surface = np.nan_to_num(np.asarray(surface, dtype=np.float64) / len(scenes))
     height, width = surface.shape
     reach_y, reach_x = _REACH * scenes[0].shape[0], _REACH * scenes[0].shape[1]
     y, x = np.ogrid[:height, :width]
@@ -68,7 +69,7 @@ def _best_place(scenes: list[Image], templates: list[Image]) -> tuple[float, flo
     return float(surface[row, column]), _peak(surface[row], int(column)), _peak(surface[:, column], int(row))
 
 
-def _peak(line: NDArray[np.float64], i: int) -> float:
+def _peak(line: NDArray[Any], i: int) -> float:
     if i in (0, len(line) - 1):
         return float(i)
     a, b, c = line[i - 1], line[i], line[i + 1]

@@ -4,7 +4,7 @@ A map is a (3, 3) float64 matrix taking pixel (x, y, 1) of one picture to anothe
 whole numbers, so a picture resized by s moves pixel x to (x + 0.5) * s - 0.5.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -204,10 +204,16 @@ def sample_with_gradient(image: Image, u: Image, v: Image) -> tuple[Image, Image
     gx = cv2.Sobel(image, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
     gy = cv2.Sobel(image, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
     stacked = cv2.merge([image, gx, gy])
-    sampled = cv2.remap(stacked, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    sampled = sample(np.asarray(stacked, dtype=np.float32), u, v)
     height, width = image.shape
     inside = (u >= 1) & (v >= 1) & (u <= width - 2) & (v <= height - 2)
     return sampled[..., 0], sampled[..., 1], sampled[..., 2], inside
+
+
+def sample(image: Image, u: Image, v: Image) -> Image:
+    """Return `image` (H', W'[, C]) at the points (u, v), each (H, W); bilinear, border repeated."""
+    sampled = cv2.remap(image, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(sampled, dtype=np.float32)
 
 
 def robust_weight(error: Image, inside: NDArray[np.bool_]) -> Image:
@@ -219,19 +225,3 @@ def robust_weight(error: Image, inside: NDArray[np.bool_]) -> Image:
     ratio = np.minimum(np.abs(error) / np.float32(scale), 1)
     weight = (1 - ratio * ratio) ** 2
     return np.where(inside, weight, 0).astype(np.float32)
-
-
-def warp_image(
-    image: NDArray[np.generic], matrix: Matrix, size: tuple[int, int], *, cubic: bool = False
-) -> Image:
-    """Return float32 `image` (H, W[, 3]) pulled through `matrix` (output pixel -> image pixel) onto `size`."""
-    flags = (cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP
-    warped = cv2.warpPerspective(
-        np.asarray(image, dtype=np.float32), matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(warped, dtype=np.float32)
-
-
-def mean_matrix(matrices: Iterable[Matrix]) -> Matrix:
-    """Return the entrywise mean of close maps, each scaled to a lower right entry of 1."""
-    return np.mean([m / m[2, 2] for m in matrices], axis=0)

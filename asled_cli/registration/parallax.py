@@ -64,9 +64,8 @@ def _evidence(frame: Observation, field: Image, matrix: Matrix, gain: float, bia
     linear = (matrix / matrix[2, 2])[:2, :2].astype(np.float32) * np.float32(gain)
     gx = gu * linear[0, 0] + gv * linear[1, 0]
     gy = gu * linear[0, 1] + gv * linear[1, 1]
-    return cv2.merge(
-        [weight * gx * gx, weight * gx * gy, weight * gy * gy, weight * gx * error, weight * gy * error]
-    )
+    products = [gx * gx, gx * gy, gy * gy, gx * error, gy * error]
+    return np.asarray(cv2.merge([weight * product for product in products]), dtype=np.float32)
 
 
 def _window_solution(sums: Image, sigma: float) -> Image:

@@ -209,10 +209,12 @@ class Reblur:
     def _instants(self, middle: float, exposure: Exposure) -> NDArray[np.float64]:
         if exposure.comb:
             count = max(round(exposure.length), 1)
-            return middle + np.arange(count) - (count - 1) / 2
+            return np.asarray(middle + np.arange(count) - (count - 1) / 2, dtype=np.float64)
         travel = self._speed * exposure.length
         count = int(np.clip(np.ceil(travel / _INSTANT_STEP_PX) + 1, _INSTANTS_MIN, _INSTANTS_MAX))
-        return middle + exposure.length * ((np.arange(count) + 0.5) / count - 0.5)
+        return np.asarray(
+            middle + exposure.length * ((np.arange(count) + 0.5) / count - 0.5), dtype=np.float64
+        )
 
 
 def _from_light(image: Image, linear: bool) -> Image:

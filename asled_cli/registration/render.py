@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.registration.canvas import Canvas
-from asled_cli.registration.homography import Image, Matrix, apply, pixel_grid
+from asled_cli.registration.homography import Image, Matrix, apply, pixel_grid, sample
 from asled_cli.registration.reblur import Moment, MotionMeter, Reblur, connect, displacement, luma, luma_codes
 from asled_cli.registration.solution import Knot, Registration
 from asled_cli.registration.trust import reference_weight
@@ -176,8 +176,8 @@ class ReferenceRenderer:
         x, y = self._grid
         u, v = apply(work_map, x + knot.field[..., 0], y + knot.field[..., 1])
         tone = self.registration.tone
-        blurred = tone(_sample(reblur.exposed_at(waiting.time, knot.exposure), u, v))
-        sharp = tone(_sample(reblur.instant(waiting.time), u, v))
+        blurred = tone(sample(reblur.exposed_at(waiting.time, knot.exposure), u, v))
+        sharp = tone(sample(reblur.instant(waiting.time), u, v))
         width, height = self._canvas.canvas_size
         valid = ((u >= 0) & (v >= 0) & (u <= width - 1) & (v <= height - 1)).astype(np.float32)
         mismatch = waiting.picture - blurred
@@ -197,7 +197,7 @@ class ReferenceRenderer:
         there, here = displacement(moment, other - moment.time), displacement(moment, time - moment.time)
         if there is None or here is None:
             return np.zeros((size[1], size[0], 2), np.float16)
-        canvas_flow = cv2.resize(_sample(there - here, u, v), size, interpolation=cv2.INTER_AREA)
+        canvas_flow = cv2.resize(sample(there - here, u, v), size, interpolation=cv2.INTER_AREA)
         scale = np.array([size[0] / self._canvas.work_size[0], size[1] / self._canvas.work_size[1]])
         to_guide = (scale[:, None] * inverse).astype(np.float32)
         return np.asarray(canvas_flow @ to_guide.T, dtype=np.float16)
@@ -208,7 +208,7 @@ class ReferenceRenderer:
         moved = displacement(moment, dt) if abs(dt) > _STILL else None
         if moved is None:
             return None
-        shift = _sample(moved, u, v)
+        shift = sample(moved, u, v)
         to_reference = self._canvas.to_reference
         before = apply(to_reference, u, v)
         after = apply(to_reference, u - shift[..., 0], v - shift[..., 1])
@@ -271,8 +271,3 @@ def swap_weight(aligned: AlignedFrame) -> NDArray[np.float32]:
         aligned.guide[..., 4].astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR
     )
     return np.asarray(weight, dtype=np.float32)
-
-
-def _sample(image: Image, u: Image, v: Image) -> Image:
-    sampled = cv2.remap(image, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(sampled, dtype=np.float32)

@@ -67,10 +67,10 @@ def _fit_curve(x: NDArray[np.float64], y: NDArray[np.float64], w: NDArray[np.flo
     cell = np.minimum(position.astype(int), _KNOTS - 2)
     fraction = position - cell
     robust = np.ones_like(x)
-    values = np.linspace(0, 1, _KNOTS)
+    values = np.linspace(0, 1, _KNOTS, dtype=np.float64)
     for _ in range(6):
         a, b = _normal_equations(cell, fraction, y, w * robust)
-        values = np.linalg.solve(a, b)
+        values = np.asarray(np.linalg.solve(a, b), dtype=np.float64)
         error = np.abs(y - (values[cell] * (1 - fraction) + values[cell + 1] * fraction))
         scale = 1.4826 * float(np.median(error[w > 0])) * 2.5 + 2e-3
         robust = 1 / (1 + (error / scale) ** 2)

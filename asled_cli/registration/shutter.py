@@ -1,0 +1,139 @@
+"""The target's exposure and a first map, found together: one by its residual, the other by Gauss-Newton.
+
+Works at half the reduced size; a trial costs a few milliseconds per frame.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from asled_cli.registration.canvas import Canvas
+from asled_cli.registration.homography import (
+    Matrix,
+    Observation,
+    apply,
+    pixel_grid,
+    refine,
+    resize_matrix,
+    sample,
+)
+from asled_cli.registration.measured import Measured, shrink
+from asled_cli.registration.reblur import Exposure
+
+# Trial exposures in target frame intervals: a shutter of 1/12 of the interval up to a mean of nine frames.
+_LENGTHS = (0.08, 0.16, 0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
+_FIRST_EXPOSURES = (
+    *(Exposure(length) for length in (0.25, 1.0, 3.0, 7.0)),
+    *(Exposure(length, comb=True) for length in (3.0, 5.0, 7.0, 9.0)),
+)
+_SHIFTS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
+# A shift of the exposure, a comb or linear light is believed when it lowers the residual by this share.
+_SHIFT_GAIN, _VARIANT_GAIN = 0.03, 0.01
+# Later trials stay within this factor of the first choice; a mean of fewer frames than two is no comb.
+_NEARBY, _SHORTEST_COMB = 3.0, 2.0
+
+
+def find_exposure(measured: list[Measured], canvas: Canvas) -> tuple[Matrix, Exposure]:
+    """Return the map (reduced target -> canvas) and the exposure, from a handful of frames."""
+    half_start = _halving(canvas.canvas_size) @ canvas.onto(canvas.homography)
+    half_map, exposure = _first_trials(measured, half_start @ np.linalg.inv(_halving(canvas.work_size)))
+    for may_shift in (False, True):
+        exposure = choose_exposure(measured, half_map, exposure, may_shift=may_shift)
+        half_map = refine([m.observe_half(exposure) for m in measured], half_map, 4).matrix
+    back = np.linalg.inv(_halving(canvas.canvas_size)) @ half_map @ _halving(canvas.work_size)
+    return np.asarray(back), exposure
+
+
+def _first_trials(measured: list[Measured], start: Matrix) -> tuple[Matrix, Exposure]:
+    """Return the map and the exposure of the best of a few very different trial exposures."""
+    size, canvas_size = measured[0].half_grey.shape[::-1], measured[0].half.frames[0].image.shape[::-1]
+    down_t, down_c = _scaling(size, 4), _scaling(canvas_size, 4)
+    trials = []
+    for exposure in _FIRST_EXPOSURES:
+        frames = [m.observe_half(exposure) for m in measured]
+        small = [Observation(shrink(f.target, 4), shrink(f.reference, 4)) for f in frames]
+        coarse = refine(small, down_c @ start @ np.linalg.inv(down_t), 6, free=4)
+        matrix = np.linalg.inv(down_c) @ coarse.matrix @ down_t
+        matrix = refine(frames, matrix, 2, free=4).matrix
+        trials.append((disagreement(frames, matrix), exposure, matrix, frames))
+    _, exposure, matrix, frames = min(trials, key=lambda trial: trial[0])
+    return refine(frames, matrix, 4).matrix, exposure
+
+
+def choose_exposure(
+    measured: list[Measured], half_map: Matrix, current: Exposure, *, may_shift: bool
+) -> Exposure:
+    """Return the exposure with the least residual under a map, its length about that of `current`."""
+
+    def score(exposure: Exposure) -> float:
+        frames = [m.observe_half(exposure) for m in measured]
+        return disagreement(frames, half_map)
+
+    shift = _choose_shift(measured, half_map, current) if may_shift else 0.0
+    lengths = [x for x in _LENGTHS if current.length / _NEARBY <= x <= current.length * _NEARBY]
+    ladders = [m.half.ladder(m.time + shift, lengths) for m in measured]
+    scores = []
+    for i in range(len(lengths)):
+        frames = [Observation(m.half_grey, ladder[i]) for m, ladder in zip(measured, ladders, strict=True)]
+        scores.append(disagreement(frames, half_map))
+    plain = Exposure(_vertex(lengths, scores), shift)
+    variants = [plain, replace(plain, linear=True)]
+    if plain.length > _SHORTEST_COMB:
+        odd = 2 * round((plain.length - 1) / 2) + 1
+        variants += [Exposure(odd, shift, comb=True), Exposure(odd, shift, comb=True, linear=True)]
+    costs = [score(v) for v in variants]
+    best = int(np.argmin(costs))
+    return variants[best] if costs[best] < costs[0] * (1 - _VARIANT_GAIN) else plain
+
+
+def _choose_shift(measured: list[Measured], half_map: Matrix, exposure: Exposure) -> float:
+    """Return by how many intervals the exposure's middle is off the timestamp; 0 unless it clearly is.
+
+    Under a steady pan a shift in time looks like a shift in space, so each trial may move the map.
+    """
+    scores = []
+    for shift in _SHIFTS:
+        frames = [Observation(m.half_grey, m.half.exposed(m.time + shift, exposure)) for m in measured]
+        scores.append(disagreement(frames, refine(frames, half_map, 1, free=2).matrix))
+    still = scores[_SHIFTS.index(0.0)]
+    return _vertex(_SHIFTS, scores) if min(scores) < still * (1 - _SHIFT_GAIN) else 0.0
+
+
+def _vertex(positions: Sequence[float], scores: Sequence[float]) -> float:
+    """Return where the parabola through the lowest score and its neighbours is lowest."""
+    i = int(np.argmin(scores))
+    if i in (0, len(scores) - 1):
+        return positions[i]
+    a, b, _ = np.polyfit(positions[i - 1 : i + 2], scores[i - 1 : i + 2], 2)
+    low, high = positions[i - 1], positions[i + 1]
+    return float(np.clip(-b / (2 * a), low, high)) if a > 0 else positions[i]
+
+
+def disagreement(frames: Sequence[Observation], matrix: Matrix) -> float:
+    """Return the mean absolute luma difference over all frames after one gain and bias for all, 0..1."""
+    warped, targets, masks = [], [], []
+    for frame in frames:
+        height, width = frame.target.shape
+        x, y = pixel_grid((width, height))
+        if frame.shift is not None:
+            x, y = x + frame.shift[..., 0], y + frame.shift[..., 1]
+        u, v = apply(matrix, x, y)
+        warped.append(sample(frame.reference, u, v))
+        targets.append(frame.target)
+        limits = frame.reference.shape
+        masks.append((u >= 0) & (v >= 0) & (u <= limits[1] - 1) & (v <= limits[0] - 1))
+    x, y, m = np.stack(warped), np.stack(targets), np.stack(masks)
+    if not m.any():
+        return 1.0
+    x, y = x[m], y[m]
+    gain = float(np.cov(x[::3], y[::3])[0, 1] / max(float(np.var(x[::3])), 1e-8))
+    return float(np.mean(np.abs(y - y.mean() - np.float32(gain) * (x - x.mean()))))
+
+
+def _scaling(size: tuple[int, ...], factor: int) -> Matrix:
+    return resize_matrix((size[0], size[1]), (size[0] // factor, size[1] // factor))
+
+
+def _halving(size: tuple[int, ...]) -> Matrix:
+    return _scaling(size, 2)
