@@ -113,11 +113,26 @@ def test_pieces_shrink_until_they_fit(pair: Pair) -> None:
         replace(probe_clip(pair.wide), width=3840, height=2160),
     )
     facts = NetworkFacts(overlap=2, halo_px=32, bytes_per_pixel=100)
-    frame = 3840 * 2160 * 100
-    assert fit_pieces(config, facts, clip, 14 * frame, "bf16") == (12, 2, 0, 14 * frame)
-    assert fit_pieces(config, facts, clip, 9 * frame, "bf16")[:3] == (7, 2, 0)
-    chunk, _, tile, used = fit_pieces(config, facts, clip, 3 * frame, "bf16")
-    assert chunk >= 4 and 0 < tile <= 1024 and used <= 3 * frame
-    assert fit_pieces(replace(config, chunk=3, tile=0), facts, clip, 1, "fp32")[:3] == (3, 2, 0)
+
+    def pieces(budget_mib: int, **changes: int) -> tuple[int, int, int]:
+        chunk, overlap, tile, used = fit_pieces(
+            replace(config, **changes), facts, clip, budget_mib << 20, "bf16"
+        )
+        assert used <= budget_mib << 20
+        return chunk, overlap, tile
+
+    assert pieces(60_000) == (12, 2, 0)
+    shorter = pieces(12_000)
+    assert 4 <= shorter[0] < 12 and shorter[2] == 0
+    chunk, _, tile = pieces(5_000)
+    assert chunk >= 4 and 0 < tile <= 1088
+    assert pieces(60_000, chunk=3, tile=320) == (3, 2, 320)
+    assert pieces(60_000, overlap=5) == (12, 5, 0)
     with pytest.raises(MemoryLimitError, match="GiB"):
-        fit_pieces(config, facts, clip, 1000, "bf16")
+        pieces(1_000)
+
+
+def test_what_is_asked_for_is_not_shrunk(pair: Pair) -> None:
+    config, clip = DeblurConfig(pair.wide, pair.ultra, chunk=3, tile=0), probe_clip(pair.wide)
+    facts = NetworkFacts(overlap=2, halo_px=32, bytes_per_pixel=100)
+    assert fit_pieces(config, facts, clip, 1, "fp32")[:3] == (3, 2, 0)

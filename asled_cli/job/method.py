@@ -11,13 +11,17 @@ from asled_cli.errors import MemoryLimitError, WeightsError
 from asled_cli.job.device import DTYPES, resolve_device, resolve_precision
 from asled_cli.job.records import DeblurConfig, DeblurPlan
 from asled_cli.job.restore import NetworkRestorer, NetworkSetting, Restorer, SwapRestorer
+from asled_cli.job.tiles import cut_tiles
 from asled_cli.nets.chunks import NetworkFacts
 from asled_cli.video.frames import Clip
 
 LONGEST_CHUNK, SHORTEST_CHUNK = 12, 4  # frames; the look-ahead is computed again with every chunk
-CPU_BYTES = 1600 * 2**20  # for the network, so that a 1080p job stays under 3 GB in all
+CPU_BYTES = 1600 * 2**20  # at 1080p, so that the whole job stays under 3 GB; larger frames get more
+CPU_PIXELS = 1920 * 1080
+# Bytes per pixel of a frame: waiting before and after the network; in the chunk, as recorded and in 32 bit.
+QUEUED_BYTES, STACKED_BYTES = 15 + 20, 15 + 24
 GPU_SHARE = 0.6  # of the free memory of a GPU
-LARGE_TILE, SMALLEST_TILE = 1024, 256  # pixels
+TILES = (0, 1088, 544, 256)  # pixels; 1088 cuts a 1080p frame into two halves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +57,7 @@ def choose_method(config: DeblurConfig, wide: Clip) -> MethodChoice:
             raise
         return MethodChoice(method="swap", reason=f"no network at hand: {error.message}")
     facts = weights.facts(path)
-    chunk, overlap, tile, used = fit_pieces(config, facts, wide, _memory_budget(device), precision)
+    chunk, overlap, tile, used = fit_pieces(config, facts, wide, _memory_budget(device, wide), precision)
     return MethodChoice(
         method="network",
         reason="as asked" if config.method == "network" else "weights found",
@@ -99,12 +103,12 @@ def fit_pieces(
     per_pixel = facts.bytes_per_pixel * (2 if precision == "fp32" else 1)
 
     def cost(chunk: int, tile: int) -> int:
-        side = tile + 2 * facts.halo_px
-        pixels = wide.width * wide.height if tile == 0 else min(wide.width, side) * min(wide.height, side)
-        return per_pixel * pixels * (chunk + overlap)
+        largest = max(part.pixels for part in cut_tiles(wide.height, wide.width, tile, facts.halo_px))
+        frames = QUEUED_BYTES * chunk + STACKED_BYTES * (chunk + overlap)
+        return wide.width * wide.height * frames + per_pixel * largest * (chunk + overlap)
 
     chunks = [config.chunk] if config.chunk is not None else range(LONGEST_CHUNK, SHORTEST_CHUNK - 1, -1)
-    tiles = [config.tile] if config.tile is not None else [0, LARGE_TILE, LARGE_TILE // 2, SMALLEST_TILE]
+    tiles = [config.tile] if config.tile is not None else TILES
     for tile in tiles:
         for chunk in chunks:
             if cost(chunk, tile) <= budget or (config.chunk is not None and config.tile is not None):
@@ -117,8 +121,8 @@ def fit_pieces(
     )
 
 
-def _memory_budget(device: torch.device) -> int:
+def _memory_budget(device: torch.device, wide: Clip) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free * GPU_SHARE)
-    return CPU_BYTES
+    return CPU_BYTES * max(CPU_PIXELS, wide.width * wide.height) // CPU_PIXELS

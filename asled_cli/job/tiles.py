@@ -42,6 +42,11 @@ class Tile:
     rows: Span
     columns: Span
 
+    @property
+    def pixels(self) -> int:
+        """Pixels of this part, with its context."""
+        return (self.rows.stop - self.rows.start) * (self.columns.stop - self.columns.start)
+
     def of(self, inputs: ChunkInputs) -> ChunkInputs:
         """This part of every tensor."""
         rows, columns = self.rows, self.columns
