@@ -139,14 +139,17 @@ class AsledFast(nn.Module):
         inputs = _pad(inputs)
         keep = inputs.frames if keep is None else keep
         features = [self._encode(inputs, t) for t in range(inputs.frames)]
-        future = self._look_back(inputs, features)
-        restored = []
+        future = self._look_back(inputs, features)[::-1]
+        waiting = features[keep::-1]  # both last frame first, and popped: memory is freed as frames are done
+        del features
+        restored = inputs.target.new_empty(len(inputs.target), keep, height, width, 3)
         for t in range(keep):
-            following = features[t + 1].fine if t + 1 < inputs.frames else None
-            change, state = self._restore(inputs, t, features[t], future[t], following, state)
-            restored.append(change[..., :height, :width].permute(0, 2, 3, 1))
+            own = waiting.pop()
+            following = waiting[-1].fine if waiting else None
+            frame, state = self._restore(inputs, t, own, future.pop(), following, state)
+            restored[:, t] = frame[..., :height, :width].permute(0, 2, 3, 1)
         assert state is not None
-        return torch.stack(restored, dim=1).permute(0, 1, 4, 2, 3), state  # stays channels_last per frame
+        return restored.permute(0, 1, 4, 2, 3), state  # the colours of a pixel stay side by side in memory
 
     def _encode(self, inputs: ChunkInputs, t: int) -> FrameFeatures:
         features: FrameFeatures = self.encoder(
