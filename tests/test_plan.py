@@ -3,6 +3,7 @@
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_pair import HEIGHT, WIDTH, Pair, make_pair, make_scene, view, write_clip
@@ -108,17 +109,14 @@ def test_a_truth_of_another_size_is_refused(pair: Pair, tmp_path: Path) -> None:
 
 
 def test_pieces_shrink_until_they_fit(pair: Pair) -> None:
-    config, clip = (
-        DeblurConfig(pair.wide, pair.ultra),
-        replace(probe_clip(pair.wide), width=3840, height=2160),
-    )
+    config = DeblurConfig(pair.wide, pair.ultra)
+    clip = replace(probe_clip(pair.wide), width=3840, height=2160)
     facts = NetworkFacts(overlap=2, halo_px=32, bytes_per_pixel=100)
 
-    def pieces(budget_mib: int, **changes: int) -> tuple[int, int, int]:
-        chunk, overlap, tile, used = fit_pieces(
-            replace(config, **changes), facts, clip, budget_mib << 20, "bf16"
-        )
-        assert used <= budget_mib << 20
+    def pieces(budget_mib: int, **asked: Any) -> tuple[int, int, int]:
+        budget = budget_mib << 20
+        chunk, overlap, tile, used = fit_pieces(replace(config, **asked), facts, clip, budget, "bf16")
+        assert used <= budget
         return chunk, overlap, tile
 
     assert pieces(60_000) == (12, 2, 0)

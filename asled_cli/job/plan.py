@@ -15,7 +15,7 @@ from asled_cli.video.target import FORMATS, check_output
 
 LEAST_SHARED_S = Fraction(1, 10)  # clips that share less than this in time are taken for two recordings
 MEMORY_BASE = 700 * 2**20  # interpreter, torch and codecs, measured
-FRAMES_IN_FLIGHT = 24  # frames in queues, alignment window and decoder threads, as 16-bit RGB and planes
+FRAMES_IN_FLIGHT = 12  # frames in queues, alignment window and decoder threads, as 16-bit RGB and planes
 
 
 def make_plan(config: DeblurConfig) -> DeblurPlan:
