@@ -117,7 +117,7 @@ class Decoder(nn.Module):
 class AsledFast(nn.Module):
     """Mends a clip from its registered reference; see the module docstring."""
 
-    facts = NetworkFacts(overlap=3, halo_px=64, bytes_per_pixel=96)
+    facts = NetworkFacts(overlap=2, halo_px=48, bytes_per_pixel=96)
 
     def __init__(self, config: AsledFastConfig | None = None) -> None:
         super().__init__()
