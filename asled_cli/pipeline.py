@@ -4,6 +4,7 @@ Every stage but the last runs in a thread of its own, the last in the caller's, 
 Memory: three chunks of the network, the window of the alignment and the queues, whatever the clip's length.
 """
 
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,6 +31,8 @@ from asled_cli.video.stage import Stage
 from asled_cli.video.writer import ClipWriter
 
 QUEUE = 2  # frames between two stages
+
+log = logging.getLogger(__name__)
 
 
 def run_deblur(config: DeblurConfig, report: Report = ignore) -> DeblurResult:
@@ -70,7 +73,15 @@ def _analyse(plan: DeblurPlan, report: Report, stop: StopFlag) -> Registration:
         stop.check()
         runs.append(run)
         report(Progress("analyse", done, total))
-    return analyse(runs, LensPrior(fov_ratio=plan.fov_ratio, source=plan.fov_source))
+    registration = analyse(runs, LensPrior(fov_ratio=plan.fov_ratio, source=plan.fov_source))
+    if not registration.trusted:
+        log.warning(
+            "%s and %s do not seem to show the same scene at the same time: the reference is not used. "
+            "Are both from one recording? If so, pass --offset or --fov-ratio.",
+            plan.wide.path.name,
+            plan.ultra.path.name,
+        )
+    return registration
 
 
 def _render(

@@ -20,7 +20,7 @@ from asled_cli import pipeline
 from asled_cli.errors import AsledError, InputError, InterruptedRunError, MemoryLimitError
 from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, Event, Progress, Report, ignore
 from asled_cli.registration.homography import Matrix
-from asled_cli.registration.lenses import centre_crop
+from asled_cli.registration.lenses import LensPrior, centre_crop
 from asled_cli.registration.reblur import Exposure
 from asled_cli.registration.solution import Knot, Registration
 from asled_cli.registration.tone import identity_tone
@@ -114,6 +114,16 @@ def test_strength_zero_changes_no_pixel(pair: Pair, tmp_path: Path) -> None:
             assert one.source is not None and other.source is not None
             for plane, same in zip(one.source.planes, other.source.planes, strict=True):
                 np.testing.assert_array_equal(samples(plane), samples(same))
+
+
+def test_views_that_do_not_fit_are_warned_about_and_not_used(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = replace(pipeline.analyse([], LensPrior()), trusted=False)
+    monkeypatch.setattr(pipeline, "analyse", lambda runs, prior: found)
+    result = run(pair, tmp_path / "out.mp4")
+    assert (result.frames_written, result.frames_changed) == (FRAMES, 0)
+    assert "do not seem to show the same scene" in caplog.text
 
 
 def test_a_dry_run_writes_nothing(pair: Pair, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ Offset = Annotated[
     float | None,
     typer.Option(
         help="Seconds that ULTRA started after WIDE; may be negative.",
-        show_default="from the files",
+        show_default="by their sound, else 0",
         rich_help_panel=CLIPS,
     ),
 ]

@@ -11,6 +11,7 @@ from asled_cli.registration.lenses import COMMON_FOV_RATIO
 from asled_cli.video.encode import EncodeConfig, choose_encoder
 from asled_cli.video.frames import Clip
 from asled_cli.video.probe import count_video_tracks, probe_clip
+from asled_cli.video.sound import find_offset
 from asled_cli.video.target import FORMATS, check_output
 
 LEAST_SHARED_S = Fraction(1, 10)  # clips that share less than this in time are taken for two recordings
@@ -28,7 +29,7 @@ def make_plan(config: DeblurConfig) -> DeblurPlan:
     if config.truth is not None:
         check_truth(config.truth, wide)
     out = _output_path(config, wide)
-    offset, offset_source = _offset(config)
+    offset, offset_source = _offset(config, wide, ultra)
     start, end = _window(config, wide)
     notes = [*wide.warnings, *ultra.warnings, *_check_shared_time(wide, ultra, offset, start, end)]
     fov_ratio, fov_source = _fov_ratio(config, wide, ultra)
@@ -91,10 +92,18 @@ def _output_path(config: DeblurConfig, wide: Clip) -> Path:
     return out
 
 
-def _offset(config: DeblurConfig) -> tuple[Fraction, str]:
+def _offset(config: DeblurConfig, wide: Clip, ultra: Clip) -> tuple[Fraction, str]:
+    """Seconds that ultra started after wide: the first of option, sound, both started together."""
     if config.offset_s is not None:
         return Fraction(config.offset_s).limit_denominator(10**6), "given"
-    return Fraction(0), "both clips start together"
+    if wide.path == ultra.path:
+        return Fraction(0), "two tracks of one file"
+    if not (wide.has_audio and ultra.has_audio):
+        return Fraction(0), "taken to start together, since not both have sound"
+    found = find_offset(wide, ultra)
+    if found is None:
+        return Fraction(0), "taken to start together, since their sound does not match"
+    return found, "by their sound"
 
 
 def _window(config: DeblurConfig, wide: Clip) -> tuple[Fraction, Fraction | None]:
