@@ -20,7 +20,7 @@ from asled_cli import pipeline
 from asled_cli.errors import AsledError, InputError, InterruptedRunError, MemoryLimitError
 from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, Event, Progress, Report, ignore
 from asled_cli.registration.homography import Matrix
-from asled_cli.registration.lenses import LensPrior, centre_crop
+from asled_cli.registration.lenses import centre_crop
 from asled_cli.registration.reblur import Exposure
 from asled_cli.registration.solution import Knot, Registration
 from asled_cli.registration.tone import identity_tone
@@ -36,9 +36,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     return make_pair(tmp_path_factory.mktemp("pair"), FRAMES)
 
 
-@pytest.fixture(autouse=True)
-def known_registration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare the tests the analysis: the geometry of the made pair is known."""
+def registration() -> Registration:
+    """What the analysis of the made pair should find."""
     size = (WIDTH, HEIGHT)
     matrix: Matrix = centre_crop(RATIO, size, size)
     field = np.zeros((HEIGHT, WIDTH, 2), np.float32)
@@ -119,7 +118,7 @@ def test_strength_zero_changes_no_pixel(pair: Pair, tmp_path: Path) -> None:
 def test_views_that_do_not_fit_are_warned_about_and_not_used(
     pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    found = replace(pipeline.analyse([], LensPrior()), trusted=False)
+    found = replace(registration(), trusted=False)
     monkeypatch.setattr(pipeline, "analyse", lambda runs, prior: found)
     result = run(pair, tmp_path / "out.mp4")
     assert (result.frames_written, result.frames_changed) == (FRAMES, 0)
