@@ -41,10 +41,14 @@ def registration() -> Registration:
     size = (WIDTH, HEIGHT)
     matrix: Matrix = centre_crop(RATIO, size, size)
     field = np.zeros((HEIGHT, WIDTH, 2), np.float32)
-    found = Registration(
-        size, size, 1 / 30, (Knot(0.0, matrix, field, Exposure(2.0)),), identity_tone(), 0.01, 1.0, True
-    )
-    monkeypatch.setattr(pipeline, "analyse", lambda runs, prior: found)
+    knots = (Knot(0.0, matrix, field, Exposure(2.0)),)
+    return Registration(size, size, 1 / 30, knots, identity_tone(), 0.01, 1.0, True)
+
+
+@pytest.fixture(autouse=True)
+def known_registration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the tests the analysis: the geometry of the made pair is known."""
+    monkeypatch.setattr(pipeline, "analyse", lambda runs, prior: registration())
 
 
 def run(pair: Pair, out: Path, report: Report = ignore, **changes: Any) -> DeblurResult:
