@@ -16,8 +16,13 @@ import pytest
 from clips import BT709, HLG, make_clip, phone_ticks, planes
 from small_pair import Pair, make_pair
 
+from asled_cli import weights, zoo
 from asled_cli.cli.app import main
-from asled_cli.video.frames import ColorTags
+from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
+from asled_cli.registration.analyse import analyse
+from asled_cli.registration.lenses import LensPrior
+from asled_cli.registration.solution import Registration
+from asled_cli.video.frames import ColorTags, FramePair
 from asled_cli.video.probe import probe_clip
 from asled_cli.video.reader import ClipReader, frame_times
 
@@ -96,6 +101,23 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     return make_pair(tmp_path_factory.mktemp("pair"))
 
 
+@pytest.fixture
+def analysed_once(monkeypatch: pytest.MonkeyPatch, analyses: list[Registration]) -> None:
+    """The analysis of the made pair, which takes longest, is done once for all tests that ask for this."""
+
+    def remember(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registration:
+        if not analyses:
+            analyses.append(analyse(runs, prior))
+        return analyses[0]
+
+    monkeypatch.setattr("asled_cli.pipeline.analyse", remember)
+
+
+@pytest.fixture(scope="module")
+def analyses() -> list[Registration]:
+    return []
+
+
 def test_the_result_is_nearer_to_the_truth(
     pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,6 +129,7 @@ def test_the_result_is_nearer_to_the_truth(
     assert result["frames_written"] == plan["frames"] == 12
 
 
+@pytest.mark.usefixtures("analysed_once")
 def test_the_default_name_lies_beside_the_wide_clip(pair: Pair) -> None:
     out = pair.wide.with_name("wide_deblurred.mp4")
     words = ["deblur", str(pair.wide), str(pair.ultra), *QUICK, "-q"]
@@ -225,3 +248,70 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
     assert "error: Stopped before the end" in rest and "Traceback" not in rest
     assert time.monotonic() - began < 30
     assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a small network that has learned nothing: it does what the swap does."""
+    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
+    config = AsledFastConfig(fine_channels=8, coarse_channels=8, decoder_blocks=1, forward_blocks=1)
+    weights.save(path, "asled-fast", AsledFast(config))
+    return path
+
+
+@pytest.mark.usefixtures("analysed_once")
+@pytest.mark.parametrize("pieces", [[], ["--chunk", "3", "--overlap", "1"], ["--tile", "64"]], ids=" ".join)
+def test_a_network_restores_the_clip(
+    pieces: list[str], untrained: Path, pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["deblur", str(pair.wide), str(pair.ultra), "-o", str(tmp_path / "out.mp4"), "--json"]
+    assert main([*words, "--weights", str(untrained), "--truth", str(pair.truth), *pieces]) == 0
+    plan, result = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (plan["method"], plan["weights"]) == ("network", str(untrained))
+    assert result["frames_changed"] == result["frames_written"] == 12
+    assert result["psnr_result_db"] > result["psnr_input_db"] + 1
+
+
+def test_damaged_weights_are_4(
+    untrained: Path, pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = spoil(tmp_path / "damaged.safetensors", untrained.read_bytes()[:-1000])
+    words = ["deblur", str(pair.wide), str(pair.ultra), "-o", str(tmp_path / "out.mp4")]
+    assert main([*words, "--weights", str(damaged)]) == 4
+    assert "damaged.safetensors" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [damaged]
+
+
+def test_published_weights_with_a_wrong_hash_are_4(
+    untrained: Path,
+    pair: Pair,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    record = zoo.PublishedNetwork(
+        name="asled-fast",
+        architecture="asled-fast",
+        options={},
+        file=untrained.name,
+        sha256="0" * 64,
+        licence="MIT",
+        parameters=0,
+        paper="",
+        training="",
+    )
+    monkeypatch.setitem(zoo.PUBLISHED, "asled-fast", record)
+    monkeypatch.setenv("ASLED_WEIGHTS", str(untrained.parent))
+    words = [
+        "deblur",
+        str(pair.wide),
+        str(pair.ultra),
+        "-o",
+        str(tmp_path / "out.mp4"),
+        "--method",
+        "network",
+    ]
+    assert main(words) == 4
+    error = capsys.readouterr().err
+    assert "SHA-256" in error and "0" * 64 in error
+    assert list(tmp_path.iterdir()) == []
