@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+import torch
 from clips import BT709, HLG, make_clip, phone_ticks, planes
 from small_pair import Pair, make_pair
 
@@ -259,7 +260,16 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.usefixtures("analysed_once")
+@pytest.fixture
+def one_torch_thread() -> Iterator[None]:
+    """Pictures this small are slower on several cores, and far slower when others use them too."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("analysed_once", "one_torch_thread")
 @pytest.mark.parametrize("pieces", [[], ["--chunk", "3", "--overlap", "1"], ["--tile", "64"]], ids=" ".join)
 def test_a_network_restores_the_clip(
     pieces: list[str], untrained: Path, pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
