@@ -214,6 +214,8 @@ def test_losses_are_zero_only_for_the_truth() -> None:
     for loss in (losses.gradient_difference, losses.spectral_difference, losses.temporal_difference):
         assert loss(truth, truth) == 0 and loss(truth.flip(1), truth) > 0.01
     assert losses.charbonnier(truth, truth) == pytest.approx(1e-3)
+    assert losses.negative_psnr(truth, truth) == pytest.approx(-50)
+    assert losses.negative_psnr(truth * 0 + 0.6, truth * 0 + 0.5) == pytest.approx(-20, abs=0.01)
     assert losses.temporal_difference(truth[:, :1], truth[:, :1] + 1) == 0
     torch.testing.assert_close(
         losses.psnr_per_frame(truth * 0 + 0.6, truth * 0 + 0.5), torch.full((1, 3), 20.0)

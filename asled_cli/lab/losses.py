@@ -10,6 +10,15 @@ def charbonnier(restored: Tensor, truth: Tensor, epsilon: float = 1e-3) -> Tenso
     return torch.sqrt((restored - truth).square() + epsilon**2).mean()
 
 
+def negative_psnr(restored: Tensor, truth: Tensor) -> Tensor:
+    """Mean over frames of -PSNR in dB, as in NAFNet: easy clips count as much as hard ones.
+
+    The square error is kept above 1e-5 (50 dB), so that frames that need no mending do not rule.
+    """
+    error = (restored - truth).square().mean(dim=(-3, -2, -1))
+    return 10 * torch.log10(error + 1e-5).mean()
+
+
 def gradient_difference(restored: Tensor, truth: Tensor) -> Tensor:
     """Mean absolute difference of the slopes in x and y: edges count more than flat colour."""
     error = restored - truth

@@ -21,6 +21,8 @@ class LossConfig:
     """Of the restored frames against the truth."""
     epsilon: float = 1e-3
     """Where the Charbonnier loss turns from square to absolute."""
+    psnr: float = 0.0
+    """Of the negative PSNR in dB; 0.01 is about as strong as the Charbonnier loss."""
     gradient: float = 0.0
     """Of the slopes in x and y."""
     spectral: float = 0.0

@@ -129,6 +129,7 @@ def objective(restored: Tensor, truth: Tensor, config: LossConfig) -> Tensor:
     """The weighted sum of the losses that have a weight."""
     total = config.charbonnier * losses.charbonnier(restored, truth, config.epsilon)
     for weight, loss in (
+        (config.psnr, losses.negative_psnr),
         (config.gradient, losses.gradient_difference),
         (config.spectral, losses.spectral_difference),
         (config.temporal, losses.temporal_difference),
