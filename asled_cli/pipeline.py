@@ -73,7 +73,8 @@ def _analyse(plan: DeblurPlan, report: Report, stop: StopFlag) -> Registration:
         stop.check()
         runs.append(run)
         report(Progress("analyse", done, total))
-    registration = analyse(runs, LensPrior(fov_ratio=plan.fov_ratio, source=plan.fov_source))
+    small = analyse(runs, LensPrior(fov_ratio=plan.fov_ratio, source=plan.fov_source))
+    registration = small.resized((plan.wide.width, plan.wide.height), (plan.ultra.width, plan.ultra.height))
     if not registration.trusted:
         log.warning(
             "%s and %s do not seem to show the same scene at the same time: the reference is not used. "

@@ -1,12 +1,21 @@
 """Fixtures for all tests: the random state is restored, clips are made once per run."""
 
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
 
+# Threads that wait for each other by spinning make a busy machine many times slower; set before any import
+# that starts them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import cv2
 import numpy as np
 import pytest
 from clips import MOVIE_KEYS, hlg_portrait, make_clip
+
+cv2.setNumThreads(1)
 
 
 @pytest.fixture(autouse=True)

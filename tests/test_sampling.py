@@ -24,9 +24,9 @@ def test_runs_spread_over_a_long_clip() -> None:
     assert len(gaps) == 1
 
 
-def test_large_frames_mean_fewer_runs() -> None:
+def test_a_short_clip_of_large_frames_is_looked_at_in_runs() -> None:
     pair_bytes = SAMPLE_BYTES // (2 * RUN_LENGTH)
-    starts, length = run_starts(Fraction(0), Fraction(600), FRAME, pair_bytes)
-    assert (len(starts), length) == (2, RUN_LENGTH)
-    starts, length = run_starts(Fraction(0), Fraction(600), FRAME, 10 * SAMPLE_BYTES)
+    starts, length = run_starts(Fraction(0), Fraction(50, 30), FRAME, pair_bytes)
+    assert (len(starts), length) == (4, RUN_LENGTH)
+    starts, length = run_starts(Fraction(0), Fraction(14, 30), FRAME, 10 * SAMPLE_BYTES)
     assert (len(starts), length) == (1, RUN_LENGTH)

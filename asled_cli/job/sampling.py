@@ -1,25 +1,24 @@
 """Which frames the analysis looks at: a few short runs of pairs, spread over the clip."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from fractions import Fraction
 from math import ceil
 
 from asled_cli.job.records import DeblurPlan
-from asled_cli.video.frames import Clip, Frame, FramePair
+from asled_cli.registration.canvas import reduce_for_analysis
+from asled_cli.video.frames import Clip, FramePair
 from asled_cli.video.pairing import pair_lists
 from asled_cli.video.reader import read_runs
 
-RUNS, RUN_LENGTH = 6, 9  # runs, and frames of each: exposures up to 9 frame intervals are looked for
+RUNS, RUN_LENGTH = 4, 11  # runs, and frames of each: exposures up to 9 frame intervals are looked for
 SHORT_CLIP = 60  # frames; a clip up to here is looked at from end to end
-SAMPLE_BYTES = 900 * 2**20  # of pictures held at once: fewer runs where frames are large
+SAMPLE_BYTES = 900 * 2**20  # of full pictures held at once: shorter runs where frames are large
 
 
 def read_sample(plan: DeblurPlan) -> Iterator[tuple[int, int, list[FramePair]]]:
     """(runs read so far, runs in all, pairs of one run), in order of time.
 
-    The pictures come without their decoded planes, which the analysis does not need. Memory of all runs
-    together: SAMPLE_BYTES, or one run.
+    The pictures come as small as the analysis needs them. Memory: the full pictures of one run.
     """
     wide, ultra = plan.wide, plan.ultra
     first = max(plan.start_s, ultra.start_s + plan.offset_s)
@@ -32,7 +31,8 @@ def read_sample(plan: DeblurPlan) -> Iterator[tuple[int, int, list[FramePair]]]:
     references = read_runs(ultra, ultra_starts, ultra_length)
     for done, (run, others) in enumerate(zip(targets, references, strict=True), start=1):
         inside = [frame for frame in run if plan.end_s is None or frame.time < plan.end_s]
-        yield done, len(starts), pair_lists(_without_planes(inside), _without_planes(others), plan.offset_s)
+        pairs = pair_lists(inside, others, plan.offset_s)
+        yield done, len(starts), [reduce_for_analysis(pair) for pair in pairs]
 
 
 def run_starts(
@@ -43,10 +43,9 @@ def run_starts(
     first, last: the time to choose from, seconds. frame_s: from frame to frame. pair_bytes: of two pictures.
     """
     frames = max(1, ceil((last - first) / frame_s))
-    room = max(RUN_LENGTH, SAMPLE_BYTES // pair_bytes)
-    if frames <= min(SHORT_CLIP, room):
+    if frames <= max(RUN_LENGTH, min(SHORT_CLIP, SAMPLE_BYTES // pair_bytes)):
         return [first], frames + 1
-    count = max(1, min(RUNS, room // RUN_LENGTH))
+    count = max(1, min(RUNS, frames // RUN_LENGTH))
     spare = (last - first) - RUN_LENGTH * frame_s
     shares = [Fraction(1, 2)] if count == 1 else [Fraction(i, count - 1) for i in range(count)]
     return [first + max(Fraction(0), spare) * share for share in shares], RUN_LENGTH
@@ -58,7 +57,3 @@ def _end(clip: Clip) -> Fraction:
 
 def _pair_bytes(wide: Clip, ultra: Clip) -> int:
     return (wide.width * wide.height + ultra.width * ultra.height) * 3 * 2
-
-
-def _without_planes(frames: list[Frame]) -> list[Frame]:
-    return [replace(frame, source=None) for frame in frames]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+import cv2
 import numpy as np
 
 from asled_cli.errors import InputError
@@ -24,7 +25,7 @@ from asled_cli.registration.homography import (
     sample,
 )
 from asled_cli.registration.lenses import LensPrior
-from asled_cli.registration.measured import Measured, measure_run, shrink, spread
+from asled_cli.registration.measured import Measured, measure_run, recolour, shrink, spread
 from asled_cli.registration.parallax import solve_parallax
 from asled_cli.registration.reblur import Exposure, luma
 from asled_cli.registration.shutter import disagreement, find_exposure
@@ -34,9 +35,10 @@ from asled_cli.video.frames import FramePair
 
 _MEASURED_FRAMES, _TRIAL_FRAMES = 18, 8
 # A parallax field, and a map of a run's own, are believed when they lower the residual by this share.
-_FIELD_GAIN, _DRIFT_GAIN = 0.01, 0.03
-# Below this correlation of equally blurred views, registration has failed.
-_TRUST_CORRELATION = 0.6
+_FIELD_GAIN, _DRIFT_GAIN = 0.02, 0.03
+# Below this correlation of equally blurred views, without their coarsest shades, registration has failed.
+_TRUST_CORRELATION = 0.5
+_SHADE_SHARE = 1 / 40
 
 
 def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registration:
@@ -62,10 +64,14 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     by_run = [spread(measure_run(run, canvas, interval_s), share) for run in usable]
     measured = [m for run in by_run for m in run]
     work_map, exposure = find_exposure(spread(measured, _TRIAL_FRAMES), canvas)
+    still = np.zeros((*measured[0].grey.shape, 2), np.float32)
+    tone, _, _ = _match_colours(measured, exposure, work_map, still)
+    by_run = [recolour(run, tone) for run in by_run]
+    measured = [m for run in by_run for m in run]
     observations = [m.observe(exposure) for m in measured]
-    fit = refine(observations, work_map, 2)
-    fit, field = _add_parallax(observations, fit)
-    tone, residual, correlation = _match_colours(measured, exposure, fit.matrix, field)
+    fit, field = _add_parallax(observations, refine(observations, work_map, 2))
+    correction, residual, correlation = _match_colours(measured, exposure, fit.matrix, field)
+    tone = tone.then(correction)
     middles = [float(run[len(run) // 2].target.time) for run in usable]
     maps = _drift(by_run, exposure, fit.matrix, field)
     knots = [
@@ -134,5 +140,13 @@ def _match_colours(
     a = np.stack([luma(t) for t in targets])
     b = np.stack([luma(tone(r)) for r in references])
     w = np.stack(weights) > 0.99
-    correlation = float(np.corrcoef(a[w], b[w])[0, 1]) if w.any() and a[w].std() > 1e-4 else 0.0
-    return tone, float(np.mean(np.abs(a - b)[w])) if w.any() else 1.0, correlation
+    if not w.any():
+        return tone, 1.0, 0.0
+    details = np.corrcoef(_details(a)[w], _details(b)[w]) if a[w].std() > 1e-4 else np.zeros((2, 2))
+    return tone, float(np.mean(np.abs(a - b)[w])), float(details[0, 1])
+
+
+def _details(pictures: Image) -> Image:
+    """Return (T, h, w) luma less its coarse shades, in which any two scenes may agree."""
+    sigma = max(pictures.shape[1:]) * _SHADE_SHARE
+    return np.stack([p - cv2.GaussianBlur(p, (0, 0), sigma) for p in pictures])

@@ -1,6 +1,6 @@
 """The reduced pictures on which two views are compared: sizes, margins, and the way back to full pixels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
@@ -8,11 +8,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.registration.homography import Image, Matrix, resize_matrix, translation
+from asled_cli.video.frames import Frame, FramePair
 
 # Longer side of the pictures that are compared; larger ones cost time and add no precision to one geometry.
 WORK_LONG_SIDE = 640
 # The reference canvas reaches this share beyond the target on each side, for motion during the exposure.
 _MARGIN_SHARE = 0.08
+
+
+def reduced_size(size: tuple[int, int], long_side: int = WORK_LONG_SIDE) -> tuple[int, int]:
+    """Return (width, height) scaled down so that the longer side is at most `long_side`."""
+    factor = max(1.0, max(size) / long_side)
+    return round(size[0] / factor), round(size[1] / factor)
+
+
+def reduce_for_analysis(pair: FramePair) -> FramePair:
+    """Return the pair with its pictures as small as the analysis needs, and without decoded planes.
+
+    The reference keeps twice the target's size, since the target shows about half of its width and height.
+    """
+
+    def reduced(frame: Frame, long_side: int) -> Frame:
+        size = reduced_size((frame.rgb.shape[1], frame.rgb.shape[0]), long_side)
+        rgb = cv2.resize(frame.rgb, size, interpolation=cv2.INTER_AREA)
+        return replace(frame, rgb=np.asarray(rgb, dtype=np.uint16), source=None)
+
+    reference = None if pair.reference is None else reduced(pair.reference, 2 * WORK_LONG_SIDE)
+    return FramePair(reduced(pair.target, WORK_LONG_SIDE), reference, pair.lag_s)
 
 
 @dataclass(frozen=True)
@@ -26,13 +48,11 @@ class Canvas:
     target_size: tuple[int, int]
     reference_size: tuple[int, int]
     homography: Matrix
-    long_side: int = WORK_LONG_SIDE
 
     @cached_property
     def work_size(self) -> tuple[int, int]:
         """(width, height) of the reduced target."""
-        factor = max(1.0, max(self.target_size) / self.long_side)
-        return round(self.target_size[0] / factor), round(self.target_size[1] / factor)
+        return reduced_size(self.target_size)
 
     @cached_property
     def margin(self) -> int:
@@ -66,8 +86,11 @@ class Canvas:
         small = cv2.resize(rgb, self.work_size, interpolation=cv2.INTER_AREA)
         return small.astype(np.float32) * np.float32(1 / 65535)
 
-    def place_reference(self, rgb: NDArray[np.uint16]) -> Image:
-        """Return the canvas (h', w', 3) float32 0..1 of a full reference frame (H, W, 3) uint16."""
+    def place_reference(self, rgb: NDArray[np.uint16], table: NDArray[np.uint16] | None = None) -> Image:
+        """Return the canvas (h', w', 3) float32 0..1 of a full reference frame (H, W, 3) uint16.
+
+        table: (3, 65536) uint16, new codes for the three channels, or None.
+        """
         matrix, small = self.to_reference, np.asarray(rgb)
         shrink = np.sqrt(abs(np.linalg.det(matrix[:2, :2] / matrix[2, 2])))
         if shrink > 1.2:
@@ -78,4 +101,6 @@ class Canvas:
         placed = cv2.warpPerspective(
             small, matrix, self.canvas_size, flags=flags, borderMode=cv2.BORDER_REPLICATE
         )
+        if table is not None:
+            placed = np.stack([table[c][placed[..., c]] for c in range(3)], axis=-1)
         return placed.astype(np.float32) * np.float32(1 / 65535)

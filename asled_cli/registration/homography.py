@@ -140,9 +140,10 @@ class _System:
         self.weight += float(np.sum(weight))
         self.count += float(np.count_nonzero(inside))
         columns = self._columns(gx * np.float32(gain), gy * np.float32(gain), x, y, u, v, matrix, warped)
-        weighted = columns * weight.ravel()
-        self.a += (weighted @ columns.T).astype(np.float64)
-        self.b += (weighted @ error.ravel()).astype(np.float64)
+        rows = np.concatenate([columns, error.reshape(1, -1)]) * np.sqrt(weight).reshape(1, -1)
+        products = cv2.mulTransposed(rows, False, dtype=cv2.CV_64F)
+        self.a += products[:-1, :-1]
+        self.b += products[:-1, -1]
 
     def _columns(
         self, gx: Image, gy: Image, x: Image, y: Image, u: Image, v: Image, matrix: Matrix, warped: Image

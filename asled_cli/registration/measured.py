@@ -1,7 +1,7 @@
 """Reduced target frames together with the reference run that explains them: what the analysis compares."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from asled_cli.registration.canvas import Canvas
 from asled_cli.registration.homography import Image, Observation
 from asled_cli.registration.reblur import Exposure, Moment, MotionMeter, Reblur, luma, moments
+from asled_cli.registration.tone import Tone
 from asled_cli.video.frames import FramePair
 
 _END_FRAMES = 3
@@ -62,6 +63,19 @@ def measure_run(run: Sequence[FramePair], canvas: Canvas, interval_s: float) -> 
     ]
     # Near a run's ends a long exposure reaches frames that were not read.
     return measured[_END_FRAMES:-_END_FRAMES] if len(measured) > 3 * _END_FRAMES else measured
+
+
+def recolour(measured: Sequence[Measured], tone: Tone) -> list[Measured]:
+    """Return the same frames with the reference in the colours that `tone` gives it.
+
+    Colours come before blurring: the mean of curved values is not the curve of their mean.
+    """
+    runs = {id(m.fine): m.fine for m in measured}
+    toned = {
+        key: Reblur([replace(frame, image=tone(frame.image)) for frame in run.frames])
+        for key, run in runs.items()
+    }
+    return [replace(m, fine=toned[id(m.fine)]) for m in measured]
 
 
 def _half(moment: Moment) -> Moment:

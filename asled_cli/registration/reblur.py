@@ -22,8 +22,8 @@ _INSTANTS_MIN, _INSTANTS_MAX = 3, 41
 _TRIAL_STEP_PX, _TRIAL_INSTANTS_MAX = 1.5, 12
 # Photographic gamma good enough for averaging light; the exact curve of a phone is not known.
 _GAMMA = 2.2
-# Neighbouring frames whose motion-compensated correlation is below this show different scenes.
-_CUT_CORRELATION = 0.35
+# Where flow there and back leads home (to 2 px) for less than this share of a picture, the scene has changed.
+_CUT_CONSISTENT, _HOME_PX = 0.2, 2.0
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class MotionMeter:
         empty = np.zeros((*first.shape, 2), np.float32)
         forward = np.asarray(self._flow.calc(first, second, empty), dtype=np.float32)
         backward = np.asarray(self._flow.calc(second, first, empty.copy()), dtype=np.float32)
-        if _correlation(first, pull(second.astype(np.float32), forward)) < _CUT_CORRELATION:
+        if _consistent_share(forward, backward) < _CUT_CONSISTENT:
             return None
         return forward, backward
 
@@ -231,10 +231,13 @@ def pull(image: Image, flow: Image) -> Image:
     )
 
 
-def _correlation(first: NDArray[np.generic], second: Image) -> float:
-    a, b = first[::2, ::2].astype(np.float64), second[::2, ::2].astype(np.float64)
-    a, b = a - a.mean(), b - b.mean()
-    energy = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    if energy < 1e-6 * a.size:
-        return 1.0  # both are flat: nothing tells them apart
-    return float((a * b).sum()) / energy
+def _consistent_share(forward: Image, backward: Image) -> float:
+    """Return the share of pixels that come home when they follow `forward` and then `backward`."""
+    some = np.ascontiguousarray(forward[::2, ::2])
+    x, y = pixel_grid((forward.shape[1], forward.shape[0]))
+    there = cv2.remap(
+        backward, x[::2, ::2] + some[..., 0], y[::2, ::2] + some[..., 1], cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    miss = some + there
+    return float(np.mean(miss[..., 0] ** 2 + miss[..., 1] ** 2 < _HOME_PX**2))

@@ -73,6 +73,15 @@ class _References:
     def nearest(self, time: float) -> int:
         return int(np.argmin(np.abs(np.array(self.times) - time)))
 
+    def scene(self, i: int) -> range:
+        """Return the frames about frame `i` that no cut parts from it."""
+        first, last = i, i
+        while first > 0 and self.flows[first - 1] is not None:
+            first -= 1
+        while last < len(self.flows) and self.flows[last] is not None:
+            last += 1
+        return range(first, last + 1)
+
     def moment(self, i: int) -> Moment:
         return connect(i, self.times, self.images[i], self.flows)
 
@@ -121,7 +130,7 @@ class ReferenceRenderer:
         r = self._references
         if r.times and time <= r.times[-1] + 1e-3:
             return  # one reference frame serving two targets
-        image = self._canvas.place_reference(rgb)
+        image = self._canvas.place_reference(rgb, self._table)
         codes = luma_codes(image)
         if r.times:
             r.flows.append(self._meter.between(r.codes[-1], codes))
@@ -157,7 +166,7 @@ class ReferenceRenderer:
         knot = self.registration.at(float(waiting.pair.target.time))
         moment = r.moment(i)
         work_map = self._canvas.onto(knot.homography)
-        guide, u, v = self._guide(waiting, moment, knot, work_map)
+        guide, u, v = self._guide(waiting, i, knot, work_map)
         inverse = np.linalg.inv((work_map / work_map[2, 2])[:2, :2])
         back = self._flow(moment, time, self._last, u, v, inverse)
         ahead = self._flow(moment, time, following, u, v, inverse)
@@ -166,26 +175,25 @@ class ReferenceRenderer:
         return AlignedFrame(waiting.pair, self._coloured(reference), guide, back, ahead, is_cut)
 
     def _guide(
-        self, waiting: _Waiting, moment: Moment, knot: Knot, work_map: Matrix
+        self, waiting: _Waiting, i: int, knot: Knot, work_map: Matrix
     ) -> tuple[NDArray[np.float16], Image, Image]:
         """Return the guide, and where each reduced target pixel lies on the canvas."""
         r = self._references
         reach = knot.exposure.length / 2 + 1
-        near = [r.moment(k) for k, t in enumerate(r.times) if abs(t - waiting.time) <= reach] or [moment]
-        reblur = Reblur(near)
+        near = [k for k in r.scene(i) if abs(r.times[k] - waiting.time) <= reach]
+        reblur = Reblur([r.moment(k) for k in near] or [r.moment(i)])
         x, y = self._grid
         u, v = apply(work_map, x + knot.field[..., 0], y + knot.field[..., 1])
-        tone = self.registration.tone
-        blurred = tone(sample(reblur.exposed_at(waiting.time, knot.exposure), u, v))
-        sharp = tone(sample(reblur.instant(waiting.time), u, v))
+        blurred = sample(reblur.exposed_at(waiting.time, knot.exposure), u, v)
+        sharp = sample(reblur.instant(waiting.time), u, v)
         width, height = self._canvas.canvas_size
         valid = ((u >= 0) & (v >= 0) & (u <= width - 1) & (v <= height - 1)).astype(np.float32)
         mismatch = waiting.picture - blurred
         change = blurred - sharp
         weight = reference_weight(mismatch, change) * valid
-        parts = [mismatch, np.abs(luma(change))[..., None], weight[..., None], valid[..., None]]
-        small = cv2.resize(np.concatenate(parts, axis=-1), self._guide_size, interpolation=cv2.INTER_AREA)
-        return small.astype(np.float16), u, v
+        parts = [mismatch, np.abs(luma(change)), weight, valid]
+        parts = [cv2.resize(part, self._guide_size, interpolation=cv2.INTER_AREA) for part in parts]
+        return np.dstack(parts).astype(np.float16), u, v
 
     def _flow(
         self, moment: Moment, time: float, other: float | None, u: Image, v: Image, inverse: Matrix
@@ -194,8 +202,10 @@ class ReferenceRenderer:
         size = self._guide_size
         if other is None:
             return np.zeros((size[1], size[0], 2), np.float16)
-        there, here = displacement(moment, other - moment.time), displacement(moment, time - moment.time)
-        if there is None or here is None:
+        dt = other - moment.time
+        known = any(path_dt * dt > 0 for path_dt, _ in moment.paths)  # not across a cut
+        there, here = displacement(moment, dt), displacement(moment, time - moment.time)
+        if not known or there is None or here is None:
             return np.zeros((size[1], size[0], 2), np.float16)
         canvas_flow = cv2.resize(sample(there - here, u, v), size, interpolation=cv2.INTER_AREA)
         scale = np.array([size[0] / self._canvas.work_size[0], size[1] / self._canvas.work_size[1]])

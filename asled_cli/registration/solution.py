@@ -1,10 +1,10 @@
 """What the analysis of a clip pair found: the record that rendering works from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from asled_cli.registration.homography import Image, Matrix, interpolate, local_scale
+from asled_cli.registration.homography import Image, Matrix, interpolate, local_scale, resize_matrix
 from asled_cli.registration.reblur import Exposure
 from asled_cli.registration.tone import Tone
 
@@ -40,6 +40,15 @@ class Registration:
     residual: float
     correlation: float
     trusted: bool
+
+    def resized(self, target_size: tuple[int, int], reference_size: tuple[int, int]) -> "Registration":
+        """Return the same registration for the same pictures at other sizes (width, height)."""
+        from_target = resize_matrix(target_size, self.target_size)
+        to_reference = resize_matrix(self.reference_size, reference_size)
+        knots = tuple(
+            replace(knot, homography=to_reference @ knot.homography @ from_target) for knot in self.knots
+        )
+        return replace(self, target_size=target_size, reference_size=reference_size, knots=knots)
 
     def at(self, time_s: float) -> Knot:
         """Return geometry and exposure at a time on the target's clock, linear between knots."""

@@ -31,6 +31,13 @@ class Tone:
             out[..., c] = np.interp(rgb[..., c], knots, self.values[c])
         return out
 
+    def then(self, following: "Tone") -> "Tone":
+        """Return the curves that do this tone and then `following`."""
+        knots = np.linspace(0, 1, following.values.shape[1])
+        return Tone(
+            np.stack([np.interp(v, knots, f) for v, f in zip(self.values, following.values, strict=True)])
+        )
+
     def table(self, levels: int = 65536) -> NDArray[np.uint16]:
         """Return (3, levels) uint16: the curves as a look-up table between codes 0..levels-1."""
         codes = np.linspace(0, 1, levels)
