@@ -28,6 +28,7 @@ _FIRST_EXPOSURES = (
     *(Exposure(length, comb=True) for length in (3.0, 5.0, 7.0, 9.0)),
 )
 _SHIFTS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
+_FINE_SHIFTS, _FINE_SHIFT_GAIN = (-0.1, -0.05, 0.0, 0.05, 0.1), 0.01
 # A shift of the exposure, a comb or linear light is believed when it lowers the residual by this share.
 _SHIFT_GAIN, _VARIANT_GAIN = 0.03, 0.01
 # Later trials stay within this factor of the first choice; a mean of fewer frames than two is no comb.
@@ -88,16 +89,23 @@ def choose_exposure(
 
 
 def _choose_shift(measured: list[Measured], half_map: Matrix, exposure: Exposure) -> float:
-    """Return by how many intervals the exposure's middle is off the timestamp; 0 unless it clearly is.
+    """Return by how many intervals the exposure's middle is off the timestamp; 0 unless a shift fits better.
 
-    Under a steady pan a shift in time looks like a shift in space, so each trial may move the map.
+    A hand moves a picture by up to a pixel in a thousandth of a second, so small shifts count. Under a steady
+    pan a shift in time looks like a shift in space, so each trial may move the map.
     """
-    scores = []
-    for shift in _SHIFTS:
+
+    def score(shift: float) -> float:
         frames = [Observation(m.half_grey, m.half.exposed(m.time + shift, exposure)) for m in measured]
-        scores.append(disagreement(frames, refine(frames, half_map, 1, free=2).matrix))
+        return disagreement(frames, refine(frames, half_map, 1, free=2).matrix)
+
+    scores = [score(shift) for shift in _SHIFTS]
     still = scores[_SHIFTS.index(0.0)]
-    return _vertex(_SHIFTS, scores) if min(scores) < still * (1 - _SHIFT_GAIN) else 0.0
+    coarse = _vertex(_SHIFTS, scores) if min(scores) < still * (1 - _SHIFT_GAIN) else 0.0
+    around = [coarse + step for step in _FINE_SHIFTS]
+    scores = [score(shift) for shift in around]
+    fine = _vertex(around, scores)
+    return fine if coarse or score(fine) < still * (1 - _FINE_SHIFT_GAIN) else 0.0
 
 
 def _vertex(positions: Sequence[float], scores: Sequence[float]) -> float:
