@@ -1,11 +1,11 @@
 """Make the example pair: one picture filmed by the two lenses of a shaking phone, with the truth beside it.
 
-The picture is `Picture_1A_by_freespace.jpg` of the Debian package lomiri-wallpapers-16.04:
+The picture is `Dragonfly_by_Bolly.jpg` of the Debian package lomiri-wallpapers-16.04:
 
     apt-get download lomiri-wallpapers-16.04
     dpkg-deb -x lomiri-wallpapers-16.04_*.deb wallpapers
     python examples/make_example_pair.py \
-        wallpapers/usr/share/backgrounds/Picture_1A_by_freespace.jpg
+        wallpapers/usr/share/backgrounds/Dragonfly_by_Bolly.jpg
 
 Equal library versions give equal files. The ultra-wide clip begins LEAD frames before the wide one, as two
 recordings never start together. Their timestamps share one clock, so the wide clip's start at LEAD frames; a
@@ -43,9 +43,9 @@ def make_pair(picture: Path, folder: Path) -> None:
         frames=FRAMES + LEAD,
         exposure=0.8,
         ultra_exposure=0.1,
-        scale=0.95,
+        scale=0.5,
         lens_blur=0.5,
-        shake=Shake(blur_px=20.0, roll_share=0.12),
+        shake=Shake(blur_px=18.0, roll_share=0.12),
         rig=LensRig(ratio=1.92, rotation_deg=0.25, shift_px=(6.0, -4.0)),
         fps=float(FPS),
         wide_look=LensLook(noise=(0.003, 0.008), noise_blur=0.6),
