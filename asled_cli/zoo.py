@@ -75,4 +75,10 @@ def _build_asled_fast(options: Options) -> Any:
     return AsledFast(AsledFastConfig(**options))
 
 
-BUILDERS: dict[str, Callable[[Options], Any]] = {"asled-fast": _build_asled_fast}
+def _build_asled(options: Options) -> Any:
+    from asled_cli.nets.asled import AsledConfig, AsledNet, SearchConfig  # torch loads here
+
+    return AsledNet(AsledConfig(**{**options, "search": SearchConfig(**options.get("search", {}))}))
+
+
+BUILDERS: dict[str, Callable[[Options], Any]] = {"asled-fast": _build_asled_fast, "asled": _build_asled}
