@@ -55,7 +55,7 @@ def measure_run(run: Sequence[FramePair], canvas: Canvas, interval_s: float) -> 
             images.append(canvas.place_reference(pair.reference.rgb))
     fine = Reblur(moments(times, images, MotionMeter()))
     half = Reblur([_half(m) for m in fine.frames])
-    pictures = [canvas.reduce_target(pair.target.rgb) for pair in run]
+    pictures = [canvas.soften(canvas.reduce_target(pair.target.rgb)) for pair in run]
     greys = [luma(picture) for picture in pictures]
     measured = [
         Measured(picture, grey, shrink(grey, 2), stamp, fine, half)
