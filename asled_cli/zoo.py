@@ -42,7 +42,28 @@ class PublishedNetwork:
     """Commit in that repository."""
 
 
-PUBLISHED: dict[str, PublishedNetwork] = {}
+PUBLISHED: dict[str, PublishedNetwork] = {
+    "asled-fast": PublishedNetwork(
+        name="asled-fast",
+        architecture="asled-fast",
+        options={
+            "fine_channels": 32,
+            "coarse_channels": 64,
+            "encoder_blocks": 1,
+            "backward_blocks": 2,
+            "forward_blocks": 3,
+            "decoder_blocks": 3,
+            "fine_state": True,
+        },
+        file="asled_fast.safetensors",
+        sha256="7d865a3b70424f5a2bf053e63ad7b01c355604b51c9cecaf0a7f734d0a297d5a",
+        licence="MIT",
+        parameters=672_592,
+        paper="own design, after AsLeD-Net (NeurIPS 2025)",
+        training="examples/recipes/asled_fast_cpu.toml, 4,100 steps on 170 made clips",
+        scores={"made validation 1, PSNR gain over input": 6.37, "over swap": 0.54},
+    )
+}
 
 DEFAULT = "asled-fast"
 """The network used when none is named."""
