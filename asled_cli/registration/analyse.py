@@ -68,12 +68,13 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     tone, _, _ = _match_colours(measured, exposure, work_map, still)
     by_run = [recolour(run, tone) for run in by_run]
     measured = [m for run in by_run for m in run]
-    observations = [m.observe(exposure) for m in measured]
+    observed = [[m.observe(exposure) for m in run] for run in by_run]
+    observations = [frame for run in observed for frame in run]
     fit, field = _add_parallax(observations, refine(observations, work_map, 2))
     correction, residual, correlation = _match_colours(measured, exposure, fit.matrix, field)
     tone = tone.then(correction)
     middles = [float(run[len(run) // 2].target.time) for run in usable]
-    maps = _drift(by_run, exposure, fit.matrix, field)
+    maps = _drift(observed, fit.matrix, field)
     knots = [
         Knot(time, canvas.homography_of(own), field, exposure)
         for time, own in zip(middles, maps, strict=True)
@@ -90,16 +91,16 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     )
 
 
-def _drift(by_run: list[list[Measured]], exposure: Exposure, matrix: Matrix, field: Image) -> list[Matrix]:
+def _drift(observed: list[list[Observation]], matrix: Matrix, field: Image) -> list[Matrix]:
     """Return one map per run: the clip's, or the run's own where that fits its frames clearly better.
 
     Stabilisation, focus and temperature move the lenses' pictures slowly against each other.
     """
-    if len(by_run) == 1:
+    if len(observed) == 1:
         return [matrix]
     maps = []
-    for run in by_run:
-        frames = [replace(m.observe(exposure), shift=field) for m in run]
+    for run in observed:
+        frames = [replace(frame, shift=field) for frame in run]
         own = refine(frames, matrix, 2).matrix
         better = disagreement(frames, own) < disagreement(frames, matrix) * (1 - _DRIFT_GAIN)
         maps.append(own if better else matrix)

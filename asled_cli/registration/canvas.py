@@ -74,6 +74,12 @@ class Canvas:
         """Canvas pixel -> full reference pixel."""
         return self.homography @ self.work_to_full @ translation(-self.margin, -self.margin)
 
+    @cached_property
+    def density(self) -> float:
+        """Full reference pixels per canvas pixel, each way."""
+        matrix = self.to_reference
+        return float(np.sqrt(abs(np.linalg.det(matrix[:2, :2] / matrix[2, 2]))))
+
     def onto(self, homography: Matrix) -> Matrix:
         """Return the map reduced target pixel -> canvas pixel that a full-size `homography` amounts to."""
         return np.asarray(np.linalg.inv(self.to_reference) @ homography @ self.work_to_full)
@@ -93,11 +99,9 @@ class Canvas:
 
         Without this, lost detail passes for blur and a short exposure is taken for none.
         """
-        matrix = self.to_reference
-        density = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2] / matrix[2, 2]))))
-        if density > 0.95:
+        if self.density > 0.95:
             return reduced
-        sigma = _PIXEL_SIGMA * float(np.sqrt(density**-2 - 1))
+        sigma = _PIXEL_SIGMA * float(np.sqrt(self.density**-2 - 1))
         return np.asarray(cv2.GaussianBlur(reduced, (0, 0), sigma), dtype=np.float32)
 
     def place_reference(self, rgb: NDArray[np.uint16], table: NDArray[np.uint16] | None = None) -> Image:
@@ -106,9 +110,8 @@ class Canvas:
         table: (3, 65536) uint16, new codes for the three channels, or None.
         """
         matrix, small = self.to_reference, np.asarray(rgb)
-        shrink = np.sqrt(abs(np.linalg.det(matrix[:2, :2] / matrix[2, 2])))
-        if shrink > 1.2:
-            size = (round(rgb.shape[1] / shrink), round(rgb.shape[0] / shrink))
+        if self.density > 1.2:
+            size = (round(rgb.shape[1] / self.density), round(rgb.shape[0] / self.density))
             small = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), dtype=np.uint16)
             matrix = resize_matrix((rgb.shape[1], rgb.shape[0]), size) @ matrix
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP

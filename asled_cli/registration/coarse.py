@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from asled_cli.registration.homography import Image, Matrix, resize_matrix
 from asled_cli.registration.lenses import LensPrior, centre_crop
+from asled_cli.registration.reblur import luma
 from asled_cli.video.frames import FramePair
 
 _LONG_SIDE = 160  # of the reduced reference; small enough that blur hardly matters
@@ -79,4 +80,4 @@ def _peak(line: NDArray[Any], i: int) -> float:
 
 def _grey(rgb: NDArray[np.uint16], size: tuple[int, int]) -> Image:
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(65535)
-    return np.asarray(small @ np.array([0.2126, 0.7152, 0.0722], np.float32), dtype=np.float32)
+    return luma(small)
