@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from textures import psnr
 
 from asled_cli.errors import InputError
 from asled_cli.lab.samples import frame_pairs, register
@@ -65,10 +66,6 @@ def median_error_px(made: MadePair, found: Registration) -> float:
     u, v = apply(knot.homography, x + knot.field[..., 0], y + knot.field[..., 1])
     true_u, true_v = apply(made.homography, x, y)
     return float(np.median(np.hypot(u - true_u, v - true_v))) * RIG.ratio
-
-
-def psnr(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
-    return float(10 * np.log10(255**2 / np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2)))
 
 
 def swapped(frames: list[AlignedFrame]) -> NDArray[np.float32]:
