@@ -20,7 +20,7 @@ from asled_cli.errors import (
     WeightsError,
 )
 
-COMMANDS = [[], ["deblur"], ["models"]]
+COMMANDS = [[], ["deblur"], ["models"], ["train"]]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda words: " ".join(words) or "asled")

@@ -16,6 +16,7 @@ import typer
 from asled_cli import __version__
 from asled_cli.cli.deblur import deblur
 from asled_cli.cli.models import models
+from asled_cli.cli.train import train
 from asled_cli.errors import AsledError, InterruptedRunError
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command()(deblur)
 app.command()(models)
+app.command()(train)
 
 
 def _show_version(wanted: bool) -> None:

@@ -25,7 +25,15 @@ from asled_cli.errors import AsledError
 from asled_cli.job.records import DeblurPlan, DeblurResult, Event, Progress, Report
 
 PLAIN_LINE_EVERY_S = 5.0  # progress lines where no bar can be drawn
-STEP_WORDS = {"analyse": "analysing", "deblur": "deblurring", "measure": "measuring"}
+STEP_WORDS = {
+    "analyse": "analysing",
+    "deblur": "deblurring",
+    "measure": "measuring",
+    "train": "training",
+    "make": "making clips",
+    "register": "registering clips",
+}
+COUNTED = {"train": "steps/s", "make": "clips/s", "register": "clips/s"}  # others count frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +106,7 @@ class _BarReport:
             self.tasks[event.step] = self.bar.add_task(words, total=event.total, fps="")
         task = self.tasks[event.step]
         speed = self.bar.tasks[task].speed
-        fps = "" if speed is None else f"{speed:.2f} fps"
+        fps = "" if speed is None else f"{speed:.2f} {COUNTED.get(event.step, 'fps')}"
         self.bar.update(task, completed=event.done, total=max(event.total, event.done), fps=fps)
 
 
@@ -131,7 +139,7 @@ class _LineReport:
             return
         line = f"{STEP_WORDS.get(event.step, event.step)} {event.done}/{event.total}"
         if left is not None:
-            line += f", {fps:.2f} fps, {_duration(left)} left"
+            line += f", {fps:.2f} {COUNTED.get(event.step, 'fps')}, {_duration(left)} left"
         sys.stderr.write(line + "\n")
 
 
@@ -191,6 +199,14 @@ def _show_scores(result: DeblurResult) -> None:
     if before is not None and after is not None:
         sys.stdout.write(f"PSNR: {before:.2f} dB before, {after:.2f} dB after ({after - before:+.2f} dB)\n")
     sys.stdout.flush()
+
+
+def show_facts(title: str, facts: Mapping[str, object], style: Style) -> None:
+    """Print names and values on stdout, one to a line, or all as one JSON line; nothing if quiet."""
+    if style.as_json:
+        _json_line(sys.stdout, title, facts)
+    elif not style.quiet:
+        _show_rows({name: _number(value) for name, value in facts.items()})
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], style: Style) -> None:

@@ -4,7 +4,6 @@ In the output folder: checkpoint.pt (everything to resume), spynet.safetensors a
 end-point error on held-out photos, beside that of OpenCV's DIS flow and of no motion.
 """
 
-import argparse
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,10 +20,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from asled_cli.errors import InputError, UsageError
+from asled_cli.errors import InputError, InterruptedRunError, UsageError
+from asled_cli.job.records import Progress, Report, ignore
 from asled_cli.lab.checkpoints import CsvLog, read_checkpoint, replace_file, write_checkpoint
 from asled_cli.lab.flow_pairs import FlowPair, degrade, make_pair, read_picture
 from asled_cli.lab.sources import Split, find_sources
+from asled_cli.lab.workers import start_worker
 from asled_cli.nets.flow import SIZE_MULTIPLE, SpyNet
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,9 @@ class FlowTrainConfig:
     """Processes that make pairs; 0 makes them in between."""
 
     def __post_init__(self) -> None:
+        for name in ("steps", "batch", "score_every", "score_pairs"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}, expected at least 1.")
         if self.size_px < SIZE_MULTIPLE or self.size_px % SIZE_MULTIPLE:
             raise UsageError(f"size_px is {self.size_px}, expected a multiple of {SIZE_MULTIPLE}.")
 
@@ -111,10 +115,13 @@ def train_flow(
     resume: bool = False,
     device: str = "cpu",
     stop_at: int | None = None,
+    report: Report = ignore,
+    check: Callable[[], None] = lambda: None,
 ) -> FlowScore:
     """Train until `config.steps` (or `stop_at`) and return the last score; files in `out` (module docstring).
 
-    photos: folder of sharp photos; those of the held-out split are kept for the score.
+    photos: folder of sharp photos; those of the held-out split are kept for the score. check: called before
+    each update, raises InterruptedRunError to stop; the checkpoint is written first.
     Raises UsageError if `out` holds a run and `resume` was not asked for.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -130,6 +137,14 @@ def train_flow(
     last = min(config.steps, stop_at or config.steps)
     score, losses, started = _score(network, held_out, device), [], time.monotonic()
     for first, second, truth in _batches(MadePairs(photos, "train", config, config.seed), step, last):
+        report(Progress("train", step, config.steps))
+        try:
+            check()
+        except InterruptedRunError as stop:
+            _save(out, network, optimizer, config, step, score)
+            raise InterruptedRunError(
+                f"Stopped after step {step} of {config.steps}.", "Go on with --resume."
+            ) from stop
         for group in optimizer.param_groups:
             group["lr"] = _rate(config, step)
         loss = pyramid_error(network.pyramid(first.to(device), second.to(device)), truth.to(device))
@@ -153,7 +168,15 @@ def _batches(pairs: MadePairs, step: int, last: int) -> Iterator[list[Tensor]]:
     """The batches of updates step + 1 ... last; the same ones whether or not the run was interrupted."""
     config = pairs.config
     numbers = range(step * config.batch, last * config.batch)
-    return iter(DataLoader(pairs, config.batch, sampler=numbers, num_workers=config.workers, drop_last=True))
+    loader = DataLoader(
+        pairs,
+        config.batch,
+        sampler=numbers,
+        num_workers=config.workers,
+        drop_last=True,
+        worker_init_fn=start_worker,
+    )
+    return iter(loader)
 
 
 def _rate(config: FlowTrainConfig, step: int) -> float:
@@ -214,22 +237,3 @@ def _restore(path: Path, network: SpyNet, optimizer: torch.optim.Optimizer, conf
     network.load_state_dict(content["network"])
     optimizer.load_state_dict(content["optimizer"])
     return int(content["step"])
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Pre-train SPyNet on photos."""
-    parser = argparse.ArgumentParser(prog="python -m asled_cli.lab.flow_training", description=main.__doc__)
-    parser.add_argument("photos", type=Path, help="folder of sharp photos")
-    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint, weights and scores")
-    parser.add_argument("--steps", type=int, default=FlowTrainConfig().steps, help="updates [%(default)s]")
-    parser.add_argument("--workers", type=int, default=0, help="processes that make pairs [%(default)s]")
-    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out")
-    parser.add_argument("--device", default="cpu", help="PyTorch device [cpu]")
-    given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    config = FlowTrainConfig(steps=given.steps, workers=given.workers)
-    train_flow(config, given.photos, given.out, resume=given.resume, device=given.device)
-
-
-if __name__ == "__main__":
-    main()

@@ -3,7 +3,7 @@
 import copy
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ class Progress:
     optimizer: torch.optim.Optimizer
     step: int = 0
     best_db: float = -math.inf
+    scores: dict[str, float] = field(default_factory=dict)
+    """The last validation of this call."""
 
 
 def start_run(config: TrainConfig, out: Path, device: str) -> Progress:

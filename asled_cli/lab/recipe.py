@@ -2,7 +2,7 @@
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -86,27 +86,66 @@ class TrainConfig:
                 raise UsageError(f"{name} is {getattr(self, name)}, expected at least 1.")
 
 
-def read_recipe(path: Path) -> TrainConfig:
-    """The recipe in the TOML file `path`. Raises UsageError for an unknown key or an unfit value."""
+def read_recipe(path: Path, changes: Sequence[str] = ()) -> TrainConfig:
+    """The recipe in the TOML file `path`. Raises UsageError for an unknown key or an unfit value.
+
+    changes: settings that take the place of the file's, as in `read_table`.
+    """
+    return parse(path, config_from_table, changes)
+
+
+def parse(path: Path, build: Callable[[Mapping[str, Any]], Config], changes: Sequence[str] = ()) -> Config:
+    """What `build` makes of the TOML file `path`; its complaints get the file's name."""
+    table = read_table(path, changes)
+    try:
+        return build(table)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error.message}", error.hint) from error
+
+
+def read_table(path: Path, changes: Sequence[str] = ()) -> dict[str, Any]:
+    """The TOML file `path` as nested dictionaries, after `changes` such as "samples.batch=8".
+
+    Raises UsageError if the file or a change is not TOML.
+    """
     try:
         with path.open("rb") as file:
             table = tomllib.load(file)
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path} cannot be read as a recipe: {error}.") from error
-    try:
-        return config_from_table(table)
-    except UsageError as error:
-        raise UsageError(f"{path}: {error.message}", error.hint) from error
+    for change in changes:
+        _merge(table, _read_change(change))
+    return table
+
+
+def _read_change(change: str) -> dict[str, Any]:
+    name, equals, value = change.partition("=")
+    if equals:
+        for text in (value, f'"{value}"'):  # words need no quotes on a command line
+            try:
+                return tomllib.loads(f"{name} = {text}")
+            except tomllib.TOMLDecodeError:
+                continue
+    raise UsageError(f"--set is {change!r}, expected NAME=VALUE such as samples.batch=8.")
+
+
+def _merge(table: dict[str, Any], change: Mapping[str, Any]) -> None:
+    for name, value in change.items():
+        inner = table.get(name)
+        if isinstance(inner, dict) and isinstance(value, dict):
+            _merge(inner, value)
+        else:
+            table[name] = value
 
 
 def config_from_table(table: Mapping[str, Any]) -> TrainConfig:
     """A TrainConfig from nested dictionaries as TOML gives them."""
     values = dict(table)
-    values["samples"] = _build(SampleConfig, values.get("samples", {}), "samples.")
-    values["losses"] = _build(LossConfig, values.get("losses", {}), "losses.")
+    values["samples"] = build_config(SampleConfig, values.get("samples", {}), "samples.")
+    values["losses"] = build_config(LossConfig, values.get("losses", {}), "losses.")
     if values.get("init") is not None:
         values["init"] = Path(values["init"])
-    return _build(TrainConfig, values, "")
+    return build_config(TrainConfig, values)
 
 
 def config_to_table(config: TrainConfig) -> dict[str, Any]:
@@ -116,7 +155,11 @@ def config_to_table(config: TrainConfig) -> dict[str, Any]:
     return table
 
 
-def _build(kind: type[Config], values: Mapping[str, Any], prefix: str) -> Config:
+def build_config(kind: type[Config], values: Mapping[str, Any], prefix: str = "") -> Config:
+    """A dataclass from the values of a table. Raises UsageError for a name that is none of its fields.
+
+    prefix: what the table is called in complaints.
+    """
     known = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for name, value in values.items():
         if name not in known:

@@ -8,7 +8,7 @@ import argparse
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from asled_cli import weights
-from asled_cli.errors import AsledError
+from asled_cli.errors import AsledError, InterruptedRunError
+from asled_cli.job.records import Progress as Event
+from asled_cli.job.records import Report, ignore
 from asled_cli.lab import losses
 from asled_cli.lab.cached import find_clips, stack_samples, to_inputs
 from asled_cli.lab.checkpoints import CsvLog
@@ -25,6 +27,7 @@ from asled_cli.lab.dataset import CropDataset
 from asled_cli.lab.progress import Progress, resume_run, save_run, start_run
 from asled_cli.lab.recipe import LossConfig, TrainConfig, read_recipe
 from asled_cli.lab.validation import Score, validate
+from asled_cli.lab.workers import start_worker
 from asled_cli.nets.chunks import ChunkInputs
 
 log = logging.getLogger(__name__)
@@ -41,11 +44,14 @@ def train(
     resume: bool = False,
     device: str = "cpu",
     stop_at: int | None = None,
+    report: Report = ignore,
+    check: Callable[[], None] = lambda: None,
 ) -> Progress:
     """Train until `config.steps` (or `stop_at`), leaving files in `out` (module docstring).
 
     data: folder with train/*.npz and valid/*.npz (or *.npz directly, then without validation); clips may be
-    added while it runs. Raises AsledError, keeping the last checkpoint, when the loss stops being finite.
+    added while it runs. check: called before each update, raises InterruptedRunError to stop; the checkpoint
+    is written first. Raises AsledError, keeping the last checkpoint, when the loss stops being finite.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -59,11 +65,12 @@ def train(
     last = min(config.steps, stop_at or config.steps)
     batches = _batches(data / "train" if (data / "train").is_dir() else data, config, progress.step, last)
     try:
-        _run(progress, batches, last, clips, out, loss_log, score_log)
-    except KeyboardInterrupt:
-        log.warning("Interrupted after step %d; the checkpoint there can be resumed.", progress.step)
+        _run(progress, batches, last, clips, out, loss_log, score_log, report, check)
+    except (KeyboardInterrupt, InterruptedRunError) as stop:
         save_run(progress, out)
-        raise
+        raise InterruptedRunError(
+            f"Stopped after step {progress.step} of {config.steps}.", "Go on with --resume."
+        ) from stop
     return progress
 
 
@@ -75,9 +82,13 @@ def _run(
     out: Path,
     loss_log: CsvLog,
     score_log: CsvLog,
+    report: Report,
+    check: Callable[[], None],
 ) -> None:
     config, bad_steps, began, total = progress.config, 0, time.perf_counter(), 0.0
     while progress.step < last:
+        report(Event("train", progress.step, config.steps))
+        check()
         loss, norm = update(progress, next(batches))
         bad_steps = 0 if math.isfinite(norm) else bad_steps + 1
         if bad_steps > BAD_STEPS_ALLOWED:
@@ -170,6 +181,7 @@ def _batches(folder: Path, config: TrainConfig, step: int, last: int) -> Iterato
         sampler=range(step * size, last * size),
         num_workers=config.workers,
         collate_fn=stack_samples,
+        worker_init_fn=start_worker,
         prefetch_factor=4 if config.workers else None,
     )
     return iter(loader)
@@ -187,6 +199,7 @@ def _score(progress: Progress, clips: Sequence[Path], out: Path, score_log: CsvL
     score = validate(restore, clips, config.validation_frames, device)
     log.info("step %d  %s", progress.step, "  ".join(f"{k} {v:.3f}" for k, v in score._asdict().items()))
     score_log.append(step=progress.step, **score._asdict())
+    progress.scores = score._asdict()
     if score.network_db > progress.best_db:
         progress.best_db = score.network_db
         notes = {"step": str(progress.step), "validation_db": f"{score.network_db:.3f}"}

@@ -1,0 +1,57 @@
+"""`asled train`: a recipe and clips in, a checkpoint out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asled_cli.cli import options as opt
+
+RUN = "Run"
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="TOML file; see examples/recipes.")],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="What to train on.", rich_help_panel=RUN)],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", metavar="DIR", help="Where checkpoints, weights and logs go.", rich_help_panel=RUN
+        ),
+    ],
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint in --out.", rich_help_panel=RUN)
+    ] = False,
+    init: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Weights to start from (safetensors).", rich_help_panel=RUN),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Change a setting of the recipe, such as samples.batch=8; repeatable.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
+    device: opt.Device = "auto",
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Train a network as RECIPE says; interrupt it at any time, --resume goes on exactly."""
+    from asled_cli.cli import console
+    from asled_cli.lab.trainer import TrainJob, run_training  # torch loads here, not for --help
+
+    start = [] if init is None else [f"init={init}"]
+    job = TrainJob(
+        recipe=recipe, data=data, out=out, resume=resume, changes=(*start, *(changes or ())), device=device
+    )
+    style = console.Style(as_json=as_json, quiet=quiet, verbose=not quiet)
+    with console.progress(style) as report:
+        result = run_training(job, report)
+    facts = {"steps": result.step, **result.scores, "files": [str(path) for path in result.files]}
+    console.show_facts("trained", facts, style)
