@@ -17,6 +17,7 @@ from asled_cli import __version__
 from asled_cli.cli.deblur import deblur
 from asled_cli.cli.models import models
 from asled_cli.cli.train import train
+from asled_cli.cli.verify import verify
 from asled_cli.errors import AsledError, InterruptedRunError
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command()(deblur)
 app.command()(models)
 app.command()(train)
+app.command()(verify)
 
 
 def _show_version(wanted: bool) -> None:

@@ -59,20 +59,20 @@ class CopiedTracks:
         for stream in self._container.streams:
             if stream.index == self._clip.stream_index:
                 continue
-            if not _is_copyable(stream) or stream.codec_context.name not in writable:
+            if not is_copyable(stream) or stream.codec_context.name not in writable:
                 self.dropped.append(str(facts.get(stream.index, f"track {stream.index}")))
                 continue
             copy = self._out.add_stream_from_template(stream, opaque=True)
-            copy.metadata.update(_kept(stream.metadata))
+            copy.metadata.update(kept_metadata(stream.metadata))
             copy.disposition = stream.disposition
             self._copies[stream.index] = copy
             self.written[copy.index] = 0
 
     def _add_metadata(self, shift: Fraction) -> None:
-        self._out.metadata.update(_kept(self._container.metadata))
+        self._out.metadata.update(kept_metadata(self._container.metadata))
         video = self._container.streams[self._clip.stream_index]
         copy = self._out.streams.video[0]
-        copy.metadata.update(_kept(video.metadata))
+        copy.metadata.update(kept_metadata(video.metadata))
         copy.disposition = video.disposition
         _copy_chapters(self._container, self._out, shift, self._end)
 
@@ -106,18 +106,12 @@ class CopiedTracks:
         streams = [self._container.streams[index] for index in self._copies]
         try:
             for packet in self._container.demux(streams):
-                if packet.dts is not None and packet.size and self._is_inside(packet):
+                if not packet.size or packet.dts is None:
+                    continue
+                if is_inside(packet, self._start, self._end):
                     yield packet
         except av.FFmpegError:
             self.dropped.append("the rest of the sound, which is damaged")
-
-    def _is_inside(self, packet: "Packet[Stream]") -> bool:
-        time, length = _time(packet), (packet.duration or 0) * packet.time_base
-        if packet.is_discard and time >= 0:
-            return False  # hidden by an edit list; the muxer can hide only what lies before 0
-        if self._start is not None and time + (1 + PRIMING_PACKETS) * length <= self._start:
-            return False
-        return self._end is None or time < self._end
 
     def close(self) -> None:
         """Release the source; twice is harmless."""
@@ -133,7 +127,17 @@ def movie_timescale(source: Clip) -> int:
     return scale if scale <= MAX_TIMESCALE else 1000
 
 
-def _is_copyable(stream: Stream) -> bool:
+def is_inside(packet: "Packet[Stream]", start: Fraction | None, end: Fraction | None) -> bool:
+    """Whether a packet of a copied track belongs to the range, with what a decoder needs to be warm."""
+    time, length = _time(packet), (packet.duration or 0) * packet.time_base
+    if packet.is_discard and time >= 0:
+        return False  # hidden by an edit list; the muxer can hide only what lies before 0
+    if start is not None and time + (1 + PRIMING_PACKETS) * length <= start:
+        return False
+    return end is None or time < end
+
+
+def is_copyable(stream: Stream) -> bool:
     """Sound and subtitles of a known codec; libavformat breaks files with any other track."""
     if stream.type not in ("audio", "subtitle") or stream.codec_context is None:
         return False
@@ -146,7 +150,8 @@ def _time(packet: "Packet[Stream]") -> Fraction:
     return ticks * packet.time_base
 
 
-def _kept(metadata: dict[str, str]) -> dict[str, str]:
+def kept_metadata(metadata: dict[str, str]) -> dict[str, str]:
+    """The entries that a copy keeps."""
     return {key: value for key, value in metadata.items() if key not in OWN_KEYS}
 
 

@@ -1,0 +1,39 @@
+"""`asled verify`: proves that a mended clip kept what it must keep of its source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asled_cli.cli import options as opt
+
+SourceClip = Annotated[Path, typer.Argument(metavar="IN", help="The clip as it was.")]
+MendedClip = Annotated[Path, typer.Argument(metavar="OUT", help="The clip that was made from it.")]
+Decode = Annotated[bool, typer.Option("--decode", help="Also decode every frame of OUT.")]
+Track = Annotated[int, typer.Option(help="Which video track of IN, from 0.")]
+
+
+def verify(
+    source: SourceClip,
+    out: MendedClip,
+    start: opt.Start = None,
+    end: opt.End = None,
+    track: Track = 0,
+    decode: Decode = False,
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Compare OUT with IN: frames, times, sound, turn, colours, metadata. Exit code 1 if anything differs."""
+    from asled_cli.cli import console
+    from asled_cli.video import verify as video
+
+    checks = video.verify(source, out, track=track, start_s=start, end_s=end, decode=decode)
+    if not quiet:
+        rows = [(c.name, c.expected, c.found, "same" if c.same else "DIFFERS") for c in checks]
+        columns = ("property", "expected", "found", "verdict")
+        console.show_table("verify", columns, rows, console.Style(as_json=as_json))
+    if not all(check.same for check in checks):
+        raise typer.Exit(1)
