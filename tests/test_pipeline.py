@@ -154,7 +154,7 @@ STATIONS = {
     "flush": "asled_cli.registration.render.ReferenceRenderer.flush",
     "restore": "asled_cli.job.restore.SwapRestorer.push",
     "write": "asled_cli.video.writer.ClipWriter.write",
-    "finish": "asled_cli.video.writer.ClipWriter._verify",
+    "finish": "asled_cli.video.writer.ClipWriter._check",
 }
 
 

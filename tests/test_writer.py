@@ -1,7 +1,6 @@
 import errno
 import os
 import stat
-from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -28,6 +27,7 @@ from asled_cli.video.encode import choose_encoder
 from asled_cli.video.frames import Clip, ColorTags, MasteringDisplay
 from asled_cli.video.probe import probe_clip
 from asled_cli.video.reader import ClipReader, frame_times
+from asled_cli.video.verify import Check
 from asled_cli.video.writer import ClipWriter, EncodeConfig, check_output
 
 TICKS = phone_ticks(16)
@@ -388,7 +388,8 @@ def test_file_is_private_until_it_is_complete(sdr_clip: Path, tmp_path: Path) ->
             writer.write(frame, None)
             (part,) = tmp_path.iterdir()
             assert part.name.startswith(".out.mov.part-")
-            assert stat.S_IMODE(part.stat().st_mode) == 0o600
+            assert stat.S_IMODE(part.stat().st_mode) == 0o700
+            assert {stat.S_IMODE(file.stat().st_mode) for file in part.iterdir()} <= {0o600}
     umask = os.umask(0)
     os.umask(umask)
     assert list(tmp_path.iterdir()) == [out]
@@ -436,27 +437,19 @@ def test_full_disk_is_told(sdr_clip: Path, tmp_path: Path, monkeypatch: pytest.M
 
     clip = probe_clip(sdr_clip)
     no_space = pytest.raises(AsledError, match="No space left on device")
-    with no_space, ExitStack() as stack, ClipReader(clip) as frames:
-        writer = stack.enter_context(ClipWriter(clip, tmp_path / "out.mov", FAST))
-        monkeypatch.setattr(writer, "_container", FullContainer(writer._container, full))
+    with no_space, ClipReader(clip) as frames, ClipWriter(clip, tmp_path / "out.mov", FAST) as writer:
         for frame in frames:
             writer.write(frame, None)
+            monkeypatch.setattr("asled_cli.video.segments.PacketFile.add", full)
     assert list(tmp_path.iterdir()) == []
-
-
-class FullContainer:
-    def __init__(self, container: object, mux: object) -> None:
-        self._container, self.mux = container, mux
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._container, name)
 
 
 def test_wrong_result_is_not_published(
     sdr_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ClipWriter, "_times_agree", lambda *_: False)
-    with pytest.raises(AsledError, match="not written correctly: it has 16 frames, expected 16"):
+    lost = Check("frames", "16", "15", same=False, vital=True)
+    monkeypatch.setattr("asled_cli.video.writer.verify", lambda *_, **__: [lost])
+    with pytest.raises(AsledError, match="not written correctly: frames: 15, expected 16"):
         copy(probe_clip(sdr_clip), tmp_path / "out.mov")
     assert list(tmp_path.iterdir()) == []
 

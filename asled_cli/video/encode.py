@@ -4,10 +4,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from fractions import Fraction
 from typing import cast
 
 import av
 from av.container import OutputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.format import VideoFormat
 from av.video.stream import VideoStream
 
@@ -196,23 +198,41 @@ def open_encoder(out: OutputContainer, source: Clip, encoder: Encoder) -> VideoS
 
     Raises UsageError if the file format does not take the codec or the encoder not its options.
     """
-    rate = source.average_rate if source.average_rate > 0 else 30
-    os.environ.setdefault("SVT_LOG", "1")  # else SVT-AV1 writes a page of settings to the terminal
     try:
-        stream = cast(VideoStream, out.add_stream(encoder.name, rate=rate, options=dict(encoder.options)))
+        stream = cast(VideoStream, out.add_stream(encoder.name, rate=_rate(source)))
     except ValueError as error:
         raise UsageError(*cannot_hold(out, encoder)) from error
-    context = stream.codec_context
-    context.width, context.height, context.pix_fmt = source.width, source.height, encoder.pix_fmt
-    # On the codec context too: the stream's alone leaves the encoder counting in 1/rate.
-    stream.time_base = context.time_base = source.time_base
-    context.flags |= int(av.codec.context.Flags.frame_duration)  # else the last duration is guessed
-    context.sample_aspect_ratio = source.sample_aspect_ratio
-    _tag_colors(stream, source, encoder)
-    if encoder.codec == "hevc":
-        context.codec_tag = "hvc1"  # QuickTime does not play the default, hev1
+    stream.time_base = source.time_base
     if source.display_matrix is not None:
         stream.set_display_matrix(source.display_matrix)
+    _open(stream.codec_context, source, encoder)
+    return stream
+
+
+def open_context(source: Clip, encoder: Encoder) -> VideoCodecContext:
+    """An encoder of its own, set as `open_encoder` sets the one of a file. Raises UsageError likewise."""
+    context = cast(VideoCodecContext, av.CodecContext.create(encoder.name, "w"))
+    context.framerate = _rate(source)
+    context.flags |= int(av.codec.context.Flags.global_header)  # as all our file formats want
+    _open(context, source, encoder)
+    return context
+
+
+def _rate(source: Clip) -> Fraction:
+    return source.average_rate if source.average_rate > 0 else Fraction(30)
+
+
+def _open(context: VideoCodecContext, source: Clip, encoder: Encoder) -> None:
+    os.environ.setdefault("SVT_LOG", "1")  # else SVT-AV1 writes a page of settings to the terminal
+    context.options = dict(encoder.options)
+    context.width, context.height, context.pix_fmt = source.width, source.height, encoder.pix_fmt
+    # On the codec context too: the stream's alone leaves the encoder counting in 1/rate.
+    context.time_base = source.time_base
+    context.flags |= int(av.codec.context.Flags.frame_duration)  # else the last duration is guessed
+    context.sample_aspect_ratio = source.sample_aspect_ratio
+    _tag_colors(context, source, encoder)
+    if encoder.codec == "hevc":
+        context.codec_tag = "hvc1"  # QuickTime does not play the default, hev1
     try:
         context.open()
     except (av.FFmpegError, ValueError) as error:
@@ -221,12 +241,11 @@ def open_encoder(out: OutputContainer, source: Clip, encoder: Encoder) -> VideoS
             f"The encoder {encoder.name} does not start with {encoder.pix_fmt}, {given} ({reason(error)}).",
             "Choose another --codec or correct the options.",
         ) from error
-    return stream
 
 
-def _tag_colors(stream: VideoStream, source: Clip, encoder: Encoder) -> None:
+def _tag_colors(context: VideoCodecContext, source: Clip, encoder: Encoder) -> None:
     """Only what the source tells: inventing tags would change how players show the clip."""
-    context, tags = stream.codec_context, source.color
+    tags = source.color
     if tags.matrix != UNSPECIFIED and not VideoFormat(encoder.pix_fmt).is_rgb:
         context.colorspace = tags.matrix
     if tags.primaries != UNSPECIFIED:

@@ -1,6 +1,5 @@
-"""A file that appears only when it is complete: written under a hidden name beside it, then renamed."""
+"""A file that appears only when it is complete: written in a hidden folder beside it, then moved."""
 
-import contextlib
 import os
 import tempfile
 from collections.abc import Iterable
@@ -33,34 +32,39 @@ def check_output(out: Path, inputs: Iterable[Path], overwrite: bool) -> None:
         raise UsageError(f"The folder {folder} cannot be written: permission denied.")
 
 
-class PartFile:
-    """A private temporary file beside `out`; `keep` turns it into `out`, `discard` removes it.
+def private_folder(out: Path) -> Path:
+    """A new hidden folder beside `out` that nobody else can read: `.NAME.part-XXXX`.
 
-    The name is `.NAME.part-XXXX`, the mode 0600 until it is kept. A link is followed: the file that it
-    names is replaced. Both calls may be repeated.
+    Beside a link it lies beside the file that the link names, so that `publish` can move a file.
     """
+    out = out.resolve()
+    try:
+        return Path(tempfile.mkdtemp(prefix=f".{out.name[:LONGEST_STEM]}.part-", dir=out.parent))
+    except OSError as error:
+        raise UsageError(f"{out.parent} cannot be written: {error.strerror or error}.") from error
 
-    def __init__(self, out: Path) -> None:
-        self._out = out.resolve()
-        prefix = f".{self._out.name[:LONGEST_STEM]}.part-"
-        try:
-            handle, name = tempfile.mkstemp(prefix=prefix, dir=self._out.parent)
-        except OSError as error:
-            raise UsageError(f"{self._out.parent} cannot be written: {error.strerror or error}.") from error
+
+def publish(file: Path, out: Path) -> None:
+    """Give a finished file its usual permissions, put it on the disk and move it to `out`, in one step.
+
+    A link is followed: the file that it names is replaced.
+    """
+    out = out.resolve()
+    umask = os.umask(0o077)
+    os.umask(umask)
+    file.chmod(0o666 & ~umask)
+    sync(file)
+    file.replace(out)
+    sync(out.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the list of files in a folder, is on the disk."""
+    flags = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) * path.is_dir()
+    if path.is_dir() and not hasattr(os, "O_DIRECTORY"):
+        return  # Windows cannot, and need not
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    finally:
         os.close(handle)
-        self.path = Path(name)
-
-    def keep(self) -> None:
-        """Give the file its usual permissions, put it on disk and rename it, replacing what was there."""
-        if not self.path.exists():
-            return
-        umask = os.umask(0o077)
-        os.umask(umask)
-        self.path.chmod(0o666 & ~umask)
-        with self.path.open("rb") as file:
-            os.fsync(file.fileno())
-        self.path.replace(self._out)
-
-    def discard(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()

@@ -18,12 +18,16 @@ LONGEST_LAST_S = Fraction(1, 2)  # a longer rest of the declared length means th
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One property compared. expected, found: in words; same: whether the copy is faithful in it."""
+    """One property compared. expected, found: in words; same: whether the copy is faithful in it.
+
+    vital: a difference means that the copy was written wrongly, not that it was asked for or cannot be kept.
+    """
 
     name: str
     expected: str
     found: str
     same: bool
+    vital: bool = False
 
 
 def verify(
@@ -76,24 +80,24 @@ def _check(name: str, expected: object, found: object) -> Check:
 
 def _compare_frames(wanted: list[Fraction], after: Inventory, slack: Fraction) -> Iterable[Check]:
     times = after.times
-    yield _check("frames", len(wanted), len(times))
-    if slack:  # only the distances can be held to
+    yield Check("frames", str(len(wanted)), str(len(times)), len(wanted) == len(times), vital=True)
+    if slack and times and wanted:  # only the distances can be held to
         times = [time - times[0] for time in times]
         wanted = [time - wanted[0] for time in wanted]
     pairs = zip(wanted, times, strict=False)
     wrong = next((i for i, (one, two) in enumerate(pairs) if abs(one - two) > slack), None)
     if wrong is None:
-        yield Check("times", "as in the source", "as in the source", len(wanted) == len(times))
+        yield Check("times", "as in the source", "as in the source", len(wanted) == len(times), vital=True)
     else:
         expected, found = (f"frame {wrong} at {float(t[wrong]):.6f} s" for t in (wanted, times))
-        yield Check("times", expected, found, False)
+        yield Check("times", expected, found, False, vital=True)
 
 
 def _compare_end(
     before: Inventory, wanted: list[Fraction], after: Inventory, *, cut: bool, slack: Fraction
 ) -> Check:
     """When the last frame ends: as declared, or, where the source is cut, one step after its start."""
-    if not wanted or not after.ticks:
+    if not wanted or not after.ticks or not before.ticks:
         return Check("end", "a last frame", "none", False)
     step = wanted[-1] - wanted[-2] if len(wanted) > 1 else 1 / before.clip.average_rate
     rest = None
@@ -147,17 +151,17 @@ def _compare_tracks(before: Inventory, after: Inventory, slack: Fraction) -> Ite
         if ours or theirs:
             yield _check(f"{kind} tracks", len(ours), len(theirs))
         for number, (one, two) in enumerate(zip(ours, theirs, strict=False), start=1):
-            yield _compare_track(f"{kind} {number}", one, two, slack)
+            yield _compare_track(f"{kind} {number}", one, two, slack, vital=not before.broken_off)
 
 
-def _compare_track(name: str, before: TrackSum, after: TrackSum, slack: Fraction) -> Check:
+def _compare_track(name: str, before: TrackSum, after: TrackSum, slack: Fraction, *, vital: bool) -> Check:
     same = before.codec == after.codec and after.size >= before.size
     if before.whole:
         same &= before.packets == after.packets and before.content.digest() == after.content.digest()
         same &= bool(slack) or before.times.digest() == after.times.digest()
     elif before.kind == "audio":
         same &= before.content.digest() == after.content.digest() and before.first_s == after.first_s
-    return Check(name, _track_words(before), _track_words(after), same)
+    return Check(name, _track_words(before), _track_words(after), same, vital)
 
 
 def _track_words(track: TrackSum) -> str:
