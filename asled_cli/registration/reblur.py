@@ -24,6 +24,9 @@ _TRIAL_STEP_PX, _TRIAL_INSTANTS_MAX = 1.5, 12
 _GAMMA = 2.2
 # Where flow there and back leads home (to 2 px) for less than this share of a picture, the scene has changed.
 _CUT_CONSISTENT, _HOME_PX = 0.2, 2.0
+# Reduction at which a shift of the whole picture is sought, the share of both pictures that must then show
+# the same, and the share of their difference that may be left.
+_SHIFT_REDUCTION, _SHIFT_OVERLAP, _SHIFT_GAIN = 4, 0.5, 0.8
 
 
 @dataclass(frozen=True)
@@ -71,12 +74,34 @@ class MotionMeter:
 
     def between(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> tuple[Image, Image] | None:
         """Return flow first -> second and back, (H, W, 2) pixels; None if the scene is another one."""
-        empty = np.zeros((*first.shape, 2), np.float32)
-        forward = np.asarray(self._flow.calc(first, second, empty), dtype=np.float32)
-        backward = np.asarray(self._flow.calc(second, first, empty.copy()), dtype=np.float32)
+        start = np.empty((*first.shape, 2), np.float32)
+        start[:] = _whole_shift(first, second)
+        forward = np.asarray(self._flow.calc(first, second, start.copy()), dtype=np.float32)
+        backward = np.asarray(self._flow.calc(second, first, -start), dtype=np.float32)
         if _consistent_share(forward, backward) < _CUT_CONSISTENT:
             return None
         return forward, backward
+
+
+def _whole_shift(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> tuple[float, float]:
+    """Return where `second` shows what `first` shows, (x, y) pixels, if that is farther than flow can look.
+
+    Phase correlation of reduced pictures; (0, 0) where a shift by it does not bring them clearly closer.
+    """
+    size = (first.shape[1] // _SHIFT_REDUCTION, first.shape[0] // _SHIFT_REDUCTION)
+    a, b = (cv2.resize(f, size, interpolation=cv2.INTER_AREA).astype(np.float32) for f in (first, second))
+    (x, y), _ = cv2.phaseCorrelate(a, b, cv2.createHanningWindow(size, cv2.CV_32F))
+    moved = cv2.warpAffine(
+        b, np.array([[1, 0, x], [0, 1, y]]), size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT, borderValue=-1,
+    )  # fmt: skip
+    seen = moved >= 0
+    if seen.mean() < _SHIFT_OVERLAP:
+        return 0.0, 0.0
+    still = float(np.abs(a - b)[seen].mean())
+    if float(np.abs(a - moved)[seen].mean()) > still * _SHIFT_GAIN:
+        return 0.0, 0.0
+    return float(x) * _SHIFT_REDUCTION, float(y) * _SHIFT_REDUCTION
 
 
 def luma_codes(image: Image) -> NDArray[np.uint8]:
@@ -107,7 +132,7 @@ def connect(
     paths: list[tuple[float, Image]] = []
     for step, side in ((1, 0), (-1, 1)):
         flow: Image | None = None
-        for reach in (1, 2):
+        for reach in (1, 2, 3):
             k = i + reach - 1 if step == 1 else i - reach
             pair = pairs[k] if 0 <= k < len(pairs) else None
             if pair is None:
