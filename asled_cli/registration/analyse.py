@@ -28,7 +28,7 @@ from asled_cli.registration.lenses import LensPrior
 from asled_cli.registration.measured import Measured, measure_run, recolour, shrink, spread
 from asled_cli.registration.parallax import solve_parallax
 from asled_cli.registration.reblur import Exposure, luma
-from asled_cli.registration.shutter import disagreement, find_exposure
+from asled_cli.registration.shutter import choose_light, disagreement, find_exposure
 from asled_cli.registration.solution import Knot, Registration
 from asled_cli.registration.tone import Tone, fit_tone
 from asled_cli.video.frames import FramePair
@@ -68,6 +68,7 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     tone, _, _ = _match_colours(measured, exposure, work_map, still)
     by_run = [recolour(run, tone) for run in by_run]
     measured = [m for run in by_run for m in run]
+    exposure = choose_light(spread(measured, _TRIAL_FRAMES), exposure, work_map)
     observed = [[m.observe(exposure) for m in run] for run in by_run]
     observations = [frame for run in observed for frame in run]
     fit, field = _add_parallax(observations, refine(observations, work_map, 2))
