@@ -16,6 +16,7 @@ import typer
 from asled_cli import __version__
 from asled_cli.cli.deblur import deblur
 from asled_cli.cli.models import models
+from asled_cli.cli.synth_blur import synth_blur
 from asled_cli.cli.train import train
 from asled_cli.cli.verify import verify
 from asled_cli.errors import AsledError, InterruptedRunError
@@ -31,6 +32,7 @@ app.command()(deblur)
 app.command()(models)
 app.command()(train)
 app.command()(verify)
+app.command(name="synth-blur")(synth_blur)
 
 
 def _show_version(wanted: bool) -> None:

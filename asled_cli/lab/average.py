@@ -22,6 +22,7 @@ def average_pair(
     frames: int = 13,
     count: int = 7,
     ultra_count: int = 1,
+    step: int = 1,
     linear: bool = False,
     start: int | None = None,
     scale: float = 1.0,
@@ -35,19 +36,20 @@ def average_pair(
 ) -> MadePair:
     """Make a clip whose wide frames are means of `count` consecutive sharp ones, the centre one its truth.
 
-    video: a file, or decoded frames (N, h, w, 3) uint8 RGB. size: (width, height) of both clips. scale: the
-    video is first scaled down by this, 0..1. linear: average light instead of coded values. start: first
-    video frame, drawn from the seed when None. pan_px: extra motion of both lenses per frame; where the video
-    has no room for it the pan swings to and fro with the same top speed. wobble: 0..1, how uneven the pan is.
-    softness: see `soften_for_ultra`. Raises InputError if the video is too short or too small.
+    video: a file, or decoded frames (N, h, w, 3) uint8 RGB. size: (width, height) of both clips. step: video
+    frames from one frame of the clip to the next. linear: average light instead of coded values. start: first
+    video frame, drawn from the seed when None. scale: the video is first scaled down by this, 0..1. pan_px:
+    extra motion of both lenses per frame; where the video has no room for it the pan swings to and fro with
+    the same top speed. wobble: 0..1, how uneven the pan is. softness: see `soften_for_ultra`.
+    Raises InputError if the video is too short or too small.
     """
     drawn = describe(locals())
     if count % 2 == 0 or ultra_count % 2 == 0 or min(count, ultra_count) < 1:
         raise InputError(f"Averaging {count} wide and {ultra_count} ultra frames leaves no centre frame.",
                          "Use odd counts.")  # fmt: skip
     generator = np.random.default_rng((seed, 1))
-    reach = max(count, ultra_count) // 2 + abs(faults.lag_frames)
-    footage, fps, start = _footage(video, frames + 2 * reach, start, seed)
+    reach = max(count, ultra_count) // 2 + abs(faults.lag_frames) * step
+    footage, fps, start = _footage(video, frames_needed(frames, step, reach), start, seed)
     footage = _scaled(footage, scale)
     offsets = _window_path(footage, size, rig.ratio, (pan_px, wobble), generator)
     homography = rig.homography(size)
@@ -59,12 +61,12 @@ def average_pair(
             for f, o in zip(footage, offsets, strict=True)
         ]
     )
-    wide_at = range(reach, reach + frames)
+    wide_at = range(reach, reach + frames * step, step)
     lag = faults.lag_frames
-    ultra_at = range(reach + min(lag, 0), reach + frames + max(lag, 0))
+    ultra_at = range(reach + min(lag, 0) * step, reach + (frames + max(lag, 0)) * step, step)
     scene = SceneClip(
         wide=mean_of_neighbours(sharp, wide_at, count, linear=linear),
-        truth=sharp[reach : reach + frames].astype(np.float32) / 255.0,
+        truth=sharp[wide_at].astype(np.float32) / 255.0,
         ultra=mean_of_neighbours(ultra, ultra_at, ultra_count, linear=linear),
         layer_homographies=homography[None],
         layer_masks=np.zeros((0, frames, size[1], size[0]), np.uint8),
@@ -73,9 +75,14 @@ def average_pair(
     )
     return finish_pair(
         scene, wide_look=wide_look, ultra_look=ultra_look, faults=faults, seed=seed, fps=fps, kind="average",
-        exposures=(float(count), float(ultra_count)) if count > 1 else (0.0, 0.0),
-        parameters={**drawn, "source": drawn["video"], "start": start},
+        exposures=(count / step, ultra_count / step) if count > 1 else (0.0, 0.0),
+        parameters={**drawn, "source": drawn["video"], "start": start, "corner": [*map(float, offsets[0])]},
     )  # fmt: skip
+
+
+def frames_needed(frames: int, step: int, reach: int) -> int:
+    """Video frames for a clip of `frames`, `step` apart, with `reach` more at either end."""
+    return (frames - 1) * step + 1 + 2 * reach
 
 
 def mean_of_neighbours(

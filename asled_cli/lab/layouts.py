@@ -31,8 +31,12 @@ class Form:
 
 _BLUR, _GT, _REF = f"blur/{CLIP}", f"gt/{CLIP}", f"ref/{CLIP}"
 FORMS: dict[Layout, tuple[Form, ...]] = {
-    # W and UW are sharp and of one moment; the blurred target is made from W (asled paper, section 4.1).
-    "realmcvsr": (Form(f"{{split}}/HR/W/{CLIP}", f"{{split}}/HR/W/{CLIP}", f"{{split}}/HR/UW/{CLIP}"),),
+    # W and UW are sharp and of one moment; the blurred target is made from W (asled paper, section 4.1),
+    # unless it lies beside them, as `asled synth-blur` writes it.
+    "realmcvsr": (
+        Form(f"{{split}}/HR/W_blur/{CLIP}", f"{{split}}/HR/W/{CLIP}", f"{{split}}/HR/UW/{CLIP}"),
+        Form(f"{{split}}/HR/W/{CLIP}", f"{{split}}/HR/W/{CLIP}", f"{{split}}/HR/UW/{CLIP}"),
+    ),
     "generic": (
         Form(f"{{split}}/{_BLUR}", f"{{split}}/{_GT}", f"{{split}}/{_REF}"),
         Form(_BLUR, _GT, _REF),
@@ -99,9 +103,8 @@ def read_layout(
         found = dict(_find_clips(root, form.target.replace("{split}", split)))
         if found and _has_truth(root, form, split, found):
             clips = [_read_clip(root, form, split, name, place) for name, place in found.items()]
-            return [
-                _blurred(clip, averaging or Averaging()) if layout == "realmcvsr" else clip for clip in clips
-            ]
+            sharp = form.target == form.truth
+            return [_blurred(clip, averaging or Averaging()) if sharp else clip for clip in clips]
     expected = " or ".join(
         f"{form.target} with {form.truth}".replace("{split}", split) for form in FORMS[layout]
     )

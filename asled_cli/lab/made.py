@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -14,7 +15,7 @@ from asled_cli.lab.average import average_pair
 from asled_cli.lab.degrade import Codec, LensLook, ToneCurve
 from asled_cli.lab.made_pair import Faults, MadePair
 from asled_cli.lab.rig import LensRig
-from asled_cli.lab.shake import Depth, shake_pair
+from asled_cli.lab.shake import Depth, Picture, shake_pair
 from asled_cli.lab.sources import Sources
 from asled_cli.lab.trajectory import Shake
 
@@ -99,6 +100,18 @@ def _random_shake(
     sources: Sources, seed: int, size: tuple[int, int], frames: int, odds: Odds, draw: np.random.Generator
 ) -> MadePair:
     photo = _pick(sources.photos.values(), "photo", draw)
+    return shake_pair(photo, seed=seed, **draw_shake(photo, sources, size, frames, odds, draw))
+
+
+def draw_shake(
+    photo: Picture,
+    sources: Sources,
+    size: tuple[int, int],
+    frames: int,
+    odds: Odds,
+    draw: np.random.Generator,
+) -> dict[str, Any]:
+    """Settings of `shake_pair` for `photo`, all but the seed; nearer layers are cut from other photos."""
     sharp, equal = draw.random() < odds.sharp_wide, draw.random() < odds.equally_blurred_ultra
     exposure = float(draw.uniform(0.3, 1.0))
     low, high = [(2.0, 8.0), (8.0, 25.0), (25.0, 40.0)][int(draw.choice(3, p=[0.25, 0.5, 0.25]))]
@@ -109,9 +122,7 @@ def _random_shake(
     direction = draw.uniform(0.0, 2.0 * np.pi)
     readout = float(draw.uniform(0.1, 0.5)) if draw.random() < odds.rolling_shutter else 0.0
     ultra_exposure = exposure if equal else exposure * draw.uniform(0.0, 0.35)
-    return shake_pair(
-        photo,
-        seed=seed,
+    return dict(
         size=fit_size(size, photo_extent(photo), 1.35),
         frames=frames,
         exposure=0.0 if sharp else exposure,
@@ -137,7 +148,7 @@ def _random_shake(
 def _random_depth(sources: Sources, draw: np.random.Generator) -> Depth:
     velocity = draw.normal(0.0, 3.0, 2) if draw.random() < 0.25 else np.zeros(2)
     return Depth(
-        picture=_pick(sources.photos.values(), "photo", draw),
+        picture=_pick(sources.photos.values(), "photo", draw) if sources.photos else None,
         extent=float(draw.uniform(0.35, 0.9)),
         nearness=float(draw.uniform(0.2, 1.0)),
         velocity=(float(velocity[0]), float(velocity[1])),
@@ -222,8 +233,10 @@ def video_extent(video: Path) -> tuple[int, int]:
         return stream.width, stream.height
 
 
-def photo_extent(photo: Path) -> tuple[int, int]:
+def photo_extent(photo: Picture) -> tuple[int, int]:
     """(width, height) of a picture. Raises InputError if it cannot be read."""
+    if not isinstance(photo, Path):
+        return photo.shape[1], photo.shape[0]
     image = cv2.imread(str(photo), cv2.IMREAD_REDUCED_GRAYSCALE_8)
     if image is None:
         raise InputError(f"{photo} is no picture that OpenCV can read.")

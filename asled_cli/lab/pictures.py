@@ -149,6 +149,48 @@ class Stretch:
         return self.source.size
 
 
+@dataclass(frozen=True)
+class Spaced:
+    """`count` pictures of another series: start, start + step, ..."""
+
+    source: Pictures
+    start: int
+    step: int
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int, /) -> Picture:
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        return self.source[self.start + index * self.step]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the source."""
+        return self.source.size
+
+
+@dataclass(frozen=True)
+class EightBit:
+    """A series with every picture rounded to 8 bit."""
+
+    source: Pictures
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int, /) -> Picture:
+        picture = self.source[index]
+        return picture if picture.dtype == np.uint8 else to_8_bit(picture)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the source."""
+        return self.source.size
+
+
 class MeanPictures:
     """Item i is the mean of pictures i .. i + count - 1 of a sharp series, rounded: its blur by averaging.
 

@@ -9,10 +9,10 @@ import torch
 def start_worker(_: int = 0) -> None:
     """Leave signals to the parent and use one thread: the processes are the parallelism.
 
-    Ctrl-C reaches every process of a terminal; the parent alone decides, writes its checkpoint and ends the
-    others, which it does with SIGTERM, so that the handler inherited from it must go.
+    Ctrl-C, and a service manager's SIGTERM, reach every process of the group; the parent alone decides,
+    writes its checkpoint and tells the others to end.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
