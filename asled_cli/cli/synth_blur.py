@@ -155,7 +155,7 @@ def synth_blur(
     ] = None,
     store: Annotated[
         Literal["frames", "video"],
-        typer.Option("--as", help="PNG frames, or lossless videos (H.264, RGB).", rich_help_panel=FILES),
+        typer.Option("--as", help="PNG frames, or lossless videos (FFV1).", rich_help_panel=FILES),
     ] = "frames",
     flow: Annotated[
         bool,

@@ -14,8 +14,9 @@ from asled_cli.lab.light import to_bytes
 
 Codec = Literal["h264", "hevc"]
 _ENCODERS: dict[Codec, str] = {"h264": "libx264", "hevc": "libx265"}
-# A thread that looks ahead would make the bytes depend on how busy the machine is.
-X264_ONE_THREAD = "threads=1:lookahead-threads=1:sync-lookahead=0"
+# A thread that looks ahead would make the bytes depend on how busy the machine is, and the macroblock tree made
+# them depend on what the memory held before: other bytes for equal frames in 8 of 40 runs, in none without it.
+_X264_ONE_THREAD = "threads=1:lookahead-threads=1:sync-lookahead=0:mbtree=0"
 _X265_ONE_THREAD = "log-level=none:pools=none:frame-threads=1"
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # BT.709
 
@@ -120,5 +121,5 @@ def encode_and_decode(frames: NDArray[np.uint8], codec: Codec, crf: int) -> NDAr
 def _encoder_options(codec: Codec, crf: int) -> dict[str, str]:
     """Hardware encoders of phones are plain: few tools, no long look-ahead, hence the fast presets."""
     if codec == "h264":
-        return {"crf": str(crf), "preset": "veryfast", "bf": "0", "x264-params": X264_ONE_THREAD}
+        return {"crf": str(crf), "preset": "veryfast", "bf": "0", "x264-params": _X264_ONE_THREAD}
     return {"crf": str(crf), "preset": "ultrafast", "bf": "0", "x265-params": _X265_ONE_THREAD}

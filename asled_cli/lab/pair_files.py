@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from asled_cli.errors import AsledError, UsageError
 from asled_cli.lab.correspondence import hidden, lens_flow, true_flow
-from asled_cli.lab.degrade import X264_ONE_THREAD
 from asled_cli.lab.made_pair import MadePair
 from asled_cli.lab.pictures import Picture, Pictures
 from asled_cli.lab.synth_clip import SynthClip
@@ -31,7 +30,7 @@ class FilesConfig:
     layout: PairLayout = "generic"
     """generic: {blur,gt,ref}/<clip>. realmcvsr: <split>/HR/{W_blur,W,UW}/<clip>, W and UW sharp."""
     store: Store = "frames"
-    """frames: a folder of PNG for each clip. video: one lossless file, bit for bit the same pictures."""
+    """frames: a folder of PNG for each clip. video: one FFV1 file, bit for bit the same pictures."""
     split: Split | None = None
     """Folder above; None: none for generic, train for realmcvsr."""
     flow: bool = False
@@ -126,19 +125,15 @@ def _write_folder(folder: Path, files: Iterator[tuple[str, bytes]]) -> None:
 
 
 def _write_video(path: Path, pictures: Pictures, fps: float) -> None:
-    """Lossless RGB (H.264 in Matroska), one thread and no random identifiers: equal pictures, equal bytes.
-
-    FFV1 would be smaller, but now and then gave other bytes for equal pictures.
-    """
+    """Lossless RGB (FFV1 in Matroska), one thread and no random identifiers: equal pictures, equal bytes."""
     part = path.with_name(f".{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     rate = Fraction(fps).limit_denominator(1001)
     try:
         with av.open(str(part), "w", format="matroska", options={"fflags": "+bitexact"}) as container:
-            options = {"qp": "0", "preset": "fast", "x264-params": X264_ONE_THREAD}
-            stream = container.add_stream("libx264rgb", rate=rate, options=options)
+            stream = container.add_stream("ffv1", rate=rate, options={"level": "3", "slices": "4"})
             stream.width, stream.height = pictures.size
-            stream.pix_fmt = "rgb24"
+            stream.pix_fmt = "bgr0"
             stream.codec_context.thread_count = 1
             stream.codec_context.flags |= av.codec.context.Flags.bitexact
             for index in range(len(pictures)):
