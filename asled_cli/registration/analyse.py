@@ -58,7 +58,7 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     assert first.reference is not None
     target_size = (first.target.rgb.shape[1], first.target.rgb.shape[0])
     reference_size = (first.reference.rgb.shape[1], first.reference.rgb.shape[0])
-    canvas = Canvas(target_size, reference_size, locate(usable, prior))
+    canvas = Canvas(target_size, reference_size, locate(usable, prior).matrix)
     interval_s = _frame_interval(usable)
     share = max(2, _MEASURED_FRAMES // len(usable))
     by_run = [spread(measure_run(run, canvas, interval_s), share) for run in usable]

@@ -1,12 +1,14 @@
 """Coarse place and size of the target's picture inside the reference's, by template matching over a clip."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.errors import InputError
 from asled_cli.registration.homography import Image, Matrix, resize_matrix
 from asled_cli.registration.lenses import LensPrior, centre_crop
 from asled_cli.registration.reblur import luma
@@ -15,37 +17,52 @@ from asled_cli.video.frames import FramePair
 _LONG_SIDE = 160  # of the reduced reference; small enough that blur hardly matters
 _RATIO_STEP = 0.02
 _FRAMES = 9
+_SHADE_PX = 10.0  # shades broader than this are left out
 # How far the target's centre may lie from the reference's, as a share of the reference's sides.
 _REACH = 0.12
 
 
-def locate(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Matrix:
-    """Return the map full target pixel -> full reference pixel: scale and shift only, good to a few pixels.
+@dataclass(frozen=True)
+class Place:
+    """Where the target's picture lies in the reference's, roughly.
 
-    All pairs must have a reference. Tries field-of-view ratios about `prior`, sums the normalised
-    correlation over frames spread through the clip, and takes the best.
+    matrix: full target pixel -> full reference pixel, scale and shift only, good to a few pixels. score: mean
+    normalised correlation there, -1..1, of pictures without their coarsest shades. fov_ratio: at that scale.
     """
-    pairs = [p for run in runs for p in run]
+
+    matrix: Matrix
+    score: float
+    fov_ratio: float
+
+
+def locate(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Place:
+    """Find the target in the reference; pairs without a reference are left out.
+
+    Tries field-of-view ratios about `prior`, sums the normalised correlation over frames spread through the
+    clip, and takes the best. Raises InputError where no pair has a reference.
+    """
+    pairs = [(p.target.rgb, p.reference.rgb) for run in runs for p in run if p.reference is not None]
+    if not pairs:
+        raise InputError(
+            "No frames of the clips show the same moment.",
+            "Check that both are from one recording, or pass --offset.",
+        )
     chosen = [pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, _FRAMES).astype(int))]
-    targets = [p.target.rgb for p in chosen]
-    references = [p.reference.rgb for p in chosen if p.reference is not None]
-    target_size = (targets[0].shape[1], targets[0].shape[0])
-    reference_size = (references[0].shape[1], references[0].shape[0])
+    target_size, reference_size = ((rgb.shape[1], rgb.shape[0]) for rgb in chosen[0])
     factor = max(reference_size) / _LONG_SIDE
     small_size = (round(reference_size[0] / factor), round(reference_size[1] / factor))
-    scenes = [_grey(r, small_size) for r in references]
-    best: tuple[float, Matrix] = (-np.inf, centre_crop(prior.fov_ratio, target_size, reference_size))
+    scenes = [_details(reference, small_size) for _, reference in chosen]
+    best = Place(centre_crop(prior.fov_ratio, target_size, reference_size), -np.inf, prior.fov_ratio)
     for ratio in _ratios(prior):
         guess = resize_matrix(reference_size, small_size) @ centre_crop(ratio, target_size, reference_size)
         size = (max(8, round(target_size[0] * guess[0, 0])), max(8, round(target_size[1] * guess[1, 1])))
         if size[0] > small_size[0] or size[1] > small_size[1]:
             continue
-        templates = [_grey(t, size) for t in targets]
-        score, x, y = _best_place(scenes, templates)
-        if score > best[0]:
+        score, x, y = _best_place(scenes, [_details(target, size) for target, _ in chosen])
+        if score > best.score:
             place = np.array([[1, 0, x], [0, 1, y], [0, 0, 1]]) @ resize_matrix(target_size, size)
-            best = (score, resize_matrix(small_size, reference_size) @ place)
-    return best[1]
+            best = Place(resize_matrix(small_size, reference_size) @ place, score, float(ratio))
+    return best
 
 
 def _ratios(prior: LensPrior) -> NDArray[np.float64]:
@@ -78,6 +95,8 @@ def _peak(line: NDArray[Any], i: int) -> float:
     return float(i + np.clip((a - c) / (2 * bend), -0.5, 0.5)) if bend < 0 else float(i)
 
 
-def _grey(rgb: NDArray[np.uint16], size: tuple[int, int]) -> Image:
+def _details(rgb: NDArray[np.uint16], size: tuple[int, int]) -> Image:
+    """Return the luma of a picture at `size`, less its coarse shades, in which any two scenes may agree."""
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(65535)
-    return luma(small)
+    grey = luma(small)
+    return np.asarray(grey - cv2.GaussianBlur(grey, (0, 0), _SHADE_PX), dtype=np.float32)

@@ -1,6 +1,7 @@
 """Two streams of frames -> pairs of frames that show the same moment.
 
-Clocks: a reference frame at time r on its own clock shows what the target shows at r + offset_s.
+Clocks: a reference frame at time r on its own clock shows what the target shows at clock.to_target(r); a plain
+number instead of a clock is the offset of one that runs alike: r + offset.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,6 +10,7 @@ from itertools import chain
 from typing import Generic, TypeVar
 
 from asled_cli.errors import InputError
+from asled_cli.video.clock import Clock, as_clock
 from asled_cli.video.frames import Clip, Frame, FramePair
 from asled_cli.video.reader import frame_times
 
@@ -23,7 +25,7 @@ MIN_SHARED = 2  # fewer common frames cannot show any motion
 
 
 def pair_frames(
-    target: Iterable[Frame], reference: Iterable[Frame], offset_s: float | Fraction
+    target: Iterable[Frame], reference: Iterable[Frame], offset: Clock | float | Fraction
 ) -> Iterator[FramePair]:
     """One pair per target frame, in order, with the reference frame nearest in time.
 
@@ -31,25 +33,27 @@ def pair_frames(
     interval of the slower clip. A reference may serve several targets. Both inputs must increase in
     time; at most two target and three reference frames are held.
     """
+    clock = as_clock(offset)
     for frame, found, lag in _match(
         ((frame.time, frame) for frame in target),
-        ((frame.time + Fraction(offset_s), frame) for frame in reference),
+        ((clock.to_target(frame.time), frame) for frame in reference),
     ):
         yield FramePair(frame, found, float(lag))
 
 
 def pair_lists(
-    targets: Sequence[Frame], references: Sequence[Frame], offset_s: float | Fraction
+    targets: Sequence[Frame], references: Sequence[Frame], offset: Clock | float | Fraction
 ) -> list[FramePair]:
     """The same for frames at hand, such as two short runs."""
-    return list(pair_frames(targets, references, offset_s))
+    return list(pair_frames(targets, references, offset))
 
 
 def pair_times(
-    targets: Sequence[Fraction], references: Sequence[Fraction], offset_s: float | Fraction
+    targets: Sequence[Fraction], references: Sequence[Fraction], offset: Clock | float | Fraction
 ) -> list[int | None]:
     """For each target time the index of its reference time, None where none is near enough."""
-    shifted = ((time + Fraction(offset_s), index) for index, time in enumerate(references))
+    clock = as_clock(offset)
+    shifted = ((clock.to_target(time), index) for index, time in enumerate(references))
     return [found for _, found, _ in _match(((time, None) for time in targets), shifted)]
 
 
