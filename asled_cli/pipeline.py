@@ -44,7 +44,7 @@ def run_deblur(config: DeblurConfig, report: Report = ignore) -> DeblurResult:
     began = time.monotonic()
     cv2.setNumThreads(1)  # the stages are the threads; OpenCV's own would only fight with torch's
     with StopFlag() as stop, explain_out_of_memory():
-        plan = make_plan(config)
+        plan = make_plan(config, report)
         report(plan)
         with _open_writer(plan) as writer:  # opens the encoder, so that it fails now or not at all
             if config.dry_run:
@@ -101,7 +101,7 @@ def _render(
     ):
         wide_frames = Stage(wide, QUEUE, "decode wide")
         ultra_frames = Stage(ultra, QUEUE, "decode ultra")
-        pairs = Stage(pair_frames(wide_frames, ultra_frames, plan.offset_s), QUEUE, "pair")
+        pairs = Stage(pair_frames(wide_frames, ultra_frames, plan.clock), QUEUE, "pair")
         # The network takes and gives whole chunks; with room for one on either side, nobody waits meanwhile.
         room = max(QUEUE, plan.chunk)
         aligned = Stage(_align(pairs, ReferenceRenderer(registration)), room, "align")

@@ -84,7 +84,9 @@ def cases(photos: Sequence[Path], count: int) -> Iterator[Case]:
     """A spread of cases; every third one drifts."""
     ratios, blurs = (1.5, 1.7, 1.85, 2.0, 2.2), (3.0, 10.0, 20.0, 30.0)
     generator = np.random.default_rng(0)
-    for i, (ratio, blur) in enumerate(itertools.islice(itertools.cycle(itertools.product(ratios, blurs)), count)):
+    for i, (ratio, blur) in enumerate(
+        itertools.islice(itertools.cycle(itertools.product(ratios, blurs)), count)
+    ):
         drifts = i % 3 == 2
         yield Case(
             photo=photos[int(generator.integers(len(photos)))],
@@ -150,7 +152,8 @@ def _noisy(frames: Any, noise: np.random.Generator) -> Any:
 def _pair(index: int, time_s: float, wide: Any, ultra: Any) -> FramePair:
     stamp = Fraction(time_s).limit_denominator(90_000)
     target, reference = (
-        Frame(index, index, stamp, picture.astype(np.uint16) * np.uint16(257), None) for picture in (wide, ultra)
+        Frame(index, index, stamp, picture.astype(np.uint16) * np.uint16(257), None)
+        for picture in (wide, ultra)
     )
     return FramePair(target, reference)
 

@@ -1,17 +1,18 @@
 """From what the user asks for to a plan with every choice made: all checks that need no long work."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 from asled_cli.errors import InputError, UsageError
+from asled_cli.job.match import match_clips
 from asled_cli.job.measure import check_truth
 from asled_cli.job.method import choose_method
-from asled_cli.job.records import DeblurConfig, DeblurPlan
-from asled_cli.registration.lenses import COMMON_FOV_RATIO
+from asled_cli.job.records import DeblurConfig, DeblurPlan, Report, ignore
+from asled_cli.video.clock import Clock
 from asled_cli.video.encode import EncodeConfig, choose_encoder
 from asled_cli.video.frames import Clip
-from asled_cli.video.probe import count_video_tracks, probe_clip
-from asled_cli.video.sound import find_offset
+from asled_cli.video.probe import probe_clip
 from asled_cli.video.target import FORMATS, check_output
 
 LEAST_SHARED_S = Fraction(1, 10)  # clips that share less than this in time are taken for two recordings
@@ -19,20 +20,21 @@ MEMORY_BASE = 700 * 2**20  # interpreter, torch and codecs, measured
 FRAMES_IN_FLIGHT = 12  # frames in queues, alignment window and decoder threads, as 16-bit RGB and planes
 
 
-def make_plan(config: DeblurConfig) -> DeblurPlan:
-    """Probe both clips, check everything that can be checked at once, and make every choice.
+def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
+    """Probe both clips, find how their clocks and views belong together, check everything, make every choice.
 
     Raises InputError, UsageError or WeightsError with one sentence if the job cannot be done.
     """
-    wide, ultra = _probe_both(config)
-    _check_same_orientation(wide, ultra)
+    _check_options(config)
+    found = match_clips(config, report)
+    wide, ultra, clock = found.wide, found.ultra, found.timing.clock
+    if found.order.swapped:
+        config = replace(config, wide=config.ultra, ultra=config.wide)
     if config.truth is not None:
         check_truth(config.truth, wide)
     out = _output_path(config, wide)
-    offset, offset_source = _offset(config, wide, ultra)
     start, end = _window(config, wide)
-    notes = [*wide.warnings, *ultra.warnings, *_check_shared_time(wide, ultra, offset, start, end)]
-    fov_ratio, fov_source = _fov_ratio(config, wide, ultra)
+    notes = [*found.notes, *_check_shared_time(wide, ultra, clock, start, end)]
     choice = choose_method(config, wide)
     return DeblurPlan(
         config=config,
@@ -42,10 +44,13 @@ def make_plan(config: DeblurConfig) -> DeblurPlan:
         frames=_frame_count(wide, start, end),
         start_s=start,
         end_s=end,
-        offset_s=offset,
-        offset_source=offset_source,
-        fov_ratio=fov_ratio,
-        fov_source=fov_source,
+        offset_s=clock.offset_s,
+        offset_source=found.timing.words,
+        clock_rate=clock.rate,
+        offset_confidence=found.timing.confidence,
+        swapped=found.order.swapped,
+        fov_ratio=found.fov_ratio,
+        fov_source=found.fov_source,
         method=choice.method,
         method_reason=choice.reason,
         model=choice.model,
@@ -61,25 +66,16 @@ def make_plan(config: DeblurConfig) -> DeblurPlan:
     )
 
 
-def _probe_both(config: DeblurConfig) -> tuple[Clip, Clip]:
+def _check_options(config: DeblurConfig) -> None:
+    """What can be said against the job before anything long begins; for the clips in the order named."""
     wide = probe_clip(config.wide)
-    if not _same_file(config.wide, config.ultra):
-        return wide, probe_clip(config.ultra)
-    if count_video_tracks(config.wide) < 2:
-        raise InputError(
-            f"{config.wide} has one video track, expected two where no second clip is named.",
-            "Name the ultra-wide clip as the second file.",
-        )
-    return wide, probe_clip(config.wide, track=1)
-
-
-def _check_same_orientation(wide: Clip, ultra: Clip) -> None:
-    if wide.rotation != ultra.rotation:
-        raise InputError(
-            f"{wide.path.name} is rotated by {wide.rotation} degrees, {ultra.path.name} by {ultra.rotation}, "
-            "expected the same for both lenses of one phone.",
-            "Are both from one recording, and neither edited? If so, set one clip's rotation to the other's.",
-        )
+    probe_clip(config.ultra)
+    if config.truth is not None:
+        check_truth(config.truth, wide)
+    _output_path(config, wide)
+    _window(config, wide)
+    choose_encoder(wide, config.encode or EncodeConfig())
+    choose_method(config, wide)
 
 
 def _output_path(config: DeblurConfig, wide: Clip) -> Path:
@@ -90,20 +86,6 @@ def _output_path(config: DeblurConfig, wide: Clip) -> Path:
     inputs = [path for path in (config.wide, config.ultra, config.truth) if path is not None]
     check_output(out, inputs, config.encode is not None and config.encode.overwrite)
     return out
-
-
-def _offset(config: DeblurConfig, wide: Clip, ultra: Clip) -> tuple[Fraction, str]:
-    """Seconds that ultra started after wide: the first of option, sound, both started together."""
-    if config.offset_s is not None:
-        return Fraction(config.offset_s).limit_denominator(10**6), "given"
-    if wide.path == ultra.path:
-        return Fraction(0), "two tracks of one file"
-    if not (wide.has_audio and ultra.has_audio):
-        return Fraction(0), "taken to start together, since not both have sound"
-    found = find_offset(wide, ultra)
-    if found is None:
-        return Fraction(0), "taken to start together, since their sound does not match"
-    return found, "by their sound"
 
 
 def _window(config: DeblurConfig, wide: Clip) -> tuple[Fraction, Fraction | None]:
@@ -122,15 +104,15 @@ def _window(config: DeblurConfig, wide: Clip) -> tuple[Fraction, Fraction | None
 
 
 def _check_shared_time(
-    wide: Clip, ultra: Clip, offset: Fraction, start: Fraction, end: Fraction | None
+    wide: Clip, ultra: Clip, clock: Clock, start: Fraction, end: Fraction | None
 ) -> list[str]:
     """Raise InputError if the clips share no time; else notes about parts of `wide` without a reference."""
     if wide.duration_s is None or ultra.duration_s is None:
         return []
     wide_end = wide.start_s + wide.duration_s
     end = wide_end if end is None else min(end, wide_end)
-    ultra_start = ultra.start_s + offset  # on the wide clip's clock
-    ultra_end = ultra_start + ultra.duration_s
+    ultra_start = clock.to_target(ultra.start_s)
+    ultra_end = clock.to_target(ultra.start_s + ultra.duration_s)
     shared = min(end, ultra_end) - max(start, ultra_start)
     if shared < min(LEAST_SHARED_S, (end - start) / 2):
         raise InputError(
@@ -147,16 +129,6 @@ def _check_shared_time(
     return []
 
 
-def _fov_ratio(config: DeblurConfig, wide: Clip, ultra: Clip) -> tuple[float, str]:
-    """Focal length of wide over ultra: the first of option, lens data in the files, common phones."""
-    if config.fov_ratio is not None:
-        return config.fov_ratio, "given"
-    if wide.focal_35mm and ultra.focal_35mm and wide.focal_35mm > ultra.focal_35mm:
-        words = f"{wide.focal_35mm:g} mm over {ultra.focal_35mm:g} mm"
-        return wide.focal_35mm / ultra.focal_35mm, words
-    return COMMON_FOV_RATIO, "as on most phones"
-
-
 def _frame_count(wide: Clip, start: Fraction, end: Fraction | None) -> int:
     if wide.duration_s is None or wide.duration_s <= 0:
         return wide.frame_estimate
@@ -170,7 +142,3 @@ def _memory(wide: Clip, ultra: Clip) -> int:
         wide.width * wide.height + ultra.width * ultra.height
     ) * 9  # 3 x 16 bit RGB + 1.5 x 16 bit planes
     return MEMORY_BASE + FRAMES_IN_FLIGHT * per_frame
-
-
-def _same_file(first: Path, second: Path) -> bool:
-    return first.exists() and second.exists() and first.samefile(second)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from asled_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from asled_cli.video.clock import Clock
     from asled_cli.video.encode import EncodeConfig, Encoder
     from asled_cli.video.frames import Clip
 
@@ -83,6 +84,9 @@ class DeblurPlan:
     end_s: Fraction | None  # None: to the end of the clip
     offset_s: Fraction
     offset_source: str  # where the offset comes from, in words
+    clock_rate: Fraction = Fraction(1)  # seconds of the wide clip's clock per second of the ultra clip's
+    offset_confidence: float = 1.0  # 0..1
+    swapped: bool = False  # the clips were named in the other order
     fov_ratio: float  # before refinement by registration
     fov_source: str
     method: Literal["network", "swap"]
@@ -107,8 +111,15 @@ class DeblurPlan:
     def ultra_range(self) -> tuple[Fraction | None, Fraction | None]:
         """The same times on the ultra clip's clock, with SPARE_S around them for pairing by nearest time."""
         start, end = self.wide_range
-        first = None if start is None else max(self.ultra.start_s, start - self.offset_s - SPARE_S)
-        return first, (None if end is None else end - self.offset_s + SPARE_S)
+        first = None if start is None else max(self.ultra.start_s, self.clock.to_reference(start) - SPARE_S)
+        return first, (None if end is None else self.clock.to_reference(end) + SPARE_S)
+
+    @property
+    def clock(self) -> Clock:
+        """How a time on the ultra clip's clock reads on the wide clip's."""
+        from asled_cli.video.clock import Clock
+
+        return Clock(self.offset_s, self.clock_rate)
 
     def as_dict(self) -> dict[str, object]:
         """The plan in plain values, for JSON."""
@@ -121,6 +132,9 @@ class DeblurPlan:
             "end_s": None if self.end_s is None else float(self.end_s),
             "offset_s": float(self.offset_s),
             "offset_source": self.offset_source,
+            "offset_confidence": round(self.offset_confidence, 3),
+            "clock_drift_ppm": round(self.clock.drift_ppm, 1),
+            "swapped": self.swapped,
             "fov_ratio": self.fov_ratio,
             "fov_source": self.fov_source,
             "method": self.method,
@@ -145,7 +159,7 @@ class DeblurPlan:
 class Progress:
     """How far one step of the job is."""
 
-    step: str  # "analyse", "deblur" or "measure"
+    step: str  # "synchronise", "analyse", "deblur" or "measure"
     done: int
     total: int  # an estimate for "deblur"
 

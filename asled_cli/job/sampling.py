@@ -5,6 +5,7 @@ from fractions import Fraction
 from math import ceil
 
 from asled_cli.job.records import DeblurPlan
+from asled_cli.job.views import end_of
 from asled_cli.registration.canvas import reduce_for_analysis
 from asled_cli.video.frames import Clip, FramePair
 from asled_cli.video.pairing import pair_lists
@@ -21,17 +22,17 @@ def read_sample(plan: DeblurPlan) -> Iterator[tuple[int, int, list[FramePair]]]:
     The pictures come as small as the analysis needs them. Memory: the full pictures of one run.
     """
     wide, ultra = plan.wide, plan.ultra
-    first = max(plan.start_s, ultra.start_s + plan.offset_s)
-    last = min(plan.end_s or _end(wide), _end(wide), _end(ultra) + plan.offset_s)
+    first = max(plan.start_s, plan.clock.to_target(ultra.start_s))
+    last = min(plan.end_s or end_of(wide), end_of(wide), plan.clock.to_target(end_of(ultra)))
     starts, length = run_starts(first, last, 1 / wide.average_rate, _pair_bytes(wide, ultra))
     lead = 1 / ultra.average_rate  # one frame early, so that the first pair finds its nearest
-    ultra_starts = [max(ultra.start_s, start - plan.offset_s - lead) for start in starts]
+    ultra_starts = [max(ultra.start_s, plan.clock.to_reference(start) - lead) for start in starts]
     ultra_length = ceil(length * ultra.average_rate / wide.average_rate) + 3
     targets = read_runs(wide, starts, length)
     references = read_runs(ultra, ultra_starts, ultra_length)
     for done, (run, others) in enumerate(zip(targets, references, strict=True), start=1):
         inside = [frame for frame in run if plan.end_s is None or frame.time < plan.end_s]
-        pairs = pair_lists(inside, others, plan.offset_s)
+        pairs = pair_lists(inside, others, plan.clock)
         yield done, len(starts), [reduce_for_analysis(pair) for pair in pairs]
 
 
@@ -49,10 +50,6 @@ def run_starts(
     spare = (last - first) - RUN_LENGTH * frame_s
     shares = [Fraction(1, 2)] if count == 1 else [Fraction(i, count - 1) for i in range(count)]
     return [first + max(Fraction(0), spare) * share for share in shares], RUN_LENGTH
-
-
-def _end(clip: Clip) -> Fraction:
-    return clip.start_s + (clip.duration_s or clip.frame_estimate / clip.average_rate)
 
 
 def _pair_bytes(wide: Clip, ultra: Clip) -> int:

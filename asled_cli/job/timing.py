@@ -1,7 +1,7 @@
 """How the clocks of the two clips of a job belong together: given, by sound, by camera motion or by a guess.
 
-Sound is exact and cheap. Camera motion needs both clips decoded for a few seconds. What neither settles is tried on
-the pictures themselves; clips that fit nowhere are refused.
+Sound is exact and cheap. Camera motion needs both clips decoded for a few seconds. What neither settles is
+tried on the pictures themselves; clips that fit nowhere are refused.
 """
 
 from dataclasses import dataclass

@@ -1,20 +1,21 @@
 """Two lenses of one phone filming a flat picture by hand, at any frame times: clips to test whole files with.
 
-Unlike `shake_pair`, lengths, frame rates, dropped frames and a geometry that drifts are free; light is summed as
-coded, and there is no noise but what is added to the files.
+Unlike `shake_pair`, lengths, frame rates, dropped frames and a geometry that drifts are free; light is summed
+as coded, and there is no noise.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.lab.rig import PLAIN_RIG, LensRig, Matrix, frame_center, pull, soften_for_ultra, translation
+from asled_cli.lab.rig import LensRig, Matrix, frame_center, pull, soften_for_ultra, translation
 
 Clip8 = NDArray[np.uint8]
 TICKS_PER_S = 600  # in which phones count time
@@ -113,7 +114,7 @@ def write_film(
         video.height, video.width = frames.shape[1:3]
         video.pix_fmt = "yuv420p"
         video.time_base = video.codec_context.time_base = Fraction(1, TICKS_PER_S)
-        heard = None if sound is None else out.add_stream(sound.codec, rate=sound.rate, layout="mono")
+        heard: Any = None if sound is None else out.add_stream(sound.codec, rate=sound.rate, layout="mono")
         for picture, time in zip(frames, times_s, strict=True):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = round(time * TICKS_PER_S), Fraction(1, TICKS_PER_S)
@@ -127,8 +128,3 @@ def write_film(
                 out.mux(heard.encode(part))
             out.mux(heard.encode(None))
     return path
-
-
-def steady(_: float) -> LensRig:
-    """A geometry that never changes."""
-    return PLAIN_RIG

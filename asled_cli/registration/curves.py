@@ -137,7 +137,7 @@ def _correlation(one: Curve, other: Curve, least: int) -> tuple[Curve, NDArray[n
     order = np.flatnonzero(usable)[np.argsort(lags[usable])]
     energy = np.sqrt(np.maximum(energy_one * energy_other, 0))[order]
     floor = 1e-3 * float(energy.max()) + 1e-12
-    return match[order] / np.maximum(energy, floor), lags[order]
+    return np.asarray(match[order] / np.maximum(energy, floor)), lags[order]
 
 
 def _overlapping(one: Curve, other: Curve, lag: int) -> tuple[Curve, Curve]:

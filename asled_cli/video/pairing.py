@@ -1,7 +1,7 @@
 """Two streams of frames -> pairs of frames that show the same moment.
 
-Clocks: a reference frame at time r on its own clock shows what the target shows at clock.to_target(r); a plain
-number instead of a clock is the offset of one that runs alike: r + offset.
+Clocks: a reference frame at time r on its own clock shows what the target shows at clock.to_target(r); a
+plain number instead of a clock is the offset of one that runs alike: r + offset.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -22,7 +22,7 @@ SHORTEST_S = Fraction(1, 2)
 # Peak over median of the correlation: two sound tracks of one moment reach 100, unrelated ones stay below 10.
 LEAST_PEAK = 20.0
 SILENCE = 1e-3  # lags at which next to nothing meets are left out
-# Windows along the clips: short enough that a drift of 100 ppm does not smear them, found again within REACH_S.
+# Windows along the clips: so short that a drift of 100 ppm does not smear them, found again within REACH_S.
 WINDOW_S, WINDOWS, REACH_S = 5, 7, 0.05
 LEAST_DRIFT_S = 1e-3  # over the clip; less is the noise of the measurement
 WORST_DRIFT = 1e-3  # no clock is this bad: windows that say so have found something else
@@ -96,7 +96,7 @@ def _follow(target: Clip, reference: Clip, offset: float, one: _Sound, other: _S
 
 
 def _line(times: Sequence[float], offsets: Sequence[float]) -> Clock | None:
-    """The clock through offsets found at times on the reference's clock; its rate 1 unless it clearly drifts."""
+    """The clock through offsets found at times on the reference's clock; rate 1 unless it clearly drifts."""
     if len(times) < 3:
         return None
     x, y = np.asarray(times), np.asarray(offsets)
@@ -128,7 +128,7 @@ def _read_sound(clip: Clip, start_s: Fraction | None, length_s: float) -> _Sound
             if stream is None:
                 return None
             if start_s is not None and stream.time_base is not None:
-                container.seek(int(max(start_s, 0) / stream.time_base), stream=stream)
+                container.seek(int(max(start_s, Fraction(0)) / stream.time_base), stream=stream)
             for frame in container.decode(stream):
                 if first is None:
                     first = Fraction(frame.pts or 0) * (frame.time_base or Fraction(1, RATE))

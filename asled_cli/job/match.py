@@ -1,0 +1,89 @@
+"""Two files -> two clips that belong together: which is which, how their clocks and their views relate."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from asled_cli.errors import InputError
+from asled_cli.job.records import DeblurConfig, Report, ignore
+from asled_cli.job.timing import Timing, find_timing
+from asled_cli.job.views import Order, find_order
+from asled_cli.registration.lenses import COMMON_FOV_RATIO
+from asled_cli.video.frames import Clip
+from asled_cli.video.probe import count_video_tracks, probe_clip
+
+
+@dataclass(frozen=True)
+class MatchedClips:
+    """The clips in their true places. timing: with `wide` as its target. notes: what the user should know."""
+
+    wide: Clip
+    ultra: Clip
+    timing: Timing
+    order: Order
+    fov_ratio: float  # before refinement by registration
+    fov_source: str
+    notes: tuple[str, ...]
+
+
+def match_clips(config: DeblurConfig, report: Report = ignore) -> MatchedClips:
+    """Probe both clips and find out how they go together.
+
+    Raises InputError if one cannot be used, or if they are not of one recording.
+    """
+    wide, ultra = probe_both(config.wide, config.ultra)
+    _check_same_orientation(wide, ultra)
+    timing = find_timing(config, wide, ultra, report)
+    order = find_order(wide, ultra, timing.clock)
+    notes: list[str] = []
+    if order.swapped:
+        notes.append(_swap_note(wide, ultra, order))
+        wide, ultra = ultra, wide
+        timing = Timing(timing.clock.inverse(), timing.found_by, timing.confidence, timing.words)
+    fov_ratio, fov_source = _fov_ratio(config, wide, ultra)
+    notes += [*wide.warnings, *ultra.warnings]
+    return MatchedClips(wide, ultra, timing, order, fov_ratio, fov_source, tuple(notes))
+
+
+def probe_both(first: Path, second: Path) -> tuple[Clip, Clip]:
+    """The clips of two files, or the first two video tracks of one. Raises InputError as `probe_clip`."""
+    wide = probe_clip(first)
+    if not _same_file(first, second):
+        return wide, probe_clip(second)
+    if count_video_tracks(first) < 2:
+        raise InputError(
+            f"{first} has one video track, expected two where no second clip is named.",
+            "Name the ultra-wide clip as the second file.",
+        )
+    return wide, probe_clip(first, track=1)
+
+
+def _swap_note(wide: Clip, ultra: Clip, order: Order) -> str:
+    if wide.path == ultra.path:
+        return f"The first video track of {wide.path.name} is the ultra-wide one ({order.words})."
+    return (
+        f"{wide.path.name} is the ultra-wide clip and {ultra.path.name} the wide one ({order.words}): "
+        "they were named the other way round, and are used in their true places."
+    )
+
+
+def _check_same_orientation(wide: Clip, ultra: Clip) -> None:
+    if wide.rotation != ultra.rotation:
+        raise InputError(
+            f"{wide.path.name} is rotated by {wide.rotation} degrees, {ultra.path.name} by {ultra.rotation}, "
+            "expected the same for both lenses of one phone.",
+            "Are both from one recording, and neither edited? If so, set one clip's rotation to the other's.",
+        )
+
+
+def _fov_ratio(config: DeblurConfig, wide: Clip, ultra: Clip) -> tuple[float, str]:
+    """Focal length of wide over ultra: the first of option, lens data in the files, common phones."""
+    if config.fov_ratio is not None:
+        return config.fov_ratio, "given"
+    if wide.focal_35mm and ultra.focal_35mm and wide.focal_35mm > ultra.focal_35mm:
+        words = f"{wide.focal_35mm:g} mm over {ultra.focal_35mm:g} mm"
+        return wide.focal_35mm / ultra.focal_35mm, words
+    return COMMON_FOV_RATIO, "as on most phones"
+
+
+def _same_file(first: Path, second: Path) -> bool:
+    return first.exists() and second.exists() and first.samefile(second)
