@@ -3,7 +3,7 @@
     python benchmarks/registration.py PHOTOS --out benchmarks/results/registration.json
 
 Photos under hand shake, 640x360, with noise and other colours: view ratios of 1.5 to 2.2, up to 2 degrees of
-rotation, blur of 3 to 30 pixels of a 1080p frame, steady and drifting. Errors are in wide pixels of 1920x1080.
+rotation, blur of 3 to 30 pixels of a 1080p frame, steady and drifting. Errors: wide pixels at 1920x1080.
 """
 
 import argparse
@@ -164,7 +164,9 @@ def median_error_px(found: Registration, time_s: float, truth: Matrix) -> float:
     x, y = pixel_grid(SIZE)
     shift = cv2.resize(knot.field, SIZE, interpolation=cv2.INTER_LINEAR)
     u, v = apply(knot.homography, x + shift[..., 0], y + shift[..., 1])
-    true_x, true_y = apply(np.linalg.inv(truth), u, v)  # in the wide picture, where a pixel is a pixel
+    true_x, true_y = apply(
+        np.asarray(np.linalg.inv(truth), np.float64), u, v
+    )  # in the wide picture, where a pixel is a pixel
     return float(np.median(np.hypot(true_x - x, true_y - y))) * TO_1080
 
 

@@ -89,6 +89,7 @@ def test_strength_zero_and_a_lossless_encoder_keep_every_bit(
     for path in (wide, ultra):
         make_clip(path, codec="ffv1", pix_fmt=pix_fmt, color=color, ticks=phone_ticks(8))
     words = ["deblur", str(wide), str(ultra), "-o", str(out), "--strength", "0", "--codec", "ffv1"]
+    words += ["--offset", "0"]  # two clips of one view, which are no pair of lenses
     assert main([*words, "--method", "swap", "-q"]) == 0
     with ClipReader(probe_clip(wide)) as before, ClipReader(probe_clip(out)) as after:
         for one, other in zip(before, after, strict=True):

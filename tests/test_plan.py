@@ -33,7 +33,7 @@ def test_every_choice_has_a_default(pair: Pair) -> None:
     assert plan.start_s == 0 and plan.offset_s == 0
     assert plan.end_s is None
     assert (plan.fov_ratio, plan.encoder.name, plan.encoder.pix_fmt) == (2.0, "libx264", "yuv420p")
-    assert "not both have sound" in plan.offset_source
+    assert "no common sound or motion" in plan.offset_source
     assert plan.memory_bytes > 0
     assert {"wide", "ultra", "frames", "fov_ratio", "offset_s", "device"} <= set(plan.as_dict())
 

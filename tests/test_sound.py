@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from asled_cli.video.probe import probe_clip
-from asled_cli.video.sound import find_offset
+from asled_cli.video.sound import match_sound
 
 RATE = 44_100
 
@@ -50,20 +50,21 @@ def test_the_offset_is_found_to_a_millisecond(offset_s: float, tmp_path: Path) -
     noisy = [part + np.float32(0.02) * speech(3.0, seed)[: len(part)] for seed, part in enumerate(parts, 1)]
     wide = probe_clip(write_clip(tmp_path / "wide.mp4", noisy[0]))
     ultra = probe_clip(write_clip(tmp_path / "ultra.mp4", noisy[1]))
-    found = find_offset(wide, ultra)
+    found = match_sound(wide, ultra)
     assert found is not None
-    assert float(found) == pytest.approx(offset_s, abs=1e-3)
+    assert found.confidence > 0.5 and found.clock.rate == 1
+    assert float(found.clock.offset_s) == pytest.approx(offset_s, abs=1e-3)
 
 
 def test_unrelated_sound_tells_nothing(tmp_path: Path) -> None:
     wide = probe_clip(write_clip(tmp_path / "wide.mp4", speech(3.0, 1)))
     ultra = probe_clip(write_clip(tmp_path / "ultra.mp4", speech(3.0, 2)))
-    assert find_offset(wide, ultra) is None
+    assert match_sound(wide, ultra) is None
 
 
 def test_a_silent_or_mute_clip_tells_nothing(tmp_path: Path) -> None:
     wide = probe_clip(write_clip(tmp_path / "wide.mp4", speech(2.0)))
     mute = probe_clip(write_clip(tmp_path / "mute.mp4", None))
     silent = probe_clip(write_clip(tmp_path / "silent.mp4", np.zeros(2 * RATE, np.float32)))
-    assert find_offset(wide, mute) is None
-    assert find_offset(wide, silent) is None
+    assert match_sound(wide, mute) is None
+    assert match_sound(wide, silent) is None

@@ -26,6 +26,7 @@ from asled_cli.job.records import DeblurPlan, DeblurResult, Event, Progress, Rep
 
 PLAIN_LINE_EVERY_S = 5.0  # progress lines where no bar can be drawn
 STEP_WORDS = {
+    "synchronise": "synchronising",
     "analyse": "analysing",
     "deblur": "deblurring",
     "measure": "measuring",

@@ -46,7 +46,7 @@ Offset = Annotated[
     float | None,
     typer.Option(
         help="Seconds that ULTRA started after WIDE; may be negative.",
-        show_default="by their sound, else 0",
+        show_default="by sound, camera motion or pictures",
         rich_help_panel=CLIPS,
     ),
 ]

@@ -117,7 +117,7 @@ def _resample(curve: MotionCurve, smooth_s: float) -> Curve:
     # A cut or a jolt must not be all that counts.
     size = np.linalg.norm(quick, axis=1)
     limit = 4 * float(np.median(size)) + 1e-9
-    return quick * np.minimum(1, limit / np.maximum(size, 1e-12))[:, None]
+    return np.asarray(quick * np.minimum(1, limit / np.maximum(size, 1e-12))[:, None])
 
 
 def _correlation(one: Curve, other: Curve, least: int) -> tuple[Curve, NDArray[np.int_]]:

@@ -23,7 +23,8 @@ SHORTEST_S = Fraction(1, 2)
 LEAST_PEAK = 20.0
 SILENCE = 1e-3  # lags at which next to nothing meets are left out
 # Windows along the clips: so short that a drift of 100 ppm does not smear them, found again within REACH_S.
-WINDOW_S, WINDOWS, REACH_S = 5, 7, 0.05
+WINDOW_S, WINDOWS, REACH_S = 3, 7, 0.05
+PIECE_S = 2
 LEAST_DRIFT_S = 1e-3  # over the clip; less is the noise of the measurement
 WORST_DRIFT = 1e-3  # no clock is this bad: windows that say so have found something else
 STEADY_S = 2e-3  # windows agree with the line through them this well, or tell nothing
@@ -59,11 +60,22 @@ def match_sound(target: Clip, reference: Clip) -> SoundMatch | None:
     one, other = _read_sound(target, None, LONGEST_S), _read_sound(reference, None, LONGEST_S)
     if one is None or other is None:
         return None
-    found = _match(one, other)
+    # Clocks that drift apart smear a long match: then one of a few short pieces must do.
+    tries = (_match(one, piece) for piece in (other, *_pieces(other)))
+    found = next((match for match in tries if match is not None), None)
     if found is None:
         return None
     lag, peak = found
     return SoundMatch(_follow(target, reference, lag, one, other), peak)
+
+
+def _pieces(sound: _Sound) -> list[_Sound]:
+    """Three short pieces of a long sound; none of a short one."""
+    length = PIECE_S * RATE
+    if len(sound.samples) < 3 * length:
+        return []
+    starts = (int(share * (len(sound.samples) - length)) for share in (0.5, 0.25, 0.75))
+    return [_Sound(sound.samples[i : i + length], sound.start_s + Fraction(i, RATE)) for i in starts]
 
 
 def _match(one: _Sound, other: _Sound, near: float | None = None) -> tuple[float, float] | None:

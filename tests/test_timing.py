@@ -1,0 +1,166 @@
+"""Clocks and order of two whole files, found by sound, by camera motion or by pictures; and refusals."""
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from textures import texture
+
+from asled_cli.errors import InputError
+from asled_cli.job.match import MatchedClips, match_clips
+from asled_cli.job.records import DeblurConfig
+from asled_cli.lab.filming import SOUND_RATE, Lens, Sound, draw_hand, film, write_film
+from asled_cli.lab.rig import LensRig
+from asled_cli.registration.camera_motion import MotionCurve
+from asled_cli.registration.curves import match_curves
+from asled_cli.video.clock import Clock
+from asled_cli.video.frames import Clip, ColorTags
+from asled_cli.video.probe import probe_clip
+from asled_cli.video.sound import match_sound
+from asled_cli.video.started import recording_gap_s, timecode_gap_s
+
+SIZE = (128, 72)
+RIG = LensRig(ratio=1.9, rotation_deg=1.0, shift_px=(2.0, -1.0))
+
+
+@dataclass(frozen=True)
+class Take:
+    """One file of a moment: when it starts in the scene's time, its frame times from there."""
+
+    start_s: float
+    rate: float = 30.0
+    length_s: float = 4.0
+    lost: tuple[int, ...] = ()
+
+    @property
+    def times_s(self) -> list[float]:
+        count = round(self.length_s * self.rate)
+        return [i / self.rate for i in range(count) if i not in self.lost]
+
+
+def record(path: Path, take: Take, seed: int, *, ultra: bool, sound: Sound | None = None) -> Path:
+    """Film a textured wall by hand."""
+    wall = texture(420, 260, seed=seed, finest=2.0)
+    hand = draw_hand(seed, speed_px_s=45.0)
+    lens = Lens(SIZE, (lambda _: RIG) if ultra else None, 0.004 if ultra else 0.02)
+    frames = film(wall, hand, lens, [take.start_s + t for t in take.times_s], SIZE)
+    return write_film(path, frames, take.times_s, sound)
+
+
+def matched(folder: Path, wide: Take, ultra: Take, *, swap: bool = False) -> MatchedClips:
+    one = record(folder / "wide.mp4", wide, 3, ultra=False)
+    other = record(folder / "ultra.mp4", ultra, 3, ultra=True)
+    return match_clips(DeblurConfig(other, one) if swap else DeblurConfig(one, other))
+
+
+def test_camera_motion_tells_the_offset_of_mute_clips(tmp_path: Path) -> None:
+    found = matched(tmp_path, Take(1.0), Take(1.737, length_s=3.2))
+    assert found.timing.found_by == "motion"
+    assert float(found.timing.clock.offset_s) == pytest.approx(0.737, abs=1 / 60)
+    assert not found.order.swapped
+
+
+def test_other_frame_rates_and_lost_frames_do_no_harm(tmp_path: Path) -> None:
+    found = matched(tmp_path, Take(1.0, rate=24, lost=(20, 21, 50)), Take(0.6, rate=30, lost=(9, 40, 77)))
+    assert found.timing.found_by == "motion"
+    assert float(found.timing.clock.offset_s) == pytest.approx(-0.4, abs=1 / 60)
+
+
+def test_swapped_arguments_are_noticed_and_put_right(tmp_path: Path) -> None:
+    found = matched(tmp_path, Take(1.0, length_s=3.0), Take(1.3, length_s=3.0), swap=True)
+    assert found.order.swapped
+    assert (found.wide.path.name, found.ultra.path.name) == ("wide.mp4", "ultra.mp4")
+    assert float(found.timing.clock.offset_s) == pytest.approx(0.3, abs=1 / 60)
+    assert any("the other way round" in note for note in found.notes)
+
+
+def test_unrelated_clips_are_refused(tmp_path: Path) -> None:
+    one = record(tmp_path / "a.mp4", Take(0.0, length_s=2.5), 5, ultra=False)
+    other = record(tmp_path / "b.mp4", Take(0.0, length_s=2.5), 6, ultra=True)
+    with pytest.raises(InputError, match="do not seem to show the same scene"):
+        match_clips(DeblurConfig(one, other))
+
+
+def noise(seconds: float, seed: int) -> NDArray[np.float32]:
+    generator = np.random.default_rng(seed)
+    return np.asarray(generator.normal(0, 0.1, int(seconds * SOUND_RATE)), np.float32)
+
+
+@pytest.mark.parametrize("offset_s", [-2.37, 5.2])
+def test_sound_under_noise_of_twice_its_power_is_enough(offset_s: float, tmp_path: Path) -> None:
+    """Noise 5 dB above the sound in each file, AAC at 44.1 and 48 kHz."""
+    level = np.float32(10 ** (5 / 20))
+    moment = np.convolve(noise(14.0, 1), np.ones(6) / 6, "same").astype(np.float32) * np.float32(2.4)
+    late = round(abs(offset_s) * SOUND_RATE)
+    one, other = (moment, moment[late:]) if offset_s > 0 else (moment[late:], moment)
+    parts = [part + level * noise(15.0, seed)[: len(part)] for seed, part in ((2, one), (3, other))]
+    clips = []
+    for name, part in zip("ab", parts, strict=True):
+        still = np.full((4, 36, 64, 3), 90, np.uint8)
+        clips.append(write_film(tmp_path / f"{name}.mp4", still, [0, 0.1, 0.2, 0.3], Sound(part)))
+    found = match_sound(probe_clip(clips[0]), probe_clip(clips[1]))
+    assert found is not None
+    assert float(found.clock.offset_s) == pytest.approx(offset_s, abs=0.004)
+
+
+def test_a_drifting_clock_is_followed(tmp_path: Path) -> None:
+    ppm = 90.0
+    moment = np.convolve(noise(42.0, 4), np.ones(6) / 6, "same").astype(np.float32)
+    at = np.arange(int(41 * SOUND_RATE)) * (1 + ppm * 1e-6)  # the reference's clock runs slow
+    slow = np.interp(at, np.arange(len(moment)), moment).astype(np.float32)
+    still = np.full((4, 36, 64, 3), 90, np.uint8)
+    files = [
+        write_film(tmp_path / f"{i}.mp4", still, [0, 0.1, 0.2, 0.3], Sound(s))
+        for i, s in enumerate((moment, slow))
+    ]
+    found = match_sound(probe_clip(files[0]), probe_clip(files[1]))
+    assert found is not None
+    assert found.clock.drift_ppm == pytest.approx(ppm, abs=15)
+    assert float(found.clock.to_target(Fraction(35))) == pytest.approx(35 * (1 + ppm * 1e-6), abs=0.001)
+
+
+def curve(seed: int, start: float, stop: float, rate: float) -> MotionCurve:
+    hand = draw_hand(seed, 1.0)
+    times = np.arange(start, stop, 1 / rate)
+    poses = np.stack([hand.at(t) for t in times])
+    return MotionCurve(times - start, np.hstack([np.diff(poses, axis=0), np.zeros((len(times) - 1, 1))]))
+
+
+def test_curves_of_two_hands_are_not_believed_and_of_one_are() -> None:
+    for seed in range(8):
+        same = match_curves(curve(seed, 0, 9, 30), curve(seed, 2.5, 10, 60))
+        assert same is not None and same.confidence >= 0.5
+        assert same.offset_s == pytest.approx(2.5, abs=0.005)
+        other = match_curves(curve(seed, 0, 9, 30), curve(seed + 100, 0, 9, 30))
+        assert other is not None and other.confidence < 0.5
+
+
+def test_a_clock_and_its_inverse_undo_each_other() -> None:
+    clock = Clock(Fraction(7, 5), Fraction(1_000_150, 1_000_000))
+    for time in (Fraction(0), Fraction(17, 3)):
+        assert clock.to_reference(clock.to_target(time)) == time
+        assert clock.inverse().to_target(clock.to_target(time)) == time
+
+
+def test_dates_and_timecodes_are_read_or_ignored() -> None:
+    clip = probe_stub()
+    early = replace(clip, metadata={"creation_time": "2024-06-01T16:03:11Z", "timecode": "10:00:00:15"})
+    late = replace(clip, metadata={"creation_time": "2024-06-01T16:03:13Z", "timecode": "10:00:01;00"})
+    assert recording_gap_s(early, late) == 2
+    assert timecode_gap_s(early, late) == Fraction(1, 2)
+    odd = replace(clip, metadata={"creation_time": "yesterday", "timecode": "1:2"})
+    assert recording_gap_s(early, odd) is None and timecode_gap_s(early, odd) is None
+    tomorrow = replace(clip, metadata={"creation_time": "2024-06-02T16:03:11Z"})
+    assert recording_gap_s(early, tomorrow) is None
+
+
+def probe_stub() -> Clip:
+    return Clip(
+        path=Path("a.mp4"), stream_index=0, codec="h264", width=64, height=48, pix_fmt="yuv420p", bit_depth=8,
+        color=ColorTags(), rotation=0, display_matrix=None, sample_aspect_ratio=Fraction(1),
+        time_base=Fraction(1, 600), average_rate=Fraction(30), start_s=Fraction(0), duration_s=Fraction(1),
+        frame_estimate=30,
+    )  # fmt: skip
