@@ -14,13 +14,29 @@ RUN = "Run"
 
 def train(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="TOML file; see examples/recipes.")],
-    data: Annotated[Path, typer.Option(metavar="DIR", help="What to train on.", rich_help_panel=RUN)],
+    data: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Pairs of `asled synth-blur`, a data set, cached clips, or sharp photos and videos.",
+            rich_help_panel=RUN,
+        ),
+    ],
     out: Annotated[
         Path,
         typer.Option(
             "--out", "-o", metavar="DIR", help="Where checkpoints, weights and logs go.", rich_help_panel=RUN
         ),
     ],
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where registered clips are kept, for several runs to share.",
+            show_default="OUT/clips",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint in --out.", rich_help_panel=RUN)
     ] = False,
@@ -48,7 +64,13 @@ def train(
 
     start = [] if init is None else [f"init={init}"]
     job = TrainJob(
-        recipe=recipe, data=data, out=out, resume=resume, changes=(*start, *(changes or ())), device=device
+        recipe=recipe,
+        data=data,
+        out=out,
+        cache=cache,
+        resume=resume,
+        changes=(*start, *(changes or ())),
+        device=device,
     )
     style = console.Style(as_json=as_json, quiet=quiet, verbose=not quiet)
     with console.progress(style) as report:

@@ -14,8 +14,8 @@ from asled_cli.lab.light import to_bytes
 
 Codec = Literal["h264", "hevc"]
 _ENCODERS: dict[Codec, str] = {"h264": "libx264", "hevc": "libx265"}
-# A thread that looks ahead would make the bytes depend on how busy the machine is, and the macroblock tree made
-# them depend on what the memory held before: other bytes for equal frames in 8 of 40 runs, in none without it.
+# A thread that looks ahead would make the bytes depend on how busy the machine is; the macroblock tree made
+# them depend on what the memory held before: other bytes for equal frames in 8 of 40 runs, none without it.
 _X264_ONE_THREAD = "threads=1:lookahead-threads=1:sync-lookahead=0:mbtree=0"
 _X265_ONE_THREAD = "log-level=none:pools=none:frame-threads=1"
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # BT.709

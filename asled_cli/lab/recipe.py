@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from asled_cli.errors import UsageError
 from asled_cli.lab.dataset import SampleConfig
+from asled_cli.lab.prepare import DataConfig
 
 Config = TypeVar("Config")
 
@@ -39,6 +40,8 @@ class TrainConfig:
     """Name of the architecture, as in the table of networks."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Config of the network, as in its dataclass."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """How clips on disk become samples."""
     samples: SampleConfig = field(default_factory=SampleConfig)
     """How samples are cut from the clips."""
     losses: LossConfig = field(default_factory=LossConfig)
@@ -141,6 +144,7 @@ def _merge(table: dict[str, Any], change: Mapping[str, Any]) -> None:
 def config_from_table(table: Mapping[str, Any]) -> TrainConfig:
     """A TrainConfig from nested dictionaries as TOML gives them."""
     values = dict(table)
+    values["data"] = build_config(DataConfig, values.get("data", {}), "data.")
     values["samples"] = build_config(SampleConfig, values.get("samples", {}), "samples.")
     values["losses"] = build_config(LossConfig, values.get("losses", {}), "losses.")
     if values.get("init") is not None:

@@ -6,33 +6,58 @@ A network trains on what it will meet: the reference with the real errors of the
 import argparse
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.errors import InputError
+from asled_cli.errors import AsledError, InputError
 from asled_cli.lab.made import random_pair
 from asled_cli.lab.made_pair import MadePair
+from asled_cli.lab.rig import pull
 from asled_cli.lab.sources import find_sources
 from asled_cli.lab.validation_clips import validation_pairs
 from asled_cli.registration.analyse import analyse
-from asled_cli.registration.lenses import LensPrior
-from asled_cli.registration.render import AlignedFrame, ReferenceRenderer
+from asled_cli.registration.lenses import LensPrior, centre_crop
+from asled_cli.registration.render import GUIDE_STRIDE, AlignedFrame, ReferenceRenderer
 from asled_cli.registration.solution import Registration
 from asled_cli.video.frames import Frame, FramePair
 
 log = logging.getLogger(__name__)
 
 
-def frame_pairs(pair: MadePair) -> list[FramePair]:
-    """Return the made clip as a decoder and pairing would deliver it."""
+@dataclass(frozen=True)
+class ClipViews:
+    """What training knows of a clip: (T, H, W, 3) uint8 target and truth, and the ultra view of any size.
+
+    there: (T,) bool, whether the ultra frame is. facts: what else is worth keeping.
+    """
+
+    target: NDArray[np.uint8]
+    ultra: NDArray[np.uint8]
+    truth: NDArray[np.uint8]
+    there: NDArray[np.bool_]
+    fps: float
+    facts: Mapping[str, Any]
+
+
+def made_views(pair: MadePair) -> ClipViews:
+    """The views of a made clip."""
+    facts = {**pair.parameters, "kind": pair.kind}
+    return ClipViews(pair.wide, pair.ultra, pair.truth, pair.reference_valid, pair.fps, facts)
+
+
+def frame_pairs(clip: MadePair | ClipViews) -> list[FramePair]:
+    """Return the clip as a decoder and pairing would deliver it."""
+    views = made_views(clip) if isinstance(clip, MadePair) else clip
     pairs = []
-    for i, (wide, ultra, there) in enumerate(zip(pair.wide, pair.ultra, pair.reference_valid, strict=True)):
-        time = Fraction(i, round(pair.fps))
+    for i, (wide, ultra, there) in enumerate(zip(views.target, views.ultra, views.there, strict=True)):
+        time = Fraction(i, round(views.fps))
         target = Frame(i, i, time, _to_16_bit(wide), None)
         pairs.append(FramePair(target, Frame(i, i, time, _to_16_bit(ultra), None) if there else None))
     return pairs
@@ -46,25 +71,32 @@ def register(pairs: Sequence[FramePair], prior: LensPrior) -> tuple[Registration
     return registration, aligned + renderer.flush()
 
 
-def make_sample(pair: MadePair) -> dict[str, NDArray[np.generic]]:
-    """Return the arrays of one cached clip (see `dataset`) from a made clip."""
-    registration, aligned = register(frame_pairs(pair), LensPrior())
+def make_sample(clip: MadePair | ClipViews, ratio: float | None = None) -> dict[str, NDArray[np.generic]]:
+    """Return the arrays of one cached clip (see `cached`): registered, or with the plain centre of the ultra.
+
+    ratio: field of view of the ultra over the wide one's. With it the reference is the ultra view's centre,
+    enlarged (asled_paper 3.1), and guide and flows are zero; None registers. Raises InputError if that fails.
+    """
+    views = made_views(clip) if isinstance(clip, MadePair) else clip
+    return _registered(views) if ratio is None else _centred(views, ratio)
+
+
+def _registered(views: ClipViews) -> dict[str, NDArray[np.generic]]:
+    registration, aligned = register(frame_pairs(views), LensPrior())
     facts = {
-        **pair.parameters,
-        "kind": pair.kind,
+        **views.facts,
         "exposure_found": registration.exposure.length,
         "fov_ratio_found": registration.fov_ratio,
         "correlation": registration.correlation,
     }
+    references = [
+        w if a.reference is None else _to_8_bit(a.reference)
+        for a, w in zip(aligned, views.target, strict=True)
+    ]
     return {
-        "target": pair.wide,
-        "reference": np.stack(
-            [
-                w if a.reference is None else _to_8_bit(a.reference)
-                for a, w in zip(aligned, pair.wide, strict=True)
-            ]
-        ),
-        "truth": pair.truth,
+        "target": views.target,
+        "reference": np.stack(references),
+        "truth": views.truth,
         "guide": np.stack([a.guide for a in aligned]),
         "flow_previous": np.stack([a.flow_previous for a in aligned]),
         "flow_next": np.stack([a.flow_next for a in aligned]),
@@ -74,12 +106,52 @@ def make_sample(pair: MadePair) -> dict[str, NDArray[np.generic]]:
     }
 
 
-def write_sample(path: Path, pair: MadePair) -> None:
-    """Make the sample of `pair` at `path`, complete or not at all."""
+def _centred(views: ClipViews, ratio: float) -> dict[str, NDArray[np.generic]]:
+    frames, height, width = views.target.shape[:3]
+    crop = centre_crop(ratio, (width, height), (views.ultra.shape[2], views.ultra.shape[1]))
+    views_there = zip(views.ultra, views.target, views.there, strict=True)
+    references = [pull(ultra, crop, (width, height)) if there else w for ultra, w, there in views_there]
+    grid = (frames, -(-height // GUIDE_STRIDE), -(-width // GUIDE_STRIDE))
+    return {
+        "target": views.target,
+        "reference": np.stack(references),
+        "truth": views.truth,
+        "guide": np.zeros((*grid, 6), np.float16),
+        "flow_previous": np.zeros((*grid, 2), np.float16),
+        "flow_next": np.zeros((*grid, 2), np.float16),
+        "valid": views.there,
+        "reset": np.zeros(frames, bool),
+        "meta": np.array(json.dumps(dict(views.facts), sort_keys=True, default=str)),
+    }
+
+
+def crop_sample(
+    sample: Mapping[str, NDArray[np.generic]], top: int, left: int, height: int, width: int
+) -> dict[str, NDArray[np.generic]]:
+    """A window of a cached clip; top and left are multiples of 4."""
+    full = np.s_[:, top : top + height, left : left + width]
+    y, x = top // GUIDE_STRIDE, left // GUIDE_STRIDE
+    coarse = np.s_[:, y : y - (-height // GUIDE_STRIDE), x : x - (-width // GUIDE_STRIDE)]
+    views, maps = ("target", "reference", "truth"), ("guide", "flow_previous", "flow_next")
+    return {
+        name: array[full] if name in views else array[coarse] if name in maps else array
+        for name, array in sample.items()
+    }
+
+
+def write_sample(path: Path, sample: Mapping[str, NDArray[np.generic]]) -> None:
+    """Write a cached clip at `path`, complete or not at all. Raises AsledError if the disk is full."""
     part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        np.savez(file, **make_sample(pair))  # type: ignore[arg-type]
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            np.savez(file, **sample)  # type: ignore[arg-type]
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise AsledError(
+            f"{path} cannot be written: {error.strerror or error}.",
+            "Free some space and run the same again; clips that are complete stay.",
+        ) from error
 
 
 def _to_16_bit(rgb: NDArray[np.uint8]) -> NDArray[np.uint16]:
@@ -105,14 +177,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, pair in validation_pairs(find_sources(given.sources, "held-out")):
         path = given.out / "valid" / f"{name}.npz"
         if not path.exists():
-            write_sample(path, pair)
+            write_sample(path, make_sample(pair))
     sources = find_sources(given.sources, "train")
     for seed in range(given.first, given.first + given.count):
         path = given.out / "train" / f"{seed:06d}.npz"
         if path.exists():
             continue
         try:
-            write_sample(path, random_pair(sources, seed))
+            write_sample(path, make_sample(random_pair(sources, seed)))
         except InputError as error:
             log.warning("clip %d left out: %s", seed, error)
         if seed % 20 == 0:

@@ -6,17 +6,14 @@ interrupted run goes on; and manifest.json, the settings and all clips, written 
 
 import json
 import logging
-import multiprocessing
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from asled_cli import __version__
-from asled_cli.errors import AsledError, InputError, InterruptedRunError, UsageError
+from asled_cli.errors import InputError, InterruptedRunError, UsageError
 from asled_cli.job.interrupt import StopFlag
 from asled_cli.job.records import Progress, Report, ignore
 from asled_cli.lab.checkpoints import replace_file
@@ -24,7 +21,7 @@ from asled_cli.lab.pair_files import FilesConfig, write_clip
 from asled_cli.lab.sharp_sources import find_clips, find_photos
 from asled_cli.lab.sources import PHOTO_SUFFIXES
 from asled_cli.lab.synth_clip import SynthConfig, SynthTask, clip_seed, make_clip, plan_clips
-from asled_cli.lab.workers import start_worker
+from asled_cli.lab.workers import run_in_processes
 
 log = logging.getLogger(__name__)
 
@@ -116,51 +113,14 @@ def _make_all(
     """Make the clips of `tasks`, in this process or in several; sentences about those that failed."""
     done, left_out = total - len(tasks), []
     report(Progress("make", done, total))
-    count = min(job.jobs or _cores(), max(len(tasks), 1))
-    results = (
-        _here(job, tasks, photos, check) if count == 1 else _in_processes(job, tasks, photos, count, check)
-    )
-    for problem in results:
+    work = [(job, task, photos) for task in tasks]
+    for problem in run_in_processes(_make, work, job.jobs or _cores(), lambda: _check(check)):
         done += 1
         report(Progress("make", done, total))
         if problem:
             log.warning("%s It is left out.", problem)
             left_out.append(problem)
     return left_out
-
-
-def _here(
-    job: SynthJob, tasks: Sequence[SynthTask], photos: tuple[Path, ...], check: Callable[[], None]
-) -> Any:
-    for task in tasks:
-        _check(check)
-        yield _make(job, task, photos)
-
-
-def _in_processes(
-    job: SynthJob, tasks: Sequence[SynthTask], photos: tuple[Path, ...], count: int, check: Callable[[], None]
-) -> Any:
-    """The same in `count` processes; few clips are handed out ahead, so that a stop need not wait for all."""
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=start_worker)
-    with pool:
-        waiting, running = iter(tasks), set[Future[str]]()
-        try:
-            while True:
-                while len(running) < 2 * count and (task := next(waiting, None)) is not None:
-                    running.add(pool.submit(_make, job, task, photos))
-                if not running:
-                    return
-                finished, running = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
-                _check(check)
-                for future in finished:
-                    yield future.result()
-        except BrokenProcessPool as error:
-            raise AsledError(
-                "A process that makes clips ended without a word; most often the memory was full.",
-                f"Run the same again with fewer --jobs than {count}; clips that are complete stay.",
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _check(check: Callable[[], None]) -> None:

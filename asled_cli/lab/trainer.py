@@ -10,6 +10,7 @@ from asled_cli.job.device import explain_out_of_memory, resolve_device
 from asled_cli.job.interrupt import StopFlag
 from asled_cli.job.records import Report, ignore
 from asled_cli.lab.flow_training import FlowTrainConfig, train_flow
+from asled_cli.lab.prepare import prepare
 from asled_cli.lab.recipe import build_config, parse, read_recipe, read_table
 from asled_cli.lab.training import train
 
@@ -29,6 +30,8 @@ class TrainJob:
     """What to train on; see `run_training`."""
     out: Path
     """Folder for checkpoints, weights and logs."""
+    cache: Path | None = None
+    """Where registered clips are kept, for several runs to share; None: in `out`."""
     resume: bool = False
     """Go on from the checkpoint in `out`."""
     changes: Sequence[str] = ()
@@ -52,7 +55,7 @@ class TrainResult:
 def run_training(job: TrainJob, report: Report = ignore) -> TrainResult:
     """Train what the recipe names and return how it went. Raises AsledError with a sentence for the user.
 
-    network = "flow": SPyNet, `data` is a folder of sharp photos. Any other network: see `training.train`.
+    network = "flow": SPyNet, `data` is a folder of sharp photos. Any other network: what `prepare` reads.
     """
     if not job.data.exists():
         raise UsageError(f"--data is {job.data}, which does not exist.")
@@ -61,8 +64,12 @@ def run_training(job: TrainJob, report: Report = ignore) -> TrainResult:
         if read_table(job.recipe, job.changes).get("network") == FLOW:
             return _train_flow(job, device, report, stop)
         config = read_recipe(job.recipe, job.changes)
+        clips = prepare(
+            job.data, job.cache or job.out / "clips", config.data, jobs=max(1, config.workers), report=report,
+            check=stop.check,
+        )  # fmt: skip
         progress = train(
-            config, job.data, job.out, resume=job.resume, device=device, report=report, check=stop.check
+            config, clips, job.out, resume=job.resume, device=device, report=report, check=stop.check
         )
     names = ("weights.safetensors", "best.safetensors", "checkpoint.pt", "loss.csv", "validation.csv")
     return TrainResult(step=progress.step, scores=progress.scores, files=_present(job.out, names))

@@ -1,9 +1,18 @@
 """Processes that read or make training clips: how each one starts."""
 
+import multiprocessing
 import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
 
 import cv2
 import torch
+
+from asled_cli.errors import AsledError
+
+Result = TypeVar("Result")
 
 
 def start_worker(_: int = 0) -> None:
@@ -16,3 +25,38 @@ def start_worker(_: int = 0) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+
+
+def run_in_processes(
+    function: Callable[..., Result], work: Sequence[tuple[Any, ...]], count: int, check: Callable[[], None]
+) -> Iterator[Result]:
+    """The results of function(*arguments) for all of `work`, as they come; one process: here and in order.
+
+    check: called every now and then, raises InterruptedRunError to stop; what runs is finished first. Raises
+    AsledError if a process is killed.
+    """
+    count = min(count, len(work))
+    if count <= 1:
+        for arguments in work:
+            check()
+            yield function(*arguments)
+        return
+    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=start_worker) as pool:
+        waiting, running = list(reversed(work)), set[Future[Result]]()
+        try:
+            while True:  # few are handed out ahead, so that a stop need not wait for all
+                while len(running) < 2 * count and waiting:
+                    running.add(pool.submit(function, *waiting.pop()))
+                if not running:
+                    return
+                finished, running = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+                check()
+                for future in finished:
+                    yield future.result()
+        except BrokenProcessPool as error:
+            raise AsledError(
+                "A process that makes clips ended without a word; most often the memory was full.",
+                f"Run the same again with fewer processes than {count}; clips that are complete stay.",
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
