@@ -38,14 +38,14 @@ def find(name: str, given: Path | None = None) -> Path:
             f"No weights of {name} are published yet.", "Train some, and pass them as --weights."
         )
     record = zoo.published(name)
-    for folder in _folders():
+    for folder in weight_folders():
         path = folder / record.file
         if path.is_file():
             return verify(path, record.sha256)
     if record.repository is not None:
         return verify(_download(record), record.sha256)
     raise WeightsError(
-        f"The weights of {name} ({record.file}) are in none of: {', '.join(map(str, _folders()))}.",
+        f"The weights of {name} ({record.file}) are in none of: {', '.join(map(str, weight_folders()))}.",
         f"Install the program again, or set {FOLDER_VARIABLE} to the folder that holds them.",
     )
 
@@ -123,7 +123,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         raise
 
 
-def _folders() -> Iterator[Path]:
+def weight_folders() -> Iterator[Path]:
     """Where weights may lie on this machine, first the user's choice."""
     if chosen := os.environ.get(FOLDER_VARIABLE):
         yield Path(chosen)

@@ -15,6 +15,7 @@ import typer
 
 from asled_cli import __version__
 from asled_cli.cli.deblur import deblur
+from asled_cli.cli.evaluate import evaluate
 from asled_cli.cli.models import models
 from asled_cli.cli.synth_blur import synth_blur
 from asled_cli.cli.train import train
@@ -29,6 +30,7 @@ app = typer.Typer(
     help="Mend a motion-blurred wide phone clip with the ultra-wide clip of the same moment.",
 )
 app.command()(deblur)
+app.command("eval")(evaluate)
 app.command()(models)
 app.command()(train)
 app.command()(verify)

@@ -224,6 +224,16 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     Console().print(table)
 
 
+def show_lines(event: str, lines: Sequence[str], style: Style) -> None:
+    """Print short sentences on stdout, or one JSON line each; nothing when quiet."""
+    for line in lines:
+        if style.as_json:
+            _json_line(sys.stdout, event, {"text": line})
+        elif not style.quiet:
+            sys.stdout.write(f"{event}: {line}\n")
+    sys.stdout.flush()
+
+
 def show_error(error: AsledError, *, as_json: bool = False) -> None:
     """Print an explained failure on stderr: one line, and a hint where there is one."""
     if as_json:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 
@@ -22,6 +22,13 @@ CPU_PIXELS = 1920 * 1080
 QUEUED_BYTES, STACKED_BYTES = 15 + 20, 15 + 24
 GPU_SHARE = 0.6  # of the free memory of a GPU
 TILES = (0, 1088, 544, 256)  # pixels; 1088 cuts a 1080p frame into two halves
+
+
+class FrameSize(NamedTuple):
+    """Pixels of a frame, where there is no clip to ask."""
+
+    width: int
+    height: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,23 +84,38 @@ def load_restorer(plan: DeblurPlan) -> Restorer:
     if plan.method == "swap":
         return SwapRestorer(plan.config.strength)
     assert plan.weights is not None
-    device, dtype = torch.device(plan.device), DTYPES[plan.precision]
-    network = weights.load(plan.weights)
-    network = network.to(device=device, dtype=dtype, memory_format=torch.channels_last)
+    pieces = plan.chunk, plan.overlap, plan.tile
+    return _build(plan.weights, torch.device(plan.device), plan.precision, pieces, plan.config.strength)
+
+
+def network_restorer(path: Path, device: torch.device, precision: str, size: tuple[int, int]) -> Restorer:
+    """The network in `path` at full strength on frames of `size` (width, height), in the pieces of a job."""
+    frame = FrameSize(*size)
+    no_wish = DeblurConfig(Path(), Path())
+    pieces = fit_pieces(no_wish, weights.facts(path), frame, _memory_budget(device, frame), precision)
+    return _build(path, device, precision, pieces[:3], 1.0)
+
+
+def _build(
+    path: Path, device: torch.device, precision: str, pieces: tuple[int, int, int], strength: float
+) -> NetworkRestorer:
+    dtype = DTYPES[precision]
+    network = weights.load(path).to(device=device, dtype=dtype, memory_format=torch.channels_last)
+    chunk, overlap, tile = pieces
     setting = NetworkSetting(
         device=device,
         dtype=dtype,
-        chunk=plan.chunk,
-        overlap=plan.overlap,
-        tile=plan.tile,
+        chunk=chunk,
+        overlap=overlap,
+        tile=tile,
         halo_px=network.facts.halo_px,
-        strength=plan.config.strength,
+        strength=strength,
     )
     return NetworkRestorer(network, setting)
 
 
 def fit_pieces(
-    config: DeblurConfig, facts: NetworkFacts, wide: Clip, budget: int, precision: str
+    config: DeblurConfig, facts: NetworkFacts, wide: Clip | FrameSize, budget: int, precision: str
 ) -> tuple[int, int, int, int]:
     """(chunk, overlap, tile, bytes) that fit into `budget` bytes: first a shorter chunk, then tiles.
 
@@ -121,7 +143,7 @@ def fit_pieces(
     )
 
 
-def _memory_budget(device: torch.device, wide: Clip) -> int:
+def _memory_budget(device: torch.device, wide: Clip | FrameSize) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free * GPU_SHARE)

@@ -75,14 +75,16 @@ class Averaging:
 class DatasetClip:
     """One clip of a data set; its pictures are read when they are asked for.
 
-    target: blurred. reference: the other lens, None for single-lens sets. truth: sharp. All have the same
-    number of pictures, at least one; target and truth have one size.
+    target: blurred. reference: the other lens, None for single-lens sets. truth: sharp; the target once more
+    where has_truth is False, which only a reader that asked for it meets. All have the same number of
+    pictures, at least one; target and truth have one size.
     """
 
     name: str
     target: Pictures
     truth: Pictures
     reference: Pictures | None
+    has_truth: bool = True
 
     @property
     def frames(self) -> int:
@@ -91,18 +93,25 @@ class DatasetClip:
 
 
 def read_layout(
-    layout: Layout, root: Path, split: str = "test", averaging: Averaging | None = None
+    layout: Layout,
+    root: Path,
+    split: str = "test",
+    averaging: Averaging | None = None,
+    *,
+    need_truth: bool = True,
 ) -> list[DatasetClip]:
     """The clips of `split` (train, valid or test) below `root`, sorted by name; only file names are read.
 
+    need_truth: False takes a tree without any truth too, such as a user's own clips.
     Raises InputError if the tree does not look like the layout, or views of a clip do not belong together.
     """
     if not root.is_dir():
         raise InputError(f"{root} is no folder.", f"Pass the top folder of the {layout} data set.")
     for form in FORMS[layout]:
         found = dict(_find_clips(root, form.target.replace("{split}", split)))
-        if found and _has_truth(root, form, split, found):
-            clips = [_read_clip(root, form, split, name, place) for name, place in found.items()]
+        has_truth = _has_truth(root, form, split, found)
+        if found and (has_truth or not need_truth):
+            clips = [_read_clip(root, form, split, name, place, has_truth) for name, place in found.items()]
             sharp = form.target == form.truth
             return [_blurred(clip, averaging or Averaging()) if sharp else clip for clip in clips]
     expected = " or ".join(
@@ -145,8 +154,11 @@ def check_same_size(name: str, one: tuple[str, Pictures], other: tuple[str, Pict
         )
 
 
-def _read_clip(root: Path, form: Form, split: str, name: str, place: Path) -> DatasetClip:
-    target, truth = open_pictures(place), open_pictures(_place(root, form.truth, split, name))
+def _read_clip(
+    root: Path, form: Form, split: str, name: str, place: Path, has_truth: bool = True
+) -> DatasetClip:
+    target = open_pictures(place)
+    truth = open_pictures(_place(root, form.truth, split, name)) if has_truth else target
     views = {"target": target, "truth": truth}
     reference = None
     if form.reference is not None and (root / _top(form.reference, split)).is_dir():
@@ -154,7 +166,7 @@ def _read_clip(root: Path, form: Form, split: str, name: str, place: Path) -> Da
         views["reference"] = reference
     check_together(name, views)
     _check_names(name, views)
-    return DatasetClip(name, target, truth, reference)
+    return DatasetClip(name, target, truth, reference, has_truth)
 
 
 def _blurred(clip: DatasetClip, averaging: Averaging) -> DatasetClip:

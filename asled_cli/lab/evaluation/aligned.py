@@ -1,0 +1,114 @@
+"""A clip with its reference laid onto it, the way `asled deblur` does it, or as the paper does."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.errors import InputError
+from asled_cli.job.sampling import run_starts
+from asled_cli.job.tally import registration_facts
+from asled_cli.lab.evaluation.clips import ScoreClip
+from asled_cli.lab.evaluation.config import Alignment
+from asled_cli.registration.analyse import analyse
+from asled_cli.registration.canvas import reduce_for_analysis
+from asled_cli.registration.lenses import LensPrior, centre_crop
+from asled_cli.registration.render import GUIDE_STRIDE, AlignedFrame, ReferenceRenderer
+from asled_cli.registration.solution import Registration
+from asled_cli.video.frames import FramePair
+
+STILL_REPEATS = 3  # a single picture is shown to the registration this often, as a clip that stands still
+BYTES_PER_VALUE = 2  # of a frame in the pipeline
+
+
+def align_clip(
+    clip: ScoreClip, alignment: Alignment, fov_ratio: float, facts: dict[str, object]
+) -> Iterator[AlignedFrame]:
+    """Each frame of `clip` once, in order; what the registration found goes into `facts`.
+
+    Memory: the sample of the analysis and the window of the renderer. A clip without a reference, or with
+    fewer than two frames that have one, comes out as it is.
+    """
+    if clip.reference is None or not any(clip.has_reference(i) for i in range(clip.frames)):
+        yield from map(_bare, clip.pairs(range(clip.frames)))
+    elif alignment == "centre-crop":
+        yield from (_crop(pair, fov_ratio) for pair in clip.pairs(range(clip.frames)))
+    else:
+        try:
+            registration = _analyse(clip, fov_ratio)
+        except InputError as error:  # too little to go by
+            facts["registration"] = error.message
+            yield from map(_bare, clip.pairs(range(clip.frames)))
+            return
+        facts["registration"] = registration_facts(registration)
+        yield from _render(clip, registration)
+
+
+def _analyse(clip: ScoreClip, fov_ratio: float) -> Registration:
+    """The analysis pass of a deblurring run, on the same choice of frames."""
+    assert clip.reference is not None
+    runs = [[reduce_for_analysis(pair) for pair in clip.pairs(run)] for run in _runs(clip)]
+    if clip.frames == 1:
+        runs = [_standing_still(runs[0][0])]
+    small = analyse(runs, LensPrior(fov_ratio=fov_ratio, source="given"))
+    return small.resized(clip.target.size, clip.reference.size)
+
+
+def _runs(clip: ScoreClip) -> list[range]:
+    assert clip.reference is not None
+    pixels = sum(width * height for width, height in (clip.target.size, clip.reference.size))
+    starts, length = run_starts(Fraction(0), Fraction(clip.frames), Fraction(1), pixels * 3 * BYTES_PER_VALUE)
+    return [range(round(start), min(clip.frames, round(start) + length)) for start in starts]
+
+
+def _render(clip: ScoreClip, registration: Registration) -> Iterator[AlignedFrame]:
+    renderer = ReferenceRenderer(registration)
+    if clip.frames == 1:
+        pair = next(clip.pairs(range(1)))
+        shown = [frame for still in _standing_still(pair) for frame in renderer.push(still)]
+        yield (shown + renderer.flush())[0]
+        return
+    for pair in clip.pairs(range(clip.frames)):
+        yield from renderer.push(pair)
+    yield from renderer.flush()
+
+
+def _standing_still(pair: FramePair) -> list[FramePair]:
+    """One pair as a clip of a scene without motion."""
+    return [
+        FramePair(
+            replace(pair.target, index=i, pts=i, time=Fraction(i, 30)),
+            None if pair.reference is None else replace(pair.reference, index=i, pts=i, time=Fraction(i, 30)),
+        )
+        for i in range(STILL_REPEATS)
+    ]
+
+
+def _crop(pair: FramePair, fov_ratio: float) -> AlignedFrame:
+    """The paper's reference (section 3.1): the concentric crop, enlarged, taken at its word everywhere."""
+    if pair.reference is None:
+        return _bare(pair)
+    height, width = pair.target.rgb.shape[:2]
+    matrix = centre_crop(fov_ratio, (width, height), pair.reference.rgb.shape[1::-1])
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    reference = cv2.warpPerspective(
+        pair.reference.rgb, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
+    )
+    cells = -(-width // GUIDE_STRIDE), -(-height // GUIDE_STRIDE)
+    difference = pair.target.rgb.astype(np.float32) - reference.astype(np.float32)
+    guide = np.ones((cells[1], cells[0], 6), np.float16)
+    guide[..., :3] = cv2.resize(difference / np.float32(65535.0), cells, interpolation=cv2.INTER_AREA)
+    guide[..., 3] = 0.0
+    nothing = np.zeros((cells[1], cells[0], 2), np.float16)
+    return AlignedFrame(pair, np.asarray(reference, np.uint16), guide, nothing, nothing, False)
+
+
+def _bare(pair: FramePair) -> AlignedFrame:
+    """A frame without reference."""
+    height, width = pair.target.rgb.shape[:2]
+    cells = -(-height // GUIDE_STRIDE), -(-width // GUIDE_STRIDE)
+    nothing: NDArray[np.float16] = np.zeros((*cells, 2), np.float16)
+    return AlignedFrame(pair, None, np.zeros((*cells, 6), np.float16), nothing, nothing, False)

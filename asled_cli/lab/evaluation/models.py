@@ -1,0 +1,187 @@
+"""The rows of a report: what each model is, and how it restores a clip.
+
+input, reference and swap need no weights; networks of the zoo run as in `asled deblur`; other files are
+single-image networks that spandrel (an optional extra) recognises.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from asled_cli import weights, zoo
+from asled_cli.errors import UsageError, WeightsError
+from asled_cli.job.device import DTYPES, resolve_device, resolve_precision
+from asled_cli.job.method import network_restorer
+from asled_cli.job.restore import FULL_SCALE, RestoredFrame, Restorer, SwapRestorer
+from asled_cli.lab.evaluation.config import EvalConfig
+from asled_cli.registration.render import AlignedFrame
+
+Kind = Literal["input", "reference", "swap", "network", "single-image"]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One row. path and sha256: of the weights, None for rows without a network."""
+
+    name: str
+    kind: Kind
+    path: Path | None = None
+    sha256: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """What its results depend on besides the clip."""
+        return self.sha256 or self.kind
+
+
+def find_models(config: EvalConfig) -> list[Model]:
+    """The rows that `config` asks for, with the files of their weights found and hashed.
+
+    Raises UsageError for an unknown name, WeightsError if weights are missing.
+    """
+    if config.pairs:
+        return [Model("result", "input")]
+    models = [_find(word) for word in config.models]
+    if config.weights is None:
+        return models
+    networks = [model for model in models if model.kind == "network" and "=" not in model.name]
+    if len(networks) != 1:
+        raise UsageError(
+            f"--weights goes with one network, but --models has {len(networks)}.",
+            "Name others as NAME=FILE in --models.",
+        )
+    given = weights.find(networks[0].name, config.weights)
+    swapped = replace(networks[0], path=given, sha256=weights.hash_file(given))
+    return [swapped if model is networks[0] else model for model in models]
+
+
+def load_restorer(model: Model, config: EvalConfig, size: tuple[int, int]) -> Restorer:
+    """What restores clips of `size` (width, height) as `model` does."""
+    if model.kind == "input":
+        return Unchanged()
+    if model.kind == "reference":
+        return ReferenceAlone()
+    if model.kind == "swap":
+        return SwapRestorer(1.0)
+    assert model.path is not None
+    device = resolve_device(config.device)
+    precision = resolve_precision(config.precision, device)
+    if model.kind == "network":
+        return network_restorer(model.path, device, precision, size)
+    return SingleImage(load_single_image(model.path, device), device)
+
+
+def load_network(model: Model, device: torch.device, precision: str) -> Any:
+    """The network of a row as a module on `device`; None for rows without one."""
+    if model.path is None:
+        return None
+    if model.kind == "network":
+        network = weights.load(model.path)
+        return network.to(device=device, dtype=DTYPES[precision], memory_format=torch.channels_last)
+    return load_single_image(model.path, device)
+
+
+class Unchanged:
+    """The blurred input itself."""
+
+    def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
+        """Return this frame at once."""
+        return [RestoredFrame(aligned.pair.target, None, aligned.reference is not None)]
+
+    def flush(self) -> list[RestoredFrame]:
+        """Nothing waits inside."""
+        return []
+
+
+class ReferenceAlone:
+    """The registered reference everywhere, trusted or not; the input where there is none."""
+
+    def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
+        """Return this frame at once."""
+        if aligned.reference is None:
+            return [RestoredFrame(aligned.pair.target, None, False)]
+        change = (aligned.reference.astype(np.float32) - aligned.pair.target.rgb) / np.float32(FULL_SCALE)
+        return [RestoredFrame(aligned.pair.target, change, True)]
+
+    def flush(self) -> list[RestoredFrame]:
+        """Nothing waits inside."""
+        return []
+
+
+class SingleImage:
+    """A network that sees one blurred frame and nothing else."""
+
+    def __init__(self, network: Any, device: torch.device) -> None:
+        self.network, self.device = network, device
+
+    def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
+        """Return this frame at once."""
+        before = torch.from_numpy(aligned.pair.target.rgb.astype(np.float32) / np.float32(FULL_SCALE))
+        with torch.inference_mode():
+            after = self.network(before.permute(2, 0, 1)[None].to(self.device))
+        change: NDArray[np.float32] = (after[0].float().cpu().permute(1, 2, 0) - before).numpy()
+        return [RestoredFrame(aligned.pair.target, change, False)]
+
+    def flush(self) -> list[RestoredFrame]:
+        """Nothing waits inside."""
+        return []
+
+
+def load_single_image(path: Path, device: torch.device) -> Any:
+    """A restoration network of 3 channels, same size in and out, through spandrel.
+
+    Raises UsageError if spandrel is not installed, WeightsError if it does not know the file.
+    """
+    try:
+        from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
+    except ImportError as error:
+        raise UsageError(
+            f"{path.name} needs the package spandrel to run ({error}).",
+            "Install it: pip install 'asled[baselines]'.",
+        ) from error
+    try:
+        model = ModelLoader(device=device).load_from_file(path)
+    except (UnsupportedModelError, OSError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{path} is of no network that spandrel knows: {error}.") from error
+    if not isinstance(model, ImageModelDescriptor) or model.scale != 1 or model.input_channels != 3:
+        raise WeightsError(f"{path} is no network that restores RGB pictures of one size.")
+    return model.eval()
+
+
+def _find(word: str) -> Model:
+    name, equals, file = word.partition("=")
+    if equals:
+        path = Path(file)
+        if not path.is_file():
+            raise WeightsError(f"The weights {path} do not exist.", f"Is the file in --models {word} right?")
+        return Model(name, "network" if _is_ours(path) else "single-image", path, weights.hash_file(path))
+    if name in ("input", "reference", "swap"):
+        return Model(name, name)  # type: ignore[arg-type]  # the name is the kind
+    if name not in zoo.PUBLISHED and name not in zoo.BUILDERS:
+        known = ["input", "reference", "swap", *zoo.PUBLISHED]
+        raise UsageError(f"--models has {name!r}, known: {', '.join(known)}, or NAME=FILE.")
+    if name not in zoo.PUBLISHED:
+        return Model(name, "network")
+    path = weights.find(name)
+    return Model(name, "network", path, weights.hash_file(path))
+
+
+def check_loadable(models: Sequence[Model]) -> None:
+    """Raise WeightsError for a network without weights."""
+    for model in models:
+        if model.kind == "network" and model.path is None:
+            weights.find(model.name)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file says which of our networks it belongs to."""
+    try:
+        weights.facts(path)
+    except WeightsError:
+        return False
+    return True

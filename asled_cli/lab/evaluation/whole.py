@@ -1,0 +1,46 @@
+"""asled eval = score | average | measure costs | write: the whole command on one page."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from asled_cli.job.records import Report, ignore
+from asled_cli.lab.evaluation.config import EvalConfig
+from asled_cli.lab.evaluation.costs import measure_costs
+from asled_cli.lab.evaluation.pictures import write_pictures
+from asled_cli.lab.evaluation.report import Table, clip_table, cost_table, mean_tables, notes, write_report
+from asled_cli.lab.evaluation.run import evaluate
+from asled_cli.lab.evaluation.summary import Summary, summarise
+from asled_cli.lab.metrics.protocols import PROTOCOLS
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """What there is to show, and the means behind it."""
+
+    tables: list[Table]
+    notes: list[str]
+    written: list[Path]
+    summary: Summary
+
+
+def run_eval(config: EvalConfig, report: Report = ignore) -> EvalResult:
+    """Score, average and, with `config.out`, write the report. Raises an AsledError with a sentence."""
+    evaluation = evaluate(config, report)
+    summary = summarise(evaluation.scores, PROTOCOLS[config.protocol], config.seed)
+    costs = measure_costs(config, evaluation.models)
+    written: list[Path] = []
+    if config.out is not None:
+        written = write_report(evaluation, summary, costs, config.out)
+        written += write_pictures(evaluation, config.out)
+    tables = [
+        clip_table(evaluation),
+        *map(_without_intervals, mean_tables(summary)),
+        *([cost_table(costs)] if costs else []),
+    ]
+    return EvalResult(tables, notes(evaluation, summary), written, summary)
+
+
+def _without_intervals(table: Table) -> Table:
+    """The same table, narrow enough for a terminal; files hold the intervals."""
+    title, columns, rows = table
+    return title, columns, [[cell.split(" [")[0] for cell in row] for row in rows]

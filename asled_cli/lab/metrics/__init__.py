@@ -1,0 +1,1 @@
+"""What a restored frame or clip is worth: against the truth, over time, and without a truth."""
