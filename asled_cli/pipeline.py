@@ -2,6 +2,7 @@
 
 Every stage but the last runs in a thread of its own, the last in the caller's, with short queues between.
 Memory: three chunks of the network, the window of the alignment and the queues, whatever the clip's length.
+What is finished goes to a journal beside the output, from which a broken-off job can be resumed.
 """
 
 import logging
@@ -13,13 +14,16 @@ import cv2
 
 from asled_cli.job.device import explain_out_of_memory, return_freed_memory
 from asled_cli.job.interrupt import StopFlag
+from asled_cli.job.journal import Journal
 from asled_cli.job.measure import measure_psnr
 from asled_cli.job.method import load_restorer
 from asled_cli.job.plan import make_plan
 from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, Progress, Report, ignore
-from asled_cli.job.restore import Restorer, restore
+from asled_cli.job.restart import find_start, skip_written
+from asled_cli.job.restore import Memory, restore
 from asled_cli.job.sampling import read_sample
-from asled_cli.job.tally import Tally
+from asled_cli.job.space import SpaceWatch
+from asled_cli.job.tally import any_problem
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.lenses import LensPrior
 from asled_cli.registration.render import AlignedFrame, ReferenceRenderer
@@ -27,8 +31,9 @@ from asled_cli.registration.solution import Registration
 from asled_cli.video.frames import FramePair
 from asled_cli.video.pairing import pair_frames
 from asled_cli.video.reader import ClipReader
+from asled_cli.video.segments import Segment
 from asled_cli.video.stage import Stage
-from asled_cli.video.writer import ClipWriter
+from asled_cli.video.writer import ClipWriter, segment_length
 
 QUEUE = 2  # frames between two stages
 
@@ -39,34 +44,46 @@ def run_deblur(config: DeblurConfig, report: Report = ignore) -> DeblurResult:
     """Mend one clip and return what was done.
 
     report: called with the plan before the work starts, then with Progress. Raises an AsledError with a
-    sentence for the user; then nothing is left behind and no existing file was touched.
+    sentence for the user; then no existing file was touched, and what was finished is kept for `resume`.
     """
     began = time.monotonic()
     cv2.setNumThreads(1)  # the stages are the threads; OpenCV's own would only fight with torch's
     with StopFlag() as stop, explain_out_of_memory():
         plan = make_plan(config, report)
-        report(plan)
-        with _open_writer(plan) as writer:  # opens the encoder, so that it fails now or not at all
-            if config.dry_run:
-                writer.abort()
-                return DeblurResult(plan=plan, out=None)
-            stop.tidy_up = writer.abort
-            restorer = load_restorer(plan)
-            registration = _analyse(plan, report, stop)
-            return_freed_memory()
-            analysis_s = time.monotonic() - began
-            result = _render(plan, registration, restorer, writer, report, stop)
+        if config.dry_run:
+            report(plan)
+            _open_writer(plan).abort()  # whether the encoder starts and the file format fits
+            return DeblurResult(plan=plan, out=None)
+        with Journal.open(plan) as journal:
+            plan = journal.plan
+            report(plan)
+            stop.tidy_up = lambda: log.warning(journal.advice)
+            with _open_writer(plan, journal) as writer:  # fails now or not at all
+                registration = journal.registration or _analyse(plan, journal, report, stop)
+                return_freed_memory()
+                analysis_s = time.monotonic() - began
+                result = _render(plan, registration, journal, writer, report, stop)
+            result = replace(result, dropped_tracks=tuple(writer.dropped), differences=writer.differences)
         result = replace(result, analysis_s=analysis_s, wall_s=time.monotonic() - began)
         return result if config.truth is None else _measure(result, report)
 
 
-def _open_writer(plan: DeblurPlan) -> ClipWriter:
+def _open_writer(plan: DeblurPlan, journal: Journal | None = None) -> ClipWriter:
     config = plan.config
     start_s = None if config.start_s is None else plan.start_s
-    return ClipWriter(plan.wide, plan.out, config.encode, start_s=start_s, end_s=plan.end_s)
+    return ClipWriter(
+        plan.wide,
+        plan.out,
+        config.encode,
+        start_s=start_s,
+        end_s=plan.end_s,
+        folder=None if journal is None else journal.folder,
+        done=() if journal is None else journal.segments,
+        segment=segment_length(plan.wide),
+    )
 
 
-def _analyse(plan: DeblurPlan, report: Report, stop: StopFlag) -> Registration:
+def _analyse(plan: DeblurPlan, journal: Journal, report: Report, stop: StopFlag) -> Registration:
     """Look at a few short runs of frames to find how the two views belong together."""
     runs: list[list[FramePair]] = []
     for done, total, run in read_sample(plan):
@@ -82,40 +99,56 @@ def _analyse(plan: DeblurPlan, report: Report, stop: StopFlag) -> Registration:
             plan.wide.path.name,
             plan.ultra.path.name,
         )
-    return registration
+    return journal.keep_registration(registration)
 
 
 def _render(
     plan: DeblurPlan,
     registration: Registration,
-    restorer: Restorer,
+    journal: Journal,
     writer: ClipWriter,
     report: Report,
     stop: StopFlag,
 ) -> DeblurResult:
-    """The streaming part: every frame of the clip once through all stages."""
-    tally = Tally()
+    """The streaming part: every frame of the clip that is not finished yet once through all stages."""
+    tally, space = journal.tally, SpaceWatch(plan, journal.folder)
+    restorer = load_restorer(plan, segment_length(plan.wide), journal.memory)
+    start = find_start(plan, journal.entries, registration)
     with (
-        ClipReader(plan.wide, start_s=plan.wide_range[0], end_s=plan.wide_range[1]) as wide,
-        ClipReader(plan.ultra, start_s=plan.ultra_range[0], end_s=plan.ultra_range[1]) as ultra,
+        ClipReader(plan.wide, start_s=start.wide_s, end_s=plan.wide_range[1]) as wide,
+        ClipReader(plan.ultra, start_s=start.ultra_s, end_s=plan.ultra_range[1]) as ultra,
     ):
         wide_frames = Stage(wide, QUEUE, "decode wide")
         ultra_frames = Stage(ultra, QUEUE, "decode ultra")
         pairs = Stage(pair_frames(wide_frames, ultra_frames, plan.clock), QUEUE, "pair")
         # The network takes and gives whole chunks; with room for one on either side, nobody waits meanwhile.
         room = max(QUEUE, plan.chunk)
-        aligned = Stage(_align(pairs, ReferenceRenderer(registration)), room, "align")
+        renderer = ReferenceRenderer(registration, start.origin_s)
+        aligned = Stage(skip_written(_align(pairs, renderer), start, plan.wide.path.name), room, "align")
         restored = Stage(restore(aligned, restorer), room, "restore")
+        memory: Memory | None = None  # of the network after the frame before
+
+        def keep(segment: Segment | None) -> None:
+            if segment is not None:
+                journal.keep(
+                    segment, tally, damaged=any_problem(wide.problems, ultra.problems), memory=memory
+                )
+                space.check(writer.segments)
+
         with restored:  # closing the last stage closes all that feed it
-            for frame in restored:
+            for frame in restored if not journal.complete else ():
                 stop.check()
                 with tally.writing(frame):
-                    writer.write(frame.target, frame.change)
+                    keep(writer.write(frame.target, frame.change))
+                memory = frame.memory
                 report(Progress("deblur", tally.written, plan.frames))
         stop.check()
+        keep(writer.flush())
+        journal.end()
+        space.check_join(writer.segments)
         stages = [wide_frames, ultra_frames, pairs, aligned, restored]
         problems = {plan.wide.path.name: wide.problems, plan.ultra.path.name: ultra.problems}
-        return tally.result(plan, registration, stages, problems, writer.dropped)
+        return tally.result(plan, registration, stages, problems)
 
 
 def _align(pairs: Iterator[FramePair], renderer: ReferenceRenderer) -> Iterator[AlignedFrame]:

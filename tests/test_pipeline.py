@@ -161,7 +161,7 @@ STATIONS = {
 
 @pytest.mark.parametrize("after", [0, 5])
 @pytest.mark.parametrize("station", STATIONS)
-def test_a_failure_anywhere_leaves_nothing_behind(
+def test_a_failure_anywhere_leaves_the_old_file_and_no_thread(
     station: str, after: int, pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     after = 0 if station in ("analyse", "flush", "finish") else after
@@ -172,13 +172,13 @@ def test_a_failure_anywhere_leaves_nothing_behind(
     out.write_bytes(b"precious")
     with pytest.raises(InputError, match=f"broken {station}"):
         run(pair, out)
-    assert only(tmp_path) == {"out.mp4"}
+    assert only(tmp_path) <= {"out.mp4", ".out.mp4.asled"}
     assert out.read_bytes() == b"precious"
     assert no_stage_is_running()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_the_job_and_leaves_nothing_behind(
+def test_a_signal_stops_the_job_and_tells_how_to_go_on(
     number: signal.Signals, pair: Pair, tmp_path: Path
 ) -> None:
     def interrupt(event: Event) -> None:
@@ -186,9 +186,10 @@ def test_a_signal_stops_the_job_and_leaves_nothing_behind(
             os.kill(os.getpid(), number)
 
     before = signal.getsignal(number)
-    with pytest.raises(InterruptedRunError):
+    with pytest.raises(InterruptedRunError) as caught:
         run(pair, tmp_path / "out.mp4", interrupt)
-    assert only(tmp_path) == set()
+    assert only(tmp_path) == {".out.mp4.asled"}
+    assert "--resume" in caught.value.hint and str(tmp_path / "out.mp4") in caught.value.hint
     assert no_stage_is_running()
     assert signal.getsignal(number) is before
 
@@ -219,7 +220,7 @@ def test_out_of_memory_is_told_as_such(
     monkeypatch.setattr("asled_cli.job.restore.SwapRestorer.push", failing(ignore, 0, error))
     with pytest.raises(MemoryLimitError, match="--chunk"):
         run(pair, tmp_path / "out.mp4")
-    assert only(tmp_path) == set()
+    assert only(tmp_path) == {".out.mp4.asled"}
 
 
 def test_other_runtime_errors_are_ours(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

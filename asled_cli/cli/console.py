@@ -189,6 +189,7 @@ def show_result(result: DeblurResult, style: Style) -> None:
         "problems": ", ".join(f"{name}: {count}" for name, count in result.problems.items() if count)
         or "none",
         "left out": ", ".join(result.dropped_tracks),
+        "differs": "; ".join(f"{c.name}: {c.found}, was {c.expected}" for c in result.differences),
         "output": str(result.out),
     }
     _show_rows({name: words for name, words in rows.items() if words})

@@ -12,6 +12,7 @@ def deblur(
     ultra: opt.UltraClip = None,
     out: opt.OutFile = None,
     overwrite: opt.Overwrite = False,
+    resume: opt.Resume = False,
     start: opt.Start = None,
     end: opt.End = None,
     offset: opt.Offset = None,
@@ -32,6 +33,7 @@ def deblur(
     pix_fmt: opt.PixFmt = "auto",
     encoder_opt: opt.EncoderOption = None,
     dry_run: opt.DryRun = False,
+    strict: opt.Strict = False,
     as_json: opt.AsJson = False,
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
@@ -70,6 +72,8 @@ def deblur(
         encode=encode,
         dry_run=dry_run,
         truth=truth,
+        resume=resume,
+        strict=strict,
     )
     style = console.Style(as_json=as_json, quiet=quiet, verbose=verbose)
     with console.progress(style) as report:

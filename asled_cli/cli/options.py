@@ -139,6 +139,14 @@ EncoderOption = Annotated[
     ),
 ]
 
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on with a run that was broken off.", rich_help_panel=CLIPS),
+]
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="Refuse what would otherwise be a warning.", rich_help_panel=TERMINAL),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Check everything, print the plan, stop.", rich_help_panel=TERMINAL)
 ]

@@ -64,15 +64,21 @@ def explain_out_of_memory() -> Iterator[None]:
     """Turn every form of "out of memory" into a MemoryLimitError with advice."""
     try:
         yield
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise _memory_limit() from error
-    except RuntimeError as error:
-        if "can't allocate memory" in str(error) or "not enough memory" in str(error):  # torch on a CPU
-            raise _memory_limit() from error
+    except (MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise memory_limit() from error
         raise
 
 
-def _memory_limit() -> MemoryLimitError:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out, on a GPU or on the CPU."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return "can't allocate memory" in str(error) or "not enough memory" in str(error)  # torch on a CPU
+
+
+def memory_limit() -> MemoryLimitError:
+    """What to tell the user when nothing helps any more."""
     return MemoryLimitError(
         "There is not enough memory for this job.",
         "Try a smaller --chunk, --tile 512, or --method swap, which needs least.",

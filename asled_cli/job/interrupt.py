@@ -28,7 +28,7 @@ class StopFlag:
     def check(self) -> None:
         """Raise InterruptedRunError if the user wants to stop."""
         if self._set.is_set():
-            raise InterruptedRunError("Stopped before the end; no output was written.")
+            raise InterruptedRunError("Stopped before the end; the output is not written yet.")
 
     def set(self) -> None:
         """Ask the run to stop, as a signal would."""

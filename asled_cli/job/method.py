@@ -1,8 +1,9 @@
 """Which way a clip is restored: with which network, where, and in how large pieces."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 
 import torch
 
@@ -11,7 +12,7 @@ from asled_cli.errors import MemoryLimitError, WeightsError
 from asled_cli.job.device import DTYPES, resolve_device, resolve_precision
 from asled_cli.job.records import DeblurConfig, DeblurPlan
 from asled_cli.job.restore import NetworkRestorer, NetworkSetting, Restorer, SwapRestorer
-from asled_cli.job.tiles import cut_tiles
+from asled_cli.job.tiles import Tile, cut_tiles
 from asled_cli.nets.chunks import NetworkFacts
 from asled_cli.video.frames import Clip
 
@@ -79,13 +80,22 @@ def choose_method(config: DeblurConfig, wide: Clip) -> MethodChoice:
     )
 
 
-def load_restorer(plan: DeblurPlan) -> Restorer:
-    """Build what the plan says, with weights loaded and on the device."""
+def load_restorer(plan: DeblurPlan, segment: int = 0, read: Callable[[Any], Any] | None = None) -> Restorer:
+    """Build what the plan says, with weights loaded and on the device.
+
+    segment: frames after which work must be able to go on. read: gives the memory of an earlier run, a
+    dictionary from tiles to states of the network, when told that type; or None.
+    """
     if plan.method == "swap":
         return SwapRestorer(plan.config.strength)
     assert plan.weights is not None
     pieces = plan.chunk, plan.overlap, plan.tile
-    return _build(plan.weights, torch.device(plan.device), plan.precision, pieces, plan.config.strength)
+    device = torch.device(plan.device)
+    network, setting = _build(plan.weights, device, plan.precision, pieces, plan.config.strength)
+    state_type = _state_type(network)
+    found = (read(dict[Tile, state_type]) if read is not None else None) or {}  # type: ignore[valid-type]
+    states = {tile: type(state)(*(part.to(device) for part in state)) for tile, state in found.items()}
+    return NetworkRestorer(network, setting, segment, states)
 
 
 def network_restorer(path: Path, device: torch.device, precision: str, size: tuple[int, int]) -> Restorer:
@@ -93,12 +103,12 @@ def network_restorer(path: Path, device: torch.device, precision: str, size: tup
     frame = FrameSize(*size)
     no_wish = DeblurConfig(Path(), Path())
     pieces = fit_pieces(no_wish, weights.facts(path), frame, _memory_budget(device, frame), precision)
-    return _build(path, device, precision, pieces[:3], 1.0)
+    return NetworkRestorer(*_build(path, device, precision, pieces[:3], 1.0))
 
 
 def _build(
     path: Path, device: torch.device, precision: str, pieces: tuple[int, int, int], strength: float
-) -> NetworkRestorer:
+) -> tuple[Any, NetworkSetting]:
     dtype = DTYPES[precision]
     network = weights.load(path).to(device=device, dtype=dtype, memory_format=torch.channels_last)
     chunk, overlap, tile = pieces
@@ -111,7 +121,13 @@ def _build(
         halo_px=network.facts.halo_px,
         strength=strength,
     )
-    return NetworkRestorer(network, setting)
+    return network, setting
+
+
+def _state_type(network: object) -> Any:
+    """The type of a network's state, as its call declares it."""
+    hint = get_type_hints(type(network).forward)["state"]  # type: ignore[attr-defined]
+    return get_args(hint)[0]
 
 
 def fit_pieces(

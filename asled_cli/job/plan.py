@@ -13,7 +13,7 @@ from asled_cli.video.clock import Clock
 from asled_cli.video.encode import EncodeConfig, choose_encoder
 from asled_cli.video.frames import Clip
 from asled_cli.video.probe import probe_clip
-from asled_cli.video.target import FORMATS, check_output
+from asled_cli.video.target import FORMATS, check_output, work_folder
 
 LEAST_SHARED_S = Fraction(1, 10)  # clips that share less than this in time are taken for two recordings
 MEMORY_BASE = 700 * 2**20  # interpreter, torch and codecs, measured
@@ -84,7 +84,11 @@ def _output_path(config: DeblurConfig, wide: Clip) -> Path:
     suffix = path.suffix if path.suffix.lower() in FORMATS else ".mp4"
     out = config.out or path.with_name(f"{path.stem}_deblurred{suffix}")
     inputs = [path for path in (config.wide, config.ultra, config.truth) if path is not None]
-    check_output(out, inputs, config.encode is not None and config.encode.overwrite)
+    # A run that is resumed may have been cut off after it had published its result.
+    overwrite = (config.encode is not None and config.encode.overwrite) or (
+        config.resume and work_folder(out).is_dir()
+    )
+    check_output(out, inputs, overwrite)
     return out
 
 

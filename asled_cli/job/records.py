@@ -5,7 +5,7 @@ Standard library only, so that the command line can use them before anything hea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from asled_cli.video.clock import Clock
     from asled_cli.video.encode import EncodeConfig, Encoder
     from asled_cli.video.frames import Clip
+    from asled_cli.video.verify import Check
 
 Method = Literal["auto", "network", "swap"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -50,6 +51,8 @@ class DeblurConfig:
     encode: EncodeConfig | None = None  # how the result is encoded, and whether it may replace a file
     dry_run: bool = False  # stop after the plan
     truth: Path | None = None  # the sharp clip, where it is known, to measure PSNR against
+    resume: bool = False  # go on with unfinished work on the same output
+    strict: bool = False  # refuse what could otherwise be done with a warning
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.strength <= 1.0:
@@ -202,6 +205,7 @@ class DeblurResult:
     wall_s: float = 0.0  # the whole job, without measuring against the truth
     problems: Mapping[str, int] = field(default_factory=dict)  # kind of problem -> how often
     dropped_tracks: tuple[str, ...] = ()  # tracks of the wide clip that the result lacks
+    differences: Sequence[Check] = ()  # what else the result does not keep of the wide clip
     psnr_input_db: float | None = None  # against the truth, where one was given
     psnr_result_db: float | None = None
 
@@ -221,6 +225,7 @@ class DeblurResult:
             "wall_s": round(self.wall_s, 3),
             "problems": dict(self.problems),
             "dropped_tracks": list(self.dropped_tracks),
+            "differences": [f"{c.name}: {c.found}, was {c.expected}" for c in self.differences],
             "psnr_input_db": self.psnr_input_db,
             "psnr_result_db": self.psnr_result_db,
         }

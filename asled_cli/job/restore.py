@@ -4,8 +4,10 @@ Restorers have feed and flush, so that the result never depends on how frames ar
 its look-ahead, whatever the length of the clip.
 """
 
+import gc
+import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from asled_cli.job.device import is_out_of_memory, memory_limit
+from asled_cli.job.pieces import recut_states, smaller_pieces, tile_words
 from asled_cli.job.tiles import Tile, cut_tiles
 from asled_cli.nets.chunks import ChunkInputs, VideoNetwork
 from asled_cli.registration.render import AlignedFrame, swap_weight
@@ -20,18 +24,31 @@ from asled_cli.video.frames import Frame
 
 FULL_SCALE = 65535.0  # of a 16-bit picture
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class RestoredFrame:
     """A frame and what is to be added to it.
 
     change: (H, W, 3) float32, RGB with 1.0 as full scale, gamma as coded; None: leave the frame as it is.
-    has_reference: whether the other view was there to help.
+    has_reference: whether the other view was there to help. memory: what must be known to go on after this
+    frame in another process, at the end of a segment; None where nothing must.
     """
 
     target: Frame
     change: NDArray[np.float32] | None
     has_reference: bool
+    memory: "Memory | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a network remembers after a frame: its state for each tile; and the pieces in force."""
+
+    states: dict[Tile, Any]  # each a named tuple of tensors
+    chunk: int
+    tile: int
 
 
 class Restorer(Protocol):
@@ -87,56 +104,124 @@ class NetworkSetting:
 
 
 class NetworkRestorer:
-    """Runs a network chunk by chunk; the forward state goes from chunk to chunk, one for each tile."""
+    """Runs a network chunk by chunk; the forward state goes from chunk to chunk, one for each tile.
 
-    def __init__(self, network: VideoNetwork, setting: NetworkSetting) -> None:
+    segment: frames after which a chunk always ends, so that work can go on there later; 0: never.
+    states: what an earlier run remembered, to go on after its last frame. Where memory runs out, pieces are
+    halved and the chunk is tried again; `setting` tells the pieces in force.
+    """
+
+    def __init__(
+        self,
+        network: VideoNetwork,
+        setting: NetworkSetting,
+        segment: int = 0,
+        states: dict[Tile, Any] | None = None,
+    ) -> None:
         self.network = network
         self.setting = setting
         self.waiting: list[AlignedFrame] = []
-        self.states: dict[Tile, Any] = {}
+        self.states: dict[Tile, Any] = states or {}
+        self._segment = segment
+        self._left = segment  # frames of the segment under way still to come
 
     def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
         """Return a chunk of frames once its look-ahead is there, else nothing."""
         if self.setting.strength == 0:
             return [_restored(aligned, None)]
         self.waiting.append(aligned)
-        if len(self.waiting) < self.setting.chunk + self.setting.overlap:
-            return []
-        return self._run(self.setting.chunk)
+        finished: list[RestoredFrame] = []
+        while len(self.waiting) >= self._next_length() + self.setting.overlap:
+            finished += self._run()
+        return finished
 
     def flush(self) -> list[RestoredFrame]:
         """Restore the rest of the clip, which has no look-ahead past its end."""
         finished: list[RestoredFrame] = []
         while self.waiting:
-            finished += self._run(min(self.setting.chunk, len(self.waiting)))
+            finished += self._run()
         return finished
 
-    def _run(self, keep: int) -> list[RestoredFrame]:
-        inputs = stack_frames(self.waiting, self.setting.device)
-        with torch.inference_mode():
-            changes = self._changes(inputs, keep)
-        done, self.waiting = self.waiting[:keep], self.waiting[keep:]
-        return [_restored(frame, change.numpy()) for frame, change in zip(done, changes, strict=True)]
+    def _next_length(self) -> int:
+        return min(self.setting.chunk, self._left) if self._segment else self.setting.chunk
 
-    def _changes(self, inputs: ChunkInputs, keep: int) -> list[Tensor]:
-        """strength * (restored - target) for the first `keep` frames, each (H, W, 3) float32 on the CPU."""
+    def _run(self) -> list[RestoredFrame]:
+        """Restore the next chunk, in smaller pieces if memory runs out."""
+        while True:
+            keep = min(self._next_length(), len(self.waiting))
+            try:
+                changes, self.states = self._try(keep)
+                break
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                cause = error
+            self._shrink(cause)  # outside the handler, whose traceback holds what could not be computed
+            del cause
+        done, self.waiting = self.waiting[:keep], self.waiting[keep:]
+        frames = [_restored(frame, change.numpy()) for frame, change in zip(done, changes, strict=True)]
+        if self._segment:
+            self._left -= keep
+            if self._left == 0:
+                self._left = self._segment
+                frames[-1] = replace(
+                    frames[-1], memory=Memory(self.states, self.setting.chunk, self.setting.tile)
+                )
+        return frames
+
+    def _try(self, keep: int) -> tuple[list[Tensor], dict[Tile, Any]]:
+        inputs = stack_frames(self.waiting[: keep + self.setting.overlap], self.setting.device)
+        with torch.inference_mode():
+            return self._changes(inputs, keep)
+
+    def _shrink(self, error: BaseException) -> None:
+        """Halve the pieces. Raises MemoryLimitError if they are the smallest already."""
+        target = self.waiting[0].pair.target.rgb
+        size = target.shape[0], target.shape[1]
+        smaller = smaller_pieces(self.setting.chunk, self.setting.tile, size)
+        if smaller is None:
+            raise memory_limit() from error
+        log.warning(
+            "memory ran out with chunks of %d frames and %s: going on with %d frames and %s",
+            self.setting.chunk,
+            tile_words(self.setting.tile),
+            smaller[0],
+            tile_words(smaller[1]),
+        )
+        if smaller[1] != self.setting.tile:
+            tiles = cut_tiles(*size, smaller[1], self.setting.halo_px)
+            self.states = recut_states(self.states, tiles, size) if self.states else {}
+        self.setting = replace(self.setting, chunk=smaller[0], tile=smaller[1])
+        gc.collect()
+        if self.setting.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _changes(self, inputs: ChunkInputs, keep: int) -> tuple[list[Tensor], dict[Tile, Any]]:
+        """strength * (restored - target) for the first `keep` frames, each (H, W, 3) float32 on the CPU.
+
+        And the states after them.
+        """
         height, width = inputs.target.shape[-2:]
         tiles = cut_tiles(height, width, self.setting.tile, self.setting.halo_px)
+        states: dict[Tile, Any] = {}
         if len(tiles) == 1:
-            return self._tile_changes(tiles[0], inputs, keep)
+            changes, states[tiles[0]] = self._tile_changes(tiles[0], inputs, keep)
+            return changes, states
         totals = [torch.zeros(height, width, 3) for _ in range(keep)]
         for tile in tiles:
-            for total, change in zip(totals, self._tile_changes(tile, inputs, keep), strict=True):
+            changes, states[tile] = self._tile_changes(tile, inputs, keep)
+            for total, change in zip(totals, changes, strict=True):
                 tile.add(total, change)
-        return totals
+        return totals, states
 
-    def _tile_changes(self, tile: Tile, inputs: ChunkInputs, keep: int) -> list[Tensor]:
+    def _tile_changes(self, tile: Tile, inputs: ChunkInputs, keep: int) -> tuple[list[Tensor], Any]:
         part = tile.of(inputs)
-        restored, self.states[tile] = self.network(part, self.states.get(tile), keep)
-        return [  # one by one, so that each can be freed as soon as it is written
+        restored, state = self.network(part, self.states.get(tile), keep)
+        changes = [  # one by one, so that each can be freed as soon as it is written
             (after.float() - before).mul_(self.setting.strength).permute(1, 2, 0).cpu()
             for after, before in zip(restored[0], part.target[0], strict=False)
         ]
+        return changes, state
 
 
 def stack_frames(frames: list[AlignedFrame], device: torch.device) -> ChunkInputs:

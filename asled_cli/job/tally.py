@@ -41,7 +41,6 @@ class Tally:
         registration: Registration,
         stages: Sequence[Any],
         problems: Mapping[str, ReadProblems],
-        dropped_tracks: Sequence[str],
     ) -> DeblurResult:
         """The finished job. stages: those with a thread, with `name` and `busy_s`; problems: by clip name."""
         times = [StageTime(stage.name, self.written, stage.busy_s) for stage in stages]
@@ -55,7 +54,6 @@ class Tally:
             registration=registration_facts(registration),
             stages=(*times, StageTime("write", self.written, self.write_s)),
             problems=_count_problems(problems),
-            dropped_tracks=tuple(dropped_tracks),
         )
 
 
@@ -68,6 +66,11 @@ def registration_facts(registration: Registration) -> dict[str, object]:
         "exposure_frames": round(registration.exposure.length, 2),
         "trusted": registration.trusted,
     }
+
+
+def any_problem(*problems: ReadProblems) -> bool:
+    """Whether a reader had to skip or mend anything."""
+    return any(getattr(found, item.name) for found in problems for item in fields(found))
 
 
 def _count_problems(problems: Mapping[str, ReadProblems]) -> dict[str, int]:

@@ -90,9 +90,11 @@ class ReferenceRenderer:
     """Lays reference frames onto target frames as one `registration` says.
 
     Holds about exposure + 4 pairs at a time. `push` and `flush` return frames in order, each pair once.
+    start_s: time of the clip's first target, where the pairs begin later; then after `frames_before` pairs
+    frames are bit for bit those of a renderer that saw the clip from its start.
     """
 
-    def __init__(self, registration: Registration) -> None:
+    def __init__(self, registration: Registration, start_s: float | None = None) -> None:
         self.registration = registration
         self._canvas = Canvas(
             registration.target_size, registration.reference_size, registration.middle.homography
@@ -101,7 +103,7 @@ class ReferenceRenderer:
         self._meter = MotionMeter()
         self._references = _References()
         self._waiting: list[_Waiting] = []
-        self._start: float | None = None
+        self._start = start_s
         self._last: float | None = None  # time of the target emitted last
         self._grid = pixel_grid(self._canvas.work_size)
         width, height = registration.target_size
@@ -238,7 +240,9 @@ class _FullMaps:
 
     def __init__(self, registration: Registration) -> None:
         self._size = registration.target_size
-        self._fixed: tuple[int, int, Image, Image] | None = None
+        self._fixed: tuple[Matrix, Image, Image, Image] | None = (
+            None  # the arrays themselves: ids are used again
+        )
 
     def pull(self, reference: NDArray[np.uint16], knot: Knot, drift: Image | None) -> NDArray[np.uint16]:
         """Return `reference` (H', W', 3) on the target's grid; drift: (h, w, 2) as `_drift` gives."""
@@ -256,17 +260,24 @@ class _FullMaps:
         return np.asarray(warped, dtype=np.uint16)
 
     def _maps(self, knot: Knot) -> tuple[Image, Image]:
-        key = (id(knot.homography), id(knot.field))
-        if self._fixed is not None and self._fixed[:2] == key:
-            return self._fixed[2:]
+        fixed = self._fixed
+        if fixed is not None and fixed[0] is knot.homography and fixed[1] is knot.field:
+            return fixed[2:]
         x, y = pixel_grid(self._size)
         if knot.field.any():
             scale = self._size[0] / knot.field.shape[1]
             shift = cv2.resize(knot.field, self._size, interpolation=cv2.INTER_LINEAR) * np.float32(scale)
             x, y = x + shift[..., 0], y + shift[..., 1]
         u, v = apply(knot.homography, x, y)
-        self._fixed = (*key, u, v)
+        self._fixed = (knot.homography, knot.field, u, v)
         return u, v
+
+
+def frames_before(registration: Registration) -> int:
+    """How many pairs before a frame can matter for it, at an even rate."""
+    exposures = [knot.exposure for knot in registration.knots]
+    longest = max(exposure.length / 2 + abs(exposure.shift) for exposure in exposures)
+    return int(np.ceil(longest)) + 2 * _NEIGHBOURS + 4
 
 
 def swap_weight(aligned: AlignedFrame) -> NDArray[np.float32]:

@@ -149,6 +149,10 @@ def _complete_options(source: Clip, encoder: str, config: EncodeConfig) -> dict[
             options[quality] = str(value if config.crf is None else config.crf)
     elif config.crf is not None or config.preset is not None:
         raise UsageError(f"{encoder} has no crf and no preset.", "Set its own options instead.")
+    if encoder == "libx264":
+        # Its macroblock tree gives other bytes for equal frames (seen with x264's assembly, on one thread
+        # too), and a job that is resumed must give those of one that was not.
+        options["mbtree"] = "0"
     options |= config.options
     known = av.CodecContext.create(encoder, "w").supported_options
     names = [option.name for option in (*known.private, *known.generic)]
@@ -178,6 +182,11 @@ def _mastering_text(light: MasteringDisplay) -> str:
     corners = zip("GBR", (light.green, light.blue, light.red), strict=True)
     primaries = "".join(f"{name}({x},{y})" for name, (x, y) in corners)
     return f"{primaries}WP({light.white[0]},{light.white[1]})L({light.max_luminance},{light.min_luminance})"
+
+
+def codec_library() -> str:
+    """The version of the library that encodes; another one may give other bytes."""
+    return ".".join(map(str, av.library_versions["libavcodec"]))
 
 
 def reason(error: Exception) -> str:

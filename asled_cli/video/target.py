@@ -9,6 +9,7 @@ from asled_cli.errors import UsageError
 
 FORMATS = {".mov": "mov", ".mp4": "mp4", ".m4v": "mp4", ".mkv": "matroska"}
 LONGEST_STEM = 100  # characters of the name kept in the temporary name, of 255 bytes allowed
+LONGEST_NAME = 200  # bytes of it kept in the name of the work folder
 
 
 def check_output(out: Path, inputs: Iterable[Path], overwrite: bool) -> None:
@@ -30,6 +31,13 @@ def check_output(out: Path, inputs: Iterable[Path], overwrite: bool) -> None:
         raise UsageError(f"The folder {folder} does not exist.", "Make it first or choose another one.")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"The folder {folder} cannot be written: permission denied.")
+
+
+def work_folder(out: Path) -> Path:
+    """Where the unfinished work on `out` lies: a hidden folder beside it."""
+    out = out.resolve()
+    name = out.name.encode()[:LONGEST_NAME].decode("utf-8", "ignore")
+    return out.with_name(f".{name}.asled")
 
 
 def private_folder(out: Path) -> Path:

@@ -64,7 +64,7 @@ class ClipWriter:
         segment: int | None = None,
     ) -> None:
         config = config or EncodeConfig()
-        check_output(out, [source.path], config.overwrite)
+        check_output(out, [source.path], config.overwrite or folder is not None)
         self.encoder = choose_encoder(source, config)
         self.segments = list(done)
         self.differences: list[Check] = []  # what of the source the finished file does not keep

@@ -1,0 +1,75 @@
+"""Smaller pieces when memory runs out: which ones, and how the network's memory is cut to them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from asled_cli.job.tiles import Span, Tile
+from asled_cli.nets.chunks import GUIDE_STRIDE
+
+SHORTEST_CHUNK = 4  # frames; shorter ones compute their look-ahead so often that tiles are the better way
+SMALLEST_TILE = 128  # pixels; the context around a smaller one is larger than itself
+
+
+def smaller_pieces(chunk: int, tile: int, size: tuple[int, int]) -> tuple[int, int] | None:
+    """The next smaller (chunk, tile) for pictures of `size` (height, width); None: there are none.
+
+    First the chunk is halved, then the tile, last the chunk again.
+    """
+    if chunk > SHORTEST_CHUNK:
+        return max(SHORTEST_CHUNK, chunk // 2), tile
+    side = tile if 0 < tile < max(size) else max(size)
+    half = -(-side // 2 // GUIDE_STRIDE) * GUIDE_STRIDE
+    if half >= SMALLEST_TILE:
+        return chunk, half
+    return (chunk // 2, tile) if chunk > 1 else None
+
+
+def tile_words(tile: int) -> str:
+    """A tile size for the user."""
+    return f"tiles of {tile} px" if tile else "whole frames"
+
+
+def recut_states(states: dict[Tile, Any], tiles: Sequence[Tile], size: tuple[int, int]) -> dict[Tile, Any]:
+    """The same memory for other tiles. size: (height, width) of the pictures; states: tuples of tensors.
+
+    Each tensor is (N, C, h, w), a whole number of times smaller than its tile's padded picture.
+    """
+    like = next(iter(states.values()))
+    whole = [_stitch({tile: state[i] for tile, state in states.items()}, size) for i in range(len(like))]
+    return {tile: _same_kind(like, [_cut(part, tile, size) for part in whole]) for tile in tiles}
+
+
+def _same_kind(like: Any, parts: list[Tensor]) -> Any:
+    return type(like)(*parts) if hasattr(like, "_fields") else type(like)(parts)
+
+
+def _padded(pixels: int) -> int:
+    return -(-pixels // GUIDE_STRIDE) * GUIDE_STRIDE
+
+
+def _stitch(parts: dict[Tile, Tensor], size: tuple[int, int]) -> Tensor:
+    """One tensor for the whole picture, from the part of each tile without its context."""
+    tile, part = next(iter(parts.items()))
+    factor = round(_padded(tile.rows.stop - tile.rows.start) / part.shape[-2])
+    whole = part.new_zeros(*part.shape[:2], _padded(size[0]) // factor, _padded(size[1]) // factor)
+    for tile, part in parts.items():
+        rows, columns = _inner(tile.rows, factor), _inner(tile.columns, factor)
+        top, left = tile.rows.start // factor, tile.columns.start // factor
+        whole[..., rows, columns] = part[
+            ..., rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
+        ]
+    return whole
+
+
+def _cut(whole: Tensor, tile: Tile, size: tuple[int, int]) -> Tensor:
+    factor = round(_padded(size[0]) / whole.shape[-2])
+    rows = slice(tile.rows.start // factor, _padded(tile.rows.stop) // factor)
+    columns = slice(tile.columns.start // factor, _padded(tile.columns.stop) // factor)
+    return whole[..., rows, columns].contiguous(memory_format=torch.channels_last)
+
+
+def _inner(span: Span, factor: int) -> slice:
+    return slice(span.inner_start // factor, _padded(span.inner_stop) // factor)
