@@ -9,26 +9,20 @@ counted. `--long` adds one run of a clip ten times as long, to see that memory d
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import av
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from asled_cli.lab.bench import machine, spread
+from asled_cli.lab.bench_clips import make_pair
 
-WIDTH, HEIGHT, RATE = 1920, 1080, 30
-BLUR_FRAMES = 5  # instants averaged into one wide frame
+SIZE = (1920, 1080)
 ROOT = Path(__file__).resolve().parent.parent
-Picture = NDArray[np.uint8]
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -36,17 +30,17 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parse(words)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        clips = make_pair(folder, options.frames, "short")
+        clips = make_pair(folder, options.frames, SIZE, "short")
         runs = [run_job(clips, folder, options.method) for _ in range(options.repeats + 1)][1:]
         found: dict[str, Any] = {
             "machine": machine(),
             "commit": commit(),
-            "job": {"size": f"{WIDTH}x{HEIGHT}", "frames": options.frames, "method": options.method},
+            "job": {"size": f"{SIZE[0]}x{SIZE[1]}", "frames": options.frames, "method": options.method},
             "help_s": spread([time_help() for _ in range(7)]),
             **summarise(runs),
         }
         if options.long:
-            long = run_job(make_pair(folder, 10 * options.frames, "long"), folder, options.method)
+            long = run_job(make_pair(folder, 10 * options.frames, SIZE, "long"), folder, options.method)
             ratio = long["peak_mib"] / statistics.median(run["peak_mib"] for run in runs)
             found["ten_times_longer"] = {"peak_mib": long["peak_mib"], "peak_ratio": round(ratio, 3)}
     text = json.dumps(found, indent=2) + "\n"
@@ -67,53 +61,6 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--long", action="store_true", help="also run a clip ten times as long")
     parser.add_argument("--out", type=Path, help="where to write the JSON")
     return parser.parse_args(words)
-
-
-def make_pair(folder: Path, frames: int, name: str) -> tuple[Path, Path]:
-    """A wide clip with motion blur and an ultra clip of twice the view, both of one moving camera."""
-    scene = make_scene(np.random.default_rng(0))
-    wide, ultra = folder / f"{name}_wide.mp4", folder / f"{name}_ultra.mp4"
-    write_clip(wide, frames, lambda i: blurred_view(scene, i))
-    write_clip(ultra, frames, lambda i: view(scene, float(i), 2.0))
-    return wide, ultra
-
-
-def make_scene(random: np.random.Generator) -> Picture:
-    """A large picture with detail of every size, (2400, 4200, 3)."""
-    height, width = 2400, 4200
-    scene = np.zeros((height, width, 3), np.float32)
-    for step in (2, 4, 8, 16, 32, 64, 128):
-        noise = random.normal(0, 1, (height // step + 1, width // step + 1, 3)).astype(np.float32)
-        scene += cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR) * np.float32(step**0.5)
-    scene = 128 + 40 * scene / scene.std()
-    return np.asarray(np.clip(scene, 0, 255), np.uint8)
-
-
-def view(scene: Picture, time_frames: float, ratio: float) -> Picture:
-    """What a lens with `ratio` times the wide lens's view sees at a time, from a swaying camera."""
-    x = scene.shape[1] / 2 + 60 * np.sin(time_frames / 9) + 40 * np.sin(time_frames / 23)
-    y = scene.shape[0] / 2 + 30 * np.cos(time_frames / 13)
-    matrix = np.array([[ratio, 0, x - ratio * WIDTH / 2], [0, ratio, y - ratio * HEIGHT / 2]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    seen = cv2.warpAffine(scene, matrix, (WIDTH, HEIGHT), flags=flags, borderMode=cv2.BORDER_REFLECT)
-    return np.asarray(seen, np.uint8)
-
-
-def blurred_view(scene: Picture, index: int) -> Picture:
-    """The wide view averaged over its exposure, one frame interval long."""
-    shares = (np.arange(BLUR_FRAMES) + 0.5) / BLUR_FRAMES - 0.5
-    mean = np.mean([view(scene, index + share, 1.0) for share in shares], axis=0)
-    return np.asarray(np.rint(mean), np.uint8)
-
-
-def write_clip(path: Path, frames: int, picture: Callable[[int], Picture]) -> None:
-    """Encode pictures as 8-bit H.264."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=RATE, options={"crf": "18", "preset": "veryfast"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for index in range(frames):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(index), format="rgb24")))
-        container.mux(stream.encode(None))
 
 
 def run_job(clips: tuple[Path, Path], folder: Path, method: str) -> dict[str, Any]:
@@ -162,15 +109,6 @@ def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, least and greatest."""
-    return {
-        "median": round(statistics.median(values), 4),
-        "min": round(min(values), 4),
-        "max": round(max(values), 4),
-    }
-
-
 def time_help() -> float:
     """Seconds that `asled --help` takes."""
     began = time.perf_counter()
@@ -178,26 +116,6 @@ def time_help() -> float:
         [sys.executable, "-m", "asled_cli", "--help"], stdout=subprocess.DEVNULL, cwd=ROOT, check=True
     )
     return time.perf_counter() - began
-
-
-def machine() -> dict[str, object]:
-    """What the numbers were measured on."""
-    names = ("torch", "av", "opencv-python-headless", "numpy")
-    return {
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        **{name: version(name) for name in names},
-    }
-
-
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    facts = Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def commit() -> str:

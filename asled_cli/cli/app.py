@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from asled_cli import __version__
+from asled_cli.cli.bench import bench
 from asled_cli.cli.deblur import deblur
 from asled_cli.cli.evaluate import evaluate
 from asled_cli.cli.models import models
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 app.command()(deblur)
 app.command("eval")(evaluate)
+app.command()(bench)
 app.command()(models)
 app.command()(train)
 app.command()(verify)

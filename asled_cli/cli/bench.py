@@ -1,0 +1,48 @@
+"""`asled bench`: how fast the installed program is on this machine, stage by stage."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from asled_cli.cli import options as opt
+from asled_cli.errors import UsageError
+
+
+def bench(
+    size: Annotated[str, typer.Option(help="Frames of the made clips, WIDTHxHEIGHT.")] = "1920x1080",
+    frames: Annotated[int, typer.Option(help="Frames of the made clips.")] = 24,
+    repeats: Annotated[int, typer.Option(help="Timed runs after one that warms up.")] = 2,
+    method: opt.MethodName = "auto",
+    model: opt.ModelName = None,
+    weights: opt.WeightsFile = None,
+    device: opt.Device = "auto",
+    precision: opt.PrecisionName = "auto",
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Time `asled deblur` on a made pair: each stage alone, and all of them together."""
+    width, _, height = size.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise UsageError(f"--size is {size!r}, expected WIDTHxHEIGHT such as 1920x1080.")
+    from asled_cli.cli import console
+    from asled_cli.lab.bench import BenchConfig, bench_rows, run_bench  # torch and av load here
+    from asled_cli.pipeline import run_deblur
+
+    config = BenchConfig(
+        size=(int(width), int(height)), frames=frames, repeats=repeats, method=method, model=model,
+        weights=weights, device=device, precision=precision,
+    )  # fmt: skip
+    style = console.Style(as_json=as_json, quiet=quiet, verbose=verbose)
+    found = run_bench(config, run_deblur)
+    if as_json:
+        console.show_facts("bench", found, style)
+        return
+    console.show_table(
+        f"{size}, {found['plan']}", ("stage", "seconds", "per second"), bench_rows(found), style
+    )
+    console.show_lines("machine", [f"{key}: {value}" for key, value in found["machine"].items()], style)
+    console.show_lines("peak memory", [f"{found['peak_mib']} MiB"], style)
