@@ -101,6 +101,8 @@ def test_the_miniature_runs_whole_and_writes_its_report(
     assert "| swap |" in (tmp_path / "report.md").read_text()
     assert r"\begin{tabular}" in (tmp_path / "table.tex").read_text()
     assert (tmp_path / "pictures/0000.jpg").exists() and (tmp_path / "profiles/0001.png").exists()
+    pytest.importorskip("matplotlib")
+    assert (tmp_path / "plots/gain_against_sharpness.png").stat().st_size > 5000
 
 
 def test_input_row_equals_scikit_image(blur_and_truth: Path) -> None:

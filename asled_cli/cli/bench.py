@@ -41,8 +41,7 @@ def bench(
     if as_json:
         console.show_facts("bench", found, style)
         return
-    console.show_table(
-        f"{size}, {found['plan']}", ("stage", "seconds", "per second"), bench_rows(found), style
-    )
+    title = f"{size}, " + ", ".join(f"{key} {value}" for key, value in found["plan"].items())
+    console.show_table(title, ("stage", "seconds", "per second"), bench_rows(found), style)
     console.show_lines("machine", [f"{key}: {value}" for key, value in found["machine"].items()], style)
     console.show_lines("peak memory", [f"{found['peak_mib']} MiB"], style)
