@@ -53,6 +53,12 @@ def train(
             rich_help_panel=RUN,
         ),
     ] = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option(
+            "--tensorboard", help="Also write TensorBoard events (extra `watch`).", rich_help_panel=RUN
+        ),
+    ] = False,
     device: opt.Device = "auto",
     as_json: opt.AsJson = False,
     quiet: opt.Quiet = False,
@@ -70,6 +76,7 @@ def train(
         cache=cache,
         resume=resume,
         changes=(*start, *(changes or ())),
+        tensorboard=tensorboard,
         device=device,
     )
     style = console.Style(as_json=as_json, quiet=quiet, verbose=not quiet)

@@ -1,19 +1,53 @@
 """What a training run leaves on disk: checkpoints that are complete or absent, and CSV logs."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
-from asled_cli.errors import WeightsError
+from asled_cli.errors import AsledError, WeightsError
 from asled_cli.weights import replace_file as replace_file
 
 
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
-    """Save under a temporary name, then rename: a full disk or a kill leaves the old checkpoint intact."""
-    replace_file(path, lambda temporary: torch.save(dict(content), temporary))
+    """Save under a temporary name, then rename: a full disk or a kill leaves the old checkpoint intact.
+
+    Raises AsledError if it cannot be written.
+    """
+    with explain_full_disk(path):
+        replace_file(path, lambda temporary: torch.save(dict(content), temporary))
+
+
+@contextmanager
+def explain_full_disk(path: Path) -> Iterator[None]:
+    """Turn what a disk without room makes torch and safetensors raise into one sentence about `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise _unwritten(path, error.strerror or str(error)) from error
+    except (RuntimeError, SafetensorError) as error:
+        if not any(words in str(error) for words in ("file write", "writing file", "No space left")):
+            raise
+        raise _unwritten(path, "is the disk full?") from error
+
+
+def _unwritten(path: Path, reason: str) -> AsledError:
+    return AsledError(
+        f"{path} cannot be written: {reason}; what was there before is kept.",
+        "Free some space and go on with --resume.",
+    )
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a log; none if there is no such file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

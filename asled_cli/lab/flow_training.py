@@ -6,7 +6,7 @@ end-point error on held-out photos, beside that of OpenCV's DIS flow and of no m
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +25,7 @@ from asled_cli.job.records import Progress, Report, ignore
 from asled_cli.lab.checkpoints import CsvLog, read_checkpoint, replace_file, write_checkpoint
 from asled_cli.lab.flow_pairs import FlowPair, degrade, make_pair, read_picture
 from asled_cli.lab.sources import Split, find_sources
-from asled_cli.lab.workers import start_worker
+from asled_cli.lab.workers import batches_of, start_worker
 from asled_cli.nets.flow import SIZE_MULTIPLE, SpyNet
 
 log = logging.getLogger(__name__)
@@ -136,39 +136,41 @@ def train_flow(
     held_out = _held_out(photos, config)
     last = min(config.steps, stop_at or config.steps)
     score, losses, started = _score(network, held_out, device), [], time.monotonic()
-    for first, second, truth in _batches(MadePairs(photos, "train", config, config.seed), step, last):
-        report(Progress("train", step, config.steps))
-        try:
-            check()
-        except InterruptedRunError as stop:
-            _save(out, network, optimizer, config, step, score)
-            raise InterruptedRunError(
-                f"Stopped after step {step} of {config.steps}.", "Go on with --resume."
-            ) from stop
-        for group in optimizer.param_groups:
-            group["lr"] = _rate(config, step)
-        loss = pyramid_error(network.pyramid(first.to(device), second.to(device)), truth.to(device))
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        losses.append(loss.item())
-        step += 1
-        if step % config.score_every == 0 or step == last:
-            score = _score(network, held_out, device)
-            seconds = time.monotonic() - started
-            scores.append(step=step, loss=float(np.mean(losses)), **score._asdict(), seconds=seconds)
-            log.info("step %d: loss %.3f, %s, %.0f s", step, np.mean(losses), score, seconds)
-            losses.clear()
-            _save(out, network, optimizer, config, step, score)
+    loader = _loader(MadePairs(photos, "train", config, config.seed), step, last)
+    with batches_of(loader) as batches:
+        for first, second, truth in batches:
+            report(Progress("train", step, config.steps))
+            try:
+                check()
+            except InterruptedRunError as stop:
+                _save(out, network, optimizer, config, step, score)
+                raise InterruptedRunError(
+                    f"Stopped after step {step} of {config.steps}.", "Go on with --resume."
+                ) from stop
+            for group in optimizer.param_groups:
+                group["lr"] = _rate(config, step)
+            loss = pyramid_error(network.pyramid(first.to(device), second.to(device)), truth.to(device))
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            losses.append(loss.item())
+            step += 1
+            if step % config.score_every == 0 or step == last:
+                score = _score(network, held_out, device)
+                seconds = time.monotonic() - started
+                scores.append(step=step, loss=float(np.mean(losses)), **score._asdict(), seconds=seconds)
+                log.info("step %d: loss %.3f, %s, %.0f s", step, np.mean(losses), score, seconds)
+                losses.clear()
+                _save(out, network, optimizer, config, step, score)
     return score
 
 
-def _batches(pairs: MadePairs, step: int, last: int) -> Iterator[list[Tensor]]:
+def _loader(pairs: MadePairs, step: int, last: int) -> DataLoader[tuple[Tensor, Tensor, Tensor]]:
     """The batches of updates step + 1 ... last; the same ones whether or not the run was interrupted."""
     config = pairs.config
     numbers = range(step * config.batch, last * config.batch)
-    loader = DataLoader(
+    return DataLoader(
         pairs,
         config.batch,
         sampler=numbers,
@@ -176,7 +178,6 @@ def _batches(pairs: MadePairs, step: int, last: int) -> Iterator[list[Tensor]]:
         drop_last=True,
         worker_init_fn=start_worker,
     )
-    return iter(loader)
 
 
 def _rate(config: FlowTrainConfig, step: int) -> float:

@@ -3,16 +3,21 @@
 import copy
 import logging
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from asled_cli import weights, zoo
-from asled_cli.errors import UsageError, WeightsError
-from asled_cli.lab.checkpoints import read_checkpoint, write_checkpoint
+from asled_cli.errors import AsledError, UsageError, WeightsError
+from asled_cli.lab.checkpoints import explain_full_disk, read_checkpoint, write_checkpoint
+from asled_cli.lab.parallel import ALONE, Team
 from asled_cli.lab.recipe import TrainConfig, config_from_table, config_to_table
+from asled_cli.nets.flow import SpyNet
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +30,17 @@ class Progress:
     network: Any
     average: Any
     optimizer: torch.optim.Optimizer
+    trained: Any
+    """`network` as updates call it: compiled, or its gradients shared over a team."""
+    team: Team = ALONE
+    teacher: Any = None
     step: int = 0
     best_db: float = -math.inf
     scores: dict[str, float] = field(default_factory=dict)
     """The last validation of this call."""
 
 
-def start_run(config: TrainConfig, out: Path, device: str) -> Progress:
+def start_run(config: TrainConfig, out: Path, device: str, team: Team = ALONE) -> Progress:
     """A new run, weights fresh or from `config.init`. Raises UsageError if `out` holds a run already."""
     if (out / "checkpoint.pt").exists():
         raise UsageError(f"{out} holds a checkpoint already.", "Pass --resume, or choose another folder.")
@@ -42,20 +51,52 @@ def start_run(config: TrainConfig, out: Path, device: str) -> Progress:
         if initial.config != network.config:
             raise WeightsError(f"{config.init} holds {initial.config}, the recipe wants {network.config}.")
         network.load_state_dict(initial.state_dict())
-    return begin(config, network, device)
+    if config.init_flow:
+        _load_flow(network, config.init_flow)
+    return begin(config, network, device, team)
 
 
-def begin(config: TrainConfig, network: Any, device: str) -> Progress:
+def begin(config: TrainConfig, network: Any, device: str, team: Team = ALONE) -> Progress:
     """The start of a run that trains `network`."""
     network = network.to(device, memory_format=torch.channels_last)
     average = copy.deepcopy(network).eval().requires_grad_(False)
+    flow = set(flow_parameters(network))
+    if not flow and (config.flow_frozen_steps or config.flow_rate_factor != 1.0 or config.init_flow):
+        raise UsageError(f"{config.network} has no flow network: init_flow and flow_* mean nothing for it.")
+    groups = [{"params": [p for p in network.parameters() if p not in flow], "factor": 1.0}]
+    if flow:
+        own = [p for p in network.parameters() if p in flow]
+        groups.append({"params": own, "factor": config.flow_rate_factor})
     optimizer = torch.optim.AdamW(
-        network.parameters(), config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
+        groups, config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
     )
-    return Progress(config, network, average, optimizer)
+    trained = team.wrap(torch.compile(network) if config.compile else network)
+    teacher = None
+    if config.teacher is not None:
+        teacher = weights.load(config.teacher).to(device).requires_grad_(False)
+    return Progress(config, network, average, optimizer, trained, team, teacher)
 
 
-def resume_run(path: Path, config: TrainConfig, device: str) -> Progress:
+def flow_parameters(network: Any) -> list[torch.nn.Parameter]:
+    """The parameters of the flow networks inside a network."""
+    flows = [module for module in network.modules() if isinstance(module, SpyNet)]
+    return [parameter for flow in flows for parameter in flow.parameters()]
+
+
+def _load_flow(network: Any, path: Path) -> None:
+    """Put the weights in `path` into every flow network of `network`."""
+    try:
+        tensors = load_file(path)
+        for module in network.modules():
+            if isinstance(module, SpyNet):
+                module.load_state_dict(tensors)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise WeightsError(
+            f"{path} holds no weights of SPyNet: {error}.", "Train some: flow_cpu.toml."
+        ) from error
+
+
+def resume_run(path: Path, config: TrainConfig, device: str, team: Team = ALONE) -> Progress:
     """The run in the checkpoint `path`. Raises WeightsError if it cannot be read or is of another network."""
     stored = read_checkpoint(path)
     before = config_from_table(stored["config"])
@@ -65,17 +106,29 @@ def resume_run(path: Path, config: TrainConfig, device: str) -> Progress:
         )
     if before != config:
         log.warning("The recipe changed since the checkpoint; the run goes on with the new one.")
-    progress = begin(config, zoo.build(config.network, config.options), device)
+    progress = begin(config, zoo.build(config.network, config.options), device, team)
     progress.network.load_state_dict(stored["network"])
     progress.average.load_state_dict(stored["average"])
     progress.optimizer.load_state_dict(stored["optimizer"])
+    for group, now in zip(progress.optimizer.param_groups, (1.0, config.flow_rate_factor), strict=False):
+        group["factor"] = now
     progress.step, progress.best_db = stored["step"], stored["best_db"]
     log.info("Resumed after step %d.", progress.step)
     return progress
 
 
 def save_run(progress: Progress, out: Path) -> None:
-    """Write the checkpoint and, for use, the averaged weights."""
+    """Write the checkpoint and, for use, the averaged weights; only the team's first process does.
+
+    Raises AsledError, and writes nothing, if a weight is not finite or the disk is full.
+    """
+    if not progress.team.leads:
+        return
+    if not all(bool(value.isfinite().all()) for value in progress.network.state_dict().values()):
+        raise AsledError(
+            f"A weight is not finite after step {progress.step}; the last good checkpoint is kept in {out}.",
+            "Resume it with a lower learning rate.",
+        )
     content = {
         "config": config_to_table(progress.config),
         "network": progress.network.state_dict(),
@@ -85,9 +138,10 @@ def save_run(progress: Progress, out: Path) -> None:
         "best_db": progress.best_db,
     }
     write_checkpoint(out / "checkpoint.pt", content)
-    weights.save(
-        out / "weights.safetensors",
-        progress.config.network,
-        progress.average,
-        notes={"step": str(progress.step)},
-    )
+    save_weights(progress, out / "weights.safetensors", {"step": str(progress.step)})
+
+
+def save_weights(progress: Progress, path: Path, notes: Mapping[str, str]) -> None:
+    """Write the averaged weights. Raises AsledError if the disk is full."""
+    with explain_full_disk(path):
+        weights.save(path, progress.config.network, progress.average, notes=notes)

@@ -12,6 +12,7 @@ from asled_cli.lab.dataset import SampleConfig
 from asled_cli.lab.prepare import DataConfig
 
 Config = TypeVar("Config")
+_FILES = ("init", "init_flow", "teacher")  # fields of TrainConfig that are paths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,8 @@ class LossConfig:
     """Of the 2-D spectra."""
     temporal: float = 0.0
     """Of the change from frame to frame."""
+    distillation: float = 0.0
+    """Of the Charbonnier distance to the teacher's output."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,14 @@ class TrainConfig:
     """At its end, after a cosine."""
     warmup_steps: int = 300
     """Linear rise from zero."""
+    init_flow: Path | None = None
+    """Weights of the flow network alone (spynet.safetensors of a flow recipe); None: as in `init`."""
+    flow_frozen_steps: int = 0
+    """Updates before the flow network learns too."""
+    flow_rate_factor: float = 1.0
+    """Learning rate of the flow network over that of the rest."""
+    teacher: Path | None = None
+    """Weights of a larger network whose output `losses.distillation` aims at."""
     weight_decay: float = 1e-4
     """Of AdamW."""
     betas: tuple[float, float] = (0.9, 0.99)
@@ -66,6 +77,8 @@ class TrainConfig:
     """Of the moving average of the weights, which is what is validated and published."""
     precision: Literal["fp32", "bf16"] = "bf16"
     """Of the convolutions (autocast); weights and losses stay fp32."""
+    compile: bool = False
+    """Whether torch.compile fuses the network: minutes at the start, pays on GPUs in long runs."""
     threads: int = 0
     """CPU threads; 0 leaves PyTorch's choice."""
     workers: int = 1
@@ -82,6 +95,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.warmup_steps < self.steps:
             raise UsageError(f"warmup_steps is {self.warmup_steps}, expected less than steps = {self.steps}.")
+        if (self.teacher is None) != (self.losses.distillation == 0.0):
+            raise UsageError(
+                f"teacher is {self.teacher} and losses.distillation {self.losses.distillation}, expected "
+                "both or neither."
+            )
         if self.precision not in ("fp32", "bf16"):
             raise UsageError(f"precision is {self.precision!r}, expected 'fp32' or 'bf16'.")
         for name in ("log_every", "checkpoint_every", "validate_every", "validation_frames"):
@@ -147,16 +165,16 @@ def config_from_table(table: Mapping[str, Any]) -> TrainConfig:
     values["data"] = build_config(DataConfig, values.get("data", {}), "data.")
     values["samples"] = build_config(SampleConfig, values.get("samples", {}), "samples.")
     values["losses"] = build_config(LossConfig, values.get("losses", {}), "losses.")
-    if values.get("init") is not None:
-        values["init"] = Path(values["init"])
+    for name in _FILES:
+        if values.get(name) is not None:
+            values[name] = Path(values[name])
     return build_config(TrainConfig, values)
 
 
 def config_to_table(config: TrainConfig) -> dict[str, Any]:
     """The inverse of `config_from_table`; only strings, numbers, lists and dictionaries."""
     table = dataclasses.asdict(config)
-    table["init"] = str(config.init) if config.init else None
-    return table
+    return table | {name: str(table[name]) if table[name] else None for name in _FILES}
 
 
 def build_config(kind: type[Config], values: Mapping[str, Any], prefix: str = "") -> Config:

@@ -10,8 +10,9 @@ from asled_cli.job.device import explain_out_of_memory, resolve_device
 from asled_cli.job.interrupt import StopFlag
 from asled_cli.job.records import Report, ignore
 from asled_cli.lab.flow_training import FlowTrainConfig, train_flow
+from asled_cli.lab.parallel import join_team
 from asled_cli.lab.prepare import prepare
-from asled_cli.lab.recipe import build_config, parse, read_recipe, read_table
+from asled_cli.lab.recipe import TrainConfig, build_config, parse, read_recipe, read_table
 from asled_cli.lab.training import train
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ class TrainJob:
     """Go on from the checkpoint in `out`."""
     changes: Sequence[str] = ()
     """Settings in place of the recipe's, NAME=VALUE."""
+    tensorboard: bool = False
+    """Also write TensorBoard events, in `out`/tensorboard."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
 
@@ -64,15 +67,32 @@ def run_training(job: TrainJob, report: Report = ignore) -> TrainResult:
         if read_table(job.recipe, job.changes).get("network") == FLOW:
             return _train_flow(job, device, report, stop)
         config = read_recipe(job.recipe, job.changes)
-        clips = prepare(
-            job.data, job.cache or job.out / "clips", config.data, jobs=max(1, config.workers), report=report,
-            check=stop.check,
-        )  # fmt: skip
-        progress = train(
-            config, clips, job.out, resume=job.resume, device=device, report=report, check=stop.check
-        )
-    names = ("weights.safetensors", "best.safetensors", "checkpoint.pt", "loss.csv", "validation.csv")
+        with join_team(device) as team:
+            if team.leads:
+                _prepare(job, config, report, stop)
+            team.wait()
+            clips = _prepare(job, config, ignore, stop)
+            if team.size > 1 and device.startswith("cuda"):
+                device = f"cuda:{team.local_rank}"
+            progress = train(
+                config, clips, job.out, resume=job.resume, device=device, team=team,
+                tensorboard=job.tensorboard, report=report if team.leads else ignore, check=stop.check,
+            )  # fmt: skip
+    names = (
+        "weights.safetensors",
+        "best.safetensors",
+        "checkpoint.pt",
+        "loss.csv",
+        "validation.csv",
+        "curves.png",
+    )
     return TrainResult(step=progress.step, scores=progress.scores, files=_present(job.out, names))
+
+
+def _prepare(job: TrainJob, config: TrainConfig, report: Report, stop: StopFlag) -> Path:
+    """The folder of cached clips; what is there already is not made again."""
+    cache, jobs = job.cache or job.out / "clips", max(1, config.workers)
+    return prepare(job.data, cache, config.data, jobs=jobs, report=report, check=stop.check)
 
 
 def read_flow_recipe(path: Path, changes: Sequence[str] = ()) -> FlowTrainConfig:

@@ -16,18 +16,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from asled_cli import weights
 from asled_cli.errors import AsledError, InterruptedRunError
 from asled_cli.job.records import Progress as Event
 from asled_cli.job.records import Report, ignore
 from asled_cli.lab import losses
 from asled_cli.lab.cached import find_clips, stack_samples, to_inputs
-from asled_cli.lab.checkpoints import CsvLog
 from asled_cli.lab.dataset import CropDataset
-from asled_cli.lab.progress import Progress, resume_run, save_run, start_run
+from asled_cli.lab.parallel import ALONE, Team
+from asled_cli.lab.progress import Progress, flow_parameters, resume_run, save_run, save_weights, start_run
 from asled_cli.lab.recipe import LossConfig, TrainConfig, read_recipe
-from asled_cli.lab.validation import Score, validate
-from asled_cli.lab.workers import start_worker
+from asled_cli.lab.validation import draw_strip, validate
+from asled_cli.lab.watch import Watch
+from asled_cli.lab.workers import batches_of, start_worker
 from asled_cli.nets.chunks import ChunkInputs
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,8 @@ def train(
     resume: bool = False,
     device: str = "cpu",
     stop_at: int | None = None,
+    team: Team = ALONE,
+    tensorboard: bool = False,
     report: Report = ignore,
     check: Callable[[], None] = lambda: None,
 ) -> Progress:
@@ -56,21 +58,37 @@ def train(
     if config.threads:
         torch.set_num_threads(config.threads)
     out.mkdir(parents=True, exist_ok=True)
-    progress = resume_run(out / "checkpoint.pt", config, device) if resume else start_run(config, out, device)
-    loss_log = CsvLog(out / "loss.csv", ("step", "loss", "gradient", "rate", "seconds"), progress.step)
-    score_log = CsvLog(out / "validation.csv", ("step", *Score._fields), progress.step)
+    progress = (
+        resume_run(out / "checkpoint.pt", config, device, team)
+        if resume
+        else start_run(config, out, device, team)
+    )
+    team.wait()  # the first process must not write a checkpoint while another one looks for an old one
+    watch = Watch(out, progress.step, active=team.leads, tensorboard=tensorboard)
     clips = find_clips(data / "valid")
     if not clips:
         log.warning("%s holds no clips: the run goes without validation.", data / "valid")
     last = min(config.steps, stop_at or config.steps)
-    batches = _batches(data / "train" if (data / "train").is_dir() else data, config, progress.step, last)
+    folder = data / "train" if (data / "train").is_dir() else data
+    loader = _loader(folder, config, progress.step, last, team)
     try:
-        _run(progress, batches, last, clips, out, loss_log, score_log, report, check)
+        with batches_of(loader) as batches:
+            _run(progress, batches, last, clips, out, watch, report, check)
     except (KeyboardInterrupt, InterruptedRunError) as stop:
         save_run(progress, out)
         raise InterruptedRunError(
             f"Stopped after step {progress.step} of {config.steps}.", "Go on with --resume."
         ) from stop
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise AsledError(
+            f"A process that reads clips died at step {progress.step}, most often for lack of memory; the "
+            f"last good checkpoint is kept in {out}.",
+            "Go on with --resume --set workers=0.",
+        ) from error
+    finally:
+        watch.close()
     return progress
 
 
@@ -80,15 +98,15 @@ def _run(
     last: int,
     clips: Sequence[Path],
     out: Path,
-    loss_log: CsvLog,
-    score_log: CsvLog,
+    watch: Watch,
     report: Report,
     check: Callable[[], None],
 ) -> None:
     config, bad_steps, began, total = progress.config, 0, time.perf_counter(), 0.0
+    device = next(progress.network.parameters()).device
     while progress.step < last:
         report(Event("train", progress.step, config.steps))
-        check()
+        progress.team.check(check, device)
         loss, norm = update(progress, next(batches))
         bad_steps = 0 if math.isfinite(norm) else bad_steps + 1
         if bad_steps > BAD_STEPS_ALLOWED:
@@ -102,10 +120,11 @@ def _run(
             seconds = (time.perf_counter() - began) / config.log_every
             mean, rate = total / config.log_every, learning_rate(config, progress.step - 1)
             log.info("step %d  loss %.5f  gradient %.3f  %.2f s/step", progress.step, mean, norm, seconds)
-            loss_log.append(step=progress.step, loss=mean, gradient=norm, rate=rate, seconds=seconds)
+            watch.losses(step=progress.step, loss=mean, gradient=norm, rate=rate, seconds=seconds)
             total, began = 0.0, time.perf_counter()
-        if clips and (progress.step % config.validate_every == 0 or progress.step == config.steps):
-            _score(progress, clips, out, score_log)
+        due = progress.step % config.validate_every == 0 or progress.step == config.steps
+        if clips and due and progress.team.leads:
+            _score(progress, clips, out, watch)
             began = time.perf_counter()
         if bad_steps == 0 and (progress.step % config.checkpoint_every == 0 or progress.step == last):
             save_run(progress, out)
@@ -118,15 +137,23 @@ def update(progress: Progress, batch: dict[str, Tensor]) -> tuple[float, float]:
     inputs, truth = to_inputs(batch, device)
     network.train()
     with autocast(config, device):
-        restored, _ = network(inputs)
+        restored, _ = progress.trained(inputs)
+        with torch.no_grad():
+            taught = None if progress.teacher is None else progress.teacher(inputs)[0].float()
     loss = objective(restored.float(), truth, config.losses)
+    if taught is not None:
+        distance = losses.charbonnier(restored.float(), taught, config.losses.epsilon)
+        loss = loss + config.losses.distillation * distance
     progress.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
+    if progress.step < config.flow_frozen_steps:
+        for parameter in flow_parameters(network):
+            parameter.grad = None  # no gradient, no step; the team still exchanges it, as on any other step
     norm = float(nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm))
-    value = float(loss.detach())
+    value = progress.team.mean(loss.detach())
     if math.isfinite(norm) and math.isfinite(value):
         for group in progress.optimizer.param_groups:
-            group["lr"] = learning_rate(config, progress.step)
+            group["lr"] = group["factor"] * learning_rate(config, progress.step)
         progress.optimizer.step()
         _follow_average(progress)
     else:
@@ -173,21 +200,24 @@ def _follow_average(progress: Progress) -> None:
         )
 
 
-def _batches(folder: Path, config: TrainConfig, step: int, last: int) -> Iterator[dict[str, Tensor]]:
-    size = config.samples.batch
-    loader = DataLoader(
+def _loader(
+    folder: Path, config: TrainConfig, step: int, last: int, team: Team
+) -> DataLoader[dict[str, Tensor]]:
+    """This process's share of the batches of updates step + 1 ... last."""
+    batch, share = config.samples.batch, team.share(config.samples.batch)
+    own = range(team.rank * share, (team.rank + 1) * share)
+    return DataLoader(
         CropDataset(folder, config.samples),
-        batch_size=size,
-        sampler=range(step * size, last * size),
+        batch_size=share,
+        sampler=[number * batch + place for number in range(step, last) for place in own],
         num_workers=config.workers,
         collate_fn=stack_samples,
         worker_init_fn=start_worker,
         prefetch_factor=4 if config.workers else None,
     )
-    return iter(loader)
 
 
-def _score(progress: Progress, clips: Sequence[Path], out: Path, score_log: CsvLog) -> None:
+def _score(progress: Progress, clips: Sequence[Path], out: Path, watch: Watch) -> None:
     config = progress.config
     device = next(progress.average.parameters()).device
 
@@ -198,12 +228,12 @@ def _score(progress: Progress, clips: Sequence[Path], out: Path, score_log: CsvL
 
     score = validate(restore, clips, config.validation_frames, device)
     log.info("step %d  %s", progress.step, "  ".join(f"{k} {v:.3f}" for k, v in score._asdict().items()))
-    score_log.append(step=progress.step, **score._asdict())
+    watch.score(progress.step, score, draw_strip(restore, clips[0], config.validation_frames, device))
     progress.scores = score._asdict()
     if score.network_db > progress.best_db:
         progress.best_db = score.network_db
         notes = {"step": str(progress.step), "validation_db": f"{score.network_db:.3f}"}
-        weights.save(out / "best.safetensors", config.network, progress.average, notes=notes)
+        save_weights(progress, out / "best.safetensors", notes)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

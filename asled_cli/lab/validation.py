@@ -5,7 +5,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from asled_cli.lab.cached import CachedClip, read_clip, stack_samples, to_inputs, to_tensors
@@ -51,3 +53,14 @@ def _score_clip(
         for candidate in (inputs.target, inputs.reference, swap(inputs), restored)
     )
     return blurred, reference, swapped, mended
+
+
+@torch.inference_mode()
+def draw_strip(restore: Restore, path: Path, frames: int, device: torch.device) -> NDArray[np.uint8]:
+    """(H, 4 W, 3) RGB: input, swap, network and truth of a clip's middle frame, side by side."""
+    inputs, truth = to_inputs(stack_samples([to_tensors(read_clip(path))]), device)
+    inputs, truth = inputs.slice(0, frames), truth[:, :frames]
+    middle = inputs.frames // 2
+    views = (inputs.target, swap(inputs), restore(inputs).float(), truth)
+    strip = torch.cat([view[0, middle] for view in views], dim=-1).clamp(0, 1)
+    return np.asarray((strip * 255).round().byte().permute(1, 2, 0).cpu().numpy(), np.uint8)

@@ -5,10 +5,12 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import cv2
 import torch
+from torch.utils.data import DataLoader
 
 from asled_cli.errors import AsledError
 
@@ -25,6 +27,22 @@ def start_worker(_: int = 0) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+
+
+@contextmanager
+def batches_of(loader: DataLoader[Any]) -> Iterator[Iterator[Any]]:
+    """The batches of `loader`, whose processes have ended when the context has.
+
+    They ignore signals, so without this an error whose traceback keeps the iterator alive would leave Python
+    waiting for them at its end, and them for work.
+    """
+    batches = iter(loader)
+    try:
+        yield batches
+    finally:
+        end = getattr(batches, "_shutdown_workers", None)  # there is no public way; none without processes
+        if end is not None:
+            end()
 
 
 def run_in_processes(

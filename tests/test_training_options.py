@@ -1,0 +1,142 @@
+"""What a recipe can ask for beside the plain loop: frozen flow, teacher, compile; and what a run shows."""
+
+import dataclasses
+import errno
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+import torch
+from moving_textures import write_clip
+from safetensors.torch import save_file
+
+from asled_cli import weights, zoo
+from asled_cli.cli import app
+from asled_cli.errors import AsledError, UsageError, WeightsError
+from asled_cli.lab.checkpoints import read_checkpoint, write_checkpoint
+from asled_cli.lab.dataset import SampleConfig
+from asled_cli.lab.progress import flow_parameters, save_run
+from asled_cli.lab.recipe import LossConfig, TrainConfig
+from asled_cli.lab.training import train
+from asled_cli.nets.flow import SpyNet
+
+FAST = {
+    "fine_channels": 8,
+    "coarse_channels": 8,
+    "backward_blocks": 1,
+    "forward_blocks": 1,
+    "decoder_blocks": 1,
+}
+ASLED = {"channels": 8, "trunk_blocks": 1, "decoder_blocks": 1, "search": {"radius": 2}}
+TINY = TrainConfig(
+    network="asled-fast",
+    options=FAST,
+    samples=SampleConfig(frames=(2, 2), crop_px=32, batch=1),
+    steps=4,
+    warmup_steps=0,
+    threads=1,
+    workers=0,
+    log_every=1,
+    checkpoint_every=2,
+    validate_every=2,
+    precision="fp32",
+)
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    folder = tmp_path / "clips"
+    for part in ("train", "valid"):
+        (folder / part).mkdir(parents=True)
+        write_clip(folder / part / "0.npz", seed=len(part), frames=4, height=36, width=40)
+    return folder
+
+
+def test_the_flow_network_is_frozen_and_then_learns_slower(clips: Path, tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    flow = SpyNet()
+    save_file(flow.state_dict(), tmp_path / "spynet.safetensors")
+    config = dataclasses.replace(
+        TINY, network="asled", options=ASLED, flow_frozen_steps=2, flow_rate_factor=0.25, weight_decay=0.1,
+        init_flow=tmp_path / "spynet.safetensors", learning_rate=1e-3,
+    )  # fmt: skip
+    frozen = train(config, clips, tmp_path / "run", stop_at=2)
+    for found, given in zip(flow_parameters(frozen.network), flow.parameters(), strict=True):
+        assert torch.equal(found, given)
+    learnt = train(config, clips, tmp_path / "run", resume=True, stop_at=3)
+    assert any(
+        not torch.equal(found, given)
+        for found, given in zip(flow_parameters(learnt.network), flow.parameters(), strict=True)
+    )
+    rest, own = (group["lr"] for group in learnt.optimizer.param_groups)
+    assert own == pytest.approx(0.25 * rest)
+
+
+def test_flow_settings_need_a_flow_network(clips: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="asled-fast has no flow network"):
+        train(dataclasses.replace(TINY, flow_frozen_steps=2), clips, tmp_path / "run")
+    config = dataclasses.replace(TINY, network="asled", options=ASLED, init_flow=tmp_path / "none")
+    with pytest.raises(WeightsError, match="holds no weights of SPyNet"):
+        train(config, clips, tmp_path / "other")
+
+
+def test_a_student_moves_towards_its_teacher(clips: Path, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    teacher = zoo.build("asled-fast", {**FAST, "fine_channels": 16})
+    torch.nn.init.constant_(teacher.decoder.head.bias, 0.05)
+    weights.save(tmp_path / "teacher.safetensors", "asled-fast", teacher)
+    taught = LossConfig(charbonnier=0.0, distillation=1.0)
+    config = dataclasses.replace(
+        TINY, teacher=tmp_path / "teacher.safetensors", losses=taught, steps=30, learning_rate=1e-2
+    )
+    train(config, clips, tmp_path / "run")
+    lines = (tmp_path / "run" / "loss.csv").read_text().splitlines()[1:]
+    first, last = (float(line.split(",")[1]) for line in (lines[0], lines[-1]))
+    assert last < 0.5 * first
+    with pytest.raises(UsageError, match="expected both or neither"):
+        dataclasses.replace(TINY, losses=LossConfig(distillation=1.0))
+
+
+def test_curves_and_strip_are_drawn(clips: Path, tmp_path: Path) -> None:
+    train(TINY, clips, tmp_path / "run")
+    curves = cv2.imread(str(tmp_path / "run" / "curves.png"))
+    assert curves is not None and curves.shape == (640, 900, 3)
+    assert (curves != 255).any(axis=2).mean() > 0.005
+    strip = cv2.imread(str(tmp_path / "run" / "strip.png"))
+    assert strip is not None and strip.shape == (36, 4 * 40, 3)
+
+
+def test_tensorboard_is_missed_with_a_sentence(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
+    with pytest.raises(UsageError, match="needs the package tensorboard"):
+        train(TINY, clips, tmp_path / "run", tensorboard=True)
+    assert "--tensorboard" in Path(app.__file__).with_name("train.py").read_text()
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "checkpoint.pt"
+    write_checkpoint(path, {"step": 1})
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(AsledError, match="No space left on device; what was there before is kept"):
+        write_checkpoint(path, {"step": 2})
+    monkeypatch.undo()
+    assert read_checkpoint(path) == {"step": 1} and len(list(tmp_path.iterdir())) == 1
+
+
+def test_weights_that_are_not_finite_are_never_saved(clips: Path, tmp_path: Path) -> None:
+    run = train(TINY, clips, tmp_path / "run")
+    with torch.no_grad():
+        next(iter(run.network.parameters()))[0] = torch.nan
+    run.step = 99
+    with pytest.raises(AsledError, match="not finite after step 99; the last good checkpoint is kept"):
+        save_run(run, tmp_path / "run")
+    assert read_checkpoint(tmp_path / "run" / "checkpoint.pt")["step"] == 4
