@@ -42,7 +42,8 @@ def write_pictures(evaluation: Evaluation, out: Path) -> list[Path]:
 def _side_by_side(evaluation: Evaluation, clip: str) -> list[tuple[str, Image]]:
     """The middle frame: registered reference, every model, truth."""
     first, last = evaluation.models[0].name, evaluation.models[-1].name
-    views = [("reference", _kept(evaluation, clip, first, "reference"))]
+    row = any(model.kind == "reference" for model in evaluation.models)
+    views = [] if row else [("registered reference", _kept(evaluation, clip, first, "reference"))]
     views += [(model.name, _kept(evaluation, clip, model.name, "middle")) for model in evaluation.models]
     views += [("truth", _kept(evaluation, clip, last, "truth"))]
     return [(name, view) for name, view in views if view is not None]

@@ -62,16 +62,17 @@ def _results(
     config: EvalConfig, models: list[Model], names: list[str], workers: int, check: Callable[[], None]
 ) -> Iterator[_Result]:
     """(clips done, name, scores by model, keys by model), in the order in which clips are finished."""
+    code = code_fingerprint()  # once: the files may change while a long run goes on
     if workers == 1:
         for done, name in enumerate(names, start=1):
             check()
-            yield done, name, *score_by_name(config, models, name, check)
+            yield done, name, *score_by_name(config, models, name, code, check)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     try:
         waiting: dict[Future[tuple[list[ClipScores], dict[str, str]]], str] = {
-            pool.submit(score_by_name, config, models, name): name for name in names
+            pool.submit(score_by_name, config, models, name, code): name for name in names
         }
         while waiting:
             check()
@@ -84,11 +85,13 @@ def _results(
 
 
 def score_by_name(
-    config: EvalConfig, models: list[Model], name: str, check: Callable[[], None] = lambda: None
+    config: EvalConfig, models: list[Model], name: str, code: str, check: Callable[[], None] = lambda: None
 ) -> tuple[list[ClipScores], dict[str, str]]:
-    """Scores of one clip by each model, from the kept ones where there are any, and their keys."""
+    """Scores of one clip by each model, from the kept ones where there are any, and their keys.
+
+    code: `code_fingerprint`.
+    """
     kept = Kept(config.work_folder)
-    code = code_fingerprint()
     clip = identify(config, name)
     keys = {model.name: score_key(clip, model, config, code) for model in models}
     found = {model.name: kept.find(name, model.name, keys[model.name]) for model in models}
