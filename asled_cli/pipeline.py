@@ -17,7 +17,7 @@ from asled_cli.job.interrupt import StopFlag
 from asled_cli.job.journal import Journal
 from asled_cli.job.measure import measure_psnr
 from asled_cli.job.method import load_restorer
-from asled_cli.job.plan import make_plan
+from asled_cli.job.plan import make_plan, refuse_if_strict
 from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, Progress, Report, ignore
 from asled_cli.job.restart import find_start, skip_written
 from asled_cli.job.restore import Memory, restore
@@ -59,10 +59,15 @@ def run_deblur(config: DeblurConfig, report: Report = ignore) -> DeblurResult:
             report(plan)
             stop.tidy_up = lambda: log.warning(journal.advice)
             with _open_writer(plan, journal) as writer:  # fails now or not at all
+                refuse_if_strict(
+                    plan, [*plan.notes, *(f"{lost} would be left out" for lost in writer.dropped)]
+                )
                 registration = journal.registration or _analyse(plan, journal, report, stop)
                 return_freed_memory()
                 analysis_s = time.monotonic() - began
+                refuse_if_strict(plan, [] if registration.trusted else ["the two views do not fit together"])
                 result = _render(plan, registration, journal, writer, report, stop)
+                refuse_if_strict(plan, [f"{name}: {count}" for name, count in result.problems.items()])
             result = replace(result, dropped_tracks=tuple(writer.dropped), differences=writer.differences)
         result = replace(result, analysis_s=analysis_s, wall_s=time.monotonic() - began)
         return result if config.truth is None else _measure(result, report)
@@ -80,6 +85,7 @@ def _open_writer(plan: DeblurPlan, journal: Journal | None = None) -> ClipWriter
         folder=None if journal is None else journal.folder,
         done=() if journal is None else journal.segments,
         segment=segment_length(plan.wide),
+        strict=config.strict,
     )
 
 

@@ -18,6 +18,7 @@ from small_pair import HEIGHT, RATIO, WIDTH, Pair, make_pair
 
 from asled_cli import pipeline
 from asled_cli.errors import AsledError, InputError, InterruptedRunError, MemoryLimitError
+from asled_cli.job.plan import make_plan
 from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, Event, Progress, Report, ignore
 from asled_cli.registration.homography import Matrix
 from asled_cli.registration.lenses import centre_crop
@@ -128,6 +129,27 @@ def test_views_that_do_not_fit_are_warned_about_and_not_used(
     result = run(pair, tmp_path / "out.mp4")
     assert (result.frames_written, result.frames_changed) == (FRAMES, 0)
     assert "do not seem to show the same scene" in caplog.text
+
+
+def test_strict_makes_failures_of_warnings(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.mp4"
+    with pytest.raises(InputError, match=r"colour matrix.*Without --strict"):
+        run(pair, out, strict=True)
+    monkeypatch.setattr(pipeline, "make_plan", lambda *words: replace(make_plan(*words), notes=()))
+    assert run(pair, tmp_path / "fine.mp4", strict=True).frames_written == FRAMES
+    monkeypatch.setattr(pipeline, "analyse", lambda runs, prior: replace(registration(), trusted=False))
+    with pytest.raises(InputError, match="do not fit together"):
+        run(pair, out, strict=True)
+    assert not out.exists()
+
+
+def test_a_full_disk_is_foreseen(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = type("Usage", (), {"free": 1 << 20})()
+    monkeypatch.setattr("asled_cli.job.space.shutil.disk_usage", lambda folder: usage)
+    with pytest.raises(AsledError, match="has 1 MiB free, expected 16 MiB to begin"):
+        run(pair, tmp_path / "out.mp4")
 
 
 def test_a_dry_run_writes_nothing(pair: Pair, tmp_path: Path) -> None:

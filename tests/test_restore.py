@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from asled_cli.errors import MemoryLimitError
+from asled_cli.job.pieces import recut_states, smaller_pieces
 from asled_cli.job.restore import (
     FULL_SCALE,
     NetworkRestorer,
@@ -18,7 +20,8 @@ from asled_cli.job.restore import (
     SwapRestorer,
     restore,
 )
-from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
+from asled_cli.job.tiles import cut_tiles
+from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig, AsledFastState
 from asled_cli.nets.chunks import ChunkInputs, NetworkFacts
 from asled_cli.registration.render import AlignedFrame
 from asled_cli.video.frames import Frame, FramePair
@@ -153,3 +156,73 @@ def test_swap_puts_the_reference_where_it_is_trusted() -> None:
 
 def test_swap_of_strength_zero_changes_nothing() -> None:
     assert all(one.change is None for one in restore(aligned_frames(3), SwapRestorer(strength=0.0)))
+
+
+class Hungry:
+    """A network that finds no memory for more than `limit` pixels times frames, as a GPU would."""
+
+    def __init__(self, network: Any, limit: int) -> None:
+        self.network, self.limit, self.failed = network, limit, 0
+        self.facts = network.facts
+
+    def __call__(self, inputs: ChunkInputs, state: Any = None, keep: int | None = None) -> Any:
+        if inputs.target[0, :, 0].numel() > self.limit:
+            self.failed += 1
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.network(inputs, state, keep)
+
+
+WHOLE = HEIGHT * WIDTH
+
+
+def test_out_of_memory_halves_the_chunk_and_changes_nothing_else(network: AsledFast) -> None:
+    frames = aligned_frames(19)
+    setting = replace(SETTING, chunk=16, overlap=2)
+    hungry = Hungry(network, 6 * WHOLE)
+    found = changes_of(frames, hungry, setting)
+    assert hungry.failed == 2  # 16 + 2 frames, 8 + 2 frames, then 4 + 2
+    assert difference(found, changes_of(frames, network, replace(setting, chunk=4))) == 0.0
+
+
+def test_out_of_memory_in_mid_run_goes_on_with_tiles(network: AsledFast) -> None:
+    """The memory of whole frames is cut for the tiles: the result stays near that of whole frames."""
+    frames = aligned_frames(12)
+    setting = replace(SETTING, halo_px=16)
+    hungry = Hungry(network, 10**9)
+    restorer = NetworkRestorer(hungry, setting)
+    found: list[RestoredFrame] = []
+    for number, frame in enumerate(frames):
+        if number == 7:
+            hungry.limit = 6 * WHOLE - 1
+        found += restorer.push(frame)
+    found += restorer.flush()
+    assert len(found) == len(frames)
+    assert restorer.setting.chunk < 4 or restorer.setting.tile
+    assert difference(found, changes_of(frames, network, setting)) < 0.05
+
+
+def test_memory_of_whole_frames_is_recut_exactly(network: AsledFast) -> None:
+    for tile in (0, 20, 28):
+        for wanted in (0, 16, 24):
+            tiles = cut_tiles(HEIGHT, WIDTH, tile, 8)
+            whole = [torch.arange(10 * 13).float().view(1, 1, 10, 13), torch.rand(1, 2, 20, 26)]
+            whole = [whole[0][..., :9, :13], whole[1][..., :18, :26]]
+            one = cut_tiles(HEIGHT, WIDTH, 0, 8)[0]
+            state = AsledFastState(*whole)
+            cut = recut_states({one: state}, tiles, (HEIGHT, WIDTH))
+            again = recut_states(cut, cut_tiles(HEIGHT, WIDTH, wanted, 8), (HEIGHT, WIDTH))
+            back = recut_states(again, [one], (HEIGHT, WIDTH))[one]
+            assert all(map(torch.equal, back, state))
+
+
+def test_when_even_the_smallest_pieces_do_not_fit_it_is_told(network: AsledFast) -> None:
+    with pytest.raises(MemoryLimitError, match="not enough memory"):
+        changes_of(aligned_frames(5), Hungry(network, 0), SETTING)
+
+
+def test_pieces_get_smaller_until_there_are_none() -> None:
+    pieces, seen = (12, 0), []
+    while (smaller := smaller_pieces(*pieces, (1080, 1920))) is not None:
+        pieces = smaller
+        seen.append(pieces)
+    assert seen == [(6, 0), (4, 0), (4, 960), (4, 480), (4, 240), (2, 240), (1, 240)]

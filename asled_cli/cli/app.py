@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from asled_cli import __version__
+from asled_cli.cli.batch import batch
 from asled_cli.cli.bench import bench
 from asled_cli.cli.deblur import deblur
 from asled_cli.cli.evaluate import evaluate
@@ -31,6 +32,7 @@ app = typer.Typer(
     help="Mend a motion-blurred wide phone clip with the ultra-wide clip of the same moment.",
 )
 app.command()(deblur)
+app.command()(batch)
 app.command("eval")(evaluate)
 app.command()(bench)
 app.command()(models)

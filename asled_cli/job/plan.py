@@ -1,5 +1,6 @@
 """From what the user asks for to a plan with every choice made: all checks that need no long work."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -146,3 +147,9 @@ def _memory(wide: Clip, ultra: Clip) -> int:
         wide.width * wide.height + ultra.width * ultra.height
     ) * 9  # 3 x 16 bit RGB + 1.5 x 16 bit planes
     return MEMORY_BASE + FRAMES_IN_FLIGHT * per_frame
+
+
+def refuse_if_strict(plan: DeblurPlan, warnings: Sequence[str]) -> None:
+    """Raise InputError for the first of `warnings` if the job is to be strict."""
+    if plan.config.strict and warnings:
+        raise InputError(f"{warnings[0].rstrip('.')}.", "Without --strict this would be a warning.")

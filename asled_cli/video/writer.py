@@ -47,7 +47,8 @@ class ClipWriter:
     start_s, end_s: the range that is written, on the source's clock; the output then begins at 0.
     Without them the times are exactly the source's. folder: where the segments are kept, whatever happens; by
     default a private one beside `out` that is always removed. done: segments in it that need not be written
-    again; writing goes on after them. segment: frames of each. Memory: one frame besides the encoder's own.
+    again; writing goes on after them. segment: frames of each. strict: whether any difference from the
+    source is an error. Memory: one frame besides the encoder's own.
     Raises UsageError for an output or an encoder that cannot be, AsledError if writing fails.
     """
 
@@ -62,6 +63,7 @@ class ClipWriter:
         folder: Path | None = None,
         done: Sequence[Segment] = (),
         segment: int | None = None,
+        strict: bool = False,
     ) -> None:
         config = config or EncodeConfig()
         check_output(out, [source.path], config.overwrite or folder is not None)
@@ -78,6 +80,7 @@ class ClipWriter:
         self._last_step = done[-1].end - done[-1].ticks[-1] if done else None
         self._run: SegmentEncoder | None = None
         self._closed = False
+        self._strict = strict
         self._keep_folder = folder is not None
         self._folder = folder or private_folder(out)
 
@@ -212,7 +215,7 @@ class ClipWriter:
         )
         self.differences = [check for check in checks if not check.same]
         for check in self.differences:
-            if check.vital:
+            if check.vital or self._strict:
                 raise AsledError(
                     f"{self._out} was not written correctly: {check.name}: {check.found}, "
                     f"expected {check.expected}.",

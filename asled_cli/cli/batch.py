@@ -1,0 +1,63 @@
+"""`asled batch`: many pairs of clips, one after the other or some at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asled_cli.cli import options as opt
+from asled_cli.errors import UsageError
+
+Source = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MANIFEST.csv|DIR",
+        help="A table with the columns wide,ultra[,out], or a folder of clips, paired by name or time.",
+    ),
+]
+OutFolder = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for results and report.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Clips at a time; with several GPUs, one process per GPU.")]
+ListOnly = Annotated[bool, typer.Option("--list", help="Only show which clips belong together.")]
+
+
+def batch(
+    source: Source,
+    out: OutFolder,
+    jobs: Jobs = 1,
+    method: opt.MethodName = "auto",
+    device: opt.Device = "auto",
+    strength: opt.Strength = 1.0,
+    codec: opt.Codec = "auto",
+    preset: opt.Preset = None,
+    crf: opt.Crf = None,
+    strict: opt.Strict = False,
+    list_only: ListOnly = False,
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Mend many pairs of clips; go on after failures and, called again, after a break."""
+    from asled_cli.cli import console
+    from asled_cli.job.batch import REPORT, run_batch
+    from asled_cli.job.pairs import find_pairs, read_manifest
+
+    if not source.exists():
+        raise UsageError(f"{source} does not exist.", "Name a manifest or a folder.")
+    pairs = find_pairs(source) if source.is_dir() else read_manifest(source)
+    style = console.Style(as_json=as_json, quiet=quiet)
+    if list_only:
+        rows = [(str(pair.wide), str(pair.ultra), pair.out) for pair in pairs]
+        console.show_table("batch", ("wide", "ultra", "out"), rows, style)
+        return
+    words = ["--method", method, "--strength", str(strength), "--codec", codec]
+    words += ["--preset", preset] if preset is not None else []
+    words += ["--crf", str(crf)] if crf is not None else []
+    words += ["--strict"] if strict else []
+    outcomes = run_batch(pairs, out, jobs=jobs, device=device, options=words)
+    if not quiet:
+        table = [(Path(o.wide).name, o.out, o.status, f"{o.seconds:.0f} s", o.message) for o in outcomes]
+        console.show_table(REPORT, ("wide", "out", "status", "time", "message"), table, style)
+    if any(outcome.status == "failed" for outcome in outcomes):
+        raise typer.Exit(1)

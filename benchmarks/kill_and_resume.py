@@ -1,0 +1,141 @@
+"""Kills runs of `asled deblur` at random moments, resumes them, and compares with an uninterrupted run.
+
+    python benchmarks/kill_and_resume.py [--moments 30] [--frames 60] [--method swap] [--seed 0] [--out FILE]
+
+Each trial starts a run, sends SIGINT, SIGTERM or SIGKILL after a random share of the time that the whole run
+takes, kills some of the resumed runs too, and goes on until one finishes. The final files must be equal byte
+for byte; the frames and the packets of the sound are compared on their own as well. Segments are six frames
+long here, so that every trial ends in another one. Exit code 1 if any trial differs.
+"""
+
+import argparse
+import hashlib
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+SEGMENT = 6  # frames
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+CHILD = (
+    "import sys; from asled_cli import pipeline; from asled_cli.cli.app import main;"
+    f"pipeline.segment_length = lambda clip: {SEGMENT}; sys.exit(main(sys.argv[1:]))"
+)
+
+
+def add_sound(source: Path, out: Path, seconds: float) -> Path:
+    """Copy a clip and give it a track of AAC noise."""
+    noise = np.random.default_rng(1).normal(0, 0.1, (2, int(seconds * 44100))).astype(np.float32)
+    with av.open(str(source)) as old, av.open(str(out), "w", options={"video_track_timescale": "600"}) as new:
+        video = new.add_stream_from_template(old.streams.video[0])
+        sound = new.add_stream("aac", rate=44100, layout="stereo")
+        for packet in old.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = video
+                new.mux(packet)
+        for start in range(0, noise.shape[1], 1024):
+            frame = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(noise[:, start : start + 1024]), format="fltp", layout="stereo"
+            )
+            frame.sample_rate, frame.pts, frame.time_base = 44100, start, Fraction(1, 44100)
+            new.mux(sound.encode(frame))
+        new.mux(sound.encode(None))
+    return out
+
+
+def contents(path: Path) -> dict[str, str]:
+    """Digests of all decoded frames and of all packets, by kind."""
+    frames, sound = hashlib.sha256(), hashlib.sha256()
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            frames.update(f"{frame.pts} {frame.time_base};".encode())
+            for plane in frame.planes:
+                frames.update(bytes(plane))
+    with av.open(str(path)) as container:
+        for packet in container.demux(audio=0):
+            sound.update(f"{packet.pts} {packet.duration};".encode() + bytes(packet))
+    return {"frames": frames.hexdigest(), "sound": sound.hexdigest()}
+
+
+def run(words: list[str], kill_after: float | None = None, number: signal.Signals = signal.SIGINT) -> int:
+    """The exit code of one run; negative: ended by a signal."""
+    command = [sys.executable, "-c", CHILD, "deblur", *words, "-q"]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    if kill_after is not None:
+        try:
+            process.wait(kill_after)
+        except subprocess.TimeoutExpired:
+            process.send_signal(number)
+    said = process.communicate(timeout=300)[1]
+    if "Traceback" in said and not said.rstrip().endswith("KeyboardInterrupt"):  # while Python itself starts
+        raise SystemExit(said)
+    return process.returncode
+
+
+def trial(words: list[str], out: Path, duration: float, draw: random.Random) -> list[str]:
+    """Break one job off, some several times, until it is finished; what was sent, and when."""
+    sent = []
+    for attempt in range(20):
+        folder = out.with_name(f".{out.name}.asled")
+        more = ["--resume"] if (folder / "journal.jsonl").exists() else ["-y"]
+        kill = draw.uniform(0.05, 1.05) * duration if attempt < 1 or draw.random() < 0.4 else None
+        number = draw.choice(SIGNALS)
+        code = run([*words, "-o", str(out), *more], kill, number)
+        sent.append(
+            f"{more[0]}: " + ("to the end" if kill is None else f"{number.name} after {kill:.2f} s, {code}")
+        )
+        if code == 0 and not folder.exists():
+            return sent
+    raise SystemExit(f"never finished: {sent}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--moments", type=int, default=30)
+    parser.add_argument("--frames", type=int, default=60)
+    parser.add_argument("--method", choices=("swap", "network"), default="swap")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    sys.path.insert(0, str(ROOT / "tests"))
+    from small_pair import make_pair  # type: ignore[import-not-found]
+
+    folder = Path(tempfile.mkdtemp(prefix="asled-kill-"))
+    pair = make_pair(folder, options.frames)
+    wide = add_sound(pair.wide, folder / "sound.mp4", options.frames / 30)
+    words = [str(wide), str(pair.ultra), "--method", options.method, "--preset", "veryfast", "--offset", "0"]
+    whole, began = folder / "whole.mp4", time.monotonic()
+    assert run([*words, "-o", str(whole)]) == 0
+    duration = time.monotonic() - began
+    expected, draw = contents(whole), random.Random(options.seed)
+    trials: list[dict[str, Any]] = []
+    for number in range(options.moments):
+        out = folder / "out.mp4"
+        sent = trial(words, out, duration, draw)
+        same: dict[str, Any] = {kind: digest == expected[kind] for kind, digest in contents(out).items()}
+        same["bytes"] = out.read_bytes() == whole.read_bytes()
+        trials.append({"sent": sent, "same": same})
+        sys.stderr.write(f"{number + 1}/{options.moments} {same} {sent}\n")
+        out.unlink()
+    equal = sum(all(one["same"].values()) for one in trials)
+    report = {"moments": options.moments, "equal": equal, "method": options.method, "trials": trials}
+    if options.out is not None:
+        options.out.write_text(json.dumps(report, indent=1) + "\n")
+    sys.stdout.write(f"{equal} of {options.moments} equal the uninterrupted run ({duration:.1f} s)\n")
+    shutil.rmtree(folder)
+    sys.exit(equal != options.moments)
+
+
+if __name__ == "__main__":
+    main()
