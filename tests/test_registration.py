@@ -186,3 +186,18 @@ def test_a_scene_cut_is_marked_and_stops_the_flow() -> None:
     assert [frame.is_cut for frame in frames] == [i == 5 for i in range(10)]
     assert not frames[4].flow_next.any()
     assert not frames[5].flow_previous.any()
+
+
+def test_the_reference_counts_as_much_at_the_ends_of_a_long_exposure_as_in_the_middle() -> None:
+    # A pan that turns round after the last frame: nobody can guess the motion past the clip's ends.
+    size = (900, 640)
+    moves = [np.array([[1.0, 0, 30 * np.sin(t / 3)], [0, 1, 0]]) for t in range(40)]
+    scene = photo(31, size)
+    moving = np.stack([cv2.warpAffine(scene, m, size, borderMode=cv2.BORDER_REFLECT) for m in moves])
+    made = average_pair(moving, seed=31, size=SIZE, frames=13, count=9, pan_px=(0.0, 2.0), rig=RIG)
+    _, aligned = register(frame_pairs(made), LensPrior())
+    inner = (slice(16, -16), slice(16, -16))
+    weights = np.array([swap_weight(frame)[inner].mean() for frame in aligned])
+    middle = weights[5:8].mean()
+    assert middle > 0.8
+    assert np.abs(weights - middle).max() < 0.1

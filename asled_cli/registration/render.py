@@ -11,8 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.registration.canvas import Canvas
+from asled_cli.registration.full_size import FullMaps
 from asled_cli.registration.homography import Image, Matrix, apply, pixel_grid, sample
-from asled_cli.registration.reblur import Moment, MotionMeter, Reblur, connect, displacement, luma, luma_codes
+from asled_cli.registration.reblur import (
+    Moment,
+    MotionMeter,
+    Reblur,
+    connect,
+    displacement,
+    luma,
+    luma_codes,
+    pull,
+)
 from asled_cli.registration.solution import Knot, Registration
 from asled_cli.registration.trust import reference_weight
 from asled_cli.video.frames import FramePair
@@ -23,6 +33,8 @@ GUIDE_STRIDE = 4
 _REACH = 1.25
 # Moving the reference by less than this share of an interval is not worth a resampled motion field.
 _STILL = 0.02
+# Longer exposures, in frame intervals, reach too far past the first and last frame to guess their motion.
+_GUESSED = 2.0
 # Reference frames kept on each side of a target: two for its motion, more for long exposures.
 _NEIGHBOURS = 2
 
@@ -85,11 +97,21 @@ class _References:
     def moment(self, i: int) -> Moment:
         return connect(i, self.times, self.images[i], self.flows)
 
+    def travel(self, i: int, j: int) -> Image:
+        """Return (H, W, 2): how far what frame `i` shows at each pixel is away in frame `j` of its scene."""
+        total = np.zeros((*self.codes[i].shape, 2), np.float32)
+        step = 1 if j > i else -1
+        for k in range(i, j, step):
+            pair = self.flows[k if step == 1 else k - 1]
+            assert pair is not None, "frames of one scene are joined by flow"
+            total = total + pull(pair[0 if step == 1 else 1], total)
+        return total
+
 
 class ReferenceRenderer:
     """Lays reference frames onto target frames as one `registration` says.
 
-    Holds about exposure + 4 pairs at a time. `push` and `flush` return frames in order, each pair once.
+    Holds about 1.5 exposures + 4 pairs at a time. `push` and `flush` return frames in order, each pair once.
     start_s: time of the clip's first target, where the pairs begin later; then after `frames_before` pairs
     frames are bit for bit those of a renderer that saw the clip from its start.
     """
@@ -104,11 +126,12 @@ class ReferenceRenderer:
         self._references = _References()
         self._waiting: list[_Waiting] = []
         self._start = start_s
+        self._done: list[_Waiting] = []  # targets emitted, as far back as a long exposure reaches
         self._last: float | None = None  # time of the target emitted last
         self._grid = pixel_grid(self._canvas.work_size)
         width, height = registration.target_size
         self._guide_size = (-(-width // GUIDE_STRIDE), -(-height // GUIDE_STRIDE))
-        self._full_maps = _FullMaps(registration)
+        self._full_maps = FullMaps(registration)
 
     def push(self, pair: FramePair) -> list[AlignedFrame]:
         """Take the next pair, in order of time; return the frames that are ready."""
@@ -145,19 +168,39 @@ class ReferenceRenderer:
         while self._waiting:
             first = self._waiting[0]
             span = self._span(first)
-            if now < first.time + span:
+            if now < max(first.time, self._covered(first)[0]) + span:
                 return
             following = self._waiting[1].time if len(self._waiting) > 1 else None
             yield self._align(first, following)
             self._last = first.time
-            self._waiting.pop(0)
-            while len(self._references.times) > 1 and self._references.times[0] < first.time - span - 1:
+            self._done.append(self._waiting.pop(0))
+            reach = span + self._beyond(first)
+            self._done = [target for target in self._done if target.time > first.time - reach]
+            while len(self._references.times) > 1 and self._references.times[0] < first.time - reach - 1:
                 self._references.drop_first()
 
     def _span(self, waiting: _Waiting) -> float:
         """How many intervals before and after a target its reference frames matter."""
         exposure = self.registration.at(float(waiting.pair.target.time)).exposure
         return max(_NEIGHBOURS, exposure.length / 2 + 0.5) + abs(exposure.shift)
+
+    def _beyond(self, waiting: _Waiting) -> float:
+        """How far an exposure reaches past its frame, where that is too far to go on straight; else 0."""
+        length = self.registration.at(float(waiting.pair.target.time)).exposure.length
+        return length / 2 - 0.5 if length > _GUESSED else 0.0
+
+    def _covered(self, waiting: _Waiting) -> tuple[float, float]:
+        """Return from when to when reference frames of the target's scene cover a whole exposure."""
+        r, beyond = self._references, self._beyond(waiting)
+        if not r.times or not beyond:
+            return waiting.time, waiting.time
+        scene = r.scene(r.nearest(waiting.time))
+        return r.times[scene[0]] + beyond, r.times[scene[-1]] - beyond
+
+    def _judged_at(self, waiting: _Waiting) -> float:
+        """Return the time nearest to the target's at which a whole exposure is covered, if any is."""
+        first, last = self._covered(waiting)
+        return float(np.clip(waiting.time, first, last)) if first <= last else waiting.time
 
     def _align(self, waiting: _Waiting, following: float | None) -> AlignedFrame:
         r = self._references
@@ -192,10 +235,33 @@ class ReferenceRenderer:
         valid = ((u >= 0) & (v >= 0) & (u <= width - 1) & (v <= height - 1)).astype(np.float32)
         mismatch = waiting.picture - blurred
         change = blurred - sharp
-        weight = reference_weight(mismatch, change) * valid
+        weight = reference_weight(self._judged(waiting, i, mismatch, knot, work_map), change) * valid
         parts = [mismatch, np.abs(luma(change)), weight, valid]
         parts = [cv2.resize(part, self._guide_size, interpolation=cv2.INTER_AREA) for part in parts]
         return np.dstack(parts).astype(np.float16), u, v
+
+    def _judged(self, waiting: _Waiting, i: int, own: Image, knot: Knot, work_map: Matrix) -> Image:
+        """Return the mismatch (h, w, 3) to judge the reference by: the target's own, or a neighbour's.
+
+        Near the ends of a scene a long exposure reaches frames that do not exist. What reblurring misses
+        there says nothing about the reference; the nearest target whose exposure is covered lends its
+        mismatch, moved along the reference's motion.
+        """
+        r, judged_at = self._references, self._judged_at(waiting)
+        if abs(judged_at - waiting.time) < 0.5:
+            return own
+        other = min(self._done + self._waiting, key=lambda target: abs(target.time - judged_at))
+        j = r.nearest(other.time)
+        if abs(other.time - judged_at) > 1 or j not in r.scene(i):
+            return own
+        x, y = self._grid
+        u, v = apply(work_map, x + knot.field[..., 0], y + knot.field[..., 1])
+        reblur = Reblur(
+            [r.moment(k) for k in r.scene(j) if abs(r.times[k] - other.time) <= self._span(other)]
+        )
+        mismatch = other.picture - sample(reblur.exposed_at(other.time, knot.exposure), u, v)
+        inverse = np.linalg.inv((work_map / work_map[2, 2])[:2, :2]).astype(np.float32)
+        return pull(mismatch, sample(r.travel(i, j), u, v) @ inverse.T)
 
     def _flow(
         self, moment: Moment, time: float, other: float | None, u: Image, v: Image, inverse: Matrix
@@ -235,49 +301,12 @@ class ReferenceRenderer:
         return AlignedFrame(pair, None, np.zeros((height, width, 6), np.float16), nothing, nothing, False)
 
 
-class _FullMaps:
-    """Sampling of full reference frames: a homography per pixel plus smooth offsets from reduced grids."""
-
-    def __init__(self, registration: Registration) -> None:
-        self._size = registration.target_size
-        self._fixed: tuple[Matrix, Image, Image, Image] | None = (
-            None  # the arrays themselves: ids are used again
-        )
-
-    def pull(self, reference: NDArray[np.uint16], knot: Knot, drift: Image | None) -> NDArray[np.uint16]:
-        """Return `reference` (H', W', 3) on the target's grid; drift: (h, w, 2) as `_drift` gives."""
-        if drift is None and not knot.field.any():
-            flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-            warped = cv2.warpPerspective(
-                reference, knot.homography, self._size, flags=flags, borderMode=cv2.BORDER_REPLICATE
-            )
-            return np.asarray(warped, dtype=np.uint16)
-        u, v = self._maps(knot)
-        if drift is not None:
-            full = cv2.resize(drift, self._size, interpolation=cv2.INTER_LINEAR)
-            u, v = u + full[..., 0], v + full[..., 1]
-        warped = cv2.remap(reference, u, v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(warped, dtype=np.uint16)
-
-    def _maps(self, knot: Knot) -> tuple[Image, Image]:
-        fixed = self._fixed
-        if fixed is not None and fixed[0] is knot.homography and fixed[1] is knot.field:
-            return fixed[2:]
-        x, y = pixel_grid(self._size)
-        if knot.field.any():
-            scale = self._size[0] / knot.field.shape[1]
-            shift = cv2.resize(knot.field, self._size, interpolation=cv2.INTER_LINEAR) * np.float32(scale)
-            x, y = x + shift[..., 0], y + shift[..., 1]
-        u, v = apply(knot.homography, x, y)
-        self._fixed = (knot.homography, knot.field, u, v)
-        return u, v
-
-
 def frames_before(registration: Registration) -> int:
     """How many pairs before a frame can matter for it, at an even rate."""
     exposures = [knot.exposure for knot in registration.knots]
     longest = max(exposure.length / 2 + abs(exposure.shift) for exposure in exposures)
-    return int(np.ceil(longest)) + 2 * _NEIGHBOURS + 4
+    # A frame near a scene's end is judged by another one half an exposure back, whose exposure reaches on.
+    return int(np.ceil(2 * longest)) + 2 * _NEIGHBOURS + 6
 
 
 def swap_weight(aligned: AlignedFrame) -> NDArray[np.float32]:
