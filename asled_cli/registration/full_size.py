@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.registration.homography import Image, apply, pixel_grid
+from asled_cli.registration.homography import Image, Matrix, apply, pixel_grid
 from asled_cli.registration.solution import Knot, Registration
 
 
