@@ -88,6 +88,28 @@ def test_dropped_references_look_like_missing_ones() -> None:
     assert moving == [False, True, False, False, True, False, False, False]
 
 
+def test_a_jittered_reference_moves_and_nothing_else_does() -> None:
+    clip = clip_in_memory(frames=3, height=32, width=40)
+    for seed in range(6):
+        moved = augment.jitter_reference(clip, np.random.default_rng(seed), 0.0, 4)
+        assert moved.truth is clip.truth and moved.reference.shape == clip.reference.shape
+        inner = moved.reference[:, 8:-8, 8:-8]
+        shifts = [
+            (y, x)
+            for y in range(-4, 5)
+            for x in range(-4, 5)
+            if np.array_equal(inner, clip.reference[:, 8 + y : 24 + y, 8 + x : 32 + x])
+        ]
+        assert len(shifts) == 1
+    recoloured = augment.jitter_reference(clip, np.random.default_rng(0), 0.1, 0)
+    assert (recoloured.reference != clip.reference).mean() > 0.5
+    for value in (40, 90, 200):  # a curve per channel: equal values stay equal
+        for channel in range(3):
+            assert (
+                len(np.unique(recoloured.reference[..., channel][clip.reference[..., channel] == value])) <= 1
+            )
+
+
 def test_sample_depends_on_its_index_alone(tmp_path: Path) -> None:
     for seed in range(3):
         write_clip(tmp_path / f"{seed}.npz", seed=seed, frames=6, height=44, width=50)

@@ -136,6 +136,14 @@ def test_flow_takes_one_truth_to_the_next(material: Path, tmp_path: Path) -> Non
     assert len(list((tmp_path / "flow_to_ref" / "photo0").glob("*.flo"))) == 3
 
 
+def test_scoring_reads_what_is_written(material: Path, tmp_path: Path) -> None:
+    words = ["--length", "2", "--clips", "1", "-j", "1", "-q"]
+    assert app.main(["synth-blur", str(material / "walk.mp4"), "-o", str(tmp_path / "pairs"), *words]) == 0
+    words = ["--root", str(tmp_path / "pairs"), "--models", "input", "--out", str(tmp_path / "scores")]
+    assert app.main(["eval", "--dataset", "generic", *words, "-q"]) == 0
+    assert (tmp_path / "scores" / "scores.json").exists()
+
+
 def test_a_stopped_run_goes_on(material: Path, tmp_path: Path) -> None:
     job = SynthJob(
         sources=[material / "photos"], out=tmp_path, jobs=1,

@@ -32,6 +32,28 @@ def augment(clip: CachedClip, rng: np.random.Generator, drop_reference: float) -
     return clip
 
 
+def jitter_reference(
+    clip: CachedClip, rng: np.random.Generator, photometric: float, misalign_px: int
+) -> CachedClip:
+    """The reference in other colours and a little aside, the same for all frames, borders repeated.
+
+    photometric: spread of the logarithms of gain and gamma, per channel. misalign_px: largest shift each way.
+    """
+    gain, gamma = np.exp(rng.normal(0.0, photometric, (2, 3)))
+    y, x = (int(v) for v in rng.integers(-misalign_px, misalign_px, 2, endpoint=True))
+    reference = clip.reference
+    if photometric:
+        curve = np.clip((np.arange(256)[:, None] / 255.0) ** gamma * gain, 0, 1)  # (256, 3)
+        table = np.rint(curve * 255).astype(np.uint8)
+        reference = np.stack([table[reference[..., c], c] for c in range(3)], axis=-1)
+    if y or x:
+        edge = abs(y), abs(x)
+        padded = np.pad(reference, ((0, 0), (edge[0],) * 2, (edge[1],) * 2, (0, 0)), mode="edge")
+        height, width = reference.shape[1:3]
+        reference = padded[:, edge[0] + y :, edge[1] + x :][:, :height, :width]
+    return replace(clip, reference=reference)
+
+
 def crop(clip: CachedClip, start: int, frames: int, top: int, left: int, size_px: int) -> CachedClip:
     """`frames` frames from `start`, a square of `size_px` at (top, left); all pixels multiples of 4."""
     time = slice(start, start + frames)

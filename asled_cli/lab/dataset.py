@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from asled_cli.errors import InputError, UsageError
-from asled_cli.lab.augment import augment, cut_randomly
+from asled_cli.lab.augment import augment, cut_randomly, jitter_reference
 from asled_cli.lab.cached import CachedClip, find_clips, read_clip, to_tensors
 from asled_cli.nets.chunks import GUIDE_STRIDE
 
@@ -29,6 +29,10 @@ class SampleConfig:
     """Samples per batch."""
     drop_reference: float = 0.1
     """Share of samples in which the reference is missing from some frames on."""
+    photometric: float = 0.0
+    """Spread of the reference's gain and gamma against the target's, per channel; 0.05 is a strong one."""
+    misalign_px: int = 0
+    """Largest shift of the reference, in x and in y."""
     seed: int = 0
     """Sample i depends on nothing but this, i and the clips in the folder."""
     rescan_every: int = 1000
@@ -39,6 +43,11 @@ class SampleConfig:
     def __post_init__(self) -> None:
         if self.crop_px % GUIDE_STRIDE:
             raise UsageError(f"crop_px is {self.crop_px}, expected a multiple of {GUIDE_STRIDE}.")
+        if self.photometric < 0 or not 0 <= self.misalign_px < self.crop_px // 2:
+            raise UsageError(
+                f"photometric is {self.photometric} and misalign_px {self.misalign_px}, expected 0 or more "
+                "and less than half of crop_px."
+            )
         if not 1 <= self.frames[0] <= self.frames[1]:
             raise UsageError(f"frames is {self.frames}, expected [fewest, most], at least 1.")
 
@@ -64,9 +73,10 @@ class CropDataset(Dataset[dict[str, Tensor]]):
         frames = int(_numbers(config.seed, 0, batch_index).integers(*config.frames, endpoint=True))
         clip = self._choose(_numbers(config.seed, 1, batch_index // config.crops_per_clip, place), index)
         rng = _numbers(config.seed, 2, index)
-        return to_tensors(
-            augment(cut_randomly(clip, rng, frames, config.crop_px), rng, config.drop_reference)
-        )
+        sample = augment(cut_randomly(clip, rng, frames, config.crop_px), rng, config.drop_reference)
+        if config.photometric or config.misalign_px:
+            sample = jitter_reference(sample, rng, config.photometric, config.misalign_px)
+        return to_tensors(sample)
 
     def _choose(self, rng: np.random.Generator, index: int) -> CachedClip:
         self._rescan(index)

@@ -1,0 +1,54 @@
+"""Does the data pipeline keep up with the trainer? Both of one recipe, alone, in CPU seconds, as JSON.
+
+    python benchmarks/data_pipeline.py RECIPE CLIPS [SECONDS]
+
+CLIPS: a folder of cached clips. CPU seconds of one core each, so that a busy machine does not spoil figures:
+`ratio` is what one core of the pipeline delivers over what one core of the trainer consumes, which is the
+situation of a recipe with one worker and one thread on two cores.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import torch
+
+from asled_cli import zoo
+from asled_cli.lab.cached import stack_samples
+from asled_cli.lab.dataset import CropDataset
+from asled_cli.lab.progress import begin
+from asled_cli.lab.recipe import read_recipe
+from asled_cli.lab.training import update
+
+
+def main() -> None:
+    """Print samples per CPU second of the pipeline, of the trainer, and their ratio."""
+    recipe, clips = Path(sys.argv[1]), Path(sys.argv[2])
+    seconds = float(sys.argv[3]) if len(sys.argv) > 3 else 30.0
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    config = read_recipe(recipe)
+    size = config.samples.batch
+    samples = CropDataset(clips, config.samples)
+    stack_samples([samples[i] for i in range(size)])  # warm up
+    batches: list[dict[str, torch.Tensor]] = []
+    began, made = time.process_time(), 0
+    while time.process_time() - began < seconds:
+        batches = [*batches[-3:], stack_samples([samples[size * (made + 1) + i] for i in range(size)])]
+        made += 1
+    delivered = made * size / (time.process_time() - began)
+    progress = begin(config, zoo.build(config.network, config.options), "cpu")
+    update(progress, batches[0])  # warm up
+    began, used = time.process_time(), 0
+    while time.process_time() - began < seconds:
+        update(progress, batches[used % len(batches)])
+        used += 1
+    consumed = used * size / (time.process_time() - began)
+    row = {"recipe": recipe.name, "delivered_per_cpu_s": delivered, "consumed_per_cpu_s": consumed}
+    sys.stdout.write(json.dumps(row | {"ratio": delivered / consumed}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

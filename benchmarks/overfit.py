@@ -1,0 +1,106 @@
+"""Can every network learn at all? Each one, made tiny, fits one clip by heart; PSNR in dB as JSON.
+
+    python benchmarks/overfit.py [--spynet] [NAME ...]
+
+The clip is a panning texture, blurred by its motion, with the truth one pixel aside as the reference, so that
+every variant has something to gain; the bar is 35 dB. SPyNet takes nine tenths of the time of so small a
+network: no motion stands in for it unless --spynet is given. Names: asled-fast, asled, and the keys of
+`nets.ablations.ABLATIONS`.
+"""
+
+import json
+import sys
+import time
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+
+from asled_cli.lab.losses import charbonnier, psnr_per_frame
+from asled_cli.nets.ablations import ABLATIONS
+from asled_cli.nets.asled import AsledConfig, AsledNet, SearchConfig
+from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
+from asled_cli.nets.chunks import ChunkInputs
+
+GOAL_DB, STEPS, RATE, FRAMES, SIDE = 35.0, 600, 4e-3, 3, 24
+
+
+def make_clip() -> tuple[ChunkInputs, torch.Tensor]:
+    """(inputs, truth): FRAMES frames of SIDE x SIDE that pan by 2 px per frame, blurred over 7."""
+    texture = F.interpolate(torch.rand(1, 3, 8, 8), size=(40, 40), mode="bicubic").clamp(0, 1)
+    truth = torch.stack(
+        [texture[..., 8 : 8 + SIDE, 4 + 2 * t : 4 + 2 * t + SIDE] for t in range(FRAMES)], dim=1
+    )
+    blurry = F.avg_pool2d(truth[0], (1, 7), stride=1, padding=(0, 3), count_include_pad=False)
+    guide = torch.zeros(1, FRAMES, 6, SIDE // 4, SIDE // 4)
+    guide[:, :, 4], guide[:, :, 5] = 0.5, 1.0
+    flow = torch.zeros(1, FRAMES, 2, SIDE // 4, SIDE // 4)
+    reset = torch.zeros(1, FRAMES, dtype=torch.bool)
+    return ChunkInputs(blurry.unsqueeze(0), truth.roll(1, dims=-1), guide, flow, flow, reset), truth
+
+
+def build(name: str, *, spynet: bool = False) -> torch.nn.Module:
+    """A tiny network of the named kind."""
+    if name == "asled-fast":
+        return AsledFast(AsledFastConfig(fine_channels=16, coarse_channels=16, backward_blocks=1,
+                                         forward_blocks=1, decoder_blocks=2))  # fmt: skip
+    config = AsledConfig() if name == "asled" else ABLATIONS[name]
+    tiny = replace(
+        config, channels=16, trunk_blocks=1, decoder_blocks=2, search=SearchConfig(radius=3, tile=4)
+    )
+    network = AsledNet(tiny)
+    if not spynet:
+        network.flow = Still()  # type: ignore[assignment]
+    return network
+
+
+class Still(torch.nn.Module):
+    """A flow network that finds no motion."""
+
+    def forward(self, first: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W) each to (N, 2, H, W)."""
+        return torch.zeros_like(first[:, :2])
+
+
+def overfit(name: str, *, spynet: bool = False) -> dict[str, float | int | str]:
+    """Train until the goal is passed by half a decibel, or for STEPS updates."""
+    torch.manual_seed(0)
+    inputs, truth = make_clip()
+    network = build(name, spynet=spynet)
+    optimizer = torch.optim.Adam(network.parameters(), RATE)
+    began, score, step = time.process_time(), 0.0, 0
+    for step in range(1, STEPS + 1):
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * min(1.0, 2.0 * (1.0 - step / (STEPS + 1)))
+        restored = network(inputs)[0]
+        score = float(psnr_per_frame(restored.detach(), truth).mean())
+        if score > GOAL_DB + 0.5:
+            break
+        optimizer.zero_grad()
+        charbonnier(restored, truth).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+    before = float(psnr_per_frame(inputs.target, truth).mean())
+    return {
+        "network": name,
+        "input_db": round(before, 2),
+        "db": round(score, 2),
+        "steps": step,
+        "cpu_s": round(time.process_time() - began, 1),
+    }
+
+
+def main() -> None:
+    """Print one JSON line per network; exit code 1 if one stays under the bar."""
+    torch.set_num_threads(1)
+    failed, spynet = False, "--spynet" in sys.argv
+    for name in [word for word in sys.argv[1:] if word != "--spynet"] or ["asled-fast", "asled", *ABLATIONS]:
+        row = overfit(name, spynet=spynet)
+        failed |= float(row["db"]) < GOAL_DB
+        sys.stdout.write(json.dumps(row) + "\n")
+        sys.stdout.flush()
+    sys.exit(int(failed))
+
+
+if __name__ == "__main__":
+    main()
