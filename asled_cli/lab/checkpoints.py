@@ -22,6 +22,10 @@ def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
         replace_file(path, lambda temporary: torch.save(dict(content), temporary))
 
 
+# What torch.save ("unexpected pos": fewer bytes arrived than were sent) and safetensors say of a full disk.
+_FULL_DISK = ("unexpected pos", "file write", "writing file", "No space left")
+
+
 @contextmanager
 def explain_full_disk(path: Path) -> Iterator[None]:
     """Turn what a disk without room makes torch and safetensors raise into one sentence about `path`."""
@@ -30,7 +34,7 @@ def explain_full_disk(path: Path) -> Iterator[None]:
     except OSError as error:
         raise _unwritten(path, error.strerror or str(error)) from error
     except (RuntimeError, SafetensorError) as error:
-        if not any(words in str(error) for words in ("file write", "writing file", "No space left")):
+        if not any(words in str(error) for words in _FULL_DISK):
             raise
         raise _unwritten(path, "is the disk full?") from error
 

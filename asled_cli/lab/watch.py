@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import UsageError
-from asled_cli.lab.checkpoints import CsvLog, replace_file
+from asled_cli.lab.checkpoints import CsvLog, explain_full_disk, replace_file
 from asled_cli.lab.curves import draw_curves
 from asled_cli.lab.validation import Score
 
@@ -28,19 +28,21 @@ class Watch:
     def losses(self, **row: float) -> None:
         """One line of the loss log."""
         if self.active:
-            self._losses.append(**row)
+            with explain_full_disk(self.out / "loss.csv"):
+                self._losses.append(**row)
             self._scalars("train", row)
 
     def score(self, step: int, score: Score, strip: NDArray[np.uint8]) -> None:
         """One validation; strip: (H, W, 3) RGB, the views of one frame side by side."""
         if not self.active:
             return
-        self._scores.append(step=step, **score._asdict())
-        self._scalars("validation", {"step": step, **score._asdict()})
         done, data = cv2.imencode(".png", strip[..., ::-1])
         assert done
-        replace_file(self.out / "strip.png", lambda part: part.write_bytes(bytes(data)))
-        draw_curves(self.out)
+        with explain_full_disk(self.out / "validation.csv"):
+            self._scores.append(step=step, **score._asdict())
+            replace_file(self.out / "strip.png", lambda part: part.write_bytes(bytes(data)))
+            draw_curves(self.out)
+        self._scalars("validation", {"step": step, **score._asdict()})
         if self._board is not None:
             self._board.add_image("input | swap | network | truth", strip, step, dataformats="HWC")
 
