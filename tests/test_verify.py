@@ -10,6 +10,7 @@ import pytest
 from clips import HLG, MOVIE_KEYS, UNTAGGED, hide_start, make_clip, phone_ticks
 
 from asled_cli.cli.app import main
+from asled_cli.errors import InputError
 from asled_cli.video.encode import EncodeConfig
 from asled_cli.video.probe import probe_clip
 from asled_cli.video.reader import ClipReader
@@ -128,3 +129,11 @@ def test_the_command_prints_a_table_and_ends_with_1_on_a_difference(
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {row["property"] for row in rows if row["verdict"] == "DIFFERS"} >= {"frames", "metadata"}
     assert main(["verify", str(sdr_clip), str(tmp_path / "none.mov")]) == 3
+
+
+def test_a_video_track_of_an_unknown_codec_is_refused(tmp_path: Path) -> None:
+    """Found by fuzzing: such a track has no codec context at all."""
+    path = make_clip(tmp_path / "in.mov", ticks=(0, 20))
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz").replace(b"avcC", b"zzzz"))
+    with pytest.raises(InputError, match=r"codec of the video track is not known|no frame|holds no"):
+        probe_clip(path)

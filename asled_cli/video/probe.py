@@ -90,6 +90,8 @@ def select_stream(container: InputContainer, path: Path, track: int) -> VideoStr
     if not 0 <= track < len(streams):
         raise InputError(f"{path} has {len(streams)} video track(s), there is no track {track}.")
     stream = streams[track]
+    if stream.codec_context is None:
+        raise InputError(f"{path}: the codec of the video track is not known.", RERECORD)
     width, height = stream.codec_context.width, stream.codec_context.height
     if width * height > MAX_PIXELS:
         raise InputError(
