@@ -21,9 +21,11 @@ from asled_cli.job.plan import make_plan, refuse_if_strict
 from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, Progress, Report, ignore
 from asled_cli.job.restart import find_start, skip_written
 from asled_cli.job.restore import Memory, restore
-from asled_cli.job.sampling import read_sample
+from asled_cli.job.roles import Roles, find_roles
+from asled_cli.job.sampling import moments_to_judge, read_sample
 from asled_cli.job.space import SpaceWatch
 from asled_cli.job.tally import any_problem
+from asled_cli.job.views import sample_moments
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.lenses import LensPrior
 from asled_cli.registration.render import AlignedFrame, ReferenceRenderer
@@ -63,10 +65,11 @@ def run_deblur(config: DeblurConfig, report: Report = ignore) -> DeblurResult:
                     plan, [*plan.notes, *(f"{lost} would be left out" for lost in writer.dropped)]
                 )
                 registration = journal.registration or _analyse(plan, journal, report, stop)
+                roles = _judge(plan, registration, report, stop)
                 return_freed_memory()
                 analysis_s = time.monotonic() - began
                 refuse_if_strict(plan, [] if registration.trusted else ["the two views do not fit together"])
-                result = _render(plan, registration, journal, writer, report, stop)
+                result = _render(plan, registration, roles, journal, writer, report, stop)
                 refuse_if_strict(plan, [f"{name}: {count}" for name, count in result.problems.items()])
             result = replace(result, dropped_tracks=tuple(writer.dropped), differences=writer.differences)
         result = replace(result, analysis_s=analysis_s, wall_s=time.monotonic() - began)
@@ -108,9 +111,27 @@ def _analyse(plan: DeblurPlan, journal: Journal, report: Report, stop: StopFlag)
     return journal.keep_registration(registration)
 
 
+def _judge(plan: DeblurPlan, registration: Registration, report: Report, stop: StopFlag) -> Roles:
+    """Look at moments along the clip to find where the wide view needs mending and the other one can help."""
+    if plan.config.roles == "given" or not registration.trusted:
+        return Roles((), ())
+    count = moments_to_judge(plan.wide, plan.ultra, plan.clock)
+    moments = sample_moments(plan.wide, plan.ultra, plan.clock, count)
+    roles = find_roles(moments, registration, lambda done: _told(report, stop, done, count))
+    for sentence in roles.warnings():
+        log.warning("%s: %s", plan.wide.path.name, sentence)
+    return roles
+
+
+def _told(report: Report, stop: StopFlag, done: int, total: int) -> None:
+    stop.check()
+    report(Progress("judge", done, total))
+
+
 def _render(
     plan: DeblurPlan,
     registration: Registration,
+    roles: Roles,
     journal: Journal,
     writer: ClipWriter,
     report: Report,
@@ -144,8 +165,10 @@ def _render(
         with restored:  # closing the last stage closes all that feed it
             for frame in restored if not journal.complete else ():
                 stop.check()
-                with tally.writing(frame):
-                    keep(writer.write(frame.target, frame.change))
+                change = roles.limit(float(frame.target.time), frame.change)
+                tally.passed += change is None and frame.change is not None
+                with tally.writing(replace(frame, change=change)):
+                    keep(writer.write(frame.target, change))
                 memory = frame.memory
                 report(Progress("deblur", tally.written, plan.frames))
         stop.check()
@@ -154,7 +177,8 @@ def _render(
         space.check_join(writer.segments)
         stages = [wide_frames, ultra_frames, pairs, aligned, restored]
         problems = {plan.wide.path.name: wide.problems, plan.ultra.path.name: ultra.problems}
-        return tally.result(plan, registration, stages, problems)
+        result = tally.result(plan, registration, stages, problems)
+        return replace(result, segments=roles.segments)
 
 
 def _align(pairs: Iterator[FramePair], renderer: ReferenceRenderer) -> Iterator[AlignedFrame]:

@@ -66,12 +66,15 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path, help="folder of sharp photos")
     parser.add_argument("--clips", type=int, default=48, help="number of clips [48]")
+    parser.add_argument("--drifting", action="store_true", help="only the clips that drift")
     parser.add_argument("--out", type=Path, help="JSON file; default: stdout only")
     options = parser.parse_args(words)
     cv2.setNumThreads(1)
     photos = list(find_sources(options.photos, "all").photos.values())
     rows = []
     for case in cases(photos, options.clips):
+        if options.drifting and not case.zoom_drift:
+            continue
         rows.append(measure(case))
         sys.stderr.write(json.dumps(rows[-1]) + "\n")
     text = json.dumps({"summary": summary(rows), "clips": rows}, indent=1) + "\n"

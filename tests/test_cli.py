@@ -20,7 +20,7 @@ from asled_cli.errors import (
     WeightsError,
 )
 
-COMMANDS = [[], ["deblur"], ["eval"], ["bench"], ["models"], ["train"], ["synth-blur"], ["verify"]]
+COMMANDS = [[], ["deblur"], ["eval"], ["bench"], ["models"], ["probe"], ["train"], ["synth-blur"], ["verify"]]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda words: " ".join(words) or "asled")

@@ -89,7 +89,7 @@ def test_progress_is_told_in_order(pair: Pair, tmp_path: Path) -> None:
     assert kinds.index("synchronise") < kinds.index("plan") < kinds.index("analyse")
     steps = [event for event in events if isinstance(event, Progress)]
     assert [one.done for one in steps if one.step == "deblur"] == list(range(1, FRAMES + 1))
-    assert {one.step for one in steps} == {"synchronise", "analyse", "deblur"}
+    assert {one.step for one in steps} == {"synchronise", "analyse", "judge", "deblur"}
 
 
 def test_a_part_of_the_clip(pair: Pair, tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ def aligned_frames(
         target = Frame(index, index * 20, Fraction(index, 30), picture, None)
         has = index not in without
         guide = random.uniform(-0.1, 0.1, (*GRID, 6)).astype(np.float16)
+        guide[..., 3] = 0.1  # blurred, so that colours may move
         guide[..., 4:] = (random.uniform(0, 1, (*GRID, 2)) * has).astype(np.float16)
         frames.append(
             AlignedFrame(

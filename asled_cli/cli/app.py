@@ -19,6 +19,7 @@ from asled_cli.cli.bench import bench
 from asled_cli.cli.deblur import deblur
 from asled_cli.cli.evaluate import evaluate
 from asled_cli.cli.models import models
+from asled_cli.cli.probe import probe
 from asled_cli.cli.synth_blur import synth_blur
 from asled_cli.cli.train import train
 from asled_cli.cli.verify import verify
@@ -36,6 +37,7 @@ app.command()(batch)
 app.command("eval")(evaluate)
 app.command()(bench)
 app.command()(models)
+app.command()(probe)
 app.command()(train)
 app.command()(verify)
 app.command(name="synth-blur")(synth_blur)

@@ -28,6 +28,7 @@ PLAIN_LINE_EVERY_S = 5.0  # progress lines where no bar can be drawn
 STEP_WORDS = {
     "synchronise": "synchronising",
     "analyse": "analysing",
+    "judge": "judging sharpness",
     "deblur": "deblurring",
     "measure": "measuring",
     "train": "training",
@@ -70,6 +71,7 @@ def progress(style: Style) -> Iterator[Report]:
     handler = _LogLines(stderr, style.as_json)
     logger = logging.getLogger("asled_cli")
     logger.addHandler(handler)
+    level = logger.level
     logger.setLevel(logging.INFO if style.verbose else logging.ERROR if style.quiet else logging.WARNING)
     try:
         if style.quiet:
@@ -87,6 +89,7 @@ def progress(style: Style) -> Iterator[Report]:
             with Bar(*columns, console=stderr, transient=True) as bar:
                 yield _BarReport(style, bar)
     finally:
+        logger.setLevel(level)
         logger.removeHandler(handler)
 
 
@@ -182,7 +185,8 @@ def show_result(result: DeblurResult, style: Style) -> None:
     frames, wall = result.frames_written, result.wall_s
     rows = {
         "written": f"{frames} frames in {_duration(wall)}, {frames / wall if wall > 0 else 0.0:.2f} fps",
-        "changed": f"{result.frames_changed} frames, {result.frames_without_reference} without a reference",
+        "changed": f"{result.frames_changed} frames, {result.frames_without_reference} without a reference"
+        + (f", {result.frames_passed} left alone as already sharp" if result.frames_passed else ""),
         "registration": ", ".join(f"{name} {_number(value)}" for name, value in result.registration.items()),
         "analysis": _duration(result.analysis_s),
         "stages": ", ".join(f"{s.name} {s.busy_s:.1f} s ({s.fps:.2f} fps)" for s in result.stages),

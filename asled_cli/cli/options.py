@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from asled_cli.job.records import Method, Precision
+from asled_cli.job.records import Method, Precision, RolesChoice
 
 CLIPS, PICTURE, RESTORE, ENCODE, TERMINAL = (
     "Clips and time",
@@ -60,6 +60,14 @@ FovRatio = Annotated[
     typer.Option(
         help="How much larger ULTRA's view is, 1 to 8.",
         show_default="lens data in the files, else 2",
+        rich_help_panel=PICTURE,
+    ),
+]
+
+RolesName = Annotated[
+    RolesChoice,
+    typer.Option(
+        help="auto: find out which clip is the wide one and leave alone what is sharp; given: as named.",
         rich_help_panel=PICTURE,
     ),
 ]

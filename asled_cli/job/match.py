@@ -6,7 +6,7 @@ from pathlib import Path
 from asled_cli.errors import InputError
 from asled_cli.job.records import DeblurConfig, Report, ignore
 from asled_cli.job.timing import Timing, find_timing
-from asled_cli.job.views import Order, find_order
+from asled_cli.job.views import NAMED, Order, find_order
 from asled_cli.registration.lenses import COMMON_FOV_RATIO
 from asled_cli.video.frames import Clip
 from asled_cli.video.probe import count_video_tracks, probe_clip
@@ -33,7 +33,7 @@ def match_clips(config: DeblurConfig, report: Report = ignore) -> MatchedClips:
     wide, ultra = probe_both(config.wide, config.ultra)
     _check_same_orientation(wide, ultra)
     timing = find_timing(config, wide, ultra, report)
-    order = find_order(wide, ultra, timing.clock)
+    order = NAMED if config.roles == "given" else find_order(wide, ultra, timing.clock)
     notes: list[str] = []
     if order.swapped:
         notes.append(_swap_note(wide, ultra, order))

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Literal
 from asled_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from asled_cli.job.roles import Segment
     from asled_cli.video.clock import Clock
     from asled_cli.video.encode import EncodeConfig, Encoder
     from asled_cli.video.frames import Clip
     from asled_cli.video.verify import Check
 
 Method = Literal["auto", "network", "swap"]
+RolesChoice = Literal["auto", "given"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 SPARE_S = Fraction(
@@ -40,6 +42,9 @@ class DeblurConfig:
     weights: Path | None = None  # a checkpoint instead of the published one
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     precision: Precision = "auto"
+    roles: RolesChoice = (
+        "auto"  # given: WIDE is mended throughout, and is the wide clip whatever it looks like
+    )
     fov_ratio: float | None = None  # focal length of wide over ultra, as pictures: about 2
     offset_s: float | None = None  # seconds; ultra time = wide time - offset
     start_s: float | None = None  # seconds on the wide clip's clock; first frame at or after it
@@ -162,7 +167,7 @@ class DeblurPlan:
 class Progress:
     """How far one step of the job is."""
 
-    step: str  # "synchronise", "analyse", "deblur" or "measure"
+    step: str  # "synchronise", "analyse", "judge", "deblur" or "measure"
     done: int
     total: int  # an estimate for "deblur"
 
@@ -199,6 +204,8 @@ class DeblurResult:
     frames_written: int = 0
     frames_changed: int = 0
     frames_without_reference: int = 0
+    segments: tuple[Segment, ...] = ()  # what was done when, where that was decided by looking
+    frames_passed: int = 0  # left alone because the wide clip is already sharp there
     registration: Mapping[str, object] = field(default_factory=dict)  # what the analysis found
     stages: tuple[StageTime, ...] = ()
     analysis_s: float = 0.0
@@ -216,6 +223,8 @@ class DeblurResult:
             "frames_written": self.frames_written,
             "frames_changed": self.frames_changed,
             "frames_without_reference": self.frames_without_reference,
+            "frames_passed": self.frames_passed,
+            "segments": [segment.as_dict() for segment in self.segments],
             "registration": dict(self.registration),
             "stages": [
                 {"name": s.name, "frames": s.frames, "busy_s": round(s.busy_s, 3), "fps": round(s.fps, 2)}

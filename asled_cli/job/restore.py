@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asled_cli.job.device import is_out_of_memory, memory_limit
+from asled_cli.job.guard import guard_colour
 from asled_cli.job.pieces import recut_states, smaller_pieces, tile_words
 from asled_cli.job.tiles import Tile, cut_tiles
 from asled_cli.nets.chunks import ChunkInputs, VideoNetwork
@@ -258,4 +259,6 @@ def _grids(grids: list[NDArray[np.float16]], device: torch.device) -> Tensor:
 
 
 def _restored(aligned: AlignedFrame, change: NDArray[np.float32] | None) -> RestoredFrame:
+    if change is not None and aligned.reference is not None:
+        change = guard_colour(change, aligned.guide[..., 3])
     return RestoredFrame(aligned.pair.target, change, aligned.reference is not None)

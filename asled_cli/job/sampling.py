@@ -7,33 +7,48 @@ from math import ceil
 from asled_cli.job.records import DeblurPlan
 from asled_cli.job.views import end_of
 from asled_cli.registration.canvas import reduce_for_analysis
+from asled_cli.video.clock import Clock
 from asled_cli.video.frames import Clip, FramePair
 from asled_cli.video.pairing import pair_lists
 from asled_cli.video.reader import read_runs
 
 RUNS, RUN_LENGTH = 4, 11  # runs, and frames of each: exposures up to 9 frame intervals are looked for
+JUDGED_S, LEAST_MOMENTS, MOST_MOMENTS = Fraction(1, 2), 6, 60
 SHORT_CLIP = 60  # frames; a clip up to here is looked at from end to end
 SAMPLE_BYTES = 900 * 2**20  # of full pictures held at once: shorter runs where frames are large
 
 
 def read_sample(plan: DeblurPlan) -> Iterator[tuple[int, int, list[FramePair]]]:
+    """The runs of a job; see `read_sampled_runs`."""
+    return read_sampled_runs(plan.wide, plan.ultra, plan.clock, plan.start_s, plan.end_s)
+
+
+def read_sampled_runs(
+    wide: Clip, ultra: Clip, clock: Clock, start_s: Fraction, end_s: Fraction | None
+) -> Iterator[tuple[int, int, list[FramePair]]]:
     """(runs read so far, runs in all, pairs of one run), in order of time.
 
     The pictures come as small as the analysis needs them. Memory: the full pictures of one run.
     """
-    wide, ultra = plan.wide, plan.ultra
-    first = max(plan.start_s, plan.clock.to_target(ultra.start_s))
-    last = min(plan.end_s or end_of(wide), end_of(wide), plan.clock.to_target(end_of(ultra)))
+    first = max(start_s, clock.to_target(ultra.start_s))
+    last = min(end_s or end_of(wide), end_of(wide), clock.to_target(end_of(ultra)))
     starts, length = run_starts(first, last, 1 / wide.average_rate, _pair_bytes(wide, ultra))
     lead = 1 / ultra.average_rate  # one frame early, so that the first pair finds its nearest
-    ultra_starts = [max(ultra.start_s, plan.clock.to_reference(start) - lead) for start in starts]
+    ultra_starts = [max(ultra.start_s, clock.to_reference(start) - lead) for start in starts]
     ultra_length = ceil(length * ultra.average_rate / wide.average_rate) + 3
     targets = read_runs(wide, starts, length)
     references = read_runs(ultra, ultra_starts, ultra_length)
     for done, (run, others) in enumerate(zip(targets, references, strict=True), start=1):
-        inside = [frame for frame in run if plan.end_s is None or frame.time < plan.end_s]
-        pairs = pair_lists(inside, others, plan.clock)
+        inside = [frame for frame in run if end_s is None or frame.time < end_s]
+        pairs = pair_lists(inside, others, clock)
         yield done, len(starts), [reduce_for_analysis(pair) for pair in pairs]
+
+
+def moments_to_judge(wide: Clip, ultra: Clip, clock: Clock) -> int:
+    """How many moments of the shared time are looked at to judge sharpness: every JUDGED_S, within limits."""
+    first = max(wide.start_s, clock.to_target(ultra.start_s))
+    last = min(end_of(wide), clock.to_target(end_of(ultra)))
+    return min(max(int((last - first) / JUDGED_S), LEAST_MOMENTS), MOST_MOMENTS)
 
 
 def run_starts(

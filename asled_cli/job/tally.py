@@ -20,6 +20,7 @@ class Tally:
     written: int = 0
     changed: int = 0
     without_reference: int = 0
+    passed: int = 0
     write_s: float = 0.0
     first_time: Fraction | None = None  # of the first frame, on the wide clip's clock
 
@@ -51,6 +52,7 @@ class Tally:
             frames_written=self.written,
             frames_changed=self.changed,
             frames_without_reference=self.without_reference,
+            frames_passed=self.passed,
             registration=registration_facts(registration),
             stages=(*times, StageTime("write", self.written, self.write_s)),
             problems=_count_problems(problems),

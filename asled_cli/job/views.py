@@ -30,6 +30,9 @@ class Order:
     words: str
 
 
+NAMED = Order(False, "order of the arguments", "as named")
+
+
 def both_ways(wide: Clip, ultra: Clip, clock: Clock) -> tuple[Place, Place] | tuple[None, None]:
     """Where `wide` lies in the view of `ultra`, and the reverse; None if no moment is shared."""
     pairs = [pair for pair in sample_moments(wide, ultra, clock, _LOOKS) if pair.reference is not None]
@@ -67,7 +70,7 @@ def find_order(wide: Clip, ultra: Clip, clock: Clock) -> Order:
     if wide.focal_35mm and ultra.focal_35mm and wide.focal_35mm != ultra.focal_35mm:
         words = f"focal lengths of {wide.focal_35mm:g} and {ultra.focal_35mm:g} mm"
         return Order(wide.focal_35mm < ultra.focal_35mm, "lens data", words)
-    return Order(False, "order of the arguments", "as named")
+    return NAMED
 
 
 def end_of(clip: Clip) -> Fraction:

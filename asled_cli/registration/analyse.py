@@ -14,6 +14,7 @@ import numpy as np
 from asled_cli.errors import InputError
 from asled_cli.registration.canvas import Canvas
 from asled_cli.registration.coarse import locate
+from asled_cli.registration.drifting import follow_drift
 from asled_cli.registration.homography import (
     Fit,
     Image,
@@ -61,9 +62,19 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     canvas = Canvas(target_size, reference_size, locate(usable, prior).matrix)
     interval_s = _frame_interval(usable)
     share = max(2, _MEASURED_FRAMES // len(usable))
+    canvases = [canvas] * len(usable)
     by_run = [spread(measure_run(run, canvas, interval_s), share) for run in usable]
     measured = [m for run in by_run for m in run]
     work_map, exposure = find_exposure(spread(measured, _TRIAL_FRAMES), canvas)
+    drifting = follow_drift(by_run, canvas, work_map, exposure)
+    if drifting is not None:  # measured again with the drift taken out, which passed for blur and parallax
+        canvases = drifting
+        by_run = [
+            spread(measure_run(run, own, interval_s), share)
+            for run, own in zip(usable, canvases, strict=True)
+        ]
+        measured = [m for run in by_run for m in run]
+        work_map, exposure = find_exposure(spread(measured, _TRIAL_FRAMES), canvases[0])
     still = np.zeros((*measured[0].grey.shape, 2), np.float32)
     tone, _, _ = _match_colours(measured, exposure, work_map, still)
     by_run = [recolour(run, tone) for run in by_run]
@@ -77,8 +88,8 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     middles = [float(run[len(run) // 2].target.time) for run in usable]
     maps = _drift(observed, fit.matrix, field)
     knots = [
-        Knot(time, canvas.homography_of(own), field, exposure)
-        for time, own in zip(middles, maps, strict=True)
+        Knot(time, place.homography_of(own), field, exposure)
+        for time, place, own in zip(middles, canvases, maps, strict=True)
     ]
     return Registration(
         target_size,

@@ -1,0 +1,35 @@
+"""Keeps the colours of what needs no mending: a change may sharpen there, but not tint or brighten.
+
+Acts alike on every method's output and continuously in its inputs, so that nothing flickers.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK = 64  # pixels
+# A block's mean may move this far where nothing is blurred; 1 code of 8 bit is 1/255.
+_LIMIT = 0.6 / 255
+# Mean change of luma by the blur up to which nothing counts as blurred, and from which the guard is off.
+_SHARP, _BLURRED = 1.0 / 255, 3.0 / 255
+_ROUNDS = 3
+
+
+def guard_colour(change: NDArray[np.float32], blur: NDArray[np.float16]) -> NDArray[np.float32]:
+    """Return `change` (H, W, 3), 1.0 as full scale, without shifts of block means where nothing is blurred.
+
+    blur: (h, w) on any grid of the same picture, how much blur changed the luma, 0..1. Where no block moves
+    too far the very same array comes back.
+    """
+    height, width = change.shape[:2]
+    blocks = (max(1, round(width / BLOCK)), max(1, round(height / BLOCK)))
+    strength = cv2.resize(blur.astype(np.float32), blocks, interpolation=cv2.INTER_AREA)
+    free = np.clip((np.float32(_BLURRED) - strength) / np.float32(_BLURRED - _SHARP), 0, 1)[..., None]
+    for _ in range(_ROUNDS):
+        mean = cv2.resize(change, blocks, interpolation=cv2.INTER_AREA).reshape(*blocks[::-1], 3)
+        excess = (mean - np.clip(mean, -_LIMIT, _LIMIT)) * free
+        if not excess.any():
+            break
+        smooth = cv2.resize(excess, (width, height), interpolation=cv2.INTER_LINEAR)
+        change = np.asarray(change - smooth, np.float32)
+    return change

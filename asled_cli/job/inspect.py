@@ -1,0 +1,120 @@
+"""What one or two clips are, and how they go together: everything `asled probe` tells."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from asled_cli.job.match import MatchedClips, match_clips
+from asled_cli.job.records import DeblurConfig, Progress, Report, ignore
+from asled_cli.job.roles import Roles, find_roles
+from asled_cli.job.sampling import moments_to_judge, read_sampled_runs
+from asled_cli.job.tally import registration_facts
+from asled_cli.job.views import sample_moments
+from asled_cli.registration.analyse import analyse
+from asled_cli.registration.lenses import LensPrior
+from asled_cli.registration.render import AlignedFrame, ReferenceRenderer
+from asled_cli.registration.solution import Registration
+from asled_cli.video.frames import Clip, FramePair
+from asled_cli.video.reader import frame_times
+
+_STEADY_SHARE = Fraction(1, 10)  # a frame whose interval is off the median by more counts as irregular
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """How a pair goes together. sample: one short run of reduced pairs, for pictures of it."""
+
+    match: MatchedClips
+    registration: Registration
+    roles: Roles
+    sample: tuple[FramePair, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """In plain values, for JSON."""
+        match, timing = self.match, self.match.timing
+        return {
+            "wide": clip_facts(match.wide),
+            "ultra": clip_facts(match.ultra),
+            "swapped": match.order.swapped,
+            "order_source": match.order.words,
+            "offset_s": float(timing.clock.offset_s),
+            "offset_source": timing.words,
+            "offset_confidence": round(timing.confidence, 3),
+            "clock_drift_ppm": round(timing.clock.drift_ppm, 1),
+            "fov_ratio_prior": round(match.fov_ratio, 4),
+            "fov_ratio_source": match.fov_source,
+            "registration": registration_facts(self.registration)
+            | {"correlation": round(self.registration.correlation, 4), "maps": len(self.registration.knots)},
+            "sharpness": [
+                {
+                    "time_s": round(s.time_s, 3),
+                    "wide_blur_px": round(s.target_blur_px, 1),
+                    "ultra_blur_px": round(s.reference_blur_px, 1),
+                    "ultra_advantage_db": round(s.advantage_db, 2),
+                }
+                for s in self.roles.samples
+            ],
+            "plan": [segment.as_dict() for segment in self.roles.segments],
+            "notes": [*match.notes, *self.roles.warnings()],
+        }
+
+
+def inspect_pair(config: DeblurConfig, report: Report = ignore) -> Inspection:
+    """Match, register and judge two clips as a deblurring job would. Raises InputError as `match_clips`."""
+    match = match_clips(config, report)
+    wide, ultra, clock = match.wide, match.ultra, match.timing.clock
+    runs = []
+    for done, total, run in read_sampled_runs(wide, ultra, clock, wide.start_s, None):
+        runs.append(run)
+        report(Progress("analyse", done, total))
+    small = analyse(runs, LensPrior(fov_ratio=match.fov_ratio, source=match.fov_source))
+    found = small.resized((wide.width, wide.height), (ultra.width, ultra.height))
+    roles = Roles((), ())
+    if found.trusted:
+        count = moments_to_judge(wide, ultra, clock)
+        roles = find_roles(sample_moments(wide, ultra, clock, count), found, _telling(report, count))
+    return Inspection(match, found, roles, tuple(runs[len(runs) // 2]))
+
+
+def align_sample(inspection: Inspection) -> list[AlignedFrame]:
+    """The sample with its references laid onto its targets, at reduced size."""
+    first = next(p for p in inspection.sample if p.reference is not None)
+    assert first.reference is not None
+    sizes = ((f.rgb.shape[1], f.rgb.shape[0]) for f in (first.target, first.reference))
+    renderer = ReferenceRenderer(inspection.registration.resized(*sizes))
+    return [frame for pair in inspection.sample for frame in renderer.push(pair)] + renderer.flush()
+
+
+def clip_facts(clip: Clip) -> dict[str, Any]:
+    """What a clip is, in plain values."""
+    times = frame_times(clip)
+    gaps = [b - a for a, b in pairwise(times)]
+    usual = median(gaps) if gaps else Fraction(0)
+    irregular = sum(abs(gap - usual) > _STEADY_SHARE * usual for gap in gaps)
+    return {
+        "path": str(clip.path),
+        "track": clip.track,
+        "codec": clip.codec,
+        "size": f"{clip.width}x{clip.height}",
+        "pix_fmt": clip.pix_fmt,
+        "bit_depth": clip.bit_depth,
+        "hdr": clip.is_hdr,
+        "dolby_vision": clip.dolby_vision,
+        "rotation": clip.rotation,
+        "frames": len(times),
+        "fps": round(float(clip.average_rate), 3),
+        "duration_s": round(float(times[-1] - times[0] + usual), 3) if times else 0.0,
+        "irregular_share": round(irregular / len(gaps), 4) if gaps else 0.0,
+        "audio": clip.has_audio,
+        "lens": clip.lens_model,
+        "focal_35mm": clip.focal_35mm,
+        "interlaced": clip.interlaced,
+        "warnings": list(clip.warnings),
+    }
+
+
+def _telling(report: Report, total: int) -> Callable[[int], None]:
+    return lambda done: report(Progress("judge", done, total))

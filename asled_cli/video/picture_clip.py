@@ -1,0 +1,24 @@
+"""Writes a few pictures as a small clip that any player shows."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+
+def write_pictures(path: Path, pictures: Sequence[NDArray[np.uint8]], rate: int) -> None:
+    """Write (H, W, 3) uint8 RGB pictures of one even size as H.264 at `rate` per second."""
+    part = path.with_name(f".{path.name}.part")
+    with av.open(str(part), "w", format="mp4") as out:
+        stream = out.add_stream("libx264", rate=rate, options={"crf": "18", "preset": "fast"})
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for index, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, rate)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    part.replace(path)

@@ -1,0 +1,100 @@
+"""`asled probe` and the plan behind it: what it says of pairs that need mending, and of those that do not."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from small_pair import Pair, make_pair
+from textures import texture
+
+from asled_cli.cli.app import main
+from asled_cli.job.guard import BLOCK, guard_colour
+from asled_cli.job.roles import FADE_S, Roles, plan_segments
+from asled_cli.lab.filming import Lens, draw_hand, film, write_film
+from asled_cli.lab.rig import LensRig
+from asled_cli.registration.sharpness import Sharpness
+
+SIZE, ULTRA = (192, 108), (384, 216)
+TIMES = [i / 30 for i in range(14)]
+
+
+def record(folder: Path, exposures: tuple[float, float]) -> list[str]:
+    """A wide and an ultra clip of equal detail with these shutter times in seconds."""
+    wall = texture(560, 340, seed=2, finest=1.5)
+    hand = draw_hand(2, speed_px_s=200.0)
+    lenses = (Lens(SIZE, None, exposures[0]), Lens(ULTRA, lambda _: LensRig(ratio=2.0), exposures[1]))
+    names = []
+    for name, lens in zip(("wide.mp4", "ultra.mp4"), lenses, strict=True):
+        frames = film(wall, hand, lens, TIMES, SIZE)
+        names.append(str(write_film(folder / name, frames, TIMES)))
+    return names
+
+
+def probed(names: list[str], capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, object]:
+    assert main(["probe", *names, "--offset", "0", "--json", *words]) == 0
+    facts: dict[str, object] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return facts
+
+
+def test_a_blurred_wide_clip_is_to_be_mended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = probed(record(tmp_path, (0.03, 0.003)), capsys)
+    assert {s["action"] for s in facts["plan"]} == {"deblur"}  # type: ignore[attr-defined]
+    assert facts["registration"]["fov_ratio"] == pytest.approx(2.0, rel=0.01)  # type: ignore[index]
+    assert facts["wide"]["frames"] == 14  # type: ignore[index]
+
+
+def test_a_sharp_wide_clip_passes_through_bit_for_bit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = record(tmp_path, (0.0, 0.0))
+    facts = probed(names, capsys)
+    assert {s["action"] for s in facts["plan"]} == {"pass"}  # type: ignore[attr-defined]
+    out = tmp_path / "out.mkv"
+    words = ["deblur", *names, "-o", str(out), "--offset", "0", "--method", "swap", "--codec", "ffv1"]
+    assert main([*words, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (result["frames_changed"], result["frames_passed"]) == (0, 14)
+
+
+def test_one_clip_alone_and_previews(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pair: Pair = make_pair(tmp_path)
+    assert main(["probe", str(pair.wide), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["size"] == "128x96"
+    for name in ("look.png", "look.mp4"):
+        assert main(["probe", str(pair.wide), str(pair.ultra), "--preview", str(tmp_path / name), "-q"]) == 0
+    picture = cv2.imread(str(tmp_path / "look.png"))
+    assert picture is not None and picture.shape == (96, 128, 3)
+    assert (tmp_path / "look.mp4").stat().st_size > 1000
+    capsys.readouterr()
+    assert main(["probe", str(pair.wide), str(pair.ultra), "--preview", str(tmp_path / "look.txt")]) == 2
+
+
+def moment(time_s: float, advantage: float, wide: float = 9.0, ultra: float = 2.0) -> Sharpness:
+    return Sharpness(time_s, wide, ultra, advantage)
+
+
+def test_stretches_follow_each_other_and_short_ones_vanish() -> None:
+    advantages = [5, 5, 5, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0]
+    samples = [moment(i / 2, a) for i, a in enumerate(advantages)]
+    segments = plan_segments(samples, 20.0)
+    assert [s.action for s in segments] == ["deblur", "pass"]
+    assert segments[0].end_s == segments[1].start_s == 1.25
+    roles = Roles(tuple(samples), tuple(segments))
+    assert [roles.weight_at(t) for t in (0.0, 1.25, 1.25 + FADE_S / 2, 3.0)] == pytest.approx([1, 1, 0.5, 0])
+    both = plan_segments([moment(i / 2, 5, 30, 25) for i in range(4)], 20.0)
+    assert [s.action for s in both] == ["both blurred"]
+
+
+def test_colour_may_not_shift_where_nothing_is_blurred() -> None:
+    generator = np.random.default_rng(0)
+    change = generator.normal(0, 0.01, (256, 320, 3)).astype(np.float32)
+    tint = np.linspace(-0.03, 0.05, 320, dtype=np.float32)[None, :, None]
+    sharp, blurred = np.zeros((64, 80), np.float16), np.full((64, 80), 0.1, np.float16)
+    guarded = guard_colour(change + tint, sharp)
+    blocks = guarded.reshape(256 // BLOCK, BLOCK, 320 // BLOCK, BLOCK, 3).mean(axis=(1, 3))
+    assert np.abs(blocks).max() < 1 / 255
+    assert np.std(guarded) == pytest.approx(0.01, rel=0.1)  # detail stays
+    np.testing.assert_array_equal(guard_colour(change + tint, blurred), change + tint)
+    assert guard_colour(change, sharp) is change
