@@ -26,7 +26,8 @@ from asled_cli.video.verify import LONGEST_LAST_S, Check, verify
 __all__ = ["ClipWriter", "EncodeConfig", "check_output", "segment_length"]
 
 # A segment begins with a keyframe and an encoder that knows nothing of the frames before; at four seconds
-# that costs 1 to 2 % of the file (measured, see benchmarks), and no more than four seconds are ever lost.
+# that cost 0.3 % of the file (352 frames of a walk, 848x480, x264; 1.0 % at two seconds), and no more than
+# four seconds are ever lost.
 SEGMENT_S, LEAST_SEGMENT, MOST_SEGMENT = 4, 48, 240  # seconds; frames
 
 
