@@ -1,6 +1,6 @@
-"""What `asled eval` does with packages that it can use but does not need: spandrel and pyiqa, here stand-ins.
+"""What `asled eval` does with a package that it can use but does not need: spandrel, here a stand-in.
 
-The stand-ins have the few names that are called, so these tests hold our side of the agreement only.
+The stand-in has the few names that are called, so these tests hold our side of the agreement only.
 """
 
 import sys
@@ -9,16 +9,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from torch import Tensor, nn
 
-from asled_cli.errors import UsageError, WeightsError
+from asled_cli.errors import WeightsError
 from asled_cli.lab.evaluation import run
 from asled_cli.lab.evaluation.config import EvalConfig
 from asled_cli.lab.evaluation.costs import measure_costs
 from asled_cli.lab.evaluation.models import find_models
 from asled_cli.lab.layouts import read_layout
-from asled_cli.lab.metrics.natural import load_natural
 
 
 class Descriptor:
@@ -90,20 +88,3 @@ def test_a_file_that_spandrel_does_not_know_is_refused(config: EvalConfig) -> No
     (config.root / "net.pth").write_bytes(b"other")
     with pytest.raises(WeightsError, match="no network that spandrel knows: no such network"):
         run.evaluate(config)
-
-
-def test_natural_scores_come_from_pyiqa(monkeypatch: pytest.MonkeyPatch) -> None:
-    def create(name: str, device: str) -> object:
-        def score(picture: Tensor) -> Tensor:
-            assert picture.shape == (1, 3, 8, 10) and picture.min() >= 0 and picture.max() <= 1
-            return picture.mean() + len(name)
-
-        return score
-
-    monkeypatch.setitem(sys.modules, "pyiqa", SimpleNamespace(create_metric=create))  # type: ignore[arg-type]
-    assert load_natural("niqe")(np.full((8, 10, 3), 0.5)) == pytest.approx(4.5)
-    assert load_natural("brisque")(np.full((8, 10, 3), 0.5)) == pytest.approx(7.5)
-    monkeypatch.setitem(sys.modules, "pyiqa", None)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="niqe needs the package pyiqa"):
-        load_natural("niqe")
-    assert torch.is_grad_enabled()
