@@ -1,161 +1,109 @@
 """Feeds damaged clips to `asled`: no traceback, no hang over 30 s, no result that does not verify.
 
-    python benchmarks/fuzz.py [--inputs 2000] [--full 200] [--seed 0] [--out FILE]
+    python benchmarks/fuzz.py [--inputs 2000] [--full 200] [--seed 0] [--list FILE] [--out FILE]
 
-The corpus is made here: small clips of several kinds, damaged by flipped bits, cuts, swapped and resized
-boxes, holes and doubled pieces. Each input goes through `probe_clip` and a dry run, the first `--full`
-through a whole tiny job, in a process apart. Exit code 1 if anything was not as it must be.
+The corpus and the damage are made by code (tests/mutations.py). Each input goes through `asled probe` and
+`asled deblur --dry-run`, every tenth or so (`--full` in all) through a whole tiny `asled deblur` whose
+result is decoded and verified. The commands run in a process apart that is used again and again, and killed
+where it hangs. `--list` keeps a line per input, so that a run which was stopped goes on where it was.
+Exit code 1 if anything was not as it must be.
 """
 
 import argparse
 import collections
+import contextlib
+import io
 import json
-import random
+import resource
 import select
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO, Any
 
 ROOT = Path(__file__).parent.parent
 LONGEST_S = 30.0
-BOXES = (
-    b"moov",
-    b"trak",
-    b"mdia",
-    b"minf",
-    b"stbl",
-    b"stsd",
-    b"stts",
-    b"ctts",
-    b"stsc",
-    b"stsz",
-    b"stco",
-    b"elst",
-)
+REFUSALS = (1, 2, 3, 5)  # exit codes that come with a sentence
+BAD = ("hang", "crash", "traceback", "wrong")
+LEAST_GROWTH = 1.0  # GiB by which one input may raise the process's peak before it is reported
 
 
-def flip_bits(data: bytearray, draw: random.Random) -> bytearray:
-    for _ in range(draw.choice((1, 3, 20, 200))):
-        data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
-    return data
+@dataclass(frozen=True)
+class Finding:
+    """What became of one input in one command. growth: of the process's peak memory, GiB."""
+
+    number: int
+    kind: str
+    damage: str
+    said: str
+    seconds: float
+    growth: float
+
+    @property
+    def is_bad(self) -> bool:
+        return self.said.startswith(BAD)
 
 
-def flip_index(data: bytearray, draw: random.Random) -> bytearray:
-    """Flip bits where they hurt most: in the index."""
-    start = max(0, data.find(b"moov"))
-    for _ in range(draw.choice((1, 3, 20))):
-        data[draw.randrange(start, len(data))] ^= 1 << draw.randrange(8)
-    return data
+def command(words: Sequence[str]) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of `asled WORDS` in this process; raises what would be a traceback."""
+    from asled_cli.cli.app import main
+
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(words)
+    return code, out.getvalue(), err.getvalue()
 
 
-def cut(data: bytearray, draw: random.Random) -> bytearray:
-    return data[: draw.randrange(len(data))]
+def refusal(code: int, stderr: str) -> str:
+    """The exit code in words; "wrong ..." unless it came with exactly one explained error."""
+    errors = [line for line in stderr.splitlines() if '"event": "error"' in line]
+    if code not in REFUSALS or len(errors) != 1 or not json.loads(errors[0])["message"].endswith("."):
+        return f"wrong: exit code {code} with {stderr!r}"
+    return f"refused {code}"
 
 
-def hole(data: bytearray, draw: random.Random) -> bytearray:
-    start = draw.randrange(len(data))
-    size = draw.randrange(1, 2000)
-    data[start : start + size] = bytes(len(data[start : start + size]))
-    return data
-
-
-def double(data: bytearray, draw: random.Random) -> bytearray:
-    start = draw.randrange(len(data))
-    piece = data[start : start + draw.randrange(1, 3000)]
-    return data[:start] + piece + data[start:]
-
-
-def swap_boxes(data: bytearray, draw: random.Random) -> bytearray:
-    """Exchange the names of two kinds of boxes."""
-    one, other = draw.sample(BOXES, 2)
-    return bytearray(bytes(data).replace(one, b"\0tmp").replace(other, one).replace(b"\0tmp", other))
-
-
-def resize_box(data: bytearray, draw: random.Random) -> bytearray:
-    at = data.find(draw.choice(BOXES))
-    if at >= 4:
-        struct.pack_into(
-            ">I", data, at - 4, draw.choice((0, 1, 7, 8, 2**31, 2**32 - 1, draw.randrange(2**16)))
-        )
-    return data
-
-
-def huge_numbers(data: bytearray, draw: random.Random) -> bytearray:
-    """Write a large or odd number at a field of a box, such as a count, a size or a time."""
-    at = data.find(draw.choice((*BOXES, b"tkhd", b"mdhd", b"mvhd", b"avc1", b"hvc1")))
-    if 0 <= at < len(data) - 90:
-        number = draw.choice((0, 1, 2**16 - 1, 2**31 - 1, 2**32 - 1))
-        struct.pack_into(">I", data, at + 4 + 4 * draw.randrange(20), number)
-    return data
-
-
-MUTATIONS: tuple[Callable[[bytearray, random.Random], bytearray], ...] = (
-    flip_bits,
-    flip_index,
-    cut,
-    hole,
-    double,
-    swap_boxes,
-    resize_box,
-    huge_numbers,
-)
-
-
-def make_corpus(folder: Path) -> list[tuple[Path, Path]]:
-    """(clip, its partner) of several kinds."""
-    sys.path.insert(0, str(ROOT / "tests"))
-    from clips import hlg_portrait, make_clip  # type: ignore[import-not-found]
-    from small_pair import make_pair  # type: ignore[import-not-found]
-
-    pair = make_pair(folder, 8)
-    first = make_clip(folder / "first.mov", audio=1, movflags="faststart")
-    portrait, plain = hlg_portrait(folder / "hlg.mov"), make_clip(folder / "plain.mkv", audio=1)
-    return [(pair.wide, pair.ultra), (first, first), (portrait, portrait), (plain, plain)]
-
-
-def mutant(corpus: list[tuple[Path, Path]], number: int, seed: int, folder: Path) -> tuple[Path, Path, str]:
-    """The damaged clip of that number, its sound partner, and what was done to it; the same each time."""
-    draw = random.Random(f"{seed} {number}")
-    clip, partner = draw.choice(corpus)
-    data, names = bytearray(clip.read_bytes()), []
-    for mutation in draw.choices(MUTATIONS, k=draw.choice((1, 1, 2, 3))):
-        names.append(mutation.__name__)
-        data = mutation(data, draw) or bytearray(b"\0")
-    path = folder / f"mutant{clip.suffix}"
-    path.write_bytes(data)
-    return path, partner, f"{clip.name}: {', '.join(names)}"
-
-
-def examine(clip: Path, partner: Path, folder: Path, full: bool) -> str:
-    """What became of one input, in a word; raises what no user should see."""
-    from asled_cli.errors import AsledError
-    from asled_cli.job.records import DeblurConfig
-    from asled_cli.pipeline import run_deblur
-    from asled_cli.video.encode import EncodeConfig
-    from asled_cli.video.probe import probe_clip
-    from asled_cli.video.reader import ClipReader
-
+def examine(kind: str, number: int, wide: Path, ultra: Path, damaged: Path, folder: Path) -> str:
+    """What became of one input, in a word or two; raises what no user should see."""
+    if kind == "probe":
+        pair = number % 5 == 0
+        code, _, said = command(["probe", *map(str, (wide, ultra) if pair else (damaged,)), "--json"])
+        return "told" if code == 0 else refusal(code, said)
     out = folder / "out.mp4"
-    encode = EncodeConfig(preset="ultrafast")
-    job = DeblurConfig(clip, partner, out=out, method="swap", offset_s=0.0, encode=encode, dry_run=not full)
-    try:
-        probe_clip(clip)
-        result = run_deblur(job)
-    except AsledError as error:
+    words = ["deblur", str(wide), str(ultra), "-o", str(out), "--method", "swap", "--json"]
+    words += ["--preset", "ultrafast"] + (["--offset", "0"] if number % 3 else [])
+    if kind == "dry run":
+        code, _, said = command([*words, "--dry-run"])
+        assert list(folder.glob("*out*")) == [], "a dry run that wrote something"
+        return "planned" if code == 0 else refusal(code, said)
+    code, told, said = command(words)
+    if code != 0:
         assert not out.exists(), "an error, but a result too"
-        return f"refused {error.exit_code}"
-    if not full:
-        return "planned"
-    with ClipReader(probe_clip(out)) as frames:  # packets were compared by the job itself
-        count, found = sum(1 for _ in frames), frames.problems
-        assert count == result.frames_written, f"{count} frames, {result.frames_written} were written"
-        assert not found.damaged_packets and not found.corrupt_frames, "the result is damaged"
-    return "done with problems" if result.problems or result.differences else "done"
+        return refusal(code, said)
+    return judge(out, [json.loads(line) for line in told.splitlines()], folder)
+
+
+def judge(out: Path, events: list[dict[str, Any]], folder: Path) -> str:
+    """Whether a result is what the job said that it is."""
+    plan, result = (next(e for e in events if e["event"] == name) for name in ("plan", "result"))
+    names = [path.name for path in folder.iterdir() if not path.name.startswith("mutant")]
+    assert names == [out.name], f"left behind: {names}"
+    code, told, said = command(["verify", plan["wide"]["path"], str(out), "--decode", "--json"])
+    checks = {row["property"]: row for row in map(json.loads, told.splitlines())}
+    decoded = checks["decoded"]
+    assert decoded["verdict"] == "same", f"the result does not decode: {decoded}"
+    assert decoded["found"] == f"{result['frames_written']} frames", f"{decoded}, not {result}"
+    if code == 0:
+        return "done, verified"
+    # Where the source itself is damaged its packets are no witness; then the job must have said so.
+    assert code == 1, f"verify ended with {code}: {said}"
+    differing = ", ".join(name for name, row in checks.items() if row["verdict"] != "same")
+    assert result["problems"] or result["differences"], f"kept quiet about a difference in {differing}"
+    return "done, with what differs named"
 
 
 class Worker:
@@ -164,43 +112,113 @@ class Worker:
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
 
-    def ask(self, clip: Path, partner: Path, folder: Path, full: bool) -> str:
-        """What became of the input; "hang", "crash N" or "traceback ..." for what must not be."""
+    def _start(self) -> "subprocess.Popen[str]":
+        words = [sys.executable, __file__, "--worker"]
+        process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert process.stdout is not None
+        process.stdout.readline()  # everything is loaded
+        return process
+
+    def ask(self, *task: str | int) -> tuple[str, float]:
+        """What became of the input, or "hang", "crash N", "traceback ..."; and the growth of the peak, GiB."""
         if self._process is None:
-            words = [sys.executable, __file__, "--worker"]
-            pipe = subprocess.PIPE
-            self._process = subprocess.Popen(
-                words, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
-            )
-            assert self._process.stdout is not None
-            self._process.stdout.readline()  # everything is loaded
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps([str(clip), str(partner), str(folder), full]) + "\n")
-        self._process.stdin.flush()
-        ready = select.select([self._process.stdout], [], [], LONGEST_S)[0]
-        line = self._process.stdout.readline() if ready else ""
+            self._process = self._start()
+        process = self._process
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(json.dumps(task) + "\n")
+        process.stdin.flush()
+        ready = select.select([process.stdout], [], [], LONGEST_S)[0]
+        line = process.stdout.readline() if ready else ""
         if line:
-            return str(json.loads(line))
-        self._process.kill()
-        said = f"crash {self._process.wait()}" if ready else "hang"
+            said, growth = json.loads(line)
+            return str(said), float(growth)
+        process.kill()
+        said = f"crash {process.wait()}" if ready else "hang"
         self._process = None
-        return said
+        return said, 0.0
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
 
 def work() -> None:
-    """The worker's side."""
+    """The worker's side: a task per line on stdin, an answer per line on stdout."""
     import asled_cli.pipeline  # noqa: F401
 
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
+    answers = sys.stdout
+    answers.write("ready\n")
+    answers.flush()
     for line in sys.stdin:
-        clip, partner, folder, full = json.loads(line)
+        kind, number, *paths = json.loads(line)
+        before = peak_gib()
         try:
-            said = examine(Path(clip), Path(partner), Path(folder), full)
+            said = examine(kind, number, *map(Path, paths))
         except BaseException:
             said = "traceback " + traceback.format_exc()
-        sys.stdout.write(json.dumps(said) + "\n")
-        sys.stdout.flush()
+        answers.write(json.dumps([said, round(peak_gib() - before, 3)]) + "\n")
+        answers.flush()
+
+
+def peak_gib() -> float:
+    """The most memory that this process ever had, GiB (Linux)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def tasks(inputs: int, full: int) -> Iterator[tuple[int, str]]:
+    """(number, command) of all that is to be done; the whole jobs are spread evenly."""
+    for number in range(inputs):
+        yield number, "probe"
+        yield number, "dry run"
+        if number * full // inputs != (number + 1) * full // inputs:
+            yield number, "full"
+
+
+def run(inputs: int, full: int, seed: int, known: list[Finding], log: IO[str] | None) -> list[Finding]:
+    """Do all tasks that are not in `known`; returns both."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from mutations import make_corpus, make_mutant  # type: ignore[import-not-found]
+
+    found, worker = list(known), Worker()
+    done = {(finding.number, finding.kind) for finding in known}
+    with tempfile.TemporaryDirectory(prefix="asled-fuzz-") as name:
+        folder = Path(name)
+        corpus = make_corpus(folder)
+        for number, kind in tasks(inputs, full):
+            if (number, kind) in done:
+                continue
+            with tempfile.TemporaryDirectory(dir=folder) as place:
+                job, began = make_mutant(corpus, number, seed, Path(place)), time.monotonic()
+                said, growth = worker.ask(
+                    kind, number, str(job.wide), str(job.ultra), str(job.damaged), place
+                )
+            seconds = round(time.monotonic() - began, 2)
+            found.append(Finding(number, kind, job.words, said, seconds, growth))
+            if found[-1].is_bad:
+                sys.stderr.write(f"{number} {kind} {job.words}: {said}\n")
+            if log is not None:
+                log.write(json.dumps(asdict(found[-1])) + "\n")
+                log.flush()
+        worker.close()
+    return found
+
+
+def summary(seed: int, found: Sequence[Finding]) -> dict[str, Any]:
+    kinds = {kind: [f for f in found if f.kind == kind] for kind in ("probe", "dry run", "full")}
+    counts = {
+        kind: dict(collections.Counter(f.said.split(":")[0].split("\n")[0] for f in some).most_common())
+        for kind, some in kinds.items()
+    }
+    return {
+        "seed": seed,
+        "counts": counts,
+        "longest_s": {kind: max((f.seconds for f in some), default=0.0) for kind, some in kinds.items()},
+        "raised the peak memory": [asdict(f) for f in found if f.growth > LEAST_GROWTH],
+        "bad": [asdict(f) for f in found if f.is_bad],
+    }
 
 
 def main() -> None:
@@ -208,35 +226,25 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=2000)
     parser.add_argument("--full", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--limit", type=float, default=1e9, help="seconds after which no input is begun")
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--list", type=Path, help="what is done already; is added to")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         work()
         return
-    counts = {kind: collections.Counter[str]() for kind in ("dry run", "full")}
-    bad: list[dict[str, object]] = []
-    began, worker = time.monotonic(), Worker()
-    with tempfile.TemporaryDirectory(prefix="asled-fuzz-") as name:
-        folder = Path(name)
-        corpus = make_corpus(folder)
-        for number in range(options.inputs):
-            if time.monotonic() - began > options.limit:
-                break
-            for kind in ("dry run", "full") if number < options.full else ("dry run",):
-                with tempfile.TemporaryDirectory(dir=folder) as place:
-                    clip, partner, done = mutant(corpus, number, options.seed, Path(place))
-                    said = worker.ask(clip, partner, Path(place), kind == "full")
-                counts[kind][said.split()[0] if said.startswith("traceback") else said] += 1
-                if said.startswith(("hang", "traceback", "crash")):
-                    bad.append({"number": number, "kind": kind, "damage": done, "said": said})
-                    sys.stderr.write(f"{number} {kind} {done}: {said}\n")
-    report = {"seed": options.seed, "counts": counts, "bad": bad}
+    with contextlib.ExitStack() as stack:
+        known, log = [], None
+        if options.list is not None:
+            lines = options.list.read_text().splitlines() if options.list.is_file() else []
+            known = [Finding(**json.loads(line)) for line in lines]
+            log = stack.enter_context(options.list.open("a"))
+        found = run(options.inputs, options.full, options.seed, known, log)
+    report = summary(options.seed, found)
     if options.out is not None:
         options.out.write_text(json.dumps(report, indent=1) + "\n")
-    sys.stdout.write(f"{json.dumps(counts)}\n{len(bad)} bad\n")
-    sys.exit(bool(bad))
+    sys.stdout.write(f"{json.dumps(report['counts'])}\n{len(report['bad'])} bad\n")
+    sys.exit(bool(report["bad"]))
 
 
 if __name__ == "__main__":
