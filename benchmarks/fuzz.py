@@ -122,7 +122,7 @@ class Worker:
         return process
 
     def ask(self, *task: str | int) -> tuple[str, float]:
-        """What became of the input, or "hang", "crash N", "traceback ..."; and the growth of the peak, GiB."""
+        """What became of the input: also "hang", "crash N", "traceback ..."; and growth of the peak, GiB."""
         if self._process is None:
             self._process = self._start()
         process = self._process

@@ -18,12 +18,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 
 ROOT = Path(__file__).parent.parent
 SEGMENT = 6  # frames
@@ -32,26 +30,6 @@ CHILD = (
     "import sys; from asled_cli import pipeline; from asled_cli.cli.app import main;"
     f"pipeline.segment_length = lambda clip: {SEGMENT}; sys.exit(main(sys.argv[1:]))"
 )
-
-
-def add_sound(source: Path, out: Path, seconds: float) -> Path:
-    """Copy a clip and give it a track of AAC noise."""
-    noise = np.random.default_rng(1).normal(0, 0.1, (2, int(seconds * 44100))).astype(np.float32)
-    with av.open(str(source)) as old, av.open(str(out), "w", options={"video_track_timescale": "600"}) as new:
-        video = new.add_stream_from_template(old.streams.video[0])
-        sound = new.add_stream("aac", rate=44100, layout="stereo")
-        for packet in old.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = video
-                new.mux(packet)
-        for start in range(0, noise.shape[1], 1024):
-            frame = av.AudioFrame.from_ndarray(
-                np.ascontiguousarray(noise[:, start : start + 1024]), format="fltp", layout="stereo"
-            )
-            frame.sample_rate, frame.pts, frame.time_base = 44100, start, Fraction(1, 44100)
-            new.mux(sound.encode(frame))
-        new.mux(sound.encode(None))
-    return out
 
 
 def contents(path: Path) -> dict[str, str]:
@@ -109,7 +87,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT / "tests"))
-    from small_pair import make_pair  # type: ignore[import-not-found]
+    from small_pair import add_sound, make_pair  # type: ignore[import-not-found]
 
     folder = Path(tempfile.mkdtemp(prefix="asled-kill-"))
     pair = make_pair(folder, options.frames)

@@ -10,6 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.registration.lenses import centre_crop
+from asled_cli.registration.reblur import Exposure
+from asled_cli.registration.solution import Knot, Registration
+from asled_cli.registration.tone import identity_tone
+
 WIDTH, HEIGHT, RATE = 128, 96, 30
 RATIO = 2.0  # field of view of ultra over wide
 EXPOSURE = np.linspace(-1.0, 1.0, 9)  # frame intervals: blur of two frames
@@ -82,3 +87,33 @@ def write_clip(
             frame.pts, frame.time_base = times(index), time_base
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+def add_sound(source: Path, out: Path, seconds: float) -> Path:
+    """Copy a clip and give it a track of AAC noise."""
+    noise = np.random.default_rng(1).normal(0, 0.1, (2, int(seconds * 44100))).astype(np.float32)
+    with av.open(str(source)) as old, av.open(str(out), "w", options={"video_track_timescale": "600"}) as new:
+        video = new.add_stream_from_template(old.streams.video[0])
+        sound = new.add_stream("aac", rate=44100, layout="stereo")
+        for packet in old.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = video
+                new.mux(packet)
+        for start in range(0, noise.shape[1], 1024):
+            frame = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(noise[:, start : start + 1024]), format="fltp", layout="stereo"
+            )
+            frame.sample_rate, frame.pts, frame.time_base = 44100, start, Fraction(1, 44100)
+            new.mux(sound.encode(frame))
+        new.mux(sound.encode(None))
+    return out
+
+
+def known_registration() -> Registration:
+    """The made pair's geometry, with a drift and an exposure that make neighbours matter."""
+    size = (WIDTH, HEIGHT)
+    matrix = centre_crop(RATIO, size, size)
+    moved = matrix @ np.array([[1, 0, 0.7], [0, 1, -0.4], [0, 0, 1.0]])
+    field = np.random.default_rng(0).normal(0, 0.3, (HEIGHT, WIDTH, 2)).astype(np.float32)
+    knots = tuple(Knot(t, m, field, Exposure(2.0, 0.15)) for t, m in ((0.2, matrix), (1.0, moved)))
+    return Registration(size, size, 1 / 30, knots, identity_tone(), 0.01, 1.0, True)

@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from small_pair import HEIGHT, RATIO, WIDTH, Pair, make_pair
+from small_pair import Pair, known_registration, make_pair
 
 from asled_cli import pipeline, weights
 from asled_cli.errors import AsledError, InputError, InterruptedRunError, UsageError
@@ -18,10 +17,6 @@ from asled_cli.job.journal import FILE, Journal
 from asled_cli.job.plan import make_plan
 from asled_cli.job.records import DeblurConfig, DeblurResult, Event, Progress, Report, ignore
 from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
-from asled_cli.registration.lenses import centre_crop
-from asled_cli.registration.reblur import Exposure
-from asled_cli.registration.solution import Knot, Registration
-from asled_cli.registration.tone import identity_tone
 from asled_cli.video.encode import EncodeConfig
 from asled_cli.video.target import work_folder
 
@@ -50,21 +45,11 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Six frames each, a known registration, one thread: small pictures are faster so."""
     monkeypatch.setattr(pipeline, "segment_length", lambda clip: SEGMENT)
-    monkeypatch.setattr(pipeline, "analyse", lambda runs, prior: registration())
+    monkeypatch.setattr(pipeline, "analyse", lambda runs, prior: known_registration())
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def registration() -> Registration:
-    """The made pair's geometry, with a drift and an exposure that make neighbours matter."""
-    size = (WIDTH, HEIGHT)
-    matrix = centre_crop(RATIO, size, size)
-    moved = matrix @ np.array([[1, 0, 0.7], [0, 1, -0.4], [0, 0, 1.0]])
-    field = np.random.default_rng(0).normal(0, 0.3, (HEIGHT, WIDTH, 2)).astype(np.float32)
-    knots = tuple(Knot(t, m, field, Exposure(2.0, 0.15)) for t, m in ((0.2, matrix), (1.0, moved)))
-    return Registration(size, size, 1 / 30, knots, identity_tone(), 0.01, 1.0, True)
 
 
 def config(pair: Pair, out: Path, network: Path | None, **changes: Any) -> DeblurConfig:
