@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from throughput import commit
 
 ROOT = Path(__file__).parent.parent
 SEGMENT = 6  # frames
@@ -30,6 +31,16 @@ CHILD = (
     "import sys; from asled_cli import pipeline; from asled_cli.cli.app import main;"
     f"pipeline.segment_length = lambda clip: {SEGMENT}; sys.exit(main(sys.argv[1:]))"
 )
+
+
+def make_clips(folder: Path, frames: int, method: str) -> list[str]:
+    """The words of a job on a tiny pair of clips with sound, which are made here."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from small_pair import add_sound, make_pair  # type: ignore[import-not-found]
+
+    pair = make_pair(folder, frames)
+    wide = add_sound(pair.wide, folder / "sound.mp4", frames / 30)
+    return [str(wide), str(pair.ultra), "--method", method, "--preset", "veryfast", "--offset", "0"]
 
 
 def contents(path: Path) -> dict[str, str]:
@@ -86,13 +97,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    sys.path.insert(0, str(ROOT / "tests"))
-    from small_pair import add_sound, make_pair  # type: ignore[import-not-found]
-
     folder = Path(tempfile.mkdtemp(prefix="asled-kill-"))
-    pair = make_pair(folder, options.frames)
-    wide = add_sound(pair.wide, folder / "sound.mp4", options.frames / 30)
-    words = [str(wide), str(pair.ultra), "--method", options.method, "--preset", "veryfast", "--offset", "0"]
+    words = make_clips(folder, options.frames, options.method)
     whole, began = folder / "whole.mp4", time.monotonic()
     assert run([*words, "-o", str(whole)]) == 0
     duration = time.monotonic() - began
@@ -107,7 +113,15 @@ def main() -> None:
         sys.stderr.write(f"{number + 1}/{options.moments} {same} {sent}\n")
         out.unlink()
     equal = sum(all(one["same"].values()) for one in trials)
-    report = {"moments": options.moments, "equal": equal, "method": options.method, "trials": trials}
+    broken_off = sum(len(one["sent"]) > 1 for one in trials)
+    report = {
+        "commit": commit(),
+        "method": options.method,
+        "moments": options.moments,
+        "broken_off": broken_off,
+        "equal": equal,
+        "trials": trials,
+    }
     if options.out is not None:
         options.out.write_text(json.dumps(report, indent=1) + "\n")
     sys.stdout.write(f"{equal} of {options.moments} equal the uninterrupted run ({duration:.1f} s)\n")

@@ -43,7 +43,7 @@ def processes() -> Any:
 
 
 def run(processes: Any, words: list[str], said: Path, signal_at: tuple[int, int, float] | None = None) -> int:
-    """The exit code of one run. signal_at: a signal, in which segment it comes, and seconds after its start."""
+    """The exit code of one run. signal_at: a signal, in which segment it comes, and how far in, seconds."""
     process = processes.Process(target=deblur, args=(words, said))
     process.start()
     if signal_at is not None:

@@ -64,14 +64,21 @@ class Journal:
             folder.mkdir(mode=0o700)
         except OSError as error:
             raise UsageError(f"{folder.parent} cannot be written: {error.strerror or error}.") from error
-        journal = cls(plan, folder)
-        journal._append({"event": "begin", **_identity(plan), "pieces": _pieces(plan)})
-        sync(folder.parent)
+        journal = None
+        try:
+            journal = cls(plan, folder)
+            journal._append({"event": "begin", **_identity(plan), "pieces": _pieces(plan)})
+            sync(folder.parent)
+        except BaseException:
+            if journal is not None:
+                journal.close()
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         return journal
 
     @classmethod
     def _continue(cls, plan: DeblurPlan, folder: Path) -> Self:
-        if not (folder / FILE).is_file():
+        if not _is_file(folder / FILE):
             raise UsageError(
                 f"There is no unfinished work on {plan.out} to resume.", "Run without --resume to begin."
             )
@@ -183,16 +190,13 @@ class Journal:
         try:
             save_record(self.folder / name, record)
         except (OSError, SafetensorError) as error:
-            raise self._cannot_write(error) from error
+            raise _cannot_write(self.folder, error) from error
 
     def _append(self, event: dict[str, object]) -> None:
         try:
             self._write_line(event)
         except OSError as error:
-            raise self._cannot_write(error) from error
-
-    def _cannot_write(self, error: Exception) -> AsledError:
-        return AsledError(f"{self.folder} cannot be written: {getattr(error, 'strerror', None) or error}.")
+            raise _cannot_write(self.folder, error) from error
 
     def _write_line(self, event: dict[str, object]) -> None:
         if self._file is None:
@@ -266,10 +270,25 @@ def _compare(begun: dict[str, Any], now: dict[str, Any], plan: DeblurPlan) -> No
             raise UsageError(f"{plan.out} was begun with another value of {name}: {was}, now {value}.", anew)
 
 
+def _cannot_write(folder: Path, error: Exception) -> AsledError:
+    return AsledError(f"{folder} cannot be written: {getattr(error, 'strerror', None) or error}.")
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; raises UsageError if that cannot be seen."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise UsageError(f"{path.parent} cannot be read: {error.strerror or error}.") from error
+
+
 def _lock(folder: Path) -> int | None:
     if fcntl is None:
         return None
-    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -295,7 +314,7 @@ def _discard_old(plan: DeblurPlan, folder: Path) -> None:
     if lock is not None:
         os.close(lock)
     path = folder / FILE
-    events = list(read_events(path)) if path.is_file() else []
+    events = list(read_events(path)) if _is_file(path) else []
     frames = max((int(e.get("frames", 0)) for e in events if e.get("event") == "segment"), default=0)
     may = plan.config.encode is not None and plan.config.encode.overwrite
     if frames and not may:

@@ -4,10 +4,13 @@ Understands dataclasses, named tuples, tuples, lists, dictionaries as lists of p
 NumPy arrays and tensors. An array that stands in several places is stored once and comes back as one object.
 """
 
+import contextlib
 import dataclasses
 import json
+import re
 import types
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +23,39 @@ from asled_cli.errors import AsledError
 from asled_cli.video.target import sync
 
 _TREE = "tree"
+_OF_THE_SYSTEM = re.compile(r"I/O error: (.+) \(os error (\d+)\)")
 
 
 def save_record(path: Path, record: object) -> None:
-    """Write `record` to `path`, which is complete and on the disk when this returns, or not there."""
+    """Write `record` to `path`, which is complete and on the disk when this returns, or not there.
+
+    Raises OSError where the disk does not take it.
+    """
     arrays: dict[str, torch.Tensor] = {}
     tree = _pack(record, arrays, {})
     temporary = path.with_suffix(".new")
-    save_file(arrays, temporary, metadata={_TREE: json.dumps(tree)})
-    temporary.chmod(0o600)
-    sync(temporary)
-    temporary.replace(path)
+    try:
+        with _plain_errors():
+            save_file(arrays, temporary, metadata={_TREE: json.dumps(tree)})
+        temporary.chmod(0o600)
+        sync(temporary)
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):  # a torn file takes room, and nobody will read it
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Turn what safetensors makes of an error of the operating system back into that error."""
+    try:
+        yield
+    except SafetensorError as error:
+        found = _OF_THE_SYSTEM.search(str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[2]), found[1]) from error
 
 
 def load_record(path: Path, kind: Any) -> Any:

@@ -40,7 +40,10 @@ class SpaceWatch:
         self._need(_bytes(segments), "to join the finished segments")
 
     def _free(self) -> int:
-        return shutil.disk_usage(self._folder).free
+        try:
+            return shutil.disk_usage(self._folder).free
+        except OSError as error:
+            raise AsledError(f"{self._folder} cannot be seen: {error.strerror or error}.") from error
 
     def _need(self, needed: int, purpose: str) -> None:
         free = self._free()

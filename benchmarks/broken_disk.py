@@ -1,0 +1,155 @@
+"""Fills the disk, or takes away the right to write, in the middle of runs of `asled deblur`; resumes them.
+
+    sudo python benchmarks/broken_disk.py [--moments 12] [--frames 90] [--seed 0] [--out FILE]
+
+Works on a small file system in memory (Linux, needs root for `mount`); `asled` itself runs as nobody. Each
+trial waits for a random segment and a random moment in it, then fills the file system to the last byte or
+withdraws the rights on the folders. The run must end with one sentence; after the harm is undone `--resume`
+must lead to the bytes of an undisturbed run. Exit code 1 otherwise.
+"""
+
+import argparse
+import contextlib
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from kill_and_resume import CHILD, ROOT, make_clips
+from throughput import commit
+
+SIZE = "64m"
+NOBODY = 65534
+AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--")
+LONGEST_S = 300.0
+
+
+@contextlib.contextmanager
+def small_disk() -> Iterator[Path]:
+    """A file system of SIZE that belongs to nobody."""
+    with tempfile.TemporaryDirectory(prefix="asled-disk-") as name:
+        place = Path(name) / "disk"
+        place.mkdir()
+        Path(name).chmod(0o755)
+        options = f"size={SIZE},uid={NOBODY},gid={NOBODY},mode=0755"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], check=True)
+        try:
+            yield place
+        finally:
+            subprocess.run(["umount", str(place)], check=True)
+
+
+def fill(place: Path, folder: Path) -> Callable[[], None]:
+    """Take every byte; returns what undoes it."""
+    filler = place / "filler"
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        for size in (2**20, 2**12, 1):
+            with contextlib.suppress(OSError):
+                while file.write(bytes(size)):
+                    pass
+    return filler.unlink
+
+
+def lock(place: Path, folder: Path) -> Callable[[], None]:
+    """Withdraw the right to write in the work folder and beside the output; returns what undoes it."""
+    changed = [path for path in (folder, place) if path.exists()]
+    before = [path.stat().st_mode for path in changed]
+    for path in changed:
+        path.chmod(0o500 if path == folder else 0o555)
+
+    def undo() -> None:
+        for path, mode in zip(changed, before, strict=True):
+            path.chmod(mode)
+
+    return undo
+
+
+HARM = {"full disk": fill, "no right to write": lock}
+
+
+def start(words: list[str]) -> "subprocess.Popen[str]":
+    command = [*AS_NOBODY, sys.executable, "-c", CHILD, "deblur", *words]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process: "subprocess.Popen[str]") -> tuple[int, list[str]]:
+    """Exit code, and the lines of stderr that are no progress."""
+    said = process.communicate(timeout=LONGEST_S)[1]
+    lines = [line for line in said.splitlines() if line.startswith(("error", "hint", "Traceback"))]
+    return process.returncode, lines
+
+
+def trial(kind: str, words: list[str], place: Path, draw: random.Random, segments: int) -> dict[str, Any]:
+    """One run that is harmed, and resumed until it is finished."""
+    out = place / "out.mp4"
+    folder = out.with_name(f".{out.name}.asled")
+    wanted, delay = draw.randrange(segments), draw.uniform(0, 0.2)
+    process = start([*words, "-o", str(out)])
+    while process.poll() is None and not (folder / f"{wanted:06d}.packets").exists():
+        time.sleep(0.002)
+    time.sleep(delay)
+    undo = HARM[kind](place, folder)
+    code, lines = finish(process)
+    begun = {"segment": wanted, "code": code, "said": lines, "result": out.exists(), "kept": folder.exists()}
+    if code != 0:
+        again = finish(start([*words, "-o", str(out), "--resume"]))  # the harm is still there
+        begun["while it lasts"] = {"code": again[0], "said": again[1]}
+    undo()
+    if code != 0:
+        code, lines = finish(start([*words, "-o", str(out), "--resume"]))
+        begun["resumed"] = {"code": code, "said": lines}
+    return begun
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--moments", type=int, default=12, help="of each kind of harm")
+    parser.add_argument("--frames", type=int, default=90)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    draw, trials = random.Random(options.seed), []
+    with tempfile.TemporaryDirectory(prefix="asled-clips-") as name, small_disk() as place:
+        Path(name).chmod(0o755)
+        words = make_clips(Path(name), options.frames, "swap")
+        whole = Path(name) / "whole.mp4"
+        subprocess.run([sys.executable, "-c", CHILD, "deblur", *words, "-o", str(whole), "-q"], check=True)
+        for number in range(options.moments * len(HARM)):
+            kind = list(HARM)[number % len(HARM)]
+            found = trial(kind, words, place, draw, options.frames // 6)
+            out = place / "out.mp4"
+            found["good"] = is_good(found) and out.read_bytes() == whole.read_bytes()
+            trials.append({"harm": kind, **found})
+            sys.stderr.write(json.dumps(trials[-1]) + "\n")
+            for path in place.iterdir():
+                assert path == out, f"left behind: {path}"
+                path.unlink()
+    good = sum(one["good"] for one in trials)
+    broken_off = sum(one["code"] != 0 for one in trials)
+    report = {"commit": commit(), "good": good, "broken_off": broken_off, "trials": trials}
+    if options.out is not None:
+        options.out.write_text(json.dumps(report, indent=1) + "\n")
+    sys.stdout.write(f"{good} of {len(trials)} as they must be, {broken_off} of them were broken off\n")
+    sys.exit(good != len(trials))
+
+
+def is_good(found: dict[str, Any]) -> bool:
+    """One sentence and a way to go on, no half result, and an end in the end."""
+    if found["code"] == 0:  # the run was over before
+        return True
+    for said in (found["said"], found["while it lasts"]["said"]):
+        errors = sum(line.startswith("error") for line in said)
+        if errors != 1 or "Traceback" in "".join(said):
+            return False
+    told = any("--resume" in line for line in found["said"])
+    ended = found["while it lasts"]["code"] != 0 and found["resumed"]["code"] == 0
+    return told and ended and found["kept"] and not found["result"]
+
+
+if __name__ == "__main__":
+    main()
