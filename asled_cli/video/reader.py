@@ -168,10 +168,13 @@ class _Decoder:
     def __init__(self, clip: Clip, problems: ReadProblems) -> None:
         self._clip = clip
         self._problems = problems
-        self._container = open_clip(clip.path)
-        self._stream = select_stream(self._container, clip.path, clip.track)
+        self._open()
         self._converter = Converter(clip.resolved_color)
         self._failures = 0
+
+    def _open(self) -> None:
+        self._container = open_clip(self._clip.path)
+        self._stream = select_stream(self._container, self._clip.path, self._clip.track)
 
     def close(self) -> None:
         self._container.close()
@@ -196,7 +199,7 @@ class _Decoder:
         wanted = floor(start / self._clip.time_base)
         while True:
             goal = max(start - back, self._clip.start_s)
-            self._container.seek(floor(goal / self._clip.time_base), stream=self._stream)
+            self._go_to(goal)
             packets = self._packets()
             for packet in packets:
                 if packet.is_keyframe and packet.pts is not None:
@@ -206,6 +209,14 @@ class _Decoder:
             if packet.pts <= wanted or goal <= self._clip.start_s:
                 return chain([packet], packets), packet.pts
             back = max(2 * back, SEEK_STEP_S)  # the index is in decoding order, so it can land late
+
+    def _go_to(self, goal: Fraction) -> None:
+        """Seek to `goal` or before it; to the very start where a damaged index allows no seeking."""
+        try:
+            self._container.seek(floor(goal / self._clip.time_base), stream=self._stream)
+        except av.FFmpegError:
+            self.close()
+            self._open()
 
     def _packets(self) -> Iterator["Packet[VideoStream]"]:
         while True:

@@ -3,6 +3,7 @@
 Reads the source a second time, so that copying never waits for decoding or the other way round.
 """
 
+import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from math import ceil, lcm
@@ -102,7 +103,8 @@ class CopiedTracks:
         if not self._copies:
             return
         if self._start is not None:
-            self._container.seek(int(max(self._start - 1, Fraction(0)) * av.time_base))
+            with contextlib.suppress(av.FFmpegError):  # a damaged index: then all is read, from the start
+                self._container.seek(int(max(self._start - 1, Fraction(0)) * av.time_base))
         streams = [self._container.streams[index] for index in self._copies]
         try:
             for packet in self._container.demux(streams):
