@@ -20,6 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from asled_cli.lab.bench import machine
 from asled_cli.lab.filming import Lens, draw_hand, film
 from asled_cli.lab.rig import LensRig
 from asled_cli.lab.shake import read_picture
@@ -67,19 +68,22 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("photos", type=Path, help="folder of sharp photos")
     parser.add_argument("--clips", type=int, default=48, help="number of clips [48]")
     parser.add_argument("--drifting", action="store_true", help="only the clips that drift")
-    parser.add_argument("--out", type=Path, help="JSON file; default: stdout only")
+    parser.add_argument("--out", type=Path, help="JSON file; clips in it are not done again")
     options = parser.parse_args(words)
     cv2.setNumThreads(1)
     photos = list(find_sources(options.photos, "all").photos.values())
     rows = []
+    if options.out is not None and options.out.exists():
+        rows = json.loads(options.out.read_text())["clips"]
+    done = {row["seed"] for row in rows}
     for case in cases(photos, options.clips):
-        if options.drifting and not case.zoom_drift:
+        if case.seed in done or (options.drifting and not case.zoom_drift):
             continue
         rows.append(measure(case))
         sys.stderr.write(json.dumps(rows[-1]) + "\n")
-    text = json.dumps({"summary": summary(rows), "clips": rows}, indent=1) + "\n"
-    if options.out is not None:
-        options.out.write_text(text)
+        if options.out is not None:
+            found = {"machine": machine(), "summary": summary(rows), "clips": rows}
+            options.out.write_text(json.dumps(found, indent=1) + "\n")
     sys.stdout.write(json.dumps(summary(rows), indent=1) + "\n")
 
 
@@ -113,6 +117,7 @@ def measure(case: Case) -> dict[str, Any]:
     errors = [median_error_px(found, float(t), Lens(SIZE, case.rig).from_wide(float(t), SIZE)) for t in times]
     middle = found.knots[len(found.knots) // 2].time_s
     return {
+        "seed": case.seed,
         "photo": case.photo.stem,
         "ratio": case.ratio,
         "rotation_deg": round(case.rotation_deg, 2),

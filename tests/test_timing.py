@@ -1,9 +1,10 @@
-"""Clocks and order of two whole files, found by sound, by camera motion or by pictures; and refusals."""
+"""Clocks and order of two whole files, found by sound, by what moves or by pictures; and refusals."""
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from asled_cli.job.records import DeblurConfig
 from asled_cli.lab.filming import SOUND_RATE, Lens, Sound, draw_hand, film, write_film
 from asled_cli.lab.rig import LensRig
 from asled_cli.registration.camera_motion import MotionCurve
-from asled_cli.registration.curves import match_curves
+from asled_cli.registration.curves import CurveMatch, Curves, match_changes, match_curves
 from asled_cli.video.clock import Clock
 from asled_cli.video.frames import Clip, ColorTags
 from asled_cli.video.probe import probe_clip
@@ -23,6 +24,7 @@ from asled_cli.video.sound import match_sound
 from asled_cli.video.started import recording_gap_s, timecode_gap_s
 
 SIZE = (128, 72)
+HOME = np.array([148, 78])  # of what moves in `tripod`
 RIG = LensRig(ratio=1.9, rotation_deg=1.0, shift_px=(2.0, -1.0))
 
 
@@ -56,16 +58,16 @@ def matched(folder: Path, wide: Take, ultra: Take, *, swap: bool = False) -> Mat
     return match_clips(DeblurConfig(other, one) if swap else DeblurConfig(one, other))
 
 
-def test_camera_motion_tells_the_offset_of_mute_clips(tmp_path: Path) -> None:
+def test_a_shaking_hand_tells_the_offset_of_mute_clips(tmp_path: Path) -> None:
     found = matched(tmp_path, Take(1.0), Take(1.737, length_s=3.2))
-    assert found.timing.found_by == "motion"
+    assert found.timing.found_by == "scene"
     assert float(found.timing.clock.offset_s) == pytest.approx(0.737, abs=1 / 60)
     assert not found.order.swapped
 
 
 def test_other_frame_rates_and_lost_frames_do_no_harm(tmp_path: Path) -> None:
     found = matched(tmp_path, Take(1.0, rate=24, lost=(20, 21, 50)), Take(0.6, rate=30, lost=(9, 40, 77)))
-    assert found.timing.found_by == "motion"
+    assert found.timing.found_by == "scene"
     assert float(found.timing.clock.offset_s) == pytest.approx(-0.4, abs=1 / 60)
 
 
@@ -82,6 +84,67 @@ def test_unrelated_clips_are_refused(tmp_path: Path) -> None:
     other = record(tmp_path / "b.mp4", Take(0.0, length_s=2.5), 6, ultra=True)
     with pytest.raises(InputError, match="do not seem to show the same scene"):
         match_clips(DeblurConfig(one, other))
+
+
+def tripod(path: Path, start_s: float, *, ultra: bool, seed: int = 0, frames: int = 75) -> Path:
+    """A camera that stands still before a wall past which something wanders; 25 frames per second."""
+    wall, ball = texture(320, 180, seed=9, finest=2.0), texture(24, 24, seed=8, finest=3.0)
+    way = draw_hand(seed + 20, speed_px_s=60.0)
+    width, height = round(SIZE[0] / 1.25), round(SIZE[1] / 1.25)
+    pictures = []
+    for i in range(frames):
+        x, y = np.clip(way.at(start_s + i / 25)[:2] + HOME, (100, 55), (196, 101)).round().astype(int)
+        scene = wall.copy()
+        scene[y : y + 24, x : x + 24] = ball
+        seen = scene if ultra else scene[90 - height // 2 :][:height, 160 - width // 2 :][:, :width]
+        pictures.append(cv2.resize(seen, SIZE, interpolation=cv2.INTER_AREA))
+    return write_film(path, np.stack(pictures), [i / 25 for i in range(frames)])
+
+
+def test_what_moves_before_a_still_camera_tells_the_offset(tmp_path: Path) -> None:
+    wide = tripod(tmp_path / "wide.mp4", 1.0, ultra=False)
+    found = match_clips(DeblurConfig(wide, tripod(tmp_path / "ultra.mp4", 1.52, ultra=True)))
+    assert found.timing.found_by == "scene"
+    assert float(found.timing.clock.offset_s) == pytest.approx(0.52, abs=1 / 50)
+
+
+def test_one_place_at_two_times_is_refused(tmp_path: Path) -> None:
+    wide = tripod(tmp_path / "wide.mp4", 0.0, ultra=False)
+    other = tripod(tmp_path / "other.mp4", 0.0, ultra=True, seed=1)
+    with pytest.raises(InputError, match="same place, but things do not move in both"):
+        match_clips(DeblurConfig(wide, other))
+
+
+def test_changes_are_matched_as_by_brute_force() -> None:
+    generator = np.random.default_rng(0)
+    knots = generator.normal(0, 30, (90, 12))
+    fine = np.arange(0, 8.9, 1 / 500)
+    signal = np.stack([np.interp(fine, np.arange(90) / 10, column) for column in knots.T], axis=1)
+
+    def sampled(start: float, rate: float, seconds: float) -> Curves:
+        times = np.arange(0, seconds, 1 / rate)
+        return Curves(times, signal[np.round((times + start) * 500).astype(int)])
+
+    def believed(first: Curves, second: Curves, near_s: float | None = None) -> CurveMatch | None:
+        return match_changes(first, second, still_per_s=1.0, least_significance=3.0, near_s=near_s)
+
+    one, other = sampled(0.5, 30, 6.0), sampled(2.137, 24, 5.5)
+    found = believed(one, other)
+    assert found is not None and found.confidence >= 0.5 and found.moving
+    assert found.offset_s == pytest.approx(1.637, abs=0.003)
+    lags = np.arange(-3, 4, 0.1)
+    rough = [_brute(one, other, lag) for lag in lags]
+    assert lags[int(np.argmax(rough))] == pytest.approx(found.offset_s, abs=0.1)
+    near = believed(one, other, near_s=0.2)
+    assert near is not None and abs(near.offset_s - 0.2) <= 0.06 and near.correlation < 0.5
+    assert believed(sampled(0, 30, 0.2), other) is None
+
+
+def _brute(one: Curves, other: Curves, lag: float) -> float:
+    at = np.arange(max(0, lag), min(one.times[-1], other.times[-1] + lag), 1 / 25)
+    a = np.stack([np.diff(np.interp(at, one.times, v)) for v in one.values.T]).ravel()
+    b = np.stack([np.diff(np.interp(at - lag, other.times, v)) for v in other.values.T]).ravel()
+    return float(a @ b / np.sqrt((a @ a) * (b @ b)))
 
 
 def noise(seconds: float, seed: int) -> NDArray[np.float32]:

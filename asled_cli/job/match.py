@@ -32,7 +32,7 @@ def match_clips(config: DeblurConfig, report: Report = ignore) -> MatchedClips:
     """
     wide, ultra = probe_both(config.wide, config.ultra)
     _check_same_orientation(wide, ultra)
-    timing = find_timing(config, wide, ultra, report)
+    timing = find_timing(config, wide, ultra, _guess_ratio(config, wide, ultra), report)
     order = NAMED if config.roles == "given" else find_order(wide, ultra, timing.clock)
     notes: list[str] = []
     if order.swapped:
@@ -73,6 +73,13 @@ def _check_same_orientation(wide: Clip, ultra: Clip) -> None:
             "expected the same for both lenses of one phone.",
             "Are both from one recording, and neither edited? If so, set one clip's rotation to the other's.",
         )
+
+
+def _guess_ratio(config: DeblurConfig, wide: Clip, ultra: Clip) -> float:
+    """The view ratio as far as it is known while the clips may still be in the wrong order."""
+    ratio, _ = _fov_ratio(config, wide, ultra)
+    turned, _ = _fov_ratio(config, ultra, wide)
+    return ratio if ratio != COMMON_FOV_RATIO else turned
 
 
 def _fov_ratio(config: DeblurConfig, wide: Clip, ultra: Clip) -> tuple[float, str]:

@@ -24,6 +24,13 @@ def reduced_size(size: tuple[int, int], long_side: int = WORK_LONG_SIDE) -> tupl
     return round(size[0] / factor), round(size[1] / factor)
 
 
+def reduced_sizes(
+    target_size: tuple[int, int], reference_size: tuple[int, int]
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the sizes (width, height) of the pictures of a pair that `reduce_for_analysis` gives."""
+    return reduced_size(target_size), reduced_size(reference_size, 2 * WORK_LONG_SIDE)
+
+
 def reduce_for_analysis(pair: FramePair) -> FramePair:
     """Return the pair with its pictures as small as the analysis needs, and without decoded planes.
 

@@ -1,10 +1,11 @@
-"""The offset between two clips by how their cameras move: correlation of two motion curves.
+"""The offset between two clips by curves over time that both should share: correlation of their changes.
 
-Both lenses sit in one phone, so their pictures shift and roll alike, one by the field-of-view ratio more.
-Frame rates may differ and frames may be missing: curves are compared on a common grid of time.
+Both lenses sit in one phone, so their pictures shift and roll alike, one by the field-of-view ratio more, and
+what moves before one moves before the other. Frame rates may differ and frames may be missing: curves are
+compared on a common grid of time.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,16 +25,18 @@ _ROLL_WEIGHT = 0.25
 STILL_PER_S = 4e-4
 # Correlation and its significance (in standard errors of unrelated curves) from which a peak is believed.
 LEAST_CORRELATION, LEAST_SIGNIFICANCE = 0.55, 4.0
+NEAR_S = 0.05
 _APART_S, _RIVAL_SHARE = 0.25, 0.9  # another peak this far away must stay this much lower
+_LEAST_S = 0.3  # of each clip
 
 
 @dataclass(frozen=True)
 class CurveMatch:
-    """How two motion curves fit together at their best lag.
+    """How two curves fit together at their best lag.
 
     offset_s: seconds that the reference clip started after the target clip. correlation: -1..1 there.
     significance: its distance from unrelated curves, in standard errors. rival: highest correlation at a
-    clearly other lag. moving: whether both cameras move at all. ratio: target shift over reference shift.
+    clearly other lag. moving: whether both change at all. least_significance: from which it is believed.
     """
 
     offset_s: float
@@ -41,7 +44,7 @@ class CurveMatch:
     significance: float
     rival: float
     moving: bool
-    ratio: float
+    least_significance: float = LEAST_SIGNIFICANCE
 
     @property
     def confidence(self) -> float:
@@ -50,70 +53,115 @@ class CurveMatch:
             return 0.0
         shares = (
             self.correlation / LEAST_CORRELATION,
-            self.significance / LEAST_SIGNIFICANCE,
+            self.significance / self.least_significance,
             _RIVAL_SHARE * self.correlation / max(self.rival, 1e-9),
         )
         return float(np.clip(min(shares) / 2, 0, 1))
 
 
+@dataclass(frozen=True)
+class Curves:
+    """Quantities that change from frame to frame: times (N,) float64 seconds; values (N, K) float64."""
+
+    times: Curve
+    values: Curve
+
+
 def match_curves(target: MotionCurve, reference: MotionCurve) -> CurveMatch | None:
-    """Return the best lag of two curves, or None where they are too short to tell.
+    """Return the best lag of two cameras' motions, or None where they are too short to tell.
 
     Pictures must have the same orientation. Accuracy: a few milliseconds on a shaking hand.
     """
-    if len(target.steps) < 4 or len(reference.steps) < 4:
+    curves = _resampled(_positions(target), _positions(reference), _SLOW_S)
+    if curves is None:
         return None
-    slower = max(_interval(target), _interval(reference))
-    one, other = _resample(target, slower), _resample(reference, slower)
-    length = min(len(one), len(other)) / _GRID_HZ
-    least = int(min(SHARED_S, _SHORT_SHARE * length) * _GRID_HZ)
-    if length < 0.3:
+    moving = min(_spread(curve[:, :2]) for curve in curves) > STILL_PER_S
+    return _match(*curves, float(target.times[0] - reference.times[0]), moving)
+
+
+def match_changes(
+    target: Curves,
+    reference: Curves,
+    *,
+    still_per_s: float,
+    least_significance: float,
+    near_s: float | None = None,
+) -> CurveMatch | None:
+    """Return the best lag of curves whose columns belong together one by one; None where too short to tell.
+
+    still_per_s: root of the summed squares of all columns' changes per second below which nothing moves.
+    near_s: only lags within NEAR_S of this one.
+    """
+    curves = _resampled(target, reference, None)
+    if curves is None:
         return None
+    moving = min(_spread(curve) for curve in curves) > still_per_s
+    found = _match(*curves, float(target.times[0] - reference.times[0]), moving, near_s)
+    return None if found is None else replace(found, least_significance=least_significance)
+
+
+def _match(
+    one: Curve, other: Curve, start_s: float, moving: bool, near_s: float | None = None
+) -> CurveMatch | None:
+    """start_s: how much later the first sample of `one` is on its clock than that of `other` on its own."""
+    least = int(min(SHARED_S, _SHORT_SHARE * min(len(one), len(other)) / _GRID_HZ) * _GRID_HZ)
     score, lags = _correlation(one, other, least)
-    peak = int(np.argmax(score))
-    fine = _vertex(score, peak)
-    start = (target.times[0] + slower / 2) - (reference.times[0] + slower / 2)
+    asked = (
+        np.full(len(lags), True) if near_s is None else np.abs(lags / _GRID_HZ + start_s - near_s) < NEAR_S
+    )
+    if not asked.any():
+        return None
+    peak = int(np.argmax(np.where(asked, score, -2)))
     far = np.abs(lags - lags[peak]) > _APART_S * _GRID_HZ
-    rival = float(score[far].max()) if far.any() else 0.0
     a, b = _overlapping(one, other, int(lags[peak]))
-    independent = _independent_samples(a, b)
     correlation = float(np.clip(score[peak], -0.999, 0.999))
+    independent = _independent_samples(a, b)
     return CurveMatch(
-        offset_s=float((lags[peak] + fine) / _GRID_HZ + start),
+        offset_s=float((lags[peak] + _vertex(score, peak)) / _GRID_HZ + start_s),
         correlation=correlation,
         significance=float(np.arctanh(correlation) * np.sqrt(max(independent - 3, 0.1))),
-        rival=rival,
-        moving=bool(min(_spread(target, slower), _spread(reference, slower)) > STILL_PER_S),
-        ratio=float(np.sqrt(np.sum(a[:, :2] ** 2) / max(float(np.sum(b[:, :2] ** 2)), 1e-12))),
+        rival=float(score[far].max()) if far.any() else 0.0,
+        moving=moving,
     )
 
 
-def _interval(curve: MotionCurve) -> float:
-    return float(np.median(np.diff(curve.times)))
+def _resampled(target: Curves, reference: Curves, slow_s: float | None) -> tuple[Curve, Curve] | None:
+    """Both on one grid, smoothed over the slower one's frame interval; None if one is too short."""
+    if min(len(curves.times) for curves in (target, reference)) < 3:
+        return None
+    slower = max(float(np.median(np.diff(curves.times))) for curves in (target, reference))
+    if min(float(np.ptp(curves.times)) for curves in (target, reference)) < slower + _LEAST_S:
+        return None
+    return _resample(target, slower, slow_s), _resample(reference, slower, slow_s)
 
 
-def _resample(curve: MotionCurve, smooth_s: float) -> Curve:
-    """Return velocity per second on the common grid, (N, 3), smoothed over `smooth_s`.
-
-    Positions are interpolated and differenced over `smooth_s`: exact for any frame times. What changes more
-    slowly than _SLOW_S is taken out.
-    """
+def _positions(curve: MotionCurve) -> Curves:
+    if not len(curve.steps):
+        return Curves(curve.times, np.zeros((len(curve.times), 3)))
     columns = curve.steps[:, :3] * np.array([1, 1, _ROLL_WEIGHT])
-    positions = np.concatenate([np.zeros((1, 3)), np.cumsum(columns, axis=0)])
-    grid = np.arange(curve.times[0] + smooth_s / 2, curve.times[-1] - smooth_s / 2, 1 / _GRID_HZ)
-    velocity = np.stack(
+    return Curves(curve.times, np.concatenate([np.zeros((1, 3)), np.cumsum(columns, axis=0)]))
+
+
+def _resample(curves: Curves, smooth_s: float, slow_s: float | None) -> Curve:
+    """Return changes per second on the common grid, (N, K), smoothed over `smooth_s`.
+
+    Values are interpolated and differenced over `smooth_s`: exact for any frame times. What changes more
+    slowly than `slow_s` is taken out, if given.
+    """
+    times = curves.times
+    grid = np.arange(times[0] + smooth_s / 2, times[-1] - smooth_s / 2, 1 / _GRID_HZ)
+    quick = np.stack(
         [
-            (np.interp(grid + smooth_s / 2, curve.times, p) - np.interp(grid - smooth_s / 2, curve.times, p))
-            / smooth_s
-            for p in positions.T
+            (np.interp(grid + smooth_s / 2, times, p) - np.interp(grid - smooth_s / 2, times, p)) / smooth_s
+            for p in curves.values.T
         ],
         axis=1,
     )
-    window = int(min(_SLOW_S, len(grid) / _GRID_HZ / 2) * _GRID_HZ) | 1
-    kernel = np.hanning(window + 2)[1:-1]
-    norm = np.convolve(np.ones(len(grid)), kernel, "same")
-    slow = np.stack([np.convolve(v, kernel, "same") / norm for v in velocity.T], axis=1)
-    quick = velocity - slow
+    if slow_s is not None:
+        window = int(min(slow_s, len(grid) / _GRID_HZ / 2) * _GRID_HZ) | 1
+        kernel = np.hanning(window + 2)[1:-1]
+        norm = np.convolve(np.ones(len(grid)), kernel, "same")
+        quick = quick - np.stack([np.convolve(v, kernel, "same") / norm for v in quick.T], axis=1)
     # A cut or a jolt must not be all that counts.
     size = np.linalg.norm(quick, axis=1)
     limit = 4 * float(np.median(size)) + 1e-9
@@ -167,6 +215,5 @@ def _vertex(score: Curve, peak: int) -> float:
     return float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) if bend < 0 else 0.0
 
 
-def _spread(curve: MotionCurve, smooth_s: float) -> float:
-    quick = _resample(curve, smooth_s)
-    return float(np.sqrt(np.mean(np.sum(quick[:, :2] ** 2, axis=1))))
+def _spread(quick: Curve) -> float:
+    return float(np.sqrt(np.mean(np.sum(quick**2, axis=1))))
