@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio
 from textures import moving_video, texture, write_video
 
-from asled_cli import weights
+from asled_cli import weights, zoo
 from asled_cli.cli import app
 from asled_cli.errors import AsledError, InputError, UsageError, WeightsError
 from asled_cli.lab.evaluation import models as rows
@@ -117,7 +117,7 @@ def test_input_row_equals_scikit_image(blur_and_truth: Path) -> None:
 
 
 def test_results_do_not_depend_on_workers(miniature: Path) -> None:
-    config = EvalConfig("realmcvsr", miniature, models=("input", "swap"), device="cpu", workers=1)
+    config = EvalConfig("realmcvsr", miniature, models=("input", "swap"), frames=3, device="cpu", workers=1)
     alone, together = run.evaluate(config), run.evaluate(replace(config, workers=2))
     assert alone.scores == together.scores
 
@@ -125,7 +125,9 @@ def test_results_do_not_depend_on_workers(miniature: Path) -> None:
 def test_an_interrupted_run_goes_on_per_clip(
     miniature: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = EvalConfig("realmcvsr", miniature, models=("input",), workers=1, work=tmp_path)
+    config = EvalConfig(
+        "realmcvsr", miniature, models=("input",), alignment="centre-crop", workers=1, work=tmp_path
+    )
     whole = run.evaluate(replace(config, work=None))
     done: list[str] = []
     score = run.score_clip
@@ -336,3 +338,18 @@ def test_made_clips_need_their_sources(tmp_path: Path) -> None:
         run_eval(config)
     assert "sam2_football_juggle" in HELD_OUT_VIDEOS
     assert issubclass(InputError, AsledError)
+
+
+def test_an_old_report_says_so() -> None:
+    """The report in docs/ is of the weights and clips of today, or its readers are told that it is not."""
+    docs = Path(__file__).parent.parent / "docs"
+    report = json.loads((docs / "scores/valid/scores.json").read_text())
+    made_with = {model["name"]: model["sha256"] for model in report["models"]}
+    same_weights = made_with["asled-fast"] == zoo.published("asled-fast").sha256
+    same_clips = report.get("made_set_version", 1) == MADE_SETS["valid"].version
+    told = f"**Out of date:** made with weights {made_with['asled-fast'][:12]}"
+    assert (told in (docs / "scores.md").read_text()) == (not (same_weights and same_clips)), (
+        "the report is of today again: take the **Out of date** line out of docs/scores.md"
+        if same_weights and same_clips
+        else f"docs/scores.md must say {told!r}, or run its first command again"
+    )

@@ -1,5 +1,6 @@
 """`asled train`: recipe in, weights out; what is wrong is one sentence."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from asled_cli.cli import app
 from asled_cli.errors import UsageError
 from asled_cli.lab.recipe import read_recipe, read_table
 
+MINIATURE = Path(__file__).parent.parent / "examples" / "make_small_realmcvsr.py"
 TINY = """
 network = "asled-fast"
 steps = 4
@@ -88,6 +90,30 @@ def test_starts_from_other_weights(recipe: Path, clips: Path, tmp_path: Path) ->
     assert run(recipe, "--data", clips, "-o", tmp_path / "one", "-q") == 0
     first = tmp_path / "one" / "weights.safetensors"
     assert run(recipe, "--data", clips, "-o", tmp_path / "two", "--init", first, "-q") == 0
+
+
+def test_trains_on_a_miniature_of_realmcvsr_and_is_scored_on_it(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As docs/scores.md does with the whole one: train on its train clips, score on its test clips."""
+    spec = importlib.util.spec_from_file_location("make_small_realmcvsr", MINIATURE)
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    mini, out = tmp_path / "mini", tmp_path / "run"
+    script.write_tree(mini, {"train": 1, "valid": 1, "test": 1}, 10, (96, 64))
+    words = ["--set", "data.reference=centre", "--set", "data.ratio=1.967"]
+    assert run(recipe, "--data", mini, "-o", out, "-q", "--device", "cpu", *words) == 0
+    words = ["--models", f"input,swap,trained={out / 'best.safetensors'}", "--protocol", "asled-paper"]
+    words += ["--alignment", "centre-crop", "--fov-ratio", "1.967", "--workers", "1"]
+    words += ["--out", str(tmp_path / "score")]
+    assert app.main(["eval", "--dataset", "realmcvsr", "--root", str(mini), "-q", *words]) == 0
+    means = json.loads((tmp_path / "score/scores.json").read_text())["means"]["all"]
+    assert list(means) == ["input", "swap", "trained"]
+    # four steps hardly move a network that starts as the swap
+    assert means["trained"]["psnr"]["value"] == pytest.approx(means["swap"]["psnr"]["value"], abs=1.0)
+    assert means["swap"]["psnr"]["value"] > means["input"]["psnr"]["value"] + 1.0
+    capsys.readouterr()
 
 
 def test_pretrains_the_flow_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

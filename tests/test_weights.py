@@ -120,3 +120,14 @@ def test_published_records_are_true(name: str) -> None:
     network = weights.load(weights.find(name))
     assert json.loads(json.dumps(dataclasses.asdict(network.config))) == dict(record.options)
     assert sum(p.numel() for p in network.parameters()) == record.parameters
+
+
+def test_facts_draw_no_weights(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing weights without values loads torch's compiler, which takes longer than the facts are worth."""
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("weights were drawn")
+
+    expected = random_network().facts
+    monkeypatch.setattr("torch.nn.init.kaiming_normal_", refuse)
+    assert weights.facts(saved) == expected

@@ -40,7 +40,9 @@ class ConvStack(nn.Sequential):
 
 
 def scale_initial_weights(conv: nn.Conv2d, gain: float) -> None:
-    """Kaiming-normal weights (fan-in, ReLU) times `gain`, bias zero."""
+    """Kaiming-normal weights (fan-in, ReLU) times `gain`, bias zero; nothing for weights without values."""
+    if conv.weight.is_meta:
+        return  # drawing them would load all of torch._dynamo, more than a second
     nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
     conv.weight.data.mul_(gain)
     if conv.bias is not None:

@@ -12,9 +12,11 @@ from typing import Any
 import torch
 
 from asled_cli import __version__
+from asled_cli.lab.evaluation.config import EvalConfig
 from asled_cli.lab.evaluation.costs import Cost
 from asled_cli.lab.evaluation.run import Evaluation
 from asled_cli.lab.evaluation.summary import Mean, Summary, clip_mean, metrics_of
+from asled_cli.lab.made_sets import MADE_SETS
 from asled_cli.lab.metrics.protocols import PAPER_INPUT, PROTOCOLS
 from asled_cli.lab.metrics.temporal import FLOW_NAME
 from asled_cli.weights import replace_file
@@ -95,7 +97,8 @@ def notes(evaluation: Evaluation, summary: Summary) -> list[str]:
     if "tgrad" in found:
         lines.append("t-grad: mean |difference of temporal gradients|, 8-bit steps.")
     if config.dataset == "made":
-        lines.append(f"Clips: made {config.resolved_split} set, from held-out sources.")
+        made_set = MADE_SETS[config.resolved_split]
+        lines.append(f"Clips: {made_set.name} set, version {made_set.version}, from held-out sources.")
     if config.dataset == "realmcvsr":
         views = "W and UW" if config.average_reference else "W only"
         light = "linear light" if config.linear else "coded values"
@@ -131,6 +134,7 @@ def as_dict(evaluation: Evaluation, summary: Summary, costs: Sequence[Cost]) -> 
         "asled": __version__,
         "protocol": asdict(PROTOCOLS[evaluation.config.protocol]),
         "config": json.loads(json.dumps(config, default=str)),
+        "made_set_version": _made_set_version(evaluation.config),
         "machine": {"system": platform.platform(), "torch": torch.__version__},
         "models": [{"name": m.name, "kind": m.kind, "sha256": m.sha256} for m in evaluation.models],
         "means": {group: _plain_means(models) for group, models in summary.groups.items()},
@@ -145,6 +149,10 @@ def as_dict(evaluation: Evaluation, summary: Summary, costs: Sequence[Cost]) -> 
         "costs": [asdict(cost) for cost in costs],
         "notes": notes(evaluation, summary),
     }  # fmt: skip
+
+
+def _made_set_version(config: EvalConfig) -> int | None:
+    return MADE_SETS[config.resolved_split].version if config.dataset == "made" else None
 
 
 def _plain_means(models: dict[str, dict[str, Mean]]) -> dict[str, Any]:
