@@ -3,7 +3,8 @@
     python benchmarks/throughput.py --frames 48 --repeats 3 --out benchmarks/results/throughput.json
 
 Each run is a process of its own, so that its peak memory is its own. The first run warms the disk and is not
-counted. `--long` adds one run of a clip ten times as long, to see that memory does not grow.
+counted. `--long` adds one run of a clip ten times as long, to see that memory does not grow. `--untrained`
+times a network that has no published weights: neither time nor memory depends on training.
 """
 
 import argparse
@@ -18,10 +19,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from asled_cli import weights, zoo
 from asled_cli.lab.bench import machine, spread
 from asled_cli.lab.bench_clips import make_pair
 
-SIZE = (1920, 1080)
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -30,17 +33,24 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parse(words)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        clips = make_pair(folder, options.frames, SIZE, "short")
-        runs = [run_job(clips, folder, options.method) for _ in range(options.repeats + 1)][1:]
+        width, height = map(int, options.size.split("x"))
+        clips = make_pair(folder, options.frames, (width, height), "short")
+        words = ["--method", options.method]
+        if options.untrained:
+            words = ["--weights", str(save_untrained(options.untrained, options.config, folder))]
+        first = 0 if options.no_warm_up else 1
+        runs = [run_job(clips, folder, words) for _ in range(options.repeats + first)][first:]
         found: dict[str, Any] = {
             "machine": machine(),
             "commit": commit(),
-            "job": {"size": f"{SIZE[0]}x{SIZE[1]}", "frames": options.frames, "method": options.method},
+            "job": {
+                name: getattr(options, name) for name in ("size", "frames", "method", "untrained", "config")
+            },
             "help_s": spread([time_help() for _ in range(7)]),
             **summarise(runs),
         }
         if options.long:
-            long = run_job(make_pair(folder, 10 * options.frames, SIZE, "long"), folder, options.method)
+            long = run_job(make_pair(folder, 10 * options.frames, (width, height), "long"), folder, words)
             ratio = long["peak_mib"] / statistics.median(run["peak_mib"] for run in runs)
             found["ten_times_longer"] = {"peak_mib": long["peak_mib"], "peak_ratio": round(ratio, 3)}
     text = json.dumps(found, indent=2) + "\n"
@@ -55,17 +65,29 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--size", default="1920x1080", metavar="WxH")
     parser.add_argument("--frames", type=int, default=48)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--method", default="auto", choices=["auto", "network", "swap"])
+    parser.add_argument("--untrained", metavar="NAME", help="a network with random weights, such as asled")
+    parser.add_argument("--config", metavar="JSON", default="{}", help="of the untrained network")
+    parser.add_argument("--no-warm-up", action="store_true", help="count the first run too")
     parser.add_argument("--long", action="store_true", help="also run a clip ten times as long")
     parser.add_argument("--out", type=Path, help="where to write the JSON")
     return parser.parse_args(words)
 
 
-def run_job(clips: tuple[Path, Path], folder: Path, method: str) -> dict[str, Any]:
+def save_untrained(name: str, config: str, folder: Path) -> Path:
+    """A file of random weights of the network called `name` with this config, seed 0."""
+    torch.manual_seed(0)
+    path = folder / f"{name}.safetensors"
+    weights.save(path, name, zoo.build(name, json.loads(config)))
+    return path
+
+
+def run_job(clips: tuple[Path, Path], folder: Path, options: Sequence[str]) -> dict[str, Any]:
     """One run in a process of its own: its result, its wall time and its peak memory."""
-    words = ["deblur", *map(str, clips), "-o", str(folder / "out.mp4"), "-y", "--json", "--method", method]
+    words = ["deblur", *map(str, clips), "-o", str(folder / "out.mp4"), "-y", "--json", *options]
     began = time.perf_counter()
     with (folder / "stdout").open("w+") as stdout:
         process = subprocess.Popen([sys.executable, "-m", "asled_cli", *words], stdout=stdout, cwd=ROOT)
@@ -106,6 +128,7 @@ def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "stage_busy_s_per_frame": stages,
         "render_over_slowest_stage": spread([a / b for a, b in zip(render, slowest, strict=True)]),
         "peak_mib": spread([run["peak_mib"] for run in runs]),
+        "planned_mib": round(plan["memory_bytes"] / 2**20),
     }
 
 

@@ -1,5 +1,6 @@
 """Made pairs keep what they promise, the loss is what it says, and a run resumes where it stopped."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 
 from asled_cli.errors import UsageError
 from asled_cli.lab.flow_pairs import FlowPair, degrade, make_pair
@@ -65,6 +67,18 @@ def test_dis_flow_finds_a_known_shift() -> None:
     flow = np.tile(np.array([3, -2], dtype=np.float32), (160, 160, 1))
     pair = FlowPair(picture[48:208, 53:213], picture[50:210, 50:210], flow)
     assert end_point_error(dis_flow, [pair]) < 0.3
+
+
+def test_tied_levels_learn_alike_and_then_apart(photo_folder: Path, tmp_path: Path) -> None:
+    config = replace(SMALL, steps=2, size_px=64, tied_steps=1, precision="bf16")
+    train_flow(config, photo_folder, tmp_path / "run", stop_at=1)
+    tied = load_file(tmp_path / "run" / "spynet.safetensors")
+    train_flow(config, photo_folder, tmp_path / "run", resume=True)
+    apart = load_file(tmp_path / "run" / "spynet.safetensors")
+    name = "levels.{}.0.weight"
+    assert torch.equal(tied[name.format(0)], tied[name.format(5)])
+    assert not torch.equal(apart[name.format(0)], apart[name.format(5)])
+    assert not torch.equal(tied[name.format(5)], apart[name.format(5)])
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(photo_folder: Path, tmp_path: Path) -> None:

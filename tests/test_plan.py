@@ -1,17 +1,22 @@
 """What a plan says, and every reason not to start: one sentence each, with the right kind of error."""
 
+import os
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from small_pair import HEIGHT, WIDTH, Pair, make_pair, make_scene, view, write_clip
 
 from asled_cli.errors import AsledError, InputError, MemoryLimitError, UsageError, WeightsError
-from asled_cli.job.method import fit_pieces
+from asled_cli.job.device import free_memory
+from asled_cli.job.method import FrameSize, choose_pieces, fit_pieces
 from asled_cli.job.plan import make_plan
 from asled_cli.job.records import DeblurConfig, DeblurPlan
+from asled_cli.nets.asled import AsledNet
+from asled_cli.nets.asled_fast import AsledFast
 from asled_cli.nets.chunks import NetworkFacts
 from asled_cli.video.encode import EncodeConfig
 from asled_cli.video.probe import probe_clip
@@ -129,6 +134,43 @@ def test_pieces_shrink_until_they_fit(pair: Pair) -> None:
     assert pieces(60_000, overlap=5) == (12, 5, 0)
     with pytest.raises(MemoryLimitError, match="GiB"):
         pieces(1_000)
+
+
+@pytest.mark.parametrize(
+    ("free_gib", "network", "chunk", "tile"),
+    [
+        (20, AsledFast, 5, 1088),  # the modest budget will do, more would not be faster
+        (2, AsledFast, 5, 544),
+        (20, AsledNet, 8, 0),  # whole frames of the paper's network need more, and get it
+        (12, AsledNet, 8, 1088),
+        (4, AsledNet, 9, 256),
+        (None, AsledFast, 5, 1088),  # not known
+    ],
+)
+def test_pieces_follow_the_free_memory(
+    free_gib: int | None,
+    network: type[AsledNet | AsledFast],
+    chunk: int,
+    tile: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    free = None if free_gib is None else free_gib << 30
+    monkeypatch.setattr("asled_cli.job.method.free_memory", lambda: free)
+    config, size, cpu = DeblurConfig(Path(), Path()), FrameSize(1920, 1080), torch.device("cpu")
+    found = choose_pieces(config, network.facts, size, cpu, "bf16")
+    assert (found[0], found[2]) == (chunk, tile)
+    assert found[3] <= 0.6 * (free or 16 << 30)
+    monkeypatch.setattr("asled_cli.job.method.free_memory", lambda: 1 << 30)
+    with pytest.raises(MemoryLimitError, match=r"0\.6 GiB are free"):
+        choose_pieces(config, network.facts, size, cpu, "bf16")
+
+
+def test_free_memory_is_less_than_all_of_it() -> None:
+    free = free_memory()
+    if not Path("/proc/meminfo").exists():
+        assert free is None
+    else:
+        assert free is not None and 0 < free < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def test_what_is_asked_for_is_not_shrunk(pair: Pair) -> None:

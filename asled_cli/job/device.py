@@ -3,7 +3,8 @@
 import ctypes
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import torch
 
@@ -83,6 +84,24 @@ def memory_limit() -> MemoryLimitError:
         "There is not enough memory for this job.",
         "Try a smaller --chunk, --tile 512, or --method swap, which needs least.",
     )
+
+
+def free_memory() -> int | None:
+    """Bytes that this machine, or the container it runs in, can still give; None where it does not tell.
+
+    Linux tells (what is free and what it could free); others do not, without a package for it.
+    """
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    known = {name: int(rest.split()[0]) * 1024 for name, rest in (line.split(":") for line in lines)}
+    free = [known["MemAvailable"]] if "MemAvailable" in known else []
+    group = Path("/sys/fs/cgroup")
+    with suppress(OSError, ValueError):  # no container, or one without a limit ("max")
+        limit = int((group / "memory.max").read_text())
+        free.append(max(0, limit - int((group / "memory.current").read_text())))
+    return min(free, default=None)
 
 
 def return_freed_memory() -> None:

@@ -1,6 +1,7 @@
 """Which way a clip is restored: with which network, where, and in how large pieces."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_type_hints
@@ -9,7 +10,7 @@ import torch
 
 from asled_cli import weights, zoo
 from asled_cli.errors import MemoryLimitError, WeightsError
-from asled_cli.job.device import DTYPES, resolve_device, resolve_precision
+from asled_cli.job.device import DTYPES, free_memory, resolve_device, resolve_precision
 from asled_cli.job.records import DeblurConfig, DeblurPlan
 from asled_cli.job.restore import NetworkRestorer, NetworkSetting, Restorer, SwapRestorer
 from asled_cli.job.tiles import Tile, cut_tiles
@@ -19,10 +20,12 @@ from asled_cli.video.frames import Clip
 LONGEST_CHUNK, SHORTEST_CHUNK = 12, 4  # frames; the look-ahead is computed again with every chunk
 CPU_BYTES = 1600 * 2**20  # at 1080p, so that the whole job stays under 3 GB; larger frames get more
 CPU_PIXELS = 1920 * 1080
+CPU_SHARE = 0.6  # of the free memory of a machine, for networks that need more; the files' caches go on
 # Bytes per pixel of a frame: waiting before and after the network; in the chunk, as recorded and in 32 bit.
 QUEUED_BYTES, STACKED_BYTES = 15 + 20, 15 + 24
 GPU_SHARE = 0.6  # of the free memory of a GPU
 TILES = (0, 1088, 544, 256)  # pixels; 1088 cuts a 1080p frame into two halves
+LARGE_TILES = TILES[:3]  # of which the context around them is no large part
 
 
 class FrameSize(NamedTuple):
@@ -65,7 +68,7 @@ def choose_method(config: DeblurConfig, wide: Clip) -> MethodChoice:
             raise
         return MethodChoice(method="swap", reason=f"no network at hand: {error.message}")
     facts = weights.facts(path)
-    chunk, overlap, tile, used = fit_pieces(config, facts, wide, _memory_budget(device, wide), precision)
+    chunk, overlap, tile, used = choose_pieces(config, facts, wide, device, precision)
     return MethodChoice(
         method="network",
         reason="as asked" if config.method == "network" else "weights found",
@@ -102,7 +105,7 @@ def network_restorer(path: Path, device: torch.device, precision: str, size: tup
     """The network in `path` at full strength on frames of `size` (width, height), in the pieces of a job."""
     frame = FrameSize(*size)
     no_wish = DeblurConfig(Path(), Path())
-    pieces = fit_pieces(no_wish, weights.facts(path), frame, _memory_budget(device, frame), precision)
+    pieces = choose_pieces(no_wish, weights.facts(path), frame, device, precision)
     return NetworkRestorer(*_build(path, device, precision, pieces[:3], 1.0))
 
 
@@ -130,23 +133,50 @@ def _state_type(network: object) -> Any:
     return get_args(hint)[0]
 
 
+def choose_pieces(
+    config: DeblurConfig, facts: NetworkFacts, wide: Clip | FrameSize, device: torch.device, precision: str
+) -> tuple[int, int, int, int]:
+    """(chunk, overlap, tile, bytes) for this device and the memory that is free on it now.
+
+    On a CPU, the modest budget of CPU_BYTES if it allows large pieces, else as much as may be taken.
+    Raises MemoryLimitError if even small tiles do not fit.
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return fit_pieces(config, facts, wide, int(free * GPU_SHARE), precision)
+    modest = CPU_BYTES * max(CPU_PIXELS, wide.width * wide.height) // CPU_PIXELS
+    free_here = free_memory()
+    most = modest if free_here is None else int(free_here * CPU_SHARE)
+    if most > modest:
+        with suppress(MemoryLimitError):
+            return fit_pieces(config, facts, wide, modest, precision, LARGE_TILES)
+    return fit_pieces(config, facts, wide, most, precision)
+
+
 def fit_pieces(
-    config: DeblurConfig, facts: NetworkFacts, wide: Clip | FrameSize, budget: int, precision: str
+    config: DeblurConfig,
+    facts: NetworkFacts,
+    wide: Clip | FrameSize,
+    budget: int,
+    precision: str,
+    tiles: Sequence[int] = TILES,
 ) -> tuple[int, int, int, int]:
     """(chunk, overlap, tile, bytes) that fit into `budget` bytes: first a shorter chunk, then tiles.
 
-    What the user asked for is left alone. Raises MemoryLimitError if even small tiles do not fit.
+    tiles: the sizes to choose from. What the user asked for is left alone. Raises MemoryLimitError if even
+    the smallest tiles do not fit.
     """
     overlap = facts.overlap if config.overlap is None else config.overlap
-    per_pixel = facts.bytes_per_pixel * (2 if precision == "fp32" else 1)
+    wider = 2 if precision == "fp32" else 1
 
     def cost(chunk: int, tile: int) -> int:
         largest = max(part.pixels for part in cut_tiles(wide.height, wide.width, tile, facts.halo_px))
         frames = QUEUED_BYTES * chunk + STACKED_BYTES * (chunk + overlap)
-        return wide.width * wide.height * frames + per_pixel * largest * (chunk + overlap)
+        inside = facts.bytes_per_pixel * (chunk + overlap) + facts.working_bytes_per_pixel
+        return wide.width * wide.height * frames + wider * inside * largest
 
     chunks = [config.chunk] if config.chunk is not None else range(LONGEST_CHUNK, SHORTEST_CHUNK - 1, -1)
-    tiles = [config.tile] if config.tile is not None else TILES
+    tiles = tiles if config.tile is None else [config.tile]
     for tile in tiles:
         for chunk in chunks:
             if cost(chunk, tile) <= budget or (config.chunk is not None and config.tile is not None):
@@ -157,10 +187,3 @@ def fit_pieces(
         f"{budget / 2**30:.1f} GiB are free for it.",
         "Try a smaller --chunk or --tile, or --method swap.",
     )
-
-
-def _memory_budget(device: torch.device, wide: Clip | FrameSize) -> int:
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return int(free * GPU_SHARE)
-    return CPU_BYTES * max(CPU_PIXELS, wide.width * wide.height) // CPU_PIXELS

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -48,6 +48,11 @@ class FlowTrainConfig:
     """Largest shift drawn; half of the shifts are under a quarter of it."""
     rate: float = 2e-4
     """Peak learning rate of Adam; it rises over the first 2 % and falls to zero."""
+    tied_steps: int = 0
+    """Updates at the start in which all levels have the same weights and frames are halved: each pair teaches
+    all of them at once, at a quarter of the cost. They learn apart from there."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of the convolutions; flows and weights stay in 32 bit."""
     seed: int = 1
     """Of the weights and of every draw."""
     score_every: int = 1000
@@ -129,7 +134,9 @@ def train_flow(
     if checkpoint.exists() and not resume:
         raise UsageError(f"{out} holds a checkpoint already.", "Pass --resume, or choose another folder.")
     torch.manual_seed(config.seed)
-    network = SpyNet().to(device)
+    network = SpyNet().to(device).to(memory_format=torch.channels_last)
+    if config.tied_steps:
+        start_alike(network)
     optimizer = torch.optim.Adam(network.parameters(), lr=config.rate)
     step = _restore(checkpoint, network, optimizer, config) if resume else 0
     scores = CsvLog(out / "scores.csv", ("step", "loss", *FlowScore._fields, "seconds"), step)
@@ -149,12 +156,12 @@ def train_flow(
                 ) from stop
             for group in optimizer.param_groups:
                 group["lr"] = _rate(config, step)
-            loss = pyramid_error(network.pyramid(first.to(device), second.to(device)), truth.to(device))
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(
+                _learn(network, config, step, first.to(device), second.to(device), truth.to(device))
+            )
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
-            losses.append(loss.item())
             step += 1
             if step % config.score_every == 0 or step == last:
                 score = _score(network, held_out, device)
@@ -164,6 +171,36 @@ def train_flow(
                 losses.clear()
                 _save(out, network, optimizer, config, step, score)
     return score
+
+
+def _learn(
+    network: SpyNet, config: FlowTrainConfig, step: int, first: Tensor, second: Tensor, truth: Tensor
+) -> float:
+    """Put the gradients of one batch on the weights; returns the loss in pixels of the frames as given."""
+    tied = step < config.tied_steps
+    if tied:
+        first, second, truth = (F.avg_pool2d(part, 2) for part in (first, second, truth / 2))
+    with torch.autocast(first.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+        flows = network.pyramid(first, second)
+    loss = pyramid_error(flows, truth)
+    loss.backward()  # type: ignore[no-untyped-call]
+    if tied:
+        _share_gradients(network)
+    return loss.item() * (2 if tied else 1)
+
+
+def start_alike(network: SpyNet) -> None:
+    """Give every level the weights of the coarsest."""
+    for level in list(network.levels)[1:]:
+        level.load_state_dict(network.levels[0].state_dict())
+
+
+def _share_gradients(network: SpyNet) -> None:
+    """Give every level the sum of all levels' gradients, so that equal weights stay equal."""
+    for alike in zip(*(level.parameters() for level in network.levels), strict=True):
+        total = torch.stack([weight.grad for weight in alike if weight.grad is not None]).sum(0)
+        for weight in alike:
+            weight.grad = total.clone()
 
 
 def _loader(pairs: MadePairs, step: int, last: int) -> DataLoader[tuple[Tensor, Tensor, Tensor]]:

@@ -54,6 +54,8 @@ class NetworkFacts:
     """Context around a tile, in pixels, that does the same for tiles."""
     bytes_per_pixel: int
     """Peak memory per frame pixel and per frame of a chunk, in 16-bit precision."""
+    working_bytes_per_pixel: int = 0
+    """The same for what is there once, however long the chunk is."""
 
 
 class VideoNetwork(Protocol):
