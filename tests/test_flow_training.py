@@ -69,8 +69,8 @@ def test_dis_flow_finds_a_known_shift() -> None:
     assert end_point_error(dis_flow, [pair]) < 0.3
 
 
-def test_tied_levels_learn_alike_and_then_apart(photo_folder: Path, tmp_path: Path) -> None:
-    config = replace(SMALL, steps=2, size_px=64, tied_steps=1, precision="bf16")
+def test_guided_levels_learn_alike_and_then_apart(photo_folder: Path, tmp_path: Path) -> None:
+    config = replace(SMALL, steps=2, size_px=64, guided_steps=1, precision="bf16")
     train_flow(config, photo_folder, tmp_path / "run", stop_at=1)
     tied = load_file(tmp_path / "run" / "spynet.safetensors")
     train_flow(config, photo_folder, tmp_path / "run", resume=True)

@@ -26,10 +26,11 @@ from asled_cli.lab.checkpoints import CsvLog, read_checkpoint, replace_file, wri
 from asled_cli.lab.flow_pairs import FlowPair, degrade, make_pair, read_picture
 from asled_cli.lab.sources import Split, find_sources
 from asled_cli.lab.workers import batches_of, start_worker
-from asled_cli.nets.flow import SIZE_MULTIPLE, SpyNet
+from asled_cli.nets.flow import LEVELS, SIZE_MULTIPLE, SpyNet
 
 log = logging.getLogger(__name__)
 
+GUIDE_SHIFT_PX, GUIDE_NOISE_PX = 0.4, 0.1  # how far off a level's start is; doubled by its enlargement
 LEVEL_DECAY = 0.5  # weight of a size in the loss, of the next finer one
 HELD_OUT_SEED = 1_000_003
 
@@ -48,9 +49,10 @@ class FlowTrainConfig:
     """Largest shift drawn; half of the shifts are under a quarter of it."""
     rate: float = 2e-4
     """Peak learning rate of Adam; it rises over the first 2 % and falls to zero."""
-    tied_steps: int = 0
-    """Updates at the start in which all levels have the same weights and frames are halved: each pair teaches
-    all of them at once, at a quarter of the cost. They learn apart from there."""
+    guided_steps: int = 0
+    """Updates at the start in which every level is given nearly the true flow of the level before, all levels
+    have the same weights, and frames are halved: none waits for another to learn, each pair teaches all of
+    them, at a quarter of the cost. From there each learns what the one before leaves to it."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of the convolutions; flows and weights stay in 32 bit."""
     seed: int = 1
@@ -134,9 +136,9 @@ def train_flow(
     if checkpoint.exists() and not resume:
         raise UsageError(f"{out} holds a checkpoint already.", "Pass --resume, or choose another folder.")
     torch.manual_seed(config.seed)
-    network = SpyNet().to(device).to(memory_format=torch.channels_last)
-    if config.tied_steps:
-        start_alike(network)
+    network: SpyNet = SpyNet().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.guided_steps:
+        _start_alike(network)
     optimizer = torch.optim.Adam(network.parameters(), lr=config.rate)
     step = _restore(checkpoint, network, optimizer, config) if resume else 0
     scores = CsvLog(out / "scores.csv", ("step", "loss", *FlowScore._fields, "seconds"), step)
@@ -176,20 +178,40 @@ def train_flow(
 def _learn(
     network: SpyNet, config: FlowTrainConfig, step: int, first: Tensor, second: Tensor, truth: Tensor
 ) -> float:
-    """Put the gradients of one batch on the weights; returns the loss in pixels of the frames as given."""
-    tied = step < config.tied_steps
-    if tied:
-        first, second, truth = (F.avg_pool2d(part, 2) for part in (first, second, truth / 2))
+    """Put the gradients of one batch on the weights; returns the loss."""
     with torch.autocast(first.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-        flows = network.pyramid(first, second)
-    loss = pyramid_error(flows, truth)
+        if step < config.guided_steps:
+            first, second, truth = (F.avg_pool2d(part, 2) for part in (first, second, truth / 2))
+            loss = guided_error(network, first, second, truth, (config.seed, step))
+        else:
+            loss = pyramid_error(network.pyramid(first, second), truth)
     loss.backward()  # type: ignore[no-untyped-call]
-    if tied:
+    if step < config.guided_steps:
         _share_gradients(network)
-    return loss.item() * (2 if tied else 1)
+    return loss.item()
 
 
-def start_alike(network: SpyNet) -> None:
+def guided_error(
+    network: SpyNet, first: Tensor, second: Tensor, truth: Tensor, seed: tuple[int, int]
+) -> Tensor:
+    """Mean end-point error over all sizes, in pixels of each, where every level starts near the truth.
+
+    The flow given to a level is the true one of the size before, off by a shift and by noise.
+    """
+    draw = np.random.default_rng(seed)
+    true_flows = [F.avg_pool2d(truth, 1 << level) / (1 << level) for level in reversed(range(LEVELS))]
+    given = []
+    for flow in true_flows[:-1]:
+        off = draw.normal(0, GUIDE_SHIFT_PX, (len(flow), 2, 1, 1)) + draw.normal(
+            0, GUIDE_NOISE_PX, flow.shape
+        )
+        given.append(flow + torch.from_numpy(off.astype(np.float32)).to(flow.device))
+    found = network.pyramid(first, second, given)
+    errors = [(one - other).norm(dim=1).mean() for one, other in zip(found, true_flows, strict=True)]
+    return torch.stack(errors).mean()
+
+
+def _start_alike(network: SpyNet) -> None:
     """Give every level the weights of the coarsest."""
     for level in list(network.levels)[1:]:
         level.load_state_dict(network.levels[0].state_dict())

@@ -6,6 +6,7 @@ Differences: frames are padded to a multiple of 32, not resized, so that a pixel
 doubled on the half-pixel grid on which 2x2 averaging puts them; there are no third-party weights.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -58,17 +59,21 @@ class SpyNet(nn.Module):
         flow: Tensor = self.pyramid(first, second)[-1]
         return flow[..., :height, :width]
 
-    def pyramid(self, first: Tensor, second: Tensor) -> list[Tensor]:
+    def pyramid(
+        self, first: Tensor, second: Tensor, guided_by: Sequence[Tensor] | None = None
+    ) -> list[Tensor]:
         """The flow at each of the 6 sizes, coarse to fine, each in pixels of its own size.
 
         The sizes are those of the frames padded to multiples of 32 at the right and bottom by repetition.
+        guided_by: flows of the first 5 sizes, for the next levels to start from instead of their own.
         """
         firsts, seconds = self._shrink(first), self._shrink(second)
         flows: list[Tensor] = []
         for level, one, other in zip(self.levels, firsts, seconds, strict=True):
             height, width = one.shape[-2:]
             if flows:
-                flow = scale_flow(flows[-1], height, width)  # (N, 2, h, w)
+                before = flows[-1] if guided_by is None else guided_by[len(flows) - 1]
+                flow = scale_flow(before, height, width)  # (N, 2, h, w)
             else:
                 flow = one.new_zeros(len(one), 2, height, width)
             seen = torch.cat((one, warp(other, flow), flow), dim=1)  # (N, 8, h, w)

@@ -1,0 +1,174 @@
+"""How near a network comes to what convolutions can do on this machine: time, memory and parts as JSON.
+
+    python benchmarks/network.py --network asled --size 256x256 --out benchmarks/results/asled_256_cpu.json
+    python benchmarks/network.py --network asled --size 1920x1080 --device cuda --frames 10
+
+The network has random weights and sees one clip of noise, whole: neither time nor memory depends on them.
+The rate is that of a 3x3 convolution of 64 channels at the frame's size, in the same precision and layout,
+measured right before; the network's operations divided by it are the least time that direct convolution
+allows. On a CPU the processor seconds (of all threads) tell more than the clock where other programs run too.
+"""
+
+import argparse
+import json
+import resource
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from asled_cli import zoo
+from asled_cli.job.device import DTYPES, resolve_device, resolve_precision
+from asled_cli.lab.bench import machine, spread
+from asled_cli.nets.chunks import GUIDE_STRIDE, ChunkInputs
+
+RATE_CHANNELS = 64
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure rate, network and parts, in this order; write the JSON."""
+    options = parse(words)
+    torch.set_num_threads(options.threads)
+    device = resolve_device(options.device)
+    precision = resolve_precision(options.precision, device)
+    width, height = map(int, options.size.split("x"))
+    torch.manual_seed(0)
+    network = zoo.build(options.network, json.loads(options.config)).eval()
+    network = network.to(device=device, dtype=DTYPES[precision], memory_format=torch.channels_last)
+    inputs = noise(options.frames, height, width, device)
+    with torch.inference_mode():
+        rate = measure_rate(height, width, device, DTYPES[precision], options.repeats)
+        with FlopCounterMode(display=False) as counter:
+            network(inputs.slice(0, 1))
+        flops = counter.get_total_flops()
+        runs = [timed(lambda: network(inputs), device) for _ in range(options.repeats)]
+        peak = peak_mib(device)
+        parts = time_parts(network, inputs, device)
+    wall, busy = ([run[kind] / options.frames for run in runs] for kind in (0, 1))
+    found = {
+        "machine": machine() | device_name(device),
+        "job": {name: getattr(options, name) for name in ("network", "config", "size", "frames", "threads")}
+        | {"device": str(device), "precision": precision},
+        "gflop_per_frame": round(flops / 1e9, 1),
+        "convolution": {"gflop_per_s": round(rate[0] / 1e9, 1), "gflop_per_cpu_s": round(rate[1] / 1e9, 1)},
+        "s_per_frame": spread(wall) | {"by_convolution_rate": round(flops / rate[0], 3)},
+        "cpu_s_per_frame": spread(busy) | {"by_convolution_rate": round(flops / rate[1], 3)},
+        "share_of_convolution_rate": {
+            "by_clock": round(flops / rate[0] / min(wall), 3),
+            "by_cpu_seconds": round(flops / rate[1] / min(busy), 3),
+        },
+        "share_of_time": parts,
+        "peak_mib": round(peak),
+    }
+    text = json.dumps(found, indent=2) + "\n"
+    if options.out is not None:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(text)
+    sys.stdout.write(text)
+
+
+def parse(words: Sequence[str] | None) -> argparse.Namespace:
+    """The options of this script."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--network", default="asled")
+    parser.add_argument("--config", default="{}", metavar="JSON", help="what differs from its defaults")
+    parser.add_argument("--size", default="256x256", metavar="WxH")
+    parser.add_argument("--frames", type=int, default=3, help="of the clip")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16"])
+    parser.add_argument("--out", type=Path, help="where to write the JSON")
+    return parser.parse_args(words)
+
+
+def noise(frames: int, height: int, width: int, device: torch.device) -> ChunkInputs:
+    """A clip of random pictures without motion, cut or guide."""
+    grid = -(-height // GUIDE_STRIDE), -(-width // GUIDE_STRIDE)
+    pictures = torch.rand(2, 1, frames, height, width, 3, device=device).movedim(-1, -3)
+    return ChunkInputs(
+        target=pictures[0],
+        reference=pictures[1],
+        guide=torch.zeros(1, frames, 6, *grid, device=device),
+        flow_previous=torch.zeros(1, frames, 2, *grid, device=device),
+        flow_next=torch.zeros(1, frames, 2, *grid, device=device),
+        reset=torch.zeros(1, frames, dtype=torch.bool, device=device),
+    )
+
+
+def measure_rate(
+    height: int, width: int, device: torch.device, dtype: torch.dtype, repeats: int
+) -> tuple[float, float]:
+    """Operations of a 3x3 convolution per second and per processor second, each the best of runs of ten."""
+    layer: Any = nn.Conv2d(RATE_CHANNELS, RATE_CHANNELS, 3, padding=1)
+    layer = layer.to(device=device, dtype=dtype, memory_format=torch.channels_last)
+    features = torch.rand(1, RATE_CHANNELS, height, width, device=device).to(
+        dtype, memory_format=torch.channels_last
+    )
+    layer(features)
+    runs = [timed(lambda: [layer(features) for _ in range(10)], device) for _ in range(repeats + 2)]
+    operations = 2.0 * layer.weight.numel() * height * width * 10
+    return operations / min(run[0] for run in runs), operations / min(run[1] for run in runs)
+
+
+def timed(work: Callable[[], object], device: torch.device) -> tuple[float, float]:
+    """Wall and processor seconds of some work, with the device done."""
+    wait(device)
+    began = time.perf_counter(), time.process_time()
+    work()
+    wait(device)
+    return time.perf_counter() - began[0], time.process_time() - began[1]
+
+
+def time_parts(network: nn.Module, inputs: ChunkInputs, device: torch.device) -> dict[str, float]:
+    """The share of each part in the time of a run, in which the device is waited for after every part.
+
+    Parts called by other parts (the flow network by the motion compensation) count for their callers too.
+    """
+    spent: dict[str, float] = defaultdict(float)
+
+    def watched(name: str, forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def run(*given: Any) -> Tensor:
+            wait(device)
+            began = time.perf_counter()
+            result = forward(*given)
+            wait(device)
+            spent[name] += time.perf_counter() - began
+            return result
+
+        return run
+
+    for name, part in network.named_children():
+        part.forward = watched(name, part.forward)
+    whole, _ = timed(lambda: network(inputs), device)
+    return {name: round(seconds / whole, 4) for name, seconds in spent.items()}
+
+
+def device_name(device: torch.device) -> dict[str, str]:
+    """The GPU, where it is one."""
+    return {"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def peak_mib(device: torch.device) -> float:
+    """Of the allocator on a GPU, of the whole process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+if __name__ == "__main__":
+    main()
