@@ -37,15 +37,20 @@ def find(name: str, given: Path | None = None) -> Path:
         raise WeightsError(
             f"No weights of {name} are published yet.", "Train some, and pass them as --weights."
         )
-    record = zoo.published(name)
+    return find_file(zoo.published(name))
+
+
+def find_file(record: zoo.PublishedFile) -> Path:
+    """The file that `record` is of, of a network or of a part, as `find` looks for it."""
     for folder in weight_folders():
         path = folder / record.file
         if path.is_file():
             return verify(path, record.sha256)
     if record.repository is not None:
         return verify(_download(record), record.sha256)
+    folders = ", ".join(map(str, weight_folders()))
     raise WeightsError(
-        f"The weights of {name} ({record.file}) are in none of: {', '.join(map(str, weight_folders()))}.",
+        f"The weights of {record.name} ({record.file}) are in none of: {folders}.",
         f"Install the program again, or set {FOLDER_VARIABLE} to the folder that holds them.",
     )
 
@@ -132,7 +137,7 @@ def weight_folders() -> Iterator[Path]:
     yield package.parent / "weights"  # in a checkout
 
 
-def _download(record: zoo.PublishedNetwork) -> Path:
+def _download(record: zoo.PublishedFile) -> Path:
     from huggingface_hub import hf_hub_download  # imported late: rarely needed, slow
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 

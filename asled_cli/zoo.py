@@ -1,4 +1,4 @@
-"""The table of networks: which can be built, and which have published weights.
+"""The table of networks: which can be built, what they cost, and which have published weights.
 
 Importing it loads no torch, so that listing the networks is quick.
 """
@@ -13,15 +13,11 @@ Options = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedNetwork:
+class PublishedFile:
     """All there is to know about one file of weights."""
 
     name: str
-    """What --model takes."""
-    architecture: str
-    """Key of `BUILDERS`."""
-    options: Options
-    """Config of the network; must equal the one in the file's header."""
+    """What --model takes, or a recipe for a part of a network."""
     file: str
     """Name of the safetensors file."""
     sha256: str
@@ -35,11 +31,23 @@ class PublishedNetwork:
     training: str
     """Recipe in examples/recipes, and what it was fed."""
     scores: Mapping[str, float] = field(default_factory=dict)
-    """Protocol -> value, as in the model card."""
+    """What was measured, with its unit -> value, as in the model card."""
+    protocol: str = ""
+    """How the scores were measured, and on what."""
     repository: str | None = None
     """Repository on the Hugging Face Hub that also holds the file; None: it comes with the program."""
     revision: str | None = None
     """Commit in that repository."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedNetwork(PublishedFile):
+    """Weights of a whole network."""
+
+    architecture: str
+    """Key of `BUILDERS`."""
+    options: Options
+    """Config of the network; must equal the one in the file's header."""
 
 
 PUBLISHED: dict[str, PublishedNetwork] = {
@@ -61,9 +69,39 @@ PUBLISHED: dict[str, PublishedNetwork] = {
         parameters=672_592,
         paper="own design, after AsLeD-Net (NeurIPS 2025)",
         training="examples/recipes/asled_fast_cpu.toml, 4,100 steps on 170 made clips, 1,900 on 949 others",
-        scores={"training's validation, PSNR gain over input": 6.60, "over swap": 0.65},
+        scores={"dB over input": 6.60, "dB over swap": 0.65},
+        protocol="PSNR of RGB, first 12 frames of ten made validation clips, which also chose the checkpoint",
     )
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Costs:
+    """What a network costs, trained or not, with its default config."""
+
+    parameters: int
+    """Number of learnable parameters."""
+    gflop: float
+    """Billions of products and sums for one 1920x1080 frame of a long clip, look-ahead left out."""
+    memory_mib: int
+    """Peak of a whole `asled deblur` of 1080p clips on a CPU in bf16, in the pieces it chooses with 20 GiB
+    free; measured, see benchmarks/results."""
+    paper: str
+    """Where the network is described."""
+
+
+COSTS: dict[str, Costs] = {
+    "asled-fast": Costs(
+        parameters=672_592, gflop=242.7, memory_mib=2770, paper="own design, after AsLeD-Net (NeurIPS 2025)"
+    ),
+    "asled": Costs(
+        parameters=8_783_025, gflop=34_872, memory_mib=0, paper="Xiao and Wang, AsLeD-Net (NeurIPS 2025)"
+    ),
+}
+"""By architecture."""
+
+PARTS: dict[str, PublishedFile] = {}
+"""Parts of networks that were trained alone: what a recipe may start from, by name."""
 
 DEFAULT = "asled-fast"
 """The network used when none is named."""

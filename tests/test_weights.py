@@ -6,12 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from test_asled_fast import TINY, random_inputs, random_network
+from torch.utils.flop_counter import FlopCounterMode
 
 from asled_cli import weights, zoo
 from asled_cli.errors import UsageError, WeightsError
 from asled_cli.nets.asled_fast import AsledFast
+from asled_cli.nets.flow import SpyNet
+
+RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
+MEASURED = {"asled-fast": "throughput.json", "asled": "asled_1080p_cpu.json"}
 
 
 @pytest.fixture
@@ -111,6 +116,30 @@ def test_failed_save_leaves_the_old_file(saved: Path, monkeypatch: pytest.Monkey
     with pytest.raises(OSError, match="No space"):
         weights.save(saved, "asled-fast", random_network())
     assert saved.read_bytes() == before and len(list(saved.parent.iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", sorted(zoo.BUILDERS))
+def test_costs_are_those_of_the_network(name: str) -> None:
+    """Operations counted in a run and scaled to 1080p; the memory is what was measured and recorded."""
+    costs = zoo.COSTS[name]
+    network = zoo.build(name, {})
+    assert sum(p.numel() for p in network.parameters()) == costs.parameters
+    counted = []
+    for frames in (1, 2):
+        with FlopCounterMode(display=False) as counter, torch.inference_mode():
+            network(random_inputs(frames, height=32, width=64))
+        counted.append(counter.get_total_flops())
+    scale = 1920 * 1080 / (32 * 64)
+    assert (counted[1] - counted[0]) * scale / 1e9 == pytest.approx(costs.gflop, rel=0.01)
+    recorded = json.loads((RESULTS / MEASURED[name]).read_text())["peak_mib"]["median"]
+    assert costs.memory_mib == pytest.approx(recorded, rel=0.2)
+
+
+@pytest.mark.parametrize("name", sorted(zoo.PARTS))
+def test_published_parts_are_true(name: str) -> None:
+    tensors = load_file(weights.find_file(zoo.PARTS[name]))
+    assert sum(tensor.numel() for tensor in tensors.values()) == zoo.PARTS[name].parameters
+    SpyNet().load_state_dict(tensors)
 
 
 @pytest.mark.parametrize("name", sorted(zoo.PUBLISHED))

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from asled_cli.cli import options as opt
 
+if TYPE_CHECKING:
+    from asled_cli.zoo import Costs, PublishedFile
+
 SHORT_HASH = 12  # digits of a SHA-256 shown in the table; --json has all 64
+# What a 1920x1080 frame costs; memory is the peak of a whole job on a CPU.
+COST_COLUMNS = ("name", "parameters", "GFLOP per 1080p frame", "MiB at 1080p", "licence", "file", "sha256")
+SCORE_COLUMNS = ("scores", "protocol", "described in")
 
 
 def models(
@@ -18,28 +24,49 @@ def models(
     as_json: opt.AsJson = False,
     debug: opt.Debug = False,
 ) -> None:
-    """List the networks: name, parameters, licence, weights file and its hash."""
+    """List the networks: name, parameters, cost of a 1080p frame, licence, weights, hash and scores."""
     from asled_cli.cli import console
 
     style = console.Style(as_json=as_json)
     if params is None:
-        columns = ("name", "parameters", "licence", "file", "sha256", "described in")
-        console.show_table("networks", columns, _network_rows(short=not as_json), style)
+        rows = _network_rows()
+        if as_json:
+            console.show_table("networks", COST_COLUMNS + SCORE_COLUMNS, rows, style)
+            return
+        cut = len(COST_COLUMNS)
+        short = [(*row[: cut - 1], row[cut - 1][:SHORT_HASH]) for row in rows]
+        console.show_table("networks", COST_COLUMNS, short, style)
+        scored = [row[:1] + row[cut:] for row in rows]
+        console.show_table("scores", ("name", *SCORE_COLUMNS), scored, style)
     else:
         console.show_table(params, ("part", "parameters"), _parameter_rows(params), style)
 
 
-def _network_rows(*, short: bool) -> list[tuple[str, ...]]:
+def _network_rows() -> list[tuple[str, ...]]:
+    """One row of all columns for each network, then for each part that has weights of its own."""
     from asled_cli import zoo
 
-    digits = SHORT_HASH if short else None
-    rows: list[tuple[str, ...]] = [
-        (n.name, f"{n.parameters:,}", n.licence, n.file, n.sha256[:digits], n.paper)
-        for n in zoo.PUBLISHED.values()
-    ]
     published = {network.architecture for network in zoo.PUBLISHED.values()}
-    untrained = sorted(set(zoo.BUILDERS) - published)
-    return rows + [(name, _parameter_rows(name)[-1][1], "", "no weights yet", "", "") for name in untrained]
+    rows: list[tuple[str, ...]] = []
+    for network in zoo.PUBLISHED.values():
+        costs = _cost_cells(zoo.COSTS[network.architecture])
+        rows.append((network.name, *costs, *_file_cells(network), network.paper))
+    for name in sorted(set(zoo.BUILDERS) - published):
+        rows.append(
+            (name, *_cost_cells(zoo.COSTS[name]), "", "no weights yet", "", "", "", zoo.COSTS[name].paper)
+        )
+    for part in zoo.PARTS.values():
+        rows.append((part.name, f"{part.parameters:,}", "", "", *_file_cells(part), part.paper))
+    return rows
+
+
+def _cost_cells(costs: Costs) -> tuple[str, ...]:
+    return f"{costs.parameters:,}", f"{costs.gflop:,.0f}", f"{costs.memory_mib:,}"
+
+
+def _file_cells(record: PublishedFile) -> tuple[str, ...]:
+    scores = ", ".join(f"{value:.2f} {what}" for what, value in record.scores.items())
+    return record.licence, record.file, record.sha256, scores, record.protocol
 
 
 def _parameter_rows(name: str) -> list[tuple[str, str]]:

@@ -284,7 +284,8 @@ def _save(
 ) -> None:
     content = {"step": step, "network": network.state_dict(), "optimizer": optimizer.state_dict()}
     write_checkpoint(out / "checkpoint.pt", content | {"config": asdict(config)})
-    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    state = network.state_dict().items()  # half precision, as all published weights
+    tensors = {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in state}
     header = {"network": "spynet", "step": str(step)} | {k: str(v) for k, v in score._asdict().items()}
     replace_file(out / "spynet.safetensors", lambda path: save_file(tensors, path, metadata=header))
 

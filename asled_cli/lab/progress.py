@@ -84,7 +84,9 @@ def flow_parameters(network: Any) -> list[torch.nn.Parameter]:
 
 
 def _load_flow(network: Any, path: Path) -> None:
-    """Put the weights in `path` into every flow network of `network`."""
+    """Put the weights in `path`, or those published under that name, into every flow network of `network`."""
+    if str(path) in zoo.PARTS and not path.exists():
+        path = weights.find_file(zoo.PARTS[str(path)])
     try:
         tensors = load_file(path)
         for module in network.modules():

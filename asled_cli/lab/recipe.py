@@ -60,7 +60,8 @@ class TrainConfig:
     warmup_steps: int = 300
     """Linear rise from zero."""
     init_flow: Path | None = None
-    """Weights of the flow network alone (spynet.safetensors of a flow recipe); None: as in `init`."""
+    """Weights of the flow network alone: a file (spynet.safetensors of a flow recipe), or the name of a part
+    that comes with the program, "spynet". None: as in `init`."""
     flow_frozen_steps: int = 0
     """Updates before the flow network learns too."""
     flow_rate_factor: float = 1.0
