@@ -83,9 +83,9 @@ class Costs:
     """Number of learnable parameters."""
     gflop: float
     """Billions of products and sums for one 1920x1080 frame of a long clip, look-ahead left out."""
-    memory_mib: int
+    memory_mib: int | None
     """Peak of a whole `asled deblur` of 1080p clips on a CPU in bf16, in the pieces it chooses with 20 GiB
-    free; measured, see benchmarks/results."""
+    free; measured, see benchmarks/results. None: not measured yet."""
     paper: str
     """Where the network is described."""
 
@@ -95,7 +95,7 @@ COSTS: dict[str, Costs] = {
         parameters=672_592, gflop=242.7, memory_mib=2770, paper="own design, after AsLeD-Net (NeurIPS 2025)"
     ),
     "asled": Costs(
-        parameters=8_783_025, gflop=34_872, memory_mib=0, paper="Xiao and Wang, AsLeD-Net (NeurIPS 2025)"
+        parameters=8_783_025, gflop=34_872, memory_mib=None, paper="Xiao and Wang, AsLeD-Net (NeurIPS 2025)"
     ),
 }
 """By architecture."""

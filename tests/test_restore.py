@@ -21,7 +21,8 @@ from asled_cli.job.restore import (
     restore,
 )
 from asled_cli.job.tiles import cut_tiles
-from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig, AsledFastState
+from asled_cli.nets.asled import AsledConfig, AsledNet, SearchConfig
+from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
 from asled_cli.nets.chunks import ChunkInputs, NetworkFacts
 from asled_cli.registration.render import AlignedFrame
 from asled_cli.video.frames import Frame, FramePair
@@ -114,6 +115,33 @@ def test_a_longer_look_ahead_comes_closer_to_the_whole_clip(network: AsledFast) 
     assert errors[2] < 1e-5
 
 
+class Drift(torch.nn.Module):
+    """One flow for everything: SPyNet would take nine tenths of the time of a tiny network."""
+
+    def forward(self, first: Tensor, _: Tensor) -> Tensor:
+        return torch.tensor([1.0, -0.5]).view(1, 2, 1, 1).expand(len(first), 2, *first.shape[-2:])
+
+
+@pytest.fixture(scope="module")
+def paper() -> AsledNet:
+    """The paper's network, small, with a decoder that changes a lot."""
+    torch.manual_seed(2)
+    made = AsledNet(AsledConfig(channels=8, trunk_blocks=1, decoder_blocks=1, search=SearchConfig(radius=2)))
+    made.decoder[-1].weight.data.mul_(10)  # type: ignore[operator]
+    made.flow = Drift()  # type: ignore[assignment]
+    return made.eval()
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 4])
+def test_the_paper_s_network_in_chunks_equals_the_whole_clip(paper: AsledNet, chunk: int) -> None:
+    """Exactly, where the look-ahead reaches the end; a missing reference and a cut change nothing in that."""
+    frames = aligned_frames(6, without=[2], cuts=[4])
+    whole = changes_of(frames, paper, replace(SETTING, chunk=6, overlap=0))
+    assert max(float(np.abs(one.change).max()) for one in whole if one.change is not None) > 0.05
+    parts = changes_of(frames, paper, replace(SETTING, chunk=chunk, overlap=6))
+    assert difference(whole, parts) < 1e-5
+
+
 def test_tiles_equal_the_whole_frame(network: AsledFast) -> None:
     frames = aligned_frames(3)
     whole = changes_of(frames, network, SETTING)
@@ -202,17 +230,37 @@ def test_out_of_memory_in_mid_run_goes_on_with_tiles(network: AsledFast) -> None
     assert difference(found, changes_of(frames, network, setting)) < 0.05
 
 
-def test_memory_of_whole_frames_is_recut_exactly(network: AsledFast) -> None:
+def test_the_paper_s_network_goes_on_with_tiles(paper: AsledNet) -> None:
+    """Its memory is as large as the picture, 50 pixels wide: no multiple of the guide's grid."""
+    frames = aligned_frames(6)
+    whole = NetworkRestorer(paper, replace(SETTING, chunk=2, overlap=4))
+    expected = [one for frame in frames for one in whole.push(frame)][:2] + whole.flush()
+    tiles = cut_tiles(HEIGHT, WIDTH, 28, 64)
+    first = NetworkRestorer(paper, replace(SETTING, chunk=2, overlap=4))
+    for frame in frames:
+        first.push(frame)
+    states = recut_states(first.states, tiles, (HEIGHT, WIDTH))
+    assert len(states) == 4
+    assert all(part.shape[-2:] == (HEIGHT, WIDTH) for state in states.values() for part in state)
+    rest = NetworkRestorer(paper, replace(SETTING, tile=28, halo_px=64), states=states)
+    found = [one for frame in frames[2:] for one in rest.push(frame)] + rest.flush()
+    assert difference(found, expected[2:]) < 1e-5
+
+
+@pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (35, 49)])
+def test_memory_of_whole_frames_is_recut_exactly(size: tuple[int, int]) -> None:
+    """At 1/4 and 1/2 size, which cover the padded picture; and at full size, which ends where it does."""
     for tile in (0, 20, 28):
         for wanted in (0, 16, 24):
-            tiles = cut_tiles(HEIGHT, WIDTH, tile, 8)
-            whole = [torch.arange(10 * 13).float().view(1, 1, 10, 13), torch.rand(1, 2, 20, 26)]
-            whole = [whole[0][..., :9, :13], whole[1][..., :18, :26]]
-            one = cut_tiles(HEIGHT, WIDTH, 0, 8)[0]
-            state = AsledFastState(*whole)
-            cut = recut_states({one: state}, tiles, (HEIGHT, WIDTH))
-            again = recut_states(cut, cut_tiles(HEIGHT, WIDTH, wanted, 8), (HEIGHT, WIDTH))
-            back = recut_states(again, [one], (HEIGHT, WIDTH))[one]
+            tiles = cut_tiles(*size, tile, 8)
+            state = (torch.rand(1, 1, 9, 13), torch.rand(1, 2, 18, 26), torch.rand(1, 3, *size))
+            one = cut_tiles(*size, 0, 8)[0]
+            cut = recut_states({one: state}, tiles, size)
+            for part, parts in cut.items():
+                rows, columns = part.rows, part.columns
+                assert parts[2].shape[-2:] == (rows.stop - rows.start, columns.stop - columns.start)
+            again = recut_states(cut, cut_tiles(*size, wanted, 8), size)
+            back = recut_states(again, [one], size)[one]
             assert all(map(torch.equal, back, state))
 
 

@@ -1,5 +1,6 @@
 """Warping against SciPy, and the two implementations (CPU rows, GPU grid) against each other."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -29,6 +30,24 @@ def test_equals_scipy(shape: tuple[int, int, int, int]) -> None:
         for c in range(shape[1]):
             expected = map_coordinates(image[n, c].numpy(), at, order=1, mode="nearest")
             np.testing.assert_allclose(result[n, c], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 7, 5), (2, 4, 12, 9)])
+def test_equals_opencv(shape: tuple[int, int, int, int]) -> None:
+    """OpenCV rounds positions to 1/32 of a pixel, so the flow is made of such steps."""
+    image, flow = random_pair(shape)
+    flow = (flow * 32).round() / 32
+    result = warp(image, flow).numpy()
+    rows, columns = np.mgrid[: shape[2], : shape[3]].astype(np.float32)
+    for n in range(shape[0]):
+        expected = cv2.remap(
+            np.ascontiguousarray(image[n].permute(1, 2, 0).numpy()),
+            columns + flow[n, 0].numpy(),
+            rows + flow[n, 1].numpy(),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        np.testing.assert_allclose(result[n].transpose(1, 2, 0), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -131,6 +131,8 @@ def test_costs_are_those_of_the_network(name: str) -> None:
         counted.append(counter.get_total_flops())
     scale = 1920 * 1080 / (32 * 64)
     assert (counted[1] - counted[0]) * scale / 1e9 == pytest.approx(costs.gflop, rel=0.01)
+    if costs.memory_mib is None:
+        return
     recorded = json.loads((RESULTS / MEASURED[name]).read_text())["peak_mib"]["median"]
     assert costs.memory_mib == pytest.approx(recorded, rel=0.2)
 

@@ -61,7 +61,8 @@ def _network_rows() -> list[tuple[str, ...]]:
 
 
 def _cost_cells(costs: Costs) -> tuple[str, ...]:
-    return f"{costs.parameters:,}", f"{costs.gflop:,.0f}", f"{costs.memory_mib:,}"
+    memory = "" if costs.memory_mib is None else f"{costs.memory_mib:,}"
+    return f"{costs.parameters:,}", f"{costs.gflop:,.0f}", memory
 
 
 def _file_cells(record: PublishedFile) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asled_cli.job.tiles import Span, Tile
+from asled_cli.job.tiles import Tile
 from asled_cli.nets.chunks import GUIDE_STRIDE
 
 SHORTEST_CHUNK = 4  # frames; shorter ones compute their look-ahead so often that tiles are the better way
@@ -35,7 +35,7 @@ def tile_words(tile: int) -> str:
 def recut_states(states: dict[Tile, Any], tiles: Sequence[Tile], size: tuple[int, int]) -> dict[Tile, Any]:
     """The same memory for other tiles. size: (height, width) of the pictures; states: tuples of tensors.
 
-    Each tensor is (N, C, h, w), a whole number of times smaller than its tile's padded picture.
+    Each tensor is (N, C, h, w), as large as its tile or a whole number of times smaller than the padded tile.
     """
     like = next(iter(states.values()))
     whole = [_stitch({tile: state[i] for tile, state in states.items()}, size) for i in range(len(like))]
@@ -46,18 +46,32 @@ def _same_kind(like: Any, parts: list[Tensor]) -> Any:
     return type(like)(*parts) if hasattr(like, "_fields") else type(like)(parts)
 
 
+def _scale(part: Tensor, tile: Tile) -> int:
+    """How many times smaller than the padded picture the memory of a tile is; 0: as large as the bare one."""
+    rows, columns = tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start
+    return 0 if part.shape[-2:] == (rows, columns) else round(_padded(rows) / part.shape[-2])
+
+
 def _padded(pixels: int) -> int:
     return -(-pixels // GUIDE_STRIDE) * GUIDE_STRIDE
+
+
+def _places(start: int, stop: int, scale: int) -> slice:
+    """The pixels start..stop of the picture in a memory of this scale."""
+    return slice(start, stop) if scale == 0 else slice(start // scale, _padded(stop) // scale)
 
 
 def _stitch(parts: dict[Tile, Tensor], size: tuple[int, int]) -> Tensor:
     """One tensor for the whole picture, from the part of each tile without its context."""
     tile, part = next(iter(parts.items()))
-    factor = round(_padded(tile.rows.stop - tile.rows.start) / part.shape[-2])
-    whole = part.new_zeros(*part.shape[:2], _padded(size[0]) // factor, _padded(size[1]) // factor)
+    scale = _scale(part, tile)
+    height, width = (_places(0, extent, scale).stop for extent in size)
+    whole = part.new_zeros(*part.shape[:2], height, width)
     for tile, part in parts.items():
-        rows, columns = _inner(tile.rows, factor), _inner(tile.columns, factor)
-        top, left = tile.rows.start // factor, tile.columns.start // factor
+        rows = _places(tile.rows.inner_start, tile.rows.inner_stop, scale)
+        columns = _places(tile.columns.inner_start, tile.columns.inner_stop, scale)
+        top = _places(tile.rows.start, tile.rows.stop, scale).start
+        left = _places(tile.columns.start, tile.columns.stop, scale).start
         whole[..., rows, columns] = part[
             ..., rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
         ]
@@ -65,11 +79,7 @@ def _stitch(parts: dict[Tile, Tensor], size: tuple[int, int]) -> Tensor:
 
 
 def _cut(whole: Tensor, tile: Tile, size: tuple[int, int]) -> Tensor:
-    factor = round(_padded(size[0]) / whole.shape[-2])
-    rows = slice(tile.rows.start // factor, _padded(tile.rows.stop) // factor)
-    columns = slice(tile.columns.start // factor, _padded(tile.columns.stop) // factor)
+    scale = 0 if whole.shape[-2:] == size else round(_padded(size[0]) / whole.shape[-2])
+    rows = _places(tile.rows.start, tile.rows.stop, scale)
+    columns = _places(tile.columns.start, tile.columns.stop, scale)
     return whole[..., rows, columns].contiguous(memory_format=torch.channels_last)
-
-
-def _inner(span: Span, factor: int) -> slice:
-    return slice(span.inner_start // factor, _padded(span.inner_stop) // factor)

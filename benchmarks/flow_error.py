@@ -1,0 +1,105 @@
+"""End-point error of SPyNet on held-out made pairs beside OpenCV's DIS flow, as JSON.
+
+    python benchmarks/flow_error.py PHOTOS --out benchmarks/results/flow_error.json
+
+The pairs are drawn as those of the training were, from the photos that no network trains on, with draws of
+their own. DIS sees 8-bit luma at its medium and at its fastest preset; "still" answers no motion. The errors
+are means over all pixels, hidden ones included, in pixels; they are also split by how far pixels move.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from asled_cli import weights, zoo
+from asled_cli.lab.bench import machine
+from asled_cli.lab.flow_pairs import FlowPair
+from asled_cli.lab.flow_training import FlowTrainConfig, MadePairs, dis_flow
+from asled_cli.nets.flow import SpyNet
+
+SEED = 2_000_003  # not that of the scores during training
+BANDS = ((0, 2), (2, 8), (8, 1000))  # pixels of motion
+
+Finder = Callable[[FlowPair], NDArray[np.float32]]
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Draw the pairs, find their flows, write the errors."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--weights", type=Path, help="a file of SPyNet, instead of the published one")
+    parser.add_argument("--pairs", type=int, default=100)
+    parser.add_argument("--size", type=int, default=192, help="side of the frames in pixels")
+    parser.add_argument("--motion", type=float, default=24.0, help="largest shift drawn, pixels")
+    parser.add_argument("--out", type=Path, help="where to write the JSON")
+    options = parser.parse_args(words)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    config = FlowTrainConfig(size_px=options.size, motion_px=options.motion)
+    made = MadePairs(options.photos, "held-out", config, SEED)
+    pairs = [made.pair(number) for number in range(options.pairs)]
+    finders: dict[str, Finder] = {
+        "spynet": spynet(options.weights or weights.find_file(zoo.PARTS["spynet"])),
+        "dis medium": dis_flow,
+        "dis ultrafast": dis_ultrafast,
+        "still": lambda pair: np.zeros_like(pair.flow),
+    }
+    found = {
+        "machine": machine(),
+        "pairs": {"count": options.pairs, "size_px": options.size, "motion_px": options.motion, "seed": SEED},
+        "end_point_error_px": {name: errors(find, pairs) for name, find in finders.items()},
+    }
+    text = json.dumps(found, indent=2) + "\n"
+    if options.out is not None:
+        options.out.write_text(text)
+    sys.stdout.write(text)
+
+
+def spynet(path: Path) -> Finder:
+    """The network with the weights in `path`, in float32."""
+    network = SpyNet().eval()
+    network.load_state_dict(load_file(path))
+
+    @torch.inference_mode()
+    def find(pair: FlowPair) -> NDArray[np.float32]:
+        first, second = (torch.from_numpy(frame).permute(2, 0, 1).unsqueeze(0) for frame in pair[:2])
+        flow: NDArray[np.float32] = network(first, second)[0].permute(1, 2, 0).numpy()
+        return flow
+
+    return find
+
+
+def dis_ultrafast(pair: FlowPair) -> NDArray[np.float32]:
+    """OpenCV's dense inverse search at its fastest."""
+    luma = [cv2.cvtColor(np.rint(frame * 255).astype(np.uint8), cv2.COLOR_RGB2GRAY) for frame in pair[:2]]
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    return np.asarray(search.calc(luma[0], luma[1], np.zeros_like(pair.flow)), dtype=np.float32)
+
+
+def errors(find: Finder, pairs: Sequence[FlowPair]) -> dict[str, float]:
+    """Mean distance from the truth over all pixels, over those of each band, and the median of the pairs."""
+    distances = np.stack([np.linalg.norm(find(pair) - pair.flow, axis=-1) for pair in pairs])
+    lengths = np.stack([np.linalg.norm(pair.flow, axis=-1) for pair in pairs])
+    bands = {
+        f"moving {low} to {high} px" if high < BANDS[-1][1] else f"moving {low} px or more": float(
+            distances[(lengths >= low) & (lengths < high)].mean()
+        )
+        for low, high in BANDS
+    }
+    median = float(np.median(distances.mean(axis=(1, 2))))
+    found = {"mean": float(distances.mean()), "median of pairs": median, **bands}
+    return {name: round(value, 3) for name, value in found.items()}
+
+
+if __name__ == "__main__":
+    main()
