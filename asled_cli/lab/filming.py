@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 import cv2
@@ -20,6 +20,7 @@ from asled_cli.lab.rig import LensRig, Matrix, frame_center, pull, soften_for_ul
 Clip8 = NDArray[np.uint8]
 TICKS_PER_S = 600  # in which phones count time
 SOUND_RATE = 48_000
+_LAYOUTS = {1: "mono", 2: "stereo"}
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,12 @@ def film(photo: Clip8, hand: Hand, lens: Lens, times_s: Sequence[float], wide_si
 
 @dataclass(frozen=True)
 class Sound:
-    """Mono samples (N,) float32 -1..1 at `rate` per second, starting with the clip; its codec."""
+    """Samples (N,) float32 -1..1 at `rate` per second, starting with the clip, alike in all channels."""
 
     samples: NDArray[np.float32]
     rate: int = SOUND_RATE
     codec: str = "aac"
+    channels: Literal[1, 2] = 1
 
 
 def write_film(
@@ -114,7 +116,11 @@ def write_film(
         video.height, video.width = frames.shape[1:3]
         video.pix_fmt = "yuv420p"
         video.time_base = video.codec_context.time_base = Fraction(1, TICKS_PER_S)
-        heard: Any = None if sound is None else out.add_stream(sound.codec, rate=sound.rate, layout="mono")
+        heard: Any = (
+            None
+            if sound is None
+            else out.add_stream(sound.codec, rate=sound.rate, layout=_LAYOUTS[sound.channels])
+        )
         for picture, time in zip(frames, times_s, strict=True):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = round(time * TICKS_PER_S), Fraction(1, TICKS_PER_S)
@@ -122,8 +128,8 @@ def write_film(
         out.mux(video.encode(None))
         if sound is not None and heard is not None:
             for start in range(0, len(sound.samples), 1024):
-                block = np.ascontiguousarray(sound.samples[None, start : start + 1024])
-                part = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
+                block = np.repeat(sound.samples[None, start : start + 1024], sound.channels, axis=0)
+                part = av.AudioFrame.from_ndarray(block, format="fltp", layout=_LAYOUTS[sound.channels])
                 part.sample_rate, part.pts, part.time_base = sound.rate, start, Fraction(1, sound.rate)
                 out.mux(heard.encode(part))
             out.mux(heard.encode(None))
