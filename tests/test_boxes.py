@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from clips import LENS, append_box, box, keys_box, make_clip
 
+from asled_cli.cli.app import main
 from asled_cli.video.boxes import focal_35mm, read_tracks
+from asled_cli.video.probe import probe_clip
 
 
 def test_track_keys_and_dolby_vision_box_are_found(hlg_clip: Path) -> None:
@@ -17,6 +19,18 @@ def test_track_keys_and_dolby_vision_box_are_found(hlg_clip: Path) -> None:
     assert video.dolby_vision
     assert [tracks[number].tag for number in (1, 2, 3)] == ["hvc1", "mp4a", "apac"]
     assert not tracks[2].keys and not tracks[2].dolby_vision
+
+
+def test_spatial_video_is_recognised_and_refused_as_one_file_for_both(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make_clip(tmp_path / "spatial.mov", codec="libx265")
+    stsd = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"hvc1")
+    append_box(path, box(b"vexu", box(b"eyes", box(b"stri", bytes(4), b"\x03"))), *stsd)
+    clip = probe_clip(path)
+    assert clip.spatial and "only its main view" in clip.warnings[-1]
+    assert main(["deblur", str(path), "-o", str(tmp_path / "out.mp4")]) == 3
+    assert "two views are coded in one track (MV-HEVC)" in capsys.readouterr().err
 
 
 def test_iso_flavour_of_meta_and_all_value_types(tmp_path: Path) -> None:

@@ -67,8 +67,14 @@ def test_one_clip_alone_and_previews(tmp_path: Path, capsys: pytest.CaptureFixtu
     picture = cv2.imread(str(tmp_path / "look.png"))
     assert picture is not None and picture.shape == (96, 128, 3)
     assert (tmp_path / "look.mp4").stat().st_size > 1000
-    capsys.readouterr()
+    said = capsys.readouterr().out
+    for words in ("128x96", "ultra started", "together with wide", "views agree", "mend", "blur of wide"):
+        assert words in said
     assert main(["probe", str(pair.wide), str(pair.ultra), "--preview", str(tmp_path / "look.txt")]) == 2
+    assert main(["probe", str(pair.wide), "--preview", str(tmp_path / "look.png")]) == 2
+    assert main(["probe", str(pair.wide), str(pair.ultra), "--offset", "9"]) == 3
+    errors = capsys.readouterr().err
+    assert "only one clip is named" in errors and "share no time" in errors
 
 
 def moment(time_s: float, advantage: float, wide: float = 9.0, ultra: float = 2.0) -> Sharpness:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from asled_cli.cli import options as opt
+from asled_cli.cli.probe_words import clip_rows, pair_rows, segment_row
+from asled_cli.errors import UsageError
 from asled_cli.job.records import DeblurConfig
 
 Preview = Annotated[
@@ -38,7 +40,14 @@ def probe(
     if preview is not None:
         check_preview(preview, [wide, ultra or wide])
     if ultra is None and count_video_tracks(wide) < 2:
-        console.show_facts("clip", inspect.clip_facts(probe_clip(wide)), style)
+        if preview is not None:
+            raise UsageError("--preview draws a pair, but only one clip is named.", "Name both clips.")
+        facts = inspect.clip_facts(probe_clip(wide))
+        if as_json:
+            console.show_facts("clip", facts, style)
+        else:
+            console.show_table("clip", ("", ""), clip_rows(facts), style)
+            console.show_lines("note", facts["warnings"], style)
         return
     config = DeblurConfig(wide, ultra or wide, offset_s=offset, fov_ratio=fov_ratio, roles=roles)
     with console.progress(style) as report:
@@ -49,36 +58,8 @@ def probe(
     if as_json:
         console.show_facts("pair", facts, style)
         return
-    console.show_table("clips", ("", "wide", "ultra"), _side_by_side(facts["wide"], facts["ultra"]), style)
-    console.show_table("pair", ("", ""), _pair_rows(facts), style)
-    console.show_table(
-        "plan",
-        ("from s", "to s", "action", "wide blur px", "ultra blur px", "ultra sharper by dB"),
-        [tuple("" if v is None else str(v) for v in _segment(s)) for s in facts["plan"]],
-        style,
-    )
-    for note in facts["notes"]:
-        typer.echo(f"note: {note}")
-
-
-def _side_by_side(wide: dict[str, Any], ultra: dict[str, Any]) -> list[tuple[str, str, str]]:
-    names = [name for name in wide if name != "warnings"]
-    return [(name.replace("_", " "), str(wide[name]), str(ultra[name])) for name in names]
-
-
-def _pair_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    drift = f", drift {facts['clock_drift_ppm']:+.1f} ppm" if facts["clock_drift_ppm"] else ""
-    registration = facts["registration"]
-    return [
-        ("order", ("swapped: " if facts["swapped"] else "") + facts["order_source"]),
-        ("offset", f"{facts['offset_s']:+.4f} s, {facts['offset_source']}{drift}"),
-        ("offset confidence", f"{facts['offset_confidence']:.2f} (believed from 0.5)"),
-        ("view ratio", f"{registration['fov_ratio']} (before: {facts['fov_ratio_prior']}, "
-                       f"{facts['fov_ratio_source']})"),
-        *((name.replace("_", " "), str(v)) for name, v in registration.items() if name != "fov_ratio"),
-    ]  # fmt: skip
-
-
-def _segment(segment: dict[str, Any]) -> tuple[Any, ...]:
-    names = ("start_s", "end_s", "action", "wide_blur_px", "ultra_blur_px", "advantage_db")
-    return tuple(segment[name] for name in names)
+    console.show_table("clips", ("", "wide", "ultra"), clip_rows(facts["wide"], facts["ultra"]), style)
+    console.show_table("together", ("", ""), pair_rows(facts), style)
+    plan = ("from", "to", "what to do", "blur of wide", "blur of ultra", "ultra has more detail by")
+    console.show_table("plan", plan, [segment_row(segment) for segment in facts["plan"]], style)
+    console.show_lines("note", facts["notes"], style)

@@ -1,13 +1,13 @@
 """What one or two clips are, and how they go together: everything `asled probe` tells."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from asled_cli.job.match import MatchedClips, match_clips
+from asled_cli.job.match import MatchedClips, check_shared_time, match_clips
 from asled_cli.job.records import DeblurConfig, Progress, Report, ignore
 from asled_cli.job.roles import Roles, find_roles
 from asled_cli.job.sampling import moments_to_judge, read_sampled_runs
@@ -20,6 +20,7 @@ from asled_cli.registration.solution import Registration
 from asled_cli.video.frames import Clip, FramePair
 from asled_cli.video.reader import frame_times
 
+_UNFIT = "The two views do not fit together: the reference would not be used, and nothing would be changed."
 _STEADY_SHARE = Fraction(1, 10)  # a frame whose interval is off the median by more counts as irregular
 
 
@@ -58,7 +59,7 @@ class Inspection:
                 for s in self.roles.samples
             ],
             "plan": [segment.as_dict() for segment in self.roles.segments],
-            "notes": [*match.notes, *self.roles.warnings()],
+            "notes": [*match.notes, *self.roles.warnings(), *([] if self.registration.trusted else [_UNFIT])],
         }
 
 
@@ -66,6 +67,8 @@ def inspect_pair(config: DeblurConfig, report: Report = ignore) -> Inspection:
     """Match, register and judge two clips as a deblurring job would. Raises InputError as `match_clips`."""
     match = match_clips(config, report)
     wide, ultra, clock = match.wide, match.ultra, match.timing.clock
+    notes = check_shared_time(wide, ultra, clock, wide.start_s, None)
+    match = replace(match, notes=(*match.notes, *notes))
     runs = []
     for done, total, run in read_sampled_runs(wide, ultra, clock, wide.start_s, None):
         runs.append(run)
@@ -103,6 +106,7 @@ def clip_facts(clip: Clip) -> dict[str, Any]:
         "bit_depth": clip.bit_depth,
         "hdr": clip.is_hdr,
         "dolby_vision": clip.dolby_vision,
+        "spatial": clip.spatial,
         "rotation": clip.rotation,
         "frames": len(times),
         "fps": round(float(clip.average_rate), 3),

@@ -1,6 +1,7 @@
 """Two files -> two clips that belong together: which is which, how their clocks and their views relate."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from asled_cli.errors import InputError
@@ -8,8 +9,11 @@ from asled_cli.job.records import DeblurConfig, Report, ignore
 from asled_cli.job.timing import Timing, find_timing
 from asled_cli.job.views import NAMED, Order, find_order
 from asled_cli.registration.lenses import COMMON_FOV_RATIO
+from asled_cli.video.clock import Clock
 from asled_cli.video.frames import Clip
 from asled_cli.video.probe import count_video_tracks, probe_clip
+
+LEAST_SHARED_S = Fraction(1, 10)  # clips that share less than this in time are taken for two recordings
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,44 @@ def probe_both(first: Path, second: Path) -> tuple[Clip, Clip]:
     wide = probe_clip(first)
     if not _same_file(first, second):
         return wide, probe_clip(second)
+    if wide.spatial:
+        raise InputError(
+            f"{first} is spatial video: its two views are coded in one track (MV-HEVC), of which only the "
+            "main one can be decoded here.",
+            "Save the two views as two clips and name both.",
+        )
     if count_video_tracks(first) < 2:
         raise InputError(
             f"{first} has one video track, expected two where no second clip is named.",
             "Name the ultra-wide clip as the second file.",
         )
     return wide, probe_clip(first, track=1)
+
+
+def check_shared_time(
+    wide: Clip, ultra: Clip, clock: Clock, start: Fraction, end: Fraction | None
+) -> list[str]:
+    """Raise InputError if the clips share no time; else notes about parts of `wide` without a reference."""
+    if wide.duration_s is None or ultra.duration_s is None:
+        return []
+    wide_end = wide.start_s + wide.duration_s
+    end = wide_end if end is None else min(end, wide_end)
+    ultra_start = clock.to_target(ultra.start_s)
+    ultra_end = clock.to_target(ultra.start_s + ultra.duration_s)
+    shared = min(end, ultra_end) - max(start, ultra_start)
+    if shared < min(LEAST_SHARED_S, (end - start) / 2):
+        raise InputError(
+            f"{wide.path.name} ({float(start):.3f} to {float(end):.3f} s) and {ultra.path.name} "
+            f"({float(ultra_start):.3f} to {float(ultra_end):.3f} s with the offset) share no time, "
+            f"expected {float(LEAST_SHARED_S):g} s or more.",
+            "Are both from one recording? If so, pass --offset.",
+        )
+    missing = (end - start) - shared
+    if missing > LEAST_SHARED_S:
+        return [
+            f"{float(missing):.2f} s of {wide.path.name} lie outside {ultra.path.name}: no reference there."
+        ]
+    return []
 
 
 def _swap_note(wide: Clip, ultra: Clip, order: Order) -> str:

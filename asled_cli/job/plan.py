@@ -6,17 +6,14 @@ from fractions import Fraction
 from pathlib import Path
 
 from asled_cli.errors import InputError, UsageError
-from asled_cli.job.match import match_clips
+from asled_cli.job.match import check_shared_time, match_clips, probe_both
 from asled_cli.job.measure import check_truth
 from asled_cli.job.method import choose_method
 from asled_cli.job.records import DeblurConfig, DeblurPlan, Report, ignore
-from asled_cli.video.clock import Clock
 from asled_cli.video.encode import EncodeConfig, choose_encoder
 from asled_cli.video.frames import Clip
-from asled_cli.video.probe import probe_clip
 from asled_cli.video.target import FORMATS, check_output, work_folder
 
-LEAST_SHARED_S = Fraction(1, 10)  # clips that share less than this in time are taken for two recordings
 MEMORY_BASE = 700 * 2**20  # interpreter, torch and codecs, measured
 FRAMES_IN_FLIGHT = 12  # frames in queues, alignment window and decoder threads, as 16-bit RGB and planes
 
@@ -35,7 +32,7 @@ def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
         check_truth(config.truth, wide)
     out = _output_path(config, wide)
     start, end = _window(config, wide)
-    notes = [*found.notes, *_check_shared_time(wide, ultra, clock, start, end)]
+    notes = [*found.notes, *check_shared_time(wide, ultra, clock, start, end)]
     choice = choose_method(config, wide)
     return DeblurPlan(
         config=config,
@@ -69,14 +66,25 @@ def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
 
 def _check_options(config: DeblurConfig) -> None:
     """What can be said against the job before anything long begins; for the clips in the order named."""
-    wide = probe_clip(config.wide)
-    probe_clip(config.ultra)
+    wide, ultra = probe_both(config.wide, config.ultra)
     if config.truth is not None:
-        check_truth(config.truth, wide)
+        turned = config.roles == "auto" and (wide.width, wide.height) != (ultra.width, ultra.height)
+        _check_truth_of(config.truth, (wide, ultra) if turned else (wide,))
     _output_path(config, wide)
     _window(config, wide)
     choose_encoder(wide, config.encode or EncodeConfig())
     choose_method(config, wide)
+
+
+def _check_truth_of(truth: Path, clips: Sequence[Clip]) -> None:
+    """Raise InputError unless the truth fits one of the clips; the first one's reason counts."""
+    for clip in clips[1:]:
+        try:
+            check_truth(truth, clip)
+            return
+        except InputError:
+            continue
+    check_truth(truth, clips[0])
 
 
 def _output_path(config: DeblurConfig, wide: Clip) -> Path:
@@ -106,32 +114,6 @@ def _window(config: DeblurConfig, wide: Clip) -> tuple[Fraction, Fraction | None
             f"--end is {float(end):g} s, but {wide.path.name} starts at {float(wide.start_s):.3f} s."
         )
     return start, end
-
-
-def _check_shared_time(
-    wide: Clip, ultra: Clip, clock: Clock, start: Fraction, end: Fraction | None
-) -> list[str]:
-    """Raise InputError if the clips share no time; else notes about parts of `wide` without a reference."""
-    if wide.duration_s is None or ultra.duration_s is None:
-        return []
-    wide_end = wide.start_s + wide.duration_s
-    end = wide_end if end is None else min(end, wide_end)
-    ultra_start = clock.to_target(ultra.start_s)
-    ultra_end = clock.to_target(ultra.start_s + ultra.duration_s)
-    shared = min(end, ultra_end) - max(start, ultra_start)
-    if shared < min(LEAST_SHARED_S, (end - start) / 2):
-        raise InputError(
-            f"{wide.path.name} ({float(start):.3f} to {float(end):.3f} s) and {ultra.path.name} "
-            f"({float(ultra_start):.3f} to {float(ultra_end):.3f} s with the offset) share no time, "
-            f"expected {float(LEAST_SHARED_S):g} s or more.",
-            "Are both from one recording? If so, pass --offset.",
-        )
-    missing = (end - start) - shared
-    if missing > LEAST_SHARED_S:
-        return [
-            f"{float(missing):.2f} s of {wide.path.name} lie outside {ultra.path.name}: no reference there."
-        ]
-    return []
 
 
 def _frame_count(wide: Clip, start: Fraction, end: Fraction | None) -> int:

@@ -1,4 +1,4 @@
-"""What the demuxer does not tell: QuickTime keys of single tracks and the Dolby Vision box.
+"""What the demuxer does not tell: QuickTime keys of single tracks, Dolby Vision and spatial video.
 
 Reads only `moov`, at most MAX_INDEX bytes, and treats every size in the file as a lie until checked:
 a broken or hostile file gives fewer facts, never an exception or a large allocation.
@@ -14,6 +14,8 @@ from typing import BinaryIO
 MAX_INDEX = 256 * 1024 * 1024  # the index of a ten-hour 60 fps clip stays below 100 MB
 MAX_BOXES = 10_000  # per level
 MAX_KEYS = 1_000  # per `meta` box
+_DOLBY_VISION = {b"dvcC", b"dvvC", b"dvwC"}
+_SPATIAL = {b"lhvC", b"vexu"}  # layers of MV-HEVC (ISO/IEC 14496-15), and what Apple says about its views
 QUICKTIME_CAMERA = "com.apple.quicktime.camera."
 
 
@@ -24,6 +26,7 @@ class TrackBoxes:
     track_id: int
     keys: dict[str, str | float] = field(default_factory=dict)
     dolby_vision: bool = False
+    spatial: bool = False  # two views coded in one track (MV-HEVC)
     tag: str = ""  # four-character code of the sample description, such as "hvc1" or "mebx"
 
     @property
@@ -123,14 +126,15 @@ def _track(trak: memoryview) -> TrackBoxes | None:
         return None
     (track_id,) = struct.unpack_from(">I", header, at)
     entries = _child(trak, b"mdia", b"minf", b"stbl", b"stsd")[8:]
-    dolby = any(_has_dolby_box(body) for _, body in _boxes(entries))
+    inside = {kind for _, body in _boxes(entries) for kind in _boxes_of_entry(body)}
     tag = bytes(entries[4:8]).decode("ascii", "replace").strip()
-    return TrackBoxes(track_id, _keys(_child(trak, b"meta")), dolby, tag)
+    keys = _keys(_child(trak, b"meta"))
+    return TrackBoxes(track_id, keys, bool(inside & _DOLBY_VISION), bool(inside & _SPATIAL), tag)
 
 
-def _has_dolby_box(entry: memoryview) -> bool:
-    """Whether a video sample entry (78 bytes of fixed fields, then boxes) carries a Dolby Vision record."""
-    return any(kind in (b"dvcC", b"dvvC", b"dvwC") for kind, _ in _boxes(entry[78:]))
+def _boxes_of_entry(entry: memoryview) -> set[bytes]:
+    """Kinds of the boxes in a video sample entry, after its 78 bytes of fixed fields."""
+    return {bytes(kind) for kind, _ in _boxes(entry[78:])}
 
 
 def _keys(meta: memoryview) -> dict[str, str | float]:

@@ -88,6 +88,7 @@ class Clip:
     lens_model: str | None = None
     readout_s: float | None = None  # rolling-shutter read-out time of a frame
     dolby_vision: bool = False
+    spatial: bool = False  # the track holds a second view, which is not decoded
     interlaced: bool = False
     alpha: bool = False
     mastering: MasteringDisplay | None = None

@@ -178,6 +178,7 @@ def _gather(
         lens_model=boxes.lens_model or lens_model(container.metadata),
         readout_s=boxes.readout_s,
         dolby_vision=dolby,
+        spatial=boxes.spatial,
         interlaced=frame.interlaced_frame,
         alpha=any(c.is_alpha for c in frame.format.components),
         mastering=_mastering(frame),
@@ -245,4 +246,6 @@ def _with_warnings(clip: Clip) -> Clip:
         notes.append(
             f"{name} has a Dolby Vision layer, which is dropped: the HLG or HDR10 base layer is kept."
         )
+    if clip.spatial:
+        notes.append(f"{name} is spatial video (MV-HEVC): only its main view is read and written.")
     return replace(clip, warnings=tuple(notes))
