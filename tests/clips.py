@@ -1,9 +1,10 @@
 """Clips made by code: small, seeded, with the peculiarities of phone recordings and of damaged files."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -82,8 +83,12 @@ def make_clip(
     metadata: dict[str, str] | None = None,
     chapters: bool = False,
     smooth: bool = False,
+    shown: Callable[[int], av.VideoFrame] | None = None,
 ) -> Path:
-    """Write a clip of `tracks` video tracks and `audio` AAC tracks; `ticks` are the frame times."""
+    """Write a clip of `tracks` video tracks and `audio` AAC tracks; `ticks` are the frame times.
+
+    shown: the n-th picture, in `pix_fmt`; by default stripes with noise.
+    """
     container_options = {"movflags": movflags, "video_track_timescale": str(TICKS_PER_S)}
     with av.open(str(path), "w", options=container_options if path.suffix in (".mov", ".mp4") else {}) as out:
         out.metadata.update(metadata or {})
@@ -102,7 +107,7 @@ def make_clip(
         for sound in sounds:
             _write_sound(out, sound, (ticks[-1] + last) / TICKS_PER_S)
         for number, video in enumerate(videos):
-            _write_video(out, video, ticks, last, seed=100 * number, smooth=smooth)
+            _write_video(out, video, ticks, last, seed=100 * number, smooth=smooth, shown=shown)
     return path
 
 
@@ -122,11 +127,12 @@ def _add_video(out, codec, pix_fmt, size, color, options):
     return stream
 
 
-def _write_video(out, stream, ticks, last, *, seed, smooth):
+def _write_video(out, stream, ticks, last, *, seed, smooth, shown):
     context = stream.codec_context
     ends = [*ticks[1:], ticks[-1] + last]
     for number, (tick, end) in enumerate(zip(ticks, ends, strict=True)):
-        frame = picture(context.pix_fmt, (context.width, context.height), seed + number, smooth)
+        size = context.width, context.height
+        frame = shown(number) if shown else picture(context.pix_fmt, size, seed + number, smooth)
         frame.pts, frame.time_base, frame.duration = tick, Fraction(1, TICKS_PER_S), end - tick
         out.mux(stream.encode(frame))
     out.mux(stream.encode(None))
@@ -237,11 +243,13 @@ def disguise_sound(path: Path, track: int, code: bytes) -> None:
     patch(path, data.index(b"esds", at), b"conf")  # by which AAC is recognised under any name
 
 
-def hlg_portrait(path: Path) -> Path:
-    """HEVC Main10 HLG, upright, variable rate, two sounds of which one is unknown, keys, Dolby Vision box."""
-    make_clip(
-        path, codec="libx265", pix_fmt="yuv420p10le", color=HLG, rotation=-90, audio=2, metadata=MOVIE_KEYS
-    )
+def hlg_portrait(path: Path, **more: Any) -> Path:
+    """HEVC Main10 HLG, upright, variable rate, two sounds of which one is unknown, keys, Dolby Vision box.
+
+    more: for `make_clip`.
+    """
+    kind = {"codec": "libx265", "pix_fmt": "yuv420p10le", "color": HLG, "rotation": -90, "audio": 2}
+    make_clip(path, metadata=MOVIE_KEYS, **(kind | more))
     disguise_sound(path, 2, b"apac")
     stsd = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"hvc1")
     append_box(path, box(b"dvvC", bytes([1, 0, 16, 0x2D, 0x40]), bytes(19)), *stsd)

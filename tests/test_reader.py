@@ -260,6 +260,26 @@ def test_media_cut_off_is_told(tmp_path: Path) -> None:
         assert 0 < len(times) < 40 and times == ticks[: len(times)]
         assert frames.problems.ended_early
         assert "cut off" in frames.problems.sentences("a.mov")[-1]
+    with av.open(str(path)) as container:  # what the decoder did not give is counted
+        left = sum(1 for packet in container.demux(video=0) if packet.size)
+    assert len(times) + frames.problems.lost_frames + frames.problems.damaged_packets >= left
+
+
+def test_pictures_that_never_come_are_counted(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mov", options={"bf": "2", "g": "6"})
+    clip, lost = probe_clip(path), 5
+    with ClipReader(clip) as frames:
+        list(frames)
+        assert not frames.problems.lost_frames
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    hidden = packets[lost]  # its units become ones that every decoder passes over
+    patch(path, hidden.pos, (hidden.size - 4).to_bytes(4, "big") + b"\x1e" + bytes(hidden.size - 5))
+    with ClipReader(clip) as frames:
+        times = [frame.pts for frame in frames]
+        assert frames.problems.lost_frames == 1
+        assert "cannot be decoded" in " ".join(frames.problems.sentences("a.mov"))
+    assert hidden.pts not in times
 
 
 def packet_positions(path: Path) -> list[int]:

@@ -46,6 +46,13 @@ def test_sound_of_matroska_may_move_by_its_rounded_milliseconds(tmp_path: Path) 
     assert {"audio 1"}.isdisjoint(differing(verify(source, copy(source, tmp_path / "out.mp4"))))
 
 
+def test_grey_needs_no_colour_matrix(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "grey.mov", codec="libx265", pix_fmt="gray")
+    out = copy(source, tmp_path / "out.mov")
+    assert probe_clip(source).color.matrix != probe_clip(out).color.matrix
+    assert differing(verify(source, out)) == set()
+
+
 def test_a_part_of_a_clip_passes_as_a_part_only(sdr_clip: Path, tmp_path: Path) -> None:
     cut = {"start_s": Fraction(1, 10), "end_s": Fraction(2, 5)}
     out = copy(sdr_clip, tmp_path / "out.mov", **cut)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
-from math import floor
+from math import ceil, floor
 from types import TracebackType
 from typing import Self
 
@@ -35,6 +35,7 @@ __all__ = [
 
 MAX_FAILURES = 100  # packets in a row that fail to decode before the clip is given up
 EARLY_END_S = Fraction(1, 2)  # a clip that stops this much before its declared end was cut off
+ONE_PICTURE_EACH = ("h264", "hevc", "prores", "mjpeg")  # codecs without hidden or joined pictures
 SEEK_STEP_S = Fraction(1)  # how much earlier to seek when the demuxer lands behind the wanted time
 
 
@@ -44,6 +45,7 @@ class ReadProblems:
 
     damaged_packets: int = 0  # packets that the demuxer or decoder refused
     corrupt_frames: int = 0  # pictures that the decoder itself calls corrupt
+    lost_frames: int = 0  # packets of which the decoder made no picture
     repeated_timestamps: int = 0  # frames dropped because their time did not advance
     missing_timestamps: int = 0  # frames whose time was guessed from the frame rate
     ended_early: bool = False  # the media stops well before the declared end
@@ -53,6 +55,7 @@ class ReadProblems:
         counts = [
             (self.damaged_packets, "damaged packets were skipped"),
             (self.corrupt_frames, "frames are marked corrupt by the decoder"),
+            (self.lost_frames, "frames cannot be decoded and are left out"),
             (self.repeated_timestamps, "frames with a repeated time were dropped"),
             (self.missing_timestamps, "frames without a time were given one"),
         ]
@@ -171,6 +174,8 @@ class _Decoder:
         self._open()
         self._converter = Converter(clip.resolved_color)
         self._failures = 0
+        self._due: set[int] = set()  # times of the packets whose pictures have not come yet
+        self._counted_from: int | None = None  # earlier packets are only there to decode the others
 
     def _open(self) -> None:
         self._container = open_clip(self._clip.path)
@@ -188,6 +193,8 @@ class _Decoder:
     def pictures_from(self, start: Fraction) -> Iterator[tuple[int, av.VideoFrame]]:
         """Pictures with time >= start, decoded from the keyframe before it."""
         packets, first = self._seek(start)
+        self._due.clear()
+        self._counted_from = max(first, ceil(start / self._clip.time_base))
         for pts, picture in self.pictures(packets):
             # What precedes the keyframe in time may lack its references.
             if pts >= first and pts * self._clip.time_base >= start:
@@ -240,6 +247,7 @@ class _Decoder:
         nominal = max(1, round(1 / (self._clip.average_rate * self._clip.time_base)))
         last: int | None = None
         for packet in self._packets() if packets is None else packets:
+            self._expect(packet)
             try:
                 decoded = packet.decode()
             except av.FFmpegError as error:
@@ -252,11 +260,29 @@ class _Decoder:
                 if pts is None:
                     self._problems.missing_timestamps += 1
                     pts = 0 if last is None else last + nominal
+                self._meet(pts)
                 if last is not None and pts <= last:
                     self._problems.repeated_timestamps += 1
                     continue
                 last = pts
                 yield pts, picture
+        self._problems.lost_frames += len(self._due)
+
+    def _expect(self, packet: "Packet[VideoStream]") -> None:
+        """Remember that a picture is due, where the codec makes one of every packet."""
+        if self._clip.codec not in ONE_PICTURE_EACH or self._clip.interlaced:  # fields may come apart
+            return
+        tick = packet.pts
+        if tick is None or not packet.size or packet.is_discard:
+            return
+        if self._counted_from is None or tick >= self._counted_from:
+            self._due.add(tick)
+
+    def _meet(self, pts: int) -> None:
+        """Pictures come in order of time: whatever was due before this one will not come any more."""
+        lost = {tick for tick in self._due if tick < pts}
+        self._problems.lost_frames += len(lost)
+        self._due -= lost | {pts}
 
     def _check_unchanged(self, picture: av.VideoFrame) -> None:
         clip = self._clip

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from asled_cli.video.frames import Clip
+from asled_cli.video.frames import UNSPECIFIED, Clip
 from asled_cli.video.inventory import Inventory, TrackSum, take_inventory
 from asled_cli.video.reader import ClipReader
 
@@ -144,7 +144,9 @@ def _colours(clip: Clip) -> str:
 def _same_colours(before: Clip, after: Clip) -> bool:
     """Equal tags; where the source tells no range, its default may be spelled out, as some encoders do."""
     one, two = before.color, after.color
-    tags = (one.matrix, one.primaries, one.transfer) == (two.matrix, two.primaries, two.transfer)
+    tags = (one.primaries, one.transfer) == (two.primaries, two.transfer)
+    needless = before.pix_fmt.startswith("gray") and two.matrix == UNSPECIFIED  # x264 writes none for grey
+    tags &= needless or one.matrix == two.matrix
     return tags and (one.range == two.range or (not one.range and two.range == before.resolved_color.range))
 
 
