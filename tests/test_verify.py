@@ -36,7 +36,8 @@ def differing(checks: list[Check]) -> set[str]:
 @pytest.mark.parametrize("suffix", [".mov", ".mp4", ".mkv"])
 def test_a_faithful_copy_passes(hlg_clip: Path, tmp_path: Path, suffix: str) -> None:
     checks = verify(hlg_clip, copy(hlg_clip, tmp_path / f"out{suffix}"), decode=True)
-    assert differing(checks) == set()
+    # Matroska has no place for keys of a track.
+    assert differing(checks) == ({"track metadata"} if suffix == ".mkv" else set())
     names = {check.name for check in checks}
     assert {"frames", "times", "length", "turn", "colours", "audio 1", "metadata", "decoded"} <= names
 

@@ -62,14 +62,15 @@ def read_tracks(path: Path) -> dict[int, TrackBoxes]:
     """Facts of every track by track id; empty for other containers and damaged files."""
     try:
         with path.open("rb") as file:
-            moov = _find_moov(file)
+            moov = read_index(file)[1]
     except OSError:
         return {}
-    tracks = [_track(memoryview(body)) for kind, body in _boxes(memoryview(moov)) if kind == b"trak"]
+    tracks = [_track(memoryview(body)) for kind, body in boxes_in(memoryview(moov)) if kind == b"trak"]
     return {track.track_id: track for track in tracks if track is not None}
 
 
-def _find_moov(file: BinaryIO) -> bytes:
+def read_index(file: BinaryIO) -> tuple[int, bytes]:
+    """Where the body of the movie box (`moov`) begins, and the body; empty where there is none, or damage."""
     size_of_file = file.seek(0, 2)
     at = 0
     for _ in range(MAX_BOXES):
@@ -89,12 +90,12 @@ def _find_moov(file: BinaryIO) -> bytes:
             if size > MAX_INDEX:
                 break
             file.seek(at + header)
-            return file.read(size - header)
+            return at + header, file.read(size - header)
         at += size
-    return b""
+    return 0, b""
 
 
-def _boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+def boxes_in(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """Children of a box; stops at the first one that does not fit."""
     at = 0
     for _ in range(MAX_BOXES):
@@ -112,48 +113,48 @@ def _boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
         at += size
 
 
-def _child(data: memoryview, *path: bytes) -> memoryview:
+def child_of(data: memoryview, *path: bytes) -> memoryview:
     """The first box along `path`, empty when missing."""
     for kind in path:
-        data = next((body for name, body in _boxes(data) if name == kind), memoryview(b""))
+        data = next((body for name, body in boxes_in(data) if name == kind), memoryview(b""))
     return data
 
 
 def _track(trak: memoryview) -> TrackBoxes | None:
-    header = _child(trak, b"tkhd")
+    header = child_of(trak, b"tkhd")
     at = 20 if len(header) and header[0] == 1 else 12  # version 1 has 64-bit dates
     if len(header) < at + 4:
         return None
     (track_id,) = struct.unpack_from(">I", header, at)
-    entries = _child(trak, b"mdia", b"minf", b"stbl", b"stsd")[8:]
-    inside = {kind for _, body in _boxes(entries) for kind in _boxes_of_entry(body)}
+    entries = child_of(trak, b"mdia", b"minf", b"stbl", b"stsd")[8:]
+    inside = {kind for _, body in boxes_in(entries) for kind in _boxes_of_entry(body)}
     tag = bytes(entries[4:8]).decode("ascii", "replace").strip()
-    keys = _keys(_child(trak, b"meta"))
+    keys = _keys(child_of(trak, b"meta"))
     return TrackBoxes(track_id, keys, bool(inside & _DOLBY_VISION), bool(inside & _SPATIAL), tag)
 
 
 def _boxes_of_entry(entry: memoryview) -> set[bytes]:
     """Kinds of the boxes in a video sample entry, after its 78 bytes of fixed fields."""
-    return {bytes(kind) for kind, _ in _boxes(entry[78:])}
+    return {bytes(kind) for kind, _ in boxes_in(entry[78:])}
 
 
 def _keys(meta: memoryview) -> dict[str, str | float]:
     """Items of a QuickTime `meta` box: `keys` names them, `ilst` numbers them from 1."""
-    if not _child(meta, b"keys"):
+    if not child_of(meta, b"keys"):
         meta = meta[4:]  # the ISO flavour starts with version and flags
-    table = _child(meta, b"keys")[8:]
+    table = child_of(meta, b"keys")[8:]
     names = [bytes(name).decode("utf-8", "replace") for _, name in _limited(table)]
     found: dict[str, str | float] = {}
-    for number, item in _limited(_child(meta, b"ilst")):
+    for number, item in _limited(child_of(meta, b"ilst")):
         index = int.from_bytes(number, "big") - 1
-        value = _value(_child(item, b"data"))
+        value = _value(child_of(item, b"data"))
         if 0 <= index < len(names) and value is not None:
             found[names[index]] = value
     return found
 
 
 def _limited(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    for count, found in enumerate(_boxes(data)):
+    for count, found in enumerate(boxes_in(data)):
         if count == MAX_KEYS:
             return
         yield found

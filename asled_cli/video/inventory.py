@@ -13,6 +13,7 @@ import av
 from av.packet import Packet
 from av.stream import Stream
 
+from asled_cli.video.boxes import read_tracks
 from asled_cli.video.frames import Clip
 from asled_cli.video.probe import open_clip, probe_clip
 from asled_cli.video.tracks import is_copyable, is_inside, kept_metadata
@@ -57,6 +58,7 @@ class Inventory:
     last_step: int
     tracks: list[TrackSum]
     metadata: dict[str, str]
+    track_keys: dict[str, str | float]  # QuickTime keys of the video track itself
     chapters: list[str]  # start and title
     broken_off: bool  # the demuxer met damage that it could not pass
 
@@ -105,6 +107,7 @@ def take_inventory(
             last_step=shown[ticks[-1]] if ticks else 0,
             tracks=list(sums.values()),
             metadata=kept_metadata(dict(container.metadata)),
+            track_keys=_track_keys(path, container.streams[clip.stream_index].id),
             chapters=[_chapter_words(chapter) for chapter in container.chapters()],
             broken_off=broken_off,
         )
@@ -118,6 +121,11 @@ def _add_frame(shown: dict[int, int], packet: "Packet[Stream]") -> None:
 
 def _keeps_packets(stream: Stream) -> bool:
     return stream.type == "audio" and not stream.codec_context.name.startswith("pcm_")
+
+
+def _track_keys(path: Path, number: int) -> dict[str, str | float]:
+    facts = read_tracks(path).get(number)
+    return {} if facts is None else facts.keys
 
 
 def _chapter_words(chapter: Any) -> str:

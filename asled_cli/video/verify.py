@@ -3,7 +3,7 @@
 Decoding every frame of the copy as well is a matter of choice; it costs as much as playing it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -63,8 +63,10 @@ def verify(
         _compare_end(before, wanted, after, cut=end_s is not None, slack=slack),
         *_compare_picture(before.clip, after.clip),
         *_compare_tracks(before, after, max(slack, _slack(source))),
-        _compare_metadata(before, after),
+        _compare_keys("metadata", before.metadata, after.metadata),
     ]
+    if before.track_keys:
+        checks.append(_compare_keys("track metadata", before.track_keys, after.track_keys))
     if start_s is None and end_s is None and before.chapters:
         checks.append(_check("chapters", ", ".join(before.chapters), ", ".join(after.chapters)))
     return [*checks, _play(after)] if decode else checks
@@ -177,13 +179,12 @@ def _track_words(track: TrackSum) -> str:
     return f"{track.codec}, {track.packets} packets, {track.size} bytes{start}{digest}"
 
 
-def _compare_metadata(before: Inventory, after: Inventory) -> Check:
+def _compare_keys(name: str, before: Mapping[str, object], after: Mapping[str, object]) -> Check:
     """All keys of the source; a file format may add its own."""
-    have = {key.casefold(): value for key, value in after.metadata.items()}
-    missing = [key for key, value in before.metadata.items() if have.get(key.casefold()) != value]
-    count = len(before.metadata)
-    found = f"{count - len(missing)} of them" + (f", not: {', '.join(missing[:3])}" if missing else "")
-    return Check("metadata", f"{count} keys", found, not missing)
+    have = {key.casefold(): value for key, value in after.items()}
+    missing = [key for key, value in before.items() if have.get(key.casefold()) != value]
+    found = f"{len(before) - len(missing)} of them" + (f", not: {', '.join(missing[:3])}" if missing else "")
+    return Check(name, f"{len(before)} keys", found, not missing)
 
 
 def _play(after: Inventory) -> Check:

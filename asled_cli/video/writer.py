@@ -18,6 +18,7 @@ from asled_cli.video.color import apply_change
 from asled_cli.video.convert import Converter
 from asled_cli.video.encode import EncodeConfig, choose_encoder, reason
 from asled_cli.video.frames import Clip, Frame
+from asled_cli.video.graft import graft_track_keys
 from asled_cli.video.join import Movie, join, rehearse
 from asled_cli.video.segments import Segment, SegmentEncoder
 from asled_cli.video.target import check_output, private_folder, publish
@@ -200,6 +201,8 @@ class ClipWriter:
         finally:
             movie.close()
         self._dropped = movie.dropped
+        with self._explained():
+            graft_track_keys(self._clip, joined)
         self._check(joined)
         with self._explained():
             publish(joined, self._out)
