@@ -17,7 +17,7 @@ from asled_cli import weights, zoo
 from asled_cli.cli import app
 from asled_cli.errors import AsledError, InputError, UsageError, WeightsError
 from asled_cli.lab.evaluation import models as rows
-from asled_cli.lab.evaluation import run, scoring
+from asled_cli.lab.evaluation import pictures, run, scoring
 from asled_cli.lab.evaluation.aligned import align_clip
 from asled_cli.lab.evaluation.clips import ScoreClip, clip_names, open_clip
 from asled_cli.lab.evaluation.config import EvalConfig, choose_metrics
@@ -100,6 +100,8 @@ def test_the_miniature_runs_whole_and_writes_its_report(
     np.testing.assert_allclose(tiny, mine, atol=0.05)
     assert "| swap |" in (tmp_path / "report.md").read_text()
     assert r"\begin{tabular}" in (tmp_path / "table.tex").read_text()
+    crops = cv2.imread(str(tmp_path / "crops/0000.jpg"))
+    assert crops is not None and crops.shape == (64 + 16 + 4, 5 * (64 + 4), 3)  # reference, three rows, truth
     assert (tmp_path / "pictures/0000.jpg").exists() and (tmp_path / "profiles/0001.png").exists()
     pytest.importorskip("matplotlib")
     assert (tmp_path / "plots/gain_against_sharpness.png").stat().st_size > 5000
@@ -353,3 +355,17 @@ def test_an_old_report_says_so() -> None:
         if same_weights and same_clips
         else f"docs/scores.md must say {told!r}, or run its first command again"
     )
+
+
+def test_crops_show_where_the_input_is_worst(tmp_path: Path) -> None:
+    """Wherever a network helps: the place is chosen by the input alone."""
+    truth = np.full((200, 240, 3), 90, np.uint8)
+    blurred = truth.copy()
+    blurred[30:60, 150:190] = 160
+    (tmp_path / "one").mkdir()
+    for view, picture in (("gt", truth), ("blur", blurred)):
+        write_frames(tmp_path / "one" / view / "a", np.stack([picture] * 3))
+    config = EvalConfig("generic", tmp_path / "one", models=("input",), workers=1, work=tmp_path / "work")
+    (name, crop), (_, wanted) = pictures._crops(run.evaluate(config), "a")
+    assert name == "input" and crop.shape == wanted.shape == (160, 160, 3)
+    assert (crop == 160).all(axis=2).sum() == 30 * 40 and (wanted == 90).all()

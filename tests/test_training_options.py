@@ -2,10 +2,12 @@
 
 import dataclasses
 import errno
+import time
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from moving_textures import write_clip
@@ -14,11 +16,14 @@ from safetensors.torch import save_file
 from asled_cli import weights, zoo
 from asled_cli.cli import app
 from asled_cli.errors import AsledError, UsageError, WeightsError
+from asled_cli.lab import training
 from asled_cli.lab.checkpoints import read_checkpoint, write_checkpoint
 from asled_cli.lab.dataset import SampleConfig
+from asled_cli.lab.parallel import ALONE
 from asled_cli.lab.progress import flow_parameters, save_run
 from asled_cli.lab.recipe import LossConfig, TrainConfig
 from asled_cli.lab.training import train
+from asled_cli.lab.workers import batches_of
 from asled_cli.nets.flow import SpyNet
 
 FAST = {
@@ -147,3 +152,20 @@ def test_weights_that_are_not_finite_are_never_saved(clips: Path, tmp_path: Path
     with pytest.raises(AsledError, match="not finite after step 99; the last good checkpoint is kept"):
         save_run(run, tmp_path / "run")
     assert read_checkpoint(tmp_path / "run" / "checkpoint.pt")["step"] == 4
+
+
+def test_processes_that_read_do_not_inherit_opencvs_threads(clips: Path) -> None:
+    """A forked one waited for ever to end a thread pool whose threads stayed with its parent."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    try:
+        picture, places = np.zeros((512, 512), np.float32), np.zeros((512, 512, 2), np.float32)
+        cv2.remap(picture, places, None, cv2.INTER_LINEAR)  # starts the pool
+        time.sleep(0.2)  # its threads go to sleep
+        config = dataclasses.replace(TINY, workers=1)
+        loader = training._loader(clips / "train", config, 0, 1, ALONE)
+        loader.timeout = 100.0
+        with batches_of(loader) as batches:
+            assert len(next(batches)["target"]) == config.samples.batch
+    finally:
+        cv2.setNumThreads(threads)

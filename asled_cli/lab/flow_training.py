@@ -25,7 +25,7 @@ from asled_cli.job.records import Progress, Report, ignore
 from asled_cli.lab.checkpoints import CsvLog, read_checkpoint, replace_file, write_checkpoint
 from asled_cli.lab.flow_pairs import FlowPair, degrade, make_pair, read_picture
 from asled_cli.lab.sources import Split, find_sources
-from asled_cli.lab.workers import batches_of, start_worker
+from asled_cli.lab.workers import START, batches_of, start_worker
 from asled_cli.nets.flow import LEVELS, SIZE_MULTIPLE, SpyNet
 
 log = logging.getLogger(__name__)
@@ -236,6 +236,7 @@ def _loader(pairs: MadePairs, step: int, last: int) -> DataLoader[tuple[Tensor, 
         num_workers=config.workers,
         drop_last=True,
         worker_init_fn=start_worker,
+        multiprocessing_context=START if config.workers else None,
     )
 
 

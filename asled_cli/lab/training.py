@@ -27,7 +27,7 @@ from asled_cli.lab.progress import Progress, flow_parameters, resume_run, save_r
 from asled_cli.lab.recipe import LossConfig, TrainConfig, read_recipe
 from asled_cli.lab.validation import draw_strip, validate
 from asled_cli.lab.watch import Watch
-from asled_cli.lab.workers import batches_of, start_worker
+from asled_cli.lab.workers import START, batches_of, start_worker
 from asled_cli.nets.chunks import ChunkInputs
 
 log = logging.getLogger(__name__)
@@ -213,6 +213,7 @@ def _loader(
         num_workers=config.workers,
         collate_fn=stack_samples,
         worker_init_fn=start_worker,
+        multiprocessing_context=START if config.workers else None,
         prefetch_factor=4 if config.workers else None,
     )
 

@@ -16,6 +16,10 @@ from asled_cli.errors import AsledError
 
 Result = TypeVar("Result")
 
+START = "spawn"
+"""How processes start. A fork inherits OpenCV's thread pool without its threads, as registering clips before
+training leaves it, and waits for them for ever."""
+
 
 def start_worker(_: int = 0) -> None:
     """Leave signals to the parent and use one thread: the processes are the parallelism.
@@ -59,7 +63,7 @@ def run_in_processes(
             check()
             yield function(*arguments)
         return
-    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=start_worker) as pool:
+    with ProcessPoolExecutor(count, multiprocessing.get_context(START), initializer=start_worker) as pool:
         waiting, running = list(reversed(work)), set[Future[Result]]()
         try:
             while True:  # few are handed out ahead, so that a stop need not wait for all

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: every clip side by side, x-t profiles (AsLeD paper, figure 8), and two plots.
+"""Pictures of an evaluation: every clip side by side, crops, x-t profiles (AsLeD paper, figure 8), two plots.
 
 The plots are drawn by matplotlib, an optional extra: axes and labels are not what this program exists for.
 """
@@ -22,19 +22,23 @@ Image = NDArray[np.uint8]
 LABEL_PX = 16  # height of the line above a picture
 PROFILE_ROW_PX = 6  # height of one frame in an x-t profile
 GAP_PX = 4
+CROP_PX = 160  # side of a crop: five in a row fit a page, and one file stays below 100 kB
+SETTING = [cv2.IMWRITE_JPEG_QUALITY, 92]
 
 
 def write_pictures(evaluation: Evaluation, out: Path) -> list[Path]:
-    """Write pictures/CLIP.jpg, profiles/CLIP.png and, with matplotlib, plots/*.png below `out`."""
+    """Write pictures/, crops/ and profiles/, one file per clip, and, with matplotlib, plots/ below `out`."""
     written: list[Path] = []
     clips = dict.fromkeys(one.clip for one in evaluation.scores)
-    for folder, suffix, compose in (("pictures", ".jpg", _side_by_side), ("profiles", ".png", _profiles)):
+    kinds = (("pictures", ".jpg", _side_by_side), ("crops", ".jpg", _crops), ("profiles", ".png", _profiles))
+    for folder, suffix, compose in kinds:
         (out / folder).mkdir(parents=True, exist_ok=True)
         for clip in clips:
             views = compose(evaluation, clip)
             if views:
                 path = out / folder / f"{Path(clip).stem}{suffix}"
-                cv2.imwrite(str(path), _stack(views)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+                columns = len(views) if folder == "crops" else None
+                cv2.imwrite(str(path), _stack(views, columns)[..., ::-1], SETTING)
                 written.append(path)
     return written + _plots(evaluation, out)
 
@@ -47,6 +51,19 @@ def _side_by_side(evaluation: Evaluation, clip: str) -> list[tuple[str, Image]]:
     views += [(model.name, _kept(evaluation, clip, model.name, "middle")) for model in evaluation.models]
     views += [("truth", _kept(evaluation, clip, last, "truth"))]
     return [(name, view) for name, view in views if view is not None]
+
+
+def _crops(evaluation: Evaluation, clip: str) -> list[tuple[str, Image]]:
+    """The part of the middle frame where the input is farthest from the truth, whatever became of it."""
+    views = dict(_side_by_side(evaluation, clip))
+    if not {"input", "truth"} <= set(views):
+        return []
+    error = np.square(views["input"].astype(np.float32) - views["truth"]).mean(axis=2)
+    side = min(CROP_PX, *error.shape)
+    mean = cv2.boxFilter(error, -1, (side, side), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+    inside = mean[: error.shape[0] - side + 1, : error.shape[1] - side + 1]
+    y, x = np.unravel_index(np.argmax(inside), inside.shape)
+    return [(name, view[y : y + side, x : x + side]) for name, view in views.items()]
 
 
 def _profiles(evaluation: Evaluation, clip: str) -> list[tuple[str, Image]]:
@@ -68,10 +85,13 @@ def _kept(evaluation: Evaluation, clip: str, model: str, what: str) -> Image | N
     return read_picture_file(path) if path is not None and path.is_file() else None
 
 
-def _stack(views: Sequence[tuple[str, Image]]) -> Image:
-    """Labelled pictures of one size: wide ones below each other, others in a grid of up to three columns."""
+def _stack(views: Sequence[tuple[str, Image]], columns: int | None = None) -> Image:
+    """Labelled pictures of one size in a grid.
+
+    columns: None: wide ones below each other, others up to three in a row.
+    """
     height, width = views[0][1].shape[:2]
-    columns = 1 if width > 3 * height else min(3, len(views))
+    columns = columns or (1 if width > 3 * height else min(3, len(views)))
     rows = -(-len(views) // columns)
     cell = height + LABEL_PX + GAP_PX, width + GAP_PX
     canvas = np.full((rows * cell[0], columns * cell[1], 3), 255, np.uint8)
