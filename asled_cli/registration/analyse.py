@@ -26,15 +26,18 @@ from asled_cli.registration.homography import (
     sample,
 )
 from asled_cli.registration.lenses import LensPrior
-from asled_cli.registration.measured import Measured, measure_run, recolour, shrink, spread
+from asled_cli.registration.measured import Measured, measure_run, recolour, spread
+from asled_cli.registration.motion import luma, shrink
 from asled_cli.registration.parallax import solve_parallax
-from asled_cli.registration.reblur import Exposure, luma
-from asled_cli.registration.shutter import choose_light, disagreement, find_exposure
+from asled_cli.registration.reblur import Exposure
+from asled_cli.registration.shutter import choose_length, choose_light, disagreement, find_exposure
 from asled_cli.registration.solution import Knot, Registration
 from asled_cli.registration.tone import Tone, fit_tone
 from asled_cli.video.frames import FramePair
 
 _MEASURED_FRAMES, _TRIAL_FRAMES = 18, 8
+# Lengths tried once colours are known, as shares of the one found before; then about the best of them.
+_LENGTH_FACTORS = ((0.7, 0.85, 1.0, 1.18, 1.4, 1.65), (0.9, 1.0, 1.1))
 # A parallax field, and a map of a run's own, are believed when they lower the residual by this share.
 _FIELD_GAIN, _DRIFT_GAIN = 0.02, 0.03
 # Below this correlation of equally blurred views, without their coarsest shades, registration has failed.
@@ -80,6 +83,11 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     by_run = [recolour(run, tone) for run in by_run]
     measured = [m for run in by_run for m in run]
     exposure = choose_light(spread(measured, _TRIAL_FRAMES), exposure, work_map)
+    for factors in _LENGTH_FACTORS:
+        exposure = choose_length(spread(measured, _TRIAL_FRAMES), exposure, work_map, factors)
+        by_run = [[m.shaken(exposure, work_map) for m in run] for run in by_run]
+        measured = [m for run in by_run for m in run]
+        work_map = refine([m.observe(exposure) for m in measured], work_map, 1).matrix
     observed = [[m.observe(exposure) for m in run] for run in by_run]
     observations = [frame for run in observed for frame in run]
     fit, field = _add_parallax(observations, refine(observations, work_map, 2))
@@ -143,7 +151,7 @@ def _match_colours(
     u, v = apply(matrix, x + field[..., 0], y + field[..., 1])
     targets, references, weights = [], [], []
     for m in measured:
-        view = m.fine.exposed(m.time, exposure)
+        view = m.exposed(exposure)
         warped = sample(view, u, v)
         inside = (u >= 0) & (v >= 0) & (u <= view.shape[1] - 1) & (v <= view.shape[0] - 1)
         targets.append(shrink(m.picture, 2))

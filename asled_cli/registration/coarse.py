@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from asled_cli.errors import InputError
 from asled_cli.registration.homography import Image, Matrix, resize_matrix
 from asled_cli.registration.lenses import LensPrior, centre_crop
-from asled_cli.registration.reblur import luma
+from asled_cli.registration.motion import luma
 from asled_cli.video.frames import FramePair
 
 _LONG_SIDE = 160  # of the reduced reference; small enough that blur hardly matters

@@ -11,7 +11,8 @@ import numpy as np
 
 from asled_cli.registration.canvas import Canvas
 from asled_cli.registration.homography import Matrix, Observation, refine, resize_matrix
-from asled_cli.registration.measured import Measured, shrink
+from asled_cli.registration.measured import Measured
+from asled_cli.registration.motion import shrink
 from asled_cli.registration.reblur import Exposure
 from asled_cli.registration.shutter import disagreement
 

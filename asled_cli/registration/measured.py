@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from asled_cli.registration.canvas import Canvas
-from asled_cli.registration.homography import Image, Observation
-from asled_cli.registration.reblur import Exposure, Moment, MotionMeter, Reblur, luma, moments
+from asled_cli.registration.homography import Image, Matrix, Observation, apply, pixel_grid, resize_matrix
+from asled_cli.registration.motion import MotionMeter, halved, luma, moments, shrink
+from asled_cli.registration.reblur import STEADY, Exposure, Reblur, Tremor
 from asled_cli.registration.tone import Tone
+from asled_cli.registration.tremor import fit_tremor
 from asled_cli.video.frames import FramePair
 
 _END_FRAMES = 3
@@ -21,7 +22,7 @@ class Measured:
 
     picture: (h, w, 3) float32 0..1, reduced; grey: its luma; half_grey: that at half size. time: in target
     frame intervals from the run's start. fine, half: the reference on its canvas, in colour and in luma at
-    half size.
+    half size. tremor: shake within the exposure, in pixels of the full reduced size.
     """
 
     picture: Image
@@ -30,14 +31,32 @@ class Measured:
     time: float
     fine: Reblur
     half: Reblur
+    tremor: Tremor = STEADY
 
     def observe(self, exposure: Exposure) -> Observation:
         """Return the frame and the reference blurred by `exposure`, at full reduced size."""
-        return Observation(self.grey, luma(self.fine.exposed(self.time, exposure)))
+        return Observation(self.grey, luma(self.exposed(exposure)))
+
+    def exposed(self, exposure: Exposure) -> Image:
+        """Return the reference (h', w', 3) blurred by `exposure`."""
+        return self.fine.exposed(self.time, exposure, self.tremor)
 
     def observe_half(self, exposure: Exposure) -> Observation:
         """Return the same at half size."""
-        return Observation(self.half_grey, self.half.exposed(self.time, exposure))
+        return Observation(self.half_grey, self.half.exposed(self.time, exposure, self.tremor.scaled(0.5)))
+
+    def travel(self, exposure: Exposure) -> float:
+        """Return how far things typically move within an exposure, pixels of the full reduced size."""
+        return 2 * self.half.travel(self.time + exposure.shift, exposure)
+
+    def shaken(self, exposure: Exposure, work_map: Matrix) -> "Measured":
+        """Return the same with the tremor that explains the frame's blur best under a map."""
+        x, y = pixel_grid((self.half_grey.shape[1], self.half_grey.shape[0]))
+        u, v = apply(halved_map(work_map, self), x, y)
+        tremor = fit_tremor(
+            self.half, self.half_grey, u, v, self.time + exposure.shift, exposure, self.tremor.scaled(0.5)
+        )
+        return replace(self, tremor=tremor.scaled(2))
 
 
 def measure_run(run: Sequence[FramePair], canvas: Canvas, interval_s: float) -> list[Measured]:
@@ -54,7 +73,7 @@ def measure_run(run: Sequence[FramePair], canvas: Canvas, interval_s: float) -> 
             times.append(time)
             images.append(canvas.place_reference(pair.reference.rgb))
     fine = Reblur(moments(times, images, MotionMeter()))
-    half = Reblur([_half(m) for m in fine.frames])
+    half = Reblur([halved(m) for m in fine.frames])
     pictures = [canvas.soften(canvas.reduce_target(pair.target.rgb)) for pair in run]
     greys = [luma(picture) for picture in pictures]
     measured = [
@@ -70,18 +89,25 @@ def recolour(measured: Sequence[Measured], tone: Tone) -> list[Measured]:
 
     Colours come before blurring: the mean of curved values is not the curve of their mean.
     """
-    runs = {id(m.fine): m.fine for m in measured}
-    toned = {
-        key: Reblur([replace(frame, image=tone(frame.image)) for frame in run.frames])
-        for key, run in runs.items()
-    }
-    return [replace(m, fine=toned[id(m.fine)]) for m in measured]
+    runs = {id(m.fine): (m.fine, m.half) for m in measured}
+    toned = {}
+    for key, (fine, half) in runs.items():
+        frames = [replace(frame, image=tone(frame.image)) for frame in fine.frames]
+        lumas = [shrink(luma(frame.image), 2) for frame in frames]
+        halves = [replace(frame, image=grey) for frame, grey in zip(half.frames, lumas, strict=True)]
+        toned[key] = (Reblur(frames), Reblur(halves))
+    return [replace(m, fine=toned[id(m.fine)][0], half=toned[id(m.fine)][1]) for m in measured]
 
 
-def _half(moment: Moment) -> Moment:
-    """Return the luma of a moment at half its size."""
-    paths = tuple((dt, shrink(flow, 2) / np.float32(2)) for dt, flow in moment.paths)
-    return Moment(moment.time, shrink(luma(moment.image), 2), paths)
+def halved_map(work_map: Matrix, measured: Measured) -> Matrix:
+    """Return the map from the reduced target to the canvas, both at half size."""
+    halve, canvas_halve = (_halving(image) for image in (measured.grey, measured.fine.frames[0].image))
+    return np.asarray(canvas_halve @ work_map @ np.linalg.inv(halve))
+
+
+def _halving(image: Image) -> Matrix:
+    height, width = image.shape[:2]
+    return resize_matrix((width, height), (width // 2, height // 2))
 
 
 def spread(measured: list[Measured], count: int) -> list[Measured]:
@@ -90,9 +116,3 @@ def spread(measured: list[Measured], count: int) -> list[Measured]:
         return measured
     chosen = np.linspace(0, len(measured) - 1, count).round().astype(int)
     return [measured[i] for i in chosen]
-
-
-def shrink(image: Image, factor: int) -> Image:
-    """Return `image` reduced by a whole `factor`, each pixel the mean of its square."""
-    size = (image.shape[1] // factor, image.shape[0] // factor)
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.float32)

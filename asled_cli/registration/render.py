@@ -13,17 +13,20 @@ from numpy.typing import NDArray
 from asled_cli.registration.canvas import Canvas
 from asled_cli.registration.full_size import FullMaps
 from asled_cli.registration.homography import Image, Matrix, apply, pixel_grid, sample
-from asled_cli.registration.reblur import (
+from asled_cli.registration.motion import (
     Moment,
     MotionMeter,
-    Reblur,
     connect,
     displacement,
+    halved,
     luma,
     luma_codes,
     pull,
+    shrink,
 )
+from asled_cli.registration.reblur import STEADY, Reblur, Tremor
 from asled_cli.registration.solution import Knot, Registration
+from asled_cli.registration.tremor import fit_tremor, may_show_tremor
 from asled_cli.registration.trust import reference_weight
 from asled_cli.video.frames import FramePair
 
@@ -211,26 +214,29 @@ class ReferenceRenderer:
         knot = self.registration.at(float(waiting.pair.target.time))
         moment = r.moment(i)
         work_map = self._canvas.onto(knot.homography)
-        guide, u, v = self._guide(waiting, i, knot, work_map)
+        guide, u, v, offset = self._guide(waiting, i, knot, work_map)
         inverse = np.linalg.inv((work_map / work_map[2, 2])[:2, :2])
         back = self._flow(moment, time, self._last, u, v, inverse)
         ahead = self._flow(moment, time, following, u, v, inverse)
         is_cut = i > 0 and r.flows[i - 1] is None and self._last is not None and self._last < r.times[i] - 0.5
-        reference = self._full_maps.pull(r.frames[i], knot, self._drift(moment, time, u, v))
+        reference = self._full_maps.pull(r.frames[i], knot, self._drift(moment, time, u, v, offset))
         return AlignedFrame(waiting.pair, self._coloured(reference), guide, back, ahead, is_cut)
 
     def _guide(
         self, waiting: _Waiting, i: int, knot: Knot, work_map: Matrix
-    ) -> tuple[NDArray[np.float16], Image, Image]:
-        """Return the guide, and where each reduced target pixel lies on the canvas."""
+    ) -> tuple[NDArray[np.float16], Image, Image, tuple[float, float]]:
+        """Return the guide, where each reduced target pixel lies on the canvas, and tremor's offset there."""
         r = self._references
         reach = knot.exposure.length / 2 + 1
         near = [k for k in r.scene(i) if abs(r.times[k] - waiting.time) <= reach]
-        reblur = Reblur([r.moment(k) for k in near] or [r.moment(i)])
+        moments = [r.moment(k) for k in near] or [r.moment(i)]
+        reblur = Reblur(moments)
         x, y = self._grid
         u, v = apply(work_map, x + knot.field[..., 0], y + knot.field[..., 1])
-        blurred = sample(reblur.exposed_at(waiting.time, knot.exposure), u, v)
-        sharp = sample(reblur.instant(waiting.time), u, v)
+        tremor = self._tremor(moments, waiting, knot, u, v)
+        offset = tremor.at(reblur.phase(waiting.time, waiting.time))
+        blurred = sample(reblur.exposed_at(waiting.time, knot.exposure, tremor), u, v)
+        sharp = sample(reblur.instant(waiting.time, offset), u, v)
         width, height = self._canvas.canvas_size
         valid = ((u >= 0) & (v >= 0) & (u <= width - 1) & (v <= height - 1)).astype(np.float32)
         mismatch = waiting.picture - blurred
@@ -238,7 +244,20 @@ class ReferenceRenderer:
         weight = reference_weight(self._judged(waiting, i, mismatch, knot, work_map), change) * valid
         parts = [mismatch, np.abs(luma(change)), weight, valid]
         parts = [cv2.resize(part, self._guide_size, interpolation=cv2.INTER_AREA) for part in parts]
-        return np.dstack(parts).astype(np.float16), u, v
+        return np.dstack(parts).astype(np.float16), u, v, offset
+
+    def _tremor(self, moments: list[Moment], waiting: _Waiting, knot: Knot, u: Image, v: Image) -> Tremor:
+        """Return the shake between the frames that the target's blur shows, in canvas pixels."""
+        if not may_show_tremor(moments, knot.exposure):
+            return STEADY
+        half = Reblur([halved(moment) for moment in moments])
+        grey = shrink(luma(waiting.picture), 2)
+        size = (grey.shape[1], grey.shape[0])
+        # A mean of 2x2 pixels lies between them: position p at half size is 2p + 1/2 at full size.
+        u, v = (
+            shrink(places, 2)[: size[1], : size[0]] / np.float32(2) - np.float32(0.25) for places in (u, v)
+        )
+        return fit_tremor(half, grey, u, v, waiting.time, knot.exposure).scaled(2)
 
     def _judged(self, waiting: _Waiting, i: int, own: Image, knot: Knot, work_map: Matrix) -> Image:
         """Return the mismatch (h, w, 3) to judge the reference by: the target's own, or a neighbour's.
@@ -280,13 +299,15 @@ class ReferenceRenderer:
         to_guide = (scale[:, None] * inverse).astype(np.float32)
         return np.asarray(canvas_flow @ to_guide.T, dtype=np.float16)
 
-    def _drift(self, moment: Moment, time: float, u: Image, v: Image) -> Image | None:
+    def _drift(
+        self, moment: Moment, time: float, u: Image, v: Image, offset: tuple[float, float]
+    ) -> Image | None:
         """Return (h, w, 2): how many full reference pixels away the reference shows `time`."""
         dt = time - moment.time
         moved = displacement(moment, dt) if abs(dt) > _STILL else None
         if moved is None:
             return None
-        shift = sample(moved, u, v)
+        shift = sample(moved + np.array(offset, np.float32), u, v)
         to_reference = self._canvas.to_reference
         before = apply(to_reference, u, v)
         after = apply(to_reference, u - shift[..., 0], v - shift[..., 1])

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from asled_cli.registration.canvas import Canvas
 from asled_cli.registration.homography import Image, apply, pixel_grid, sample
-from asled_cli.registration.reblur import luma
+from asled_cli.registration.motion import luma
 from asled_cli.registration.solution import Registration
 from asled_cli.video.frames import FramePair
 

@@ -6,10 +6,12 @@ Works at half the reduced size; a trial costs a few milliseconds per frame.
 from collections.abc import Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
 from asled_cli.registration.canvas import Canvas
 from asled_cli.registration.homography import (
+    Image,
     Matrix,
     Observation,
     apply,
@@ -18,7 +20,8 @@ from asled_cli.registration.homography import (
     resize_matrix,
     sample,
 )
-from asled_cli.registration.measured import Measured, shrink
+from asled_cli.registration.measured import Measured, halved_map
+from asled_cli.registration.motion import shrink
 from asled_cli.registration.reblur import Exposure
 
 # Trial exposures in target frame intervals: a shutter of 1/12 of the interval up to a mean of nine frames.
@@ -31,6 +34,7 @@ _SHIFTS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
 _FINE_SHIFTS, _FINE_SHIFT_GAIN = (-0.1, -0.05, 0.0, 0.05, 0.1), 0.01
 # A shift of the exposure, a comb or linear light is believed when it lowers the residual by this share.
 _SHIFT_GAIN, _VARIANT_GAIN = 0.03, 0.01
+_LONG_TRAVEL_PX = 16.0
 # Later trials stay within this factor of the first choice; a mean of fewer frames than two is no comb.
 _NEARBY, _SHORTEST_COMB = 3.0, 2.0
 
@@ -100,6 +104,35 @@ def choose_light(measured: list[Measured], exposure: Exposure, work_map: Matrix)
         frames = [m.observe(trial) for m in measured]
         costs.append(disagreement(frames, refine(frames, work_map, 1).matrix))
     return other if costs[1] < costs[0] else exposure
+
+
+def choose_length(
+    measured: list[Measured], exposure: Exposure, work_map: Matrix, factors: Sequence[float]
+) -> Exposure:
+    """Return `exposure` with its length measured again at full reduced size, its frames in like colours.
+
+    factors: of the present length, rising, to try.
+    At half size a short blur and the softness of an enlarged reference look alike; long ones need no more
+    than that. Each trial may have the tremor that suits it.
+    """
+    if exposure.comb:
+        return exposure
+    fine = np.median([m.travel(exposure) for m in measured]) < _LONG_TRAVEL_PX
+    half_map = halved_map(work_map, measured[0])
+    lengths = [exposure.length * factor for factor in factors]
+    scores = []
+    for length in lengths:
+        trial = replace(exposure, length=length)
+        measured = [m.shaken(trial, work_map) for m in measured]
+        frames = [m.observe(trial) if fine else m.observe_half(trial) for m in measured]
+        alike = [Observation(_soft(frame.target), _soft(frame.reference)) for frame in frames]
+        scores.append(disagreement(alike, work_map if fine else half_map))
+    return replace(exposure, length=_vertex(lengths, scores))
+
+
+def _soft(image: Image) -> Image:
+    """Return a picture with the details gone in which noise and sharpening differ from blur by motion."""
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), 1.0), dtype=np.float32)
 
 
 def _choose_shift(measured: list[Measured], half_map: Matrix, exposure: Exposure) -> float:
