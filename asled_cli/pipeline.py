@@ -166,8 +166,7 @@ def _render(
             for frame in restored if not journal.complete else ():
                 stop.check()
                 change = roles.limit(float(frame.target.time), frame.change)
-                tally.passed += change is None and frame.change is not None
-                with tally.writing(replace(frame, change=change)):
+                with tally.writing(frame, change):
                     keep(writer.write(frame.target, change))
                 memory = frame.memory
                 report(Progress("deblur", tally.written, plan.frames))

@@ -16,6 +16,8 @@ from asled_cli.errors import AsledError, InputError, InterruptedRunError, UsageE
 from asled_cli.job.journal import FILE, Journal
 from asled_cli.job.plan import make_plan
 from asled_cli.job.records import DeblurConfig, DeblurResult, Event, Progress, Report, ignore
+from asled_cli.job.roles import PAST_S, Roles
+from asled_cli.job.roles import Segment as Stretch
 from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
 from asled_cli.video.encode import EncodeConfig
 from asled_cli.video.target import work_folder
@@ -106,6 +108,19 @@ def test_the_same_file_however_often_it_was_broken_off(
     assert (tmp_path / "parts.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
     assert (found.frames_written, found.frames_changed) == (FRAMES, expected.frames_changed)
     assert not work_folder(tmp_path / "parts.mp4").exists()
+
+
+def test_counts_go_on_too(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sharp, blurred = Stretch(-PAST_S, 0.5, "pass", 0, 1, 1), Stretch(0.5, PAST_S, "deblur", 5, 9, 1)
+    monkeypatch.setattr(pipeline, "find_roles", lambda *_: Roles((), (sharp, blurred)))
+    expected = pipeline.run_deblur(config(pair, tmp_path / "whole.mp4", None))
+    job = config(pair, tmp_path / "out.mp4", None)
+    with pytest.raises(DeliberateError):
+        pipeline.run_deblur(job, stop_at(15))
+    found = resume(job)
+    assert 0 < found.frames_passed < 12  # all of them before the break
+    for name in ("frames_written", "frames_changed", "frames_passed", "frames_without_reference"):
+        assert getattr(found, name) == getattr(expected, name)
 
 
 def test_broken_off_while_joining_only_joins_again(

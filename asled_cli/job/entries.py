@@ -22,6 +22,7 @@ class Entry:
     frames: int  # written up to here, as all counts
     changed: int
     without_reference: int
+    passed: int
     damaged: bool  # whether the reader had to mend anything
     chunk: int  # pieces in force
     tile: int

@@ -152,7 +152,7 @@ class Journal:
             return Tally()
         last, first = self.entries[-1], self.entries[0].segment.ticks[0]
         time = first * self.plan.wide.time_base
-        return Tally(last.frames, last.changed, last.without_reference, first_time=time)
+        return Tally(last.frames, last.changed, last.without_reference, last.passed, first_time=time)
 
     def memory(self, kind: Any) -> Any:
         """What the network remembered at the end of the last segment, of type `kind`; None at the start."""
@@ -172,9 +172,8 @@ class Journal:
         if memory is not None:
             name, pieces = f"state-{len(self.entries):06d}.safetensors", (memory.chunk, memory.tile)
             self._save(name, memory.states)
-        entry = Entry(
-            segment, tally.written, tally.changed, tally.without_reference, damaged, *pieces, state=name
-        )
+        counts = tally.written, tally.changed, tally.without_reference, tally.passed
+        entry = Entry(segment, *counts, damaged, *pieces, state=name)
         self._append({"event": "segment", **asdict(entry)})
         self._take(entry)
         for old in self.folder.glob("state-*.safetensors"):

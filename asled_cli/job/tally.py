@@ -7,6 +7,9 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from asled_cli.job.records import DeblurPlan, DeblurResult, StageTime
 from asled_cli.job.restore import RestoredFrame
 from asled_cli.registration.solution import Registration
@@ -25,15 +28,16 @@ class Tally:
     first_time: Fraction | None = None  # of the first frame, on the wide clip's clock
 
     @contextmanager
-    def writing(self, frame: RestoredFrame) -> Iterator[None]:
-        """Count one frame and the time it takes to write it."""
+    def writing(self, frame: RestoredFrame, change: NDArray[np.float32] | None) -> Iterator[None]:
+        """Count one frame and the time it takes to write it. change: what of its change is applied."""
         if self.first_time is None:
             self.first_time = frame.target.time
         began = time.perf_counter()
         yield
         self.write_s += time.perf_counter() - began
         self.written += 1
-        self.changed += frame.change is not None
+        self.changed += change is not None
+        self.passed += change is None and frame.change is not None
         self.without_reference += not frame.has_reference
 
     def result(
