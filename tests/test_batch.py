@@ -51,6 +51,18 @@ def test_a_bad_manifest_is_refused(rows: list[str], header: str, said: str, tmp_
         read_manifest(manifest(tmp_path, *rows, header=header))
 
 
+def test_one_file_of_two_cameras_is_a_pair_and_what_is_left_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_clip(tmp_path / "both.mov", tracks=2, ticks=[0, 20])
+    for name in ("both_deblurred.mov", "lonely.mov"):
+        make_clip(tmp_path / name, ticks=[0, 20])
+    (tmp_path / "broken_wide.mov").write_bytes(b"no movie")
+    both = tmp_path / "both.mov"
+    assert find_pairs(tmp_path) == [BatchPair(both, both, "both_deblurred.mov")]
+    assert caplog.messages == ["without a partner, and left out: broken_wide.mov, lonely.mov"]
+
+
 def test_a_folder_is_paired_by_the_names_of_the_lenses(tmp_path: Path) -> None:
     names = [
         "walk_wide.mov",

@@ -45,8 +45,9 @@ def batch(
 
     if not source.exists():
         raise UsageError(f"{source} does not exist.", "Name a manifest or a folder.")
-    pairs = find_pairs(source) if source.is_dir() else read_manifest(source)
     style = console.Style(as_json=as_json, quiet=quiet)
+    with console.progress(style):  # shows what is warned of
+        pairs = find_pairs(source) if source.is_dir() else read_manifest(source)
     if list_only:
         rows = [(str(pair.wide), str(pair.ultra), pair.out) for pair in pairs]
         console.show_table("batch", ("wide", "ultra", "out"), rows, style)

@@ -1,6 +1,7 @@
 """Which clips of a batch belong together: from a manifest, by their names, or by when they were recorded."""
 
 import csv
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from asled_cli.errors import AsledError, InputError
-from asled_cli.video.probe import probe_clip
+from asled_cli.video.probe import count_video_tracks, probe_clip
 from asled_cli.video.target import FORMATS
 
 MAX_ROWS = 100_000
@@ -16,6 +17,8 @@ SAME_MOMENT_S = 2.0  # phones note whole seconds, and their lenses start one aft
 # A word of the name that says which lens it was, with what joins it to the rest of the name.
 ULTRA = re.compile(r"(?:^|[-_. ])(?:ultra(?:[-_ ]?wide)?|uw|0\.5x)(?=$|[-_. ])", re.IGNORECASE)
 WIDE = re.compile(r"(?:^|[-_. ])(?:wide|main|w|1x)(?=$|[-_. ])", re.IGNORECASE)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +82,14 @@ def _named_apart(source: Path, pairs: list[BatchPair]) -> list[BatchPair]:
 def find_pairs(folder: Path) -> list[BatchPair]:
     """Pairs among the clips of a folder: same name but for the lens, else recorded at the same moment.
 
-    Raises InputError if there is none, or if clips cannot be told apart.
+    A file that holds both cameras is a pair of its own. Clips without a partner are left out with a warning,
+    results of earlier runs silently. Raises InputError if there is no pair, or if clips cannot be told apart.
     """
     clips = sorted(
         path for path in folder.iterdir() if path.suffix.lower() in FORMATS and not path.name.startswith(".")
     )
+    results = {_out_name(path) for path in clips}
+    clips = [path for path in clips if path.name not in results]
     ultras = {ULTRA.sub("", path.stem).casefold(): path for path in clips if ULTRA.search(path.stem)}
     others = [path for path in clips if path not in ultras.values()]
     pairs, left = [], []
@@ -91,9 +97,24 @@ def find_pairs(folder: Path) -> list[BatchPair]:
         key = WIDE.sub("", path.stem).casefold()
         if key in ultras:
             pairs.append(BatchPair(path, ultras.pop(key), _out_name(path)))
+        elif _holds_two(path):
+            pairs.append(BatchPair(path, path, _out_name(path)))
         else:
             left.append(path)
-    return _named_apart(folder, pairs + _by_time(left, list(ultras.values())))
+    pairs += _by_time(left, list(ultras.values()))
+    used = {path for pair in pairs for path in (pair.wide, pair.ultra)}
+    alone = [path.name for path in clips if path not in used]
+    if alone:
+        log.warning("without a partner, and left out: %s", ", ".join(alone))
+    return _named_apart(folder, pairs)
+
+
+def _holds_two(path: Path) -> bool:
+    """Whether a file has a second video track."""
+    try:
+        return count_video_tracks(path) >= 2
+    except AsledError:
+        return False
 
 
 def _by_time(wides: Sequence[Path], ultras: Sequence[Path]) -> list[BatchPair]:
