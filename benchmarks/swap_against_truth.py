@@ -4,9 +4,9 @@
 
 SOURCES: a folder of sharp photos and videos; only those that no network trains on are taken. Clean made
 pairs, 448x256: photos under hand shake with blur of 8, 20 and 40 px, the same with a nearer layer, and means
-of 3, 7 and 9 frames of videos under pans of up to 10 px per frame. The lenses differ in colour, gamma and geometry.
-One plane is held against the swap with the true geometry and colour, two layers against the swap that knows
-the far layer's geometry only. Errors are in pixels of the wide picture, medians over the frame.
+of 3, 7 and 9 frames of videos under pans of up to 10 px per frame. The lenses differ in colour, gamma and
+geometry. One plane is held against the swap with the true geometry and colour, two layers against the swap
+that knows the far layer's geometry only. Errors are in pixels of the wide picture, medians over the frame.
 """
 
 import argparse
