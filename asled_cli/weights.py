@@ -91,6 +91,11 @@ def load(path: Path) -> Any:
     return module.eval()
 
 
+def architecture(path: Path) -> str:
+    """The kind of network that `path` names in its header. Raises WeightsError as `load`."""
+    return _open(path, tensors=False)[0]["network"]
+
+
 def facts(path: Path) -> NetworkFacts:
     """What a runner must know about the network in `path`, without its weights. Raises as `load`."""
     with torch.device("meta"):

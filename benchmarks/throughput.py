@@ -100,6 +100,7 @@ def run_job(clips: tuple[Path, Path], folder: Path, options: Sequence[str]) -> d
     plan, result = (next(line for line in lines if line["event"] == kind) for kind in ("plan", "result"))
     return {
         "process_s": time.perf_counter() - began,
+        "cpu_s": usage.ru_utime + usage.ru_stime,
         "peak_mib": usage.ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2),
         "plan": plan,
         "result": result,
@@ -123,6 +124,7 @@ def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
         },
         "frames_written": frames,
         "process_s": spread([run["process_s"] for run in runs]),
+        "process_cpu_s_per_frame": spread([run["cpu_s"] / frames for run in runs]),
         "analysis_s": spread([one["analysis_s"] for one in results]),
         "render_s_per_frame": spread([seconds / frames for seconds in render]),
         "stage_busy_s_per_frame": stages,

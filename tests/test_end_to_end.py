@@ -19,6 +19,7 @@ from small_pair import Pair, make_pair
 
 from asled_cli import weights, zoo
 from asled_cli.cli.app import main
+from asled_cli.nets.asled import AsledConfig, AsledNet
 from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.lenses import LensPrior
@@ -281,6 +282,23 @@ def test_a_network_restores_the_clip(
     assert (plan["method"], plan["weights"]) == ("network", str(untrained))
     assert result["frames_changed"] == result["frames_written"] == 12
     assert result["psnr_result_db"] > result["psnr_input_db"] + 1
+
+
+@pytest.mark.usefixtures("analysed_once", "one_torch_thread")
+def test_the_paper_s_network_runs_when_its_weights_are_given(
+    pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "tiny.safetensors"
+    weights.save(path, "asled", AsledNet(AsledConfig(channels=8, trunk_blocks=1, decoder_blocks=1)))
+    words = ["deblur", str(pair.wide), str(pair.ultra), "-o", str(tmp_path / "out.mp4"), "--end", "0.1"]
+    assert main([*words, "--model", "asled"]) == 4
+    assert "No weights of asled are published yet." in capsys.readouterr().err
+    assert main([*words, "--model", "asled-fast", "--weights", str(path)]) == 4
+    assert "holds weights of asled, --model is asled-fast" in capsys.readouterr().err
+    assert main([*words, "--json", "--weights", str(path), "--chunk", "2", "--overlap", "1"]) == 0
+    plan, result = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (plan["model"], plan["chunk"]) == ("asled", 2)
+    assert result["frames_changed"] == result["frames_written"] == 4
 
 
 def test_damaged_weights_are_4(

@@ -67,6 +67,8 @@ def choose_method(config: DeblurConfig, wide: Clip) -> MethodChoice:
         if config.method == "network" or config.weights is not None or config.model is not None:
             raise
         return MethodChoice(method="swap", reason=f"no network at hand: {error.message}")
+    if config.weights is not None:
+        model = _model_of(path, config.model)
     facts = weights.facts(path)
     chunk, overlap, tile, used = choose_pieces(config, facts, wide, device, precision)
     return MethodChoice(
@@ -81,6 +83,15 @@ def choose_method(config: DeblurConfig, wide: Clip) -> MethodChoice:
         tile=tile,
         memory_bytes=used,
     )
+
+
+def _model_of(path: Path, asked: str | None) -> str:
+    """The network whose weights `path` holds. Raises WeightsError if another one was asked for."""
+    held = weights.architecture(path)
+    known = zoo.PUBLISHED.get(asked or held)
+    if asked is not None and held != (known.architecture if known else asked):
+        raise WeightsError(f"{path} holds weights of {held}, --model is {asked}.", "Drop one of the two.")
+    return asked or held
 
 
 def load_restorer(plan: DeblurPlan, segment: int = 0, read: Callable[[Any], Any] | None = None) -> Restorer:
