@@ -50,9 +50,11 @@ class FlowTrainConfig:
     rate: float = 2e-4
     """Peak learning rate of Adam; it rises over the first 2 % and falls to zero."""
     guided_steps: int = 0
-    """Updates at the start in which every level is given nearly the true flow of the level before, all levels
-    have the same weights, and frames are halved: none waits for another to learn, each pair teaches all of
-    them, at a quarter of the cost. From there each learns what the one before leaves to it."""
+    """Updates at the start in which every level is given nearly the true flow of the level before and all
+    levels have the same weights: none waits for another to learn, and each pair teaches all of them. From
+    there each learns what the one before leaves to it."""
+    halved_steps: int = 0
+    """Updates at the start in which frames have half the size, for a quarter of the cost."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of the convolutions; flows and weights stay in 32 bit."""
     seed: int = 1
@@ -180,8 +182,9 @@ def _learn(
 ) -> float:
     """Put the gradients of one batch on the weights; returns the loss."""
     with torch.autocast(first.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-        if step < config.guided_steps:
+        if step < config.halved_steps:
             first, second, truth = (F.avg_pool2d(part, 2) for part in (first, second, truth / 2))
+        if step < config.guided_steps:
             loss = guided_error(network, first, second, truth, (config.seed, step))
         else:
             loss = pyramid_error(network.pyramid(first, second), truth)
