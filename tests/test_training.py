@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from moving_textures import make_clip, write_clip
@@ -15,11 +16,11 @@ from asled_cli.errors import AsledError, InterruptedRunError, UsageError, Weight
 from asled_cli.lab import losses, training
 from asled_cli.lab.cached import CachedClip, read_clip, stack_samples, to_inputs, to_tensors
 from asled_cli.lab.checkpoints import read_checkpoint, write_checkpoint
-from asled_cli.lab.dataset import SampleConfig
+from asled_cli.lab.dataset import CropDataset, SampleConfig
 from asled_cli.lab.progress import Progress, begin
 from asled_cli.lab.recipe import TrainConfig, config_from_table, config_to_table, read_recipe, read_table
 from asled_cli.lab.trainer import FLOW, read_flow_recipe
-from asled_cli.lab.training import train
+from asled_cli.lab.training import train, update
 from asled_cli.nets.blend import swap
 
 TINY_OPTIONS = {
@@ -193,6 +194,20 @@ def test_recipes_are_valid(path: Path) -> None:
     config = read_recipe(path)
     zoo.build(config.network, config.options)
     assert config_from_table(config_to_table(config)) == config
+
+
+@pytest.mark.parametrize("name", ["asled_fast_cpu", "asled_paper", "asled_h200"])
+def test_recipes_take_a_step(name: str, clips: Path) -> None:
+    """Each with its own network, losses and settings, on two frames of 32 px."""
+    small = ["samples.frames=[2,2]", "samples.crop_px=32", "samples.batch=1", "compile=false"]
+    config = read_recipe(RECIPES / f"{name}.toml", small)
+    sample = CropDataset(clips / "train", config.samples)[0]
+    progress = begin(config, zoo.build(config.network, config.options), "cpu")
+    before = [p.detach().clone() for p in progress.network.parameters()]
+    loss, norm = update(progress, stack_samples([sample]))
+    assert np.isfinite([loss, norm]).all() and loss > 0
+    after = list(progress.network.parameters())
+    assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,16 @@ import pytest
 import torch
 from moving_textures import write_clip
 from safetensors.torch import save_file
+from test_lpips import fixed
 
 from asled_cli import weights, zoo
 from asled_cli.cli import app
 from asled_cli.errors import AsledError, UsageError, WeightsError
-from asled_cli.lab import training
+from asled_cli.lab import losses, training
+from asled_cli.lab import progress as progress_module
 from asled_cli.lab.checkpoints import read_checkpoint, write_checkpoint
 from asled_cli.lab.dataset import SampleConfig
+from asled_cli.lab.metrics.lpips import distance
 from asled_cli.lab.parallel import ALONE
 from asled_cli.lab.progress import flow_parameters, save_run
 from asled_cli.lab.recipe import LossConfig, TrainConfig
@@ -101,6 +104,42 @@ def test_a_student_moves_towards_its_teacher(clips: Path, tmp_path: Path) -> Non
     assert last < 0.5 * first
     with pytest.raises(UsageError, match="expected both or neither"):
         dataclasses.replace(TINY, losses=LossConfig(distillation=1.0))
+
+
+def test_a_perceptual_loss_is_lowered(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the official heads on fixed random features, and nothing else."""
+    monkeypatch.setattr(progress_module, "load_module", fixed)
+    asked = LossConfig(charbonnier=0.0, perceptual=1.0, perceptual_backbone="alex")
+    config = dataclasses.replace(TINY, losses=asked, steps=30, learning_rate=1e-2, validate_every=30)
+    train(config, clips, tmp_path / "run")
+    lines = (tmp_path / "run" / "loss.csv").read_text().splitlines()[1:]
+    found = [float(line.split(",")[1]) for line in lines]
+    assert 0 < np.mean(found[-5:]) < 0.9 * np.mean(found[:5])
+
+
+def test_a_perceptual_loss_is_the_mean_of_lpips() -> None:
+    lpips = fixed("alex")
+    one, other = (torch.rand(2, 3, 3, 32, 32, generator=torch.Generator().manual_seed(s)) for s in (0, 1))
+    wanted = [
+        distance(lpips, a.permute(1, 2, 0).numpy(), b.permute(1, 2, 0).numpy())
+        for a, b in zip(one.flatten(0, 1), other.flatten(0, 1), strict=True)
+    ]
+    found = losses.perceptual_distance(one.requires_grad_(), other, lpips)
+    assert found.item() == pytest.approx(np.mean(wanted), rel=1e-5)
+    found.backward()
+    assert one.grad is not None and bool((one.grad != 0).any())
+
+
+def test_a_missing_backbone_is_one_sentence(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", refuse)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(WeightsError, match="backbone vgg16"):
+        train(dataclasses.replace(TINY, losses=LossConfig(perceptual=0.1)), clips, tmp_path / "run")
 
 
 def test_curves_and_strip_are_drawn(clips: Path, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Training objectives. All take (N, T, 3, H, W) RGB 0..1 and return a scalar."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -36,6 +38,12 @@ def temporal_difference(restored: Tensor, truth: Tensor) -> Tensor:
     if restored.shape[1] < 2:
         return restored.new_zeros(())
     return (restored - truth).diff(dim=1).abs().mean()
+
+
+def perceptual_distance(restored: Tensor, truth: Tensor, lpips: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Mean LPIPS of the frames. lpips: distance (N,) of pictures (N, 3, H, W), -1..1."""
+    one, other = (frames.flatten(0, 1) * 2 - 1 for frames in (restored, truth))
+    return lpips(one, other).mean()
 
 
 def psnr_per_frame(restored: Tensor, truth: Tensor) -> Tensor:

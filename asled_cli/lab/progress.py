@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from asled_cli import weights, zoo
 from asled_cli.errors import AsledError, UsageError, WeightsError
 from asled_cli.lab.checkpoints import explain_full_disk, read_checkpoint, write_checkpoint
+from asled_cli.lab.metrics.lpips import load_module
 from asled_cli.lab.parallel import ALONE, Team
 from asled_cli.lab.recipe import TrainConfig, config_from_table, config_to_table
 from asled_cli.nets.flow import SpyNet
@@ -34,6 +35,8 @@ class Progress:
     """`network` as updates call it: compiled, or its gradients shared over a team."""
     team: Team = ALONE
     teacher: Any = None
+    lpips: Any = None
+    """The distance of `losses.perceptual`, if it has a weight."""
     step: int = 0
     best_db: float = -math.inf
     scores: dict[str, float] = field(default_factory=dict)
@@ -74,7 +77,10 @@ def begin(config: TrainConfig, network: Any, device: str, team: Team = ALONE) ->
     teacher = None
     if config.teacher is not None:
         teacher = weights.load(config.teacher).to(device).requires_grad_(False)
-    return Progress(config, network, average, optimizer, trained, team, teacher)
+    lpips = None
+    if config.losses.perceptual:
+        lpips = load_module(config.losses.perceptual_backbone).to(device)
+    return Progress(config, network, average, optimizer, trained, team, teacher, lpips)
 
 
 def flow_parameters(network: Any) -> list[torch.nn.Parameter]:

@@ -31,6 +31,10 @@ class LossConfig:
     """Of the 2-D spectra."""
     temporal: float = 0.0
     """Of the change from frame to frame."""
+    perceptual: float = 0.0
+    """Of the LPIPS distance; its backbone is found or downloaded as in `asled eval`."""
+    perceptual_backbone: Literal["alex", "vgg"] = "vgg"
+    """Whose features LPIPS compares."""
     distillation: float = 0.0
     """Of the Charbonnier distance to the teacher's output."""
 
@@ -101,6 +105,11 @@ class TrainConfig:
                 f"teacher is {self.teacher} and losses.distillation {self.losses.distillation}, expected "
                 "both or neither."
             )
+        backbone, side = self.losses.perceptual_backbone, self.samples.crop_px
+        if backbone not in ("alex", "vgg"):
+            raise UsageError(f"losses.perceptual_backbone is {backbone!r}, expected 'alex' or 'vgg'.")
+        if self.losses.perceptual and side < 32:
+            raise UsageError(f"samples.crop_px is {side}, expected 32 or more for losses.perceptual.")
         if self.precision not in ("fp32", "bf16"):
             raise UsageError(f"precision is {self.precision!r}, expected 'fp32' or 'bf16'.")
         for name in ("log_every", "checkpoint_every", "validate_every", "validation_frames"):

@@ -144,6 +144,9 @@ def update(progress: Progress, batch: dict[str, Tensor]) -> tuple[float, float]:
     if taught is not None:
         distance = losses.charbonnier(restored.float(), taught, config.losses.epsilon)
         loss = loss + config.losses.distillation * distance
+    if progress.lpips is not None:
+        distance = losses.perceptual_distance(restored.float(), truth, progress.lpips)
+        loss = loss + config.losses.perceptual * distance
     progress.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     if progress.step < config.flow_frozen_steps:

@@ -23,7 +23,7 @@ LABEL_PX = 16  # height of the line above a picture
 PROFILE_ROW_PX = 6  # height of one frame in an x-t profile
 GAP_PX = 4
 CROP_PX = 160  # side of a crop: five in a row fit a page, and one file stays below 100 kB
-SETTING = [cv2.IMWRITE_JPEG_QUALITY, 92]
+SETTINGS = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 92], ".png": []}
 
 
 def write_pictures(evaluation: Evaluation, out: Path) -> list[Path]:
@@ -38,7 +38,7 @@ def write_pictures(evaluation: Evaluation, out: Path) -> list[Path]:
             if views:
                 path = out / folder / f"{Path(clip).stem}{suffix}"
                 columns = len(views) if folder == "crops" else None
-                cv2.imwrite(str(path), _stack(views, columns)[..., ::-1], SETTING)
+                cv2.imwrite(str(path), _stack(views, columns)[..., ::-1], SETTINGS[suffix])
                 written.append(path)
     return written + _plots(evaluation, out)
 

@@ -97,7 +97,13 @@ def _unit(features: Tensor) -> Tensor:
 
 
 def load_lpips(backbone: Backbone, folder: Path | None) -> Callable[[Picture, Picture], float]:
-    """LPIPS as a function of two pictures (H, W, 3), 0..1, with official weights.
+    """LPIPS as a function of two pictures (H, W, 3), 0..1, official weights; arguments as `load_module`."""
+    model = load_module(backbone, folder)
+    return lambda result, truth: distance(model, result, truth)
+
+
+def load_module(backbone: Backbone, folder: Path | None = None) -> Lpips:
+    """LPIPS with official weights, which do not learn; gradients reach the pictures.
 
     folder: searched first for the backbone. Raises WeightsError if weights are missing or damaged.
     """
@@ -108,8 +114,7 @@ def load_lpips(backbone: Backbone, folder: Path | None) -> Callable[[Picture, Pi
         for kind in ("weight", "bias"):
             model.get_parameter(f"features.{place}.{kind}").data = stored[f"features.{place}.{kind}"]
     set_heads(model, backbone)
-    model.eval().requires_grad_(False)
-    return lambda result, truth: distance(model, result, truth)
+    return model.eval().requires_grad_(False)
 
 
 def set_heads(model: Lpips, backbone: Backbone) -> None:
