@@ -64,7 +64,7 @@ PUBLISHED: dict[str, PublishedNetwork] = {
             "fine_state": True,
         },
         file="asled_fast.safetensors",
-        sha256="dff11819481ab6657859ddc7957711588611d7cbe327112497d201b4b5401835",
+        sha256="ace83e3b4811669a8f0d2d7d1cc98a4a23765adfb1fb1d672147b4aa80b11a68",
         licence="MIT",
         parameters=672_592,
         paper="own design, after AsLeD-Net (NeurIPS 2025)",
