@@ -77,7 +77,7 @@ def cases(sources: Sources, count: int) -> Iterator[tuple[str, Make]]:
         yield f"layers {name} 20", _bind(shake_pair, path, given)
     for i, (name, path) in enumerate(sources.videos.items()):
         for frames, pan in AVERAGES:
-            given = {"seed": i, "size": SIZE, "count": frames, "pan_px": pan, "rig": PANNED,
+            given = {"seed": i, "size": SIZE, "count": frames, "pan_px": pan, "start": 8, "rig": PANNED,
                      "ultra_look": LOOK}  # fmt: skip
             yield f"mean {name} {frames}", _bind(average_pair, path, given)
 
