@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from asled_cli import weights, zoo
 from asled_cli.errors import AsledError, UsageError, WeightsError
+from asled_cli.lab.alignment import matches
 from asled_cli.lab.checkpoints import explain_full_disk, read_checkpoint, write_checkpoint
 from asled_cli.lab.metrics.lpips import load_module
 from asled_cli.lab.parallel import ALONE, Team
@@ -66,6 +67,8 @@ def begin(config: TrainConfig, network: Any, device: str, team: Team = ALONE) ->
     flow = set(flow_parameters(network))
     if not flow and (config.flow_frozen_steps or config.flow_rate_factor != 1.0 or config.init_flow):
         raise UsageError(f"{config.network} has no flow network: init_flow and flow_* mean nothing for it.")
+    if config.losses.alignment and not matches(network):
+        raise UsageError(f"{config.network} has no matching: losses.alignment means nothing for it.")
     groups = [{"params": [p for p in network.parameters() if p not in flow], "factor": 1.0}]
     if flow:
         own = [p for p in network.parameters() if p in flow]

@@ -35,6 +35,8 @@ class LossConfig:
     """Of the LPIPS distance; its backbone is found or downloaded as in `asled eval`."""
     perceptual_backbone: Literal["alex", "vgg"] = "vgg"
     """Whose features LPIPS compares."""
+    alignment: float = 0.0
+    """Of the matching's error on known correspondences; only networks that match have it."""
     distillation: float = 0.0
     """Of the Charbonnier distance to the teacher's output."""
 

@@ -20,6 +20,7 @@ from asled_cli.errors import AsledError, InterruptedRunError
 from asled_cli.job.records import Progress as Event
 from asled_cli.job.records import Report, ignore
 from asled_cli.lab import losses
+from asled_cli.lab.alignment import alignment_loss
 from asled_cli.lab.cached import find_clips, stack_samples, to_inputs
 from asled_cli.lab.dataset import CropDataset
 from asled_cli.lab.parallel import ALONE, Team
@@ -147,6 +148,9 @@ def update(progress: Progress, batch: dict[str, Tensor]) -> tuple[float, float]:
     if progress.lpips is not None:
         distance = losses.perceptual_distance(restored.float(), truth, progress.lpips)
         loss = loss + config.losses.perceptual * distance
+    if config.losses.alignment:
+        key = config.samples.seed, progress.step, progress.team.rank
+        loss = loss + config.losses.alignment * alignment_loss(network, inputs.target, truth, key)
     progress.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     if progress.step < config.flow_frozen_steps:
