@@ -342,18 +342,21 @@ def test_made_clips_need_their_sources(tmp_path: Path) -> None:
     assert issubclass(InputError, AsledError)
 
 
-def test_an_old_report_says_so() -> None:
-    """The report in docs/ is of the weights and clips of today, or its readers are told that it is not."""
+@pytest.mark.parametrize(
+    ("page", "folder", "split"), [("scores.md", "valid", "valid"), ("results.md", "ten", "test")]
+)
+def test_an_old_report_says_so(page: str, folder: str, split: str) -> None:
+    """The reports in docs/ are of the weights and clips of today, or their readers are told that they are not."""
     docs = Path(__file__).parent.parent / "docs"
-    report = json.loads((docs / "scores/valid/scores.json").read_text())
-    made_with = {model["name"]: model["sha256"] for model in report["models"]}
-    same_weights = made_with["asled-fast"] == zoo.published("asled-fast").sha256
-    same_clips = report.get("made_set_version", 1) == MADE_SETS["valid"].version
-    told = f"**Out of date:** made with weights {made_with['asled-fast'][:12]}"
-    assert (told in (docs / "scores.md").read_text()) == (not (same_weights and same_clips)), (
-        "the report is of today again: take the **Out of date** line out of docs/scores.md"
-        if same_weights and same_clips
-        else f"docs/scores.md must say {told!r}, or run its first command again"
+    report = json.loads((docs / "scores" / folder / "scores.json").read_text())
+    made_with = {model["name"]: model["sha256"] for model in report["models"]}["asled-fast"]
+    same_clips = report.get("made_set_version", 1) == MADE_SETS[split].version
+    of_today = same_clips and made_with == zoo.published("asled-fast").sha256
+    line = f"**Out of date:** made with weights {made_with[:12]}"
+    assert (line in (docs / page).read_text()) == (not of_today), (
+        f"the report is of today again: take the **Out of date** line out of docs/{page}"
+        if of_today
+        else f"docs/{page} must say {line!r}, or its command must be run again"
     )
 
 
