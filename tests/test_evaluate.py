@@ -346,7 +346,7 @@ def test_made_clips_need_their_sources(tmp_path: Path) -> None:
     ("page", "folder", "split"), [("scores.md", "valid", "valid"), ("results.md", "ten", "test")]
 )
 def test_an_old_report_says_so(page: str, folder: str, split: str) -> None:
-    """The reports in docs/ are of the weights and clips of today, or their readers are told that they are not."""
+    """Reports in docs/ are of the weights and clips of today, or their readers are told that they are not."""
     docs = Path(__file__).parent.parent / "docs"
     report = json.loads((docs / "scores" / folder / "scores.json").read_text())
     made_with = {model["name"]: model["sha256"] for model in report["models"]}["asled-fast"]
