@@ -85,7 +85,7 @@ class Costs:
     """Billions of products and sums for one 1920x1080 frame of a long clip, look-ahead left out."""
     memory_mib: int | None
     """Peak of a whole `asled deblur` of 1080p clips on a CPU in bf16, in the pieces it chooses with 20 GiB
-    free; measured, see benchmarks/results. None: not measured yet."""
+    free; measured, see benchmarks/results. None: not measured yet. That of asled is of a clip of 3 frames."""
     paper: str
     """Where the network is described."""
 
@@ -100,7 +100,19 @@ COSTS: dict[str, Costs] = {
 }
 """By architecture."""
 
-PARTS: dict[str, PublishedFile] = {}
+PARTS: dict[str, PublishedFile] = {
+    "spynet": PublishedFile(
+        name="spynet",
+        file="spynet.safetensors",
+        sha256="7ff0bfcaa1782f7705bc131ac47a20565e430f6ad2315e2593a2ae6f8c1a0610",
+        licence="MIT",
+        parameters=1_440_300,
+        paper="Ranjan and Black, SPyNet (CVPR 2017)",
+        training="examples/recipes/flow_cpu.toml, stopped at step 1,906 of 3,200",
+        scores={"px end-point error": 0.0, "px of DIS flow": 0.0, "px without motion": 0.0},
+        protocol="mean over all pixels of 48 made pairs of 192 x 192 from photos never trained on",
+    )
+}
 """Parts of networks that were trained alone: what a recipe may start from, by name."""
 
 DEFAULT = "asled-fast"

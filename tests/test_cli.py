@@ -145,7 +145,7 @@ def test_encoder_options_split_at_the_first_equal_sign() -> None:
 def test_models_lists_every_network(capsys: pytest.CaptureFixture[str]) -> None:
     assert app.main(["models", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {"asled-fast", "asled"} <= {row["name"] for row in rows}
+    assert {"asled-fast", "asled", "spynet"} <= {row["name"] for row in rows}
     assert all(int(row["parameters"].replace(",", "")) > 0 for row in rows)
     fast = next(row for row in rows if row["name"] == "asled-fast")
     assert float(fast["GFLOP per 1080p frame"]) == 243 and len(fast["sha256"]) == 64

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from moving_textures import write_clip
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from test_lpips import fixed
 
 from asled_cli import weights, zoo
@@ -23,7 +23,7 @@ from asled_cli.lab.checkpoints import read_checkpoint, write_checkpoint
 from asled_cli.lab.dataset import SampleConfig
 from asled_cli.lab.metrics.lpips import distance
 from asled_cli.lab.parallel import ALONE
-from asled_cli.lab.progress import flow_parameters, save_run
+from asled_cli.lab.progress import flow_parameters, save_run, start_run
 from asled_cli.lab.recipe import LossConfig, TrainConfig
 from asled_cli.lab.training import train
 from asled_cli.lab.workers import batches_of
@@ -79,6 +79,14 @@ def test_the_flow_network_is_frozen_and_then_learns_slower(clips: Path, tmp_path
     )
     rest, own = (group["lr"] for group in learnt.optimizer.param_groups)
     assert own == pytest.approx(0.25 * rest)
+
+
+def test_the_flow_network_that_comes_with_the_program_is_a_start(clips: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(TINY, network="asled", options=ASLED, init_flow=Path("spynet"))
+    begun = start_run(config, tmp_path / "run", "cpu")
+    held = load_file(weights.find_file(zoo.PARTS["spynet"]))
+    for name, found in begun.network.flow.named_parameters():
+        assert torch.equal(found, held[name].float())
 
 
 def test_flow_settings_need_a_flow_network(clips: Path, tmp_path: Path) -> None:
