@@ -109,7 +109,7 @@ PARTS: dict[str, PublishedFile] = {
         parameters=1_440_300,
         paper="Ranjan and Black, SPyNet (CVPR 2017)",
         training="examples/recipes/flow_cpu.toml, stopped at step 1,906 of 3,200",
-        scores={"px end-point error": 0.0, "px of DIS flow": 0.0, "px without motion": 0.0},
+        scores={"px error": 4.37, "px of OpenCV's DIS": 2.26, "px of no motion": 7.34},
         protocol="mean over all pixels of 48 made pairs of 192 x 192 from photos never trained on",
     )
 }
