@@ -56,3 +56,8 @@ class InterruptedRunError(AsledError):
     """Raised when the user stops a run (Ctrl-C or a termination signal)."""
 
     exit_code = 130
+
+
+def reason(error: Exception) -> str:
+    """What FFmpeg or the system says went wrong, without its codes, calls and paths."""
+    return getattr(error, "strerror", None) or str(error)

@@ -2,7 +2,7 @@
 
     python benchmarks/long_clip.py [--frames 36,3600] [--repeats 3] [--method swap] [--out FILE]
 
-Made clips of 320x180 with sound; each run is a process of its own. The short run is repeated and its
+Made clips of 192x108 with sound; each run is a process of its own. The short run is repeated and its
 median counts.
 Exit code 1 if the peaks differ by more than 5 %.
 """
@@ -21,7 +21,7 @@ from throughput import commit, run_job
 from asled_cli.lab.bench import machine
 from asled_cli.lab.bench_clips import RATE, make_pair
 
-SIZE = (320, 180)
+SIZE = (192, 108)
 ALLOWED = 0.05  # difference of the peaks
 
 

@@ -16,7 +16,7 @@ from typing import IO, Any, Self
 
 from safetensors import SafetensorError
 
-from asled_cli.errors import AsledError, UsageError
+from asled_cli.errors import AsledError, UsageError, reason
 from asled_cli.job.command import resume_command
 from asled_cli.job.entries import Entry, cut_torn_line, entry_of, read_events
 from asled_cli.job.fingerprint import fingerprint, settings
@@ -270,7 +270,7 @@ def _compare(begun: dict[str, Any], now: dict[str, Any], plan: DeblurPlan) -> No
 
 
 def _cannot_write(folder: Path, error: Exception) -> AsledError:
-    return AsledError(f"{folder} cannot be written: {getattr(error, 'strerror', None) or error}.")
+    return AsledError(f"{folder} cannot be written: {reason(error)}.")
 
 
 def _is_file(path: Path) -> bool:

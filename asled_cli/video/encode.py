@@ -13,7 +13,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.format import VideoFormat
 from av.video.stream import VideoStream
 
-from asled_cli.errors import UsageError
+from asled_cli.errors import UsageError, reason
 from asled_cli.video.frames import RANGE_FULL, TRANSFER_PQ, UNSPECIFIED, Clip, MasteringDisplay
 
 # Short names for --codec; any other encoder of the library can be named directly, such as "hevc_nvenc".
@@ -187,11 +187,6 @@ def _mastering_text(light: MasteringDisplay) -> str:
 def codec_library() -> str:
     """The version of the library that encodes; another one may give other bytes."""
     return ".".join(map(str, av.library_versions["libavcodec"]))
-
-
-def reason(error: Exception) -> str:
-    """The bare cause of an error of FFmpeg, without its codes and paths."""
-    return getattr(error, "strerror", None) or str(error)
 
 
 def cannot_hold(out: OutputContainer, encoder: Encoder) -> tuple[str, str]:

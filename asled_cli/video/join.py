@@ -12,8 +12,8 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
-from asled_cli.errors import AsledError, UsageError
-from asled_cli.video.encode import Encoder, cannot_hold, open_encoder, reason
+from asled_cli.errors import AsledError, UsageError, reason
+from asled_cli.video.encode import Encoder, cannot_hold, open_encoder
 from asled_cli.video.frames import Clip
 from asled_cli.video.segments import Segment, read_packets
 from asled_cli.video.target import FORMATS

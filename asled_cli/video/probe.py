@@ -13,7 +13,7 @@ from av.sidedata.sidedata import Type as SideType
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
-from asled_cli.errors import InputError
+from asled_cli.errors import InputError, reason
 from asled_cli.video.boxes import TrackBoxes, focal_35mm, lens_model, read_tracks
 from asled_cli.video.frames import (
     MATRIX_BT709,
@@ -129,7 +129,7 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
     if failure is None:
         raise InputError(f"{path} holds no frames.", RERECORD)
     raise InputError(
-        f"{path}: no frame of the video track can be decoded ({failure}).", RERECORD
+        f"{path}: no frame of the video track can be decoded ({reason(failure)}).", RERECORD
     ) from failure
 
 

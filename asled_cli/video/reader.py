@@ -18,7 +18,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from asled_cli.errors import InputError
+from asled_cli.errors import InputError, reason
 from asled_cli.video.convert import Converter
 from asled_cli.video.frames import Clip, Frame
 from asled_cli.video.probe import RERECORD, count_video_tracks, open_clip, probe_clip, select_stream
@@ -237,7 +237,9 @@ class _Decoder:
         self._problems.damaged_packets += 1
         self._failures += 1
         if self._failures >= MAX_FAILURES:
-            sentence = f"{self._clip.path}: {MAX_FAILURES} packets in a row cannot be decoded ({error})."
+            sentence = (
+                f"{self._clip.path}: {MAX_FAILURES} packets in a row cannot be decoded ({reason(error)})."
+            )
             raise InputError(sentence, RERECORD) from error
 
     def pictures(

@@ -13,10 +13,10 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.errors import AsledError
+from asled_cli.errors import AsledError, reason
 from asled_cli.video.color import apply_change
 from asled_cli.video.convert import Converter
-from asled_cli.video.encode import EncodeConfig, choose_encoder, reason
+from asled_cli.video.encode import EncodeConfig, choose_encoder
 from asled_cli.video.frames import Clip, Frame
 from asled_cli.video.graft import graft_track_keys
 from asled_cli.video.join import Movie, join, rehearse
