@@ -25,6 +25,7 @@ from asled_cli.job.roles import Roles, find_roles
 from asled_cli.job.sampling import moments_to_judge, read_sample
 from asled_cli.job.space import SpaceWatch
 from asled_cli.job.tally import any_problem
+from asled_cli.job.target import softened
 from asled_cli.job.views import sample_moments
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.lenses import LensPrior
@@ -100,7 +101,7 @@ def _analyse(plan: DeblurPlan, journal: Journal, report: Report, stop: StopFlag)
         runs.append(run)
         report(Progress("analyse", done, total))
     small = analyse(runs, LensPrior(fov_ratio=plan.fov_ratio, source=plan.fov_source))
-    registration = small.resized((plan.wide.width, plan.wide.height), (plan.ultra.width, plan.ultra.height))
+    registration = small.resized(plan.wide.seen_size, (plan.ultra.width, plan.ultra.height))
     if not registration.trusted:
         log.warning(
             "%s and %s do not seem to show the same scene at the same time: the reference is not used. "
@@ -147,7 +148,8 @@ def _render(
     ):
         wide_frames = Stage(wide, QUEUE, "decode wide")
         ultra_frames = Stage(ultra, QUEUE, "decode ultra")
-        pairs = Stage(pair_frames(wide_frames, ultra_frames, plan.clock), QUEUE, "pair")
+        references = softened(ultra_frames, plan.wide, plan.ultra, plan.fov_ratio)
+        pairs = Stage(pair_frames(wide_frames, references, plan.clock), QUEUE, "pair")
         # The network takes and gives whole chunks; with room for one on either side, nobody waits meanwhile.
         room = max(QUEUE, plan.chunk)
         renderer = ReferenceRenderer(registration, start.origin_s)

@@ -16,7 +16,7 @@ from asled_cli.video.sound import match_sound
 
 Samples = NDArray[np.float32]
 
-OFFSETS_S = (-2.37, -1.113, -0.2, 0.0, 0.0417, 0.5, 1.234, 3.3, 5.2)
+OFFSETS_S = (-2.37, -0.2, 0.0417, 1.234, 5.2)
 NOISE_DB = (None, 5.0)  # noise of its own in either file, over the sound
 LENGTH_S, SHARED_S = 12.0, 2.0
 # What phones and their apps write: (codec, rate, channels, file) of the one clip and the other.

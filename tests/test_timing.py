@@ -17,6 +17,8 @@ from asled_cli.lab.filming import SOUND_RATE, Lens, Sound, draw_hand, film, writ
 from asled_cli.lab.rig import LensRig
 from asled_cli.registration.camera_motion import MotionCurve
 from asled_cli.registration.curves import CurveMatch, Curves, match_changes, match_curves
+from asled_cli.registration.fine_clock import SmallClip, solve_clock
+from asled_cli.registration.lenses import centre_crop
 from asled_cli.video.clock import Clock
 from asled_cli.video.frames import Clip, ColorTags
 from asled_cli.video.probe import probe_clip
@@ -140,6 +142,33 @@ def test_changes_are_matched_as_by_brute_force() -> None:
     assert believed(sampled(0, 30, 0.2), other) is None
 
 
+def test_time_and_place_are_solved_together() -> None:
+    """A hand that walks towards a wall while it shakes, seen by both lenses, the wide one blurred."""
+    wall, hand = texture(420, 300, seed=11, finest=3.0).mean(axis=2), draw_hand(11, speed_px_s=40.0)
+    size, ratio, offset = (96, 54), 1.9, 0.4137
+
+    def seen(time: float, scale: float) -> NDArray[np.float64]:
+        x, y, _ = hand.at(time)
+        zoom = scale * np.exp(-0.05 * time)
+        matrix = np.array([[zoom, 0, 210 + x - zoom * 47.5], [0, zoom, 150 + y - zoom * 26.5]])
+        soft = cv2.GaussianBlur(wall, (0, 0), 0.5 * zoom)
+        return cv2.warpAffine(soft, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+
+    def clip(start: float, scale: float, blur_s: float) -> SmallClip:
+        times = np.arange(45) / 30
+        shares = np.linspace(-0.5, 0.5, 5) * blur_s
+        pictures = [np.mean([seen(start + t + s, scale) for s in shares], axis=0) for t in times]
+        return SmallClip(times, [np.rint(p).astype(np.uint8) for p in pictures])
+
+    wide, ultra = clip(1.0, 1.5, 0.03), clip(1.0 + offset, 1.5 * ratio, 0.0)
+    place = centre_crop(1.87, size, size)
+    solved = solve_clock(wide, ultra, offset - 0.02, place)
+    assert solved is not None
+    assert solved[0] == pytest.approx(offset, abs=0.003)
+    assert 1 / solved[1][0, 0] == pytest.approx(ratio, rel=0.004)
+    assert solve_clock(wide, ultra, 2.0, place) is None
+
+
 def _brute(one: Curves, other: Curves, lag: float) -> float:
     at = np.arange(max(0, lag), min(one.times[-1], other.times[-1] + lag), 1 / 25)
     a = np.stack([np.diff(np.interp(at, one.times, v)) for v in one.values.T]).ravel()
@@ -167,6 +196,23 @@ def test_sound_under_noise_of_twice_its_power_is_enough(offset_s: float, tmp_pat
     found = match_sound(probe_clip(clips[0]), probe_clip(clips[1]))
     assert found is not None
     assert float(found.clock.offset_s) == pytest.approx(offset_s, abs=0.004)
+
+
+def test_low_sounds_under_hiss_are_enough(tmp_path: Path) -> None:
+    """A rumble below 400 Hz under white noise 5 dB louder: most of the hiss lies where there is no sound."""
+    rumble = np.convolve(noise(9.0, 5), np.ones(60) / 60, "same").astype(np.float32)
+    level = np.float32(10 ** (5 / 20) * rumble.std() / 0.1)
+    parts = [
+        part + level * noise(9.0, seed)[: len(part)] for seed, part in ((6, rumble), (7, rumble[24_000:]))
+    ]
+    still = np.full((4, 36, 64, 3), 90, np.uint8)
+    clips = [
+        probe_clip(write_film(tmp_path / f"{i}.mp4", still, [0, 0.1, 0.2, 0.3], Sound(part)))
+        for i, part in enumerate(parts)
+    ]
+    found = match_sound(*clips)
+    assert found is not None
+    assert float(found.clock.offset_s) == pytest.approx(0.5, abs=0.004)
 
 
 def test_a_drifting_clock_is_followed(tmp_path: Path) -> None:

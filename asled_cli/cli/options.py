@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from asled_cli.job.records import Method, Precision, RolesChoice
+from asled_cli.job.records import Method, Precision, RolesChoice, Target
 
 CLIPS, PICTURE, RESTORE, ENCODE, TERMINAL = (
     "Clips and time",
@@ -68,6 +68,14 @@ RolesName = Annotated[
     RolesChoice,
     typer.Option(
         help="auto: find out which clip is the wide one and leave alone what is sharp; given: as named.",
+        rich_help_panel=PICTURE,
+    ),
+]
+
+TargetName = Annotated[
+    Target,
+    typer.Option(
+        help="Which clip is mended; ultra: where the wide lens sees too, with the wide clip's help.",
         rich_help_panel=PICTURE,
     ),
 ]

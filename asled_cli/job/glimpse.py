@@ -13,6 +13,7 @@ from asled_cli.registration.camera_motion import MotionCurve, measure_motion, sm
 from asled_cli.registration.canvas import reduced_sizes
 from asled_cli.registration.coarse import Place
 from asled_cli.registration.curves import CurveMatch
+from asled_cli.registration.fine_clock import SmallClip, solve_clock
 from asled_cli.registration.homography import Matrix, resize_matrix
 from asled_cli.registration.lenses import centre_crop
 from asled_cli.registration.scene_motion import LONG_SIDE, match_scenes, reference_cells, target_cells
@@ -83,7 +84,7 @@ def find_scene(
 
     fov_ratio: a guess. hints: offsets from elsewhere that are worth a look.
     """
-    offsets = [*_guess_offsets(first, second, fov_ratio), *hints]
+    offsets = [*_guess_offsets(first, second, fov_ratio), *hints]  # good to a frame or two
     best: SceneMatch | None = None
     for offset in offsets:
         found = _settle(first, second, offset)
@@ -91,7 +92,7 @@ def find_scene(
             best = found
         if best is not None and best.match.confidence >= 1:
             break
-    return best
+    return None if best is None else _refine(first, second, best)
 
 
 def match_at(
@@ -99,9 +100,35 @@ def match_at(
 ) -> CurveMatch | None:
     """How the scenes change where `place` lays one view in the other; offset in the order of arguments."""
     inner, outer = (second, first) if swapped else (first, second)
+    down, up = _scaling(inner, outer)
+    return _match(inner, outer, up @ place.matrix @ down, swapped, near_s)
+
+
+def _refine(first: Glimpse, second: Glimpse, found: SceneMatch) -> SceneMatch:
+    """The match with time and place solved together, where that does not make it worse."""
+    inner, outer = (second, first) if found.swapped else (first, second)
+    sign = -1 if found.swapped else 1
+    down, up = _scaling(inner, outer)
+    solved = solve_clock(
+        SmallClip(inner.times, inner.pictures),
+        SmallClip(outer.times, outer.pictures),
+        sign * found.match.offset_s,
+        up @ found.place.matrix @ down,
+    )
+    if solved is None:
+        return found
+    offset_s, small = solved
+    match = _match(inner, outer, small, found.swapped, sign * offset_s)
+    if match is None or match.correlation < found.match.correlation:
+        return found
+    place = replace(found.place, matrix=np.linalg.inv(up) @ small @ np.linalg.inv(down))
+    return replace(found, match=replace(match, offset_s=sign * offset_s), place=place)
+
+
+def _scaling(inner: Glimpse, outer: Glimpse) -> tuple[Matrix, Matrix]:
+    """From small pixels of the inner view to those of a place, and on from those of a place."""
     sizes = reduced_sizes((inner.clip.width, inner.clip.height), (outer.clip.width, outer.clip.height))
-    small = resize_matrix(sizes[1], outer.size) @ place.matrix @ resize_matrix(inner.size, sizes[0])
-    return _match(inner, outer, small, swapped, near_s)
+    return resize_matrix(inner.size, sizes[0]), resize_matrix(sizes[1], outer.size)
 
 
 def _match(

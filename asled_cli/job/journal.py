@@ -249,13 +249,24 @@ def _identity(plan: DeblurPlan) -> dict[str, object]:
 def _pieces(plan: DeblurPlan) -> dict[str, object]:
     """Choices that depend on the machine as it is just now, and must not change under way."""
     clock = {"offset_s": str(plan.offset_s), "clock_rate": str(plan.clock_rate)}
-    return {"chunk": plan.chunk, "overlap": plan.overlap, "tile": plan.tile, **clock}
+    pieces = {"chunk": plan.chunk, "overlap": plan.overlap, "tile": plan.tile}
+    return {**pieces, **clock, "box": plan.wide.box, "fov_ratio": plan.fov_ratio}
 
 
 def _with_pieces(plan: DeblurPlan, pieces: dict[str, Any]) -> DeblurPlan:
     chunk, overlap, tile = (int(pieces[name]) for name in ("chunk", "overlap", "tile"))
     offset, rate = Fraction(pieces["offset_s"]), Fraction(pieces["clock_rate"])
-    return replace(plan, offset_s=offset, clock_rate=rate, chunk=chunk, overlap=overlap, tile=tile)
+    box = pieces.get("box")
+    return replace(
+        plan,
+        wide=replace(plan.wide, box=None if box is None else tuple(box)),
+        offset_s=offset,
+        clock_rate=rate,
+        fov_ratio=float(pieces.get("fov_ratio", plan.fov_ratio)),
+        chunk=chunk,
+        overlap=overlap,
+        tile=tile,
+    )
 
 
 def _compare(begun: dict[str, Any], now: dict[str, Any], plan: DeblurPlan) -> None:

@@ -51,7 +51,7 @@ class MethodChoice:
     memory_bytes: int = 0
 
 
-def choose_method(config: DeblurConfig, wide: Clip) -> MethodChoice:
+def choose_method(config: DeblurConfig, wide: Clip | FrameSize) -> MethodChoice:
     """Resolve method, network, device, precision and piece sizes; verify the weights.
 
     Raises UsageError for an unknown network or device, WeightsError if the weights asked for are not usable.

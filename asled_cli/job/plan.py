@@ -8,8 +8,9 @@ from pathlib import Path
 from asled_cli.errors import InputError, UsageError
 from asled_cli.job.match import check_shared_time, match_clips, probe_both
 from asled_cli.job.measure import check_truth
-from asled_cli.job.method import choose_method
+from asled_cli.job.method import FrameSize, choose_method
 from asled_cli.job.records import DeblurConfig, DeblurPlan, Report, ignore
+from asled_cli.job.target import turn_to_ultra
 from asled_cli.video.encode import EncodeConfig, choose_encoder
 from asled_cli.video.frames import Clip
 from asled_cli.video.target import FORMATS, check_output, work_folder
@@ -25,6 +26,8 @@ def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
     """
     _check_options(config)
     found = match_clips(config, report)
+    if config.target == "ultra":
+        found = turn_to_ultra(found)
     wide, ultra, clock = found.wide, found.ultra, found.timing.clock
     if found.order.swapped:
         config = replace(config, wide=config.ultra, ultra=config.wide)
@@ -33,7 +36,7 @@ def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
     out = _output_path(config, wide)
     start, end = _window(config, wide)
     notes = [*found.notes, *check_shared_time(wide, ultra, clock, start, end)]
-    choice = choose_method(config, wide)
+    choice = choose_method(config, FrameSize(*wide.seen_size))
     return DeblurPlan(
         config=config,
         wide=wide,
@@ -68,8 +71,8 @@ def _check_options(config: DeblurConfig) -> None:
     """What can be said against the job before anything long begins; for the clips in the order named."""
     wide, ultra = probe_both(config.wide, config.ultra)
     if config.truth is not None:
-        turned = config.roles == "auto" and (wide.width, wide.height) != (ultra.width, ultra.height)
-        _check_truth_of(config.truth, (wide, ultra) if turned else (wide,))
+        # The order may be found to be another, and the truth is that of the clip to be mended.
+        _check_truth_of(config.truth, (wide, ultra) if config.target == "wide" else (ultra, wide))
     _output_path(config, wide)
     _window(config, wide)
     choose_encoder(wide, config.encode or EncodeConfig())

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Method = Literal["auto", "network", "swap"]
 RolesChoice = Literal["auto", "given"]
+Target = Literal["wide", "ultra"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 SPARE_S = Fraction(
@@ -45,6 +46,7 @@ class DeblurConfig:
     roles: RolesChoice = (
         "auto"  # given: WIDE is mended throughout, and is the wide clip whatever it looks like
     )
+    target: Target = "wide"  # ultra: mend the ultra-wide clip where the wide lens sees too, with its help
     fov_ratio: float | None = None  # focal length of wide over ultra, as pictures: about 2
     offset_s: float | None = None  # seconds; ultra time = wide time - offset
     start_s: float | None = None  # seconds on the wide clip's clock; first frame at or after it

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from statistics import median
 from typing import Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ USEFUL_DB = 0.4
 # Share of the frame's longer side beyond which a reference counts as blurred too (12 px of 1920).
 BLURRED_SHARE = 0.006
 LEAST_BLURRED_PX = 5.0  # of small pictures, whose pixels are soft
+_CLEARLY_BLURRED = 2.0  # times the blur of the sharp clip
 SHORTEST_S = 0.75  # a shorter stretch takes the action of its neighbours
 PAST_S = 1e9  # stands for before the start and after the end
 FADE_S = 0.2  # between an action and the next
@@ -76,7 +78,16 @@ class Roles:
         if not self.segments:
             return []
         if set(self.actions) == {"pass"}:
-            return ["it is already as sharp as the ultra-wide clip, so nothing will be changed."]
+            sharp = ["it is already as sharp as the other clip, so nothing will be changed."]
+            own, other = (
+                median(getattr(s, f"{role}_blur_px") for s in self.segments)
+                for role in ("target", "reference")
+            )
+            if other > _CLEARLY_BLURRED * own:
+                sharp.append(
+                    f"the other clip is the blurred one ({other:.0f} px): --target can mend that one."
+                )
+            return sharp
         both = sum(action == "both blurred" for action in self.actions)
         return [f"both lenses are blurred in {both} stretch(es): little can be gained there."] if both else []
 

@@ -17,7 +17,7 @@ from av.video.plane import VideoPlane
 from numpy.typing import DTypeLike, NDArray
 
 from asled_cli.video.convert import Converter, copy_facts
-from asled_cli.video.frames import MATRIX_BT601, MATRIX_BT709, MATRIX_BT2020, RANGE_FULL, ColorTags
+from asled_cli.video.frames import MATRIX_BT601, MATRIX_BT709, MATRIX_BT2020, RANGE_FULL, Box, ColorTags
 
 # H.273 table 4: matrix number -> (K_R, K_B)
 LUMA_WEIGHTS = {
@@ -28,6 +28,7 @@ LUMA_WEIGHTS = {
     7: (0.212, 0.087),
     MATRIX_BT2020: (0.2627, 0.0593),
 }
+_FADE_SHARE = 0.04  # of a part's sides, over which a change to it fades in
 EDITABLE = re.compile(r"(?:yuvj?4\d\dp|yuva4\d\dp|gbra?p|gray)(?:(?:9|1\d)le)?|nv(?:12|16|24)|p[024]1[026]le")
 PACKED = {"yuyv422": "yuv422p", "uyvy422": "yuv422p", "y210le": "yuv422p10le"}
 
@@ -79,6 +80,21 @@ def apply_change(source: av.VideoFrame, change: NDArray[np.float32] | None, tags
         new[...] = old
     copy_facts(source, out)
     return out
+
+
+def spread_change(change: NDArray[np.float32], box: Box, size: tuple[int, int]) -> NDArray[np.float32]:
+    """A change to a part of the picture as one to the whole: zero outside, faded in over the part's edges.
+
+    change: (h, w, 3), the part's. box: where it lies. size: (width, height) of the picture.
+    """
+    x, y, width, height = box
+    ramps = []
+    for length in (height, width):
+        at = np.arange(length, dtype=np.float32) + 0.5
+        ramps.append(np.clip(np.minimum(at, length - at) / max(1.0, _FADE_SHARE * length), 0, 1))
+    whole = np.zeros((size[1], size[0], 3), np.float32)
+    whole[y : y + height, x : x + width] = change * np.outer(*ramps).astype(np.float32)[..., None]
+    return whole
 
 
 def _add_yuv(

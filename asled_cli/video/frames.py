@@ -60,6 +60,9 @@ class Track:
         return f"track {self.index} ({self.kind}{', ' + name if name else ''})"
 
 
+Box = tuple[int, int, int, int]  # x, y of the first pixel, width and height, pixels
+
+
 @dataclass(frozen=True)
 class Clip:
     """Facts of one video track in one file, from its header and its first decoded frame."""
@@ -92,6 +95,7 @@ class Clip:
     interlaced: bool = False
     alpha: bool = False
     mastering: MasteringDisplay | None = None
+    box: Box | None = None  # the part of the picture that frames are to show; None: all of it
     warnings: tuple[str, ...] = ()  # sentences worth showing to the user
 
     @property
@@ -110,6 +114,11 @@ class Clip:
         return ColorTags(matrix, self.color.primaries, self.color.transfer, range_)
 
     @property
+    def seen_size(self) -> tuple[int, int]:
+        """Width and height of the pictures that frames show, pixels."""
+        return (self.width, self.height) if self.box is None else self.box[2:]
+
+    @property
     def has_audio(self) -> bool:
         """Whether any sound track that can be decoded lies beside the picture."""
         return any(track.kind == "audio" and track.codec for track in self.other_tracks)
@@ -125,7 +134,8 @@ class Frame:
     """One picture with its exact time.
 
     index counts from 0 at the first frame read. rgb: (H, W, 3) uint16, full range 0..65535, transfer
-    curve as coded, coded orientation. source: the decoded planes, for writing back what is unchanged.
+    curve as coded, coded orientation; of the clip's box, if it has one. source: the decoded planes of the
+    whole picture, for writing back what is unchanged.
     """
 
     index: int

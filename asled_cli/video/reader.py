@@ -188,6 +188,9 @@ class _Decoder:
         corrupt = picture.is_corrupt
         self._problems.corrupt_frames += corrupt
         rgb = self._converter.to_rgb(picture)
+        if self._clip.box is not None:
+            x, y, width, height = self._clip.box
+            rgb = np.ascontiguousarray(rgb[y : y + height, x : x + width])
         return Frame(index, pts, pts * self._clip.time_base, rgb, picture, corrupt)
 
     def pictures_from(self, start: Fraction) -> Iterator[tuple[int, av.VideoFrame]]:

@@ -80,10 +80,13 @@ def _pieces(sound: _Sound) -> list[_Sound]:
 
 def _match(one: _Sound, other: _Sound, near: float | None = None) -> tuple[float, float] | None:
     """(offset in seconds, peak) of two pieces; near: only offsets within REACH_S of it. None: no match."""
-    # Differences of neighbouring samples: hum and rumble, which agree at every lag, hardly count.
     shift = float(one.start_s - other.start_s)
     middle = None if near is None else (near - shift) * RATE
-    found = _best_lag(np.diff(one.samples), np.diff(other.samples), middle)
+    # Differences of neighbouring samples first: hum and rumble, which agree at every lag, hardly count then.
+    # Low sounds under hiss stand out only without: differences make the most of the hiss.
+    found = _best_lag(np.diff(one.samples), np.diff(other.samples), middle) or _best_lag(
+        one.samples, other.samples, middle
+    )
     return None if found is None else (found[0] / RATE + shift, found[1])
 
 

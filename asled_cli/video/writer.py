@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import AsledError, reason
-from asled_cli.video.color import apply_change
+from asled_cli.video.color import apply_change, spread_change
 from asled_cli.video.convert import Converter
 from asled_cli.video.encode import EncodeConfig, choose_encoder
 from asled_cli.video.frames import Clip, Frame
@@ -102,12 +102,15 @@ class ClipWriter:
     def write(self, frame: Frame, change: NDArray[np.float32] | None) -> Segment | None:
         """Encode `frame` with `change` added: (H, W, 3) float32 RGB, full range = 1; None = as it was.
 
-        Frames must come in order of time. `frame.source` may be altered. Returns the segment that ended
-        before this frame, once it is on the disk.
+        A change to the clip's box fades out towards its edges. Frames must come in order of time.
+        `frame.source` may be altered. Returns the segment that ended before this frame, once it is on the
+        disk.
         """
         if frame.source is None:
             picture = self._picture_from_rgb(frame, change)
         else:
+            if change is not None and self._clip.box is not None:
+                change = spread_change(change, self._clip.box, (self._clip.width, self._clip.height))
             picture = apply_change(frame.source, change, self._clip.resolved_color)
         picture = self._converter.to_format(picture, self.encoder.pix_fmt)
         if self._pending is not None and frame.pts <= self._pending[1]:

@@ -1,0 +1,74 @@
+"""Which clip of a pair is mended: the wide one, or the middle of the ultra-wide one with the wide one's help.
+
+The ultra view is mended only where the wide lens sees too. That part takes the place of the target's picture;
+what is found for it is added to the whole frame, and the rest of the frame stays as it was.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from asled_cli.errors import InputError
+from asled_cli.job.match import MatchedClips
+from asled_cli.job.views import BELIEVED_VIEW, both_ways
+from asled_cli.registration.canvas import reduced_sizes
+from asled_cli.registration.coarse import Place
+from asled_cli.registration.homography import resize_matrix
+from asled_cli.video.frames import Box, Clip, Frame
+
+# Share of the common view left out at each edge: rotation, drift and the way of the hand during an exposure.
+_INSET = 0.03
+_SOFTNESS = 0.33  # of a lens that samples every n-th pixel, in units of sqrt(n^2 - 1): as `lab.rig` has it
+
+
+def turn_to_ultra(found: MatchedClips) -> MatchedClips:
+    """The pair with the ultra clip's common part as the one to mend, and the wide clip as its reference.
+
+    Raises InputError if the pictures do not tell where the wide view lies.
+    """
+    place, box = common_part(found)
+    ratio = found.ultra.width / place.fov_ratio / box[2]
+    return replace(
+        found,
+        wide=replace(found.ultra, box=box),
+        ultra=found.wide,
+        timing=replace(found.timing, clock=found.timing.clock.inverse()),
+        fov_ratio=max(1.0, ratio),
+        fov_source="of the common part",
+    )
+
+
+def common_part(found: MatchedClips) -> tuple[Place, Box]:
+    """Where the wide view lies, and the part of the ultra picture that it surely covers, even numbers."""
+    wide, ultra = found.wide, found.ultra
+    place, _ = both_ways(wide, ultra, found.timing.clock)
+    if place is None or place.score < BELIEVED_VIEW:
+        raise InputError(
+            f"Where {wide.path.name} lies in the view of {ultra.path.name} is not to be seen.",
+            "Drop --target ultra, or pass --offset if both are from one recording.",
+        )
+    sizes = reduced_sizes((wide.width, wide.height), (ultra.width, ultra.height))
+    full = resize_matrix(sizes[1], (ultra.width, ultra.height)) @ place.matrix
+    corners = full @ np.array([[0, sizes[0][0] - 1], [0, sizes[0][1] - 1], [1, 1]], np.float64)
+    low = np.maximum(corners[:2, 0], 0)
+    high = np.minimum(corners[:2, 1], (ultra.width - 1, ultra.height - 1))
+    inset = _INSET * (high - low)
+    x, y = (int(v) // 2 * 2 for v in np.ceil(low + inset))
+    right, bottom = np.floor(high - inset)
+    return place, (x, y, int(right - x + 1) // 2 * 2, int(bottom - y + 1) // 2 * 2)
+
+
+def softened(frames: Iterable[Frame], target: Clip, reference: Clip, fov_ratio: float) -> Iterator[Frame]:
+    """Reference frames as soft as the target's pixels can show; untouched where they hold no more detail.
+
+    fov_ratio: view of the reference over that of the target's part.
+    """
+    density = reference.width / target.seen_size[0] / fov_ratio
+    sigma = _SOFTNESS * float(np.sqrt(max(density**2 - 1, 0)))
+    for frame in frames:
+        if sigma < 0.3:
+            yield frame
+        else:
+            yield replace(frame, rgb=np.asarray(cv2.GaussianBlur(frame.rgb, (0, 0), sigma), np.uint16))
