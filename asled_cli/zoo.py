@@ -64,7 +64,7 @@ PUBLISHED: dict[str, PublishedNetwork] = {
             "fine_state": True,
         },
         file="asled_fast.safetensors",
-        sha256="ace83e3b4811669a8f0d2d7d1cc98a4a23765adfb1fb1d672147b4aa80b11a68",
+        sha256="eb56b8657c7c307817d20ff59abdc862c2dc4e00a2cfb462f6d3a0d98d4f959e",
         licence="MIT",
         parameters=672_592,
         paper="own design, after AsLeD-Net (NeurIPS 2025)",
