@@ -343,7 +343,8 @@ def test_made_clips_need_their_sources(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "folder", "split"), [("scores.md", "valid", "valid"), ("results.md", "ten", "test")]
+    ("page", "folder", "split"),
+    [("scores.md", "valid", "valid"), ("scores.md", "test", "test"), ("results.md", "ten", "test")],
 )
 def test_an_old_report_says_so(page: str, folder: str, split: str) -> None:
     """Reports in docs/ are of the weights and clips of today, or their readers are told that they are not."""
