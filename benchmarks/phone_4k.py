@@ -53,11 +53,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--frames", type=int, default=10)
     parser.add_argument("--method", choices=("auto", "network", "swap"), default="swap")
+    parser.add_argument("--preset", default="fast", help="of x265")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="asled-4k-") as name:
         clips = make_clips(Path(name), options.frames)
-        run = run_job(clips, Path(name), ["--method", options.method, "-o", f"{name}/out.mov"])
+        words = ["--method", options.method, "--preset", options.preset, "-o", f"{name}/out.mov"]
+        run = run_job(clips, Path(name), words)
         words = ["verify", str(clips[0]), f"{name}/out.mov", "--decode", "--json"]
         done = subprocess.run(
             [sys.executable, "-m", "asled_cli", *words], capture_output=True, text=True, cwd=ROOT
