@@ -37,6 +37,7 @@ SIZE = (448, 256)
 LOOK = LensLook(tone=ToneCurve(gain=(1.1, 0.95, 0.85), gamma=(0.9, 0.9, 0.9)))
 SHAKEN = LensRig(ratio=1.9, rotation_deg=-0.3, shift_px=(-5.0, 4.0), perspective=(0.002, -0.001))
 PANNED = LensRig(ratio=1.95, rotation_deg=0.3, shift_px=(6.0, -4.0))
+FRAMES = 24  # of a shaken clip: the analysis measures 18 of them, as of any longer clip
 BLURS = ((8.0, 0.5), (20.0, 0.8), (40.0, 0.9))  # pixels, exposure in frame intervals
 AVERAGES = ((3, (10.0, 0.0)), (7, (6.0, 2.0)), (9, (3.0, 5.0)))  # frames, pan in pixels per frame
 
@@ -69,8 +70,9 @@ def cases(sources: Sources, count: int) -> Iterator[tuple[str, Make]]:
     photos = list(sources.photos.items())
     for i, (name, path) in enumerate(photos[:: max(len(photos) // count, 1)][:count]):
         for blur, exposure in BLURS:
-            given: dict[str, Any] = {"seed": i, "size": SIZE, "exposure": exposure, "rig": SHAKEN,
-                                     "ultra_look": LOOK, "shake": Shake(blur_px=blur)}  # fmt: skip
+            given: dict[str, Any] = {"seed": i, "size": SIZE, "frames": FRAMES, "exposure": exposure,
+                                     "rig": SHAKEN, "ultra_look": LOOK}  # fmt: skip
+            given["shake"] = Shake(blur_px=blur)
             yield f"shake {name} {blur:g}", _bind(shake_pair, path, given)
         given = given | {"exposure": 0.8, "shake": Shake(blur_px=20.0, travel_px=4.0)}
         given |= {"depths": (Depth(extent=0.5),), "baseline_px": (6.0, 4.0)}

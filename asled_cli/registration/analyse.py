@@ -24,6 +24,7 @@ from asled_cli.registration.homography import (
     pixel_grid,
     refine,
     sample,
+    simplified,
 )
 from asled_cli.registration.lenses import LensPrior
 from asled_cli.registration.measured import Measured, measure_run, recolour, spread
@@ -38,8 +39,9 @@ from asled_cli.video.frames import FramePair
 _MEASURED_FRAMES, _TRIAL_FRAMES = 18, 8
 # Lengths tried once colours are known, as shares of the one found before; then about the best of them.
 _LENGTH_FACTORS = ((0.7, 0.85, 1.0, 1.18, 1.4, 1.65), (0.9, 1.0, 1.1))
-# A parallax field, and a map of a run's own, are believed when they lower the residual by this share.
-_FIELD_GAIN, _DRIFT_GAIN = 0.02, 0.03
+# A parallax field, and a map of a run's own, are believed when they lower the residual by this share; shear
+# and keystone too (half a pixel of keystone lowered it by 1.6 % or more, none at all by 0.2 % or less).
+_FIELD_GAIN, _DRIFT_GAIN, _MAP_GAIN = 0.02, 0.03, 0.005
 # Below this correlation of equally blurred views, without their coarsest shades, registration has failed.
 _TRUST_CORRELATION = 0.5
 _SHADE_SHARE = 1 / 40
@@ -90,11 +92,11 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
         work_map = refine([m.observe(exposure) for m in measured], work_map, 1).matrix
     observed = [[m.observe(exposure) for m in run] for run in by_run]
     observations = [frame for run in observed for frame in run]
-    fit, field = _add_parallax(observations, refine(observations, work_map, 2))
+    fit, field = _add_parallax(observations, _simplest(observations, refine(observations, work_map, 2)))
     correction, residual, correlation = _match_colours(measured, exposure, fit.matrix, field)
     tone = tone.then(correction)
     middles = [float(run[len(run) // 2].target.time) for run in usable]
-    maps = _drift(observed, fit.matrix, field)
+    maps = _drift(observed, fit, field)
     knots = [
         Knot(time, place.homography_of(own), field, exposure)
         for time, place, own in zip(middles, canvases, maps, strict=True)
@@ -111,19 +113,34 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     )
 
 
-def _drift(observed: list[list[Observation]], matrix: Matrix, field: Image) -> list[Matrix]:
+def _simplest(observations: list[Observation], homography: Fit) -> Fit:
+    """Return the similarity, else the affine map, that fits about as well as a homography, else that.
+
+    Shear and keystone that the pictures do not ask for are read from errors of blur and motion where there is
+    texture, and grow to pixels where there is none, such as in a sky.
+    """
+    height, width = observations[0].target.shape
+    bound = disagreement(observations, homography.matrix) * (1 + _MAP_GAIN)
+    for free in (4, 6):
+        fit = refine(observations, simplified(homography.matrix, (width, height), free), 3, free=free)
+        if disagreement(observations, fit.matrix) <= bound:
+            return fit
+    return homography
+
+
+def _drift(observed: list[list[Observation]], fit: Fit, field: Image) -> list[Matrix]:
     """Return one map per run: the clip's, or the run's own where that fits its frames clearly better.
 
     Stabilisation, focus and temperature move the lenses' pictures slowly against each other.
     """
     if len(observed) == 1:
-        return [matrix]
+        return [fit.matrix]
     maps = []
     for run in observed:
         frames = [replace(frame, shift=field) for frame in run]
-        own = refine(frames, matrix, 2).matrix
-        better = disagreement(frames, own) < disagreement(frames, matrix) * (1 - _DRIFT_GAIN)
-        maps.append(own if better else matrix)
+        own = refine(frames, fit.matrix, 2, free=fit.free).matrix
+        better = disagreement(frames, own) < disagreement(frames, fit.matrix) * (1 - _DRIFT_GAIN)
+        maps.append(own if better else fit.matrix)
     return maps
 
 
@@ -131,7 +148,7 @@ def _add_parallax(observations: list[Observation], fit: Fit) -> tuple[Fit, Image
     """Return the map refined under a parallax field, and the field; zeros where it helps too little."""
     field = solve_parallax(observations, fit.matrix, fit.gain, fit.bias)
     shifted = [replace(o, shift=field) for o in observations]
-    refined = refine(shifted, fit.matrix, 1)
+    refined = refine(shifted, fit.matrix, 1, free=fit.free)
     if disagreement(shifted, refined.matrix) < disagreement(observations, fit.matrix) * (1 - _FIELD_GAIN):
         return refined, field
     return fit, np.zeros_like(field)

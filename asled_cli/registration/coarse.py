@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
-from asled_cli.registration.homography import Image, Matrix, resize_matrix
+from asled_cli.registration.homography import Image, Matrix, resize_matrix, simplified, translation
 from asled_cli.registration.lenses import LensPrior, centre_crop
 from asled_cli.registration.motion import luma
 from asled_cli.video.frames import FramePair
@@ -60,8 +60,9 @@ def locate(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Place:
             continue
         score, x, y = _best_place(scenes, [_details(target, size) for target, _ in chosen])
         if score > best.score:
-            place = np.array([[1, 0, x], [0, 1, y], [0, 0, 1]]) @ resize_matrix(target_size, size)
-            best = Place(resize_matrix(small_size, reference_size) @ place, score, float(ratio))
+            place = translation(x, y) @ resize_matrix(target_size, size)
+            matrix = resize_matrix(small_size, reference_size) @ place
+            best = Place(simplified(matrix, target_size, 4), score, float(ratio))
     return best
 
 

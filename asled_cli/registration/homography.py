@@ -55,6 +55,24 @@ def interpolate(first: Matrix, second: Matrix, fraction: float) -> Matrix:
     return np.asarray(a + fraction * (b - a), dtype=np.float64)
 
 
+def simplified(matrix: Matrix, size: tuple[int, int], free: int) -> Matrix:
+    """Return the affine map (free = 6) or the similarity (4) nearest to `matrix` at the middle of a picture.
+
+    size: (width, height) of the picture whose pixels it takes. The middle stays where `matrix` takes it.
+    """
+    m = matrix / matrix[2, 2]
+    middle = np.array([(size[0] - 1) / 2, (size[1] - 1) / 2])
+    x, y, w = m @ np.append(middle, 1.0)
+    there = np.array([x, y]) / w
+    turn = (m[:2, :2] - np.outer(there, m[2, :2])) / w  # the derivative at the middle
+    if free == 4:
+        scale, slope = (turn[0, 0] + turn[1, 1]) / 2, (turn[1, 0] - turn[0, 1]) / 2
+        turn = np.array([[scale, -slope], [slope, scale]])
+    result = np.eye(3)
+    result[:2, :2], result[:2, 2] = turn, there - turn @ middle
+    return result
+
+
 def local_scale(matrix: Matrix, size: tuple[int, int]) -> float:
     """Return how many pixels one pixel at the centre of a picture of `size` becomes under `matrix`."""
     x, y = (size[0] - 1) / 2, (size[1] - 1) / 2
@@ -79,12 +97,13 @@ class Observation:
 
 @dataclass(frozen=True)
 class Fit:
-    """Result of `refine`: the map, the luma gain and bias, and the robust mean residual (luma 0..1)."""
+    """Result of `refine`: the map, luma gain and bias, robust mean residual (luma 0..1), what was free."""
 
     matrix: Matrix
     gain: float
     bias: float
     residual: float
+    free: int
 
 
 def refine(frames: Sequence[Observation], start: Matrix, steps: int, *, free: int = 8) -> Fit:
@@ -107,7 +126,7 @@ def refine(frames: Sequence[Observation], start: Matrix, steps: int, *, free: in
         if step == steps:
             break
         matrix, gain, bias = system.solve(matrix, gain, bias)
-    return Fit(matrix @ np.linalg.inv(centre), gain, bias, residual)
+    return Fit(matrix @ np.linalg.inv(centre), gain, bias, residual, free)
 
 
 class _System:
