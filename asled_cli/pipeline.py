@@ -21,7 +21,7 @@ from asled_cli.job.plan import make_plan, refuse_if_strict
 from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, Progress, Report, ignore
 from asled_cli.job.restart import find_start, skip_written
 from asled_cli.job.restore import Memory, restore
-from asled_cli.job.roles import Roles, find_roles
+from asled_cli.job.roles import NO_ROLES, Roles, find_roles
 from asled_cli.job.sampling import moments_to_judge, read_sample
 from asled_cli.job.space import SpaceWatch
 from asled_cli.job.tally import any_problem
@@ -115,7 +115,7 @@ def _analyse(plan: DeblurPlan, journal: Journal, report: Report, stop: StopFlag)
 def _judge(plan: DeblurPlan, registration: Registration, report: Report, stop: StopFlag) -> Roles:
     """Look at moments along the clip to find where the wide view needs mending and the other one can help."""
     if plan.config.roles == "given" or not registration.trusted:
-        return Roles((), ())
+        return NO_ROLES
     count = moments_to_judge(plan.wide, plan.ultra, plan.clock)
     moments = sample_moments(plan.wide, plan.ultra, plan.clock, count)
     roles = find_roles(moments, registration, lambda done: _told(report, stop, done, count))

@@ -234,7 +234,7 @@ def test_plain_crop_is_the_concentric_half(tmp_path: Path) -> None:
     wide = cv2.resize(inside, (128, 96), interpolation=cv2.INTER_CUBIC)
     frames = np.stack([wide, wide]), np.stack([scene, scene])
     clip = ScoreClip("a", PictureArray(frames[0]), PictureArray(frames[1]), PictureArray(frames[0]), "id")
-    aligned = list(align_clip(clip, "centre-crop", 2.0, {}))
+    aligned = list(align_clip(clip, "centre-crop", 2.0).frames)
     assert aligned[0].reference is not None and (aligned[0].guide[..., 4] == 1).all()
     error = aligned[0].reference[4:-4, 4:-4].astype(float) / 257 - wide[4:-4, 4:-4]
     assert np.abs(error).mean() < 1.0

@@ -10,7 +10,7 @@ from small_pair import Pair, make_pair
 from textures import texture
 
 from asled_cli.cli.app import main
-from asled_cli.job.guard import BLOCK, guard_colour
+from asled_cli.job.guard import BLOCK, guard_colour, spare_sharp
 from asled_cli.job.roles import FADE_S, Roles, plan_segments
 from asled_cli.lab.filming import Lens, draw_hand, film, write_film
 from asled_cli.lab.rig import LensRig
@@ -104,3 +104,14 @@ def test_colour_may_not_shift_where_nothing_is_blurred() -> None:
     assert np.std(guarded) == pytest.approx(0.01, rel=0.1)  # detail stays
     np.testing.assert_array_equal(guard_colour(change + tint, blurred), change + tint)
     assert guard_colour(change, sharp) is change
+
+
+def test_a_network_leaves_sharp_places_mostly_alone() -> None:
+    change = np.random.default_rng(4).normal(0, 0.02, (4 * BLOCK, 8 * BLOCK, 3)).astype(np.float32)
+    blur = np.zeros((BLOCK, 2 * BLOCK), np.float16)
+    np.testing.assert_allclose(spare_sharp(change, blur), change * 0.25, rtol=1e-5)
+    assert spare_sharp(change, blur + np.float16(0.02)) is change
+    blur[:, BLOCK:] = 0.02  # the right half is blurred
+    share = (spare_sharp(change, blur) / change).mean(axis=(0, 2))
+    assert share[: 3 * BLOCK].max() < 0.26 and share[5 * BLOCK :].min() > 0.99
+    assert np.abs(np.diff(share)).max() < 0.02  # no step between them

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asled_cli.job.device import is_out_of_memory, memory_limit
-from asled_cli.job.guard import guard_colour
+from asled_cli.job.guard import guard_colour, spare_sharp
 from asled_cli.job.pieces import recut_states, smaller_pieces, tile_words
 from asled_cli.job.tiles import Tile, cut_tiles
 from asled_cli.nets.chunks import ChunkInputs, VideoNetwork
@@ -160,7 +160,10 @@ class NetworkRestorer:
             self._shrink(cause)  # outside the handler, whose traceback holds what could not be computed
             del cause
         done, self.waiting = self.waiting[:keep], self.waiting[keep:]
-        frames = [_restored(frame, change.numpy()) for frame, change in zip(done, changes, strict=True)]
+        frames = [
+            _restored(frame, _spared(frame, change.numpy()))
+            for frame, change in zip(done, changes, strict=True)
+        ]
         if self._segment:
             self._left -= keep
             if self._left == 0:
@@ -256,6 +259,11 @@ def _grids(grids: list[NDArray[np.float16]], device: torch.device) -> Tensor:
     """(1, T, C, h, w) float32."""
     stacked = torch.from_numpy(np.stack(grids)).to(device).float()  # (T, h, w, C)
     return stacked.permute(0, 3, 1, 2)[None]
+
+
+def _spared(aligned: AlignedFrame, change: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A network's change, most of it gone where the registration saw no blur."""
+    return change if aligned.reference is None else spare_sharp(change, aligned.guide[..., 3])
 
 
 def _restored(aligned: AlignedFrame, change: NDArray[np.float32] | None) -> RestoredFrame:

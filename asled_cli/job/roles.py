@@ -97,6 +97,10 @@ class Roles:
         return tuple(segment.action for segment in self.segments)
 
 
+NO_ROLES = Roles((), ())
+"""Of a clip that nobody judged: all of it is mended."""
+
+
 def find_roles(
     pairs: Iterable[FramePair], found: Registration, told: Callable[[int], None] = lambda done: None
 ) -> Roles:

@@ -45,10 +45,15 @@ def read_sampled_runs(
 
 
 def moments_to_judge(wide: Clip, ultra: Clip, clock: Clock) -> int:
-    """How many moments of the shared time are looked at to judge sharpness: every JUDGED_S, within limits."""
+    """How many moments of the shared time are looked at to judge sharpness."""
     first = max(wide.start_s, clock.to_target(ultra.start_s))
     last = min(end_of(wide), clock.to_target(end_of(ultra)))
-    return min(max(int((last - first) / JUDGED_S), LEAST_MOMENTS), MOST_MOMENTS)
+    return judged_moments(float(last - first))
+
+
+def judged_moments(duration_s: float) -> int:
+    """One every JUDGED_S, within limits."""
+    return min(max(int(duration_s / JUDGED_S), LEAST_MOMENTS), MOST_MOMENTS)
 
 
 def run_starts(

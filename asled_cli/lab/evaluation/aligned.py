@@ -1,15 +1,17 @@
 """A clip with its reference laid onto it, the way `asled deblur` does it, or as the paper does."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
-from asled_cli.job.sampling import run_starts
+from asled_cli.job.roles import NO_ROLES, Roles, find_roles
+from asled_cli.job.sampling import judged_moments, run_starts
 from asled_cli.job.tally import registration_facts
 from asled_cli.lab.evaluation.clips import ScoreClip
 from asled_cli.lab.evaluation.config import Alignment
@@ -24,27 +26,45 @@ STILL_REPEATS = 3  # a single picture is shown to the registration this often, a
 BYTES_PER_VALUE = 2  # of a frame in the pipeline
 
 
-def align_clip(
-    clip: ScoreClip, alignment: Alignment, fov_ratio: float, facts: dict[str, object]
-) -> Iterator[AlignedFrame]:
-    """Each frame of `clip` once, in order; what the registration found goes into `facts`.
+@dataclass(frozen=True)
+class AlignedClip:
+    """A clip on its way to the restorers.
+
+    frames: each once, in order. roles: where the target is sharp and passes through. facts: what the
+    registration found, for people.
+    """
+
+    frames: Iterator[AlignedFrame]
+    roles: Roles = NO_ROLES
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def align_clip(clip: ScoreClip, alignment: Alignment, fov_ratio: float) -> AlignedClip:
+    """Lay the reference of `clip` onto it, and judge where it needs mending.
 
     Memory: the sample of the analysis and the window of the renderer. A clip without a reference, or with
     fewer than two frames that have one, comes out as it is.
     """
     if clip.reference is None or not any(clip.has_reference(i) for i in range(clip.frames)):
-        yield from map(_bare, clip.pairs(range(clip.frames)))
-    elif alignment == "centre-crop":
-        yield from (_crop(pair, fov_ratio) for pair in clip.pairs(range(clip.frames)))
-    else:
-        try:
-            registration = _analyse(clip, fov_ratio)
-        except InputError as error:  # too little to go by
-            facts["registration"] = error.message
-            yield from map(_bare, clip.pairs(range(clip.frames)))
-            return
-        facts["registration"] = registration_facts(registration)
-        yield from _render(clip, registration)
+        return AlignedClip(map(_bare, clip.pairs(range(clip.frames))))
+    if alignment == "centre-crop":
+        return AlignedClip(_crop(pair, fov_ratio) for pair in clip.pairs(range(clip.frames)))
+    try:
+        registration = _analyse(clip, fov_ratio)
+    except InputError as error:  # too little to go by
+        return AlignedClip(map(_bare, clip.pairs(range(clip.frames))), facts={"registration": error.message})
+    roles = _judge(clip, registration)
+    facts = {"registration": registration_facts(registration), "actions": list(roles.actions)}
+    return AlignedClip(_render(clip, registration), roles, facts)
+
+
+def _judge(clip: ScoreClip, registration: Registration) -> Roles:
+    """The plan of a deblurring run, from as many moments."""
+    if not registration.trusted:
+        return NO_ROLES
+    count = min(clip.frames, judged_moments(clip.frames / clip.fps))
+    moments = [(2 * i + 1) * clip.frames // (2 * count) for i in range(count)]
+    return find_roles(map(reduce_for_analysis, clip.pairs(moments)), registration)
 
 
 def _analyse(clip: ScoreClip, fov_ratio: float) -> Registration:

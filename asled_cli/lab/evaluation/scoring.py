@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import asled_cli
-from asled_cli.lab.evaluation.aligned import align_clip
+from asled_cli.job.restore import RestoredFrame
+from asled_cli.job.roles import Roles
+from asled_cli.lab.evaluation.aligned import AlignedClip, align_clip
 from asled_cli.lab.evaluation.clips import ScoreClip
 from asled_cli.lab.evaluation.config import EvalConfig
 from asled_cli.lab.evaluation.extras import load_extras, semi_reference
@@ -103,16 +105,15 @@ def score_clip(
     models: list[Model],
     config: EvalConfig,
     *,
-    aligned: Iterator[AlignedFrame] | None = None,
-    facts: dict[str, Any] | None = None,
+    aligned: AlignedClip | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> dict[str, tuple[ClipScores, dict[str, NDArray[np.uint8] | None]]]:
     """Scores and pictures of `clip` by each of `models`, all in one pass over its aligned frames.
 
-    aligned, facts: the aligned frames where they are already known. check: called once per frame, may raise.
+    aligned: the clip with its reference laid onto it, where that is known. check: called once per frame, may
+    raise. Sharp stretches pass through `swap` and networks, as they do in `asled deblur`.
     Memory: a chunk of frames per model and the truth about them, whatever the length of the clip.
     """
-    facts = {} if facts is None else facts
     protocol = PROTOCOLS[config.protocol]
     window = None if clip.truth is None else TruthWindow(clip.truth)
     extras = load_extras(config.metrics, config.metric_weights)
@@ -121,31 +122,35 @@ def score_clip(
     middle = clip.frames // 2
     for judge in judges.values():
         judge.show = middle
-    aligned = aligned or align_clip(clip, config.alignment, config.fov_ratio, facts)
+    aligned = aligned or align_clip(clip, config.alignment, config.fov_ratio)
+    roles = {m.name: aligned.roles if m.kind in ("swap", "network") else None for m in models}
     shown: dict[str, NDArray[np.uint8] | None] = {"reference": None}
     references: dict[int, AlignedFrame] = {}
-    for index, frame in enumerate(aligned):
+    for index, frame in enumerate(aligned.frames):
         check()
         if index == middle and frame.reference is not None:
             shown["reference"] = to_shown(to_unit(frame.reference))
         if "semi" in config.metrics:
             references[index] = frame
         for name, restorer in restorers.items():
-            _take(judges[name], restorer.push(frame), references)
+            _take(judges[name], restorer.push(frame), roles[name], references)
         done = min(len(judge.rows) for judge in judges.values())
         for old in [i for i in references if i < done]:
             del references[old]
         if window is not None:
             window.forget(done)
     for name, restorer in restorers.items():
-        _take(judges[name], restorer.flush(), references)
-    facts["input_sharpness"] = _mean_sharpness(clip)
+        _take(judges[name], restorer.flush(), roles[name], references)
+    facts = {**aligned.facts, "input_sharpness": _mean_sharpness(clip)}
     return {name: _finish(clip, judge, facts, shown) for name, judge in judges.items()}
 
 
-def _take(judge: Judge, frames: list[Any], references: Mapping[int, AlignedFrame]) -> None:
+def _take(
+    judge: Judge, frames: list[RestoredFrame], roles: Roles | None, references: Mapping[int, AlignedFrame]
+) -> None:
     for frame in frames:
-        judge.take(frame)
+        allowed = frame.change if roles is None else roles.limit(float(frame.target.time), frame.change)
+        judge.take(replace(frame, change=allowed))
         index = len(judge.rows) - 1
         known = references.get(index)
         if known is not None and known.reference is not None and judge.last is not None:
