@@ -16,6 +16,7 @@ from textures import moving_video, texture, write_video
 from asled_cli import weights, zoo
 from asled_cli.cli import app
 from asled_cli.errors import AsledError, InputError, UsageError, WeightsError
+from asled_cli.job.roles import Roles, Segment
 from asled_cli.lab.evaluation import models as rows
 from asled_cli.lab.evaluation import pictures, run, scoring
 from asled_cli.lab.evaluation.aligned import align_clip
@@ -238,6 +239,21 @@ def test_plain_crop_is_the_concentric_half(tmp_path: Path) -> None:
     assert aligned[0].reference is not None and (aligned[0].guide[..., 4] == 1).all()
     error = aligned[0].reference[4:-4, 4:-4].astype(float) / 257 - wide[4:-4, 4:-4]
     assert np.abs(error).mean() < 1.0
+
+
+def test_sharp_stretches_pass_through_as_when_deblurring() -> None:
+    generator = np.random.default_rng(2)
+    wide, ultra = (generator.integers(0, 255, (4, 48, 64, 3), dtype=np.uint8) for _ in range(2))
+    clip = ScoreClip("a", PictureArray(wide), PictureArray(ultra), PictureArray(wide), "id", fps=10.0)
+    config = EvalConfig("generic", Path(), models=("reference", "swap"), metrics=("psnr",))
+    first_half = Segment(-1e9, 0.15, "pass", 0.0, 1.0, 1.0), Segment(0.15, 1e9, "deblur", 3.0, 9.0, 1.0)
+    aligned = replace(align_clip(clip, "centre-crop", 2.0), roles=Roles((), first_half))
+    models = [rows.Model(name, name) for name in ("reference", "swap")]
+    scores = scoring.score_clip(clip, models, config, aligned=aligned)
+    taken, swapped = ([row["psnr_to_input"] for row in scores[m.name][0].rows] for m in models)
+    assert swapped[0] > 90 and max(taken) < 30
+    assert swapped[1] > swapped[2] + 1  # the second frame lies where the plan fades
+    assert swapped[2:] == taken[2:]
 
 
 def test_single_lens_sets_have_no_reference(blur_and_truth: Path) -> None:
