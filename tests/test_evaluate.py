@@ -246,14 +246,14 @@ def test_sharp_stretches_pass_through_as_when_deblurring() -> None:
     wide, ultra = (generator.integers(0, 255, (4, 48, 64, 3), dtype=np.uint8) for _ in range(2))
     clip = ScoreClip("a", PictureArray(wide), PictureArray(ultra), PictureArray(wide), "id", fps=10.0)
     config = EvalConfig("generic", Path(), models=("reference", "swap"), metrics=("psnr",))
-    first_half = Segment(-1e9, 0.15, "pass", 0.0, 1.0, 1.0), Segment(0.15, 1e9, "deblur", 3.0, 9.0, 1.0)
+    first_half = Segment(-1e9, 0.25, "pass", 0.0, 1.0, 1.0), Segment(0.25, 1e9, "deblur", 3.0, 9.0, 1.0)
     aligned = replace(align_clip(clip, "centre-crop", 2.0), roles=Roles((), first_half))
     models = [rows.Model(name, name) for name in ("reference", "swap")]
     scores = scoring.score_clip(clip, models, config, aligned=aligned)
     taken, swapped = ([row["psnr_to_input"] for row in scores[m.name][0].rows] for m in models)
     assert swapped[0] > 90 and max(taken) < 30
-    assert swapped[1] > swapped[2] + 1  # the second frame lies where the plan fades
-    assert swapped[2:] == taken[2:]
+    assert swapped[0] > swapped[1] > swapped[2] > swapped[3] + 1  # two frames lie where the plan fades
+    assert swapped[3] == taken[3]
 
 
 def test_single_lens_sets_have_no_reference(blur_and_truth: Path) -> None:
