@@ -253,7 +253,7 @@ def test_sharp_stretches_pass_through_as_when_deblurring() -> None:
     taken, swapped = ([row["psnr_to_input"] for row in scores[m.name][0].rows] for m in models)
     assert swapped[0] > 90 and max(taken) < 30
     assert swapped[0] > swapped[1] > swapped[2] > swapped[3] + 1  # two frames lie where the plan fades
-    assert swapped[3] == taken[3]
+    assert swapped[3] == pytest.approx(taken[3], abs=0.1)
 
 
 def test_single_lens_sets_have_no_reference(blur_and_truth: Path) -> None:
