@@ -81,6 +81,18 @@ def test_the_flow_network_is_frozen_and_then_learns_slower(clips: Path, tmp_path
     assert own == pytest.approx(0.25 * rest)
 
 
+def test_a_flow_network_that_never_learns_costs_no_gradients(clips: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(TINY, network="asled", options=ASLED, flow_frozen_steps=4, steps=4)
+    begun = start_run(config, tmp_path / "run", "cpu")
+    given = [parameter.clone() for parameter in flow_parameters(begun.network)]
+    done = train(config, clips, tmp_path / "run", stop_at=1)
+    assert not any(parameter.requires_grad for parameter in flow_parameters(done.network))
+    again = train(dataclasses.replace(config, steps=6), clips, tmp_path / "run", resume=True)
+    found = list(flow_parameters(again.network))
+    assert all(parameter.requires_grad for parameter in found)  # a longer recipe wakes it
+    assert not all(map(torch.equal, found, given))
+
+
 def test_the_flow_network_that_comes_with_the_program_is_a_start(clips: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(TINY, network="asled", options=ASLED, init_flow=Path("spynet"))
     begun = start_run(config, tmp_path / "run", "cpu")

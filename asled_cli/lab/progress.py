@@ -71,7 +71,8 @@ def begin(config: TrainConfig, network: Any, device: str, team: Team = ALONE) ->
         raise UsageError(f"{config.network} has no matching: losses.alignment means nothing for it.")
     groups = [{"params": [p for p in network.parameters() if p not in flow], "factor": 1.0}]
     if flow:
-        own = [p for p in network.parameters() if p in flow]
+        never_learns = config.flow_frozen_steps >= config.steps  # then its gradients need not be computed
+        own = [p.requires_grad_(not never_learns) for p in network.parameters() if p in flow]
         groups.append({"params": own, "factor": config.flow_rate_factor})
     optimizer = torch.optim.AdamW(
         groups, config.learning_rate, betas=config.betas, weight_decay=config.weight_decay

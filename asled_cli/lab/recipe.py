@@ -69,7 +69,7 @@ class TrainConfig:
     """Weights of the flow network alone: a file (spynet.safetensors of a flow recipe), or the name of a part
     that comes with the program, "spynet". None: as in `init`."""
     flow_frozen_steps: int = 0
-    """Updates before the flow network learns too."""
+    """Updates before the flow network learns too; with all of `steps` it stays as it is, for less work."""
     flow_rate_factor: float = 1.0
     """Learning rate of the flow network over that of the rest."""
     teacher: Path | None = None
