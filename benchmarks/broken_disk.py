@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from kill_and_resume import CHILD, ROOT, make_clips
+from report import write_report
 from throughput import commit
 
 SIZE = "64m"
@@ -126,8 +127,7 @@ def main() -> None:
             found["good"] = is_good(found) and out.read_bytes() == whole.read_bytes()
             trials.append({"harm": kind, **found})
             sys.stderr.write(json.dumps(trials[-1]) + "\n")
-            if options.out is not None:
-                write_report(options.out, trials)
+            write_report(summed_up(trials), options.out)
             for path in place.iterdir():
                 assert path == out, f"left behind: {path}"
                 path.unlink()
@@ -136,13 +136,14 @@ def main() -> None:
     sys.exit(good != len(trials))
 
 
-def write_report(out: Path, trials: Sequence[dict[str, Any]]) -> None:
-    sums = {
+def summed_up(trials: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The trials, counted first."""
+    return {
         "commit": commit(),
         "good": sum(one["good"] for one in trials),
         "broken_off": sum(one["code"] != 0 for one in trials),
+        "trials": trials,
     }
-    out.write_text(json.dumps({**sums, "trials": trials}, indent=1) + "\n")
 
 
 def is_good(found: dict[str, Any]) -> bool:

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from clock_pictures import photo_cases, video_cases
 from clock_sounds import sound_cases
+from report import write_report
 
 from asled_cli.lab.bench import machine
 from asled_cli.lab.sources import find_sources
@@ -49,8 +50,7 @@ def main(words: Sequence[str] | None = None) -> None:
         rows.append(case | measure())
         report[options.part]["summary"] = summary(rows)
         sys.stderr.write(json.dumps(rows[-1]) + "\n")
-        if options.out is not None:
-            options.out.write_text(json.dumps(report, indent=1) + "\n")
+        write_report(report, options.out)
     sys.stdout.write(json.dumps(report[options.part]["summary"], indent=1) + "\n")
 
 

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from report import write_report
 
 from asled_cli.job.records import DeblurConfig, Method
 from asled_cli.lab.bench import machine
@@ -83,8 +84,7 @@ def main(words: Sequence[str] | None = None) -> None:
                 continue
             rows.append(measure(case, method, options.sources))
             sys.stderr.write(json.dumps(rows[-1]) + "\n")
-            if options.out is not None:
-                options.out.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+            write_report({"machine": machine(), "rows": rows}, options.out)
     worst = max(row["lost_db"] for row in rows)
     sys.stdout.write(json.dumps({"pairs": len(rows), "worst_lost_db": worst}, indent=1) + "\n")
 

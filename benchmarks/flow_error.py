@@ -8,7 +8,6 @@ are means over all pixels, hidden ones included, in pixels; they are also split 
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from report import write_report
 from safetensors.torch import load_file
 
 from asled_cli import weights, zoo
@@ -59,10 +59,7 @@ def main(words: Sequence[str] | None = None) -> None:
         "pairs": {"count": options.pairs, "size_px": options.size, "motion_px": options.motion, "seed": SEED},
         "end_point_error_px": {name: errors(find, pairs) for name, find in finders.items()},
     }
-    text = json.dumps(found, indent=2) + "\n"
-    if options.out is not None:
-        options.out.write_text(text)
-    sys.stdout.write(text)
+    sys.stdout.write(write_report(found, options.out))
 
 
 def spynet(path: Path) -> Finder:

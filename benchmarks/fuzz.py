@@ -27,6 +27,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from report import write_report
+
 ROOT = Path(__file__).parent.parent
 LONGEST_S = 30.0
 REFUSALS = (1, 2, 3, 5)  # exit codes that come with a sentence
@@ -244,8 +246,7 @@ def main() -> None:
             log = stack.enter_context(options.list.open("a"))
         found = run(options.inputs, options.full, options.seed, known, log)
     report = summary(options.seed, found)
-    if options.out is not None:
-        options.out.write_text(json.dumps(report, indent=1) + "\n")
+    write_report(report, options.out)
     sys.stdout.write(f"{json.dumps(report['counts'])}\n{len(report['bad'])} bad\n")
     sys.exit(bool(report["bad"]))
 

@@ -10,7 +10,6 @@ long here, so that every trial ends in another one. Exit code 1 if any trial dif
 
 import argparse
 import hashlib
-import json
 import random
 import shutil
 import signal
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from report import write_report
 from throughput import commit
 
 ROOT = Path(__file__).parent.parent
@@ -122,8 +122,7 @@ def main() -> None:
         "equal": equal,
         "trials": trials,
     }
-    if options.out is not None:
-        options.out.write_text(json.dumps(report, indent=1) + "\n")
+    write_report(report, options.out)
     sys.stdout.write(f"{equal} of {options.moments} equal the uninterrupted run ({duration:.1f} s)\n")
     shutil.rmtree(folder)
     sys.exit(equal != options.moments)

@@ -8,7 +8,6 @@ Exit code 1 if the peaks differ by more than 5 %.
 """
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kill_and_resume import ROOT
+from report import write_report
 from throughput import commit, run_job
 
 from asled_cli.lab.bench import machine
@@ -74,10 +74,7 @@ def main() -> None:
         "peak_ratio": round(ratio, 4),
         "more_bytes_per_frame": round((runs[-1]["peak_mib"] - base) * 2**20 / (long - short)),
     }
-    text = json.dumps(report, indent=1) + "\n"
-    if options.out is not None:
-        options.out.write_text(text)
-    sys.stdout.write(text)
+    sys.stdout.write(write_report(report, options.out))
     sys.exit(abs(ratio - 1) > ALLOWED)
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from report import write_report
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -66,11 +67,7 @@ def main(words: Sequence[str] | None = None) -> None:
         "share_of_time": parts,
         "peak_mib": round(peak),
     }
-    text = json.dumps(found, indent=2) + "\n"
-    if options.out is not None:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text)
-    sys.stdout.write(text)
+    sys.stdout.write(write_report(found, options.out))
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:

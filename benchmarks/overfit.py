@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from report import write_report
 
 from asled_cli.lab.bench import machine
 from asled_cli.lab.losses import charbonnier, psnr_per_frame
@@ -110,9 +111,8 @@ def main(words: Sequence[str] | None = None) -> None:
         rows.append(overfit(name, spynet=options.spynet))
         sys.stdout.write(json.dumps(rows[-1]) + "\n")
         sys.stdout.flush()
-    if options.out is not None:
-        found = {"machine": machine(), "goal_db": GOAL_DB, "spynet": options.spynet, "networks": rows}
-        options.out.write_text(json.dumps(found, indent=2) + "\n")
+    found = {"machine": machine(), "goal_db": GOAL_DB, "spynet": options.spynet, "networks": rows}
+    write_report(found, options.out)
     sys.exit(int(any(float(row["db"]) < GOAL_DB for row in rows)))
 
 

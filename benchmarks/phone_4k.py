@@ -19,6 +19,7 @@ import av
 import numpy as np
 from av.video.reformatter import Colorspace
 from kill_and_resume import ROOT
+from report import write_report
 from throughput import commit, run_job
 
 from asled_cli.lab.bench import machine
@@ -77,10 +78,7 @@ def main() -> None:
         "verify": [json.loads(line) for line in done.stdout.splitlines()],
         "verify_exit_code": done.returncode,
     }
-    text = json.dumps(report, indent=1) + "\n"
-    if options.out is not None:
-        options.out.write_text(text)
-    sys.stdout.write(text)
+    sys.stdout.write(write_report(report, options.out))
     sys.exit(done.returncode)
 
 

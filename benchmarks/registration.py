@@ -19,6 +19,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from report import write_report
 
 from asled_cli.lab.bench import machine
 from asled_cli.lab.filming import Lens, draw_hand, film
@@ -81,9 +82,7 @@ def main(words: Sequence[str] | None = None) -> None:
             continue
         rows.append(measure(case))
         sys.stderr.write(json.dumps(rows[-1]) + "\n")
-        if options.out is not None:
-            found = {"machine": machine(), "summary": summary(rows), "clips": rows}
-            options.out.write_text(json.dumps(found, indent=1) + "\n")
+        write_report({"machine": machine(), "summary": summary(rows), "clips": rows}, options.out)
     sys.stdout.write(json.dumps(summary(rows), indent=1) + "\n")
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from report import write_report
 
 from asled_cli.lab.average import average_pair
 from asled_cli.lab.degrade import LensLook, ToneCurve
@@ -59,9 +60,7 @@ def main(words: Sequence[str] | None = None) -> None:
         if name not in rows:
             rows[name] = measure(make())
             sys.stderr.write(f"{name}: {rows[name]}\n")
-        text = json.dumps({"summary": summary(rows), "clips": rows}, indent=2) + "\n"
-        if options.out is not None:
-            options.out.write_text(text)
+        text = write_report({"summary": summary(rows), "clips": rows}, options.out)
     sys.stdout.write(text)
 
 

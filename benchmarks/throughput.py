@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from report import write_report
 
 from asled_cli import weights, zoo
 from asled_cli.lab.bench import machine, spread
@@ -53,11 +54,7 @@ def main(words: Sequence[str] | None = None) -> None:
             long = run_job(make_pair(folder, 10 * options.frames, (width, height), "long"), folder, words)
             ratio = long["peak_mib"] / statistics.median(run["peak_mib"] for run in runs)
             found["ten_times_longer"] = {"peak_mib": long["peak_mib"], "peak_ratio": round(ratio, 3)}
-    text = json.dumps(found, indent=2) + "\n"
-    if options.out is not None:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text)
-    sys.stdout.write(text)
+    sys.stdout.write(write_report(found, options.out))
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
