@@ -129,34 +129,12 @@ class PictureArray:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Pictures start .. start + count - 1 of another series."""
-
-    source: Pictures
-    start: int
-    count: int
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int, /) -> Picture:
-        if not 0 <= index < self.count:
-            raise IndexError(index)
-        return self.source[self.start + index]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) of the source."""
-        return self.source.size
-
-
-@dataclass(frozen=True)
-class Spaced:
     """`count` pictures of another series: start, start + step, ..."""
 
     source: Pictures
     start: int
-    step: int
     count: int
+    step: int = 1
 
     def __len__(self) -> int:
         return self.count

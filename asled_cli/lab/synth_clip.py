@@ -27,7 +27,7 @@ from asled_cli.lab.made import (
     random_wide_look,
 )
 from asled_cli.lab.made_pair import NO_FAULTS, MadePair
-from asled_cli.lab.pictures import EightBit, MeanPictures, PictureArray, Pictures, Spaced
+from asled_cli.lab.pictures import EightBit, MeanPictures, PictureArray, Pictures, Stretch
 from asled_cli.lab.rig import LensRig
 from asled_cli.lab.shake import Depth, shake_pair
 from asled_cli.lab.sharp_sources import SharpSource
@@ -215,7 +215,7 @@ def _average_both(task: SynthTask, ultra: Path, config: SynthConfig) -> SynthCli
 
     def centred(pictures: Pictures, frames: int) -> Pictures:
         first = task.start + reach - frames // 2
-        return Spaced(MeanPictures(pictures, frames, linear=config.linear), first, step, task.length)
+        return Stretch(MeanPictures(pictures, frames, linear=config.linear), first, task.length, step)
 
     parameters = {
         "count": count, "step": step, "start": task.start, "linear": config.linear,
@@ -223,7 +223,7 @@ def _average_both(task: SynthTask, ultra: Path, config: SynthConfig) -> SynthCli
     }  # fmt: skip
     return SynthClip(
         blur=centred(wide, count),
-        truth=Spaced(wide, task.start + reach, step, task.length),
+        truth=Stretch(wide, task.start + reach, task.length, step),
         ultra=centred(_series(ultra, config), ultra_count),
         fps=_rate(task.source.wide) / config.stride,
         parameters=parameters,

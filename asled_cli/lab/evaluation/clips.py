@@ -30,7 +30,6 @@ from asled_cli.lab.pictures import (
     PictureArray,
     PictureFiles,
     Pictures,
-    Spaced,
     Stretch,
     VideoPictures,
 )
@@ -209,7 +208,7 @@ def _files_of(view: Pictures | None) -> Any:
             return [_stamp(path) for path in view.paths]
         case VideoPictures():
             return [_stamp(view.path)]
-        case MeanPictures() | Stretch() | Spaced() | EightBit():
+        case MeanPictures() | Stretch() | EightBit():
             return _files_of(view.source)
     return []
 
