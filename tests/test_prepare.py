@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from recipes import TINY
 from textures import moving_video, texture, write_video
 
 from asled_cli.cli import app
@@ -13,28 +14,6 @@ from asled_cli.lab.cached import find_clips, read_clip
 from asled_cli.lab.prepare import DataConfig, prepare
 from asled_cli.lab.rig import pull
 from asled_cli.registration.lenses import centre_crop
-
-RECIPE = """
-network = "asled-fast"
-steps = 2
-warmup_steps = 1
-threads = 1
-workers = 0
-log_every = 1
-checkpoint_every = 2
-validate_every = 2
-precision = "fp32"
-[options]
-fine_channels = 8
-coarse_channels = 8
-backward_blocks = 1
-forward_blocks = 1
-decoder_blocks = 1
-[samples]
-frames = [2, 3]
-crop_px = 32
-batch = 2
-"""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +33,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("mode", ["average", "shake"])
 def test_pairs_of_synth_blur_train_without_further_steps(mode: str, pairs: Path, tmp_path: Path) -> None:
-    (tmp_path / "tiny.toml").write_text(RECIPE)
+    (tmp_path / "tiny.toml").write_text(TINY)
     words = [str(tmp_path / "tiny.toml"), "--data", str(pairs / mode), "-o", str(tmp_path / "run"), "-q"]
     assert app.main(["train", *words, "--device", "cpu"]) == 0
     assert (tmp_path / "run" / "best.safetensors").exists()

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import pytest
 from moving_textures import write_clip
+from recipes import TINY
 from textures import texture
 
 from asled_cli import weights
@@ -20,27 +21,6 @@ from asled_cli.errors import UsageError
 from asled_cli.lab.recipe import read_recipe, read_table
 
 MINIATURE = Path(__file__).parent.parent / "examples" / "make_small_realmcvsr.py"
-TINY = """
-network = "asled-fast"
-steps = 4
-warmup_steps = 1
-threads = 1
-workers = 0
-log_every = 1
-checkpoint_every = 2
-validate_every = 2
-precision = "fp32"
-[options]
-fine_channels = 8
-coarse_channels = 8
-backward_blocks = 1
-forward_blocks = 1
-decoder_blocks = 1
-[samples]
-frames = [3, 4]
-crop_px = 32
-batch = 2
-"""
 FLOW = """
 network = "flow"
 steps = 2
