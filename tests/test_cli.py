@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from asled_cli import __version__
 from asled_cli.cli import app, deblur
@@ -19,6 +20,8 @@ from asled_cli.errors import (
     UsageError,
     WeightsError,
 )
+from asled_cli.nets.asled import AsledNet
+from asled_cli.nets.costs import parameter_table
 
 COMMANDS = [[], ["deblur"], ["eval"], ["bench"], ["models"], ["probe"], ["train"], ["synth-blur"], ["verify"]]
 
@@ -151,6 +154,9 @@ def test_models_lists_every_network(capsys: pytest.CaptureFixture[str]) -> None:
     assert float(fast["GFLOP per 1080p frame"]) == 243 and len(fast["sha256"]) == 64
     assert "dB over input" in fast["scores"] and "PSNR" in fast["protocol"]
     assert int(fast["MiB at 1080p"].replace(",", "")) > 1000
+    paper = next(row for row in rows if row["name"] == "asled")
+    assert paper["parameters"] == "8,783,025" and paper["GFLOP per 1080p frame"] == "34,872"
+    assert paper["file"] == "no weights yet" and paper["sha256"] == paper["scores"] == ""
     assert app.main(["models"]) == 0
     assert "asled-fast" in capsys.readouterr().out
 
@@ -160,6 +166,16 @@ def test_parameters_are_counted_part_by_part(capsys: pytest.CaptureFixture[str])
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     counts = {row["part"]: int(row["parameters"].replace(",", "")) for row in rows}
     assert counts.pop("total") == sum(counts.values()) > 0
+
+
+def test_parameters_of_the_papers_network_come_in_its_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    """The figures are pinned beside the network; this is what the command makes of them."""
+    assert app.main(["models", "--params", "asled"]) == 0
+    said = capsys.readouterr().out
+    with torch.device("meta"):
+        table = parameter_table(AsledNet())
+    assert [said.index(part) for part in table] == sorted(said.index(part) for part in table)
+    assert all(f"{count:,}" in said for count in table.values()) and "8,783,025" in said
 
 
 def test_an_unknown_network_is_2(capsys: pytest.CaptureFixture[str]) -> None:

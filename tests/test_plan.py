@@ -15,9 +15,10 @@ from asled_cli.job.device import free_memory
 from asled_cli.job.method import FrameSize, choose_pieces, fit_pieces
 from asled_cli.job.plan import make_plan
 from asled_cli.job.records import DeblurConfig, DeblurPlan
-from asled_cli.nets.asled import AsledNet
+from asled_cli.nets.asled import AsledConfig, AsledNet
 from asled_cli.nets.asled_fast import AsledFast
 from asled_cli.nets.chunks import NetworkFacts
+from asled_cli.nets.costs import estimate_memory
 from asled_cli.video.encode import EncodeConfig
 from asled_cli.video.probe import probe_clip
 
@@ -163,6 +164,28 @@ def test_pieces_follow_the_free_memory(
     monkeypatch.setattr("asled_cli.job.method.free_memory", lambda: 1 << 30)
     with pytest.raises(MemoryLimitError, match=r"0\.6 GiB are free"):
         choose_pieces(config, network.facts, size, cpu, "bf16")
+
+
+@pytest.mark.parametrize(
+    ("free_gib", "chunk", "tile"), [(80, 12, 0), (24, 12, 0), (12, 8, 1088), (6, 9, 544)]
+)
+def test_pieces_follow_the_free_memory_of_a_gpu(
+    free_gib: int, chunk: int, tile: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (free_gib << 30, 80 << 30))
+    config, size, gpu = DeblurConfig(Path(), Path()), FrameSize(1920, 1080), torch.device("cuda")
+    found = choose_pieces(config, AsledNet.facts, size, gpu, "fp16")
+    assert (found[0], found[2]) == (chunk, tile) and found[3] <= 0.6 * (free_gib << 30)
+
+
+@pytest.mark.parametrize("chunk", [4, 8, 12])
+def test_what_is_reckoned_for_the_papers_network_is_what_it_takes(chunk: int) -> None:
+    """The two figures that a plan is made of, against the estimate that was fitted to measurements."""
+    facts, pixels = AsledNet.facts, 1920 * 1080
+    frames = chunk + facts.overlap
+    reckoned = pixels * (facts.bytes_per_pixel * frames + facts.working_bytes_per_pixel)
+    needed = estimate_memory(AsledConfig(), 1080, 1920, frames=frames, keep=chunk)
+    assert needed <= reckoned < 1.25 * needed
 
 
 def test_free_memory_is_less_than_all_of_it() -> None:
