@@ -123,6 +123,43 @@ def test_short_look_ahead_changes_only_what_lies_near_the_seam() -> None:
         assert torch.equal(network(inputs, keep=2)[0], whole[:, :2])
 
 
+class Still(nn.Module):
+    """No motion: SPyNet would take three quarters of the time of a tiny network."""
+
+    def forward(self, first: Tensor, _: Tensor) -> Tensor:
+        return torch.zeros_like(first[:, :2])
+
+
+@pytest.fixture(scope="module")
+def forgetful() -> AsledNet:
+    """Random weights whose memory fades from frame to frame, as a trained network's does."""
+    network = build()
+    network.flow = Still()  # type: ignore[assignment]
+    with torch.no_grad():
+        for trunk in (network.backward_trunk, network.forward_trunk):
+            trunk[0].weight[:, 3:] *= 0.6  # type: ignore[index]
+        network.decoder[-1].weight.mul_(3)  # type: ignore[operator]
+    return network
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 4, 7])
+@torch.inference_mode()
+def test_default_look_ahead_is_within_the_bound(chunk: int, forgetful: AsledNet) -> None:
+    """Better than the 50 dB that `NetworkFacts.overlap` promises; without look-ahead it is not."""
+    inputs = clip(frames=14)
+    whole = forgetful(inputs)[0]
+    assert (whole - inputs.target).square().mean().sqrt() > 0.05  # more than a trained network changes
+
+    def error_db(overlap: int) -> float:
+        error = run_chunks(forgetful, inputs, chunk, overlap) - whole
+        return float(10 * error.square().mean().log10())
+
+    default = forgetful.facts.overlap
+    none, shorter, enough = (error_db(overlap) for overlap in (0, default - 2, default))
+    assert enough < -50 and none > -45
+    assert enough < shorter - 3 < none - 6
+
+
 @pytest.mark.parametrize("config", [TINY, OPEN_POINTS["inside"]], ids=["after", "inside"])
 def test_a_cut_makes_two_clips_of_one(config: AsledConfig) -> None:
     network = build(config)
@@ -221,13 +258,6 @@ def test_unusable_requests_say_why() -> None:
         build()(clip(frames=2), keep=5)
     with pytest.raises(ValueError, match="temperature is 0"):
         AsledConfig(temperature=0.0)
-
-
-class Still(nn.Module):
-    """No motion: SPyNet would take three quarters of the time of a tiny network."""
-
-    def forward(self, first: Tensor, _: Tensor) -> Tensor:
-        return torch.zeros_like(first[:, :2])
 
 
 def test_it_learns_one_clip_by_heart() -> None:
