@@ -13,7 +13,6 @@ import numpy as np
 
 from asled_cli.errors import InputError
 from asled_cli.registration.canvas import Canvas
-from asled_cli.registration.coarse import locate
 from asled_cli.registration.drifting import follow_drift
 from asled_cli.registration.homography import (
     Fit,
@@ -31,6 +30,7 @@ from asled_cli.registration.measured import Measured, measure_run, recolour, spr
 from asled_cli.registration.motion import luma, shrink
 from asled_cli.registration.parallax import solve_parallax
 from asled_cli.registration.reblur import Exposure
+from asled_cli.registration.rivals import choose_place
 from asled_cli.registration.shutter import choose_length, choose_light, disagreement, find_exposure
 from asled_cli.registration.solution import Knot, Registration
 from asled_cli.registration.tone import Tone, fit_tone
@@ -45,6 +45,7 @@ _FIELD_GAIN, _DRIFT_GAIN, _MAP_GAIN = 0.02, 0.03, 0.005
 # Below this correlation of equally blurred views, without their coarsest shades, registration has failed.
 _TRUST_CORRELATION = 0.5
 _SHADE_SHARE = 1 / 40
+_DRIFT_ROUNDS = 3
 
 
 def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registration:
@@ -64,22 +65,24 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     assert first.reference is not None
     target_size = (first.target.rgb.shape[1], first.target.rgb.shape[0])
     reference_size = (first.reference.rgb.shape[1], first.reference.rgb.shape[0])
-    canvas = Canvas(target_size, reference_size, locate(usable, prior).matrix)
+    canvas = Canvas(target_size, reference_size, choose_place(usable, prior).matrix)
     interval_s = _frame_interval(usable)
     share = max(2, _MEASURED_FRAMES // len(usable))
     canvases = [canvas] * len(usable)
     by_run = [spread(measure_run(run, canvas, interval_s), share) for run in usable]
     measured = [m for run in by_run for m in run]
     work_map, exposure = find_exposure(spread(measured, _TRIAL_FRAMES), canvas)
-    drifting = follow_drift(by_run, canvas, work_map, exposure)
-    if drifting is not None:  # measured again with the drift taken out, which passed for blur and parallax
-        canvases = drifting
+    for _ in range(_DRIFT_ROUNDS):
+        drifting = follow_drift(by_run, canvases, work_map, exposure)
+        if drifting is None:
+            break
+        canvases = drifting  # measured again with the drift taken out, which passed for blur and parallax
         by_run = [
             spread(measure_run(run, own, interval_s), share)
             for run, own in zip(usable, canvases, strict=True)
         ]
         measured = [m for run in by_run for m in run]
-        work_map, exposure = find_exposure(spread(measured, _TRIAL_FRAMES), canvases[0])
+        work_map, exposure = find_exposure(spread(measured, _TRIAL_FRAMES), canvases[0], apart=True)
     still = np.zeros((*measured[0].grey.shape, 2), np.float32)
     tone, _, _ = _match_colours(measured, exposure, work_map, still)
     by_run = [recolour(run, tone) for run in by_run]

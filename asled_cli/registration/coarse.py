@@ -17,9 +17,13 @@ from asled_cli.video.frames import FramePair
 _LONG_SIDE = 160  # of the reduced reference; small enough that blur hardly matters
 _RATIO_STEP = 0.02
 _FRAMES = 9
+_PEAKS = 24  # of one view ratio
 _SHADE_PX = 10.0  # shades broader than this are left out
 # How far the target's centre may lie from the reference's, as a share of the reference's sides.
 _REACH = 0.12
+# So many of the likeliest places are kept, and as many of those least displaced, whose score comes this near
+# to the best one's, and so far apart (pixels of the reduced reference) that refining would not join them.
+_RIVALS, _RIVAL_SCORE, _RIVAL_PX = 4, 0.25, 6.0
 
 
 @dataclass(frozen=True)
@@ -41,29 +45,72 @@ def locate(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Place:
     Tries field-of-view ratios about `prior`, sums the normalised correlation over frames spread through the
     clip, and takes the best. Raises InputError where no pair has a reference.
     """
+    return locate_rivals(runs, prior)[0]
+
+
+def locate_rivals(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> list[Place]:
+    """Return the place that `locate` takes, then others that a repeating pattern may make as likely.
+
+    Best first, each well away from the others: the likeliest ones and those least displaced. Raises
+    InputError where no pair has a reference.
+    """
+    chosen = spread_pairs(runs, _FRAMES)
+    target_size, reference_size = ((rgb.shape[1], rgb.shape[0]) for rgb in chosen[0])
+    centre = centre_crop(prior.fov_ratio, target_size, reference_size)
+    factor = max(reference_size) / _LONG_SIDE
+    small_size = (round(reference_size[0] / factor), round(reference_size[1] / factor))
+    scenes = [_details(reference, small_size) for _, reference in chosen]
+    found: list[Place] = []
+    for ratio in _ratios(prior):
+        guess = resize_matrix(reference_size, small_size) @ centre_crop(ratio, target_size, reference_size)
+        size = (max(8, round(target_size[0] * guess[0, 0])), max(8, round(target_size[1] * guess[1, 1])))
+        if size[0] > small_size[0] or size[1] > small_size[1]:
+            continue
+        for score, x, y in _peaks(scenes, [_details(target, size) for target, _ in chosen]):
+            place = translation(x, y) @ resize_matrix(target_size, size)
+            matrix = simplified(resize_matrix(small_size, reference_size) @ place, target_size, 4)
+            found.append(Place(matrix, score, float(ratio)))
+    if not found:
+        return [Place(centre, -np.inf, prior.fov_ratio)]
+    found.sort(key=lambda place: -place.score)  # stable: ties go to the ratio nearest to the prior
+    apart: list[Place] = []
+    for place in found:
+        if place.score < found[0].score - _RIVAL_SCORE:
+            break
+        if all(_distance(place, other, target_size) > _RIVAL_PX * factor for other in apart):
+            apart.append(place)
+    others = sorted(apart[_RIVALS:], key=lambda place: displacement(place.matrix, centre, target_size))
+    return apart[:_RIVALS] + sorted(others[:_RIVALS], key=lambda place: -place.score)
+
+
+def spread_pairs(
+    runs: Sequence[Sequence[FramePair]], count: int
+) -> list[tuple[NDArray[np.uint16], NDArray[np.uint16]]]:
+    """Return the pictures of at most `count` pairs spread over the runs, (target, reference) each.
+
+    Raises InputError where no pair has a reference.
+    """
     pairs = [(p.target.rgb, p.reference.rgb) for run in runs for p in run if p.reference is not None]
     if not pairs:
         raise InputError(
             "No frames of the clips show the same moment.",
             "Check that both are from one recording, or pass --offset.",
         )
-    chosen = [pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, _FRAMES).astype(int))]
-    target_size, reference_size = ((rgb.shape[1], rgb.shape[0]) for rgb in chosen[0])
-    factor = max(reference_size) / _LONG_SIDE
-    small_size = (round(reference_size[0] / factor), round(reference_size[1] / factor))
-    scenes = [_details(reference, small_size) for _, reference in chosen]
-    best = Place(centre_crop(prior.fov_ratio, target_size, reference_size), -np.inf, prior.fov_ratio)
-    for ratio in _ratios(prior):
-        guess = resize_matrix(reference_size, small_size) @ centre_crop(ratio, target_size, reference_size)
-        size = (max(8, round(target_size[0] * guess[0, 0])), max(8, round(target_size[1] * guess[1, 1])))
-        if size[0] > small_size[0] or size[1] > small_size[1]:
-            continue
-        score, x, y = _best_place(scenes, [_details(target, size) for target, _ in chosen])
-        if score > best.score:
-            place = translation(x, y) @ resize_matrix(target_size, size)
-            matrix = resize_matrix(small_size, reference_size) @ place
-            best = Place(simplified(matrix, target_size, 4), score, float(ratio))
-    return best
+    return [pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, count).astype(int))]
+
+
+def displacement(matrix: Matrix, other: Matrix, target_size: tuple[int, int]) -> float:
+    """Return how far apart two maps take the target's centre, reference pixels."""
+    middle = np.array([(target_size[0] - 1) / 2, (target_size[1] - 1) / 2, 1.0])
+    (x, y, z), (u, v, w) = matrix @ middle, other @ middle
+    return float(np.hypot(x / z - u / w, y / z - v / w))
+
+
+def _distance(first: Place, second: Place, target_size: tuple[int, int]) -> float:
+    """Return how far two places are apart, at the target corner where they differ most, reference pixels."""
+    width, height = target_size
+    corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], np.float64)
+    return float(np.abs(corners @ (first.matrix - second.matrix).T).max())
 
 
 def _ratios(prior: LensPrior) -> NDArray[np.float64]:
@@ -72,20 +119,25 @@ def _ratios(prior: LensPrior) -> NDArray[np.float64]:
     return np.asarray(prior.fov_ratio * np.exp(np.stack([steps, -steps], axis=1).ravel()[1:]))
 
 
-def _best_place(scenes: list[Image], templates: list[Image]) -> tuple[float, float, float]:
-    """Return the highest mean correlation and its sub-pixel place (x, y of the template's corner)."""
+def _peaks(scenes: list[Image], templates: list[Image]) -> list[tuple[float, float, float]]:
+    """Return the highest peaks of the mean correlation, best first: score, and x and y of the corner."""
     surface = sum(
         cv2.matchTemplate(scene, template, cv2.TM_CCOEFF_NORMED)
         for scene, template in zip(scenes, templates, strict=True)
     )
-    surface = np.nan_to_num(np.asarray(surface, dtype=np.float64) / len(scenes))
+    surface = np.nan_to_num(np.asarray(surface, dtype=np.float32) / len(scenes))
     height, width = surface.shape
     reach_y, reach_x = _REACH * scenes[0].shape[0], _REACH * scenes[0].shape[1]
     y, x = np.ogrid[:height, :width]
     far = (np.abs(y - (height - 1) / 2) > reach_y + 1) | (np.abs(x - (width - 1) / 2) > reach_x + 1)
-    masked = np.where(far, -2.0, surface)
-    row, column = np.unravel_index(int(np.argmax(masked)), masked.shape)
-    return float(surface[row, column]), _peak(surface[row], int(column)), _peak(surface[:, column], int(row))
+    masked = np.where(far, np.float32(-2.0), surface)
+    highest = cv2.dilate(masked, np.ones((3, 3), np.uint8)) == masked
+    rows, columns = np.nonzero(highest & ~far)
+    best = np.argsort(-masked[rows, columns], kind="stable")[:_PEAKS]
+    return [
+        (float(masked[i, j]), _peak(surface[i], int(j)), _peak(surface[:, j], int(i)))
+        for i, j in zip(rows[best], columns[best], strict=True)
+    ]
 
 
 def _peak(line: NDArray[Any], i: int) -> float:

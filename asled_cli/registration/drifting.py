@@ -23,7 +23,7 @@ _COARSE_STEPS, _FINE_STEPS = 8, 5
 
 
 def follow_drift(
-    by_run: Sequence[Sequence[Measured]], canvas: Canvas, work_map: Matrix, exposure: Exposure
+    by_run: Sequence[Sequence[Measured]], canvases: Sequence[Canvas], work_map: Matrix, exposure: Exposure
 ) -> list[Canvas] | None:
     """Return a canvas for each run, placed by the run's own map, or None where one serves all.
 
@@ -38,19 +38,22 @@ def follow_drift(
         before, after = disagreement(frames, work_map), disagreement(frames, own)
         maps.append(own if after < before else work_map)
         gains.append(1 - min(after, before) / max(before, 1e-9))
-    corners = np.array([_corners(canvas, own) for own in maps])
+    corners = np.array([_corners(canvas, own) for canvas, own in zip(canvases, maps, strict=True)])
     if np.ptp(corners, axis=0).max() < _MOVED_PX or max(gains) < _GAIN:
         return None
-    return [replace(canvas, homography=canvas.homography_of(own)) for own in maps]
+    return [
+        replace(canvas, homography=canvas.homography_of(own))
+        for canvas, own in zip(canvases, maps, strict=True)
+    ]
 
 
 def _own_map(frames: Sequence[Observation], start: Matrix) -> Matrix:
-    """Return the map of one run: similarity on small pictures, then all of it."""
+    """Return the map of one run: the clip's, shifted, turned and zoomed; on small pictures first."""
     down_t, down_c = (_shrinking(shape) for shape in (frames[0].target.shape, frames[0].reference.shape))
     small = [Observation(shrink(f.target, _COARSE), shrink(f.reference, _COARSE)) for f in frames]
     coarse = refine(small, down_c @ start @ np.linalg.inv(down_t), _COARSE_STEPS, free=4)
     found = np.asarray(np.linalg.inv(down_c) @ coarse.matrix @ down_t, np.float64)
-    return refine(frames, refine(frames, found, 2, free=4).matrix, _FINE_STEPS).matrix
+    return refine(frames, found, _FINE_STEPS, free=4).matrix
 
 
 def _shrinking(shape: tuple[int, ...]) -> Matrix:

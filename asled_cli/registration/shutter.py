@@ -39,12 +39,17 @@ _LONG_TRAVEL_PX = 16.0
 _NEARBY, _SHORTEST_COMB = 3.0, 2.0
 
 
-def find_exposure(measured: list[Measured], canvas: Canvas) -> tuple[Matrix, Exposure]:
-    """Return the map (reduced target -> canvas) and the exposure, from a handful of frames."""
+def find_exposure(
+    measured: list[Measured], canvas: Canvas, *, apart: bool = False
+) -> tuple[Matrix, Exposure]:
+    """Return the map (reduced target -> canvas) and the exposure, from a handful of frames.
+
+    apart: runs may be off their canvases by a shift each, which would pass for an exposure off its timestamp.
+    """
     half_start = _halving(canvas.canvas_size) @ canvas.onto(canvas.homography)
     half_map, exposure = _first_trials(measured, half_start @ np.linalg.inv(_halving(canvas.work_size)))
     for may_shift in (False, True):
-        exposure = choose_exposure(measured, half_map, exposure, may_shift=may_shift)
+        exposure = choose_exposure(measured, half_map, exposure, may_shift=may_shift, apart=apart)
         half_map = refine([m.observe_half(exposure) for m in measured], half_map, 4).matrix
     back = np.linalg.inv(_halving(canvas.canvas_size)) @ half_map @ _halving(canvas.work_size)
     return np.asarray(back), exposure
@@ -67,7 +72,7 @@ def _first_trials(measured: list[Measured], start: Matrix) -> tuple[Matrix, Expo
 
 
 def choose_exposure(
-    measured: list[Measured], half_map: Matrix, current: Exposure, *, may_shift: bool
+    measured: list[Measured], half_map: Matrix, current: Exposure, *, may_shift: bool, apart: bool = False
 ) -> Exposure:
     """Return the exposure with the least residual under a map, its length about that of `current`."""
 
@@ -75,7 +80,7 @@ def choose_exposure(
         frames = [m.observe_half(exposure) for m in measured]
         return disagreement(frames, half_map)
 
-    shift = _choose_shift(measured, half_map, current) if may_shift else 0.0
+    shift = _choose_shift(measured, half_map, current, apart=apart) if may_shift else 0.0
     lengths = [x for x in _LENGTHS if current.length / _NEARBY <= x <= current.length * _NEARBY]
     ladders = [m.half.ladder(m.time + shift, lengths) for m in measured]
     scores = []
@@ -135,16 +140,20 @@ def _soft(image: Image) -> Image:
     return np.asarray(cv2.GaussianBlur(image, (0, 0), 1.0), dtype=np.float32)
 
 
-def _choose_shift(measured: list[Measured], half_map: Matrix, exposure: Exposure) -> float:
+def _choose_shift(measured: list[Measured], half_map: Matrix, exposure: Exposure, *, apart: bool) -> float:
     """Return by how many intervals the exposure's middle is off the timestamp; 0 unless a shift fits better.
 
     A hand moves a picture by up to a pixel in a thousandth of a second, so small shifts count. Under a steady
-    pan a shift in time looks like a shift in space, so each trial may move the map.
+    pan a shift in time looks like a shift in space, so each trial may move the map, or that of each run.
     """
+    groups = _by_run(measured) if apart else [measured]
 
     def score(shift: float) -> float:
-        frames = [Observation(m.half_grey, m.half.exposed(m.time + shift, exposure)) for m in measured]
-        return disagreement(frames, refine(frames, half_map, 1, free=2).matrix)
+        total = 0.0
+        for group in groups:
+            frames = [Observation(m.half_grey, m.half.exposed(m.time + shift, exposure)) for m in group]
+            total += len(frames) * disagreement(frames, refine(frames, half_map, 1, free=2).matrix)
+        return total / len(measured)
 
     scores = [score(shift) for shift in _SHIFTS]
     still = scores[_SHIFTS.index(0.0)]
@@ -153,6 +162,13 @@ def _choose_shift(measured: list[Measured], half_map: Matrix, exposure: Exposure
     scores = [score(shift) for shift in around]
     fine = _vertex(around, scores)
     return fine if coarse or score(fine) < still * (1 - _FINE_SHIFT_GAIN) else 0.0
+
+
+def _by_run(measured: Sequence[Measured]) -> list[list[Measured]]:
+    groups: dict[int, list[Measured]] = {}
+    for m in measured:
+        groups.setdefault(id(m.half), []).append(m)
+    return list(groups.values())
 
 
 def _vertex(positions: Sequence[float], scores: Sequence[float]) -> float:

@@ -1,0 +1,92 @@
+"""Places that look alike: windows, fences and tiles, of which only one is where the target's picture lies."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from asled_cli.lab.rig import LensRig, frame_center, pull, soften_for_ultra, translation
+from asled_cli.registration.coarse import locate_rivals
+from asled_cli.registration.homography import apply, pixel_grid
+from asled_cli.registration.lenses import LensPrior
+from asled_cli.registration.rivals import choose_place
+from asled_cli.video.frames import Frame, FramePair
+
+SIZE = (192, 108)
+PERIOD = 26  # wide pixels from window to window
+RIG = LensRig(ratio=1.7, rotation_deg=1.5, shift_px=(3.0, -2.0), perspective=(0.004, -0.003))
+# Displaced by more than half a window: another place would be nearer to the middle.
+FAR_RIG = replace(RIG, shift_px=(17.0, -4.0))
+
+
+def facade(period: int = PERIOD) -> NDArray[np.uint8]:
+    """(520, 900, 3): equal windows on a wall."""
+    wall = np.full((520, 900, 3), (150, 130, 110), np.uint8)
+    for y in range(4, 520, period):
+        for x in range(4, 900, period):
+            cv2.rectangle(wall, (x, y), (x + period // 2, y + 2 * period // 3), (60, 90, 120), -1)
+    return wall
+
+
+def with_a_lamp(wall: NDArray[np.uint8], at: tuple[int, int]) -> NDArray[np.uint8]:
+    """The same with one small thing that does not repeat."""
+    return np.asarray(cv2.circle(wall.copy(), at, 4, (205, 195, 170), -1), np.uint8)
+
+
+def filmed(wall: NDArray[np.uint8], rig: LensRig = RIG, blur_px: int = 9, frames: int = 4) -> list[FramePair]:
+    """Pairs of a wall: the wide view blurred along x, both with noise."""
+    noise = np.random.default_rng(3)
+    soft = soften_for_ultra(wall, rig.ratio)
+    home = translation(*frame_center((wall.shape[1], wall.shape[0])))
+    pairs = []
+    for i in range(frames):
+        to_wall = home @ translation(4.0 * i, 1.5 * i) @ translation(*(-np.array(frame_center(SIZE))))
+        wide = cv2.blur(pull(wall, to_wall, SIZE), (blur_px, 1))
+        ultra = pull(soft, to_wall @ np.linalg.inv(rig.homography(SIZE)), SIZE)
+        views = [np.clip(view + noise.normal(0, 2.0, view.shape), 0, 255) for view in (wide, ultra)]
+        stamp = Fraction(i, 30)
+        pairs.append(FramePair(*(Frame(i, i, stamp, np.uint16(view * 257), None) for view in views)))
+    return pairs
+
+
+def error_px(matrix: NDArray[np.float64], rig: LensRig = RIG) -> float:
+    """Median distance to the true place, in wide pixels."""
+    u, v = apply(matrix, *pixel_grid(SIZE))
+    true_u, true_v = apply(rig.homography(SIZE), *pixel_grid(SIZE))
+    return float(np.median(np.hypot(u - true_u, v - true_v))) * rig.ratio
+
+
+@pytest.mark.parametrize("at", [(400, 240), (470, 275), (510, 290)])
+def test_what_does_not_repeat_tells_one_window_from_the_next(at: tuple[int, int]) -> None:
+    runs = [filmed(with_a_lamp(facade(), at), FAR_RIG)]
+    assert len(locate_rivals(runs, LensPrior())) > 1
+    assert error_px(choose_place(runs, LensPrior()).matrix, FAR_RIG) < 1.0
+
+
+def test_of_equal_places_the_least_displaced_is_taken() -> None:
+    runs = [filmed(facade())]
+    places = locate_rivals(runs, LensPrior())
+    assert max(error_px(place.matrix) for place in places) > PERIOD / 2
+    assert error_px(choose_place(runs, LensPrior()).matrix) < 1.0
+
+
+def test_rivals_lie_apart_and_the_best_comes_first() -> None:
+    places = locate_rivals([filmed(facade())], LensPrior())
+    scores = [place.score for place in places]
+    assert scores == sorted(scores, reverse=True)
+    corners = np.array([place.matrix @ [0, 0, 1] for place in places])[:, :2]
+    widths = np.array([place.matrix[0, 0] for place in places]) * SIZE[0]
+    for i in range(len(places)):
+        for j in range(i):
+            assert np.hypot(*(corners[i] - corners[j])) > 4 or abs(widths[i] - widths[j]) > 4
+
+
+def test_a_scene_without_likeness_has_its_place_first() -> None:
+    generator = np.random.default_rng(5)
+    small = generator.integers(0, 255, (26, 45, 3), np.uint8)
+    runs = [filmed(cv2.resize(small, (900, 520), interpolation=cv2.INTER_CUBIC))]
+    assert error_px(locate_rivals(runs, LensPrior())[0].matrix) < 3.0
+    assert error_px(choose_place(runs, LensPrior()).matrix) < 1.0
