@@ -67,8 +67,8 @@ def locate_rivals(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> list
         if size[0] > small_size[0] or size[1] > small_size[1]:
             continue
         for score, x, y in _peaks(scenes, [_details(target, size) for target, _ in chosen]):
-            place = translation(x, y) @ resize_matrix(target_size, size)
-            matrix = simplified(resize_matrix(small_size, reference_size) @ place, target_size, 4)
+            small_place = translation(x, y) @ resize_matrix(target_size, size)
+            matrix = simplified(resize_matrix(small_size, reference_size) @ small_place, target_size, 4)
             found.append(Place(matrix, score, float(ratio)))
     if not found:
         return [Place(centre, -np.inf, prior.fov_ratio)]

@@ -6,7 +6,6 @@ compared again: what does not repeat (an edge, the sky, a flower pot) then tells
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -22,7 +21,6 @@ from asled_cli.registration.homography import (
     refine,
     resize_matrix,
     sample,
-    simplified,
 )
 from asled_cli.registration.lenses import LensPrior, centre_crop
 from asled_cli.registration.motion import luma
@@ -35,6 +33,7 @@ _SOFT_PX, _SHADE_PX = 1.5, 16.0
 _STEPS = (8, 4)  # of a similarity, then of a homography
 # Places whose pictures correlate this much alike are equally good; the least displaced is taken.
 _ALIKE = 0.004
+_SAME_SHARE = 0.01  # of the reference's longer side: places that settle this near to each other are one
 
 
 def choose_place(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Place:
@@ -55,18 +54,21 @@ def choose_place(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Place
     observed = [
         [Observation(_view(t, small_target), _view(r, small_reference)) for t, r in run] for run in pairs
     ]
-    settled = []
+    scores, settled = [], []
     for place in rivals:
         start = np.asarray(down_r @ place.matrix @ np.linalg.inv(down_t), np.float64)
         maps = [_settle(frames, start) for frames in observed]
-        score = float(np.mean([correlation(f, m) for f, m in zip(observed, maps, strict=True)]))
-        common = np.linalg.inv(down_r) @ np.mean([m / m[2, 2] for m in maps], axis=0) @ down_t
-        settled.append((score, replace(place, matrix=simplified(common, target_size, 4))))
-    best = max(score for score, _ in settled)
+        scores.append(float(np.mean([correlation(f, m) for f, m in zip(observed, maps, strict=True)])))
+        settled.append(np.linalg.inv(down_r) @ np.mean([m / m[2, 2] for m in maps], axis=0) @ down_t)
     centre = centre_crop(prior.fov_ratio, target_size, reference_size)
-    return min(
-        (place for score, place in settled if score > best - _ALIKE),
-        key=lambda place: displacement(place.matrix, centre, target_size),
+    alike = [matrix for score, matrix in zip(scores, settled, strict=True) if score > max(scores) - _ALIKE]
+    best = min(alike, key=lambda matrix: displacement(matrix, centre, target_size))
+    same = _SAME_SHARE * max(reference_size)
+    # As it was found: what is refined on small pictures has errors of its own where little is to be seen.
+    return next(
+        place
+        for place, matrix in zip(rivals, settled, strict=True)
+        if displacement(matrix, best, target_size) < same
     )
 
 
