@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
+from asled_cli.registration.canvas import reduced_size
 from asled_cli.registration.homography import Image, Matrix, resize_matrix, simplified, translation
 from asled_cli.registration.lenses import LensPrior, centre_crop
 from asled_cli.registration.motion import luma
@@ -59,14 +60,16 @@ def locate_rivals(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> list
     centre = centre_crop(prior.fov_ratio, target_size, reference_size)
     factor = max(reference_size) / _LONG_SIDE
     small_size = (round(reference_size[0] / factor), round(reference_size[1] / factor))
-    scenes = [_details(reference, small_size) for _, reference in chosen]
+    scenes = [_details(_grey(reference, small_size), small_size) for _, reference in chosen]
+    # Once to a size that serves all templates: each of them would reduce the whole picture again.
+    ready = [_grey(target, reduced_size(target_size, 2 * _LONG_SIDE)) for target, _ in chosen]
     found: list[Place] = []
     for ratio in _ratios(prior):
         guess = resize_matrix(reference_size, small_size) @ centre_crop(ratio, target_size, reference_size)
         size = (max(8, round(target_size[0] * guess[0, 0])), max(8, round(target_size[1] * guess[1, 1])))
         if size[0] > small_size[0] or size[1] > small_size[1]:
             continue
-        for score, x, y in _peaks(scenes, [_details(target, size) for target, _ in chosen]):
+        for score, x, y in _peaks(scenes, [_details(target, size) for target in ready]):
             small_place = translation(x, y) @ resize_matrix(target_size, size)
             matrix = simplified(resize_matrix(small_size, reference_size) @ small_place, target_size, 4)
             found.append(Place(matrix, score, float(ratio)))
@@ -148,8 +151,12 @@ def _peak(line: NDArray[Any], i: int) -> float:
     return float(i + np.clip((a - c) / (2 * bend), -0.5, 0.5)) if bend < 0 else float(i)
 
 
-def _details(rgb: NDArray[np.uint16], size: tuple[int, int]) -> Image:
-    """Return the luma of a picture at `size`, less its coarse shades, in which any two scenes may agree."""
-    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(65535)
-    grey = luma(small)
-    return np.asarray(grey - cv2.GaussianBlur(grey, (0, 0), _SHADE_PX), dtype=np.float32)
+def _grey(rgb: NDArray[np.uint16], size: tuple[int, int]) -> Image:
+    """Return the luma 0..1 of a picture at `size`."""
+    return luma(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(65535))
+
+
+def _details(grey: Image, size: tuple[int, int]) -> Image:
+    """Return a luma at `size`, less its coarse shades, in which any two scenes may agree."""
+    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(small - cv2.GaussianBlur(small, (0, 0), _SHADE_PX), dtype=np.float32)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.registration.canvas import reduced_size
 from asled_cli.registration.coarse import Place, displacement, locate_rivals, spread_pairs
 from asled_cli.registration.homography import (
     Image,
@@ -48,8 +49,8 @@ def choose_place(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Place
     chosen = np.unique(np.linspace(0, len(seen) - 1, _RUNS).astype(int))
     pairs = [spread_pairs([seen[i]], _FRAMES_PER_RUN) for i in chosen]
     target_size, reference_size = ((rgb.shape[1], rgb.shape[0]) for rgb in pairs[0][0])
-    small_target = _reduced(target_size, _LONG_SIDE)
-    small_reference = _reduced(reference_size, round(_LONG_SIDE * prior.fov_ratio))
+    small_target = reduced_size(target_size, _LONG_SIDE)
+    small_reference = reduced_size(reference_size, round(_LONG_SIDE * prior.fov_ratio))
     down_t, down_r = resize_matrix(target_size, small_target), resize_matrix(reference_size, small_reference)
     observed = [
         [Observation(_view(t, small_target), _view(r, small_reference)) for t, r in run] for run in pairs
@@ -97,11 +98,6 @@ def correlation(frames: Sequence[Observation], matrix: Matrix) -> float:
     if min(a.std(), b.std()) < 1e-5:
         return -1.0
     return float(np.corrcoef(a, b)[0, 1])
-
-
-def _reduced(size: tuple[int, int], long_side: int) -> tuple[int, int]:
-    factor = max(1.0, max(size) / long_side)
-    return round(size[0] / factor), round(size[1] / factor)
 
 
 def _view(rgb: NDArray[np.uint16], size: tuple[int, int]) -> Image:
