@@ -64,7 +64,7 @@ PUBLISHED: dict[str, PublishedNetwork] = {
             "fine_state": True,
         },
         file="asled_fast.safetensors",
-        sha256="eb56b8657c7c307817d20ff59abdc862c2dc4e00a2cfb462f6d3a0d98d4f959e",
+        sha256="94885fc93618a193a33cf506b697c84f9baf0255d3af02869d8cf86894f4cfcb",
         licence="MIT",
         parameters=672_592,
         paper="own design, after AsLeD-Net (NeurIPS 2025)",

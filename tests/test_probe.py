@@ -109,9 +109,9 @@ def test_colour_may_not_shift_where_nothing_is_blurred() -> None:
 def test_a_network_leaves_sharp_places_mostly_alone() -> None:
     change = np.random.default_rng(4).normal(0, 0.02, (4 * BLOCK, 8 * BLOCK, 3)).astype(np.float32)
     blur = np.zeros((BLOCK, 2 * BLOCK), np.float16)
-    np.testing.assert_allclose(spare_sharp(change, blur), change * 0.25, rtol=1e-5)
+    np.testing.assert_allclose(spare_sharp(change, blur), change * 0.15, rtol=1e-5)
     assert spare_sharp(change, blur + np.float16(0.02)) is change
     blur[:, BLOCK:] = 0.02  # the right half is blurred
     share = (spare_sharp(change, blur) / change).mean(axis=(0, 2))
-    assert share[: 3 * BLOCK].max() < 0.26 and share[5 * BLOCK :].min() > 0.99
+    assert share[: 3 * BLOCK].max() < 0.16 and share[5 * BLOCK :].min() > 0.99
     assert np.abs(np.diff(share)).max() < 0.02  # no step between them

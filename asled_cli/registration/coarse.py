@@ -46,7 +46,7 @@ def locate(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Place:
     Tries field-of-view ratios about `prior`, sums the normalised correlation over frames spread through the
     clip, and takes the best. Raises InputError where no pair has a reference.
     """
-    return locate_rivals(runs, prior)[0]
+    return _search(spread_pairs(runs, _FRAMES), prior, peaks=1)[0]
 
 
 def locate_rivals(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> list[Place]:
@@ -57,9 +57,29 @@ def locate_rivals(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> list
     """
     chosen = spread_pairs(runs, _FRAMES)
     target_size, reference_size = ((rgb.shape[1], rgb.shape[0]) for rgb in chosen[0])
+    found = _search(chosen, prior, _PEAKS)
+    corners = np.array([[x, y, 1] for x in (0, target_size[0]) for y in (0, target_size[1])], np.float64)
+    least = _RIVAL_PX * max(reference_size) / _LONG_SIDE
+    apart: list[Place] = []
+    taken = np.empty((0, len(corners), 3))
+    for place in found:
+        if place.score < found[0].score - _RIVAL_SCORE:
+            break
+        own = corners @ place.matrix.T
+        if (np.abs(taken - own).max(axis=(1, 2), initial=0) > least).all():
+            apart.append(place)
+            taken = np.concatenate([taken, own[None]])
     centre = centre_crop(prior.fov_ratio, target_size, reference_size)
-    factor = max(reference_size) / _LONG_SIDE
-    small_size = (round(reference_size[0] / factor), round(reference_size[1] / factor))
+    others = sorted(apart[_RIVALS:], key=lambda place: displacement(place.matrix, centre, target_size))
+    return apart[:_RIVALS] + sorted(others[:_RIVALS], key=lambda place: -place.score)
+
+
+def _search(
+    chosen: Sequence[tuple[NDArray[np.uint16], NDArray[np.uint16]]], prior: LensPrior, peaks: int
+) -> list[Place]:
+    """Return the best places of the targets in their references, `peaks` of each view ratio, best first."""
+    target_size, reference_size = ((rgb.shape[1], rgb.shape[0]) for rgb in chosen[0])
+    small_size = reduced_size(reference_size, _LONG_SIDE)
     scenes = [_details(_grey(reference, small_size), small_size) for _, reference in chosen]
     # Once to a size that serves all templates: each of them would reduce the whole picture again.
     ready = [_grey(target, reduced_size(target_size, 2 * _LONG_SIDE)) for target, _ in chosen]
@@ -69,21 +89,14 @@ def locate_rivals(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> list
         size = (max(8, round(target_size[0] * guess[0, 0])), max(8, round(target_size[1] * guess[1, 1])))
         if size[0] > small_size[0] or size[1] > small_size[1]:
             continue
-        for score, x, y in _peaks(scenes, [_details(target, size) for target in ready]):
+        for score, x, y in _peaks(scenes, [_details(target, size) for target in ready], peaks):
             small_place = translation(x, y) @ resize_matrix(target_size, size)
             matrix = simplified(resize_matrix(small_size, reference_size) @ small_place, target_size, 4)
             found.append(Place(matrix, score, float(ratio)))
     if not found:
+        centre = centre_crop(prior.fov_ratio, target_size, reference_size)
         return [Place(centre, -np.inf, prior.fov_ratio)]
-    found.sort(key=lambda place: -place.score)  # stable: ties go to the ratio nearest to the prior
-    apart: list[Place] = []
-    for place in found:
-        if place.score < found[0].score - _RIVAL_SCORE:
-            break
-        if all(_distance(place, other, target_size) > _RIVAL_PX * factor for other in apart):
-            apart.append(place)
-    others = sorted(apart[_RIVALS:], key=lambda place: displacement(place.matrix, centre, target_size))
-    return apart[:_RIVALS] + sorted(others[:_RIVALS], key=lambda place: -place.score)
+    return sorted(found, key=lambda place: -place.score)  # stable: ties go to the ratio nearest to the prior
 
 
 def spread_pairs(
@@ -109,20 +122,13 @@ def displacement(matrix: Matrix, other: Matrix, target_size: tuple[int, int]) ->
     return float(np.hypot(x / z - u / w, y / z - v / w))
 
 
-def _distance(first: Place, second: Place, target_size: tuple[int, int]) -> float:
-    """Return how far two places are apart, at the target corner where they differ most, reference pixels."""
-    width, height = target_size
-    corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], np.float64)
-    return float(np.abs(corners @ (first.matrix - second.matrix).T).max())
-
-
 def _ratios(prior: LensPrior) -> NDArray[np.float64]:
     """Return the ratios to try, those nearest to the prior first, so that ties go to it."""
     steps = np.arange(0, prior.tolerance + 1e-9, _RATIO_STEP)
     return np.asarray(prior.fov_ratio * np.exp(np.stack([steps, -steps], axis=1).ravel()[1:]))
 
 
-def _peaks(scenes: list[Image], templates: list[Image]) -> list[tuple[float, float, float]]:
+def _peaks(scenes: list[Image], templates: list[Image], count: int) -> list[tuple[float, float, float]]:
     """Return the highest peaks of the mean correlation, best first: score, and x and y of the corner."""
     surface = sum(
         cv2.matchTemplate(scene, template, cv2.TM_CCOEFF_NORMED)
@@ -136,7 +142,7 @@ def _peaks(scenes: list[Image], templates: list[Image]) -> list[tuple[float, flo
     masked = np.where(far, np.float32(-2.0), surface)
     highest = cv2.dilate(masked, np.ones((3, 3), np.uint8)) == masked
     rows, columns = np.nonzero(highest & ~far)
-    best = np.argsort(-masked[rows, columns], kind="stable")[:_PEAKS]
+    best = np.argsort(-masked[rows, columns], kind="stable")[:count]
     return [
         (float(masked[i, j]), _peak(surface[i], int(j)), _peak(surface[:, j], int(i)))
         for i, j in zip(rows[best], columns[best], strict=True)
