@@ -187,6 +187,21 @@ def test_swap_of_strength_zero_changes_nothing() -> None:
     assert all(one.change is None for one in restore(aligned_frames(3), SwapRestorer(strength=0.0)))
 
 
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_where_nothing_is_blurred_a_network_gives_way_to_the_swap(strength: float) -> None:
+    frames = aligned_frames(6, without=[4])
+    for frame in frames:
+        frame.guide[..., 3] = 0
+    done = changes_of(frames, RunningMean(), replace(SETTING, strength=strength))
+    plain = list(restore(frames, SwapRestorer(strength)))
+    for index in (0, 1, 2, 3, 5):
+        one, other = done[index].change, plain[index].change
+        assert one is not None and other is not None
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    left_alone = done[4].change  # without a reference there is nothing to give way to
+    assert left_alone is not None and np.abs(left_alone).max() > 0.1 * strength
+
+
 class Hungry:
     """A network that finds no memory for more than `limit` pixels times frames, as a GPU would."""
 

@@ -1,4 +1,4 @@
-"""Keeps what needs no mending: its colours from any method, and most of the rest from a network.
+"""Keeps what needs no mending: its colours from any method, and the rest from a network.
 
 Acts by blocks and continuously in its inputs, so that nothing flickers.
 """
@@ -13,9 +13,6 @@ _LIMIT = 0.6 / 255
 # Mean change of luma by the blur up to which nothing counts as blurred, and from which the guard is off.
 _SHARP, _BLURRED = 1.0 / 255, 3.0 / 255
 _ROUNDS = 3
-# Of a network's change, where nothing is blurred. Noise and coding there are not ours to take away: of sharp
-# clips 41 dB of likeness to themselves became 46, and ten blurred ones lost 0.05 dB.
-_SHARP_SHARE = 0.15
 
 
 def guard_colour(change: NDArray[np.float32], blur: NDArray[np.float16]) -> NDArray[np.float32]:
@@ -37,19 +34,15 @@ def guard_colour(change: NDArray[np.float32], blur: NDArray[np.float16]) -> NDAr
     return change
 
 
-def spare_sharp(change: NDArray[np.float32], blur: NDArray[np.float16]) -> NDArray[np.float32]:
-    """Return `change` (H, W, 3) with only a share of it left where nothing is blurred.
+def sharp_share(blur: NDArray[np.float16], width: int, height: int) -> NDArray[np.float32] | None:
+    """Return (H, W), 1 where nothing is blurred, faded to 0 where something is; None if that is everywhere.
 
-    blur: as in `guard_colour`. Where everything is blurred the very same array comes back.
+    blur: as in `guard_colour`. A network takes noise and coding away there too, which are not ours to take.
     """
-    height, width = change.shape[:2]
     sharp = _sharpness(blur, _blocks(width, height))
     if not sharp.any():
-        return change
-    left = 1 - np.float32(1 - _SHARP_SHARE) * cv2.resize(
-        sharp, (width, height), interpolation=cv2.INTER_LINEAR
-    )
-    return np.asarray(change * left[..., None], np.float32)
+        return None
+    return np.asarray(cv2.resize(sharp, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _blocks(width: int, height: int) -> tuple[int, int]:
