@@ -1,109 +1,243 @@
 """How far ahead AsLeD-Net must look: PSNR of its chunked output against its whole-clip output, as JSON.
 
-    python benchmarks/look_ahead.py --out benchmarks/results/look_ahead.json
+    python benchmarks/look_ahead.py CASE CLIPS RUN --out benchmarks/results/look_ahead_CASE.json
 
-There are no trained weights of the network in its full size. So a narrow one (16 channels; trunks of 30
-blocks as published) learns for a minute on the worst case for a short look-ahead: noisy clips of a still
-scene, every frame blurred in another direction, where every later frame is worth having. No motion stands in
-for SPyNet.
+There are no trained weights of the network in its full size. So a narrow and shallow one, all parts there,
+learns for minutes on the cached clips in CLIPS/train and is measured on those in CLIPS/valid; RUN keeps the
+checkpoint: call again to go on. CASE is one of
+
+    recorded  the clips as they are, measured there and back; OpenCV's DIS flow stands in for SPyNet, which
+              takes many times as long and errs more;
+    still     what asks for the longest memory: a picture of each clip that stands still under fresh noise in
+              each frame, half of them (measured: all) without a reference. Every later frame is worth having
+              and none leaves the view; no motion stands in for SPyNet.
 """
 
 import argparse
-import json
+import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 import torch
-import torch.nn.functional as F
-from overfit import Still
-from torch import Tensor
+from report import write_report
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from asled_cli.lab.bench import machine
-from asled_cli.lab.losses import charbonnier, psnr_per_frame
-from asled_cli.nets.asled import AsledConfig, AsledNet, SearchConfig
-from asled_cli.nets.chunks import ChunkInputs, run_chunks
+from asled_cli.lab.cached import find_clips, read_clip, stack_samples, to_inputs, to_tensors
+from asled_cli.lab.dataset import CropDataset
+from asled_cli.lab.losses import psnr_per_frame
+from asled_cli.lab.progress import Progress, resume_run, save_run, start_run
+from asled_cli.lab.recipe import TrainConfig, config_from_table
+from asled_cli.lab.training import update
+from asled_cli.nets.asled import AsledNet
+from asled_cli.nets.chunks import ChunkInputs, plan_chunks, run_chunks
 
-SIDE, LONGEST_BLUR, NOISE = 24, 9, 0.06
-CHUNKS, OVERLAPS = (4, 8), (0, 1, 2, 3, 5, 7)
+log = logging.getLogger(__name__)
+
+RECIPE: dict[str, Any] = {
+    "network": "asled",
+    "options": {"channels": 16, "trunk_blocks": 5, "decoder_blocks": 2, "search": {"radius": 3}},
+    "samples": {"frames": [7, 9], "crop_px": 48, "batch": 2, "crops_per_clip": 4, "seed": 1},
+    "warmup_steps": 50,
+    "init_flow": "spynet",
+    "ema_decay": 0.98,
+    "precision": "bf16",
+}
+RATES = {"recorded": 1e-3, "still": 1.5e-3}
+DROPPED = {"recorded": 0.5, "still": 0.0}  # share of samples that lose their reference on the way
+NOISE = 0.08  # of 1.0, in every frame of a still clip anew
+MEMORY = (
+    0.6  # what a direction keeps of the neighbour's features before it has learnt anything from still ones
+)
+SAVE_EVERY = 25
+SIDE = 48  # pixels of the square in the middle of a validation clip that is measured
+CHUNKS, OVERLAPS = (4, 8, 12), range(8)
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Train, cut a new clip into chunks, compare, write the JSON."""
+    """Train, cut clips into chunks, compare, write the JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--frames", type=int, default=8, help="of a training clip; twice as many are cut")
+    parser.add_argument("case", choices=sorted(RATES))
+    parser.add_argument("clips", type=Path, help="folder with train/*.npz and valid/*.npz")
+    parser.add_argument("run", type=Path, help="folder for the checkpoint")
+    parser.add_argument("--steps", type=int, default=350)
     parser.add_argument("--out", type=Path, help="where to write the JSON")
     options = parser.parse_args(words)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(1)
-    torch.manual_seed(0)
-    network = AsledNet(AsledConfig(channels=16, decoder_blocks=2, search=SearchConfig(radius=3, tile=4)))
-    network.flow = Still()  # type: ignore[assignment]
-    began = time.process_time()
-    train(network, options.steps, options.frames)
-    inputs, truth = make_clip(2 * options.frames)
-    with torch.inference_mode():
-        whole: Tensor = network(inputs)[0]
-        frames = [network(inputs.slice(t, t + 1))[0] for t in range(inputs.frames)]
-        alone = mean_db(torch.cat(frames, dim=1), truth)
-        rows = {
-            chunk: {overlap: agreement(network, inputs, whole, chunk, overlap) for overlap in OVERLAPS}
-            for chunk in CHUNKS
-        }
+    cv2.setNumThreads(1)
+    still = options.case == "still"
+    progress = train(
+        read_config(options.case, options.steps), options.clips / "train", options.run, still=still
+    )
+    inputs, truth = read_clips(find_clips(options.clips / "valid"), still=still)
     found = {
         "machine": machine(),
-        "steps": options.steps,
-        "cpu_s": round(time.process_time() - began, 1),
+        "case": options.case,
+        "recipe": RECIPE,
+        "steps": progress.step,
+        **measure(progress.average, inputs, truth),
+    }
+    sys.stdout.write(write_report(found, options.out))
+
+
+def read_config(case: str, steps: int) -> TrainConfig:
+    """The recipe of a case; SPyNet is no part of it."""
+    samples = {**RECIPE["samples"], "drop_reference": DROPPED[case]}
+    return config_from_table(
+        {
+            **RECIPE,
+            "samples": samples,
+            "learning_rate": RATES[case],
+            "steps": steps,
+            "flow_frozen_steps": steps,
+        }
+    )
+
+
+def train(config: TrainConfig, clips: Path, run: Path, *, still: bool) -> Progress:
+    """A run to its end, from the checkpoint in `run` if there is one."""
+    run.mkdir(parents=True, exist_ok=True)
+    checkpoint = run / "checkpoint.pt"
+    progress = resume_run(checkpoint, config, "cpu") if checkpoint.exists() else start_run(config, run, "cpu")
+    if still and progress.step == 0:
+        start_with_memory(progress.network)
+        progress.average.load_state_dict(progress.network.state_dict())
+    for network in (progress.network, progress.average):
+        network.flow.forward = no_flow if still else dis_flow
+    batch = config.samples.batch
+    numbers = range(progress.step * batch, config.steps * batch)
+    data = CropDataset(clips, config.samples)
+    losses, began = [], time.process_time()
+    for crops in DataLoader(data, batch, sampler=numbers, collate_fn=stack_samples):
+        losses.append(update(progress, stand_still(crops, progress.step) if still else crops)[0])
+        if progress.step % SAVE_EVERY == 0 or progress.step == config.steps:
+            save_run(progress, run)
+            seconds = (time.process_time() - began) / len(losses)
+            log.info(
+                "step %d: loss %.5f, %.2f processor seconds per step", progress.step, np.mean(losses), seconds
+            )
+            losses, began = [], time.process_time()
+    return progress
+
+
+@torch.no_grad()
+def start_with_memory(network: AsledNet) -> None:
+    """Let each direction begin as a fading mean over frames, and their fusion as the mean of the two.
+
+    From the usual start, the way over other frames is so faint that hundreds of updates leave it unused.
+    """
+    same = torch.eye(network.config.channels)
+    for trunk in (network.backward_trunk, network.forward_trunk):
+        entry = trunk[0]
+        assert isinstance(entry, nn.Conv2d)
+        nn.init.kaiming_normal_(entry.weight[:, :3], nonlinearity="relu")
+        entry.weight[:, :3] *= 1 - MEMORY
+        entry.weight[:, 3:] = 0
+        entry.weight[:, 3:, 1, 1] = MEMORY * same
+    network.fusion.weight[:, :, 0, 0] = torch.cat((same, same), dim=1) / 2
+
+
+def stand_still(batch: dict[str, Tensor], seed: int, missing: float = 0.5) -> dict[str, Tensor]:
+    """A batch of cached clips, each turned into its middle frame, sharp and still, with noise on both views.
+
+    missing: share of clips without a reference, a copy of the target in its place.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    frames = batch["truth"].shape[1]
+    truth = batch["truth"][:, frames // 2, None].expand_as(batch["truth"])
+    target, reference = (
+        (truth + 255 * NOISE * torch.randn(truth.shape, generator=draw)).round().clamp(0, 255).byte()
+        for _ in range(2)
+    )
+    there = torch.rand(len(truth), 1, 1, 1, 1, generator=draw) >= missing
+    return batch | {"target": target, "reference": torch.where(there, reference, target), "truth": truth}
+
+
+def no_flow(first: Tensor, _: Tensor) -> Tensor:
+    """(N, 3, H, W) each to (N, 2, H, W)."""
+    return torch.zeros_like(first[:, :2])
+
+
+def dis_flow(first: Tensor, second: Tensor) -> Tensor:
+    """(N, 3, H, W) each to (N, 2, H, W): OpenCV's dense inverse search on 8-bit luma, medium preset."""
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    one, other = (
+        (255 * (view.detach().float() * weights).sum(1)).round().clamp(0, 255).byte().numpy()
+        for view in (first, second)
+    )
+    flows = [search.calc(a, b, np.zeros((*a.shape, 2), np.float32)) for a, b in zip(one, other, strict=True)]
+    return torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2)
+
+
+def read_clips(paths: Sequence[Path], *, still: bool) -> tuple[ChunkInputs, Tensor]:
+    """(inputs, truth) of the middle of all clips, SIDE x SIDE, as a batch.
+
+    Played to the end and back to the start; still: their last frame for as long, without a reference.
+    """
+    samples = []
+    for path in paths:
+        tensors = to_tensors(read_clip(path))
+        frames, _, height, width = tensors["target"].shape
+        order = [frames - 1] * (2 * frames - 1) if still else [*range(frames), *reversed(range(frames - 1))]
+        top, left = (height - SIDE) // 8 * 4, (width - SIDE) // 8 * 4
+        sample = {name: tensor[order] for name, tensor in tensors.items()}
+        for name, view in sample.items():
+            if view.ndim == 4:
+                scale = round(height / view.shape[-2])  # 4 for guide and flows
+                y, x, side = top // scale, left // scale, SIDE // scale
+                sample[name] = view[..., y : y + side, x : x + side]
+        samples.append(sample)
+    batch = stack_samples(samples)
+    return to_inputs(stand_still(batch, 0, missing=1.0) if still else batch, torch.device("cpu"))
+
+
+@torch.inference_mode()
+def measure(network: nn.Module, inputs: ChunkInputs, truth: Tensor) -> dict[str, object]:
+    """What neighbours are worth to the network, and what is left of it in chunks."""
+    assert isinstance(network, AsledNet)
+    whole: Tensor = network(inputs)[0]
+    alone = torch.cat([network(inputs.slice(t, t + 1))[0] for t in range(inputs.frames)], dim=1)
+    rows = {
+        chunk: {overlap: agreement(network, inputs, whole, chunk, overlap) for overlap in OVERLAPS}
+        for chunk in CHUNKS
+    }
+    return {
+        "clips": len(whole),
         "frames": inputs.frames,
         "input_db": mean_db(inputs.target, truth),
+        "reference_db": mean_db(inputs.reference, truth),
+        "frame_by_frame_db": mean_db(alone, truth),
         "whole_clip_db": mean_db(whole, truth),
-        "frame_by_frame_db": alone,
+        "chunks_of_8_db_by_overlap": {
+            overlap: mean_db(run_chunks(network, inputs, 8, overlap), truth) for overlap in (0, 2, 5)
+        },
         "db_to_whole_clip_by_chunk_and_overlap": rows,
     }
-    text = json.dumps(found, indent=2) + "\n"
-    if options.out is not None:
-        options.out.write_text(text)
-    sys.stdout.write(text)
 
 
-def make_clip(frames: int) -> tuple[ChunkInputs, Tensor]:
-    """(inputs, truth) of a still scene: (1, T, 3, SIDE, SIDE); the reference is noisy too, a pixel aside."""
-    truth = F.interpolate(torch.rand(1, 3, 8, 8), size=(SIDE, SIDE), mode="bicubic").clamp(0, 1)
-    blurred = []
-    for _ in range(frames):
-        length = 1 + 2 * int(torch.randint(LONGEST_BLUR // 2 + 1, ()))
-        kernel = (1, length) if torch.rand(()) < 0.5 else (length, 1)
-        padding = kernel[0] // 2, kernel[1] // 2
-        blurred.append(F.avg_pool2d(truth, kernel, stride=1, padding=padding, count_include_pad=False))
-    still = truth.unsqueeze(1).expand(-1, frames, -1, -1, -1)
-    target, reference = torch.stack(blurred, dim=1), still.roll(1, dims=-1)
-    target, reference = (view + NOISE * torch.randn(view.shape) for view in (target, reference))
-    grid = SIDE // 4
-    guide, flow = torch.zeros(1, frames, 6, grid, grid), torch.zeros(1, frames, 2, grid, grid)
-    reset = torch.zeros(1, frames, dtype=torch.bool)
-    return ChunkInputs(target, reference, guide, flow, flow, reset), still
+def agreement(
+    network: AsledNet, inputs: ChunkInputs, whole: Tensor, chunk: int, overlap: int
+) -> Mapping[str, float]:
+    """PSNR in dB of the chunked output against the whole-clip output: of all frames together, and the lowest.
 
-
-def train(network: AsledNet, steps: int, frames: int) -> None:
-    """A new clip for every update."""
-    optimizer = torch.optim.Adam(network.parameters(), 2e-3)
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = 2e-3 * min(1.0, 2.0 * (1.0 - step / steps), (step + 1) / 10)
-        inputs, truth = make_clip(frames)
-        optimizer.zero_grad()
-        charbonnier(network(inputs)[0], truth).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-
-
-def agreement(network: AsledNet, inputs: ChunkInputs, whole: Tensor, chunk: int, overlap: int) -> float:
-    """PSNR in dB of the chunked output against the whole-clip output, over all frames; 120 at most."""
-    error = (run_chunks(network, inputs, chunk, overlap) - whole).square().mean().clamp(min=1e-12)
-    return round(-10 * float(error.log10()), 1)
+    Chunks that see the end of the clip are exact and left out.
+    """
+    plan = plan_chunks(inputs.frames, chunk, overlap)
+    seen = sum(part.keep for part in plan if part.start + part.frames < inputs.frames)
+    error = (run_chunks(network, inputs, chunk, overlap) - whole)[:, :seen].square()
+    frames = error.mean(dim=(2, 3, 4)).clamp(min=1e-12)  # (N, T)
+    db = -10 * torch.stack([frames.mean(), frames.max()]).log10()
+    return {"mean": round(float(db[0]), 1), "lowest frame": round(float(db[1]), 1)}
 
 
 def mean_db(restored: Tensor, truth: Tensor) -> float:

@@ -132,7 +132,7 @@ class Still(nn.Module):
 
 @pytest.fixture(scope="module")
 def forgetful() -> AsledNet:
-    """Random weights whose memory fades from frame to frame, as a trained network's does."""
+    """Random weights whose memory fades from frame to frame, as it should."""
     network = build()
     network.flow = Still()  # type: ignore[assignment]
     with torch.no_grad():
@@ -145,7 +145,7 @@ def forgetful() -> AsledNet:
 @pytest.mark.parametrize("chunk", [1, 2, 4, 7])
 @torch.inference_mode()
 def test_default_look_ahead_is_within_the_bound(chunk: int, forgetful: AsledNet) -> None:
-    """Better than the 50 dB that `NetworkFacts.overlap` promises; without look-ahead it is not."""
+    """Better than 50 dB, as `NetworkFacts.overlap` says, where memory fades; without look-ahead it is not."""
     inputs = clip(frames=14)
     whole = forgetful(inputs)[0]
     assert (whole - inputs.target).square().mean().sqrt() > 0.05  # more than a trained network changes

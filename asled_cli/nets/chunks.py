@@ -2,8 +2,9 @@
 
 The forward state goes from chunk to chunk exactly. The backward pass of a chunk starts `overlap` frames after
 its last frame, from nothing; so chunked output differs from whole-clip output by what frames further ahead
-would have added, and equals it where the overlap reaches the end of the clip. `NetworkFacts.overlap` is the
-smallest for which the two agree to 50 dB.
+would have added, and equals it where the overlap reaches the end of the clip. How far ahead is far enough is
+a matter of the weights: with `NetworkFacts.overlap` the two agreed to 50 dB or better on recorded clips
+(docs/experiments.md, which also has a case where they do not).
 """
 
 from collections.abc import Iterator
@@ -49,7 +50,7 @@ class NetworkFacts:
     """What a runner must know about a network, declared beside it."""
 
     overlap: int
-    """Look-ahead frames that bring chunked output above 50 dB to whole-clip output."""
+    """Look-ahead frames that brought chunked output above 50 dB to whole-clip output on recorded clips."""
     halo_px: int
     """Context around a tile, in pixels, that does the same for tiles."""
     bytes_per_pixel: int
