@@ -209,8 +209,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
             "error_px_median": round(float(np.median([r["error_px"] for r in group])), 3),
             "error_below_0.7_px": sum(r["error_px"] < 0.7 for r in group),
             "error_px_worst": max(r["error_px"] for r in group),
-            "seen_below_0.7_px": sum(r["seen_px"] < 0.7 for r in group),
-            "seen_px_worst": max(r["seen_px"] for r in group),
+            "seen_px_worst": max((r["seen_px"] for r in group if "seen_px" in r), default=None),
             "worst_moment_px_median": round(float(np.median([r["worst_px"] for r in group])), 3),
         }
         for name, group in groups.items()
