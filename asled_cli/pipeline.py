@@ -114,7 +114,7 @@ def _analyse(plan: DeblurPlan, journal: Journal, report: Report, stop: StopFlag)
 
 def _judge(plan: DeblurPlan, registration: Registration, report: Report, stop: StopFlag) -> Roles:
     """Look at moments along the clip to find where the wide view needs mending and the other one can help."""
-    if plan.config.roles == "given" or not registration.trusted:
+    if plan.config.roles == "given":
         return NO_ROLES
     count = moments_to_judge(plan.wide, plan.ultra, plan.clock)
     moments = sample_moments(plan.wide, plan.ultra, plan.clock, count)

@@ -9,7 +9,7 @@ from typing import Any
 
 from asled_cli.job.match import MatchedClips, check_shared_time, match_clips
 from asled_cli.job.records import DeblurConfig, Progress, Report, ignore
-from asled_cli.job.roles import NO_ROLES, Roles, find_roles
+from asled_cli.job.roles import Roles, find_roles
 from asled_cli.job.sampling import moments_to_judge, read_sampled_runs
 from asled_cli.job.tally import registration_facts
 from asled_cli.job.views import sample_moments
@@ -75,10 +75,8 @@ def inspect_pair(config: DeblurConfig, report: Report = ignore) -> Inspection:
         report(Progress("analyse", done, total))
     small = analyse(runs, LensPrior(fov_ratio=match.fov_ratio, source=match.fov_source))
     found = small.resized((wide.width, wide.height), (ultra.width, ultra.height))
-    roles = NO_ROLES
-    if found.trusted:
-        count = moments_to_judge(wide, ultra, clock)
-        roles = find_roles(sample_moments(wide, ultra, clock, count), found, _telling(report, count))
+    count = moments_to_judge(wide, ultra, clock)
+    roles = find_roles(sample_moments(wide, ultra, clock, count), found, _telling(report, count))
     return Inspection(match, found, roles, tuple(runs[len(runs) // 2]))
 
 

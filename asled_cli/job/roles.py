@@ -104,7 +104,12 @@ NO_ROLES = Roles((), ())
 def find_roles(
     pairs: Iterable[FramePair], found: Registration, told: Callable[[int], None] = lambda done: None
 ) -> Roles:
-    """Measure pairs spread over the clip, in order of time; told: called with the number of pairs done."""
+    """Measure pairs spread over the clip, in order of time; told: called with the number of pairs done.
+
+    A registration that is not trusted has nothing to compare: no pair is taken.
+    """
+    if not found.trusted:
+        return NO_ROLES
     samples = []
     for done, pair in enumerate(pairs, start=1):
         sample = measure_sharpness(pair, found)

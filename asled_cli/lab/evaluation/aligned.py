@@ -60,8 +60,6 @@ def align_clip(clip: ScoreClip, alignment: Alignment, fov_ratio: float) -> Align
 
 def _judge(clip: ScoreClip, registration: Registration) -> Roles:
     """The plan of a deblurring run, from as many moments."""
-    if not registration.trusted:
-        return NO_ROLES
     count = min(clip.frames, judged_moments(clip.frames / clip.fps))
     moments = [(2 * i + 1) * clip.frames // (2 * count) for i in range(count)]
     return find_roles(map(reduce_for_analysis, clip.pairs(moments)), registration)
