@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-import cv2
 import numpy as np
 
 from asled_cli.errors import InputError
@@ -24,10 +23,11 @@ from asled_cli.registration.homography import (
     refine,
     sample,
     simplified,
+    within,
 )
 from asled_cli.registration.lenses import LensPrior
 from asled_cli.registration.measured import Measured, measure_run, recolour, spread
-from asled_cli.registration.motion import luma, shrink
+from asled_cli.registration.motion import luma, shrink, without_shades
 from asled_cli.registration.parallax import solve_parallax
 from asled_cli.registration.reblur import Exposure
 from asled_cli.registration.rivals import choose_place
@@ -67,9 +67,8 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     reference_size = (first.reference.rgb.shape[1], first.reference.rgb.shape[0])
     canvas = Canvas(target_size, reference_size, choose_place(usable, prior).matrix)
     interval_s = _frame_interval(usable)
-    share = max(2, _MEASURED_FRAMES // len(usable))
     canvases = [canvas] * len(usable)
-    by_run = [spread(measure_run(run, canvas, interval_s), share) for run in usable]
+    by_run = _measure(usable, canvases, interval_s)
     measured = [m for run in by_run for m in run]
     work_map, exposure = find_exposure(spread(measured, _TRIAL_FRAMES), canvas)
     for _ in range(_DRIFT_ROUNDS):
@@ -77,10 +76,7 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
         if drifting is None:
             break
         canvases = drifting  # measured again with the drift taken out, which passed for blur and parallax
-        by_run = [
-            spread(measure_run(run, own, interval_s), share)
-            for run, own in zip(usable, canvases, strict=True)
-        ]
+        by_run = _measure(usable, canvases, interval_s)
         measured = [m for run in by_run for m in run]
         work_map, exposure = find_exposure(spread(measured, _TRIAL_FRAMES), canvases[0], apart=True)
     still = np.zeros((*measured[0].grey.shape, 2), np.float32)
@@ -114,6 +110,15 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
         correlation,
         trusted=correlation >= _TRUST_CORRELATION,
     )
+
+
+def _measure(
+    runs: Sequence[Sequence[FramePair]], canvases: Sequence[Canvas], interval_s: float
+) -> list[list[Measured]]:
+    """Return some frames of each run on its canvas, about as many in all whatever the number of runs."""
+    share = max(2, _MEASURED_FRAMES // len(runs))
+    placed = zip(runs, canvases, strict=True)
+    return [spread(measure_run(run, own, interval_s), share) for run, own in placed]
 
 
 def _simplest(observations: list[Observation], homography: Fit) -> Fit:
@@ -173,7 +178,7 @@ def _match_colours(
     for m in measured:
         view = m.exposed(exposure)
         warped = sample(view, u, v)
-        inside = (u >= 0) & (v >= 0) & (u <= view.shape[1] - 1) & (v <= view.shape[0] - 1)
+        inside = within(view, u, v)
         targets.append(shrink(m.picture, 2))
         references.append(shrink(warped, 2))
         weights.append(shrink(inside.astype(np.float32), 2))
@@ -190,4 +195,4 @@ def _match_colours(
 def _details(pictures: Image) -> Image:
     """Return (T, h, w) luma less its coarse shades, in which any two scenes may agree."""
     sigma = max(pictures.shape[1:]) * _SHADE_SHARE
-    return np.stack([p - cv2.GaussianBlur(p, (0, 0), sigma) for p in pictures])
+    return np.stack([without_shades(p, sigma) for p in pictures])

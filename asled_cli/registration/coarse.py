@@ -12,7 +12,7 @@ from asled_cli.errors import InputError
 from asled_cli.registration.canvas import reduced_size
 from asled_cli.registration.homography import Image, Matrix, resize_matrix, simplified, translation
 from asled_cli.registration.lenses import LensPrior, centre_crop
-from asled_cli.registration.motion import luma
+from asled_cli.registration.motion import luma, without_shades
 from asled_cli.video.frames import FramePair
 
 _LONG_SIDE = 160  # of the reduced reference; small enough that blur hardly matters
@@ -80,9 +80,9 @@ def _search(
     """Return the best places of the targets in their references, `peaks` of each view ratio, best first."""
     target_size, reference_size = ((rgb.shape[1], rgb.shape[0]) for rgb in chosen[0])
     small_size = reduced_size(reference_size, _LONG_SIDE)
-    scenes = [_details(_grey(reference, small_size), small_size) for _, reference in chosen]
+    scenes = [_details(reduced_luma(reference, small_size), small_size) for _, reference in chosen]
     # Once to a size that serves all templates: each of them would reduce the whole picture again.
-    ready = [_grey(target, reduced_size(target_size, 2 * _LONG_SIDE)) for target, _ in chosen]
+    ready = [reduced_luma(target, reduced_size(target_size, 2 * _LONG_SIDE)) for target, _ in chosen]
     found: list[Place] = []
     for ratio in _ratios(prior):
         guess = resize_matrix(reference_size, small_size) @ centre_crop(ratio, target_size, reference_size)
@@ -157,12 +157,12 @@ def _peak(line: NDArray[Any], i: int) -> float:
     return float(i + np.clip((a - c) / (2 * bend), -0.5, 0.5)) if bend < 0 else float(i)
 
 
-def _grey(rgb: NDArray[np.uint16], size: tuple[int, int]) -> Image:
+def reduced_luma(rgb: NDArray[np.uint16], size: tuple[int, int]) -> Image:
     """Return the luma 0..1 of a picture at `size`."""
     return luma(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(65535))
 
 
 def _details(grey: Image, size: tuple[int, int]) -> Image:
     """Return a luma at `size`, less its coarse shades, in which any two scenes may agree."""
-    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(small - cv2.GaussianBlur(small, (0, 0), _SHADE_PX), dtype=np.float32)
+    small = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+    return without_shades(small, _SHADE_PX)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from asled_cli.registration.canvas import Canvas
-from asled_cli.registration.homography import Matrix, Observation, refine, resize_matrix
+from asled_cli.registration.homography import Matrix, Observation, reducing, refine
 from asled_cli.registration.measured import Measured
 from asled_cli.registration.motion import shrink
 from asled_cli.registration.reblur import Exposure
@@ -49,15 +49,12 @@ def follow_drift(
 
 def _own_map(frames: Sequence[Observation], start: Matrix) -> Matrix:
     """Return the map of one run: the clip's, shifted, turned and zoomed; on small pictures first."""
-    down_t, down_c = (_shrinking(shape) for shape in (frames[0].target.shape, frames[0].reference.shape))
+    pictures = frames[0].target, frames[0].reference
+    down_t, down_c = (reducing((image.shape[1], image.shape[0]), _COARSE) for image in pictures)
     small = [Observation(shrink(f.target, _COARSE), shrink(f.reference, _COARSE)) for f in frames]
     coarse = refine(small, down_c @ start @ np.linalg.inv(down_t), _COARSE_STEPS, free=4)
     found = np.asarray(np.linalg.inv(down_c) @ coarse.matrix @ down_t, np.float64)
     return refine(frames, found, _FINE_STEPS, free=4).matrix
-
-
-def _shrinking(shape: tuple[int, ...]) -> Matrix:
-    return resize_matrix((shape[1], shape[0]), (shape[1] // _COARSE, shape[0] // _COARSE))
 
 
 def _corners(canvas: Canvas, work_map: Matrix) -> Matrix:

@@ -28,6 +28,11 @@ def resize_matrix(old: tuple[int, int], new: tuple[int, int]) -> Matrix:
     return np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]], dtype=np.float64)
 
 
+def reducing(size: tuple[int, int], factor: int) -> Matrix:
+    """Return the map from pixels of a picture of `size` (width, height) to those `factor` times as large."""
+    return resize_matrix(size, (size[0] // factor, size[1] // factor))
+
+
 def translation(x: float, y: float) -> Matrix:
     """Return the map that adds (x, y) pixels."""
     return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], dtype=np.float64)
@@ -231,6 +236,12 @@ def sample(image: Image, u: Image, v: Image) -> Image:
     """Return `image` (H', W'[, C]) at the points (u, v), each (H, W); bilinear, border repeated."""
     sampled = cv2.remap(image, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(sampled, dtype=np.float32)
+
+
+def within(image: Image, u: Image, v: Image) -> NDArray[np.bool_]:
+    """Return which of the points (u, v) lie on `image` (H', W'[, C])."""
+    height, width = image.shape[:2]
+    return np.asarray((u >= 0) & (v >= 0) & (u <= width - 1) & (v <= height - 1))
 
 
 def robust_weight(error: Image, inside: NDArray[np.bool_]) -> Image:

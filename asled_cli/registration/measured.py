@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from asled_cli.registration.canvas import Canvas
-from asled_cli.registration.homography import Image, Matrix, Observation, apply, pixel_grid, resize_matrix
+from asled_cli.registration.homography import Image, Matrix, Observation, apply, pixel_grid, reducing
 from asled_cli.registration.motion import MotionMeter, halved, luma, moments, shrink
 from asled_cli.registration.reblur import STEADY, Exposure, Reblur, Tremor
 from asled_cli.registration.tone import Tone
@@ -101,13 +101,9 @@ def recolour(measured: Sequence[Measured], tone: Tone) -> list[Measured]:
 
 def halved_map(work_map: Matrix, measured: Measured) -> Matrix:
     """Return the map from the reduced target to the canvas, both at half size."""
-    halve, canvas_halve = (_halving(image) for image in (measured.grey, measured.fine.frames[0].image))
+    pictures = measured.grey, measured.fine.frames[0].image
+    halve, canvas_halve = (reducing((image.shape[1], image.shape[0]), 2) for image in pictures)
     return np.asarray(canvas_halve @ work_map @ np.linalg.inv(halve))
-
-
-def _halving(image: Image) -> Matrix:
-    height, width = image.shape[:2]
-    return resize_matrix((width, height), (width // 2, height // 2))
 
 
 def spread(measured: list[Measured], count: int) -> list[Measured]:

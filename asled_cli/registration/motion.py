@@ -88,6 +88,11 @@ def luma(rgb: Image) -> Image:
     return np.asarray(rgb @ np.array([0.2126, 0.7152, 0.0722], dtype=np.float32), dtype=np.float32)
 
 
+def without_shades(grey: Image, sigma_px: float) -> Image:
+    """Return a luma less its shades broader than `sigma_px`, in which any two scenes may agree."""
+    return np.asarray(grey - cv2.GaussianBlur(grey, (0, 0), sigma_px), dtype=np.float32)
+
+
 def moments(times: Sequence[float], images: Sequence[Image], meter: MotionMeter) -> list[Moment]:
     """Return the frames of one run with their motion; times in target frame intervals, strictly rising."""
     codes = [luma_codes(image) for image in images]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.registration.canvas import reduced_size
-from asled_cli.registration.coarse import Place, displacement, locate_rivals, spread_pairs
+from asled_cli.registration.coarse import Place, displacement, locate_rivals, reduced_luma, spread_pairs
 from asled_cli.registration.homography import (
     Image,
     Matrix,
@@ -22,9 +22,10 @@ from asled_cli.registration.homography import (
     refine,
     resize_matrix,
     sample,
+    within,
 )
 from asled_cli.registration.lenses import LensPrior, centre_crop
-from asled_cli.registration.motion import luma
+from asled_cli.registration.motion import without_shades
 from asled_cli.video.frames import FramePair
 
 _LONG_SIDE = 160  # of the reduced target; the reference has the same density at the prior's ratio
@@ -87,13 +88,11 @@ def correlation(frames: Sequence[Observation], matrix: Matrix) -> float:
     for frame in frames:
         height, width = frame.target.shape
         u, v = apply(matrix, *pixel_grid((width, height)))
-        inside = (
-            (u >= 0) & (v >= 0) & (u <= frame.reference.shape[1] - 1) & (v <= frame.reference.shape[0] - 1)
-        )
+        inside = within(frame.reference, u, v)
         if np.count_nonzero(inside) < inside.size / 2:
             return -1.0
-        ours.append(_details(frame.target)[inside])
-        theirs.append(_details(sample(frame.reference, u, v))[inside])
+        ours.append(without_shades(frame.target, _SHADE_PX)[inside])
+        theirs.append(without_shades(sample(frame.reference, u, v), _SHADE_PX)[inside])
     a, b = np.concatenate(ours), np.concatenate(theirs)
     if min(a.std(), b.std()) < 1e-5:
         return -1.0
@@ -101,9 +100,4 @@ def correlation(frames: Sequence[Observation], matrix: Matrix) -> float:
 
 
 def _view(rgb: NDArray[np.uint16], size: tuple[int, int]) -> Image:
-    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(65535)
-    return np.asarray(cv2.GaussianBlur(luma(small), (0, 0), _SOFT_PX), dtype=np.float32)
-
-
-def _details(grey: Image) -> Image:
-    return np.asarray(grey - cv2.GaussianBlur(grey, (0, 0), _SHADE_PX), dtype=np.float32)
+    return np.asarray(cv2.GaussianBlur(reduced_luma(rgb, size), (0, 0), _SOFT_PX), dtype=np.float32)

@@ -16,9 +16,10 @@ from asled_cli.registration.homography import (
     Observation,
     apply,
     pixel_grid,
+    reducing,
     refine,
-    resize_matrix,
     sample,
+    within,
 )
 from asled_cli.registration.measured import Measured, halved_map
 from asled_cli.registration.motion import shrink
@@ -46,19 +47,19 @@ def find_exposure(
 
     apart: runs may be off their canvases by a shift each, which would pass for an exposure off its timestamp.
     """
-    half_start = _halving(canvas.canvas_size) @ canvas.onto(canvas.homography)
-    half_map, exposure = _first_trials(measured, half_start @ np.linalg.inv(_halving(canvas.work_size)))
+    half_start = reducing(canvas.canvas_size, 2) @ canvas.onto(canvas.homography)
+    half_map, exposure = _first_trials(measured, half_start @ np.linalg.inv(reducing(canvas.work_size, 2)))
     for may_shift in (False, True):
         exposure = choose_exposure(measured, half_map, exposure, may_shift=may_shift, apart=apart)
         half_map = refine([m.observe_half(exposure) for m in measured], half_map, 4).matrix
-    back = np.linalg.inv(_halving(canvas.canvas_size)) @ half_map @ _halving(canvas.work_size)
+    back = np.linalg.inv(reducing(canvas.canvas_size, 2)) @ half_map @ reducing(canvas.work_size, 2)
     return np.asarray(back), exposure
 
 
 def _first_trials(measured: list[Measured], start: Matrix) -> tuple[Matrix, Exposure]:
     """Return the map and the exposure of the best of a few very different trial exposures."""
-    size, canvas_size = measured[0].half_grey.shape[::-1], measured[0].half.frames[0].image.shape[::-1]
-    down_t, down_c = _scaling(size, 4), _scaling(canvas_size, 4)
+    pictures = measured[0].half_grey, measured[0].half.frames[0].image
+    down_t, down_c = (reducing((image.shape[1], image.shape[0]), 4) for image in pictures)
     trials = []
     for exposure in _FIRST_EXPOSURES:
         frames = [m.observe_half(exposure) for m in measured]
@@ -192,19 +193,10 @@ def disagreement(frames: Sequence[Observation], matrix: Matrix) -> float:
         u, v = apply(matrix, x, y)
         warped.append(sample(frame.reference, u, v))
         targets.append(frame.target)
-        limits = frame.reference.shape
-        masks.append((u >= 0) & (v >= 0) & (u <= limits[1] - 1) & (v <= limits[0] - 1))
+        masks.append(within(frame.reference, u, v))
     x, y, m = np.stack(warped), np.stack(targets), np.stack(masks)
     if not m.any():
         return 1.0
     x, y = x[m], y[m]
     gain = float(np.cov(x[::3], y[::3])[0, 1] / max(float(np.var(x[::3])), 1e-8))
     return float(np.mean(np.abs(y - y.mean() - np.float32(gain) * (x - x.mean()))))
-
-
-def _scaling(size: tuple[int, ...], factor: int) -> Matrix:
-    return resize_matrix((size[0], size[1]), (size[0] // factor, size[1] // factor))
-
-
-def _halving(size: tuple[int, ...]) -> Matrix:
-    return _scaling(size, 2)

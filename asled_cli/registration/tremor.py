@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.registration.homography import Image, robust_weight, sample
+from asled_cli.registration.homography import Image, robust_weight, sample, within
 from asled_cli.registration.motion import Moment, shrink
 from asled_cli.registration.reblur import STEADY, Exposure, Reblur, Tremor, gradient
 
@@ -81,8 +81,7 @@ def _rows(
     """
     inner = (slice(_BORDER_PX, -_BORDER_PX), slice(_BORDER_PX, -_BORDER_PX))
     u, v = u[inner], v[inner]
-    height, width = view.shape
-    inside = (u >= 0) & (v >= 0) & (u <= width - 1) & (v <= height - 1)
+    inside = within(view, u, v)
     error = target[inner] - sample(view, u, v)
     columns = [sample(slope, u, v) for slope in slopes]
     columns += [sample(gradient(view, axis), u, v) for axis in (1, 0)]
