@@ -28,6 +28,7 @@ from asled_cli.job.tally import any_problem
 from asled_cli.job.target import softened
 from asled_cli.job.views import sample_moments
 from asled_cli.registration.analyse import analyse
+from asled_cli.registration.fusion import fuse_references
 from asled_cli.registration.lenses import LensPrior
 from asled_cli.registration.render import AlignedFrame, ReferenceRenderer
 from asled_cli.registration.solution import Registration
@@ -153,7 +154,8 @@ def _render(
         # The network takes and gives whole chunks; with room for one on either side, nobody waits meanwhile.
         room = max(QUEUE, plan.chunk)
         renderer = ReferenceRenderer(registration, start.origin_s)
-        aligned = Stage(skip_written(_align(pairs, renderer), start, plan.wide.path.name), room, "align")
+        fused = fuse_references(_align(pairs, renderer), plan.reach)
+        aligned = Stage(skip_written(fused, start, plan.wide.path.name), room, "align")
         restored = Stage(restore(aligned, restorer), room, "restore")
         memory: Memory | None = None  # of the network after the frame before
 

@@ -164,6 +164,7 @@ def show_plan(plan: DeblurPlan, style: Style) -> None:
         "network": "none" if plan.model is None else f"{plan.model}, {plan.weights}",
         "device": f"{plan.device}, {plan.precision}",
         "chunk": f"{plan.chunk} frames + {plan.overlap} ahead, {_tile_words(plan.tile)}",
+        "reference": _reach_words(plan.reach),
         "memory": f"about {plan.memory_bytes / 2**30:.1f} GiB",
         "encoder": ", ".join([plan.encoder.name, plan.encoder.pix_fmt, *_options(plan.encoder.options)]),
         "output": str(plan.out),
@@ -271,6 +272,10 @@ def _clip_words(clip: Any) -> str:
 
 def _options(options: Mapping[str, str]) -> list[str]:
     return [f"{name} {value}" for name, value in options.items() if name != "x265-params"]
+
+
+def _reach_words(reach: int) -> str:
+    return f"averaged over {2 * reach + 1} frames along its motion" if reach else "frame by frame"
 
 
 def _tile_words(tile: int) -> str:

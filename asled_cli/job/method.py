@@ -12,7 +12,7 @@ from asled_cli import weights, zoo
 from asled_cli.errors import MemoryLimitError, WeightsError
 from asled_cli.job.device import DTYPES, free_memory, resolve_device, resolve_precision
 from asled_cli.job.records import DeblurConfig, DeblurPlan
-from asled_cli.job.restore import NetworkRestorer, NetworkSetting, Restorer, SwapRestorer
+from asled_cli.job.restore import FusingRestorer, NetworkRestorer, NetworkSetting, Restorer, SwapRestorer
 from asled_cli.job.tiles import Tile, cut_tiles
 from asled_cli.nets.chunks import NetworkFacts
 from asled_cli.video.frames import Clip
@@ -48,6 +48,7 @@ class MethodChoice:
     chunk: int = 1
     overlap: int = 0
     tile: int = 0
+    reach: int = 0
     memory_bytes: int = 0
 
 
@@ -81,6 +82,7 @@ def choose_method(config: DeblurConfig, wide: Clip | FrameSize) -> MethodChoice:
         chunk=chunk,
         overlap=overlap,
         tile=tile,
+        reach=facts.reference_reach,
         memory_bytes=used,
     )
 
@@ -113,11 +115,15 @@ def load_restorer(plan: DeblurPlan, segment: int = 0, read: Callable[[Any], Any]
 
 
 def network_restorer(path: Path, device: torch.device, precision: str, size: tuple[int, int]) -> Restorer:
-    """The network in `path` at full strength on frames of `size` (width, height), in the pieces of a job."""
-    frame = FrameSize(*size)
+    """The network in `path` at full strength on frames of `size` (width, height), in the pieces of a job.
+
+    It takes frames with the reference as the registration left it, and averages that where the network asks.
+    """
+    frame, facts = FrameSize(*size), weights.facts(path)
     no_wish = DeblurConfig(Path(), Path())
-    pieces = choose_pieces(no_wish, weights.facts(path), frame, device, precision)
-    return NetworkRestorer(*_build(path, device, precision, pieces[:3], 1.0))
+    pieces = choose_pieces(no_wish, facts, frame, device, precision)
+    restorer = NetworkRestorer(*_build(path, device, precision, pieces[:3], 1.0))
+    return FusingRestorer(restorer, facts.reference_reach) if facts.reference_reach else restorer
 
 
 def _build(

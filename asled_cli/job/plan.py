@@ -61,6 +61,7 @@ def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
         chunk=choice.chunk,
         overlap=choice.overlap,
         tile=choice.tile,
+        reach=choice.reach,
         memory_bytes=_memory(wide, ultra) + choice.memory_bytes,
         encoder=choose_encoder(wide, config.encode or EncodeConfig()),
         notes=tuple(notes),

@@ -108,6 +108,7 @@ class DeblurPlan:
     chunk: int
     overlap: int
     tile: int  # pixels; 0: whole frames
+    reach: int = 0  # frames on either side over which the network is given the reference averaged
     memory_bytes: int  # estimate of the peak
     encoder: Encoder  # with all its options
     notes: tuple[str, ...] = ()  # what the user should know before it starts
@@ -156,6 +157,7 @@ class DeblurPlan:
             "chunk": self.chunk,
             "overlap": self.overlap,
             "tile": self.tile,
+            "reach": self.reach,
             "strength": self.config.strength,
             "memory_bytes": self.memory_bytes,
             "encoder": self.encoder.name,

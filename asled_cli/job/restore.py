@@ -20,6 +20,7 @@ from asled_cli.job.guard import guard_colour, sharp_share
 from asled_cli.job.pieces import recut_states, smaller_pieces, tile_words
 from asled_cli.job.tiles import Tile, cut_tiles
 from asled_cli.nets.chunks import ChunkInputs, VideoNetwork
+from asled_cli.registration.fusion import ReferenceFusion
 from asled_cli.registration.render import AlignedFrame, swap_weight
 from asled_cli.video.frames import Frame
 
@@ -69,6 +70,23 @@ def restore(frames: Iterable[AlignedFrame], restorer: Restorer) -> Iterator[Rest
     for frame in frames:
         yield from restorer.push(frame)
     yield from restorer.flush()
+
+
+class FusingRestorer:
+    """Hands every frame on with its reference averaged over `reach` frames on either side."""
+
+    def __init__(self, restorer: Restorer, reach: int) -> None:
+        self.restorer = restorer
+        self._fusion = ReferenceFusion(reach)
+
+    def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
+        """Return what the restorer finishes with the frames that have seen their neighbours now."""
+        return [done for frame in self._fusion.push(aligned) for done in self.restorer.push(frame)]
+
+    def flush(self) -> list[RestoredFrame]:
+        """Finish the frames that are still inside either of the two."""
+        last = [done for frame in self._fusion.flush() for done in self.restorer.push(frame)]
+        return last + self.restorer.flush()
 
 
 class SwapRestorer:

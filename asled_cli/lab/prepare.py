@@ -53,6 +53,8 @@ class DataConfig:
     """auto: by what the folder holds. sources: sharp photos and videos, from which clips are made."""
     reference: Literal["registered", "centre"] = "registered"
     """registered: the ultra view as `asled deblur` lays it onto the target. centre: its middle, enlarged."""
+    reference_reach: int = 0
+    """Frames on either side over which a registered reference is averaged; as the network is called with."""
     ratio: float = 2.0
     """Field of view of the ultra lens over the wide one's, for `centre` and for single-lens sets."""
     average: int = 7
@@ -71,7 +73,8 @@ class DataConfig:
     """Clips made from `sources`."""
 
     def __post_init__(self) -> None:
-        for name, least in (("run_frames", 2), ("windows", 1), ("made_clips", 1), ("window_px", 32)):
+        least_values = {"run_frames": 2, "windows": 1, "made_clips": 1, "window_px": 32, "reference_reach": 0}
+        for name, least in least_values.items():
             if getattr(self, name) < least:
                 raise UsageError(f"data.{name} is {getattr(self, name)}, expected {least} or more.")
         if self.window_px % 4:
@@ -172,7 +175,8 @@ def _make(task: _Task, config: DataConfig) -> str:
             views = made_views(random_pair(find_sources(task.sources, task.split), task.seed))
         else:
             views = _read_views(task, config)
-        sample = make_sample(views, None if config.reference == "registered" else config.ratio)
+        ratio = None if config.reference == "registered" else config.ratio
+        sample = make_sample(views, ratio, config.reference_reach)
         for number, part in enumerate(_windows(sample, task.path.stem, config)):
             path = task.path if number == 0 else task.path.with_stem(f"{task.path.stem}_{number}")
             write_sample(path, part)

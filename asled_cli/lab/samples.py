@@ -23,6 +23,7 @@ from asled_cli.lab.rig import pull
 from asled_cli.lab.sources import find_sources
 from asled_cli.lab.validation_clips import validation_pairs
 from asled_cli.registration.analyse import analyse
+from asled_cli.registration.fusion import fuse_references
 from asled_cli.registration.lenses import LensPrior, centre_crop
 from asled_cli.registration.render import GUIDE_STRIDE, AlignedFrame, ReferenceRenderer
 from asled_cli.registration.solution import Registration
@@ -71,20 +72,25 @@ def register(pairs: Sequence[FramePair], prior: LensPrior) -> tuple[Registration
     return registration, aligned + renderer.flush()
 
 
-def make_sample(clip: MadePair | ClipViews, ratio: float | None = None) -> dict[str, NDArray[np.generic]]:
+def make_sample(
+    clip: MadePair | ClipViews, ratio: float | None = None, reach: int = 0
+) -> dict[str, NDArray[np.generic]]:
     """Return the arrays of one cached clip (see `cached`): registered, or with the plain centre of the ultra.
 
     ratio: field of view of the ultra over the wide one's. With it the reference is the ultra view's centre,
-    enlarged (asled_paper 3.1), and guide and flows are zero; None registers. Raises InputError if that fails.
+    enlarged (asled_paper 3.1), and guide and flows are zero; None registers. reach: frames on either side
+    over which a registered reference is averaged. Raises InputError if registering fails.
     """
     views = made_views(clip) if isinstance(clip, MadePair) else clip
-    return _registered(views) if ratio is None else _centred(views, ratio)
+    return _registered(views, reach) if ratio is None else _centred(views, ratio)
 
 
-def _registered(views: ClipViews) -> dict[str, NDArray[np.generic]]:
+def _registered(views: ClipViews, reach: int) -> dict[str, NDArray[np.generic]]:
     registration, aligned = register(frame_pairs(views), LensPrior())
+    aligned = list(fuse_references(aligned, reach))
     facts = {
         **views.facts,
+        "reference_reach": reach,
         "exposure_found": registration.exposure.length,
         "fov_ratio_found": registration.fov_ratio,
         "correlation": registration.correlation,
@@ -169,6 +175,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("out", type=Path, help="folder for train/*.npz and valid/*.npz")
     parser.add_argument("--first", type=int, default=0, help="seed of the first clip [0]")
     parser.add_argument("--count", type=int, default=500, help="clips to draw [500]")
+    parser.add_argument(
+        "--reach", type=int, default=2, help="frames on either side to average the reference over [2]"
+    )
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     cv2.setNumThreads(1)
@@ -177,14 +186,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, pair in validation_pairs(find_sources(given.sources, "held-out")):
         path = given.out / "valid" / f"{name}.npz"
         if not path.exists():
-            write_sample(path, make_sample(pair))
+            write_sample(path, make_sample(pair, reach=given.reach))
     sources = find_sources(given.sources, "train")
     for seed in range(given.first, given.first + given.count):
         path = given.out / "train" / f"{seed:06d}.npz"
         if path.exists():
             continue
         try:
-            write_sample(path, make_sample(random_pair(sources, seed)))
+            write_sample(path, make_sample(random_pair(sources, seed), reach=given.reach))
         except InputError as error:
             log.warning("clip %d left out: %s", seed, error)
         if seed % 20 == 0:

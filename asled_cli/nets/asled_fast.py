@@ -1,7 +1,9 @@
 """`asled-fast`: a compact bidirectional recurrent network behind a registered reference.
 
 Own design. The order of work is that of the recurrent video networks (extract, backward, forward, fuse), with
-three differences that let it run on a CPU:
+these differences, most of which let it run on a CPU:
+- its caller averages the reference over five frames along its motion (registration/fusion.py): aligned at
+  full size, neighbours take away noise and coding that features warped at 1/2 size leave;
 - it estimates no motion: the caller gives the flows of the sharp reference, and both states follow them;
 - the reference enters the output directly: out = target + gate * (reference - target) + residual, where the
   gate starts as the caller's confidence and the residual as zero, so that the untrained network equals the
@@ -117,7 +119,7 @@ class Decoder(nn.Module):
 class AsledFast(nn.Module):
     """Mends a clip from its registered reference; see the module docstring."""
 
-    facts = NetworkFacts(overlap=2, halo_px=48, bytes_per_pixel=96)
+    facts = NetworkFacts(overlap=2, halo_px=48, bytes_per_pixel=96, reference_reach=2)
 
     def __init__(self, config: AsledFastConfig | None = None) -> None:
         super().__init__()

@@ -55,6 +55,8 @@ class NetworkFacts:
     """Context around a tile, in pixels, that does the same for tiles."""
     bytes_per_pixel: int
     """Peak memory per frame pixel and per frame of a chunk, in 16-bit precision."""
+    reference_reach: int = 0
+    """Frames on either side over which the reference is averaged before the network sees it (`fusion`)."""
     working_bytes_per_pixel: int = 0
     """The same for what is there once, however long the chunk is."""
 

@@ -1,7 +1,8 @@
 """The analysis pass: a few short runs of paired frames -> one geometry, exposure and colour for the clip.
 
 Coarse place and size by template matching; the exposure and a map together; the map again at full reduced
-size over all frames; a smooth parallax field; slow drift from run to run; at last the colour curves.
+size over all frames; a smooth parallax field; slow drift from run to run; the colour curves; and along which
+line the lenses lie apart, if things close by show it.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import numpy as np
 
 from asled_cli.errors import InputError
 from asled_cli.registration.canvas import Canvas
+from asled_cli.registration.disparity import Direction, HalfViews, find_baseline
 from asled_cli.registration.drifting import follow_drift
 from asled_cli.registration.homography import (
     Fit,
@@ -36,7 +38,7 @@ from asled_cli.registration.solution import Knot, Registration
 from asled_cli.registration.tone import Tone, fit_tone
 from asled_cli.video.frames import FramePair
 
-_MEASURED_FRAMES, _TRIAL_FRAMES = 18, 8
+_MEASURED_FRAMES, _TRIAL_FRAMES, _BASELINE_FRAMES = 18, 8, 5
 # Lengths tried once colours are known, as shares of the one found before; then about the best of them.
 _LENGTH_FACTORS = ((0.7, 0.85, 1.0, 1.18, 1.4, 1.65), (0.9, 1.0, 1.1))
 # A parallax field, and a map of a run's own, are believed when they lower the residual by this share; shear
@@ -96,6 +98,7 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     tone = tone.then(correction)
     middles = [float(run[len(run) // 2].target.time) for run in usable]
     maps = _drift(observed, fit, field)
+    baseline = _find_baseline(by_run, maps, field, exposure)
     knots = [
         Knot(time, place.homography_of(own), field, exposure)
         for time, place, own in zip(middles, canvases, maps, strict=True)
@@ -109,6 +112,7 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
         residual,
         correlation,
         trusted=correlation >= _TRUST_CORRELATION,
+        baseline=baseline,
     )
 
 
@@ -160,6 +164,21 @@ def _add_parallax(observations: list[Observation], fit: Fit) -> tuple[Fit, Image
     if disagreement(shifted, refined.matrix) < disagreement(observations, fit.matrix) * (1 - _FIELD_GAIN):
         return refined, field
     return fit, np.zeros_like(field)
+
+
+def _find_baseline(
+    by_run: list[list[Measured]], maps: list[Matrix], field: Image, exposure: Exposure
+) -> Direction | None:
+    """Return the direction in which close things lie aside, from some frames of each run under its map."""
+    height, width = by_run[0][0].grey.shape
+    x, y = pixel_grid((width, height))
+    views = []
+    for run, matrix in zip(by_run, maps, strict=True):
+        u, v = apply(matrix, x + field[..., 0], y + field[..., 1])
+        for m in spread(run, max(1, _BASELINE_FRAMES // len(by_run))):
+            sharp = m.fine.instant(m.time + exposure.shift)
+            views.append(HalfViews.of(m.picture, m.exposed(exposure), sharp, u, v))
+    return find_baseline(views)
 
 
 def _frame_interval(runs: Sequence[Sequence[FramePair]]) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.registration.canvas import Canvas
+from asled_cli.registration.disparity import Direction, HalfViews, solve_disparity
 from asled_cli.registration.full_size import FullMaps
 from asled_cli.registration.homography import Image, Matrix, apply, pixel_grid, sample
 from asled_cli.registration.motion import (
@@ -69,6 +70,26 @@ class _Waiting:
     pair: FramePair
     time: float
     picture: Image
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where each reduced target pixel lies on the canvas at a frame's time: u, v (h, w).
+
+    offset: by how much tremor displaces the canvas there. aside: (h, w, 2), what of u, v is disparity.
+    """
+
+    u: Image
+    v: Image
+    offset: tuple[float, float]
+    aside: Image | None = None
+
+    def beside(self, disparity: Image, direction: Direction) -> "_Places":
+        """Return the places moved by a disparity (h, w) at half size, in canvas pixels of half size."""
+        size = (self.u.shape[1], self.u.shape[0])
+        full = cv2.resize(disparity, size, interpolation=cv2.INTER_LINEAR) * np.float32(2)
+        aside = full[..., None] * np.array(direction, np.float32)
+        return _Places(self.u + aside[..., 0], self.v + aside[..., 1], self.offset, aside)
 
 
 @dataclass
@@ -214,18 +235,18 @@ class ReferenceRenderer:
         knot = self.registration.at(float(waiting.pair.target.time))
         moment = r.moment(i)
         work_map = self._canvas.onto(knot.homography)
-        guide, u, v, offset = self._guide(waiting, i, knot, work_map)
+        guide, places = self._guide(waiting, i, knot, work_map)
         inverse = np.linalg.inv((work_map / work_map[2, 2])[:2, :2])
-        back = self._flow(moment, time, self._last, u, v, inverse)
-        ahead = self._flow(moment, time, following, u, v, inverse)
+        back = self._flow(moment, time, self._last, places, inverse)
+        ahead = self._flow(moment, time, following, places, inverse)
         is_cut = i > 0 and r.flows[i - 1] is None and self._last is not None and self._last < r.times[i] - 0.5
-        reference = self._full_maps.pull(r.frames[i], knot, self._drift(moment, time, u, v, offset))
+        reference = self._full_maps.pull(r.frames[i], knot, self._drift(moment, time, places))
         return AlignedFrame(waiting.pair, self._coloured(reference), guide, back, ahead, is_cut)
 
     def _guide(
         self, waiting: _Waiting, i: int, knot: Knot, work_map: Matrix
-    ) -> tuple[NDArray[np.float16], Image, Image, tuple[float, float]]:
-        """Return the guide, where each reduced target pixel lies on the canvas, and tremor's offset there."""
+    ) -> tuple[NDArray[np.float16], _Places]:
+        """Return the guide, and where each reduced target pixel lies on the canvas."""
         r = self._references
         reach = knot.exposure.length / 2 + 1
         near = [k for k in r.scene(i) if abs(r.times[k] - waiting.time) <= reach]
@@ -235,8 +256,15 @@ class ReferenceRenderer:
         u, v = apply(work_map, x + knot.field[..., 0], y + knot.field[..., 1])
         tremor = self._tremor(moments, waiting, knot, u, v)
         offset = tremor.at(reblur.phase(waiting.time, waiting.time))
-        blurred = sample(reblur.exposed_at(waiting.time, knot.exposure, tremor), u, v)
-        sharp = sample(reblur.instant(waiting.time, offset), u, v)
+        exposed = reblur.exposed_at(waiting.time, knot.exposure, tremor)
+        instant = reblur.instant(waiting.time, offset)
+        places = _Places(u, v, offset)
+        if self.registration.baseline is not None:
+            views = HalfViews.of(waiting.picture, exposed, instant, u, v)
+            disparity = solve_disparity(views, self.registration.baseline)
+            places = places.beside(disparity, self.registration.baseline)
+        u, v = places.u, places.v
+        blurred, sharp = sample(exposed, u, v), sample(instant, u, v)
         width, height = self._canvas.canvas_size
         valid = ((u >= 0) & (v >= 0) & (u <= width - 1) & (v <= height - 1)).astype(np.float32)
         mismatch = waiting.picture - blurred
@@ -244,7 +272,7 @@ class ReferenceRenderer:
         weight = reference_weight(self._judged(waiting, i, mismatch, knot, work_map), change) * valid
         parts = [mismatch, np.abs(luma(change)), weight, valid]
         parts = [cv2.resize(part, self._guide_size, interpolation=cv2.INTER_AREA) for part in parts]
-        return np.dstack(parts).astype(np.float16), u, v, offset
+        return np.dstack(parts).astype(np.float16), places
 
     def _tremor(self, moments: list[Moment], waiting: _Waiting, knot: Knot, u: Image, v: Image) -> Tremor:
         """Return the shake between the frames that the target's blur shows, in canvas pixels."""
@@ -283,7 +311,7 @@ class ReferenceRenderer:
         return pull(mismatch, sample(r.travel(i, j), u, v) @ inverse.T)
 
     def _flow(
-        self, moment: Moment, time: float, other: float | None, u: Image, v: Image, inverse: Matrix
+        self, moment: Moment, time: float, other: float | None, places: _Places, inverse: Matrix
     ) -> NDArray[np.float16]:
         """Return the motion (h, w, 2) from `time` to `other` in guide pixels."""
         size = self._guide_size
@@ -294,23 +322,25 @@ class ReferenceRenderer:
         there, here = displacement(moment, dt), displacement(moment, time - moment.time)
         if not known or there is None or here is None:
             return np.zeros((size[1], size[0], 2), np.float16)
-        canvas_flow = cv2.resize(sample(there - here, u, v), size, interpolation=cv2.INTER_AREA)
+        canvas_flow = cv2.resize(sample(there - here, places.u, places.v), size, interpolation=cv2.INTER_AREA)
         scale = np.array([size[0] / self._canvas.work_size[0], size[1] / self._canvas.work_size[1]])
         to_guide = (scale[:, None] * inverse).astype(np.float32)
         return np.asarray(canvas_flow @ to_guide.T, dtype=np.float16)
 
-    def _drift(
-        self, moment: Moment, time: float, u: Image, v: Image, offset: tuple[float, float]
-    ) -> Image | None:
-        """Return (h, w, 2): how many full reference pixels away the reference shows `time`."""
+    def _drift(self, moment: Moment, time: float, places: _Places) -> Image | None:
+        """Return (h, w, 2): how many full reference pixels off the common map the reference shows `time`."""
         dt = time - moment.time
         moved = displacement(moment, dt) if abs(dt) > _STILL else None
-        if moved is None:
+        if moved is None and places.aside is None:
             return None
-        shift = sample(moved + np.array(offset, np.float32), u, v)
+        u, v = places.u, places.v
+        there = np.dstack((u, v))
+        if moved is not None:
+            there -= sample(moved + np.array(places.offset, np.float32), u, v)
+        common = np.dstack((u, v)) if places.aside is None else np.dstack((u, v)) - places.aside
         to_reference = self._canvas.to_reference
-        before = apply(to_reference, u, v)
-        after = apply(to_reference, u - shift[..., 0], v - shift[..., 1])
+        before = apply(to_reference, common[..., 0], common[..., 1])
+        after = apply(to_reference, there[..., 0], there[..., 1])
         return np.stack([after[0] - before[0], after[1] - before[1]], axis=-1)
 
     def _coloured(self, reference: NDArray[np.uint16]) -> NDArray[np.uint16]:

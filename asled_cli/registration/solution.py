@@ -30,6 +30,8 @@ class Registration:
     Sizes are (width, height) in pixels. interval_s: the target's median frame interval. residual: mean
     absolute luma difference of target and reblurred reference, 0..1. correlation: of the same two, -1..1.
     trusted: False where the two views could not be brought together; the reference must not be used then.
+    baseline: direction (x, y of length 1, reduced target pixels) along which close things lie aside in the
+    reference; None where one smooth field does for all.
     """
 
     target_size: tuple[int, int]
@@ -40,6 +42,7 @@ class Registration:
     residual: float
     correlation: float
     trusted: bool
+    baseline: tuple[float, float] | None = None
 
     def resized(self, target_size: tuple[int, int], reference_size: tuple[int, int]) -> "Registration":
         """Return the same registration for the same pictures at other sizes (width, height)."""
