@@ -2,12 +2,18 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
+from asled_cli import weights
+from asled_cli.job.method import network_restorer
+from asled_cli.job.restore import FusingRestorer, restore
+from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
 from asled_cli.registration.fusion import ReferenceFusion, fuse_references
 from asled_cli.registration.render import AlignedFrame
 from asled_cli.video.frames import Frame, FramePair
@@ -153,3 +159,23 @@ def test_odd_sizes() -> None:
     frames = [AlignedFrame(FramePair(target, None), picture, guide, still, still, False)] * 3
     for fused in fuse_references(frames, 1):
         np.testing.assert_allclose(fused.reference, picture, atol=1)  # type: ignore[arg-type]
+
+
+def test_evaluation_gives_a_network_what_a_job_does(tmp_path: Path) -> None:
+    """The restorer of `asled eval` averages the references; in a job a stage before the restorer does."""
+    path = tmp_path / "tiny.safetensors"
+    network = AsledFast(AsledFastConfig(fine_channels=4, coarse_channels=4))
+    weights.save(path, "asled-fast", network)
+    frames, _ = panned(5, noise=0.02)
+    for given in frames:
+        given.guide[..., 3:5] = 0.5  # so much blur, and so much of the reference in an untrained result
+    restorer = network_restorer(path, torch.device("cpu"), "fp32", (WIDTH, HEIGHT))
+    assert isinstance(restorer, FusingRestorer) and restorer.restorer.network.facts.reference_reach == 2
+    found = [done for given in frames for done in restorer.push(given)] + restorer.flush()
+    as_in_a_job = list(restore(fuse_references(frames, 2), restorer.restorer))
+    frame_by_frame = list(restore(frames, restorer.restorer))
+    assert [done.target.index for done in found] == list(range(5))
+    for done, job, plain in zip(found, as_in_a_job, frame_by_frame, strict=True):
+        assert done.change is not None and plain.change is not None
+        np.testing.assert_array_equal(done.change, job.change)
+        assert np.abs(done.change - plain.change).max() > 1e-3

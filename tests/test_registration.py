@@ -105,6 +105,15 @@ def swapped(frames: list[AlignedFrame]) -> NDArray[np.float32]:
     return np.stack(result)
 
 
+def references(frames: list[AlignedFrame]) -> NDArray[np.float32]:
+    return np.stack([f.reference for f in frames if f.reference is not None]).astype(np.float32) / 257
+
+
+def rendered(pairs: list[FramePair], registration: Registration) -> list[AlignedFrame]:
+    renderer = ReferenceRenderer(registration)
+    return [frame for pair in pairs for frame in renderer.push(pair)] + renderer.flush()
+
+
 @pytest.mark.parametrize(("count", "pan"), [(3, (9.0, 2.0)), (7, (5.0, -2.0))])
 def test_averaged_pans_are_found_and_swapped_as_with_true_geometry(
     count: int, pan: tuple[float, float]
@@ -153,7 +162,7 @@ def test_keystone_is_not_made_up_above_an_empty_sky() -> None:
 
 def test_two_layers_are_not_below_the_far_layers_true_geometry() -> None:
     made = shaken(6, depths=(Depth(extent=0.5, nearness=1.0),), baseline_px=(3.0, 2.0))
-    _, frames = register(frame_pairs(made), LensPrior())
+    found, frames = register(frame_pairs(made), LensPrior())
     far_only = np.stack(
         [
             cv2.warpPerspective(u, made.homography, made.size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP)
@@ -161,6 +170,13 @@ def test_two_layers_are_not_below_the_far_layers_true_geometry() -> None:
         ]
     )
     assert psnr(swapped(frames), made.truth) > psnr(far_only, made.truth)
+    # Which way the near layer lies aside is found, and following it brings the reference onto the truth.
+    assert found.baseline is not None
+    along = np.dot(found.baseline, (3.0, 2.0)) / np.hypot(3.0, 2.0)
+    assert abs(along) > np.cos(np.radians(12))
+    common = rendered(frame_pairs(made), replace(found, baseline=None))
+    assert psnr(references(frames), made.truth) > psnr(references(common), made.truth) + 1.5
+    assert psnr(swapped(frames), made.truth) > psnr(swapped(common), made.truth) + 0.3
 
 
 def test_a_sharp_target_is_left_alone() -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from asled_cli.registration.homography import Image, sample
 from asled_cli.registration.motion import luma, shrink
@@ -82,8 +83,7 @@ def solve_disparity(views: HalfViews, direction: Direction) -> Image:
     """Return (h, w): by how many canvas pixels along `direction` (x, y of length 1) each target pixel's place
     on the canvas is to be moved; 0 wherever the common map is nearly as good."""
     shift, _ = _best_shift(views, direction)
-    shift = cv2.medianBlur(shift, 5)
-    return np.asarray(cv2.GaussianBlur(shift, (0, 0), 1.0), dtype=np.float32)
+    return np.asarray(cv2.GaussianBlur(cv2.medianBlur(shift, 5), (0, 0), 1.0), dtype=np.float32)
 
 
 def _gain(views: HalfViews, direction: Direction) -> float:
@@ -118,7 +118,7 @@ def _cost(views: HalfViews, direction: Direction, shift: float) -> Image:
     return _guided(np.minimum(difference, np.float32(_MOST)), sample(views.sharp, u, v))
 
 
-def _guided(picture: Image, guide: Image) -> Image:
+def _guided(picture: NDArray[np.floating], guide: Image) -> Image:
     """The guided filter: the window-wise linear function of `guide` (h, w) nearest to `picture` (h, w)."""
     mean, mean_guide = _box(picture), _box(guide)
     variance = _box(guide * guide) - mean_guide * mean_guide
@@ -126,6 +126,6 @@ def _guided(picture: Image, guide: Image) -> Image:
     return _box(slope) * guide + _box(mean - slope * mean_guide)
 
 
-def _box(picture: Image) -> Image:
+def _box(picture: NDArray[np.floating]) -> Image:
     side = 2 * _RADIUS + 1
     return np.asarray(cv2.blur(picture, (side, side), borderType=cv2.BORDER_REFLECT), dtype=np.float32)
