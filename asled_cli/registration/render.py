@@ -4,7 +4,7 @@ Streaming: pairs go in one by one, aligned frames come out once the frames aroun
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -17,7 +17,6 @@ from asled_cli.registration.homography import Image, Matrix, apply, pixel_grid, 
 from asled_cli.registration.motion import (
     Moment,
     MotionMeter,
-    connect,
     displacement,
     halved,
     luma,
@@ -29,6 +28,7 @@ from asled_cli.registration.reblur import STEADY, Reblur, Tremor
 from asled_cli.registration.solution import Knot, Registration
 from asled_cli.registration.tremor import fit_tremor, may_show_tremor
 from asled_cli.registration.trust import reference_weight
+from asled_cli.registration.window import ReferenceWindow
 from asled_cli.video.frames import FramePair
 
 # Guides and flows lie on a grid of one cell per this many pixels each way, sizes rounded up.
@@ -92,46 +92,6 @@ class _Places:
         return _Places(self.u + aside[..., 0], self.v + aside[..., 1], self.offset, aside)
 
 
-@dataclass
-class _References:
-    """Reference frames about the waiting targets: canvas pictures, their times, and the flow between them."""
-
-    times: list[float] = field(default_factory=list)
-    images: list[Image] = field(default_factory=list)
-    frames: list[NDArray[np.uint16]] = field(default_factory=list)
-    codes: list[NDArray[np.uint8]] = field(default_factory=list)
-    flows: list[tuple[Image, Image] | None] = field(default_factory=list)
-
-    def drop_first(self) -> None:
-        for items in (self.times, self.images, self.frames, self.codes, self.flows):
-            items[:1] = []
-
-    def nearest(self, time: float) -> int:
-        return int(np.argmin(np.abs(np.array(self.times) - time)))
-
-    def scene(self, i: int) -> range:
-        """Return the frames about frame `i` that no cut parts from it."""
-        first, last = i, i
-        while first > 0 and self.flows[first - 1] is not None:
-            first -= 1
-        while last < len(self.flows) and self.flows[last] is not None:
-            last += 1
-        return range(first, last + 1)
-
-    def moment(self, i: int) -> Moment:
-        return connect(i, self.times, self.images[i], self.flows)
-
-    def travel(self, i: int, j: int) -> Image:
-        """Return (H, W, 2): how far what frame `i` shows at each pixel is away in frame `j` of its scene."""
-        total = np.zeros((*self.codes[i].shape, 2), np.float32)
-        step = 1 if j > i else -1
-        for k in range(i, j, step):
-            pair = self.flows[k if step == 1 else k - 1]
-            assert pair is not None, "frames of one scene are joined by flow"
-            total = total + pull(pair[0 if step == 1 else 1], total)
-        return total
-
-
 class ReferenceRenderer:
     """Lays reference frames onto target frames as one `registration` says.
 
@@ -147,7 +107,7 @@ class ReferenceRenderer:
         )
         self._table = registration.tone.table()
         self._meter = MotionMeter()
-        self._references = _References()
+        self._references = ReferenceWindow()
         self._waiting: list[_Waiting] = []
         self._start = start_s
         self._done: list[_Waiting] = []  # targets emitted, as far back as a long exposure reaches

@@ -1,0 +1,52 @@
+"""The stretch of reference frames that a render pass holds at a time, and the motion within it."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.registration.homography import Image
+from asled_cli.registration.motion import Moment, connect, pull
+
+
+@dataclass
+class ReferenceWindow:
+    """Reference frames about the waiting targets: canvas pictures, their times, and the flow between them."""
+
+    times: list[float] = field(default_factory=list)
+    images: list[Image] = field(default_factory=list)
+    frames: list[NDArray[np.uint16]] = field(default_factory=list)
+    codes: list[NDArray[np.uint8]] = field(default_factory=list)
+    flows: list[tuple[Image, Image] | None] = field(default_factory=list)
+
+    def drop_first(self) -> None:
+        """Forget the earliest frame."""
+        for items in (self.times, self.images, self.frames, self.codes, self.flows):
+            items[:1] = []
+
+    def nearest(self, time: float) -> int:
+        """Return the position of the frame nearest to `time` (intervals)."""
+        return int(np.argmin(np.abs(np.array(self.times) - time)))
+
+    def scene(self, i: int) -> range:
+        """Return the frames about frame `i` that no cut parts from it."""
+        first, last = i, i
+        while first > 0 and self.flows[first - 1] is not None:
+            first -= 1
+        while last < len(self.flows) and self.flows[last] is not None:
+            last += 1
+        return range(first, last + 1)
+
+    def moment(self, i: int) -> Moment:
+        """Return frame `i` with its motion towards the frames about it."""
+        return connect(i, self.times, self.images[i], self.flows)
+
+    def travel(self, i: int, j: int) -> Image:
+        """Return (H, W, 2): how far what frame `i` shows at each pixel is away in frame `j` of its scene."""
+        total = np.zeros((*self.codes[i].shape, 2), np.float32)
+        step = 1 if j > i else -1
+        for k in range(i, j, step):
+            pair = self.flows[k if step == 1 else k - 1]
+            assert pair is not None, "frames of one scene are joined by flow"
+            total = total + pull(pair[0 if step == 1 else 1], total)
+        return total
