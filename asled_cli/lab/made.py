@@ -1,7 +1,7 @@
 """The wide distribution of made clips that networks train on: real video averaged, and photos under shake."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,15 @@ class Odds:
     finger: float = 0.04
     big_color_difference: float = 0.25
     no_codec: float = 0.08
+    good_light: float = 0.3
     one_plane: float = 0.4
     three_layers: float = 0.15
     rolling_shutter: float = 0.2
 
 
 USUAL_ODDS = Odds()
+# In good light: share of the noise that is left, crf less than else, and how often nothing is lost by coding.
+_LESS_NOISE, _LESS_CRF, _UNCODED = 0.25, 6, 0.5
 
 
 def random_pair(
@@ -90,8 +93,8 @@ def _random_average(
         wobble=float(draw.uniform(0.0, 0.8)),
         rig=rig,
         softness=float(draw.uniform(0.29, 0.42)),
-        wide_look=random_wide_look(draw, odds),
-        ultra_look=random_ultra_look(draw, odds),
+        wide_look=in_good_light(random_wide_look(draw, odds), seed, odds),
+        ultra_look=in_good_light(random_ultra_look(draw, odds), seed, odds),
         faults=random_faults(frames, draw, odds),
     )
 
@@ -100,7 +103,9 @@ def _random_shake(
     sources: Sources, seed: int, size: tuple[int, int], frames: int, odds: Odds, draw: np.random.Generator
 ) -> MadePair:
     photo = _pick(sources.photos.values(), "photo", draw)
-    return shake_pair(photo, seed=seed, **draw_shake(photo, sources, size, frames, odds, draw))
+    settings = draw_shake(photo, sources, size, frames, odds, draw)
+    looks = {name: in_good_light(settings[name], seed, odds) for name in ("wide_look", "ultra_look")}
+    return shake_pair(photo, seed=seed, **settings | looks)
 
 
 def draw_shake(
@@ -167,6 +172,17 @@ def random_rig(draw: np.random.Generator) -> LensRig:
         shift_px=(float(away * np.cos(direction)), float(away * np.sin(direction))),
         perspective=(float(tilt[0]), float(tilt[1])),
     )
+
+
+def in_good_light(look: LensLook, seed: int, odds: Odds = USUAL_ODDS) -> LensLook:
+    """The look, or with the odds of it, for all looks of one seed alike, that of a bright day at a high rate."""
+    draw = np.random.default_rng((seed, 9))
+    if draw.random() >= odds.good_light:
+        return look
+    read, shot = look.noise
+    codec = None if draw.random() < _UNCODED else look.codec
+    crf = look.crf - _LESS_CRF
+    return replace(look, noise=(read * _LESS_NOISE, shot * _LESS_NOISE), codec=codec, crf=crf)
 
 
 def random_wide_look(draw: np.random.Generator, odds: Odds = USUAL_ODDS) -> LensLook:
