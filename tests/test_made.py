@@ -1,5 +1,6 @@
 """The training distribution: same seed same clip, splits apart, draws within the stated bounds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -8,7 +9,16 @@ import pytest
 from textures import moving_video, texture, write_video
 
 from asled_cli.errors import InputError
-from asled_cli.lab.made import Odds, fit_size, random_faults, random_pair, random_rig, random_tone
+from asled_cli.lab.degrade import LensLook
+from asled_cli.lab.made import (
+    Odds,
+    fit_size,
+    in_good_light,
+    random_faults,
+    random_pair,
+    random_rig,
+    random_tone,
+)
 from asled_cli.lab.sources import HELD_OUT_PHOTOS, HELD_OUT_VIDEOS, Sources, find_sources
 from asled_cli.lab.validation_clips import VALIDATION_CLIPS, validation_pairs
 
@@ -92,3 +102,17 @@ def test_validation_clips_use_held_out_material_only() -> None:
     assert names <= HELD_OUT_PHOTOS | HELD_OUT_VIDEOS
     with pytest.raises(InputError, match="validation clips need sam2_football_juggle"):
         next(validation_pairs(Sources({}, {})))
+
+
+def test_good_light_leaves_little_noise_and_coding_in_both_views() -> None:
+    look = LensLook(noise=(0.01, 0.02), codec="h264", crf=24)
+    never, always = Odds(good_light=0.0), Odds(good_light=1.0)
+    seeds = range(400)
+    assert all(in_good_light(look, seed, never) == look for seed in seeds)
+    bright = [in_good_light(look, seed, always) for seed in seeds]
+    assert all(new.noise == (0.0025, 0.005) and new.crf == 18 for new in bright)
+    assert 0.4 < np.mean([new.codec is None for new in bright]) < 0.6
+    # About as often as the odds say, and for both lenses of a clip or for neither.
+    usual = [in_good_light(look, seed) != look for seed in seeds]
+    assert 0.23 < np.mean(usual) < 0.37
+    assert usual == [in_good_light(replace(look, crf=20), seed).crf == 14 for seed in seeds]

@@ -175,7 +175,7 @@ def random_rig(draw: np.random.Generator) -> LensRig:
 
 
 def in_good_light(look: LensLook, seed: int, odds: Odds = USUAL_ODDS) -> LensLook:
-    """The look, or with the odds of it, for all looks of one seed alike, that of a bright day at a high rate."""
+    """The look, or by the odds that of a bright day coded at a high rate; all looks of a seed alike."""
     draw = np.random.default_rng((seed, 9))
     if draw.random() >= odds.good_light:
         return look

@@ -25,6 +25,7 @@ _REACH_SHARE, _STEP_PX = 0.036, 1.0
 _RADIUS, _EDGE_VARIANCE = 4, 1e-3
 # Differences (0..1) count up to here: what is hidden in one view may differ by anything.
 _MOST = 0.08
+_MEAN_OF_THREE = np.full((1, 3), 1 / 3, np.float32)
 # A shift is believed where it lowers the difference to this share, and by this much more.
 _SHARE, _LEAST = 0.8, 0.004
 # Between equally good shifts the smaller one: cost of one pixel's square root.
@@ -114,7 +115,7 @@ def _cost(views: HalfViews, direction: Direction, shift: float) -> Image:
     """Return the difference (h, w) of target and shifted reference, averaged within what the latter shows."""
     u = views.u + np.float32(shift * direction[0])
     v = views.v + np.float32(shift * direction[1])
-    difference = np.abs(views.target - sample(views.blurred, u, v)).mean(axis=-1)
+    difference = cv2.transform(cv2.absdiff(views.target, sample(views.blurred, u, v)), _MEAN_OF_THREE)
     return _guided(np.minimum(difference, np.float32(_MOST)), sample(views.sharp, u, v))
 
 
