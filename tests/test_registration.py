@@ -172,6 +172,7 @@ def test_two_layers_are_not_below_the_far_layers_true_geometry() -> None:
     assert psnr(swapped(frames), made.truth) > psnr(far_only, made.truth)
     # Which way the near layer lies aside is found, and following it brings the reference onto the truth.
     assert found.baseline is not None
+    assert found.baseline_deg == pytest.approx(np.degrees(np.arctan2(2.0, 3.0)), abs=12)
     along = np.dot(found.baseline, (3.0, 2.0)) / np.hypot(3.0, 2.0)
     assert abs(along) > np.cos(np.radians(12))
     common = rendered(frame_pairs(made), replace(found, baseline=None))

@@ -50,6 +50,8 @@ def pair_rows(facts: Facts) -> list[tuple[str, str]]:
         ("left over", f"{found['residual']:.2%} of white, on average"),
         ("wide shutter", f"{found['exposure_frames']:g} of a frame interval"),
     ]  # fmt: skip
+    if found["depth_along_deg"] is not None:
+        rows.append(("things close by", f"followed along a line at {found['depth_along_deg']:g} degrees"))
     if found["maps"] > 1:
         rows.append(("views drift", f"followed by {found['maps']} geometries"))
     if facts["sharpness"]:

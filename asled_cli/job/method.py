@@ -23,6 +23,7 @@ CPU_PIXELS = 1920 * 1080
 CPU_SHARE = 0.6  # of the free memory of a machine, for networks that need more; the files' caches go on
 # Bytes per pixel of a frame: waiting before and after the network; in the chunk, as recorded and in 32 bit.
 QUEUED_BYTES, STACKED_BYTES = 15 + 20, 15 + 24
+AVERAGED_BYTES = 15  # of a frame whose reference waits to be averaged with those around it
 GPU_SHARE = 0.6  # of the free memory of a GPU
 TILES = (0, 1088, 544, 256)  # pixels; 1088 cuts a 1080p frame into two halves
 LARGE_TILES = TILES[:3]  # of which the context around them is no large part
@@ -189,6 +190,7 @@ def fit_pieces(
     def cost(chunk: int, tile: int) -> int:
         largest = max(part.pixels for part in cut_tiles(wide.height, wide.width, tile, facts.halo_px))
         frames = QUEUED_BYTES * chunk + STACKED_BYTES * (chunk + overlap)
+        frames += AVERAGED_BYTES * 2 * facts.reference_reach
         inside = facts.bytes_per_pixel * (chunk + overlap) + facts.working_bytes_per_pixel
         return wide.width * wide.height * frames + wider * inside * largest
 

@@ -70,6 +70,7 @@ def registration_facts(registration: Registration) -> dict[str, object]:
         "shift_px": tuple(round(value, 2) for value in registration.shift_px),
         "residual": round(registration.residual, 5),
         "exposure_frames": round(registration.exposure.length, 2),
+        "depth_along_deg": registration.baseline_deg,
         "trusted": registration.trusted,
     }
 

@@ -90,5 +90,12 @@ class Registration:
         )
 
     @property
+    def baseline_deg(self) -> float | None:
+        """The direction of the baseline in degrees, 0 (level) to 180, clockwise; None without one."""
+        if self.baseline is None:
+            return None
+        return round(float(np.degrees(np.arctan2(self.baseline[1], self.baseline[0]))) % 180, 1)
+
+    @property
     def exposure(self) -> Exposure:
         return self.middle.exposure
