@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.registration.homography import Image, pixel_grid
+from asled_cli.registration.homography import Image, pixel_grid, sample_at
 from asled_cli.registration.motion import pull
 from asled_cli.registration.render import AlignedFrame
 
@@ -121,11 +121,4 @@ def _pulled(picture: NDArray[np.uint16], flow: Image) -> NDArray[np.uint16]:
     x, y = pixel_grid((width, height))
     places = cv2.resize(flow * scale, (width, height), interpolation=cv2.INTER_LINEAR)
     places += np.dstack((x, y))
-    moved = cv2.remap(  # stubs lack the form with one map of two channels
-        picture,
-        places,
-        None,
-        cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_REPLICATE,  # type: ignore[call-overload]
-    )
-    return np.asarray(moved, dtype=np.uint16)
+    return sample_at(picture, places, cv2.INTER_CUBIC)

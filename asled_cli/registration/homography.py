@@ -6,6 +6,7 @@ whole numbers, so a picture resized by s moves pixel x to (x + 0.5) * s - 0.5.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
 Image = NDArray[np.float32]
+Sample = TypeVar("Sample", np.float32, np.uint16)
 
 # Corner displacement (pixels at the size being solved) that the prior lets pass freely in the directions
 # two phone lenses hardly use: shear, unequal scale, keystone.
@@ -236,6 +238,15 @@ def sample(image: Image, u: Image, v: Image) -> Image:
     """Return `image` (H', W'[, C]) at the points (u, v), each (H, W); bilinear, border repeated."""
     sampled = cv2.remap(image, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(sampled, dtype=np.float32)
+
+
+def sample_at(
+    image: NDArray[Sample], places: NDArray[Any], interpolation: int = cv2.INTER_LINEAR
+) -> NDArray[Sample]:
+    """Return `image` (H', W'[, C]) at `places` (H, W, 2) float32, x then y; bordered by its own edge."""
+    # Stubs lack the form with one map of two channels.
+    sampled = cv2.remap(image, places, None, interpolation, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    return np.asarray(sampled, dtype=image.dtype)
 
 
 def within(image: Image, u: Image, v: Image) -> NDArray[np.bool_]:

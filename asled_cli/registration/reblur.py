@@ -9,11 +9,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.registration.homography import Image, pixel_grid
+from asled_cli.registration.homography import Image, pixel_grid, sample_at
 from asled_cli.registration.motion import Moment, displacement
 
 # Distance in pixels between neighbouring instants of an exposure, and the bounds on their number.
@@ -153,14 +152,7 @@ class Reblur:
         places = self._grid if moved is None else self._grid - moved
         if offset != (0.0, 0.0):
             places = places - np.array(offset, np.float32)
-        moved_image = cv2.remap(  # stubs lack the form with one map of two channels
-            image,
-            places,
-            None,
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,  # type: ignore[call-overload]
-        )
-        return np.asarray(moved_image, dtype=np.float32)
+        return sample_at(image, places)
 
     def _light(self, i: int) -> Image:
         """Return frame `i` in linear light, computed once."""
