@@ -64,7 +64,8 @@ def find_baseline(frames: Sequence[HalfViews]) -> Direction | None:
     """
 
     def explained(angle: float) -> float:
-        return float(np.mean([_gain(views, _direction(angle)) for views in frames]))
+        # The median: at the ends of a stretch single frames are reblurred wrongly.
+        return float(np.median([_gain(views, _direction(angle)) for views in frames]))
 
     step = np.pi / _DIRECTIONS
     around = {angle: explained(angle) for angle in (step * i for i in range(_DIRECTIONS))}
