@@ -68,7 +68,7 @@ PUBLISHED: dict[str, PublishedNetwork] = {
         licence="MIT",
         parameters=672_592,
         paper="own design, after AsLeD-Net (NeurIPS 2025)",
-        training="examples/recipes/asled_fast_cpu.toml, then asled_fast_further.toml: 19,100 steps on 1,223 made clips",
+        training="examples/recipes/asled_fast_cpu.toml, asled_fast_further.toml: 19,100 steps, 1,223 clips",
         scores={"dB over input": 7.20, "dB over swap": 0.90},
         protocol="basicsr PSNR, ten made validation clips (version 2), which also chose the checkpoint",
     )
