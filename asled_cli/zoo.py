@@ -92,7 +92,7 @@ class Costs:
 
 COSTS: dict[str, Costs] = {
     "asled-fast": Costs(
-        parameters=672_592, gflop=242.7, memory_mib=2770, paper="own design, after AsLeD-Net (NeurIPS 2025)"
+        parameters=672_592, gflop=242.7, memory_mib=3037, paper="own design, after AsLeD-Net (NeurIPS 2025)"
     ),
     "asled": Costs(
         parameters=8_783_025, gflop=34_872, memory_mib=6444, paper="Xiao and Wang, AsLeD-Net (NeurIPS 2025)"
