@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.registration.homography import Image, sample
-from asled_cli.registration.motion import luma, shrink
+from asled_cli.registration.motion import halved_places, luma, shrink
 
 Direction = tuple[float, float]
 
@@ -50,9 +50,7 @@ class HalfViews:
     def of(cls, target: Image, blurred: Image, sharp: Image, u: Image, v: Image) -> "HalfViews":
         """Return the views of a frame that is given at the full reduced size, `sharp` in colour."""
         small = shrink(target, 2)
-        height, width = small.shape[:2]
-        # A mean of 2x2 pixels lies between them: position p at half size is 2p + 1/2 at full size.
-        u, v = (shrink(places, 2)[:height, :width] / np.float32(2) - np.float32(0.25) for places in (u, v))
+        u, v = halved_places(u, v, (small.shape[1], small.shape[0]))
         return cls(small, shrink(blurred, 2), shrink(luma(sharp), 2), u, v)
 
 

@@ -66,19 +66,18 @@ class ReferenceFusion:
 def _fuse(frames: Sequence[AlignedFrame], i: int, reach: int) -> NDArray[np.uint16] | None:
     """Return the fused reference (H, W, 3) of frame `i`."""
     own = frames[i].reference
-    if own is None:
-        return None
+    around = list(_travels(frames, i, reach))
+    if own is None or not around:
+        return own
     covered = frames[i].guide[..., _COVERED].astype(np.float32)
     size = (covered.shape[1], covered.shape[0])
     own_reduced = _reduced(own, size)
     views: list[tuple[NDArray[np.uint16], Image, Image]] = []  # moved pictures, differences, where they count
-    for neighbour, flow in _travels(frames, i, reach):
+    for neighbour, flow in around:
         assert neighbour.reference is not None
         moved = _pulled(neighbour.reference, flow)
         difference = np.abs(_reduced(moved, size) - own_reduced).max(axis=-1)
         views.append((moved, difference, pull(neighbour.guide[..., _COVERED].astype(np.float32), flow)))
-    if not views:
-        return own
     usual = min(float(np.median(difference)) for _, difference, _ in views)
     likeness = np.float32(np.clip(_NOISES * usual, _STRICTEST, _MILDEST))
     total, weights = own.astype(np.float32), np.ones_like(covered)

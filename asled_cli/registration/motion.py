@@ -171,6 +171,15 @@ def _consistent_share(forward: Image, backward: Image) -> float:
     return float(np.mean(miss[..., 0] ** 2 + miss[..., 1] ** 2 < _HOME_PX**2))
 
 
+def halved_places(u: Image, v: Image, size: tuple[int, int]) -> tuple[Image, Image]:
+    """Return places (u, v) on a canvas with both pictures halved; size: (width, height) of the halved one."""
+    # A mean of 2x2 pixels lies between them: position p at half size is 2p + 1/2 at full size.
+    half_u, half_v = (
+        shrink(places, 2)[: size[1], : size[0]] / np.float32(2) - np.float32(0.25) for places in (u, v)
+    )
+    return half_u, half_v
+
+
 def shrink(image: Image, factor: int) -> Image:
     """Return `image` reduced by a whole `factor`, each pixel the mean of its square."""
     size = (image.shape[1] // factor, image.shape[0] // factor)

@@ -19,6 +19,7 @@ from asled_cli.registration.motion import (
     MotionMeter,
     displacement,
     halved,
+    halved_places,
     luma,
     luma_codes,
     pull,
@@ -240,11 +241,7 @@ class ReferenceRenderer:
             return STEADY
         half = Reblur([halved(moment) for moment in moments])
         grey = shrink(luma(waiting.picture), 2)
-        size = (grey.shape[1], grey.shape[0])
-        # A mean of 2x2 pixels lies between them: position p at half size is 2p + 1/2 at full size.
-        u, v = (
-            shrink(places, 2)[: size[1], : size[0]] / np.float32(2) - np.float32(0.25) for places in (u, v)
-        )
+        u, v = halved_places(u, v, (grey.shape[1], grey.shape[0]))
         return fit_tremor(half, grey, u, v, waiting.time, knot.exposure).scaled(2)
 
     def _judged(self, waiting: _Waiting, i: int, own: Image, knot: Knot, work_map: Matrix) -> Image:
@@ -294,10 +291,9 @@ class ReferenceRenderer:
         if moved is None and places.aside is None:
             return None
         u, v = places.u, places.v
-        there = np.dstack((u, v))
-        if moved is not None:
-            there -= sample(moved + np.array(places.offset, np.float32), u, v)
-        common = np.dstack((u, v)) if places.aside is None else np.dstack((u, v)) - places.aside
+        here = np.dstack((u, v))
+        there = here if moved is None else here - sample(moved + np.array(places.offset, np.float32), u, v)
+        common = here if places.aside is None else here - places.aside
         to_reference = self._canvas.to_reference
         before = apply(to_reference, common[..., 0], common[..., 1])
         after = apply(to_reference, there[..., 0], there[..., 1])
