@@ -261,6 +261,30 @@ def test_sharp_stretches_pass_through_as_when_deblurring() -> None:
     assert swapped[3] == pytest.approx(taken[3], abs=0.1)
 
 
+def test_half_detail_keeps_what_half_the_pixels_can_show(tmp_path: Path) -> None:
+    size = 65, 97  # odd on purpose
+    rows_and_columns = np.indices(size).sum(axis=0)
+    finest = np.repeat((rows_and_columns % 2 * 255)[..., None], 3, axis=-1).astype(np.uint8)
+    slope = np.repeat((rows_and_columns + 40)[..., None], 3, axis=-1).astype(np.uint8)
+    config = EvalConfig("generic", Path(), metrics=("psnr",))
+    found = []
+    for truth in (finest, slope):
+        view = PictureArray(np.stack([truth, truth]))
+        clip = ScoreClip("a", PictureArray(np.zeros_like(view.frames)), None, view, "id")
+        scores = scoring.score_clip(clip, [rows.Model("half-detail", "half-detail")], config)
+        found.append(scores["half-detail"][0].rows[1]["psnr"])
+    # A board of single pixels becomes grey, half of full scale off everywhere; a slope loses rounding alone.
+    assert found[0] == pytest.approx(20 * np.log10(2), abs=0.2)
+    assert found[1] > 50
+
+
+def test_half_detail_needs_a_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_frames(tmp_path / "blur/a", moving_video(3, 96, 64))
+    words = ["eval", "--dataset", "generic", "--root", str(tmp_path), "--models", "half-detail"]
+    assert app.main([*words, "--metrics", "sharpness", "--workers", "1", "-q"]) == 2
+    assert "half-detail is made of the truth" in capsys.readouterr().err
+
+
 def test_single_lens_sets_have_no_reference(blur_and_truth: Path) -> None:
     config = EvalConfig("generic", blur_and_truth, models=("input", "swap"), workers=1)
     one, other = run.evaluate(config).scores

@@ -49,7 +49,7 @@ def evaluate(
     models: Annotated[
         str,
         typer.Option(
-            help="Rows: input, reference, swap, networks, or NAME=FILE for other weights.",
+            help="Rows: input, reference, swap, half-detail, networks, or NAME=FILE for other weights.",
             rich_help_panel=SCORING,
         ),
     ] = ",".join(cfg.USUAL_MODELS),

@@ -39,7 +39,7 @@ class EvalConfig:
     pairs: tuple[str, ...] = ()
     """RESULT:TRUTH, or RESULT alone where there is no truth; files or folders of pictures."""
     models: tuple[str, ...] = USUAL_MODELS
-    """Rows: input, reference, swap, networks of the zoo, or NAME=FILE for weights of any kind."""
+    """Rows: input, reference, swap, half-detail, networks of the zoo, or NAME=FILE for any weights."""
     weights: Path | None = None
     """A checkpoint for the one network among `models` instead of the published one."""
     split: str | None = None

@@ -1,14 +1,15 @@
 """The rows of a report: what each model is, and how it restores a clip.
 
-input, reference and swap need no weights; networks of the zoo run as in `asled deblur`; other files are
-single-image networks that spandrel (an optional extra) recognises.
+input, reference, swap and half-detail need no weights; networks of the zoo run as in `asled deblur`; other
+files are single-image networks that spandrel (an optional extra) recognises.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,10 +19,13 @@ from asled_cli.errors import UsageError, WeightsError
 from asled_cli.job.device import DTYPES, resolve_device, resolve_precision
 from asled_cli.job.method import network_restorer
 from asled_cli.job.restore import FULL_SCALE, RestoredFrame, Restorer, SwapRestorer
+from asled_cli.lab.evaluation.clips import to_16_bit
 from asled_cli.lab.evaluation.config import EvalConfig
+from asled_cli.lab.pictures import Pictures
 from asled_cli.registration.render import AlignedFrame
 
-Kind = Literal["input", "reference", "swap", "network", "single-image"]
+WithoutWeights = Literal["input", "reference", "swap", "half-detail"]
+Kind = WithoutWeights | Literal["network", "single-image"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +64,25 @@ def find_models(config: EvalConfig) -> list[Model]:
     return [swapped if model is networks[0] else model for model in models]
 
 
-def load_restorer(model: Model, config: EvalConfig, size: tuple[int, int]) -> Restorer:
-    """What restores clips of `size` (width, height) as `model` does."""
+def load_restorer(
+    model: Model, config: EvalConfig, size: tuple[int, int], truth: Pictures | None = None
+) -> Restorer:
+    """What restores clips of `size` (width, height) as `model` does.
+
+    truth: of the clip, for half-detail. Raises UsageError if that is asked for and nobody knows the truth.
+    """
     if model.kind == "input":
         return Unchanged()
     if model.kind == "reference":
         return ReferenceAlone()
     if model.kind == "swap":
         return SwapRestorer(1.0)
+    if model.kind == "half-detail":
+        if truth is None:
+            raise UsageError(
+                "half-detail is made of the truth, and this clip has none.", "Leave it out of --models."
+            )
+        return HalfDetail(truth)
     assert model.path is not None
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
@@ -107,6 +122,31 @@ class ReferenceAlone:
             return [RestoredFrame(aligned.pair.target, None, False)]
         change = (aligned.reference.astype(np.float32) - aligned.pair.target.rgb) / np.float32(FULL_SCALE)
         return [RestoredFrame(aligned.pair.target, change, True)]
+
+    def flush(self) -> list[RestoredFrame]:
+        """Nothing waits inside."""
+        return []
+
+
+class HalfDetail:
+    """The truth with the detail of the ultra-wide lens: reduced by two and enlarged again. An oracle.
+
+    How far the plain swap of a reference with half the detail would come, were registration, exposure and
+    camera perfect. No limit: where the blurred view has more detail left, a result may lie above.
+    """
+
+    def __init__(self, truth: Pictures) -> None:
+        self._truth = truth
+
+    def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
+        """Return this frame at once."""
+        target = aligned.pair.target
+        true = to_16_bit(self._truth[target.index]).astype(np.float32)
+        height, width = true.shape[:2]
+        reduced = cv2.resize(true, (-(-width // 2), -(-height // 2)), interpolation=cv2.INTER_AREA)
+        half = cv2.resize(reduced, (width, height), interpolation=cv2.INTER_CUBIC)
+        change = (half - target.rgb) / np.float32(FULL_SCALE)
+        return [RestoredFrame(target, change, aligned.reference is not None)]
 
     def flush(self) -> list[RestoredFrame]:
         """Nothing waits inside."""
@@ -160,10 +200,10 @@ def _find(word: str) -> Model:
         if not path.is_file():
             raise WeightsError(f"The weights {path} do not exist.", f"Is the file in --models {word} right?")
         return Model(name, "network" if _is_ours(path) else "single-image", path, weights.hash_file(path))
-    if name in ("input", "reference", "swap"):
+    if name in get_args(WithoutWeights):
         return Model(name, name)  # type: ignore[arg-type]  # the name is the kind
     if name not in zoo.PUBLISHED and name not in zoo.BUILDERS:
-        known = ["input", "reference", "swap", *zoo.PUBLISHED]
+        known = [*get_args(WithoutWeights), *zoo.PUBLISHED]
         raise UsageError(f"--models has {name!r}, known: {', '.join(known)}, or NAME=FILE.")
     if name not in zoo.PUBLISHED:
         return Model(name, "network")
