@@ -24,7 +24,7 @@ from asled_cli.lab.synthesis import (
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.homography import apply, pixel_grid
 from asled_cli.registration.lenses import LensPrior
-from asled_cli.registration.render import AlignedFrame, ReferenceRenderer, swap_weight
+from asled_cli.registration.render import AlignedFrame, ReferenceRenderer, render_references, swap_weight
 from asled_cli.registration.solution import Registration
 from asled_cli.video.frames import Frame, FramePair
 
@@ -110,8 +110,7 @@ def references(frames: list[AlignedFrame]) -> NDArray[np.float32]:
 
 
 def rendered(pairs: list[FramePair], registration: Registration) -> list[AlignedFrame]:
-    renderer = ReferenceRenderer(registration)
-    return [frame for pair in pairs for frame in renderer.push(pair)] + renderer.flush()
+    return list(render_references(pairs, registration))
 
 
 @pytest.mark.parametrize(("count", "pan"), [(3, (9.0, 2.0)), (7, (5.0, -2.0))])
@@ -212,8 +211,7 @@ def test_every_pair_comes_out_once_in_order_whatever_is_missing() -> None:
     made = shaken(11)
     pairs = [p if i not in (3, 7) else FramePair(p.target, None) for i, p in enumerate(frame_pairs(made))]
     found = analyse([frame_pairs(made)], LensPrior())
-    renderer = ReferenceRenderer(found)
-    frames = [frame for pair in pairs for frame in renderer.push(pair)] + renderer.flush()
+    frames = rendered(pairs, found)
     assert [frame.pair.target.index for frame in frames] == list(range(len(pairs)))
     assert all(frame.guide.shape == (32, 48, 6) for frame in frames)
     assert all(frame.guide[..., 4].min() >= 0 and frame.guide[..., 4].max() <= 1 for frame in frames)

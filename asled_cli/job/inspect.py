@@ -15,7 +15,7 @@ from asled_cli.job.tally import registration_facts
 from asled_cli.job.views import sample_moments
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.lenses import LensPrior
-from asled_cli.registration.render import AlignedFrame, ReferenceRenderer
+from asled_cli.registration.render import AlignedFrame, render_references
 from asled_cli.registration.solution import Registration
 from asled_cli.video.frames import Clip, FramePair
 from asled_cli.video.reader import frame_times
@@ -85,8 +85,7 @@ def align_sample(inspection: Inspection) -> list[AlignedFrame]:
     first = next(p for p in inspection.sample if p.reference is not None)
     assert first.reference is not None
     sizes = ((f.rgb.shape[1], f.rgb.shape[0]) for f in (first.target, first.reference))
-    renderer = ReferenceRenderer(inspection.registration.resized(*sizes))
-    return [frame for pair in inspection.sample for frame in renderer.push(pair)] + renderer.flush()
+    return list(render_references(inspection.sample, inspection.registration.resized(*sizes)))
 
 
 def clip_facts(clip: Clip) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from asled_cli.lab.validation_clips import validation_pairs
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.fusion import fuse_references
 from asled_cli.registration.lenses import LensPrior, centre_crop
-from asled_cli.registration.render import GUIDE_STRIDE, AlignedFrame, ReferenceRenderer
+from asled_cli.registration.render import GUIDE_STRIDE, AlignedFrame, render_references
 from asled_cli.registration.solution import Registration
 from asled_cli.video.frames import Frame, FramePair
 
@@ -67,9 +67,7 @@ def frame_pairs(clip: MadePair | ClipViews) -> list[FramePair]:
 def register(pairs: Sequence[FramePair], prior: LensPrior) -> tuple[Registration, list[AlignedFrame]]:
     """Return the registration of a short clip, held in memory whole, and its aligned frames."""
     registration = analyse([pairs], prior)
-    renderer = ReferenceRenderer(registration)
-    aligned = [frame for pair in pairs for frame in renderer.push(pair)]
-    return registration, aligned + renderer.flush()
+    return registration, list(render_references(pairs, registration))
 
 
 def make_sample(

@@ -3,7 +3,7 @@
 Streaming: pairs go in one by one, aligned frames come out once the frames around them have been seen.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -91,6 +91,14 @@ class _Places:
         full = cv2.resize(disparity, size, interpolation=cv2.INTER_LINEAR) * np.float32(2)
         aside = full[..., None] * np.array(direction, np.float32)
         return _Places(self.u + aside[..., 0], self.v + aside[..., 1], self.offset, aside)
+
+
+def render_references(pairs: Iterable[FramePair], registration: Registration) -> Iterator[AlignedFrame]:
+    """Run a whole stream of pairs, from the clip's first on, through a renderer."""
+    renderer = ReferenceRenderer(registration)
+    for pair in pairs:
+        yield from renderer.push(pair)
+    yield from renderer.flush()
 
 
 class ReferenceRenderer:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 import cv2
@@ -18,7 +19,7 @@ from asled_cli.lab.evaluation.config import Alignment
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.canvas import reduce_for_analysis
 from asled_cli.registration.lenses import LensPrior, centre_crop
-from asled_cli.registration.render import GUIDE_STRIDE, AlignedFrame, ReferenceRenderer
+from asled_cli.registration.render import GUIDE_STRIDE, AlignedFrame, render_references
 from asled_cli.registration.solution import Registration
 from asled_cli.video.frames import FramePair
 
@@ -83,15 +84,10 @@ def _runs(clip: ScoreClip) -> list[range]:
 
 
 def _render(clip: ScoreClip, registration: Registration) -> Iterator[AlignedFrame]:
-    renderer = ReferenceRenderer(registration)
     if clip.frames == 1:
-        pair = next(clip.pairs(range(1)))
-        shown = [frame for still in _standing_still(pair) for frame in renderer.push(still)]
-        yield (shown + renderer.flush())[0]
-        return
-    for pair in clip.pairs(range(clip.frames)):
-        yield from renderer.push(pair)
-    yield from renderer.flush()
+        still = _standing_still(next(clip.pairs(range(1))))
+        return islice(render_references(still, registration), 1)
+    return render_references(clip.pairs(range(clip.frames)), registration)
 
 
 def _standing_still(pair: FramePair) -> list[FramePair]:
