@@ -261,7 +261,7 @@ def test_sharp_stretches_pass_through_as_when_deblurring() -> None:
     assert swapped[3] == pytest.approx(taken[3], abs=0.1)
 
 
-def test_half_detail_keeps_what_half_the_pixels_can_show(tmp_path: Path) -> None:
+def test_half_detail_keeps_what_half_the_pixels_can_show() -> None:
     size = 65, 97  # odd on purpose
     rows_and_columns = np.indices(size).sum(axis=0)
     finest = np.repeat((rows_and_columns % 2 * 255)[..., None], 3, axis=-1).astype(np.uint8)

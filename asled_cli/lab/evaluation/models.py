@@ -4,8 +4,9 @@ input, reference, swap and half-detail need no weights; networks of the zoo run 
 files are single-image networks that spandrel (an optional extra) recognises.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -19,9 +20,8 @@ from asled_cli.errors import UsageError, WeightsError
 from asled_cli.job.device import DTYPES, resolve_device, resolve_precision
 from asled_cli.job.method import network_restorer
 from asled_cli.job.restore import FULL_SCALE, RestoredFrame, Restorer, SwapRestorer
-from asled_cli.lab.evaluation.clips import to_16_bit
 from asled_cli.lab.evaluation.config import EvalConfig
-from asled_cli.lab.pictures import Pictures
+from asled_cli.lab.evaluation.judge import TruthWindow
 from asled_cli.registration.render import AlignedFrame
 
 WithoutWeights = Literal["input", "reference", "swap", "half-detail"]
@@ -65,30 +65,24 @@ def find_models(config: EvalConfig) -> list[Model]:
 
 
 def load_restorer(
-    model: Model, config: EvalConfig, size: tuple[int, int], truth: Pictures | None = None
+    model: Model, config: EvalConfig, size: tuple[int, int], truth: TruthWindow | None = None
 ) -> Restorer:
-    """What restores clips of `size` (width, height) as `model` does.
-
-    truth: of the clip, for half-detail. Raises UsageError if that is asked for and nobody knows the truth.
-    """
+    """What restores clips of `size` (width, height) as `model` does. truth: of the clip, for half-detail."""
     if model.kind == "input":
-        return Unchanged()
+        return FrameByFrame(_nothing)
     if model.kind == "reference":
-        return ReferenceAlone()
+        return FrameByFrame(_to_reference)
     if model.kind == "swap":
         return SwapRestorer(1.0)
     if model.kind == "half-detail":
-        if truth is None:
-            raise UsageError(
-                "half-detail is made of the truth, and this clip has none.", "Leave it out of --models."
-            )
-        return HalfDetail(truth)
+        assert truth is not None
+        return FrameByFrame(partial(_to_half_detail, truth))
     assert model.path is not None
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
     if model.kind == "network":
         return network_restorer(model.path, device, precision, size)
-    return SingleImage(load_single_image(model.path, device), device)
+    return FrameByFrame(partial(_by_single_image, load_single_image(model.path, device), device))
 
 
 def load_network(model: Model, device: torch.device, precision: str) -> Any:
@@ -101,75 +95,56 @@ def load_network(model: Model, device: torch.device, precision: str) -> Any:
     return load_single_image(model.path, device)
 
 
-class Unchanged:
+class FrameByFrame:
+    """A row that needs one frame at a time.
+
+    change: what it adds to a frame, (H, W, 3) float32, RGB with 1.0 as full scale; None: nothing.
+    """
+
+    def __init__(self, change: Callable[[AlignedFrame], NDArray[np.float32] | None]) -> None:
+        self._change = change
+
+    def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
+        """Return this frame at once."""
+        return [RestoredFrame(aligned.pair.target, self._change(aligned), aligned.reference is not None)]
+
+    def flush(self) -> list[RestoredFrame]:
+        """Nothing waits inside."""
+        return []
+
+
+def _nothing(aligned: AlignedFrame) -> None:
     """The blurred input itself."""
 
-    def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
-        """Return this frame at once."""
-        return [RestoredFrame(aligned.pair.target, None, aligned.reference is not None)]
 
-    def flush(self) -> list[RestoredFrame]:
-        """Nothing waits inside."""
-        return []
-
-
-class ReferenceAlone:
+def _to_reference(aligned: AlignedFrame) -> NDArray[np.float32] | None:
     """The registered reference everywhere, trusted or not; the input where there is none."""
-
-    def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
-        """Return this frame at once."""
-        if aligned.reference is None:
-            return [RestoredFrame(aligned.pair.target, None, False)]
-        change = (aligned.reference.astype(np.float32) - aligned.pair.target.rgb) / np.float32(FULL_SCALE)
-        return [RestoredFrame(aligned.pair.target, change, True)]
-
-    def flush(self) -> list[RestoredFrame]:
-        """Nothing waits inside."""
-        return []
+    if aligned.reference is None:
+        return None
+    return (aligned.reference.astype(np.float32) - aligned.pair.target.rgb) / np.float32(FULL_SCALE)
 
 
-class HalfDetail:
+def _to_half_detail(truth: TruthWindow, aligned: AlignedFrame) -> NDArray[np.float32]:
     """The truth with the detail of the ultra-wide lens: reduced by two and enlarged again. An oracle.
 
     How far the plain swap of a reference with half the detail would come, were registration, exposure and
     camera perfect. No limit: where the blurred view has more detail left, a result may lie above.
     """
-
-    def __init__(self, truth: Pictures) -> None:
-        self._truth = truth
-
-    def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
-        """Return this frame at once."""
-        target = aligned.pair.target
-        true = to_16_bit(self._truth[target.index]).astype(np.float32)
-        height, width = true.shape[:2]
-        reduced = cv2.resize(true, (-(-width // 2), -(-height // 2)), interpolation=cv2.INTER_AREA)
-        half = cv2.resize(reduced, (width, height), interpolation=cv2.INTER_CUBIC)
-        change = (half - target.rgb) / np.float32(FULL_SCALE)
-        return [RestoredFrame(target, change, aligned.reference is not None)]
-
-    def flush(self) -> list[RestoredFrame]:
-        """Nothing waits inside."""
-        return []
+    target = aligned.pair.target
+    true = (truth.picture(target.index) * FULL_SCALE).astype(np.float32)
+    height, width = true.shape[:2]
+    reduced = cv2.resize(true, (-(-width // 2), -(-height // 2)), interpolation=cv2.INTER_AREA)
+    half = cv2.resize(reduced, (width, height), interpolation=cv2.INTER_CUBIC)
+    return (half - target.rgb) / np.float32(FULL_SCALE)
 
 
-class SingleImage:
-    """A network that sees one blurred frame and nothing else."""
-
-    def __init__(self, network: Any, device: torch.device) -> None:
-        self.network, self.device = network, device
-
-    def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
-        """Return this frame at once."""
-        before = torch.from_numpy(aligned.pair.target.rgb.astype(np.float32) / np.float32(FULL_SCALE))
-        with torch.inference_mode():
-            after = self.network(before.permute(2, 0, 1)[None].to(self.device))
-        change: NDArray[np.float32] = (after[0].float().cpu().permute(1, 2, 0) - before).numpy()
-        return [RestoredFrame(aligned.pair.target, change, False)]
-
-    def flush(self) -> list[RestoredFrame]:
-        """Nothing waits inside."""
-        return []
+def _by_single_image(network: Any, device: torch.device, aligned: AlignedFrame) -> NDArray[np.float32]:
+    """What a network adds that sees one blurred frame and nothing else."""
+    before = torch.from_numpy(aligned.pair.target.rgb.astype(np.float32) / np.float32(FULL_SCALE))
+    with torch.inference_mode():
+        after = network(before.permute(2, 0, 1)[None].to(device))
+    change: NDArray[np.float32] = (after[0].float().cpu().permute(1, 2, 0) - before).numpy()
+    return change
 
 
 def load_single_image(path: Path, device: torch.device) -> Any:

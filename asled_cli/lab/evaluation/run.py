@@ -2,7 +2,7 @@
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -98,15 +98,21 @@ def score_by_name(
     missing = [model for model in models if found[model.name] is None]
     if missing:
         clip = open_clip(config, name)
-        _check_metrics(clip, config)
+        _check_truth(clip, missing, config)
         for model, (scores, pictures) in score_clip(clip, missing, config, check=check).items():
             kept.keep(scores, keys[model], pictures)
             found[model] = scores
     return [scores for scores in found.values() if scores is not None], keys
 
 
-def _check_metrics(clip: ScoreClip, config: EvalConfig) -> None:
-    if clip.truth is None and not set(config.metrics) & WITHOUT_TRUTH:
+def _check_truth(clip: ScoreClip, models: Sequence[Model], config: EvalConfig) -> None:
+    if clip.truth is not None:
+        return
+    if any(model.kind == "half-detail" for model in models):
+        raise UsageError(
+            f"half-detail is made of the truth, and clip {clip.name} has none.", "Leave it out of --models."
+        )
+    if not set(config.metrics) & WITHOUT_TRUTH:
         raise UsageError(
             f"Clip {clip.name} has no truth, which {', '.join(config.metrics)} need.",
             f"Use --metrics {','.join(sorted(WITHOUT_TRUTH))}.",

@@ -118,7 +118,7 @@ def score_clip(
     window = None if clip.truth is None else TruthWindow(clip.truth)
     extras = load_extras(config.metrics, config.metric_weights)
     judges = {m.name: Judge(m.name, window, protocol, config.metrics, extras) for m in models}
-    restorers = {m.name: load_restorer(m, config, clip.target.size, clip.truth) for m in models}
+    restorers = {m.name: load_restorer(m, config, clip.target.size, window) for m in models}
     middle = clip.frames // 2
     for judge in judges.values():
         judge.show = middle
