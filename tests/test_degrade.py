@@ -21,6 +21,17 @@ def test_a_codec_keeps_frames_and_loses_detail_with_crf(codec: Codec) -> None:
     np.testing.assert_array_equal(good, encode_and_decode(VIDEO[:7, :96, :160], codec, 14))
 
 
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_a_codec_shifts_neither_brightness_nor_colour(codec: Codec) -> None:
+    """A shift by part of a level is invisible, yet a network learns it and gives it to all it mends."""
+    x, y = np.meshgrid(np.linspace(0.2, 0.8, 160), np.linspace(0.0, 1.0, 96))
+    ramps = to_bytes(np.dstack((x, 0.25 + 0.5 * y, 0.8 - 0.3 * (x + y))).clip(0.1, 0.9))
+    coded = encode_and_decode(np.stack([ramps] * 3), codec, 10).astype(np.float64)
+    error = coded - ramps
+    np.testing.assert_allclose(error.mean(axis=(0, 1, 2)), 0.0, atol=0.5)
+    assert error.std() < 1.0
+
+
 def test_light_and_bytes_are_inverse() -> None:
     values = np.arange(256, dtype=np.uint8)
     np.testing.assert_array_equal(to_bytes(linear_to_srgb(bytes_to_linear(values))), values)

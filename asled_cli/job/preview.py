@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from asled_cli.errors import InputError, UsageError
 from asled_cli.registration.render import AlignedFrame
+from asled_cli.video.convert import to_8_bit
 from asled_cli.video.picture_clip import write_pictures
 
 _CELLS = 8  # of the checkerboard along the longer side
@@ -46,16 +47,12 @@ def checkerboard(frame: AlignedFrame) -> NDArray[np.uint8]:
     height, width = target.shape[:2]
     side = max(1, -(-max(height, width) // _CELLS))
     y, x = np.mgrid[:height, :width] // side
-    return _to_8_bit(np.where(((x + y) % 2 == 0)[..., None], target, reference))
+    return to_8_bit(np.where(((x + y) % 2 == 0)[..., None], target, reference))
 
 
 def side_by_side(frame: AlignedFrame) -> NDArray[np.uint8]:
     """(H, 2 W + gap, 3) uint8: target left, registered reference right; even sides."""
     assert frame.reference is not None
     gap = np.zeros((frame.reference.shape[0], _GAP, 3), np.uint16)
-    joined = _to_8_bit(np.hstack([frame.pair.target.rgb, gap, frame.reference]))
+    joined = to_8_bit(np.hstack([frame.pair.target.rgb, gap, frame.reference]))
     return joined[: joined.shape[0] // 2 * 2, : joined.shape[1] // 2 * 2]
-
-
-def _to_8_bit(rgb: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    return ((rgb.astype(np.uint32) + 128) // 257).astype(np.uint8)

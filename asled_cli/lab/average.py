@@ -12,6 +12,8 @@ from asled_cli.lab.degrade import PLAIN_LOOK, LensLook
 from asled_cli.lab.light import bytes_to_linear, linear_to_srgb
 from asled_cli.lab.made_pair import NO_FAULTS, Faults, MadePair, SceneClip, describe, finish_pair
 from asled_cli.lab.rig import PLAIN_RIG, LensRig, pull, soften_for_ultra, translation
+from asled_cli.video.convert import Converter, to_8_bit
+from asled_cli.video.probe import probe_clip
 
 
 def average_pair(
@@ -102,6 +104,7 @@ def read_frames(path: Path, start: int, count: int) -> NDArray[np.uint8]:
     Seeks to the key frame before `start`, by time; meant for material with a constant frame rate. Raises
     InputError if the file ends before.
     """
+    converter = Converter(probe_clip(path).resolved_color)
     with av.open(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
@@ -113,7 +116,7 @@ def read_frames(path: Path, start: int, count: int) -> NDArray[np.uint8]:
         frames: list[NDArray[np.uint8]] = []
         for frame in container.decode(stream):
             if frame.pts is not None and frame.pts >= first - 0.5 / rate / base:
-                frames.append(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
+                frames.append(to_8_bit(converter.to_rgb(frame)))
             if len(frames) == count:
                 return np.stack(frames)
     raise InputError(f"{path} has {len(frames)} frames after frame {start}, need {count}.")

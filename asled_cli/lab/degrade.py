@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.lab.light import to_bytes
+from asled_cli.video.convert import Converter, to_8_bit, to_16_bit
+from asled_cli.video.frames import MATRIX_BT709, RANGE_LIMITED, ColorTags
 
 Codec = Literal["h264", "hevc"]
 _ENCODERS: dict[Codec, str] = {"h264": "libx264", "hevc": "libx265"}
@@ -18,6 +20,7 @@ _ENCODERS: dict[Codec, str] = {"h264": "libx264", "hevc": "libx265"}
 # them depend on what the memory held before: other bytes for equal frames in 8 of 40 runs, none without it.
 _X264_ONE_THREAD = "threads=1:lookahead-threads=1:sync-lookahead=0:mbtree=0"
 _X265_ONE_THREAD = "log-level=none:pools=none:frame-threads=1"
+_PHONE_COLOR = ColorTags(matrix=MATRIX_BT709, range=RANGE_LIMITED)
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # BT.709
 
 
@@ -98,8 +101,11 @@ def add_noise(
 def encode_and_decode(frames: NDArray[np.uint8], codec: Codec, crf: int) -> NDArray[np.uint8]:
     """Send (T, H, W, 3) uint8 RGB through a real encoder (4:2:0, 8 bit) and decoder; shape and type stay.
 
-    One thread, so that the bytes do not depend on the machine's load. H and W must be even.
+    Pixels are converted as the program converts those of a file: without a shift of the mean and with smooth
+    chroma, neither of which PyAV's plain `to_ndarray` gives. One thread, so that the bytes do not depend on
+    the machine's load. H and W must be even.
     """
+    converter = Converter(_PHONE_COLOR)
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream(_ENCODERS[codec], rate=30, options=_encoder_options(codec, crf))
@@ -108,14 +114,13 @@ def encode_and_decode(frames: NDArray[np.uint8], codec: Codec, crf: int) -> NDAr
         stream.pix_fmt = "yuv420p"
         stream.codec_context.thread_count = 1
         for index, frame in enumerate(frames):
-            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            picture = converter.from_rgb(to_16_bit(frame), stream.pix_fmt)
             picture.pts, picture.time_base = index, Fraction(1, 30)
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
     file.seek(0)
     with av.open(file, "r") as coded:
-        decoded = [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in coded.decode(video=0)]
-    return np.stack(decoded)
+        return np.stack([to_8_bit(converter.to_rgb(frame)) for frame in coded.decode(video=0)])
 
 
 def _encoder_options(codec: Codec, crf: int) -> dict[str, str]:

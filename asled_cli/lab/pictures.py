@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
 from asled_cli.lab.light import bytes_to_linear, linear_to_srgb, srgb_to_linear
+from asled_cli.video.convert import to_8_bit
 from asled_cli.video.probe import probe_clip
 from asled_cli.video.reader import ClipReader, frame_times
 
@@ -232,8 +233,3 @@ def read_picture_file(path: Path) -> Picture:
     if image.ndim != 3 or image.shape[2] not in (3, 4) or image.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{path} is a picture of {image.shape} {image.dtype}, expected RGB of 8 or 16 bit.")
     return np.ascontiguousarray(image[..., 2::-1])
-
-
-def to_8_bit(rgb: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """16-bit values to 8-bit ones, rounded; full scale stays full scale."""
-    return ((rgb.astype(np.uint32) + 128) // 257).astype(np.uint8)

@@ -27,6 +27,7 @@ from asled_cli.registration.fusion import fuse_references
 from asled_cli.registration.lenses import LensPrior, centre_crop
 from asled_cli.registration.render import GUIDE_STRIDE, AlignedFrame, render_references
 from asled_cli.registration.solution import Registration
+from asled_cli.video.convert import to_8_bit, to_16_bit
 from asled_cli.video.frames import Frame, FramePair
 
 log = logging.getLogger(__name__)
@@ -59,8 +60,8 @@ def frame_pairs(clip: MadePair | ClipViews) -> list[FramePair]:
     pairs = []
     for i, (wide, ultra, there) in enumerate(zip(views.target, views.ultra, views.there, strict=True)):
         time = Fraction(i, round(views.fps))
-        target = Frame(i, i, time, _to_16_bit(wide), None)
-        pairs.append(FramePair(target, Frame(i, i, time, _to_16_bit(ultra), None) if there else None))
+        target = Frame(i, i, time, to_16_bit(wide), None)
+        pairs.append(FramePair(target, Frame(i, i, time, to_16_bit(ultra), None) if there else None))
     return pairs
 
 
@@ -94,7 +95,7 @@ def _registered(views: ClipViews, reach: int) -> dict[str, NDArray[np.generic]]:
         "correlation": registration.correlation,
     }
     references = [
-        w if a.reference is None else _to_8_bit(a.reference)
+        w if a.reference is None else to_8_bit(a.reference)
         for a, w in zip(aligned, views.target, strict=True)
     ]
     return {
@@ -156,14 +157,6 @@ def write_sample(path: Path, sample: Mapping[str, NDArray[np.generic]]) -> None:
             f"{path} cannot be written: {error.strerror or error}.",
             "Free some space and run the same again; clips that are complete stay.",
         ) from error
-
-
-def _to_16_bit(rgb: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    return rgb.astype(np.uint16) * np.uint16(257)
-
-
-def _to_8_bit(rgb: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    return ((rgb.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -79,6 +79,16 @@ class Converter:
         )
 
 
+def to_16_bit(rgb: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """8-bit values in 16 bits, full scale to full scale; 16-bit ones as they are."""
+    return rgb.astype(np.uint16) * np.uint16(257) if rgb.dtype == np.uint8 else cast(NDArray[np.uint16], rgb)
+
+
+def to_8_bit(rgb: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """16-bit values in 8 bits, rounded; full scale to full scale."""
+    return ((rgb.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
 def copy_facts(source: av.VideoFrame, out: av.VideoFrame) -> None:
     """Give `out` the time and the colour tags of `source`."""
     out.pts = source.pts

@@ -26,7 +26,6 @@ from asled_cli.lab.made_sets import MADE_SETS
 from asled_cli.lab.pictures import (
     EightBit,
     MeanPictures,
-    Picture,
     PictureArray,
     PictureFiles,
     Pictures,
@@ -34,6 +33,7 @@ from asled_cli.lab.pictures import (
     VideoPictures,
 )
 from asled_cli.lab.sources import find_sources
+from asled_cli.video.convert import to_16_bit
 from asled_cli.video.frames import Frame, FramePair
 
 NOMINAL_FPS = 30  # of folders of pictures, which have no times
@@ -76,11 +76,6 @@ class ScoreClip:
             if self.reference is not None and self.has_reference(i):
                 other = Frame(i, i, time, to_16_bit(self.reference[i]), None)
             yield FramePair(Frame(i, i, time, to_16_bit(self.target[i]), None), other)
-
-
-def to_16_bit(picture: Picture) -> NDArray[np.uint16]:
-    """Full-range 16-bit values of an 8- or 16-bit picture."""
-    return picture.astype(np.uint16) * np.uint16(257) if picture.dtype == np.uint8 else picture
 
 
 def clip_names(config: EvalConfig) -> list[str]:
