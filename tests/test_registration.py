@@ -258,3 +258,5 @@ def test_the_reference_counts_as_much_at_the_ends_of_a_long_exposure_as_in_the_m
     middle = weights[5:8].mean()
     assert middle > 0.8
     assert np.abs(weights - middle).max() < 0.1
+    unexplained = np.array([np.abs(frame.guide[4:-4, 4:-4, :3]).mean(dtype=float) for frame in aligned])
+    assert unexplained.max() < 1.5 * unexplained[5:8].mean()

@@ -50,10 +50,10 @@ class AlignedFrame:
 
     reference: (H, W, 3) uint16, the reference pulled onto the target, at the middle of its exposure, in its
     colours; None where none is near in time. guide: (h, w, 6) float16: 0-2 target minus reblurred reference
-    (RGB, -1..1); 3 change of the reference's luma by the blur (0..1); 4 weight of the reference (0..1);
-    5 one where the reference covers the pixel, else zero. flow_previous, flow_next: (h, w, 2) float16, grid
-    pixels: what is at p here was (will be) at p + flow in the previous (next) frame; zero where unknown.
-    is_cut: the scene changes before this frame.
+    (RGB, -1..1), lent by a neighbour where the exposure reaches past the scene; 3 change of the reference's
+    luma by the blur (0..1); 4 weight of the reference (0..1); 5 one where the reference covers the pixel,
+    else zero. flow_previous, flow_next: (h, w, 2) float16, grid pixels: what is at p here was (will be) at
+    p + flow in the previous (next) frame; zero where unknown. is_cut: the scene changes before this frame.
     """
 
     pair: FramePair
@@ -236,9 +236,9 @@ class ReferenceRenderer:
         blurred, sharp = sample(exposed, u, v), sample(instant, u, v)
         width, height = self._canvas.canvas_size
         valid = ((u >= 0) & (v >= 0) & (u <= width - 1) & (v <= height - 1)).astype(np.float32)
-        mismatch = waiting.picture - blurred
+        mismatch = self._judged(waiting, i, waiting.picture - blurred, knot, work_map)
         change = blurred - sharp
-        weight = reference_weight(self._judged(waiting, i, mismatch, knot, work_map), change) * valid
+        weight = reference_weight(mismatch, change) * valid
         parts = [mismatch, np.abs(luma(change)), weight, valid]
         parts = [cv2.resize(part, self._guide_size, interpolation=cv2.INTER_AREA) for part in parts]
         return np.dstack(parts).astype(np.float16), places
