@@ -31,6 +31,7 @@ from asled_cli.registration.analyse import analyse
 from asled_cli.registration.homography import Matrix, apply, pixel_grid
 from asled_cli.registration.lenses import LensPrior
 from asled_cli.registration.solution import Registration
+from asled_cli.video.convert import to_16_bit
 from asled_cli.video.frames import Frame, FramePair
 
 SIZE = (640, 360)
@@ -164,10 +165,7 @@ def _noisy(frames: Any, noise: np.random.Generator) -> Any:
 
 def _pair(index: int, time_s: float, wide: Any, ultra: Any) -> FramePair:
     stamp = Fraction(time_s).limit_denominator(90_000)
-    target, reference = (
-        Frame(index, index, stamp, picture.astype(np.uint16) * np.uint16(257), None)
-        for picture in (wide, ultra)
-    )
+    target, reference = (Frame(index, index, stamp, to_16_bit(view), None) for view in (wide, ultra))
     return FramePair(target, reference)
 
 

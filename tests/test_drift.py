@@ -10,6 +10,7 @@ from asled_cli.lab.rig import LensRig
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.homography import apply, pixel_grid
 from asled_cli.registration.lenses import LensPrior
+from asled_cli.video.convert import to_16_bit
 from asled_cli.video.frames import Frame, FramePair
 
 SIZE, RATIO = (192, 108), 1.6
@@ -30,7 +31,7 @@ def filmed_run(start_s: float, seed: int) -> list[FramePair]:
     wall, hand = texture(700, 450, seed=6), draw_hand(seed, SPEED_PX_S)
     times = [start_s + i / RATE for i in range(FRAMES)]
     lenses = Lens(SIZE, None, EXPOSURE_S), Lens(SIZE, rig, 0.1 * EXPOSURE_S)
-    views = [film(wall, hand, lens, times, SIZE).astype(np.uint16) * np.uint16(257) for lens in lenses]
+    views = [to_16_bit(film(wall, hand, lens, times, SIZE)) for lens in lenses]
     stamps = [Fraction(time).limit_denominator(90_000) for time in times]
     return [
         FramePair(Frame(i, i, stamp, views[0][i], None), Frame(i, i, stamp, views[1][i], None))
