@@ -16,6 +16,7 @@ from asled_cli.nets.asled import (
     MotionCompensation,
     SearchConfig,
 )
+from asled_cli.nets.blend import swap
 from asled_cli.nets.chunks import ChunkInputs, run_chunks
 from asled_cli.nets.costs import count_flops, estimate_memory, parameter_table
 from asled_cli.nets.warp import warp
@@ -31,6 +32,7 @@ OPEN_POINTS = {
     "temperature": replace(TINY, temperature=0.05),
     "two-flows": replace(TINY, flow_sharing="separate"),
     "global": replace(TINY, search=SearchConfig(strategy="global")),
+    "blend": replace(TINY, skip="blend"),
     "coarse": replace(TINY, search=SearchConfig(strategy="coarse", radius=2)),
 }
 EVERY = VARIANTS | OPEN_POINTS
@@ -278,3 +280,13 @@ def test_it_learns_one_clip_by_heart() -> None:
         (error + 1e-6).sqrt().mean().backward()  # Charbonnier, as the paper trains
         optimizer.step()
     assert -10 * error.mean().log10() > 35
+
+
+def test_untrained_it_equals_the_plain_swap_where_it_blends() -> None:
+    inputs = clip(3, 22, 31)
+    guide = torch.rand(inputs.guide.shape, generator=torch.Generator().manual_seed(5))
+    inputs = replace(inputs, guide=guide)
+    network = build(OPEN_POINTS["blend"])
+    with torch.inference_mode():
+        torch.testing.assert_close(network(inputs)[0], swap(inputs), atol=1e-6, rtol=0)
+    assert network.facts.reference_reach == 2 and AsledNet.facts.reference_reach == 0

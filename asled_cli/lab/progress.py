@@ -4,7 +4,7 @@ import copy
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from asled_cli.lab.checkpoints import explain_full_disk, read_checkpoint, write_
 from asled_cli.lab.metrics.lpips import load_module
 from asled_cli.lab.parallel import ALONE, Team
 from asled_cli.lab.recipe import TrainConfig, config_from_table, config_to_table
+from asled_cli.nets.deepen import copy_deepened
 from asled_cli.nets.flow import SpyNet
 
 log = logging.getLogger(__name__)
@@ -51,10 +52,7 @@ def start_run(config: TrainConfig, out: Path, device: str, team: Team = ALONE) -
     torch.manual_seed(config.samples.seed)
     network = zoo.build(config.network, config.options)
     if config.init:
-        initial = weights.load(config.init)
-        if initial.config != network.config:
-            raise WeightsError(f"{config.init} holds {initial.config}, the recipe wants {network.config}.")
-        network.load_state_dict(initial.state_dict())
+        _load_initial(network, config.init)
     if config.init_flow:
         _load_flow(network, config.init_flow)
     return begin(config, network, device, team)
@@ -91,6 +89,19 @@ def flow_parameters(network: Any) -> list[torch.nn.Parameter]:
     """The parameters of the flow networks inside a network."""
     flows = [module for module in network.modules() if isinstance(module, SpyNet)]
     return [parameter for flow in flows for parameter in flow.parameters()]
+
+
+def _load_initial(network: Any, path: Path) -> None:
+    """Put the weights in `path` into `network`, which may have more residual blocks (`copy_deepened`)."""
+    initial = weights.load(path)
+    sizes = [asdict(module.config) for module in (initial, network)]
+    same = [{k: v for k, v in size.items() if not k.endswith("_blocks")} for size in sizes]
+    if type(initial) is not type(network) or same[0] != same[1]:
+        raise WeightsError(f"{path} holds {initial.config}, the recipe wants {network.config}.")
+    try:
+        copy_deepened(initial, network)
+    except ValueError as error:
+        raise WeightsError(f"{path} has more residual blocks than the recipe: {error}") from error
 
 
 def _load_flow(network: Any, path: Path) -> None:

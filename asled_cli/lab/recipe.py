@@ -56,7 +56,8 @@ class TrainConfig:
     losses: LossConfig = field(default_factory=LossConfig)
     """What is minimised."""
     init: Path | None = None
-    """Weights to start from (safetensors); None starts afresh."""
+    """Weights to start from (safetensors), of the same network or one with fewer residual blocks; None starts
+    afresh."""
     steps: int = 20_000
     """Updates in all."""
     learning_rate: float = 4e-4

@@ -4,18 +4,20 @@ Xiao and Wang, "Asymmetric Dual-Lens Video Deblurring", NeurIPS 2025; sections, 
 are the paper's. It has no public code. Where its text leaves a choice, the choice is a field of `AsledConfig`
 with its reason, and the parts add up to the published 8.8 M parameters (`costs.parameter_table`).
 
-The network sees two views and nothing else: guides and flows of the registration are left alone. The paper
-does not register the reference; a registered one lets the matching search in a small window.
+The network sees two views and nothing else: guides and flows of the registration are left alone, but for the
+confidence where `skip` is "blend". The paper does not register the reference; a registered one lets the
+matching search in a small window.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from asled_cli.nets.blend import blend
 from asled_cli.nets.blocks import ConvStack, ResidualBlock, conv3x3, scale_initial_weights
 from asled_cli.nets.chunks import ChunkInputs, NetworkFacts
 from asled_cli.nets.flow import SpyNet
@@ -66,6 +68,11 @@ class AsledConfig:
     """Of the softmax in Eq. 2 (unnamed there). Neighbours' cosines differ little, 1 nearly averages them."""
     flow_sharing: Literal["shared", "separate"] = "shared"
     """Whether base branch and motion compensation use one SPyNet. With two, 8.8 M would be 10.2 M."""
+
+    skip: Literal["target", "blend"] = "target"
+    """What the decoder corrects. target: the blurry frame, as published. blend: its mixture with a reference
+    that is registered and averaged over time (`blend.blend`, where the decoder's fourth channel corrects the
+    gate): training starts from the plain swap, and detail need not pass through features."""
 
     matching: Literal["alm", "attention", "blocks"] = "alm"
     """Adaptive local matching (§3.2) or its replacement."""
@@ -206,8 +213,12 @@ class AsledNet(nn.Module):
         )
         self.alm, self.dc, self.rmc = _build_components(config)
         self.merge = ConvStack(4 * channels, channels, 1)
-        out = conv3x3(channels, 3)
-        scale_initial_weights(out, 0.1)  # untrained, the network nearly returns its input
+        blends = config.skip == "blend"
+        if blends:
+            self.facts = replace(self.facts, reference_reach=2)
+        out = conv3x3(channels, 4 if blends else 3)
+        # untrained, the network nearly returns its input, or exactly the plain swap
+        scale_initial_weights(out, 0.0 if blends else 0.1)
         self.decoder = nn.Sequential(*(ResidualBlock(channels) for _ in range(config.decoder_blocks)), out)
 
     def forward(
@@ -234,7 +245,11 @@ class AsledNet(nn.Module):
             features = F.leaky_relu(self.fusion(both), 0.1)  # F_Base, as in BasicVSR
             if self.config.fusion == "after":
                 features = self._merge(features, target, reference, previous.reference)
-            restored.append(inputs.target[:, t] + self.decoder(features).to(inputs.target.dtype))
+            correction = self.decoder(features).to(inputs.target.dtype)
+            if self.config.skip == "blend":
+                restored.append(blend(target, reference, inputs.guide[:, t], correction))
+            else:
+                restored.append(inputs.target[:, t] + correction)
         assert state is not None  # keep >= 1
         return torch.stack(restored, dim=1), state
 
