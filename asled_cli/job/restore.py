@@ -6,8 +6,9 @@ its look-ahead, whatever the length of the clip.
 
 import gc
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -89,21 +90,34 @@ class FusingRestorer:
         return last + self.restorer.flush()
 
 
-class SwapRestorer:
-    """Puts the aligned reference in the place of the target wherever it can be trusted; no network."""
+class FrameByFrame:
+    """Restores every frame by itself, at once.
 
-    def __init__(self, strength: float) -> None:
-        self.strength = strength
+    change: what is added to a frame, (H, W, 3) float32, RGB with 1.0 as full scale; None: nothing.
+    """
+
+    def __init__(self, change: Callable[[AlignedFrame], NDArray[np.float32] | None]) -> None:
+        self._change = change
 
     def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
         """Return this frame at once."""
-        nothing = aligned.reference is None or self.strength == 0
-        change = None if nothing else swap_change(aligned, self.strength)
-        return [_restored(aligned, change)]
+        return [_restored(aligned, self._change(aligned))]
 
     def flush(self) -> list[RestoredFrame]:
         """Nothing waits inside."""
         return []
+
+
+class SwapRestorer(FrameByFrame):
+    """Puts the aligned reference in the place of the target wherever it can be trusted; no network."""
+
+    def __init__(self, strength: float) -> None:
+        super().__init__(partial(_swapped, strength))
+
+
+def _swapped(strength: float, aligned: AlignedFrame) -> NDArray[np.float32] | None:
+    nothing = aligned.reference is None or strength == 0
+    return None if nothing else _guarded(aligned, swap_change(aligned, strength))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +190,7 @@ class NetworkRestorer:
             del cause
         done, self.waiting = self.waiting[:keep], self.waiting[keep:]
         frames = [
-            _restored(frame, _spared(frame, change.numpy(), self.setting.strength))
+            _restored(frame, _guarded(frame, _spared(frame, change.numpy(), self.setting.strength)))
             for frame, change in zip(done, changes, strict=True)
         ]
         if self._segment:
@@ -296,7 +310,10 @@ def _spared(aligned: AlignedFrame, change: NDArray[np.float32], strength: float)
     return change if sharp is None else change + sharp[..., None] * (swap_change(aligned, strength) - change)
 
 
+def _guarded(aligned: AlignedFrame, change: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A change without shifts of colour where nothing is blurred; as it is where no reference told so."""
+    return change if aligned.reference is None else guard_colour(change, aligned.guide[..., 3])
+
+
 def _restored(aligned: AlignedFrame, change: NDArray[np.float32] | None) -> RestoredFrame:
-    if change is not None and aligned.reference is not None:
-        change = guard_colour(change, aligned.guide[..., 3])
     return RestoredFrame(aligned.pair.target, change, aligned.reference is not None)

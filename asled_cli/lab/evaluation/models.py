@@ -4,7 +4,7 @@ input, reference, swap and half-detail need no weights; networks of the zoo run 
 files are single-image networks that spandrel (an optional extra) recognises.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from asled_cli import weights, zoo
 from asled_cli.errors import UsageError, WeightsError
 from asled_cli.job.device import DTYPES, resolve_device, resolve_precision
 from asled_cli.job.method import network_restorer
-from asled_cli.job.restore import FULL_SCALE, RestoredFrame, Restorer, SwapRestorer
+from asled_cli.job.restore import FULL_SCALE, FrameByFrame, Restorer, SwapRestorer
 from asled_cli.lab.evaluation.config import EvalConfig
 from asled_cli.lab.evaluation.judge import TruthWindow
 from asled_cli.registration.render import AlignedFrame
@@ -93,24 +93,6 @@ def load_network(model: Model, device: torch.device, precision: str) -> Any:
         network = weights.load(model.path)
         return network.to(device=device, dtype=DTYPES[precision], memory_format=torch.channels_last)
     return load_single_image(model.path, device)
-
-
-class FrameByFrame:
-    """A row that needs one frame at a time.
-
-    change: what it adds to a frame, (H, W, 3) float32, RGB with 1.0 as full scale; None: nothing.
-    """
-
-    def __init__(self, change: Callable[[AlignedFrame], NDArray[np.float32] | None]) -> None:
-        self._change = change
-
-    def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
-        """Return this frame at once."""
-        return [RestoredFrame(aligned.pair.target, self._change(aligned), aligned.reference is not None)]
-
-    def flush(self) -> list[RestoredFrame]:
-        """Nothing waits inside."""
-        return []
 
 
 def _nothing(aligned: AlignedFrame) -> None:
