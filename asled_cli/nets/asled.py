@@ -9,6 +9,7 @@ confidence where `skip` is "blend". The paper does not register the reference; a
 matching search in a small window.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
@@ -208,8 +209,9 @@ class AsledNet(nn.Module):
         self.forward_trunk = ConvStack(3 + channels, channels, config.trunk_blocks)
         self.fusion = nn.Conv2d(2 * channels, channels, 1)
         self.target_encoder = ConvStack(3, channels, config.encoder_blocks)
+        # Not shared, but alike at the start: what matching and difference compare means the same at once.
         self.reference_encoder = (
-            ConvStack(3, channels, config.encoder_blocks) if config.uses_reference else nn.Identity()
+            copy.deepcopy(self.target_encoder) if config.uses_reference else nn.Identity()
         )
         self.alm, self.dc, self.rmc = _build_components(config)
         self.merge = ConvStack(4 * channels, channels, 1)
