@@ -1,5 +1,7 @@
 """Blur by averaging consecutive frames of real video, seen through two lenses (the paper's own recipe)."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import av
@@ -13,6 +15,7 @@ from asled_cli.lab.light import bytes_to_linear, linear_to_srgb
 from asled_cli.lab.made_pair import NO_FAULTS, Faults, MadePair, SceneClip, describe, finish_pair
 from asled_cli.lab.rig import PLAIN_RIG, LensRig, pull, soften_for_ultra, translation
 from asled_cli.video.convert import Converter, to_8_bit
+from asled_cli.video.frames import Clip
 from asled_cli.video.probe import probe_clip
 
 
@@ -104,7 +107,11 @@ def read_frames(path: Path, start: int, count: int) -> NDArray[np.uint8]:
     Seeks to the key frame before `start`, by time; meant for material with a constant frame rate. Raises
     InputError if the file ends before.
     """
-    converter = Converter(probe_clip(path).resolved_color)
+    return _decode(probe_clip(path), start, count)
+
+
+def _decode(clip: Clip, start: int, count: int) -> NDArray[np.uint8]:
+    path, converter = clip.path, Converter(clip.resolved_color)
     with av.open(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
@@ -126,19 +133,21 @@ def _footage(
     video: Path | NDArray[np.uint8], needed: int, start: int | None, seed: int
 ) -> tuple[NDArray[np.uint8], float, int]:
     """(frames, frames per second, first frame) of the `needed` frames, from a file or from memory."""
-    if isinstance(video, Path):
-        with av.open(video) as container:
-            stream = container.streams.video[0]
-            total, fps = stream.frames, float(stream.average_rate or 30)
-    else:
-        total, fps = len(video), 30.0
+    total, fps, read = _from_file(probe_clip(video)) if isinstance(video, Path) else _from_memory(video)
     if total < needed:
         raise InputError(f"The video has {total} frames, need {needed} for this clip.")
     if start is None:
         start = int(np.random.default_rng((seed, 3)).integers(0, total - needed + 1))
-    if isinstance(video, Path):
-        return read_frames(video, start, needed), fps, start
-    return video[start : start + needed], fps, start
+    return read(start, needed), fps, start
+
+
+def _from_file(clip: Clip) -> tuple[int, float, Callable[[int, int], NDArray[np.uint8]]]:
+    """Frames, rate, and what reads a run of them."""
+    return clip.frame_estimate, float(clip.average_rate or 30), partial(_decode, clip)
+
+
+def _from_memory(video: NDArray[np.uint8]) -> tuple[int, float, Callable[[int, int], NDArray[np.uint8]]]:
+    return len(video), 30.0, lambda start, count: video[start : start + count]
 
 
 def _scaled(footage: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
