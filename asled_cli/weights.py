@@ -34,8 +34,10 @@ def find(name: str, given: Path | None = None) -> Path:
             raise WeightsError(f"The weights {given} do not exist.", "Give a .safetensors file.")
         return given
     if name not in zoo.PUBLISHED and name in zoo.BUILDERS:
+        kin = " or ".join(one.name for one in zoo.PUBLISHED.values() if one.architecture == name)
         raise WeightsError(
-            f"No weights of {name} are published yet.", "Train some, and pass them as --weights."
+            f"No weights of {name} are published yet.",
+            f"Train some, and pass them as --weights{f'; or take {kin}' if kin else ''}.",
         )
     return find_file(zoo.published(name))
 

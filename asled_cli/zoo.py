@@ -77,7 +77,7 @@ PUBLISHED: dict[str, PublishedNetwork] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """What a network costs, trained or not, with its default config."""
+    """What a network costs: a published one, or an architecture with its default config."""
 
     parameters: int
     """Number of learnable parameters."""
@@ -98,7 +98,7 @@ COSTS: dict[str, Costs] = {
         parameters=8_783_025, gflop=34_872, memory_mib=6444, paper="Xiao and Wang, AsLeD-Net (NeurIPS 2025)"
     ),
 }
-"""By architecture."""
+"""By name of the published network; of architectures that none is of in full size, by that."""
 
 PARTS: dict[str, PublishedFile] = {
     "spynet": PublishedFile(

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,7 @@ from asled_cli.nets.asled import (
     DifferenceCompensation,
     MotionCompensation,
     SearchConfig,
+    detail,
 )
 from asled_cli.nets.blend import swap
 from asled_cli.nets.chunks import ChunkInputs, run_chunks
@@ -34,6 +36,7 @@ OPEN_POINTS = {
     "two-flows": replace(TINY, flow_sharing="separate"),
     "global": replace(TINY, search=SearchConfig(strategy="global")),
     "blend": replace(TINY, skip="blend"),
+    "detail": replace(TINY, views="detail"),
     "coarse": replace(TINY, search=SearchConfig(strategy="coarse", radius=2)),
 }
 EVERY = VARIANTS | OPEN_POINTS
@@ -301,3 +304,12 @@ def test_a_view_of_itself_is_found_by_untrained_features() -> None:
     indices, similarities = match(own, other, 1, "window", radius=2)
     assert torch.equal(indices.flatten(), torch.arange(24 * 32))
     torch.testing.assert_close(similarities, torch.ones_like(similarities))
+
+
+def test_detail_leaves_broad_shades_away() -> None:
+    """Against OpenCV's box filter; a constant is nothing, and a step shows on both its sides."""
+    picture = clip(1).target[0, 0]
+    box = cv2.blur(picture.permute(1, 2, 0).numpy(), (17, 17), borderType=cv2.BORDER_REPLICATE)
+    expected = 4 * (picture - torch.from_numpy(box).permute(2, 0, 1))
+    torch.testing.assert_close(detail(picture[None])[0], expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(detail(picture[None] + 0.3)[0], expected, atol=1e-5, rtol=0)

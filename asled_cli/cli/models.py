@@ -46,12 +46,11 @@ def _network_rows() -> list[tuple[str, ...]]:
     """One row of all columns for each network, then for each part that has weights of its own."""
     from asled_cli import zoo
 
-    published = {network.architecture for network in zoo.PUBLISHED.values()}
     rows: list[tuple[str, ...]] = []
     for network in zoo.PUBLISHED.values():
-        costs = _cost_cells(zoo.COSTS[network.architecture])
+        costs = _cost_cells(zoo.COSTS[network.name])
         rows.append((network.name, *costs, *_file_cells(network), network.paper))
-    for name in sorted(set(zoo.BUILDERS) - published):
+    for name in sorted(set(zoo.BUILDERS) - set(zoo.PUBLISHED)):
         rows.append(
             (name, *_cost_cells(zoo.COSTS[name]), "", "no weights yet", "", "", "", zoo.COSTS[name].paper)
         )

@@ -75,6 +75,10 @@ class AsledConfig:
     that is registered and averaged over time (`blend.blend`, where the decoder's fourth channel corrects the
     gate): training starts from the plain swap, and detail need not pass through features."""
 
+    views: Literal["plain", "detail"] = "plain"
+    """What encoders and trunks see of a picture: all, as published, or what `detail` leaves of it. Beside
+    whole colours the few levels by which two registered views differ are small, too small for 16 bits."""
+
     matching: Literal["alm", "attention", "blocks"] = "alm"
     """Adaptive local matching (§3.2) or its replacement."""
     difference: Literal["dc", "no_reference", "attention", "blocks"] = "dc"
@@ -87,10 +91,25 @@ class AsledConfig:
             raise ValueError(f"temperature is {self.temperature}, expected a number above 0.")
 
     @property
+    def view(self) -> Callable[[Tensor], Tensor]:
+        """From a picture (N, 3, H, W) to what is seen of it."""
+        return detail if self.views == "detail" else _whole
+
+    @property
     def uses_reference(self) -> bool:
         """Whether any component looks at features of the reference."""
         fetches = self.motion == "concat" or (self.motion != "blocks" and self.warped == "reference")
         return self.matching != "blocks" or self.difference in ("dc", "attention") or fetches
+
+
+def _whole(picture: Tensor) -> Tensor:
+    return picture
+
+
+def detail(picture: Tensor) -> Tensor:
+    """(N, 3, H, W): a picture less its mean over 17x17 pixels, four times as strong."""
+    padded = F.pad(picture, (8, 8, 8, 8), mode="replicate")
+    return 4 * (picture - F.avg_pool2d(padded, 17, stride=1))
 
 
 class AdaptiveLocalMatching(nn.Module):
@@ -154,6 +173,7 @@ class MotionCompensation(nn.Module):
 
     def __init__(self, config: AsledConfig) -> None:
         super().__init__()
+        self.config = config
         self.fetches_reference = config.warped == "reference"
         self.moves = config.motion != "unwarped"
         self.refine = FlowRefinement(config) if config.motion == "rmc" else None
@@ -173,7 +193,7 @@ class MotionCompensation(nn.Module):
         encode: the reference encoder. flow: a SPyNet.
         """
         features = encode(neighbour) if self.fetches_reference else target_features
-        frame = target.to(features.dtype)
+        frame = self.config.view(target).to(features.dtype)
         if self.moves:
             motion = flow(target, neighbour)  # Eq. 5; (N, 2, H, W)
             if self.refine is not None:
@@ -271,7 +291,7 @@ class AsledNet(nn.Module):
     def _propagate(self, trunk: ConvStack, target: Tensor, reference: Tensor, near: AsledState) -> AsledState:
         """One step of BasicVSR: move the neighbour's features here, see the frame, refine."""
         moved = warp(near.features, self.flow(target, near.target))  # (N, C, H, W)
-        features = trunk(torch.cat((target.to(moved.dtype), moved), dim=1))
+        features = trunk(torch.cat((self.config.view(target).to(moved.dtype), moved), dim=1))
         if self.config.fusion == "inside":
             features = self._merge(features, target, reference, near.reference)
         return AsledState(target, reference, features)
@@ -282,10 +302,15 @@ class AsledNet(nn.Module):
         neighbour: the reference of the neighbouring frame. All but `features` are (N, 3, H, W).
         """
         dtype = features.dtype
-        seen = self.target_encoder(target.to(dtype))  # F_B
-        sharp = self.reference_encoder(reference.to(dtype))  # F_Ref
+
+        def encode(sharper: Tensor) -> Tensor:
+            features: Tensor = self.reference_encoder(self.config.view(sharper).to(dtype))
+            return features
+
+        seen = self.target_encoder(self.config.view(target).to(dtype))  # F_B
+        sharp = encode(reference)  # F_Ref
         flow = self.flow if self.motion_flow is None else self.motion_flow
-        moved = self.rmc(seen, target, neighbour.to(dtype), self.reference_encoder, flow)
+        moved = self.rmc(seen, target, neighbour, encode, flow)
         merged: Tensor = self.merge(
             torch.cat((self.alm(seen, sharp), self.dc(seen, sharp), moved, features), dim=1)  # (N, 4C, H, W)
         )
