@@ -196,7 +196,7 @@ def test_recipes_are_valid(path: Path) -> None:
     assert config_from_table(config_to_table(config)) == config
 
 
-@pytest.mark.parametrize("name", ["asled_fast_cpu", "asled_paper", "asled_h200"])
+@pytest.mark.parametrize("name", ["asled_fast_cpu", "asled_cpu", "asled_paper", "asled_h200"])
 def test_recipes_take_a_step(name: str, clips: Path) -> None:
     """Each with its own network, losses and settings, on two frames of 32 px."""
     small = ["samples.frames=[2,2]", "samples.crop_px=32", "samples.batch=1", "compile=false"]

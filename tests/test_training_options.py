@@ -101,6 +101,19 @@ def test_the_flow_network_that_comes_with_the_program_is_a_start(clips: Path, tm
         assert torch.equal(found, held[name].float())
 
 
+def test_published_networks_go_by_their_names(tmp_path: Path) -> None:
+    held = zoo.PUBLISHED["asled-fast"]
+    config = dataclasses.replace(
+        TINY, options=held.options, init=Path(held.name), teacher=Path(held.name),
+        losses=LossConfig(distillation=1.0),
+    )  # fmt: skip
+    begun = start_run(config, tmp_path / "run", "cpu")
+    expected = weights.load(weights.find(held.name)).state_dict()
+    for network in (begun.network, begun.teacher):
+        found = network.state_dict()
+        assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
 def test_flow_settings_need_a_flow_network(clips: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="asled-fast has no flow network"):
         train(dataclasses.replace(TINY, flow_frozen_steps=2), clips, tmp_path / "run")

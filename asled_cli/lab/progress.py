@@ -78,7 +78,7 @@ def begin(config: TrainConfig, network: Any, device: str, team: Team = ALONE) ->
     trained = team.wrap(torch.compile(network) if config.compile else network)
     teacher = None
     if config.teacher is not None:
-        teacher = weights.load(config.teacher).to(device).requires_grad_(False)
+        teacher = weights.load(_file_of(config.teacher)).to(device).requires_grad_(False)
     lpips = None
     if config.losses.perceptual:
         lpips = load_module(config.losses.perceptual_backbone).to(device)
@@ -91,9 +91,16 @@ def flow_parameters(network: Any) -> list[torch.nn.Parameter]:
     return [parameter for flow in flows for parameter in flow.parameters()]
 
 
+def _file_of(weights_file: Path) -> Path:
+    """A file of weights, or that of the published network of this name."""
+    if str(weights_file) in zoo.PUBLISHED and not weights_file.exists():
+        return weights.find(str(weights_file))
+    return weights_file
+
+
 def _load_initial(network: Any, path: Path) -> None:
     """Put the weights in `path` into `network`, which may have more residual blocks (`copy_deepened`)."""
-    initial = weights.load(path)
+    initial = weights.load(_file_of(path))
     sizes = [asdict(module.config) for module in (initial, network)]
     same = [{k: v for k, v in size.items() if not k.endswith("_blocks")} for size in sizes]
     if type(initial) is not type(network) or same[0] != same[1]:

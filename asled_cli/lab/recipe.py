@@ -56,8 +56,8 @@ class TrainConfig:
     losses: LossConfig = field(default_factory=LossConfig)
     """What is minimised."""
     init: Path | None = None
-    """Weights to start from (safetensors), of the same network or one with fewer residual blocks; None starts
-    afresh."""
+    """Weights to start from, a file or the name of a published network: of the same network or one with fewer
+    residual blocks; None starts afresh."""
     steps: int = 20_000
     """Updates in all."""
     learning_rate: float = 4e-4
@@ -74,7 +74,7 @@ class TrainConfig:
     flow_rate_factor: float = 1.0
     """Learning rate of the flow network over that of the rest."""
     teacher: Path | None = None
-    """Weights of a larger network whose output `losses.distillation` aims at."""
+    """Weights of a better network whose output `losses.distillation` aims at; file or name as for `init`."""
     weight_decay: float = 1e-4
     """Of AdamW."""
     betas: tuple[float, float] = (0.9, 0.99)
