@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from asled_cli import weights
 from asled_cli.errors import WeightsError
 from asled_cli.lab.progress import start_run
-from asled_cli.lab.recipe import TrainConfig
+from asled_cli.lab.recipe import TrainConfig, read_recipe
 from asled_cli.nets.asled import AsledConfig, AsledNet
 from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
 from asled_cli.nets.blocks import ResidualBlock
 from asled_cli.nets.chunks import ChunkInputs
 from asled_cli.nets.deepen import copy_deepened
 
+RECIPES = Path(__file__).parent.parent / "examples" / "recipes"
 SHALLOW = {
     "asled": AsledConfig(channels=8, trunk_blocks=1, decoder_blocks=2),
     "asled-fast": AsledFastConfig(fine_channels=8, coarse_channels=8, encoder_blocks=0, decoder_blocks=1),
@@ -90,3 +91,13 @@ def test_a_recipe_may_start_from_shallower_weights(tmp_path: Path) -> None:
     ):
         with pytest.raises(WeightsError, match=words):
             start_run(TrainConfig(network="asled", options=options, init=file), tmp_path / "run", "cpu")
+
+
+def test_the_network_of_the_papers_depth_starts_from_the_published_shallow_one(tmp_path: Path) -> None:
+    config = read_recipe(RECIPES / "asled_h200.toml", ["init=asled-shallow", "options.search.radius=4"])
+    deep = start_run(config, tmp_path / "run", "cpu").network
+    shallow = weights.load(weights.find("asled-shallow"))
+    assert (shallow.config.trunk_blocks, deep.config.trunk_blocks) == (5, 30)
+    with torch.inference_mode():
+        expected, found = (network(clip())[0] for network in (shallow, deep))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from asled_cli import weights, zoo
 from asled_cli.errors import UsageError, WeightsError
-from asled_cli.nets.asled import AsledConfig
+from asled_cli.nets.asled import AsledConfig, AsledNet
 from asled_cli.nets.asled_fast import AsledFast
 from asled_cli.nets.costs import count_flops
 from asled_cli.nets.flow import SpyNet
@@ -156,7 +156,10 @@ def test_published_records_are_true(name: str) -> None:
     record = zoo.PUBLISHED[name]
     network = weights.load(weights.find(name))
     assert json.loads(json.dumps(dataclasses.asdict(network.config))) == dict(record.options)
-    assert sum(p.numel() for p in network.parameters()) == record.parameters
+    assert sum(p.numel() for p in network.parameters()) == record.parameters == zoo.COSTS[name].parameters
+    if isinstance(network, AsledNet):
+        operations = count_flops(network.config, 1080, 1920)["total"]
+        assert operations / 1e9 == pytest.approx(zoo.COSTS[name].gflop, rel=0.001)
 
 
 def test_facts_draw_no_weights(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:

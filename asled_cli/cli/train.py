@@ -42,7 +42,7 @@ def train(
     ] = False,
     init: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Weights to start from (safetensors).", rich_help_panel=RUN),
+        typer.Option(metavar="FILE|NAME", help="Weights to start from.", rich_help_panel=RUN),
     ] = None,
     changes: Annotated[
         list[str] | None,

@@ -99,10 +99,13 @@ def _file_of(weights_file: Path) -> Path:
 
 
 def _load_initial(network: Any, path: Path) -> None:
-    """Put the weights in `path` into `network`, which may have more residual blocks (`copy_deepened`)."""
+    """Put the weights in `path` into `network`, which may have more residual blocks (`copy_deepened`).
+
+    How it searches for matches, which no weight depends on, may differ too.
+    """
     initial = weights.load(_file_of(path))
     sizes = [asdict(module.config) for module in (initial, network)]
-    same = [{k: v for k, v in size.items() if not k.endswith("_blocks")} for size in sizes]
+    same = [{k: v for k, v in size.items() if k != "search" and not k.endswith("_blocks")} for size in sizes]
     if type(initial) is not type(network) or same[0] != same[1]:
         raise WeightsError(f"{path} holds {initial.config}, the recipe wants {network.config}.")
     try:
