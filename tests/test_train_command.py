@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,7 @@ from textures import texture
 from asled_cli import weights
 from asled_cli.cli import app
 from asled_cli.errors import UsageError
+from asled_cli.lab.parallel import Team
 from asled_cli.lab.recipe import read_recipe, read_table
 
 MINIATURE = Path(__file__).parent.parent / "examples" / "make_small_realmcvsr.py"
@@ -64,6 +66,21 @@ def test_trains_and_resumes(
     assert "holds a checkpoint already" in capsys.readouterr().err
     assert run(recipe, "--data", clips, "-o", out, "--resume", "--set", "steps=6", "--json") == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 6
+
+
+def test_only_the_first_process_of_a_team_tells(
+    recipe: Path,
+    clips: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    for rank, told in ((1, False), (0, True)):
+        monkeypatch.setattr("asled_cli.lab.trainer.join_team", lambda _, rank=rank: nullcontext(Team(rank)))
+        assert run(recipe, "--data", clips, "-o", tmp_path / str(rank), "--device", "cpu") == 0
+        said = capfd.readouterr()
+        assert ("step 4" in said.err) == ("files" in said.out) == told
+        assert (tmp_path / str(rank) / "checkpoint.pt").exists() == told
 
 
 def test_starts_from_other_weights(recipe: Path, clips: Path, tmp_path: Path) -> None:

@@ -82,5 +82,7 @@ def train(
     style = console.Style(as_json=as_json, quiet=quiet, verbose=not quiet)
     with console.progress(style) as report:
         result = run_training(job, report)
+    if not result.leads:
+        return
     facts = {"steps": result.step, **result.scores, "files": [str(path) for path in result.files]}
     console.show_facts("trained", facts, style)

@@ -146,7 +146,8 @@ def resume_run(path: Path, config: TrainConfig, device: str, team: Team = ALONE)
     for group, now in zip(progress.optimizer.param_groups, (1.0, config.flow_rate_factor), strict=False):
         group["factor"] = now
     progress.step, progress.best_db = stored["step"], stored["best_db"]
-    log.info("Resumed after step %d.", progress.step)
+    if team.leads:
+        log.info("Resumed after step %d.", progress.step)
     return progress
 
 

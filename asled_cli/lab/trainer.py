@@ -53,6 +53,8 @@ class TrainResult:
     """The last validation, name to value; empty where there was none."""
     files: Sequence[Path] = ()
     """What is left for use."""
+    leads: bool = True
+    """Whether this process is the one of a team that tells."""
 
 
 def run_training(job: TrainJob, report: Report = ignore) -> TrainResult:
@@ -86,7 +88,9 @@ def run_training(job: TrainJob, report: Report = ignore) -> TrainResult:
         "validation.csv",
         "curves.png",
     )
-    return TrainResult(step=progress.step, scores=progress.scores, files=_present(job.out, names))
+    return TrainResult(
+        step=progress.step, scores=progress.scores, files=_present(job.out, names), leads=team.leads
+    )
 
 
 def _prepare(job: TrainJob, config: TrainConfig, report: Report, stop: StopFlag) -> Path:

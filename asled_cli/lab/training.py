@@ -120,7 +120,8 @@ def _run(
         if progress.step % config.log_every == 0:
             seconds = (time.perf_counter() - began) / config.log_every
             mean, rate = total / config.log_every, learning_rate(config, progress.step - 1)
-            log.info("step %d  loss %.5f  gradient %.3f  %.2f s/step", progress.step, mean, norm, seconds)
+            if progress.team.leads:
+                log.info("step %d  loss %.5f  gradient %.3f  %.2f s/step", progress.step, mean, norm, seconds)
             watch.losses(step=progress.step, loss=mean, gradient=norm, rate=rate, seconds=seconds)
             total, began = 0.0, time.perf_counter()
         due = progress.step % config.validate_every == 0 or progress.step == config.steps
