@@ -180,7 +180,8 @@ def _build_asled_fast(options: Options) -> Any:
 
 
 def _build_asled(options: Options) -> Any:
-    from asled_cli.nets.asled import AsledConfig, AsledNet, SearchConfig  # torch loads here
+    from asled_cli.nets.asled import AsledNet  # torch loads here
+    from asled_cli.nets.asled_config import AsledConfig, SearchConfig
 
     return AsledNet(AsledConfig(**{**options, "search": SearchConfig(**options.get("search", {}))}))
 

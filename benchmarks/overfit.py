@@ -23,7 +23,8 @@ from report import write_report
 from asled_cli.lab.bench import machine
 from asled_cli.lab.losses import charbonnier, psnr_per_frame
 from asled_cli.nets.ablations import ABLATIONS
-from asled_cli.nets.asled import AsledConfig, AsledNet, SearchConfig
+from asled_cli.nets.asled import AsledNet
+from asled_cli.nets.asled_config import AsledConfig, SearchConfig
 from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
 from asled_cli.nets.chunks import ChunkInputs
 

@@ -10,14 +10,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from asled_cli.nets.ablations import ABLATIONS
-from asled_cli.nets.asled import (
-    AsledConfig,
-    AsledNet,
-    DifferenceCompensation,
-    MotionCompensation,
-    SearchConfig,
-    detail,
-)
+from asled_cli.nets.asled import AsledNet, DifferenceCompensation, MotionCompensation
+from asled_cli.nets.asled_config import AsledConfig, SearchConfig, detail
 from asled_cli.nets.blend import swap
 from asled_cli.nets.chunks import ChunkInputs, run_chunks
 from asled_cli.nets.costs import count_flops, estimate_memory, parameter_table

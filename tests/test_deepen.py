@@ -10,7 +10,8 @@ from asled_cli import weights
 from asled_cli.errors import WeightsError
 from asled_cli.lab.progress import start_run
 from asled_cli.lab.recipe import TrainConfig, read_recipe
-from asled_cli.nets.asled import AsledConfig, AsledNet
+from asled_cli.nets.asled import AsledNet
+from asled_cli.nets.asled_config import AsledConfig
 from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
 from asled_cli.nets.blocks import ResidualBlock
 from asled_cli.nets.chunks import ChunkInputs

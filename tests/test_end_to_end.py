@@ -19,7 +19,8 @@ from small_pair import Pair, make_pair
 
 from asled_cli import weights, zoo
 from asled_cli.cli.app import main
-from asled_cli.nets.asled import AsledConfig, AsledNet
+from asled_cli.nets.asled import AsledNet
+from asled_cli.nets.asled_config import AsledConfig
 from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.lenses import LensPrior

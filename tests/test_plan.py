@@ -15,7 +15,8 @@ from asled_cli.job.device import free_memory
 from asled_cli.job.method import FrameSize, choose_pieces, fit_pieces
 from asled_cli.job.plan import make_plan
 from asled_cli.job.records import DeblurConfig, DeblurPlan
-from asled_cli.nets.asled import AsledConfig, AsledNet
+from asled_cli.nets.asled import AsledNet
+from asled_cli.nets.asled_config import AsledConfig
 from asled_cli.nets.asled_fast import AsledFast
 from asled_cli.nets.chunks import NetworkFacts
 from asled_cli.nets.costs import estimate_memory

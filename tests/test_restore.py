@@ -21,7 +21,8 @@ from asled_cli.job.restore import (
     restore,
 )
 from asled_cli.job.tiles import cut_tiles
-from asled_cli.nets.asled import AsledConfig, AsledNet, SearchConfig
+from asled_cli.nets.asled import AsledNet
+from asled_cli.nets.asled_config import AsledConfig, SearchConfig
 from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
 from asled_cli.nets.chunks import ChunkInputs, NetworkFacts
 from asled_cli.registration.render import AlignedFrame

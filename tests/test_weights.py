@@ -12,7 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from asled_cli import weights, zoo
 from asled_cli.errors import UsageError, WeightsError
-from asled_cli.nets.asled import AsledConfig, AsledNet
+from asled_cli.nets.asled import AsledNet
+from asled_cli.nets.asled_config import AsledConfig
 from asled_cli.nets.asled_fast import AsledFast
 from asled_cli.nets.costs import count_flops
 from asled_cli.nets.flow import SpyNet

@@ -6,7 +6,7 @@ they are other people's components.
 
 from dataclasses import replace
 
-from asled_cli.nets.asled import AsledConfig
+from asled_cli.nets.asled_config import AsledConfig
 
 _FULL = AsledConfig()
 

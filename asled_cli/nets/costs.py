@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from asled_cli.nets.asled import AsledConfig, AsledNet
+from asled_cli.nets.asled import AsledNet
+from asled_cli.nets.asled_config import AsledConfig
 from asled_cli.nets.flow import LEVELS, SIZE_MULTIPLE
 
 # Feature maps alive at once at the peak, inside the merge: of the features' own type, and float32 ones of the
