@@ -131,7 +131,7 @@ COSTS: dict[str, Costs] = {
         parameters=8_783_025, gflop=34_872, memory_mib=6444, paper="Xiao and Wang, AsLeD-Net (NeurIPS 2025)"
     ),
 }
-"""By name of the published network; of architectures that none is of in full size, by that."""
+"""By name of a published network, or of an architecture that has none of its name."""
 
 PARTS: dict[str, PublishedFile] = {
     "spynet": PublishedFile(

@@ -1,7 +1,5 @@
 """Blur by averaging consecutive frames of real video, seen through two lenses (the paper's own recipe)."""
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import av
@@ -133,21 +131,19 @@ def _footage(
     video: Path | NDArray[np.uint8], needed: int, start: int | None, seed: int
 ) -> tuple[NDArray[np.uint8], float, int]:
     """(frames, frames per second, first frame) of the `needed` frames, from a file or from memory."""
-    total, fps, read = _from_file(probe_clip(video)) if isinstance(video, Path) else _from_memory(video)
+    if isinstance(video, Path):
+        clip = probe_clip(video)
+        start = _start(clip.frame_estimate, needed, start, seed)
+        return _decode(clip, start, needed), float(clip.average_rate or 30), start
+    start = _start(len(video), needed, start, seed)
+    return video[start : start + needed], 30.0, start
+
+
+def _start(total: int, needed: int, start: int | None, seed: int) -> int:
+    """The first of `needed` frames out of `total`, drawn if none is given."""
     if total < needed:
         raise InputError(f"The video has {total} frames, need {needed} for this clip.")
-    if start is None:
-        start = int(np.random.default_rng((seed, 3)).integers(0, total - needed + 1))
-    return read(start, needed), fps, start
-
-
-def _from_file(clip: Clip) -> tuple[int, float, Callable[[int, int], NDArray[np.uint8]]]:
-    """Frames, rate, and what reads a run of them."""
-    return clip.frame_estimate, float(clip.average_rate or 30), partial(_decode, clip)
-
-
-def _from_memory(video: NDArray[np.uint8]) -> tuple[int, float, Callable[[int, int], NDArray[np.uint8]]]:
-    return len(video), 30.0, lambda start, count: video[start : start + count]
+    return int(np.random.default_rng((seed, 3)).integers(0, total - needed + 1)) if start is None else start
 
 
 def _scaled(footage: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:

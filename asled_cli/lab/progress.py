@@ -78,7 +78,7 @@ def begin(config: TrainConfig, network: Any, device: str, team: Team = ALONE) ->
     trained = team.wrap(torch.compile(network) if config.compile else network)
     teacher = None
     if config.teacher is not None:
-        teacher = weights.load(_file_of(config.teacher)).to(device).requires_grad_(False)
+        teacher = weights.load(_file_of(config.teacher, zoo.PUBLISHED)).to(device).requires_grad_(False)
     lpips = None
     if config.losses.perceptual:
         lpips = load_module(config.losses.perceptual_backbone).to(device)
@@ -91,11 +91,11 @@ def flow_parameters(network: Any) -> list[torch.nn.Parameter]:
     return [parameter for flow in flows for parameter in flow.parameters()]
 
 
-def _file_of(weights_file: Path) -> Path:
-    """A file of weights, or that of the published network of this name."""
-    if str(weights_file) in zoo.PUBLISHED and not weights_file.exists():
-        return weights.find(str(weights_file))
-    return weights_file
+def _file_of(path: Path, published: Mapping[str, zoo.PublishedFile]) -> Path:
+    """The file of weights `path`, or the one published under that name."""
+    if str(path) in published and not path.exists():
+        return weights.find_file(published[str(path)])
+    return path
 
 
 def _load_initial(network: Any, path: Path) -> None:
@@ -103,7 +103,7 @@ def _load_initial(network: Any, path: Path) -> None:
 
     How it searches for matches, which no weight depends on, may differ too.
     """
-    initial = weights.load(_file_of(path))
+    initial = weights.load(_file_of(path, zoo.PUBLISHED))
     sizes = [asdict(module.config) for module in (initial, network)]
     same = [{k: v for k, v in size.items() if k != "search" and not k.endswith("_blocks")} for size in sizes]
     if type(initial) is not type(network) or same[0] != same[1]:
@@ -116,8 +116,7 @@ def _load_initial(network: Any, path: Path) -> None:
 
 def _load_flow(network: Any, path: Path) -> None:
     """Put the weights in `path`, or those published under that name, into every flow network of `network`."""
-    if str(path) in zoo.PARTS and not path.exists():
-        path = weights.find_file(zoo.PARTS[str(path)])
+    path = _file_of(path, zoo.PARTS)
     try:
         tensors = load_file(path)
         for module in network.modules():
