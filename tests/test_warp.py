@@ -7,7 +7,15 @@ import torch
 from scipy.ndimage import map_coordinates
 from torch import Tensor
 
-from asled_cli.nets.warp import _positions, _sample_grid, _sample_rows, scale_flow, warp
+from asled_cli.nets.warp import (
+    _grid_sample,
+    _positions,
+    _sample_grid,
+    _sample_rows,
+    scale_flow,
+    warp,
+    warp_bicubic,
+)
 
 SHAPES = [(1, 1, 1, 1), (1, 3, 7, 5), (2, 8, 12, 9)]
 
@@ -93,3 +101,29 @@ def test_scale_flow_scales_vectors() -> None:
 def test_wrong_shape_is_named() -> None:
     with pytest.raises(ValueError, match=r"expected \(1, 2, 4, 4\)"):
         warp(torch.zeros(1, 3, 4, 4), torch.zeros(1, 2, 4, 5))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 7, 5), (2, 3, 12, 9)])
+def test_bicubic_is_the_same_with_and_without_a_gradient(shape: tuple[int, int, int, int]) -> None:
+    """OpenCV, at steps of 1/32 of a pixel, against `grid_sample`; and in another order in memory."""
+    picture, flow = random_pair(shape)
+    flow = (flow * 32).round() / 32
+    expected = _grid_sample(picture, *_positions(flow), "bicubic", "border")
+    torch.testing.assert_close(warp_bicubic(picture, flow), expected, atol=2e-3, rtol=0)
+    strided = picture.contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(warp_bicubic(strided, flow), expected, atol=2e-3, rtol=0)
+    followed = warp_bicubic(picture.clone().requires_grad_(), flow)
+    torch.testing.assert_close(followed, expected)
+    followed.sum().backward()  # type: ignore[no-untyped-call]
+
+
+def test_bicubic_keeps_what_bilinear_blurs() -> None:
+    """A wave moved by half a pixel against the wave itself."""
+    x = torch.arange(64, dtype=torch.float32)
+    wave = torch.sin(2 * torch.pi * x / 5).expand(1, 1, 8, 64)
+    moved = torch.sin(2 * torch.pi * (x + 0.5) / 5).expand(1, 1, 8, 64)
+    flow = torch.zeros(1, 2, 8, 64)
+    flow[:, 0] = 0.5
+    inside = np.s_[..., 4:-4]
+    errors = [float((pull(wave, flow) - moved)[inside].abs().mean()) for pull in (warp_bicubic, warp)]
+    assert errors[0] < 0.5 * errors[1]

@@ -67,10 +67,15 @@ def begin(config: TrainConfig, network: Any, device: str, team: Team = ALONE) ->
         raise UsageError(f"{config.network} has no flow network: init_flow and flow_* mean nothing for it.")
     if config.losses.alignment and not matches(network):
         raise UsageError(f"{config.network} has no matching: losses.alignment means nothing for it.")
-    groups = [{"params": [p for p in network.parameters() if p not in flow], "factor": 1.0}]
+    if config.only:
+        _freeze_others(network, config.only)
+    rest = [p for p in network.parameters() if p not in flow and p.requires_grad]
+    groups = [{"params": rest, "factor": 1.0}]
     if flow:
         never_learns = config.flow_frozen_steps >= config.steps  # then its gradients need not be computed
-        own = [p.requires_grad_(not never_learns) for p in network.parameters() if p in flow]
+        own = [p for p in network.parameters() if p in flow]
+        for parameter in own:
+            parameter.requires_grad_(parameter.requires_grad and not never_learns)
         groups.append({"params": own, "factor": config.flow_rate_factor})
     optimizer = torch.optim.AdamW(
         groups, config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
@@ -83,6 +88,15 @@ def begin(config: TrainConfig, network: Any, device: str, team: Team = ALONE) ->
     if config.losses.perceptual:
         lpips = load_module(config.losses.perceptual_backbone).to(device)
     return Progress(config, network, average, optimizer, trained, team, teacher, lpips)
+
+
+def _freeze_others(network: Any, part: str) -> None:
+    """Let nothing but the part of this name learn. Raises UsageError if there is none."""
+    parts = dict(network.named_children())
+    if part not in parts:
+        raise UsageError(f"only is {part!r}, but the parts of the network are: {', '.join(parts)}.")
+    network.requires_grad_(False)
+    parts[part].requires_grad_(True)
 
 
 def flow_parameters(network: Any) -> list[torch.nn.Parameter]:
@@ -99,13 +113,14 @@ def _file_of(path: Path, published: Mapping[str, zoo.PublishedFile]) -> Path:
 
 
 def _load_initial(network: Any, path: Path) -> None:
-    """Put the weights in `path` into `network`, which may have more residual blocks (`copy_deepened`).
+    """Put the weights in `path` into `network`, which may have more in it (`copy_deepened`).
 
     How it searches for matches, which no weight depends on, may differ too.
     """
     initial = weights.load(_file_of(path, zoo.PUBLISHED))
     sizes = [asdict(module.config) for module in (initial, network)]
-    same = [{k: v for k, v in size.items() if k != "search" and not k.endswith("_blocks")} for size in sizes]
+    free = {"search"} if sizes[0].get("result_reach") else {"search", "result_reach", "fusion_channels"}
+    same = [{k: v for k, v in size.items() if k not in free and not k.endswith("_blocks")} for size in sizes]
     if type(initial) is not type(network) or same[0] != same[1]:
         raise WeightsError(f"{path} holds {initial.config}, the recipe wants {network.config}.")
     try:

@@ -58,6 +58,8 @@ class TrainConfig:
     init: Path | None = None
     """Weights to start from, a file or the name of a published network: of the same network or one with fewer
     residual blocks; None starts afresh."""
+    only: str = ""
+    """The one part of the network that learns, as "fusion" of asled-fast; empty: all of it."""
     steps: int = 20_000
     """Updates in all."""
     learning_rate: float = 4e-4

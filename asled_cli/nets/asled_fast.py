@@ -9,10 +9,12 @@ these differences, most of which let it run on a CPU:
   gate starts as the caller's confidence and the residual as zero, so that the untrained network equals the
   plain swap of the two views;
 - two sizes: long memory in a wide state at 1/4 size (both directions), fine detail in a thinner state at 1/2
-  size (forward, plus one frame of look-ahead).
+  size (forward, plus one frame of look-ahead);
+- last, each result is mixed with those of the frames around it (result_fusion.py).
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -22,6 +24,7 @@ from torch import Tensor, nn
 from asled_cli.nets.blend import blend
 from asled_cli.nets.blocks import ConvStack, ResidualBlock, scale_initial_weights
 from asled_cli.nets.chunks import GUIDE_STRIDE, ChunkInputs, NetworkFacts
+from asled_cli.nets.result_fusion import ResultFusion, ResultWindow
 from asled_cli.nets.warp import scale_flow, warp
 
 GUIDE_CHANNELS = 6
@@ -45,19 +48,32 @@ class AsledFastConfig:
     """Residual blocks at 1/2 size after the trunks."""
     fine_state: bool = True
     """Whether features at 1/2 size travel between frames too."""
+    result_reach: int = 0
+    """Frames on either side whose results are mixed into a frame's; 0: none."""
+    fusion_channels: int = 24
+    """Channels at 1/2 size of what finds the weights of that mixture."""
+    fusion_blocks: int = 2
+    """Residual blocks there."""
 
 
 class AsledFastState(NamedTuple):
-    """What the forward pass remembers after a frame."""
+    """What is remembered after the frames that were finished. R is `result_reach`.
+
+    The recurrence runs up to R frames ahead of them, because their results are mixed in.
+    """
 
     coarse: Tensor
     """(N, coarse_channels, H/4, W/4)"""
     fine: Tensor
     """(N, fine_channels, H/2, W/2)"""
+    results: Tensor
+    """(N, 3 (R + ahead), H, W) RGB not mixed yet: of the last R finished frames, then of those ahead."""
+    steps: Tensor
+    """(N, 4 R, H/4, W/4) of the last R finished frames: how they hang together (`ResultWindow`)."""
 
 
 class FrameFeatures(NamedTuple):
-    """One encoded frame."""
+    """One encoded frame, or what the forward pass remembers after it."""
 
     fine: Tensor
     """(N, fine_channels, H/2, W/2)"""
@@ -124,11 +140,14 @@ class AsledFast(nn.Module):
     def __init__(self, config: AsledFastConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or AsledFastConfig()
-        coarse = config.coarse_channels
+        coarse, reach = config.coarse_channels, config.result_reach
+        self.facts = replace(self.facts, overlap=self.facts.overlap + reach)
         self.encoder = Encoder(config)
         self.backward_trunk = ConvStack(2 * coarse, coarse, config.backward_blocks)
         self.forward_trunk = ConvStack(3 * coarse, coarse, config.forward_blocks)
         self.decoder = Decoder(config)
+        if reach:
+            self.fusion = ResultFusion(2 * reach, config.fusion_channels, config.fusion_blocks)
 
     def forward(
         self, inputs: ChunkInputs, state: AsledFastState | None = None, keep: int | None = None
@@ -140,18 +159,34 @@ class AsledFast(nn.Module):
         height, width = inputs.target.shape[-2:]
         inputs = _pad(inputs)
         keep = inputs.frames if keep is None else keep
-        features = [self._encode(inputs, t) for t in range(inputs.frames)]
-        future = self._look_back(inputs, features)[::-1]
-        waiting = features[keep::-1]  # both last frame first, and popped: memory is freed as frames are done
-        del features
-        restored = inputs.target.new_empty(len(inputs.target), keep, height, width, 3)
+        window = ResultWindow(self.config.result_reach, inputs, state and (state.results, state.steps))
+        memory = state and FrameFeatures(state.fine, state.coarse)
+        first, last = window.ahead, min(inputs.frames, keep + window.reach)
+        for restored, after in self._restore_frames(inputs, first, last, memory):
+            window.results.append(restored)
+            memory = after
+        assert memory is not None
+        finished = inputs.target.new_empty(len(inputs.target), keep, height, width, 3)
         for t in range(keep):
+            finished[:, t] = self._mix(inputs, t, window)[..., :height, :width].permute(0, 2, 3, 1)
+        state = AsledFastState(memory.coarse, memory.fine, *window.after(keep))
+        return finished.permute(0, 1, 4, 2, 3), state  # the colours of a pixel stay side by side in memory
+
+    def _restore_frames(
+        self, inputs: ChunkInputs, first: int, last: int, memory: FrameFeatures | None
+    ) -> Iterator[tuple[Tensor, FrameFeatures]]:
+        """The recurrence over frames first..last-1: (N, 3, H, W) of each, and the memory after it."""
+        features = [self._encode(inputs, t) for t in range(first, inputs.frames)]
+        future = self._look_back(inputs, features, first)[::-1]
+        waiting = features[: last + 1 - first][::-1]
+        del (
+            features
+        )  # `waiting` and `future` are last frame first, and popped: memory is freed as frames are done
+        for t in range(first, last):
             own = waiting.pop()
             following = waiting[-1].fine if waiting else None
-            frame, state = self._restore(inputs, t, own, future.pop(), following, state)
-            restored[:, t] = frame[..., :height, :width].permute(0, 2, 3, 1)
-        assert state is not None
-        return restored.permute(0, 1, 4, 2, 3), state  # the colours of a pixel stay side by side in memory
+            restored, memory = self._restore(inputs, t, own, future.pop(), following, memory)
+            yield restored, memory
 
     def _encode(self, inputs: ChunkInputs, t: int) -> FrameFeatures:
         features: FrameFeatures = self.encoder(
@@ -159,13 +194,13 @@ class AsledFast(nn.Module):
         )
         return features
 
-    def _look_back(self, inputs: ChunkInputs, features: list[FrameFeatures]) -> list[Tensor]:
-        """The backward pass: for each frame, (N, C, H/4, W/4) that knows all later frames of the chunk."""
+    def _look_back(self, inputs: ChunkInputs, features: list[FrameFeatures], first: int) -> list[Tensor]:
+        """The backward pass: for frames from `first` on, (N, C, H/4, W/4) that knows all later ones."""
         future: list[Tensor] = []
         state: Tensor | None = None
-        for t in reversed(range(inputs.frames)):
-            state = _follow(state, inputs.flow_next[:, t], _cut_after(inputs, t), features[t].coarse)
-            state = self.backward_trunk(torch.cat((features[t].coarse, state), dim=1))
+        for t, own in reversed(list(enumerate(features, start=first))):
+            state = _follow(state, inputs.flow_next[:, t], _cut_after(inputs, t), own.coarse)
+            state = self.backward_trunk(torch.cat((own.coarse, state), dim=1))
             future.append(state)
         return future[::-1]
 
@@ -176,20 +211,28 @@ class AsledFast(nn.Module):
         features: FrameFeatures,
         future: Tensor,
         following: Tensor | None,
-        state: AsledFastState | None,
-    ) -> tuple[Tensor, AsledFastState]:
-        """The forward pass at frame t: (N, 3, H, W) and the state after it."""
+        memory: FrameFeatures | None,
+    ) -> tuple[Tensor, FrameFeatures]:
+        """The forward pass at frame t: (N, 3, H, W) and the memory after it."""
         flow, cut = inputs.flow_previous[:, t], inputs.reset[:, t]
-        past = _follow(state and state.coarse, flow, cut, features.coarse)
+        past = _follow(memory and memory.coarse, flow, cut, features.coarse)
         coarse = self.forward_trunk(torch.cat((features.coarse, future, past), dim=1))
         fine = [features.fine]
         if self.config.fine_state:
             flow_next, cut_next = inputs.flow_next[:, t], _cut_after(inputs, t)
-            fine.append(_follow(state and state.fine, flow, cut, features.fine))
+            fine.append(_follow(memory and memory.fine, flow, cut, features.fine))
             fine.append(_follow(following, flow_next, cut_next, features.fine))
         decoded, correction = self.decoder(coarse, fine)
         restored = blend(inputs.target[:, t], inputs.reference[:, t], inputs.guide[:, t], correction)
-        return restored, AsledFastState(coarse, decoded)
+        return restored, FrameFeatures(decoded, coarse)
+
+    def _mix(self, inputs: ChunkInputs, t: int, window: ResultWindow) -> Tensor:
+        """The finished frame t, (N, 3, H, W): its result mixed with those around it."""
+        own = window.result(t)
+        if not window.reach:
+            return own
+        mixed: Tensor = self.fusion(own, inputs.target[:, t], inputs.reference[:, t], window.differences(t))
+        return mixed
 
 
 def _follow(state: Tensor | None, flow: Tensor, cut: Tensor, like: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from asled_cli.nets.blocks import ResidualBlock
+from asled_cli.nets.result_fusion import ResultFusion
 
 
 @torch.no_grad()
@@ -17,6 +18,7 @@ def copy_deepened(shallow: nn.Module, deep: nn.Module) -> None:
     """Copy the weights of `shallow` into `deep`, the same network with as many residual blocks or more.
 
     Blocks that `shallow` lacks follow those it has and start as the identity: both networks compute the same.
+    Only a mixture of results (`ResultFusion`) that it lacks keeps the weights it has in `deep`.
     Raises ValueError where the two differ in anything else, or `deep` has fewer blocks.
     """
     for own, other in _pairs(shallow, deep):
@@ -24,6 +26,8 @@ def copy_deepened(shallow: nn.Module, deep: nn.Module) -> None:
             nn.init.zeros_(other.second.weight)
             if other.second.bias is not None:
                 nn.init.zeros_(other.second.bias)
+        elif own is None and isinstance(other, ResultFusion):
+            pass
         elif own is None or other is None or type(own) is not type(other):
             raise ValueError(f"{_name(other)} does not go on where {_name(own)} ends.")
         else:

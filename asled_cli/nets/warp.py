@@ -1,5 +1,7 @@
 """Sampling along a flow: the one place where a network moves pixels."""
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,6 +23,26 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
     x, y = _positions(flow)
     sample = _sample_rows if image.device.type == "cpu" else _sample_grid
     return sample(image, x, y)
+
+
+def warp_bicubic(picture: Tensor, flow: Tensor) -> Tensor:
+    """Pull a picture (N, C, H, W) of at most 4 channels along `flow` as `warp` does, but bicubically.
+
+    Keeps detail that `warp` would blur. Without a gradient to follow, a CPU leaves it to OpenCV, which is
+    three times faster than `grid_sample` and rounds positions to 1/32 of a pixel. Returns float32.
+    """
+    x, y = _positions(flow)
+    follows_gradient = torch.is_grad_enabled() and (picture.requires_grad or flow.requires_grad)
+    if picture.device.type != "cpu" or follows_gradient:
+        return _grid_sample(picture, x, y, "bicubic", "border")
+    moved = torch.empty(picture.shape, dtype=torch.float32).to(memory_format=torch.channels_last)
+    sources = picture.float().permute(0, 2, 3, 1).numpy()  # (N, H, W, C)
+    for place, source, columns, rows in zip(moved, sources, x.numpy(), y.numpy(), strict=True):
+        sampled = cv2.remap(
+            np.ascontiguousarray(source), columns, rows, cv2.INTER_CUBIC, None, cv2.BORDER_REPLICATE
+        )
+        place.copy_(torch.from_numpy(sampled.reshape(source.shape)).permute(2, 0, 1))
+    return moved
 
 
 def scale_flow(flow: Tensor, height: int, width: int) -> Tensor:
@@ -77,11 +99,13 @@ def _sample_rows(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 def _sample_grid(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Bilinear sampling by `grid_sample`, which is the fast way on GPUs."""
+    # Positions are inside already, so the padding mode is free; "zeros" is the one every device knows.
+    return _grid_sample(image, x, y, "bilinear", "zeros").to(image.dtype)
+
+
+def _grid_sample(image: Tensor, x: Tensor, y: Tensor, mode: str, padding: str) -> Tensor:
+    """`grid_sample` at pixel positions (N, H, W), in float32 whatever autocast says."""
     height, width = image.shape[-2:]
     grid = torch.stack((2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1), dim=-1)
     with torch.autocast(image.device.type, enabled=False):
-        # Positions are inside already, so the padding mode is free; "zeros" is the one every device knows.
-        sampled = F.grid_sample(
-            image.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=True
-        )
-    return sampled.to(image.dtype)
+        return F.grid_sample(image.float(), grid, mode=mode, padding_mode=padding, align_corners=True)
