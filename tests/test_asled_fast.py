@@ -17,6 +17,7 @@ TINY = AsledFastConfig(
     backward_blocks=1,
     forward_blocks=1,
     decoder_blocks=1,
+    result_reach=0,  # what is mixed afterwards: test_result_fusion.py
 )
 
 
@@ -119,4 +120,5 @@ def test_gradients_reach_every_parameter() -> None:
 
 
 def test_default_size() -> None:
-    assert sum(p.numel() for p in AsledFast().parameters()) == 672_592
+    assert sum(p.numel() for p in AsledFast().parameters()) == 699_760
+    assert sum(p.numel() for p in AsledFast(AsledFastConfig(result_reach=0)).parameters()) == 672_592

@@ -164,7 +164,7 @@ def test_odd_sizes() -> None:
 def test_evaluation_gives_a_network_what_a_job_does(tmp_path: Path) -> None:
     """The restorer of `asled eval` averages the references; in a job a stage before the restorer does."""
     path = tmp_path / "tiny.safetensors"
-    network = AsledFast(AsledFastConfig(fine_channels=4, coarse_channels=4))
+    network = AsledFast(AsledFastConfig(fine_channels=4, coarse_channels=4, result_reach=0))
     weights.save(path, "asled-fast", network)
     frames, _ = panned(5, noise=0.02)
     for given in frames:

@@ -139,19 +139,21 @@ def test_pieces_shrink_until_they_fit(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize(
-    ("free_gib", "network", "chunk", "tile"),
+    ("free_gib", "network", "precision", "chunk", "tile"),
     [
-        (20, AsledFast, 4, 1088),  # the modest budget will do, more would not be faster
-        (2, AsledFast, 5, 544),
-        (20, AsledNet, 8, 0),  # whole frames of the paper's network need more, and get it
-        (12, AsledNet, 8, 1088),
-        (4, AsledNet, 9, 256),
-        (None, AsledFast, 4, 1088),  # not known
+        (20, AsledFast, "bf16", 3, 1088),  # the modest budget will do, more would not be faster
+        (20, AsledFast, "fp32", 3, 1088),
+        (2, AsledFast, "bf16", 3, 544),
+        (20, AsledNet, "bf16", 8, 0),  # whole frames of the paper's network need more, and get it
+        (12, AsledNet, "bf16", 8, 1088),
+        (4, AsledNet, "bf16", 3, 544),
+        (None, AsledFast, "bf16", 3, 1088),  # not known
     ],
 )
 def test_pieces_follow_the_free_memory(
     free_gib: int | None,
     network: type[AsledNet | AsledFast],
+    precision: str,
     chunk: int,
     tile: int,
     monkeypatch: pytest.MonkeyPatch,
@@ -159,12 +161,13 @@ def test_pieces_follow_the_free_memory(
     free = None if free_gib is None else free_gib << 30
     monkeypatch.setattr("asled_cli.job.method.free_memory", lambda: free)
     config, size, cpu = DeblurConfig(Path(), Path()), FrameSize(1920, 1080), torch.device("cpu")
-    found = choose_pieces(config, network.facts, size, cpu, "bf16")
+    facts = network().facts
+    found = choose_pieces(config, facts, size, cpu, precision)
     assert (found[0], found[2]) == (chunk, tile)
     assert found[3] <= 0.6 * (free or 16 << 30)
     monkeypatch.setattr("asled_cli.job.method.free_memory", lambda: 1 << 30)
     with pytest.raises(MemoryLimitError, match=r"0\.6 GiB are free"):
-        choose_pieces(config, network.facts, size, cpu, "bf16")
+        choose_pieces(config, facts, size, cpu, precision)
 
 
 @pytest.mark.parametrize(

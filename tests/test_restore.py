@@ -79,7 +79,9 @@ def network() -> AsledFast:
     """A small network with weights that are not zero anywhere."""
     torch.manual_seed(1)
     made = AsledFast(
-        AsledFastConfig(fine_channels=8, coarse_channels=8, decoder_blocks=1, forward_blocks=1)
+        AsledFastConfig(
+            fine_channels=8, coarse_channels=8, decoder_blocks=1, forward_blocks=1, result_reach=0
+        )
     ).eval()
     for weight in made.parameters():
         weight.data.normal_(0, 0.08)
@@ -246,6 +248,29 @@ def test_out_of_memory_in_mid_run_goes_on_with_tiles(network: AsledFast) -> None
     assert difference(found, changes_of(frames, network, setting)) < 0.05
 
 
+def test_what_is_mixed_in_goes_on_with_tiles() -> None:
+    """Results before and ahead of the frame, and the links between them, are cut as the states are."""
+    torch.manual_seed(3)
+    config = AsledFastConfig(
+        fine_channels=8, coarse_channels=8, decoder_blocks=1, forward_blocks=1, result_reach=2
+    )
+    network = AsledFast(config).eval()
+    for head in (network.decoder.head, network.fusion.head):
+        torch.nn.init.normal_(head.weight, std=0.1)
+    frames = aligned_frames(7, without=[1], cuts=[5])
+    setting = replace(SETTING, chunk=2, overlap=7)
+    whole = NetworkRestorer(network, setting)
+    expected = [one for frame in frames for one in whole.push(frame)] + whole.flush()
+    first = NetworkRestorer(network, replace(setting, overlap=5))
+    begun = [one for frame in frames for one in first.push(frame)]
+    assert len(begun) == 2
+    tiles = cut_tiles(HEIGHT, WIDTH, 28, 64)
+    states = recut_states(first.states, tiles, (HEIGHT, WIDTH))
+    rest = NetworkRestorer(network, replace(setting, tile=28, halo_px=64), states=states)
+    found = [one for frame in frames[2:] for one in rest.push(frame)] + rest.flush()
+    assert difference(found, expected[2:]) < 1e-4
+
+
 def test_the_paper_s_network_goes_on_with_tiles(paper: AsledNet) -> None:
     """Its memory is as large as the picture, 50 pixels wide: no multiple of the guide's grid."""
     frames = aligned_frames(6)
@@ -290,4 +315,4 @@ def test_pieces_get_smaller_until_there_are_none() -> None:
     while (smaller := smaller_pieces(*pieces, (1080, 1920))) is not None:
         pieces = smaller
         seen.append(pieces)
-    assert seen == [(6, 0), (4, 0), (4, 960), (4, 480), (4, 240), (2, 240), (1, 240)]
+    assert seen == [(6, 0), (3, 0), (3, 960), (3, 480), (3, 240), (1, 240)]

@@ -15,8 +15,9 @@ from asled_cli.lab.progress import start_run
 from asled_cli.lab.recipe import TrainConfig
 from asled_cli.lab.training import update
 from asled_cli.nets.asled_fast import AsledFast
+from asled_cli.nets.blend import swap
 from asled_cli.nets.chunks import ChunkInputs, run_chunks
-from asled_cli.nets.result_fusion import ResultFusion, ResultWindow
+from asled_cli.nets.result_fusion import Neighbour, ResultFusion, ResultWindow
 
 REACH = 2
 MIXING = dataclasses.replace(TINY, result_reach=REACH, fusion_channels=8, fusion_blocks=1)
@@ -43,6 +44,17 @@ def moving_inputs(frames: int, step: int, seed: int = 0) -> tuple[ChunkInputs, l
     return dataclasses.replace(inputs, flow_next=flow, flow_previous=-flow), views
 
 
+def differences(window: ResultWindow, t: int) -> list[Tensor]:
+    return [neighbour.difference for neighbour in window.neighbours(t)]
+
+
+def mix(fusion: ResultFusion, own: Tensor, others: list[Tensor]) -> Tensor:
+    """Mixed as if nothing were known of the frames, and both views were what came out."""
+    guide = torch.zeros(len(own), 2, own.shape[-2] // 4, own.shape[-1] // 4)
+    mixed: Tensor = fusion(own, own, own, guide, [Neighbour(other - own, guide) for other in others])
+    return mixed
+
+
 def window_of(inputs: ChunkInputs, results: list[Tensor]) -> ResultWindow:
     window = ResultWindow(REACH, inputs, None)
     window.results += results
@@ -59,11 +71,11 @@ def test_neighbours_are_laid_onto_the_frame(step: int) -> None:
     window, border = window_of(inputs, views), 4 * abs(step) * REACH
     inside = np.s_[..., border + 2 : -border - 2]
     for t in range(REACH, 6 - REACH):
-        found = window.differences(t)
+        found = differences(window, t)
         assert len(found) == 2 * REACH
         for difference in found:
             assert difference[inside].abs().max() < 1e-5
-    still = window_of(dataclasses.replace(inputs, flow_next=0 * inputs.flow_next), views).differences(2)
+    still = differences(window_of(dataclasses.replace(inputs, flow_next=0 * inputs.flow_next), views), 2)
     assert still[1][inside].abs().mean() > 0.1  # the flow matters: without it the next frame differs
 
 
@@ -71,23 +83,23 @@ def test_order_of_the_neighbours() -> None:
     inputs = random_inputs(5)
     inputs.flow_next.zero_(), inputs.flow_previous.zero_()
     results = [torch.full((1, 3, 24, 32), float(10**t)) for t in range(5)]
-    found = [round(float(d.mean())) for d in window_of(inputs, results).differences(2)]
+    found = [round(float(d.mean())) for d in differences(window_of(inputs, results), 2)]
     assert found == [10 - 100, 1000 - 100, 1 - 100, 10_000 - 100]
 
 
 def test_nothing_is_laid_over_a_cut_or_past_a_frame_without_reference() -> None:
     inputs, results = random_inputs(6), list(torch.rand(6, 1, 3, 24, 32))
     whole = window_of(inputs, results)
-    assert all(bool(d.any()) for d in whole.differences(2))
+    assert all(bool(d.any()) for d in differences(whole, 2))
     inputs.reset[:, 3] = True
     cut = window_of(inputs, results)
-    assert [bool(d.any()) for d in cut.differences(2)] == [True, False, True, False]
-    assert [bool(d.any()) for d in cut.differences(3)] == [False, True, False, True]
+    assert [bool(d.any()) for d in differences(cut, 2)] == [True, False, True, False]
+    assert [bool(d.any()) for d in differences(cut, 3)] == [False, True, False, True]
     inputs.reset[:, 3] = False
     inputs.guide[:, 1, 5] = 0
-    assert [bool(d.any()) for d in window_of(inputs, results).differences(2)] == [False, True, False, True]
-    assert not any(bool(d.any()) for d in window_of(inputs, results).differences(1))
-    start = window_of(inputs, results).differences(0)
+    assert [bool(d.any()) for d in differences(window_of(inputs, results), 2)] == [False, True, False, True]
+    assert not any(bool(d.any()) for d in differences(window_of(inputs, results), 1))
+    start = differences(window_of(inputs, results), 0)
     assert not start[0].any() and not start[2].any()  # there is nothing before the first frame
 
 
@@ -95,7 +107,7 @@ def test_only_that_clip_of_a_batch_is_cut() -> None:
     one, other = random_inputs(3, seed=1), random_inputs(3, seed=2)
     both = ChunkInputs(*(torch.cat(pair) for pair in zip(vars_of(one), vars_of(other), strict=True)))
     both.reset[1, 1] = True
-    first, second = window_of(both, list(torch.rand(3, 2, 3, 24, 32))).differences(1)[0]
+    first, second = differences(window_of(both, list(torch.rand(3, 2, 3, 24, 32))), 1)[0]
     assert first.any() and not second.any()
 
 
@@ -103,18 +115,32 @@ def vars_of(inputs: ChunkInputs) -> list[Tensor]:
     return [getattr(inputs, field.name) for field in dataclasses.fields(inputs)]
 
 
+def test_the_guide_comes_along() -> None:
+    """Blur and confidence of a neighbour, moved as its picture is; of one that is cut off, the frame's."""
+    inputs, views = moving_inputs(6, 1)
+    blur = views[0].mean(1, keepdim=True)[..., ::4, ::4]
+    inputs.guide[0, :, 3] = torch.stack([blur[0, 0].roll(t, dims=-1) for t in range(6)])
+    inputs.reset[:, 4] = True
+    window = window_of(inputs, views)
+    own, around = window.guide(3), window.neighbours(3)
+    torch.testing.assert_close(own, inputs.guide[:, 3, 3:5])
+    inside = np.s_[:, 0, :, REACH:-REACH]
+    torch.testing.assert_close(around[0].guide[inside], own[inside], atol=1e-6, rtol=0)
+    torch.testing.assert_close(around[1].guide, own)
+    assert not torch.equal(around[0].guide[:, 1], own[:, 1])  # confidence is drawn anew for every frame
+
+
 @torch.inference_mode()
 def test_a_mixture_lies_between_what_is_mixed() -> None:
     torch.manual_seed(3)
     fusion = ResultFusion(4, 8, 1)
     nn.init.normal_(fusion.head.weight, std=3.0)  # far from even weights
-    own, target, reference, *others = torch.rand(7, 2, 3, 16, 20)
-    mixed = fusion(own, target, reference, [other - own for other in others])
+    own, *others = torch.rand(5, 2, 3, 16, 20)
+    mixed = mix(fusion, own, others)
     stack = torch.stack([own, *others])
     assert (mixed <= stack.amax(0) + 1e-5).all() and (mixed >= stack.amin(0) - 1e-5).all()
     assert (mixed - own).abs().mean() > 0.05
-    same = fusion(own, target, reference, [torch.zeros_like(own)] * 4)
-    torch.testing.assert_close(same, own)
+    torch.testing.assert_close(mix(fusion, own, [own] * 4), own)
 
 
 @torch.inference_mode()
@@ -122,7 +148,7 @@ def test_an_untrained_mixture_takes_noise_from_a_still_picture() -> None:
     torch.manual_seed(4)
     picture, noise = torch.rand(1, 3, 32, 32), 0.05 * torch.randn(5, 1, 3, 32, 32)
     own, *others = picture + noise
-    mixed = ResultFusion(4, 8, 1)(own, picture, picture, [other - own for other in others])
+    mixed = mix(ResultFusion(4, 8, 1), own, others)
     assert (mixed - picture).square().mean() < 0.5 * (own - picture).square().mean()
 
 
@@ -149,6 +175,18 @@ def test_a_short_look_ahead_still_finishes_every_frame(overlap: int) -> None:
 def test_the_look_ahead_covers_what_is_mixed_in() -> None:
     plain, mixing = AsledFast(TINY).facts, mixing_network().facts
     assert mixing.overlap == plain.overlap + REACH
+
+
+@pytest.mark.parametrize("chunk", [2, 4, 7])
+@torch.inference_mode()
+def test_default_overlap_is_within_the_bound(chunk: int) -> None:
+    """Better than 50 dB, on frames that have nothing in common, so that mixing changes them much."""
+    inputs, network = random_inputs(12), AsledFast().eval()
+    nn.init.normal_(network.decoder.head.weight, std=0.01)
+    whole, _ = network(inputs)
+    assert (whole - swap(inputs)).square().mean().sqrt() > 0.05
+    cut = run_chunks(network, inputs, chunk, network.facts.overlap)
+    assert 10 * torch.log10((cut - whole).square().mean()) < -50
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ from torch import Tensor
 from asled_cli.job.tiles import Tile
 from asled_cli.nets.chunks import GUIDE_STRIDE
 
-SHORTEST_CHUNK = 4  # frames; shorter ones compute their look-ahead so often that tiles are the better way
+SHORTEST_CHUNK = 3  # frames; shorter ones compute their look-ahead so often that tiles are the better way
 SMALLEST_TILE = 128  # pixels; the context around a smaller one is larger than itself
 
 

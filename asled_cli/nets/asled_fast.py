@@ -7,7 +7,7 @@ these differences, most of which let it run on a CPU:
 - it estimates no motion: the caller gives the flows of the sharp reference, and both states follow them;
 - the reference enters the output directly: out = target + gate * (reference - target) + residual, where the
   gate starts as the caller's confidence and the residual as zero, so that the untrained network equals the
-  plain swap of the two views;
+  plain swap of the two views (but for what the last point does);
 - two sizes: long memory in a wide state at 1/4 size (both directions), fine detail in a thinner state at 1/2
   size (forward, plus one frame of look-ahead);
 - last, each result is mixed with those of the frames around it (result_fusion.py).
@@ -48,7 +48,7 @@ class AsledFastConfig:
     """Residual blocks at 1/2 size after the trunks."""
     fine_state: bool = True
     """Whether features at 1/2 size travel between frames too."""
-    result_reach: int = 0
+    result_reach: int = 3
     """Frames on either side whose results are mixed into a frame's; 0: none."""
     fusion_channels: int = 24
     """Channels at 1/2 size of what finds the weights of that mixture."""
@@ -69,7 +69,7 @@ class AsledFastState(NamedTuple):
     results: Tensor
     """(N, 3 (R + ahead), H, W) RGB not mixed yet: of the last R finished frames, then of those ahead."""
     steps: Tensor
-    """(N, 4 R, H/4, W/4) of the last R finished frames: how they hang together (`ResultWindow`)."""
+    """(N, 6 R, H/4, W/4) of the last R finished frames: how they hang together (`ResultWindow`)."""
 
 
 class FrameFeatures(NamedTuple):
@@ -135,7 +135,9 @@ class Decoder(nn.Module):
 class AsledFast(nn.Module):
     """Mends a clip from its registered reference; see the module docstring."""
 
-    facts = NetworkFacts(overlap=2, halo_px=48, bytes_per_pixel=96, reference_reach=2)
+    facts = NetworkFacts(
+        overlap=2, halo_px=48, bytes_per_pixel=48, working_bytes_per_pixel=160, reference_reach=2
+    )  # without mixing; that needs as many frames more of look-ahead as it reaches
 
     def __init__(self, config: AsledFastConfig | None = None) -> None:
         super().__init__()
@@ -231,7 +233,8 @@ class AsledFast(nn.Module):
         own = window.result(t)
         if not window.reach:
             return own
-        mixed: Tensor = self.fusion(own, inputs.target[:, t], inputs.reference[:, t], window.differences(t))
+        views = inputs.target[:, t], inputs.reference[:, t]
+        mixed: Tensor = self.fusion(own, *views, window.guide(t), window.neighbours(t))
         return mixed
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from asled_cli.nets.chunks import GUIDE_STRIDE, ChunkInputs
 
-CONFIDENCE, VALID = 4, 5  # channels of the guide
+BLUR, CONFIDENCE, VALID = 3, 4, 5  # channels of the guide
 
 
 def swap(inputs: ChunkInputs) -> Tensor:

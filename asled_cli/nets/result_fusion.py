@@ -3,60 +3,78 @@
 Own design. As the reference does in `blend`, neighbouring results enter a frame as pictures, so that detail
 need not be encoded again: out = own + sum over neighbours of weight * (neighbour - own), with weights per
 pixel that sum to one at most. They are moved at full size and sampled bicubically. Frames before and after
-take part alike, so that what flows say wrongly cancels: past ones alone lose where both sides gain. Nothing
-else is added: a residual learned shifts of colour that new scenes do not have (docs/experiments.md).
+take part alike, so that what flows say wrongly cancels: past ones alone lose where both sides gain.
+
+What decides the weights is not the pictures but how far they differ, and how much each frame was blurred: a
+neighbour that was less so has detail to lend. Given the pictures, or a residual to add, it learned colours
+and textures of its training scenes, and new scenes lost by it (docs/experiments.md).
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from asled_cli.nets.blend import VALID
+from asled_cli.nets.blend import BLUR, CONFIDENCE, VALID
 from asled_cli.nets.blocks import ResidualBlock, scale_initial_weights
 from asled_cli.nets.chunks import GUIDE_STRIDE, ChunkInputs
 from asled_cli.nets.warp import warp, warp_bicubic
 
 # Before training every neighbour weighs exp(_START) as much as the frame itself; an even mean would blur.
 _START = -1.8
-# Differences of aligned pictures are a tenth of the pictures: the first layer starts with larger weights.
-_DIFFERENCE_GAIN = 8.0
-_STEP_CHANNELS = 4  # of `_step`
+# Differences of aligned pictures, and changes by blur, are some hundredths: they start with larger weights.
+_DIFFERENCE_GAIN, _BLUR_GAIN, _GUIDE_GAIN = 16.0, 10.0, 0.4
+_STEP_CHANNELS = 6  # of `_step`
+
+
+class Neighbour(NamedTuple):
+    """A frame laid onto the one that it is mixed into; where it cannot be, one that is equal to it."""
+
+    difference: Tensor
+    """(N, 3, H, W) its result less that of the frame."""
+    guide: Tensor
+    """(N, 2, H/4, W/4) how much it was blurred and how far its reference was trusted, 0..1."""
 
 
 class ResultFusion(nn.Module):
-    """Finds the weights of `neighbours` aligned pictures, from them and both views, and mixes them."""
+    """Mixes a frame with `neighbours` others, by weights that it finds from what they have in common."""
 
     def __init__(self, neighbours: int, channels: int, blocks: int) -> None:
         super().__init__()
         self.neighbours = neighbours
         # A 2x2 convolution with stride 2 is a pixel-unshuffle and a 1x1 convolution in one.
-        self.entry = nn.Conv2d(3 * 3 + 4 * neighbours, channels, 2, stride=2)
-        scale_initial_weights(self.entry, 1.0)
-        if not self.entry.weight.is_meta:
-            self.entry.weight.data[:, 3:].mul_(_DIFFERENCE_GAIN)
+        self.entry = nn.Conv2d(2 + neighbours, channels, 2, stride=2)
+        scale_initial_weights(self.entry, _DIFFERENCE_GAIN)
+        self.guide = nn.Conv2d(2 + 2 * neighbours, channels, 1, bias=False)
+        scale_initial_weights(self.guide, _GUIDE_GAIN)
         self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
         self.head = nn.Conv2d(channels, 4 * neighbours, 3, padding=1)
         scale_initial_weights(self.head, 0.0)
 
     def forward(
-        self, own: Tensor, target: Tensor, reference: Tensor, differences: Sequence[Tensor]
+        self, own: Tensor, target: Tensor, reference: Tensor, guide: Tensor, others: Sequence[Neighbour]
     ) -> Tensor:
-        """own, target, reference: (N, 3, H, W), H and W even; differences: neighbour - own, each as large.
+        """own, target, reference: (N, 3, H, W), H and W multiples of 4; guide: (N, 2, H/4, W/4) as of others.
 
-        Returns (N, 3, H, W) in the dtype of `own`. Neighbours that are not there have no difference.
+        Returns (N, 3, H, W) in the dtype of `own`.
         """
-        sizes = [difference.abs().mean(dim=1, keepdim=True) for difference in differences]
-        seen = torch.cat((own - 0.5, target - own, reference - own, *differences, *sizes), dim=1)
-        seen = seen.to(self.entry.weight.dtype, memory_format=torch.channels_last)
-        features = self.blocks(F.leaky_relu(self.entry(seen), 0.1, inplace=True))  # (N, C, H/2, W/2)
+        dtype = self.entry.weight.dtype
+        differences = [target - own, reference - own, *(other.difference for other in others)]
+        sizes = torch.cat([difference.abs().mean(dim=1, keepdim=True) for difference in differences], dim=1)
+        guides = torch.cat([guide, *(other.guide for other in others)], dim=1)
+        guides = guides * guides.new_tensor([_BLUR_GAIN, 1.0]).repeat(len(others) + 1).view(1, -1, 1, 1)
+        seen = self.entry(sizes.to(dtype, memory_format=torch.channels_last))  # (N, C, H/2, W/2)
+        known = self.guide(guides.to(dtype, memory_format=torch.channels_last))  # (N, C, H/4, W/4)
+        seen = seen + F.interpolate(known, scale_factor=2, mode="bilinear", align_corners=False)
+        features = self.blocks(F.leaky_relu(seen, 0.1, inplace=True))
         scores = F.pixel_shuffle(self.head(features), 2).to(own.dtype) + _START  # (N, neighbours, H, W)
         weights = torch.softmax(F.pad(scores, (0, 0, 0, 0, 1, 0)), dim=1)  # the frame's own score is zero
-        fused = own
-        for i, difference in enumerate(differences, start=1):
-            fused = torch.addcmul(fused, weights[:, i : i + 1], difference)
-        return fused
+        mixed = own
+        for i, other in enumerate(others, start=1):
+            mixed = torch.addcmul(mixed, weights[:, i : i + 1], other.difference)
+        return mixed
 
 
 class ResultWindow:
@@ -74,7 +92,7 @@ class ResultWindow:
             (count, _, _, height, width), grid = inputs.target.shape, inputs.guide.shape[-2:]
             nothing = (
                 inputs.target.new_zeros(count, 3, height, width),
-                inputs.guide.new_zeros(count, 4, *grid),
+                inputs.guide.new_zeros(count, _STEP_CHANNELS, *grid),
             )
             remembered = nothing[0].repeat(1, reach, 1, 1), nothing[1].repeat(1, reach, 1, 1)
         self.results += _parts(remembered[0], 3)
@@ -92,10 +110,14 @@ class ResultWindow:
         """Frame t of the chunk, (N, 3, H, W)."""
         return self.results[self.reach + t]
 
-    def differences(self, t: int) -> list[Tensor]:
-        """Frames t-1, t+1, ..., t-R, t+R laid onto frame t, less that; zero where they cannot be."""
+    def guide(self, t: int) -> Tensor:
+        """How much frame t was blurred and how far its reference was trusted, (N, 2, H/4, W/4)."""
+        return self._steps[self.reach + t][:, 4:]
+
+    def neighbours(self, t: int) -> list[Neighbour]:
+        """Frames t-1, t+1, ..., t-R, t+R laid onto frame t."""
         sides = [self._one_side(t, side) for side in (-1, 1)]
-        return [difference for both in zip(*sides, strict=True) for difference in both]
+        return [neighbour for both in zip(*sides, strict=True) for neighbour in both]
 
     def after(self, keep: int) -> tuple[Tensor, Tensor]:
         """What to remember once the first `keep` frames are finished, (N, C, H, W) and (N, C, H/4, W/4)."""
@@ -105,23 +127,21 @@ class ResultWindow:
             return own[:, :0], own[:, :0, ::GUIDE_STRIDE, ::GUIDE_STRIDE]
         return torch.cat(results, dim=1), torch.cat(steps, dim=1)
 
-    def _one_side(self, t: int, side: int) -> list[Tensor]:
-        own, found = self.result(t), []
+    def _one_side(self, t: int, side: int) -> list[Neighbour]:
+        own, own_guide, found = self.result(t), self.guide(t), []
         flow: Tensor | None = None
         alive = torch.ones_like(self._steps[0][:, :1, :1, :1])
         for j in range(t + side, t + side * (self.reach + 1), side):
             if self.reach + j >= len(self.results):
-                found.append(torch.zeros_like(own))
+                found.append(Neighbour(torch.zeros_like(own), own_guide))
                 continue
-            alive = alive * self._step(max(j, j - side))[:, 2:3, :1, :1]
-            leg = (self._step(j + 1)[:, :2] if side < 0 else self._next_flows[:, j - 1]).float()
-            flow = leg if flow is None else flow + warp(leg, flow)
+            alive = alive * self._steps[self.reach + max(j, j - side)][:, 2:3, :1, :1]
+            leg = self._steps[self.reach + j + 1][:, :2] if side < 0 else self._next_flows[:, j - 1]
+            flow = leg.float() if flow is None else flow + warp(leg.float(), flow)
             moved = warp_bicubic(self.result(j), _full_size(flow, own))
-            found.append((moved - own) * alive.to(own.dtype))
+            guide = own_guide + (warp(self.guide(j), flow) - own_guide) * alive
+            found.append(Neighbour((moved - own) * alive.to(own.dtype), guide))
         return found
-
-    def _step(self, t: int) -> Tensor:
-        return self._steps[self.reach + t]
 
 
 def _parts(stacked: Tensor, channels: int) -> list[Tensor]:
@@ -130,18 +150,17 @@ def _parts(stacked: Tensor, channels: int) -> list[Tensor]:
 
 
 def _step(inputs: ChunkInputs, t: int, before: Tensor) -> Tensor:
-    """How frame t hangs together with the one before: (N, 4, h, w). before: the same of that one.
+    """What must be known of frame t besides its result: (N, 6, h, w). before: the same of frame t-1.
 
-    Channels: flow to the previous frame (x, y), one if the two can be laid onto each other (same scene,
-    reference in both), one if this frame has a reference.
+    Channels: flow to that frame (x, y), one if the two can be laid onto each other (same scene, reference in
+    both), one if this frame has a reference, its blur, its confidence.
     """
     guide = inputs.guide[:, t]
     known = (guide[:, VALID : VALID + 1].amax(dim=(-2, -1), keepdim=True) > 0).to(guide.dtype)
     unbroken = (~inputs.reset[:, t]).to(guide.dtype).view(-1, 1, 1, 1)
-    marks = torch.cat((known * unbroken * before[:, 3:, :1, :1], known), dim=1)
-    return torch.cat(
-        (inputs.flow_previous[:, t].to(guide.dtype), marks.expand(-1, -1, *guide.shape[-2:])), dim=1
-    )
+    marks = torch.cat((known * unbroken * before[:, 3:4, :1, :1], known), dim=1)
+    flow, marks = inputs.flow_previous[:, t].to(guide.dtype), marks.expand(-1, -1, *guide.shape[-2:])
+    return torch.cat((flow, marks, guide[:, BLUR : CONFIDENCE + 1]), dim=1)
 
 
 def _full_size(flow: Tensor, like: Tensor) -> Tensor:
