@@ -172,6 +172,7 @@ def _open(path: Path, *, tensors: bool) -> tuple[dict[str, str], dict[str, torch
 
 def _build(path: Path, header: Mapping[str, str]) -> Any:
     try:
-        return zoo.build(header["network"], json.loads(header["config"]))
+        options = zoo.UNNAMED.get(header["network"], {}) | json.loads(header["config"])
+        return zoo.build(header["network"], options)
     except (UsageError, ValueError) as error:
         raise WeightsError(f"{path} names a network that cannot be built: {error}") from error

@@ -1,11 +1,13 @@
 """Results mixed with their neighbours: laid on exactly, never across a cut, always between what is mixed."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from test_asled_fast import TINY, random_inputs
 from torch import Tensor, nn
 
@@ -241,6 +243,16 @@ def test_one_part_may_learn_alone(tmp_path: Path) -> None:
     after = progress.network.state_dict()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved and all(name.startswith("fusion.") for name in moved)
+
+
+def test_files_from_before_mixing_are_read_as_they_were(tmp_path: Path) -> None:
+    file = tmp_path / "old.safetensors"
+    network = AsledFast(TINY)
+    old = {k: v for k, v in dataclasses.asdict(TINY).items() if k != "result_reach" and "fusion" not in k}
+    header = {"network": "asled-fast", "config": json.dumps(old)}
+    save_file(network.state_dict(), file, metadata=header)
+    assert weights.load(file).config.result_reach == 0
+    assert weights.facts(file).overlap == network.facts.overlap
 
 
 def test_a_part_that_is_not_there_is_named(tmp_path: Path) -> None:
