@@ -180,10 +180,9 @@ class AsledFast(nn.Module):
         """The recurrence over frames first..last-1: (N, 3, H, W) of each, and the memory after it."""
         features = [self._encode(inputs, t) for t in range(first, inputs.frames)]
         future = self._look_back(inputs, features, first)[::-1]
+        # Both last frame first, and popped: memory is freed as frames are done.
         waiting = features[: last + 1 - first][::-1]
-        del (
-            features
-        )  # `waiting` and `future` are last frame first, and popped: memory is freed as frames are done
+        del features
         for t in range(first, last):
             own = waiting.pop()
             following = waiting[-1].fine if waiting else None
