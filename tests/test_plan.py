@@ -142,7 +142,7 @@ def test_pieces_shrink_until_they_fit(pair: Pair) -> None:
     ("free_gib", "network", "precision", "chunk", "tile"),
     [
         (20, AsledFast, "bf16", 3, 1088),  # the modest budget will do, more would not be faster
-        (20, AsledFast, "fp32", 3, 1088),
+        (20, AsledFast, "fp32", 4, 544),
         (2, AsledFast, "bf16", 3, 544),
         (20, AsledNet, "bf16", 8, 0),  # whole frames of the paper's network need more, and get it
         (12, AsledNet, "bf16", 8, 1088),

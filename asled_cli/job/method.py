@@ -19,9 +19,7 @@ from asled_cli.nets.chunks import NetworkFacts
 from asled_cli.video.frames import Clip
 
 LONGEST_CHUNK = 12  # frames; the look-ahead is computed again with every chunk
-# At 1080p, so that the whole job stays at 3 GB in 16 bit; larger frames get more. In 32 bit it gets half a GB
-# more: that halves a 1080p frame instead of cutting it into eight, for a sixth less work.
-CPU_BYTES, CPU_BYTES_32_BIT = 1600 * 2**20, 2100 * 2**20
+CPU_BYTES = 1600 * 2**20  # at 1080p, so that the whole job stays at 3 GB; larger frames get more
 CPU_PIXELS = 1920 * 1080
 CPU_SHARE = 0.6  # of the free memory of a machine, for networks that need more; the files' caches go on
 # Bytes per pixel of a frame: waiting before and after the network; in the chunk, as recorded and in 32 bit.
@@ -165,11 +163,7 @@ def choose_pieces(
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return fit_pieces(config, facts, wide, int(free * GPU_SHARE), precision)
-    modest = (
-        (CPU_BYTES_32_BIT if precision == "fp32" else CPU_BYTES)
-        * max(CPU_PIXELS, wide.width * wide.height)
-        // CPU_PIXELS
-    )
+    modest = CPU_BYTES * max(CPU_PIXELS, wide.width * wide.height) // CPU_PIXELS
     free_here = free_memory()
     most = modest if free_here is None else int(free_here * CPU_SHARE)
     if most > modest:
