@@ -72,10 +72,10 @@ def begin(config: TrainConfig, network: Any, device: str, team: Team = ALONE) ->
     rest = [p for p in network.parameters() if p not in flow and p.requires_grad]
     groups = [{"params": rest, "factor": 1.0}]
     if flow:
-        never_learns = config.flow_frozen_steps >= config.steps  # then its gradients need not be computed
         own = [p for p in network.parameters() if p in flow]
-        for parameter in own:
-            parameter.requires_grad_(parameter.requires_grad and not never_learns)
+        if config.flow_frozen_steps >= config.steps:  # it never learns: its gradients need not be computed
+            for parameter in own:
+                parameter.requires_grad_(False)
         groups.append({"params": own, "factor": config.flow_rate_factor})
     optimizer = torch.optim.AdamW(
         groups, config.learning_rate, betas=config.betas, weight_decay=config.weight_decay

@@ -57,7 +57,7 @@ class TrainConfig:
     """What is minimised."""
     init: Path | None = None
     """Weights to start from, a file or the name of a published network: of the same network or one with fewer
-    residual blocks; None starts afresh."""
+    residual blocks or without a mixture of results; None starts afresh."""
     only: str = ""
     """The one part of the network that learns, as "fusion" of asled-fast; empty: all of it."""
     steps: int = 20_000

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from asled_cli.nets.blend import BLUR, CONFIDENCE, VALID
 from asled_cli.nets.blocks import ResidualBlock, scale_initial_weights
 from asled_cli.nets.chunks import GUIDE_STRIDE, ChunkInputs
-from asled_cli.nets.warp import warp, warp_bicubic
+from asled_cli.nets.warp import scale_flow, warp, warp_bicubic
 
 # Before training every neighbour weighs exp(_START) as much as the frame itself; an even mean would blur.
 _START = -1.8
@@ -86,8 +86,6 @@ class ResultWindow:
 
     def __init__(self, reach: int, inputs: ChunkInputs, remembered: tuple[Tensor, Tensor] | None) -> None:
         self.reach = reach
-        self.results: list[Tensor] = []
-        """(N, 3, H, W): of R frames before the chunk, then of its own, appended as they are restored."""
         if remembered is None:
             (count, _, _, height, width), grid = inputs.target.shape, inputs.guide.shape[-2:]
             nothing = (
@@ -95,7 +93,8 @@ class ResultWindow:
                 inputs.guide.new_zeros(count, _STEP_CHANNELS, *grid),
             )
             remembered = nothing[0].repeat(1, reach, 1, 1), nothing[1].repeat(1, reach, 1, 1)
-        self.results += _parts(remembered[0], 3)
+        self.results = _parts(remembered[0], 3)
+        """(N, 3, H, W): of R frames before the chunk, then of its own, appended as they are restored."""
         self._steps = _parts(remembered[1], _STEP_CHANNELS)
         for t in range(inputs.frames if reach else 0):
             self._steps.append(_step(inputs, t, self._steps[-1]))
@@ -138,7 +137,7 @@ class ResultWindow:
             alive = alive * self._steps[self.reach + max(j, j - side)][:, 2:3, :1, :1]
             leg = self._steps[self.reach + j + 1][:, :2] if side < 0 else self._next_flows[:, j - 1]
             flow = leg.float() if flow is None else flow + warp(leg.float(), flow)
-            moved = warp_bicubic(self.result(j), _full_size(flow, own))
+            moved = warp_bicubic(self.result(j), scale_flow(flow, *own.shape[-2:]))
             guide = own_guide + (warp(self.guide(j), flow) - own_guide) * alive
             found.append(Neighbour((moved - own) * alive.to(own.dtype), guide))
         return found
@@ -161,10 +160,3 @@ def _step(inputs: ChunkInputs, t: int, before: Tensor) -> Tensor:
     marks = torch.cat((known * unbroken * before[:, 3:4, :1, :1], known), dim=1)
     flow, marks = inputs.flow_previous[:, t].to(guide.dtype), marks.expand(-1, -1, *guide.shape[-2:])
     return torch.cat((flow, marks, guide[:, BLUR : CONFIDENCE + 1]), dim=1)
-
-
-def _full_size(flow: Tensor, like: Tensor) -> Tensor:
-    """A flow (N, 2, h, w) of guide pixels at the size of pictures, whose sides are multiples of 4."""
-    assert like.shape[-1] == flow.shape[-1] * GUIDE_STRIDE
-    full: Tensor = F.interpolate(flow, scale_factor=GUIDE_STRIDE, mode="bilinear", align_corners=False)
-    return full * GUIDE_STRIDE

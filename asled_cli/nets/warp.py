@@ -35,14 +35,12 @@ def warp_bicubic(picture: Tensor, flow: Tensor) -> Tensor:
     follows_gradient = torch.is_grad_enabled() and (picture.requires_grad or flow.requires_grad)
     if picture.device.type != "cpu" or follows_gradient:
         return _grid_sample(picture, x, y, "bicubic", "border")
-    moved = torch.empty(picture.shape, dtype=torch.float32).to(memory_format=torch.channels_last)
-    sources = picture.float().permute(0, 2, 3, 1).numpy()  # (N, H, W, C)
-    for place, source, columns, rows in zip(moved, sources, x.numpy(), y.numpy(), strict=True):
-        sampled = cv2.remap(
-            np.ascontiguousarray(source), columns, rows, cv2.INTER_CUBIC, None, cv2.BORDER_REPLICATE
-        )
-        place.copy_(torch.from_numpy(sampled.reshape(source.shape)).permute(2, 0, 1))
-    return moved
+    sources = picture.float().permute(0, 2, 3, 1).contiguous().numpy()  # (N, H, W, C)
+    moved = [
+        cv2.remap(source, columns, rows, cv2.INTER_CUBIC, None, cv2.BORDER_REPLICATE).reshape(source.shape)
+        for source, columns, rows in zip(sources, x.numpy(), y.numpy(), strict=True)
+    ]
+    return torch.from_numpy(np.stack(moved)).permute(0, 3, 1, 2)
 
 
 def scale_flow(flow: Tensor, height: int, width: int) -> Tensor:
