@@ -98,6 +98,8 @@ def _is_channels_last(value: Any) -> bool:
 
 
 def _unpack(kind: Any, tree: Any, arrays: dict[str, torch.Tensor], made: dict[str, Any]) -> Any:
+    while hasattr(kind, "__value__"):  # an alias by `type`, as NumPy's NDArray is from 2.5 on
+        kind = kind.__value__
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
         return None if tree is None else _unpack(inner[0], tree, arrays, made)

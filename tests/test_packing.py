@@ -1,0 +1,44 @@
+"""Records on disk: their types may be written in any of the ways that libraries use."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+from typing_extensions import TypeAliasType
+
+from asled_cli.errors import AsledError
+from asled_cli.job.packing import load_record, save_record
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+# As NumPy writes NDArray from 2.5 on, which needs Python 3.12.
+Array = TypeAliasType("Array", np.ndarray[Any, np.dtype[Scalar]], type_params=(Scalar,))
+Pair = TypeAliasType("Pair", tuple[int, int])
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A record with plain and aliased types."""
+
+    size: Pair
+    map: Array[np.float64]
+    field: Array[np.float32] | None
+    plain: np.ndarray[Any, np.dtype[np.float32]]
+
+
+def test_aliases_of_types_are_followed(tmp_path: Path) -> None:
+    field = np.arange(6, dtype=np.float32).reshape(2, 3)
+    save_record(tmp_path / "shot", Shot((4, 3), np.eye(3), field, field))
+    back = load_record(tmp_path / "shot", Shot)
+    assert back.size == (4, 3)
+    assert np.array_equal(back.map @ np.eye(3), np.eye(3)) and back.map.dtype == np.float64
+    assert np.array_equal(back.field, field) and back.field is back.plain
+    save_record(tmp_path / "bare", Shot((4, 3), np.eye(3), None, field))
+    assert load_record(tmp_path / "bare", Shot).field is None
+
+
+def test_a_record_of_another_type_is_refused(tmp_path: Path) -> None:
+    save_record(tmp_path / "pair", (4, "three"))
+    with pytest.raises(AsledError, match="damaged"):
+        load_record(tmp_path / "pair", Pair)
