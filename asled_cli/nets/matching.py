@@ -66,8 +66,11 @@ def aggregate(values: Tensor, indices: Tensor, similarities: Tensor, *, temperat
     similarities. Returns (N, C, H, W) in the dtype of `values`, channels_last in memory.
     """
     count, _, height, width = values.shape
-    weights = (similarities / temperature).softmax(dim=1).to(values.dtype)  # (N, K, H, W), sum 1 over K
-    table, rows = _table(values), _rows_of(indices)  # (N*H*W, C), (N, K, H, W)
+    dtype = values.dtype
+    if values.is_cuda and dtype == torch.bfloat16 and torch.is_grad_enabled():
+        dtype = torch.float32  # CUDA has no gradient of the bag's weights in bf16
+    weights = (similarities / temperature).softmax(dim=1).to(dtype)  # (N, K, H, W), sum 1 over K
+    table, rows = _table(values.to(dtype)), _rows_of(indices)  # (N*H*W, C), (N, K, H, W)
     neighbours = indices.shape[1]
     summed = F.embedding_bag(
         rows.movedim(1, -1).reshape(-1, neighbours),
@@ -75,7 +78,7 @@ def aggregate(values: Tensor, indices: Tensor, similarities: Tensor, *, temperat
         mode="sum",
         per_sample_weights=weights.movedim(1, -1).reshape(-1, neighbours),
     )
-    return summed.view(count, height, width, -1).movedim(-1, 1)
+    return summed.to(values.dtype).view(count, height, width, -1).movedim(-1, 1)
 
 
 def _check_request(query: Tensor, key: Tensor, k: int, strategy: str, radius: int) -> None:
