@@ -1,13 +1,24 @@
 """Looks and faults: what a codec, a tone curve and a missing frame do, and that nothing happens unasked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from textures import moving_video, psnr, texture
 
 from asled_cli.lab.average import average_pair
-from asled_cli.lab.degrade import Codec, LensLook, ToneCurve, add_noise, encode_and_decode
+from asled_cli.lab.degrade import (
+    Codec,
+    LensLook,
+    ToneCurve,
+    add_noise,
+    encode_and_decode,
+    without_coding,
+)
 from asled_cli.lab.light import bytes_to_linear, linear_to_srgb, to_bytes
 from asled_cli.lab.made_pair import Faults
+from asled_cli.lab.made_sets import MADE_SETS, MadeEntry, MadeSet
+from asled_cli.lab.sources import Sources
 
 VIDEO = moving_video(14)
 SIZE = (96, 64)
@@ -40,6 +51,28 @@ def test_light_and_bytes_are_inverse() -> None:
 def test_a_plain_look_changes_nothing() -> None:
     frames = VIDEO[:2].astype(np.float32) / 255.0
     np.testing.assert_array_equal(LensLook().apply(frames, np.random.default_rng(0)), VIDEO[:2])
+
+
+def test_a_set_may_leave_coding_out_and_nothing_else() -> None:
+    noisy = LensLook(noise=(0.01, 0.02), codec="h264", crf=24)
+
+    def make(look: LensLook) -> MadeEntry:
+        settings = {"size": SIZE, "frames": 6, "count": 3, "wide_look": look, "ultra_look": look}
+        return MadeEntry("average", False, 2, lambda _, seed: average_pair(VIDEO, seed=seed, **settings))  # type: ignore[arg-type]
+
+    clips = {"clip": make(noisy), "never coded": make(replace(noisy, codec=None))}
+    coded, uncoded = (MadeSet("", 1, clips, on) for on in (True, False))
+    plain = uncoded.make(Sources({}, {}), "clip")
+    wanted, other = (coded.make(Sources({}, {}), name) for name in ("never coded", "clip"))
+    for view in ("wide", "ultra", "truth"):
+        np.testing.assert_array_equal(getattr(plain, view), getattr(wanted, view))
+    assert psnr(other.wide, plain.wide) < 45 and psnr(other.ultra, plain.ultra) < 45
+    with pytest.raises(ZeroDivisionError), without_coding():
+        raise ZeroDivisionError
+    np.testing.assert_array_equal(coded.make(Sources({}, {}), "clip").wide, other.wide)
+    for split in ("valid", "test"):
+        assert MADE_SETS[split].clips == MADE_SETS[f"{split}-uncoded"].clips
+        assert MADE_SETS[split].name != MADE_SETS[f"{split}-uncoded"].name  # scores are kept by it
 
 
 def test_tone_is_gain_gamma_bias_per_channel() -> None:

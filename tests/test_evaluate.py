@@ -297,7 +297,7 @@ def test_single_lens_sets_have_no_reference(blur_and_truth: Path) -> None:
         ([], 2, "Give either --dataset with --root, or --pairs"),
         (["--dataset", "generic"], 2, "belong together"),
         (["--dataset", "generic", "--root", "/no/such"], 3, "/no/such is no folder"),
-        (["--dataset", "made", "--root", ".", "--split", "train"], 2, "expected valid or test"),
+        (["--dataset", "made", "--root", ".", "--split", "train"], 2, "expected valid, test, valid-uncoded"),
         (["--pairs", "a.mp4"], 2, "expected RESULT:TRUTH"),
         (["--pairs", "a.mp4:b.mp4", "--metrics", "magic"], 2, "'magic', known: psnr"),
         (["--pairs", "a.mp4:b.mp4"], 3, "a.mp4 does not exist"),

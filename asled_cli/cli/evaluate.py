@@ -30,7 +30,11 @@ def evaluate(
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option(help="train, valid or test.", show_default="test; made: valid", rich_help_panel=DATA),
+        typer.Option(
+            help="train, valid or test; made also: valid-uncoded, test-uncoded.",
+            show_default="test; made: valid",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     clips: Annotated[str, typer.Option(help="Only these clips, A,B,C.", rich_help_panel=DATA)] = "",
     frames: Annotated[

@@ -1,6 +1,9 @@
 """What a lens's sensor and encoder do to a picture after the scene: colour, noise, sharpening, codec."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -51,6 +54,19 @@ class ToneCurve:
         return np.asarray(np.clip(out, 0.0, 1.0), np.float32)
 
 
+_CODING = ContextVar("coding", default=True)
+
+
+@contextmanager
+def without_coding() -> Iterator[None]:
+    """Let every look keep the pixels of its sensor, whatever it says of a codec."""
+    token = _CODING.set(False)
+    try:
+        yield
+    finally:
+        _CODING.reset(token)
+
+
 @dataclass(frozen=True, slots=True)
 class LensLook:
     """All that happens to one lens's frames after the scene; nothing by default.
@@ -70,7 +86,9 @@ class LensLook:
     def apply(self, frames: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.uint8]:
         """(T, H, W, 3) coded 0..1 to (T, H, W, 3) uint8; T, H and W are kept, H and W even with a codec."""
         clip = np.stack([self._develop(frame, generator) for frame in frames])
-        return clip if self.codec is None else encode_and_decode(clip, self.codec, self.crf)
+        if self.codec is None or not _CODING.get():
+            return clip
+        return encode_and_decode(clip, self.codec, self.crf)
 
     def _develop(self, frame: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.uint8]:
         frame = self.tone.apply(frame)

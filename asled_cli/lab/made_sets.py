@@ -1,9 +1,14 @@
-"""The fixed sets of made clips that scores are given on: `valid`, which choices are made by, and `test`."""
+"""The fixed sets of made clips that scores are given on: `valid`, which choices are made by, and `test`.
+
+Each once as phones code it, and once uncoded: what coding took away, no reference can give back.
+"""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
 from asled_cli.lab import test_set
+from asled_cli.lab.degrade import without_coding
 from asled_cli.lab.made_pair import MadePair
 from asled_cli.lab.sources import Sources
 from asled_cli.lab.validation_clips import VALIDATION_CLIPS, VALIDATION_VERSION
@@ -26,11 +31,14 @@ class MadeSet:
     name: str
     version: int
     clips: Mapping[str, MadeEntry]
+    coded: bool = True
+    """Whether clips went through an encoder, as their looks say."""
 
     def make(self, sources: Sources, name: str) -> MadePair:
         """The clip called `name`. Raises InputError if a source is not there."""
         entry = self.clips[name]
-        return entry.build(sources, entry.seed)
+        with nullcontext() if self.coded else without_coding():
+            return entry.build(sources, entry.seed)
 
 
 def _validation_entries() -> dict[str, MadeEntry]:
@@ -49,7 +57,12 @@ def _test_entries() -> dict[str, MadeEntry]:
     }
 
 
+_VALID = MadeSet("made valid", VALIDATION_VERSION, _validation_entries())
+_TEST = MadeSet("made test", test_set.TEST_VERSION, _test_entries())
+
 MADE_SETS: dict[str, MadeSet] = {
-    "valid": MadeSet("made valid", VALIDATION_VERSION, _validation_entries()),
-    "test": MadeSet("made test", test_set.TEST_VERSION, _test_entries()),
+    "valid": _VALID,
+    "test": _TEST,
+    "valid-uncoded": replace(_VALID, name="made valid (uncoded)", coded=False),
+    "test-uncoded": replace(_TEST, name="made test (uncoded)", coded=False),
 }

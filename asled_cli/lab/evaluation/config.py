@@ -23,7 +23,7 @@ USUAL_METRICS: tuple[Metric, ...] = ("psnr", "ssim", "tgrad", "warp", "tof", "sh
 PAPER_METRICS: tuple[Metric, ...] = ("psnr", "ssim", "lpips-alex")
 WITHOUT_TRUTH: frozenset[Metric] = frozenset({"sharpness", "niqe", "brisque", "semi"})
 USUAL_MODELS = ("input", "swap", "asled-fast")
-SPLITS = {"made": ("valid", "test")}
+SPLITS = {"made": ("valid", "test", "valid-uncoded", "test-uncoded")}
 USUAL_SPLIT = {"made": "valid"}
 
 
@@ -43,7 +43,8 @@ class EvalConfig:
     weights: Path | None = None
     """A checkpoint for the one network among `models` instead of the published one."""
     split: str | None = None
-    """train, valid or test as the layout has it; `made`: valid or test. None: test, for `made` valid."""
+    """train, valid or test as the layout has it; `made`: valid or test, as coded or with -uncoded behind it.
+    None: test, for `made` valid."""
     clips: tuple[str, ...] = ()
     """Only these clips; empty: all."""
     frames: int | None = None
@@ -92,9 +93,7 @@ class EvalConfig:
             raise UsageError(f"--metrics has {', '.join(unknown) or 'nothing'}, known: {', '.join(METRICS)}.")
         allowed = SPLITS.get(self.dataset or "")
         if self.split is not None and allowed is not None and self.split not in allowed:
-            raise UsageError(
-                f"--split is {self.split!r}, expected {' or '.join(allowed)} for {self.dataset}."
-            )
+            raise UsageError(f"--split is {self.split!r}, expected {', '.join(allowed)} for {self.dataset}.")
         if len(set(self.models)) != len(self.models) or not self.models:
             raise UsageError(f"--models is {','.join(self.models) or 'empty'}, expected each row once.")
 
