@@ -1,0 +1,46 @@
+"""On an NVIDIA GPU: the networks agree with the CPU in every number format, and learn in bf16."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from moving_textures import write_clip
+
+from asled_cli import weights, zoo
+from asled_cli.lab.cached import read_clip, stack_samples, to_inputs, to_tensors
+from asled_cli.lab.progress import begin
+from asled_cli.lab.recipe import TrainConfig
+from asled_cli.lab.training import update
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+# Least agreement in dB; measured with the published weights: 101 (TF32), 97 and 77.
+FORMATS = {torch.float32: 85.0, torch.float16: 70.0, torch.bfloat16: 50.0}
+
+
+@pytest.fixture
+def batch(tmp_path: Path) -> dict[str, torch.Tensor]:
+    write_clip(tmp_path / "clip.npz", seed=3, frames=5, height=64, width=96)
+    return stack_samples([to_tensors(read_clip(tmp_path / "clip.npz"))])
+
+
+@pytest.mark.parametrize("name", sorted(zoo.PUBLISHED))
+@torch.inference_mode()
+def test_a_gpu_gives_what_a_cpu_gives(name: str, batch: dict[str, torch.Tensor]) -> None:
+    wanted = weights.load(weights.find(name))(to_inputs(batch, torch.device("cpu"))[0])[0]
+    inputs, _ = to_inputs(batch, torch.device("cuda"))
+    for dtype, least_db in FORMATS.items():
+        network = weights.load(weights.find(name)).to("cuda", dtype, memory_format=torch.channels_last)
+        error = (network(inputs)[0].float().cpu() - wanted).square().mean().item()
+        assert -10 * math.log10(max(error, 1e-16)) > least_db, dtype
+
+
+@pytest.mark.parametrize("name", sorted(zoo.BUILDERS))
+def test_every_network_learns_in_bf16(name: str, batch: dict[str, torch.Tensor]) -> None:
+    options = zoo.published(name).options
+    config = TrainConfig(network=name, options=options, precision="bf16", warmup_steps=0, learning_rate=1e-4)
+    torch.manual_seed(0)
+    progress = begin(config, zoo.build(name, options), "cuda")
+    losses = [update(progress, batch)[0] for _ in range(8)]
+    assert np.isfinite(losses).all() and min(losses[-2:]) < losses[0]
