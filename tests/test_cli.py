@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from asled_cli import __version__
+from asled_cli import __version__, zoo
 from asled_cli.cli import app, deblur
 from asled_cli.cli.console import Style, show_error, show_table
 from asled_cli.errors import (
@@ -20,7 +20,6 @@ from asled_cli.errors import (
     UsageError,
     WeightsError,
 )
-from asled_cli.nets.asled import AsledNet
 from asled_cli.nets.costs import parameter_table
 
 COMMANDS = [[], ["deblur"], ["eval"], ["bench"], ["models"], ["probe"], ["train"], ["synth-blur"], ["verify"]]
@@ -155,10 +154,20 @@ def test_models_lists_every_network(capsys: pytest.CaptureFixture[str]) -> None:
     assert "dB over input" in fast["scores"] and "PSNR" in fast["protocol"]
     assert int(fast["MiB at 1080p"].replace(",", "")) > 1000
     paper = next(row for row in rows if row["name"] == "asled")
-    assert paper["parameters"] == "8,783,025" and paper["GFLOP per 1080p frame"] == "34,872"
-    assert paper["file"] == "no weights yet" and paper["sha256"] == paper["scores"] == ""
+    assert paper["parameters"] == "8,783,602" and paper["GFLOP per 1080p frame"] == "34,790"
+    assert paper["file"] == "asled.safetensors" and "over swap" in paper["scores"]
     assert app.main(["models"]) == 0
     assert "asled-fast" in capsys.readouterr().out
+
+
+def test_a_network_without_weights_is_listed_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(zoo.PUBLISHED, "asled")
+    assert app.main(["models", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    paper = next(row for row in rows if row["name"] == "asled")
+    assert paper["file"] == "no weights yet" and paper["sha256"] == paper["scores"] == ""
 
 
 def test_parameters_are_counted_part_by_part(capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,9 +182,9 @@ def test_parameters_of_the_papers_network_come_in_its_parts(capsys: pytest.Captu
     assert app.main(["models", "--params", "asled"]) == 0
     said = capsys.readouterr().out
     with torch.device("meta"):
-        table = parameter_table(AsledNet())
+        table = parameter_table(zoo.build("asled", zoo.published("asled").options))
     assert [said.index(part) for part in table] == sorted(said.index(part) for part in table)
-    assert all(f"{count:,}" in said for count in table.values()) and "8,783,025" in said
+    assert all(f"{count:,}" in said for count in table.values()) and "8,783,602" in said
 
 
 def test_an_unknown_network_is_2(capsys: pytest.CaptureFixture[str]) -> None:

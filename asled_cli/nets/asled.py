@@ -131,9 +131,9 @@ class AsledState(NamedTuple):
 class AsledNet(nn.Module):
     """The network (figure 3): go backward, go forward, merge with the reference, decode, add to the input."""
 
-    # How far a network remembers is a matter of its weights. Overlap and halo hold for asled-shallow (see its
-    # card), the overlap for the small ones of docs/experiments.md too: to be measured again on any that get
-    # published. Memory as `costs.estimate_memory` has it.
+    # How far a network remembers is a matter of its weights: overlap and halo hold for the published ones
+    # (see their card), the overlap for the small ones of docs/experiments.md too. Measure them on new ones.
+    # Memory as `costs.estimate_memory` has it.
     facts = NetworkFacts(overlap=5, halo_px=64, bytes_per_pixel=150, working_bytes_per_pixel=3400)
 
     def __init__(self, config: AsledConfig | None = None) -> None:
