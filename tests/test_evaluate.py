@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio
 from textures import moving_video, texture, write_video
@@ -244,6 +245,21 @@ def test_plain_crop_is_the_concentric_half(tmp_path: Path) -> None:
     assert aligned[0].reference is not None and (aligned[0].guide[..., 4] == 1).all()
     error = aligned[0].reference[4:-4, 4:-4].astype(float) / 257 - wide[4:-4, 4:-4]
     assert np.abs(error).mean() < 1.0
+
+
+def test_a_network_is_not_held_back_where_nobody_looked_for_blur(tmp_path: Path) -> None:
+    """With the plain crop nothing is known of blur: that must not pass for sharp, which is spared."""
+    torch.manual_seed(0)
+    network = AsledFast(TINY)
+    torch.nn.init.normal_(network.decoder.head.weight, std=0.05)
+    weights.save(tmp_path / "some.safetensors", "asled-fast", network)
+    pictures = PictureArray(np.stack([texture(128, 96, seed=seed) for seed in range(3)]))
+    clip = ScoreClip("a", pictures, pictures, pictures, "id")
+    config = EvalConfig("generic", tmp_path, models=("swap", f"some={tmp_path / 'some.safetensors'}"),
+                        alignment="centre-crop", metrics=("psnr",))  # fmt: skip
+    scores = scoring.score_clip(clip, rows.find_models(config), config)
+    swapped, changed = (scores[name][0].rows[1]["psnr_to_input"] for name in ("swap", "some"))
+    assert changed < 30 and abs(swapped - changed) > 0.05
 
 
 def test_sharp_stretches_pass_through_as_when_deblurring() -> None:

@@ -196,7 +196,9 @@ def test_recipes_are_valid(path: Path) -> None:
     assert config_from_table(config_to_table(config)) == config
 
 
-@pytest.mark.parametrize("name", ["asled_fast_cpu", "asled_cpu", "asled_paper", "asled_h200"])
+@pytest.mark.parametrize(
+    "name", ["asled_fast_cpu", "asled_fast_gpu", "asled_cpu", "asled_paper", "asled_h200"]
+)
 def test_recipes_take_a_step(name: str, clips: Path) -> None:
     """Each with its own network, losses and settings, on two frames of 32 px."""
     small = ["samples.frames=[2,2]", "samples.crop_px=32", "samples.batch=1", "compile=false"]
@@ -205,7 +207,7 @@ def test_recipes_take_a_step(name: str, clips: Path) -> None:
     progress = begin(config, zoo.build(config.network, config.options), "cpu")
     before = [p.detach().clone() for p in progress.network.parameters()]
     loss, norm = update(progress, stack_samples([sample]))
-    assert np.isfinite([loss, norm]).all() and loss > 0
+    assert np.isfinite(loss) and norm > 0  # a loss with PSNR in it may be negative
     after = list(progress.network.parameters())
     assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
 

@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import AsledError, InputError
+from asled_cli.lab.centred import crop_reference
 from asled_cli.lab.made import random_pair
 from asled_cli.lab.made_pair import MadePair
-from asled_cli.lab.rig import pull
 from asled_cli.lab.sources import find_sources
 from asled_cli.lab.validation_clips import validation_pairs
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.fusion import fuse_references
-from asled_cli.registration.lenses import LensPrior, centre_crop
+from asled_cli.registration.lenses import LensPrior
 from asled_cli.registration.render import GUIDE_STRIDE, AlignedFrame, render_references
 from asled_cli.registration.solution import Registration
 from asled_cli.video.convert import to_8_bit, to_16_bit
@@ -77,7 +77,7 @@ def make_sample(
     """Return the arrays of one cached clip (see `cached`): registered, or with the plain centre of the ultra.
 
     ratio: field of view of the ultra over the wide one's. With it the reference is the ultra view's centre,
-    enlarged (asled_paper 3.1), and guide and flows are zero; None registers. reach: frames on either side
+    enlarged (asled_paper 3.1), nothing moves (`centred`); None registers. reach: frames on either side
     over which a registered reference is averaged. Raises InputError if registering fails.
     """
     views = made_views(clip) if isinstance(clip, MadePair) else clip
@@ -86,14 +86,23 @@ def make_sample(
 
 def _registered(views: ClipViews, reach: int) -> dict[str, NDArray[np.generic]]:
     registration, aligned = register(frame_pairs(views), LensPrior())
-    aligned = list(fuse_references(aligned, reach))
     facts = {
-        **views.facts,
         "reference_reach": reach,
         "exposure_found": registration.exposure.length,
         "fov_ratio_found": registration.fov_ratio,
         "correlation": registration.correlation,
     }
+    return _arrays(views, list(fuse_references(aligned, reach)), facts)
+
+
+def _centred(views: ClipViews, ratio: float) -> dict[str, NDArray[np.generic]]:
+    return _arrays(views, [crop_reference(pair, ratio) for pair in frame_pairs(views)], {})
+
+
+def _arrays(
+    views: ClipViews, aligned: Sequence[AlignedFrame], found: Mapping[str, Any]
+) -> dict[str, NDArray[np.generic]]:
+    """The arrays of one cached clip. found: facts beside those of the views."""
     references = [
         w if a.reference is None else to_8_bit(a.reference)
         for a, w in zip(aligned, views.target, strict=True)
@@ -107,26 +116,7 @@ def _registered(views: ClipViews, reach: int) -> dict[str, NDArray[np.generic]]:
         "flow_next": np.stack([a.flow_next for a in aligned]),
         "valid": np.array([a.reference is not None for a in aligned]),
         "reset": np.array([a.is_cut for a in aligned]),
-        "meta": np.array(json.dumps(facts, sort_keys=True, default=str)),
-    }
-
-
-def _centred(views: ClipViews, ratio: float) -> dict[str, NDArray[np.generic]]:
-    frames, height, width = views.target.shape[:3]
-    crop = centre_crop(ratio, (width, height), (views.ultra.shape[2], views.ultra.shape[1]))
-    views_there = zip(views.ultra, views.target, views.there, strict=True)
-    references = [pull(ultra, crop, (width, height)) if there else w for ultra, w, there in views_there]
-    grid = (frames, -(-height // GUIDE_STRIDE), -(-width // GUIDE_STRIDE))
-    return {
-        "target": views.target,
-        "reference": np.stack(references),
-        "truth": views.truth,
-        "guide": np.zeros((*grid, 6), np.float16),
-        "flow_previous": np.zeros((*grid, 2), np.float16),
-        "flow_next": np.zeros((*grid, 2), np.float16),
-        "valid": views.there,
-        "reset": np.zeros(frames, bool),
-        "meta": np.array(json.dumps(dict(views.facts), sort_keys=True, default=str)),
+        "meta": np.array(json.dumps({**views.facts, **found}, sort_keys=True, default=str)),
     }
 
 

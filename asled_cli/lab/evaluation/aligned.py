@@ -6,20 +6,17 @@ from fractions import Fraction
 from itertools import islice
 from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from asled_cli.errors import InputError
 from asled_cli.job.roles import NO_ROLES, Roles, find_roles
 from asled_cli.job.sampling import judged_moments, run_starts
 from asled_cli.job.tally import registration_facts
+from asled_cli.lab.centred import crop_reference, without_reference
 from asled_cli.lab.evaluation.clips import ScoreClip
 from asled_cli.lab.evaluation.config import Alignment
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.canvas import reduce_for_analysis
-from asled_cli.registration.lenses import LensPrior, centre_crop
-from asled_cli.registration.render import GUIDE_STRIDE, AlignedFrame, render_references
+from asled_cli.registration.lenses import LensPrior
+from asled_cli.registration.render import AlignedFrame, render_references
 from asled_cli.registration.solution import Registration
 from asled_cli.video.frames import FramePair
 
@@ -47,13 +44,15 @@ def align_clip(clip: ScoreClip, alignment: Alignment, fov_ratio: float) -> Align
     fewer than two frames that have one, comes out as it is.
     """
     if clip.reference is None or not any(clip.has_reference(i) for i in range(clip.frames)):
-        return AlignedClip(map(_bare, clip.pairs(range(clip.frames))))
+        return AlignedClip(map(without_reference, clip.pairs(range(clip.frames))))
     if alignment == "centre-crop":
-        return AlignedClip(_crop(pair, fov_ratio) for pair in clip.pairs(range(clip.frames)))
+        return AlignedClip(crop_reference(pair, fov_ratio) for pair in clip.pairs(range(clip.frames)))
     try:
         registration = _analyse(clip, fov_ratio)
     except InputError as error:  # too little to go by
-        return AlignedClip(map(_bare, clip.pairs(range(clip.frames))), facts={"registration": error.message})
+        return AlignedClip(
+            map(without_reference, clip.pairs(range(clip.frames))), facts={"registration": error.message}
+        )
     roles = _judge(clip, registration)
     facts = {"registration": registration_facts(registration), "actions": list(roles.actions)}
     return AlignedClip(_render(clip, registration), roles, facts)
@@ -99,30 +98,3 @@ def _standing_still(pair: FramePair) -> list[FramePair]:
         )
         for i in range(STILL_REPEATS)
     ]
-
-
-def _crop(pair: FramePair, fov_ratio: float) -> AlignedFrame:
-    """The paper's reference (section 3.1): the concentric crop, enlarged, taken at its word everywhere."""
-    if pair.reference is None:
-        return _bare(pair)
-    height, width = pair.target.rgb.shape[:2]
-    matrix = centre_crop(fov_ratio, (width, height), pair.reference.rgb.shape[1::-1])
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    reference = cv2.warpPerspective(
-        pair.reference.rgb, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
-    )
-    cells = -(-width // GUIDE_STRIDE), -(-height // GUIDE_STRIDE)
-    difference = pair.target.rgb.astype(np.float32) - reference.astype(np.float32)
-    guide = np.ones((cells[1], cells[0], 6), np.float16)
-    guide[..., :3] = cv2.resize(difference / np.float32(65535.0), cells, interpolation=cv2.INTER_AREA)
-    guide[..., 3] = 0.0
-    nothing = np.zeros((cells[1], cells[0], 2), np.float16)
-    return AlignedFrame(pair, np.asarray(reference, np.uint16), guide, nothing, nothing, False)
-
-
-def _bare(pair: FramePair) -> AlignedFrame:
-    """A frame without reference."""
-    height, width = pair.target.rgb.shape[:2]
-    cells = -(-height // GUIDE_STRIDE), -(-width // GUIDE_STRIDE)
-    nothing: NDArray[np.float16] = np.zeros((*cells, 2), np.float16)
-    return AlignedFrame(pair, None, np.zeros((*cells, 6), np.float16), nothing, nothing, False)
