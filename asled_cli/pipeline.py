@@ -12,7 +12,8 @@ from dataclasses import replace
 
 import cv2
 
-from asled_cli.job.device import explain_out_of_memory, return_freed_memory
+from asled_cli.job.allocator import return_freed_memory
+from asled_cli.job.device import explain_out_of_memory
 from asled_cli.job.interrupt import StopFlag
 from asled_cli.job.journal import Journal
 from asled_cli.job.measure import measure_psnr

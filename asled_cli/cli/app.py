@@ -24,6 +24,7 @@ from asled_cli.cli.synth_blur import synth_blur
 from asled_cli.cli.train import train
 from asled_cli.cli.verify import verify
 from asled_cli.errors import AsledError, InterruptedRunError
+from asled_cli.job.allocator import share_one_arena
 
 app = typer.Typer(
     name="asled",
@@ -65,6 +66,7 @@ def main(words: Sequence[str] | None = None) -> int:
     Errors of ours are one line and a hint; with --debug, and for errors that nobody foresaw, a traceback.
     """
     words = sys.argv[1:] if words is None else list(words)
+    share_one_arena()
     try:
         app(words, prog_name="asled")
     except SystemExit as stop:  # typer ends every run with it: help, bad usage and success alike

@@ -1,7 +1,5 @@
 """Which processor runs the network, in which number format, and what to do about its memory."""
 
-import ctypes
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -102,13 +100,3 @@ def free_memory() -> int | None:
         limit = int((group / "memory.max").read_text())
         free.append(max(0, limit - int((group / "memory.current").read_text())))
     return min(free, default=None)
-
-
-def return_freed_memory() -> None:
-    """Give freed memory back to the system, where the C library keeps it (glibc).
-
-    It keeps what lies between pieces in use; after the analysis that is more than the job needs later.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
