@@ -126,7 +126,7 @@ class Costs:
 
 COSTS: dict[str, Costs] = {
     "asled-fast": Costs(
-        parameters=699_760, gflop=270.5, memory_mib=3037, paper="own design, after AsLeD-Net (NeurIPS 2025)"
+        parameters=699_760, gflop=270.5, memory_mib=3235, paper="own design, after AsLeD-Net (NeurIPS 2025)"
     ),
     "asled": Costs(
         parameters=8_783_602, gflop=34_790, memory_mib=6444, paper="Xiao and Wang, AsLeD-Net (NeurIPS 2025)"
