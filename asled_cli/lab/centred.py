@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.registration.lenses import centre_crop
-from asled_cli.registration.render import GUIDE_STRIDE, AlignedFrame
+from asled_cli.registration.render import GUIDE_STRIDE, AlignedFrame, without_reference
 from asled_cli.video.frames import FramePair
 
 # Change of luma by blur where nobody looked: as if all were blurred, so that nothing is spared as sharp.
@@ -25,7 +25,7 @@ def crop_reference(pair: FramePair, fov_ratio: float) -> AlignedFrame:
     reference = cv2.warpPerspective(
         pair.reference.rgb, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
     )
-    rows, columns = _cells(pair)
+    rows, columns = -(-height // GUIDE_STRIDE), -(-width // GUIDE_STRIDE)
     difference = pair.target.rgb.astype(np.float32) - reference.astype(np.float32)
     guide = np.ones((rows, columns, 6), np.float16)
     guide[..., :3] = cv2.resize(
@@ -34,15 +34,3 @@ def crop_reference(pair: FramePair, fov_ratio: float) -> AlignedFrame:
     guide[..., 3] = UNKNOWN_BLUR
     still: NDArray[np.float16] = np.zeros((rows, columns, 2), np.float16)
     return AlignedFrame(pair, np.asarray(reference, np.uint16), guide, still, still, False)
-
-
-def without_reference(pair: FramePair) -> AlignedFrame:
-    """Return the pair's target with no reference."""
-    still: NDArray[np.float16] = np.zeros((*_cells(pair), 2), np.float16)
-    return AlignedFrame(pair, None, np.zeros((*_cells(pair), 6), np.float16), still, still, False)
-
-
-def _cells(pair: FramePair) -> tuple[int, int]:
-    """Rows and columns of the guide."""
-    height, width = pair.target.rgb.shape[:2]
-    return -(-height // GUIDE_STRIDE), -(-width // GUIDE_STRIDE)

@@ -129,7 +129,7 @@ class ReferenceRenderer:
     def push(self, pair: FramePair) -> list[AlignedFrame]:
         """Take the next pair, in order of time; return the frames that are ready."""
         if not self.registration.trusted:
-            return [self._without_reference(pair)]
+            return [without_reference(pair)]
         now = float(pair.target.time)
         if self._start is None:
             self._start = now
@@ -200,7 +200,7 @@ class ReferenceRenderer:
         time = waiting.time
         i = r.nearest(time) if r.times else 0
         if not r.times or abs(r.times[i] - time) > _REACH:
-            return self._without_reference(waiting.pair)
+            return without_reference(waiting.pair)
         knot = self.registration.at(float(waiting.pair.target.time))
         moment = r.moment(i)
         work_map = self._canvas.onto(knot.homography)
@@ -310,11 +310,6 @@ class ReferenceRenderer:
     def _coloured(self, reference: NDArray[np.uint16]) -> NDArray[np.uint16]:
         return np.stack([self._table[c][reference[..., c]] for c in range(3)], axis=-1)
 
-    def _without_reference(self, pair: FramePair) -> AlignedFrame:
-        width, height = self._guide_size
-        nothing = np.zeros((height, width, 2), np.float16)
-        return AlignedFrame(pair, None, np.zeros((height, width, 6), np.float16), nothing, nothing, False)
-
 
 def frames_before(registration: Registration) -> int:
     """How many pairs before a frame can matter for it, at an even rate."""
@@ -322,6 +317,14 @@ def frames_before(registration: Registration) -> int:
     longest = max(exposure.length / 2 + abs(exposure.shift) for exposure in exposures)
     # A frame near a scene's end is judged by another one half an exposure back, whose exposure reaches on.
     return int(np.ceil(2 * longest)) + 2 * _NEIGHBOURS + 6
+
+
+def without_reference(pair: FramePair) -> AlignedFrame:
+    """Return the pair's target with no reference."""
+    height, width = pair.target.rgb.shape[:2]
+    rows, columns = -(-height // GUIDE_STRIDE), -(-width // GUIDE_STRIDE)
+    nothing: NDArray[np.float16] = np.zeros((rows, columns, 2), np.float16)
+    return AlignedFrame(pair, None, np.zeros((rows, columns, 6), np.float16), nothing, nothing, False)
 
 
 def swap_weight(aligned: AlignedFrame) -> NDArray[np.float32]:
