@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import math
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from asled_cli.lab import losses, training
 from asled_cli.lab.cached import CachedClip, read_clip, stack_samples, to_inputs, to_tensors
 from asled_cli.lab.checkpoints import read_checkpoint, write_checkpoint
 from asled_cli.lab.dataset import CropDataset, SampleConfig
+from asled_cli.lab.metrics.fidelity import ssim
 from asled_cli.lab.progress import Progress, begin
 from asled_cli.lab.recipe import TrainConfig, config_from_table, config_to_table, read_recipe, read_table
 from asled_cli.lab.trainer import FLOW, read_flow_recipe
@@ -222,6 +224,7 @@ def test_recipes_take_a_step(name: str, clips: Path) -> None:
         ("steps = 1000", "missing"),
         ("network = 'asled-fast'\nsteps = 10\nwarmup_steps = 10", "warmup_steps is 10"),
         ("network = 'asled-fast'\nprecision = 'int8'", "precision is 'int8'"),
+        ("network = 'asled-fast'\n[samples]\ncrop_px = 8\n[losses]\nstructural = 1", "losses.structural"),
         ("network", "cannot be read as a recipe"),
     ],
 )
@@ -242,6 +245,22 @@ def test_losses_are_zero_only_for_the_truth() -> None:
     torch.testing.assert_close(
         losses.psnr_per_frame(truth * 0 + 0.6, truth * 0 + 0.5), torch.full((1, 3), 20.0)
     )
+
+
+def test_structural_loss_is_what_the_metric_says() -> None:
+    truth = torch.rand(2, 3, 3, 20, 24, generator=torch.Generator().manual_seed(1))
+    restored = (0.6 * truth + 0.1).requires_grad_()
+    pairs = [
+        (one.permute(1, 2, 0).double().numpy(), other.permute(1, 2, 0).double().numpy())
+        for one, other in zip(restored.detach().flatten(0, 1), truth.flatten(0, 1), strict=True)
+    ]
+    expected = 1 - fmean(ssim(one, other) for one, other in pairs)
+    loss = losses.structural_dissimilarity(restored, truth)
+    assert loss.item() == pytest.approx(expected, abs=1e-5) and expected > 0.05
+    assert losses.structural_dissimilarity(truth, truth).item() == pytest.approx(0, abs=1e-6)
+    flat = torch.zeros(1, 1, 3, 16, 16, requires_grad=True)
+    losses.structural_dissimilarity(flat, truth[:1, :1, :, :16, :16]).backward()  # type: ignore[no-untyped-call]
+    assert flat.grad is not None and bool(flat.grad.isfinite().all())
 
 
 def test_cached_clip_round_trip(tmp_path: Path) -> None:

@@ -33,6 +33,29 @@ def spectral_difference(restored: Tensor, truth: Tensor) -> Tensor:
     return spectrum.abs().mean()
 
 
+def structural_dissimilarity(restored: Tensor, truth: Tensor) -> Tensor:
+    """1 - SSIM (Wang et al. 2004, equation 13): 11x11 Gaussian of sigma 1.5, each channel alone, valid region.
+
+    What counts is contrast and its pattern, in dim and faint texture as much as in strong. H and W are at
+    least 11.
+    """
+    steps = torch.arange(-5.0, 6.0, device=restored.device)
+    row = torch.softmax(-steps.square() / (2 * 1.5**2), dim=0)
+
+    def smooth(frames: Tensor) -> Tensor:
+        across = F.conv2d(frames.reshape(-1, 1, *frames.shape[-2:]), row[None, None, None])
+        return F.conv2d(across, row[None, None, :, None])
+
+    with torch.autocast(restored.device.type, enabled=False):  # differences of nearly equal means
+        mean_r, mean_t = smooth(restored), smooth(truth)
+        spread = smooth(restored.square() + truth.square()) - mean_r.square() - mean_t.square()
+        common = smooth(restored * truth) - mean_r * mean_t
+    c1, c2 = 0.01**2, 0.03**2
+    likeness = (2 * mean_r * mean_t + c1) * (2 * common + c2)
+    likeness = likeness / ((mean_r.square() + mean_t.square() + c1) * (spread + c2))
+    return 1 - likeness.mean()
+
+
 def temporal_difference(restored: Tensor, truth: Tensor) -> Tensor:
     """Mean absolute difference of the change from frame to frame: flicker. Zero for a single frame."""
     if restored.shape[1] < 2:

@@ -29,6 +29,8 @@ class LossConfig:
     """Of the slopes in x and y."""
     spectral: float = 0.0
     """Of the 2-D spectra."""
+    structural: float = 0.0
+    """Of 1 - SSIM."""
     temporal: float = 0.0
     """Of the change from frame to frame."""
     perceptual: float = 0.0
@@ -113,8 +115,9 @@ class TrainConfig:
         backbone, side = self.losses.perceptual_backbone, self.samples.crop_px
         if backbone not in ("alex", "vgg"):
             raise UsageError(f"losses.perceptual_backbone is {backbone!r}, expected 'alex' or 'vgg'.")
-        if self.losses.perceptual and side < 32:
-            raise UsageError(f"samples.crop_px is {side}, expected 32 or more for losses.perceptual.")
+        for name, least in (("perceptual", 32), ("structural", 12)):
+            if getattr(self.losses, name) and side < least:
+                raise UsageError(f"samples.crop_px is {side}, expected {least} or more for losses.{name}.")
         if self.precision not in ("fp32", "bf16"):
             raise UsageError(f"precision is {self.precision!r}, expected 'fp32' or 'bf16'.")
         for name in ("log_every", "checkpoint_every", "validate_every", "validation_frames"):

@@ -178,6 +178,7 @@ def objective(restored: Tensor, truth: Tensor, config: LossConfig) -> Tensor:
         (config.psnr, losses.negative_psnr),
         (config.gradient, losses.gradient_difference),
         (config.spectral, losses.spectral_difference),
+        (config.structural, losses.structural_dissimilarity),
         (config.temporal, losses.temporal_difference),
     ):
         if weight:
