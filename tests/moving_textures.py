@@ -4,8 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
+
+from asled_cli.lab.cached import CachedClip
 
 
 def make_clip(
@@ -46,3 +49,9 @@ def make_clip(
 def write_clip(path: Path, **options: int) -> None:
     """Write `make_clip` as .npz."""
     np.savez(path, allow_pickle=False, **make_clip(**options))
+
+
+def clip_in_memory(**options: int) -> CachedClip:
+    """`make_clip` as read from a file."""
+    arrays = make_clip(**options)
+    return CachedClip(**{name: torch.from_numpy(arrays[name]) for name in CachedClip.__slots__})

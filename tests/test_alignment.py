@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from moving_textures import make_clip
+from moving_textures import clip_in_memory
 from textures import texture
 from torch import Tensor
 
 from asled_cli import zoo
 from asled_cli.errors import UsageError
 from asled_cli.lab.alignment import alignment_loss, matching_error
-from asled_cli.lab.cached import CachedClip, to_inputs, to_tensors
+from asled_cli.lab.cached import to_inputs, to_tensors
 from asled_cli.lab.progress import begin
 from asled_cli.lab.recipe import LossConfig, TrainConfig
 from asled_cli.lab.training import update
@@ -81,8 +81,7 @@ def test_the_encoders_learn_it() -> None:
 
 
 def test_a_recipe_asks_for_it() -> None:
-    stored = make_clip(seed=0, frames=2, height=36, width=40)
-    clip = CachedClip(**{name: stored[name] for name in CachedClip.__slots__})
+    clip = clip_in_memory(seed=0, frames=2, height=36, width=40)
     sample = {name: value[None] for name, value in to_tensors(clip).items()}
     config = TrainConfig(
         network="asled", options=ASLED, losses=LossConfig(charbonnier=0.0, alignment=0.5), warmup_steps=0

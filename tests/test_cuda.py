@@ -1,6 +1,7 @@
 """On an NVIDIA GPU: the networks agree with the CPU in every number format, and learn in bf16."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from moving_textures import write_clip
 
 from asled_cli import weights, zoo
 from asled_cli.lab.cached import read_clip, stack_samples, to_inputs, to_tensors
+from asled_cli.lab.dataset import CropDataset, SampleConfig
 from asled_cli.lab.progress import begin
 from asled_cli.lab.recipe import TrainConfig
 from asled_cli.lab.training import update
@@ -44,3 +46,15 @@ def test_every_network_learns_in_bf16(name: str, batch: dict[str, torch.Tensor])
     progress = begin(config, zoo.build(name, options), "cuda")
     losses = [update(progress, batch)[0] for _ in range(8)]
     assert np.isfinite(losses).all() and min(losses[-2:]) < losses[0]
+
+
+def test_samples_are_cut_on_the_gpu_as_on_the_cpu(tmp_path: Path) -> None:
+    for seed in range(3):
+        write_clip(tmp_path / f"{seed}.npz", seed=seed, frames=6, height=44, width=50)
+    config = SampleConfig(frames=(3, 4), crop_px=32, batch=2, drop_reference=0.5, photometric=0.05)
+    usual = CropDataset(tmp_path, config)
+    resident = CropDataset(tmp_path, replace(config, resident=True), "cuda")
+    for i in range(12):
+        sample = resident[i]
+        assert all(tensor.is_cuda for tensor in sample.values())
+        assert all(torch.equal(value, sample[name].cpu()) for name, value in usual[i].items())

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from moving_textures import make_clip, write_clip
+from moving_textures import clip_in_memory, make_clip, write_clip
 
 from asled_cli.errors import InputError, UsageError
 from asled_cli.lab import augment, cached
@@ -16,11 +16,6 @@ from asled_cli.lab.dataset import CropDataset, SampleConfig
 from asled_cli.nets.warp import scale_flow, warp
 
 SMALL = SampleConfig(frames=(3, 4), crop_px=32, batch=2)
-
-
-def clip_in_memory(**options: int) -> CachedClip:
-    arrays = make_clip(**options)
-    return CachedClip(**{name: arrays[name] for name in CachedClip.__slots__})
 
 
 def misfit(clip: CachedClip) -> float:
@@ -55,7 +50,7 @@ def test_flows_follow(change: Callable[[CachedClip], CachedClip]) -> None:
 @pytest.mark.parametrize("change", [augment.flip_x, augment.flip_y, augment.transpose, augment.reverse_time])
 def test_twice_is_nothing(change: Callable[[CachedClip], CachedClip]) -> None:
     clip = clip_in_memory(frames=3, height=16, width=24)
-    clip.guide[...] = np.random.default_rng(0).random(clip.guide.shape)
+    clip.guide.copy_(torch.rand(clip.guide.shape))
     clip.reset[2] = True
     twice = change(change(clip))
     for name in CachedClip.__slots__:
@@ -70,12 +65,13 @@ def test_a_cut_stays_between_the_same_frames() -> None:
 
 def test_guide_stays_under_its_pixels() -> None:
     clip = clip_in_memory(frames=2, height=48, width=64)
-    brightness = clip.truth.reshape(2, 12, 4, 16, 4, 3).mean(axis=(2, 4, 5)) / 255
+    brightness = clip.truth.reshape(2, 12, 4, 16, 4, 3).double().mean(dim=(2, 4, 5)) / 255
     clip.guide[..., 0] = brightness
     for changed in (augment.crop(clip, 1, 1, 8, 20, 32), augment.flip_y(clip), quarter_turn(clip)):
         frames, height, width = changed.truth.shape[:3]
         blocks = changed.truth.reshape(frames, height // 4, 4, width // 4, 4, 3)
-        np.testing.assert_allclose(changed.guide[..., 0], blocks.mean(axis=(2, 4, 5)) / 255, atol=1e-3)
+        means = blocks.double().mean(dim=(2, 4, 5)) / 255
+        np.testing.assert_allclose(changed.guide[..., 0].double(), means, atol=1e-3)
 
 
 def test_dropped_references_look_like_missing_ones() -> None:
@@ -102,7 +98,7 @@ def test_a_jittered_reference_moves_and_nothing_else_does() -> None:
         ]
         assert len(shifts) == 1
     recoloured = augment.jitter_reference(clip, np.random.default_rng(0), 0.1, 0)
-    assert (recoloured.reference != clip.reference).mean() > 0.5
+    assert (recoloured.reference != clip.reference).double().mean() > 0.5
     for value in (40, 90, 200):  # a curve per channel: equal values stay equal
         for channel in range(3):
             assert (
@@ -120,6 +116,17 @@ def test_sample_depends_on_its_index_alone(tmp_path: Path) -> None:
         assert sample["target"].shape[1:] == (3, 32, 32) and sample["guide"].shape[1:] == (6, 8, 8)
         assert all(torch.equal(sample[name], series[i][name]) for name in sample)
     assert series[0]["target"].shape == series[1]["target"].shape  # one batch, one length
+
+
+def test_resident_clips_give_the_same_samples(tmp_path: Path) -> None:
+    for seed in range(5):
+        write_clip(tmp_path / f"{seed}.npz", seed=seed, frames=6, height=44, width=50)
+    config = dataclasses.replace(SMALL, batch=1, photometric=0.05, misalign_px=2, drop_reference=0.5)
+    usual = CropDataset(tmp_path, config)
+    resident = CropDataset(tmp_path, dataclasses.replace(config, resident=True))
+    for i in range(20):
+        assert all(torch.equal(value, resident[i][name]) for name, value in usual[i].items())
+    assert len(usual._cache) == 2 and len(resident._cache) == 5
 
 
 def test_new_files_are_found_and_broken_ones_left_out(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from moving_textures import make_clip, write_clip
+from moving_textures import clip_in_memory, write_clip
 
 from asled_cli import weights, zoo
 from asled_cli.errors import AsledError, InterruptedRunError, UsageError, WeightsError
 from asled_cli.lab import losses, training
-from asled_cli.lab.cached import CachedClip, read_clip, stack_samples, to_inputs, to_tensors
+from asled_cli.lab.cached import read_clip, stack_samples, to_inputs, to_tensors
 from asled_cli.lab.checkpoints import read_checkpoint, write_checkpoint
 from asled_cli.lab.dataset import CropDataset, SampleConfig
 from asled_cli.lab.metrics.fidelity import ssim
@@ -101,8 +101,7 @@ def test_interrupt_leaves_a_checkpoint(clips: Path, tmp_path: Path, monkeypatch:
 
 def test_learns_one_clip() -> None:
     """A tiny network fits one clip to 35 dB, 7 dB above the swap."""
-    arrays = make_clip(frames=4, height=32, width=32, speed=3)
-    batch = stack_samples([to_tensors(CachedClip(**{n: arrays[n] for n in CachedClip.__slots__}))])
+    batch = stack_samples([to_tensors(clip_in_memory(frames=4, height=32, width=32, speed=3))])
     config = dataclasses.replace(
         TINY, options={**TINY_OPTIONS, "fine_channels": 16}, steps=130, learning_rate=6e-3, warmup_steps=20
     )

@@ -235,7 +235,7 @@ def test_processes_that_read_do_not_inherit_opencvs_threads(clips: Path) -> None
         cv2.remap(picture, places, None, cv2.INTER_LINEAR)  # starts the pool
         time.sleep(0.2)  # its threads go to sleep
         config = dataclasses.replace(TINY, workers=1)
-        loader = training._loader(clips / "train", config, 0, 1, ALONE)
+        loader = training._loader(clips / "train", config, 0, 1, ALONE, "cpu")
         loader.timeout = 100.0
         with batches_of(loader) as batches:
             assert len(next(batches)["target"]) == config.samples.batch

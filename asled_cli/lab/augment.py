@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from asled_cli.lab.cached import Array, CachedClip
+from asled_cli.lab.cached import CachedClip
 from asled_cli.nets.chunks import GUIDE_STRIDE
 
 
@@ -44,14 +46,18 @@ def jitter_reference(
     reference = clip.reference
     if photometric:
         curve = np.clip((np.arange(256)[:, None] / 255.0) ** gamma * gain, 0, 1)  # (256, 3)
-        table = np.rint(curve * 255).astype(np.uint8)
-        reference = np.stack([table[reference[..., c], c] for c in range(3)], axis=-1)
+        table = torch.from_numpy(np.rint(curve * 255).astype(np.uint8)).to(reference.device)
+        reference = torch.stack([table[reference[..., c].long(), c] for c in range(3)], dim=-1)
     if y or x:
-        edge = abs(y), abs(x)
-        padded = np.pad(reference, ((0, 0), (edge[0],) * 2, (edge[1],) * 2, (0, 0)), mode="edge")
-        height, width = reference.shape[1:3]
-        reference = padded[:, edge[0] + y :, edge[1] + x :][:, :height, :width]
+        reference = _moved(_moved(reference, 1, y), 2, x)
     return replace(clip, reference=reference)
+
+
+def _moved(frames: Tensor, dim: int, shift: int) -> Tensor:
+    """Frames whose pixel i along `dim` is the one `shift` further on; borders repeated."""
+    size = frames.shape[dim]
+    places = torch.arange(size, device=frames.device) + shift
+    return frames.index_select(dim, places.clamp(0, size - 1))
 
 
 def crop(clip: CachedClip, start: int, frames: int, top: int, left: int, size_px: int) -> CachedClip:
@@ -76,50 +82,56 @@ def crop(clip: CachedClip, start: int, frames: int, top: int, left: int, size_px
 
 def flip_x(clip: CachedClip) -> CachedClip:
     """Mirror left-right. The width must be a multiple of 4, so that the guide's grid maps onto itself."""
-    return _map_space(clip, lambda a: a[:, :, ::-1], lambda f: f * np.array([-1, 1], f.dtype))
+    return _map_space(clip, lambda a: a.flip(2), lambda f: torch.stack([-f[..., 0], f[..., 1]], dim=-1))
 
 
 def flip_y(clip: CachedClip) -> CachedClip:
     """Mirror top-bottom. The height must be a multiple of 4."""
-    return _map_space(clip, lambda a: a[:, ::-1], lambda f: f * np.array([1, -1], f.dtype))
+    return _map_space(clip, lambda a: a.flip(1), lambda f: torch.stack([f[..., 0], -f[..., 1]], dim=-1))
 
 
 def transpose(clip: CachedClip) -> CachedClip:
     """Swap x and y; with the flips this makes all rotations by 90 degrees."""
-    return _map_space(clip, lambda a: a.swapaxes(1, 2), lambda f: f[..., ::-1])
+    return _map_space(clip, lambda a: a.transpose(1, 2), lambda f: f.flip(-1))
 
 
 def reverse_time(clip: CachedClip) -> CachedClip:
     """Play backwards: previous and next change places, a cut stays between the same two frames."""
-    reset = np.zeros_like(clip.reset)
-    reset[1:] = clip.reset[:0:-1]
+    reset = torch.zeros_like(clip.reset)
+    reset[1:] = clip.reset[1:].flip(0)
     return CachedClip(
-        clip.target[::-1],
-        clip.reference[::-1],
-        clip.truth[::-1],
-        clip.guide[::-1],
-        clip.flow_next[::-1],
-        clip.flow_previous[::-1],
+        clip.target.flip(0),
+        clip.reference.flip(0),
+        clip.truth.flip(0),
+        clip.guide.flip(0),
+        clip.flow_next.flip(0),
+        clip.flow_previous.flip(0),
         reset,
     )
 
 
 def drop_references(clip: CachedClip, missing: NDArray[np.bool_]) -> CachedClip:
     """Take the reference away from the frames marked in `missing` (T), as registration reports it."""
-    absent = missing[:, None, None, None]
-    from_absent = np.concatenate(([False], missing[:-1]))[:, None, None, None] | absent
-    to_absent = np.concatenate((missing[1:], [False]))[:, None, None, None] | absent
+    nothing = [False]
+    absent, from_absent, to_absent = (
+        torch.from_numpy(mask[:, None, None, None]).to(clip.reference.device)
+        for mask in (
+            missing,
+            missing | np.concatenate((nothing, missing[:-1])),
+            missing | np.concatenate((missing[1:], nothing)),
+        )
+    )
     return replace(
         clip,
-        reference=np.where(absent, clip.target, clip.reference),
-        guide=np.where(absent, 0, clip.guide),
-        flow_previous=np.where(from_absent, 0, clip.flow_previous),
-        flow_next=np.where(to_absent, 0, clip.flow_next),
+        reference=torch.where(absent, clip.target, clip.reference),
+        guide=clip.guide.masked_fill(absent, 0),
+        flow_previous=clip.flow_previous.masked_fill(from_absent, 0),
+        flow_next=clip.flow_next.masked_fill(to_absent, 0),
     )
 
 
 def _map_space(
-    clip: CachedClip, move: Callable[[Array], Array], turn: Callable[[Array], Array]
+    clip: CachedClip, move: Callable[[Tensor], Tensor], turn: Callable[[Tensor], Tensor]
 ) -> CachedClip:
     return CachedClip(
         move(clip.target),

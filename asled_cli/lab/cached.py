@@ -8,43 +8,43 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from asled_cli.errors import InputError
 from asled_cli.nets.chunks import GUIDE_STRIDE, ChunkInputs
 
-Array = NDArray[Any]
-
 
 @dataclass(frozen=True, slots=True)
 class CachedClip:
-    """A clip as stored (module docstring). Arrays may be views; never write into them."""
+    """A clip as stored (module docstring), all on one device. Tensors may be views; never write into them."""
 
-    target: Array
-    reference: Array
-    truth: Array
-    guide: Array
-    flow_previous: Array
-    flow_next: Array
-    reset: Array
+    target: Tensor
+    reference: Tensor
+    truth: Tensor
+    guide: Tensor
+    flow_previous: Tensor
+    flow_next: Tensor
+    reset: Tensor
 
     @property
     def frames(self) -> int:
         """T, the number of frames."""
         return len(self.target)
 
+    def to(self, device: torch.device | str) -> "CachedClip":
+        """The clip on `device`."""
+        return CachedClip(*(getattr(self, name).to(device) for name in self.__slots__))
+
 
 def read_clip(path: Path) -> CachedClip:
     """Load one cached clip. Raises InputError if the file is damaged, incomplete or inconsistent."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            clip = CachedClip(**{name: stored[name] for name in CachedClip.__slots__})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            clip = CachedClip(**{name: torch.from_numpy(stored[name]) for name in CachedClip.__slots__})
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is not a cached training clip: {error}.", "Make it again.") from error
     frames, height, width = clip.target.shape[:3]
     grid = (frames, -(-height // GUIDE_STRIDE), -(-width // GUIDE_STRIDE))
@@ -66,8 +66,8 @@ def to_tensors(clip: CachedClip) -> dict[str, Tensor]:
     """The clip as tensors (T, C, h, w), views still uint8; `to_inputs` finishes on the training device."""
     tensors = {}
     for name in CachedClip.__slots__:
-        array = torch.from_numpy(np.ascontiguousarray(getattr(clip, name)))
-        tensors[name] = array if array.ndim == 1 else array.permute(0, 3, 1, 2)
+        tensor = getattr(clip, name).contiguous()
+        tensors[name] = tensor if tensor.ndim == 1 else tensor.permute(0, 3, 1, 2)
     return tensors
 
 

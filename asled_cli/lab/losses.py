@@ -34,7 +34,7 @@ def spectral_difference(restored: Tensor, truth: Tensor) -> Tensor:
 
 
 def structural_dissimilarity(restored: Tensor, truth: Tensor) -> Tensor:
-    """1 - SSIM (Wang et al. 2004, equation 13): 11x11 Gaussian of sigma 1.5, each channel alone, valid region.
+    """1 - SSIM (Wang et al. 2004, equation 13): 11x11 Gaussian of sigma 1.5, channels alone, valid region.
 
     What counts is contrast and its pattern, in dim and faint texture as much as in strong. H and W are at
     least 11.

@@ -71,7 +71,7 @@ def train(
         log.warning("%s holds no clips: the run goes without validation.", data / "valid")
     last = min(config.steps, stop_at or config.steps)
     folder = data / "train" if (data / "train").is_dir() else data
-    loader = _loader(folder, config, progress.step, last, team)
+    loader = _loader(folder, config, progress.step, last, team, device)
     try:
         with batches_of(loader) as batches:
             _run(progress, batches, last, clips, out, watch, report, check)
@@ -210,20 +210,21 @@ def _follow_average(progress: Progress) -> None:
 
 
 def _loader(
-    folder: Path, config: TrainConfig, step: int, last: int, team: Team
+    folder: Path, config: TrainConfig, step: int, last: int, team: Team, device: str
 ) -> DataLoader[dict[str, Tensor]]:
     """This process's share of the batches of updates step + 1 ... last."""
     batch, share = config.samples.batch, team.share(config.samples.batch)
     own = range(team.rank * share, (team.rank + 1) * share)
+    workers = 0 if config.samples.resident else config.workers
     return DataLoader(
-        CropDataset(folder, config.samples),
+        CropDataset(folder, config.samples, device),
         batch_size=share,
         sampler=[number * batch + place for number in range(step, last) for place in own],
-        num_workers=config.workers,
+        num_workers=workers,
         collate_fn=stack_samples,
         worker_init_fn=start_worker,
-        multiprocessing_context=START if config.workers else None,
-        prefetch_factor=4 if config.workers else None,
+        multiprocessing_context=START if workers else None,
+        prefetch_factor=4 if workers else None,
     )
 
 
