@@ -10,6 +10,8 @@ from safetensors.torch import load_file
 from asled_cli import weights
 from asled_cli.errors import UsageError, WeightsError
 from asled_cli.lab.average_weights import average_weights, main
+from asled_cli.nets.asled import AsledNet
+from asled_cli.nets.asled_config import AsledConfig
 from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
 
 SMALL = AsledFastConfig(fine_channels=4, coarse_channels=8, result_reach=1, fusion_channels=4)
@@ -54,4 +56,15 @@ def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
         average_weights(deep, small, 0.5, tmp_path / "mean")
     with pytest.raises(UsageError, match="--share is"):
         average_weights(small, small, 1.5, tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()
+
+
+def test_equal_sizes_of_another_meaning_are_refused(tmp_path: Path) -> None:
+    paths = []
+    for temperature in (1.0, 0.1):
+        network = AsledNet(AsledConfig(channels=4, trunk_blocks=1, decoder_blocks=1, temperature=temperature))
+        paths.append(tmp_path / f"{temperature}.safetensors")
+        weights.save(paths[-1], "asled", network)
+    with pytest.raises(WeightsError, match="cannot be mixed"):
+        average_weights(*paths, 0.5, tmp_path / "mean")
     assert not (tmp_path / "mean").exists()

@@ -13,7 +13,7 @@ import torch
 
 from asled_cli import weights
 from asled_cli.errors import UsageError, WeightsError
-from asled_cli.nets.deepen import copy_deepened
+from asled_cli.nets.deepen import copy_deepened, may_grow_into
 
 
 @torch.no_grad()
@@ -26,9 +26,11 @@ def average_weights(start: Path, end: Path, share: float, out: Path) -> None:
     if not 0 <= share <= 1:
         raise UsageError(f"--share is {share}, expected 0 (all of the start) to 1 (all of the end).")
     network = weights.load(end)
-    begun = copy.deepcopy(network)
+    begun, first = copy.deepcopy(network), weights.load(start)
+    if not may_grow_into(first, network):
+        raise WeightsError(f"{start} holds {first.config}, {end} {network.config}: they cannot be mixed.")
     try:
-        copy_deepened(weights.load(start), begun)
+        copy_deepened(first, begun)
     except ValueError as error:
         raise WeightsError(f"{start} and {end} are not of one network: {error}") from error
     for own, before in zip(network.parameters(), begun.parameters(), strict=True):

@@ -4,7 +4,7 @@ import copy
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from asled_cli.lab.checkpoints import explain_full_disk, read_checkpoint, write_
 from asled_cli.lab.metrics.lpips import load_module
 from asled_cli.lab.parallel import ALONE, Team
 from asled_cli.lab.recipe import TrainConfig, config_from_table, config_to_table
-from asled_cli.nets.deepen import copy_deepened
+from asled_cli.nets.deepen import copy_deepened, may_grow_into
 from asled_cli.nets.flow import SpyNet
 
 log = logging.getLogger(__name__)
@@ -113,15 +113,9 @@ def _file_of(path: Path, published: Mapping[str, zoo.PublishedFile]) -> Path:
 
 
 def _load_initial(network: Any, path: Path) -> None:
-    """Put the weights in `path` into `network`, which may have more in it (`copy_deepened`).
-
-    How it searches for matches, which no weight depends on, may differ too.
-    """
+    """Put the weights in `path` into `network`, which may have more in it (`copy_deepened`)."""
     initial = weights.load(_file_of(path, zoo.PUBLISHED))
-    sizes = [asdict(module.config) for module in (initial, network)]
-    free = {"search"} if sizes[0].get("result_reach") else {"search", "result_reach", "fusion_channels"}
-    same = [{k: v for k, v in size.items() if k not in free and not k.endswith("_blocks")} for size in sizes]
-    if type(initial) is not type(network) or same[0] != same[1]:
+    if not may_grow_into(initial, network):
         raise WeightsError(f"{path} holds {initial.config}, the recipe wants {network.config}.")
     try:
         copy_deepened(initial, network)

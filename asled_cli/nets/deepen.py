@@ -4,13 +4,27 @@ Residual blocks are stacked on trained ones as in Net2Net (Chen et al., ICLR 201
 layers): the network computes what it did before, and training goes on from there.
 """
 
+from dataclasses import asdict
 from itertools import zip_longest
+from typing import Any
 
 import torch
 from torch import nn
 
 from asled_cli.nets.blocks import ResidualBlock
 from asled_cli.nets.result_fusion import ResultFusion
+
+
+def may_grow_into(shallow: Any, deep: Any) -> bool:
+    """Whether two networks are of one kind and set alike, but for what `copy_deepened` lets differ.
+
+    Weights of other settings (a temperature, another view of the pictures) may have the same sizes and mean
+    something else. How matches are searched for, which no weight depends on, may differ too.
+    """
+    sizes = [asdict(network.config) for network in (shallow, deep)]
+    free = {"search"} if sizes[0].get("result_reach") else {"search", "result_reach", "fusion_channels"}
+    same = [{k: v for k, v in size.items() if k not in free and not k.endswith("_blocks")} for size in sizes]
+    return type(shallow) is type(deep) and same[0] == same[1]
 
 
 @torch.no_grad()
