@@ -182,6 +182,22 @@ def test_learning_rate_rises_and_falls() -> None:
     assert 0.1 <= rates[-1] < 0.11
 
 
+def test_the_clock_may_end_a_run(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rate, end, last validation and checkpoint follow the time; a resumed run has what is left of it."""
+    ticks = iter(range(10_000))
+    monkeypatch.setattr(training.time, "perf_counter", lambda: 0.5 * next(ticks))
+    config = dataclasses.replace(TINY, steps=1000, minutes=0.2, validate_every=1000, checkpoint_every=1000)
+    progress = train(config, clips, tmp_path / "run", stop_at=3)
+    assert progress.step == 3 and 3 <= progress.seconds < 12 and not progress.ended
+    resumed = train(config, clips, tmp_path / "run", resume=True)
+    assert resumed.ended and 12 <= resumed.seconds < 14 and 6 < resumed.step < 24
+    assert train(config, clips, tmp_path / "run", resume=True).step == resumed.step
+    rates = [float(row["rate"]) for row in rows(tmp_path / "run" / "loss.csv")][config.warmup_steps :]
+    assert rates == sorted(rates, reverse=True) and rates[-1] < 0.1 * rates[0]
+    assert [row["step"] for row in rows(tmp_path / "run" / "validation.csv")] == [str(resumed.step)]
+    assert weights.load(tmp_path / "run" / "weights.safetensors").config.fine_channels == 8
+
+
 def test_bf16_trains(clips: Path, tmp_path: Path) -> None:
     progress = train(dataclasses.replace(TINY, precision="bf16"), clips, tmp_path / "run", stop_at=2)
     assert all(p.dtype == torch.float32 and bool(p.isfinite().all()) for p in progress.network.parameters())
@@ -223,6 +239,7 @@ def test_recipes_take_a_step(name: str, clips: Path) -> None:
         ("steps = 1000", "missing"),
         ("network = 'asled-fast'\nsteps = 10\nwarmup_steps = 10", "warmup_steps is 10"),
         ("network = 'asled-fast'\nprecision = 'int8'", "precision is 'int8'"),
+        ("network = 'asled-fast'\nminutes = -1", "minutes is -1"),
         ("network = 'asled-fast'\n[samples]\ncrop_px = 8\n[losses]\nstructural = 1", "losses.structural"),
         ("network", "cannot be read as a recipe"),
     ],

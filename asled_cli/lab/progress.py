@@ -40,9 +40,18 @@ class Progress:
     lpips: Any = None
     """The distance of `losses.perceptual`, if it has a weight."""
     step: int = 0
+    seconds: float = 0.0
+    """Trained so far, earlier calls included; the same in all processes of a team, counted where the recipe
+    sets `minutes`."""
     best_db: float = -math.inf
     scores: dict[str, float] = field(default_factory=dict)
     """The last validation of this call."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the recipe asks for no further step."""
+        limit = 60 * self.config.minutes
+        return self.step >= self.config.steps or 0 < limit <= self.seconds
 
 
 def start_run(config: TrainConfig, out: Path, device: str, team: Team = ALONE) -> Progress:
@@ -154,6 +163,7 @@ def resume_run(path: Path, config: TrainConfig, device: str, team: Team = ALONE)
     for group, now in zip(progress.optimizer.param_groups, (1.0, config.flow_rate_factor), strict=False):
         group["factor"] = now
     progress.step, progress.best_db = stored["step"], stored["best_db"]
+    progress.seconds = stored.get("seconds", 0.0)
     if team.leads:
         log.info("Resumed after step %d.", progress.step)
     return progress
@@ -177,6 +187,7 @@ def save_run(progress: Progress, out: Path) -> None:
         "average": progress.average.state_dict(),
         "optimizer": progress.optimizer.state_dict(),
         "step": progress.step,
+        "seconds": progress.seconds,
         "best_db": progress.best_db,
     }
     write_checkpoint(out / "checkpoint.pt", content)

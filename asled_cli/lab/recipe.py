@@ -1,6 +1,7 @@
 """A training recipe: a TOML file that maps one to one onto TrainConfig."""
 
 import dataclasses
+import math
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,6 +65,9 @@ class TrainConfig:
     """The one part of the network that learns, as "fusion" of asled-fast; empty: all of it."""
     steps: int = 20_000
     """Updates in all."""
+    minutes: float = 0.0
+    """For a machine at hand for so long: the rate falls with the time trained, validation included, and the
+    run ends after it, or after `steps`. A resumed run has what is left of it. 0: by steps alone."""
     learning_rate: float = 4e-4
     """At the top of the schedule."""
     final_learning_rate: float = 1e-6
@@ -94,7 +98,8 @@ class TrainConfig:
     threads: int = 0
     """CPU threads; 0 leaves PyTorch's choice."""
     workers: int = 1
-    """Processes that read and cut samples; 0 does it between the steps."""
+    """Processes that register clips beforehand, then read and cut samples; 0, and for samples of resident
+    clips, none: it is done between the steps."""
     log_every: int = 50
     """Steps between two lines of the loss log."""
     checkpoint_every: int = 500
@@ -107,6 +112,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.warmup_steps < self.steps:
             raise UsageError(f"warmup_steps is {self.warmup_steps}, expected less than steps = {self.steps}.")
+        if not 0 <= self.minutes < math.inf:
+            raise UsageError(f"minutes is {self.minutes}, expected a number of 0 or more.")
         if (self.teacher is None) != (self.losses.distillation == 0.0):
             raise UsageError(
                 f"teacher is {self.teacher} and losses.distillation {self.losses.distillation}, expected "

@@ -105,10 +105,13 @@ def _run(
 ) -> None:
     config, bad_steps, began, total = progress.config, 0, time.perf_counter(), 0.0
     device = next(progress.network.parameters()).device
-    while progress.step < last:
-        report(Event("train", progress.step, config.steps))
+    started = began - progress.seconds
+    while progress.step < last and not progress.ended:
+        report(Event("train", progress.step, _steps_expected(progress)))
         progress.team.check(check, device)
         loss, norm = update(progress, next(batches))
+        if config.minutes:
+            progress.seconds = progress.team.mean(torch.tensor(time.perf_counter() - started, device=device))
         bad_steps = 0 if math.isfinite(norm) else bad_steps + 1
         if bad_steps > BAD_STEPS_ALLOWED:
             raise AsledError(
@@ -119,17 +122,28 @@ def _run(
         total += loss
         if progress.step % config.log_every == 0:
             seconds = (time.perf_counter() - began) / config.log_every
-            mean, rate = total / config.log_every, learning_rate(config, progress.step - 1)
+            mean, rate = total / config.log_every, learning_rate(config, progress.step - 1, progress.seconds)
             if progress.team.leads:
                 log.info("step %d  loss %.5f  gradient %.3f  %.2f s/step", progress.step, mean, norm, seconds)
             watch.losses(step=progress.step, loss=mean, gradient=norm, rate=rate, seconds=seconds)
             total, began = 0.0, time.perf_counter()
-        due = progress.step % config.validate_every == 0 or progress.step == config.steps
+        due = progress.step % config.validate_every == 0 or progress.ended
         if clips and due and progress.team.leads:
             _score(progress, clips, out, watch)
             began = time.perf_counter()
-        if bad_steps == 0 and (progress.step % config.checkpoint_every == 0 or progress.step == last):
+        last_one = progress.step == last or progress.ended
+        if bad_steps == 0 and (progress.step % config.checkpoint_every == 0 or last_one):
             save_run(progress, out)
+
+
+def _steps_expected(progress: Progress) -> int:
+    """Steps of the whole run; where the clock ends it, at the pace so far."""
+    config = progress.config
+    if not config.minutes or not progress.seconds:
+        return config.steps
+    return max(
+        progress.step, min(config.steps, round(progress.step * 60 * config.minutes / progress.seconds))
+    )
 
 
 def update(progress: Progress, batch: dict[str, Tensor]) -> tuple[float, float]:
@@ -161,7 +175,7 @@ def update(progress: Progress, batch: dict[str, Tensor]) -> tuple[float, float]:
     value = progress.team.mean(loss.detach())
     if math.isfinite(norm) and math.isfinite(value):
         for group in progress.optimizer.param_groups:
-            group["lr"] = group["factor"] * learning_rate(config, progress.step)
+            group["lr"] = group["factor"] * learning_rate(config, progress.step, progress.seconds)
         progress.optimizer.step()
         _follow_average(progress)
     else:
@@ -186,11 +200,13 @@ def objective(restored: Tensor, truth: Tensor, config: LossConfig) -> Tensor:
     return total
 
 
-def learning_rate(config: TrainConfig, step: int) -> float:
-    """Linear warm-up, then a cosine down to the final rate; a pure function of the step."""
+def learning_rate(config: TrainConfig, step: int, seconds: float = 0.0) -> float:
+    """Linear warm-up over steps, then a cosine down to the final rate, over steps or `config.minutes`."""
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
     done = (step - config.warmup_steps) / max(config.steps - config.warmup_steps, 1)
+    if config.minutes:
+        done = max(done, seconds / (60 * config.minutes))
     span = config.learning_rate - config.final_learning_rate
     return config.final_learning_rate + span * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
