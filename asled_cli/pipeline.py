@@ -1,13 +1,14 @@
 """deblur = read | pair | align | restore | write: the main job, every stage in order.
 
 Every stage but the last runs in a thread of its own, the last in the caller's, with short queues between.
+Where no network needs the cores, several threads share the alignment.
 Memory: three chunks of the network, the window of the alignment and the queues, whatever the clip's length.
 What is finished goes to a journal beside the output, from which a broken-off job can be resumed.
 """
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import cv2
@@ -20,7 +21,7 @@ from asled_cli.job.measure import measure_psnr
 from asled_cli.job.method import load_restorer
 from asled_cli.job.plan import make_plan, refuse_if_strict
 from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, Progress, Report, ignore
-from asled_cli.job.restart import find_start, skip_written
+from asled_cli.job.restart import Start, find_start, skip_written
 from asled_cli.job.restore import Memory, restore
 from asled_cli.job.roles import NO_ROLES, Roles, find_roles
 from asled_cli.job.sampling import moments_to_judge, read_sample
@@ -29,7 +30,7 @@ from asled_cli.job.tally import any_problem
 from asled_cli.job.target import softened
 from asled_cli.job.views import sample_moments
 from asled_cli.registration.analyse import analyse
-from asled_cli.registration.fusion import fuse_references
+from asled_cli.registration.fusion import frame_windows, fuse_references, fuse_window
 from asled_cli.registration.lenses import LensPrior
 from asled_cli.registration.render import AlignedFrame, ReferenceRenderer
 from asled_cli.registration.solution import Registration
@@ -37,10 +38,12 @@ from asled_cli.video.frames import FramePair
 from asled_cli.video.pairing import pair_frames
 from asled_cli.video.reader import ClipReader
 from asled_cli.video.segments import Segment
-from asled_cli.video.stage import Stage
+from asled_cli.video.stage import Stage, spread, usable_cores
 from asled_cli.video.writer import ClipWriter, segment_length
 
 QUEUE = 2  # frames between two stages
+MOST_HELPERS = 4  # threads that align frames, and as many that fuse them; more find nothing left to share
+HELPERS_AT_1080P = 8  # each holds a frame of 70 MB there, so that larger frames get fewer
 
 log = logging.getLogger(__name__)
 
@@ -154,10 +157,8 @@ def _render(
         pairs = Stage(pair_frames(wide_frames, references, plan.clock), QUEUE, "pair")
         # The network takes and gives whole chunks; with room for one on either side, nobody waits meanwhile.
         room = max(QUEUE, plan.chunk)
-        renderer = ReferenceRenderer(registration, start.origin_s)
-        fused = fuse_references(_align(pairs, renderer), plan.reach)
-        aligned = Stage(skip_written(fused, start, plan.wide.path.name), room, "align")
-        restored = Stage(restore(aligned, restorer), room, "restore")
+        aligned = _align(pairs, ReferenceRenderer(registration, start.origin_s), plan, start, room)
+        restored = Stage(restore(aligned[-1], restorer), room, "restore")
         memory: Memory | None = None  # of the network after the frame before
 
         def keep(segment: Segment | None) -> None:
@@ -179,21 +180,50 @@ def _render(
         keep(writer.flush())
         journal.end()
         space.check_join(writer.segments)
-        stages = [wide_frames, ultra_frames, pairs, aligned, restored]
+        stages = [wide_frames, ultra_frames, pairs, *aligned, restored]
         problems = {plan.wide.path.name: wide.problems, plan.ultra.path.name: ultra.problems}
         result = tally.result(plan, registration, stages, problems)
         return replace(result, segments=roles.segments)
 
 
-def _align(pairs: Iterator[FramePair], renderer: ReferenceRenderer) -> Iterator[AlignedFrame]:
+def _helpers(plan: DeblurPlan) -> int:
+    """Threads that share the work on frames; one where the network needs the cores itself."""
+    if plan.method == "network" and plan.device == "cpu":
+        return 1
+    room = HELPERS_AT_1080P * 1920 * 1080 // (plan.wide.width * plan.wide.height)
+    return max(1, min(MOST_HELPERS, usable_cores(), room))
+
+
+def _align(
+    pairs: Stage[FramePair], renderer: ReferenceRenderer, plan: DeblurPlan, start: Start, room: int
+) -> list[Stage[AlignedFrame]]:
+    """The stages that register frames and fuse their references; the last one gives those not written yet.
+
+    One stage where a network needs the cores. Else two side by side, helpers in each.
+    """
+    threads, name = _helpers(plan), plan.wide.path.name
+    frames = _registered(pairs, renderer, threads)
+    if not plan.reach or threads == 1:
+        fused = fuse_references(frames, plan.reach)
+        return [Stage(skip_written(fused, start, name), room, "align")]
+    aligned = Stage(frames, QUEUE, "align")
+    fused = spread(fuse_window, frame_windows(aligned, plan.reach), threads)
+    return [aligned, Stage(skip_written(fused, start, name), room, "fuse")]
+
+
+def _registered(
+    pairs: Iterator[FramePair], renderer: ReferenceRenderer, threads: int
+) -> Iterator[AlignedFrame]:
     """Registered frames, without the reference as it was recorded, which nobody needs any more."""
+    for frame in spread(lambda align: align(), _turns(pairs, renderer), threads):
+        yield replace(frame, pair=replace(frame.pair, reference=None))
+
+
+def _turns(pairs: Iterator[FramePair], renderer: ReferenceRenderer) -> Iterator[Callable[[], AlignedFrame]]:
+    """The work on each frame in turn, once all that it needs has been seen."""
     for pair in pairs:
-        yield from map(_without_recorded_reference, renderer.push(pair))
-    yield from map(_without_recorded_reference, renderer.flush())
-
-
-def _without_recorded_reference(frame: AlignedFrame) -> AlignedFrame:
-    return replace(frame, pair=replace(frame.pair, reference=None))
+        yield from renderer.prepare(pair)
+    yield from renderer.prepare_last()
 
 
 def _measure(result: DeblurResult, report: Report) -> DeblurResult:

@@ -14,7 +14,7 @@ from asled_cli import weights
 from asled_cli.job.method import network_restorer
 from asled_cli.job.restore import FusingRestorer, restore
 from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
-from asled_cli.registration.fusion import ReferenceFusion, fuse_references
+from asled_cli.registration.fusion import FrameWindows, fuse_references, fuse_window
 from asled_cli.registration.render import AlignedFrame
 from asled_cli.video.frames import Frame, FramePair
 
@@ -125,11 +125,11 @@ def test_nothing_crosses_a_cut_or_a_missing_reference() -> None:
 @pytest.mark.parametrize("reach", [0, 1, 2, 3])
 def test_frames_come_in_order_and_know_only_their_neighbours(reach: int) -> None:
     frames, _ = panned(9, noise=0.01)
-    fusion, out = ReferenceFusion(reach), []
+    windows, out = FrameWindows(reach), []
     for i, given in enumerate(frames):
-        out += fusion.push(given)
+        out += map(fuse_window, windows.push(given))
         assert len(out) == max(0, i + 1 - reach)
-    out += fusion.flush()
+    out += map(fuse_window, windows.flush())
     assert [f.pair.target.index for f in out] == list(range(9))
     later = list(fuse_references(frames[4 - reach :], reach))[reach]
     np.testing.assert_array_equal(out[4].reference, later.reference)

@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -35,6 +36,29 @@ FRAMES = 12
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     return make_pair(tmp_path_factory.mktemp("pair"), FRAMES)
+
+
+def plan_of(method: str, device: str, width: int) -> DeblurPlan:
+    clip = SimpleNamespace(width=width, height=width * 9 // 16)
+    return cast(DeblurPlan, SimpleNamespace(method=method, device=device, wide=clip))
+
+
+@pytest.mark.parametrize(
+    ("method", "device", "width", "cores", "threads"),
+    [
+        ("network", "cpu", 1920, 16, 1),
+        ("network", "cuda", 1920, 16, 4),
+        ("network", "cuda", 1920, 2, 2),
+        ("network", "cuda", 3840, 16, 2),
+        ("swap", "cpu", 7680, 16, 1),
+        ("swap", "cpu", 640, 16, 4),
+    ],
+)
+def test_helpers_work_where_cores_and_memory_are_free(
+    method: str, device: str, width: int, cores: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "usable_cores", lambda: cores)
+    assert pipeline._helpers(plan_of(method, device, width)) == threads
 
 
 def registration() -> Registration:
@@ -80,6 +104,22 @@ def test_every_frame_comes_out_at_its_time_and_better(pair: Pair, tmp_path: Path
     assert result.problems == {}
     assert result.as_dict()["frames_written"] == FRAMES
     assert only(tmp_path) == {"out.mp4"}
+
+
+@pytest.mark.parametrize(("method", "stages"), [("swap", ["align"]), ("network", ["align", "fuse"])])
+def test_helpers_change_nothing_but_the_time(
+    method: str, stages: list[str], pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = []
+    for threads in (1, 3):
+        monkeypatch.setattr(pipeline, "_helpers", lambda plan, threads=threads: threads)
+        files.append(tmp_path / f"{threads}.mkv")
+        result = run(pair, files[-1], method=method, device="cpu", encode=EncodeConfig(codec="ffv1"))
+        assert result.frames_changed == FRAMES and no_stage_is_running()
+    assert [stage.name for stage in result.stages][3:-2] == stages
+    with ClipReader(probe_clip(files[0])) as alone, ClipReader(probe_clip(files[1])) as helped:
+        for one, other in zip(alone, helped, strict=True):
+            np.testing.assert_array_equal(one.rgb, other.rgb)
 
 
 def test_progress_is_told_in_order(pair: Pair, tmp_path: Path) -> None:
@@ -173,8 +213,9 @@ def failing(real: Callable[..., Any], after: int, error: BaseException) -> Calla
 STATIONS = {
     "decode": "asled_cli.video.reader.ClipReader.__next__",
     "analyse": "asled_cli.pipeline.analyse",
-    "align": "asled_cli.registration.render.ReferenceRenderer.push",
-    "flush": "asled_cli.registration.render.ReferenceRenderer.flush",
+    "align": "asled_cli.registration.render.ReferenceRenderer.prepare",
+    "align in a helper": "asled_cli.registration.render.ReferenceRenderer._align",
+    "flush": "asled_cli.registration.render.ReferenceRenderer.prepare_last",
     "restore": "asled_cli.job.restore.SwapRestorer.push",
     "write": "asled_cli.video.writer.ClipWriter.write",
     "finish": "asled_cli.video.writer.ClipWriter._check",

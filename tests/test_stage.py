@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from asled_cli.video.stage import Stage, StageClosedError
+from asled_cli.video.stage import Stage, StageClosedError, spread
 
 COUNT = 12
 DEADLINE_S = 10
@@ -216,3 +216,47 @@ def test_fast_source_with_slow_consumer_is_not_busy() -> None:
         for _ in stage:
             time.sleep(0.02)
     assert stage.busy_s < 0.05
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_spread_work_comes_in_order(threads: int) -> None:
+    """The first items take longest, so that later ones are done before them."""
+
+    def slowly(number: int) -> int:
+        time.sleep(0.002 * (COUNT - number))
+        return number + 1
+
+    found: list[int] = []
+    within_deadline(lambda: found.extend(spread(slowly, numbers(), threads)))
+    assert found == list(range(1, COUNT + 1))
+
+
+def test_spread_work_runs_side_by_side() -> None:
+    meeting = threading.Barrier(3)  # nobody passes until three are there
+    within_deadline(lambda: list(spread(lambda number: meeting.wait(), range(6), 3)))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("place", ["source", "step"])
+def test_spread_errors_come_in_their_turn(place: str, threads: int) -> None:
+    def step(number: int) -> int:
+        if place == "step" and number == 4:
+            raise Boom("step")
+        return number
+
+    found = []
+    with pytest.raises(Boom, match=place):
+        for number in spread(step, numbers(4 if place == "source" else None), threads):
+            found.append(number)
+    assert found == [0, 1, 2, 3]
+    assert alive() == []
+
+
+def test_spread_work_ends_with_its_stage() -> None:
+    def never_ending() -> Iterator[int]:
+        yield from iter(int, 1)
+
+    with Stage(spread(lambda number: number, never_ending(), 3), 2, "helped") as stage:
+        assert [next(stage) for _ in range(3)] == [0, 0, 0]
+        assert any("helper" in name for name in alive())
+    assert alive() == []

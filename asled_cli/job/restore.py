@@ -21,7 +21,7 @@ from asled_cli.job.guard import guard_colour, sharp_share
 from asled_cli.job.pieces import recut_states, smaller_pieces, tile_words
 from asled_cli.job.tiles import Tile, cut_tiles
 from asled_cli.nets.chunks import ChunkInputs, VideoNetwork
-from asled_cli.registration.fusion import ReferenceFusion
+from asled_cli.registration.fusion import FrameWindows, fuse_window
 from asled_cli.registration.render import AlignedFrame, swap_weight
 from asled_cli.video.frames import Frame
 
@@ -78,15 +78,15 @@ class FusingRestorer:
 
     def __init__(self, restorer: Restorer, reach: int) -> None:
         self.restorer = restorer
-        self._fusion = ReferenceFusion(reach)
+        self._windows = FrameWindows(reach)
 
     def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
         """Return what the restorer finishes with the frames that have seen their neighbours now."""
-        return [done for frame in self._fusion.push(aligned) for done in self.restorer.push(frame)]
+        return [done for w in self._windows.push(aligned) for done in self.restorer.push(fuse_window(w))]
 
     def flush(self) -> list[RestoredFrame]:
         """Finish the frames that are still inside either of the two."""
-        last = [done for frame in self._fusion.flush() for done in self.restorer.push(frame)]
+        last = [done for w in self._windows.flush() for done in self.restorer.push(fuse_window(w))]
         return last + self.restorer.flush()
 
 

@@ -6,7 +6,6 @@ interrupted run goes on; and manifest.json, the settings and all clips, written 
 
 import json
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from asled_cli.lab.sharp_sources import find_clips, find_photos
 from asled_cli.lab.sources import PHOTO_SUFFIXES
 from asled_cli.lab.synth_clip import SynthConfig, SynthTask, clip_seed, make_clip, plan_clips
 from asled_cli.lab.workers import run_in_processes
+from asled_cli.video.stage import usable_cores
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ def _make_all(
     done, left_out = total - len(tasks), []
     report(Progress("make", done, total))
     work = [(job, task, photos) for task in tasks]
-    for problem in run_in_processes(_make, work, job.jobs or _cores(), lambda: _check(check)):
+    for problem in run_in_processes(_make, work, job.jobs or usable_cores(), lambda: _check(check)):
         done += 1
         report(Progress("make", done, total))
         if problem:
@@ -183,7 +183,3 @@ def _record(out: Path, name: str) -> Path:
 def _write_json(path: Path, content: object) -> None:
     text = json.dumps(content, indent=1, sort_keys=True) + "\n"
     replace_file(path, lambda part: part.write_text(text))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

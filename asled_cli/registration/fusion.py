@@ -2,11 +2,12 @@
 
 Neighbouring reference frames show the same things with other noise, other coding errors and other sampling.
 Each is laid onto the frame in the middle along the flows that the render pass knows, and counts where it
-looks like it there. Streaming: a frame comes out once the `reach` frames after it have been seen.
+looks like it there. Streaming: a frame comes out once the `reach` frames after it have been seen. It depends
+on nothing but its window, so that windows may be fused side by side.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -23,50 +24,70 @@ _NOISES, _STRICTEST, _MILDEST = 3.0, 0.015, 0.03
 _COVERED, _FULL_SCALE = 5, 65535.0
 
 
-def fuse_references(frames: Iterable[AlignedFrame], reach: int) -> Iterator[AlignedFrame]:
-    """Run a whole stream of frames through a fusion; 0 leaves them as they are."""
-    fusion = ReferenceFusion(reach)
-    for frame in frames:
-        yield from fusion.push(frame)
-    yield from fusion.flush()
+@dataclass(frozen=True, slots=True)
+class FrameWindow:
+    """A frame and those around it."""
+
+    frames: tuple[AlignedFrame, ...]
+    own: int
+    """Position in `frames` of the one in the middle."""
 
 
-class ReferenceFusion:
-    """Replaces the reference of each frame by its mean over up to `reach` frames on either side.
+class FrameWindows:
+    """Gathers up to `reach` frames on either side of each frame of a stream.
 
-    Never across a cut, nor past a frame without a reference; such frames pass through as they are. Frames
-    come out in order, each depending on `reach` frames before and after it and on nothing else.
+    `push` and `flush` return the windows that are complete, in order, one for each frame.
     """
 
     def __init__(self, reach: int) -> None:
         self.reach = reach
         self._frames: list[AlignedFrame] = []
-        self._next = 0  # position in _frames of the frame that comes out next
+        self._next = 0  # position in _frames of the frame whose window comes out next
 
-    def push(self, frame: AlignedFrame) -> list[AlignedFrame]:
-        """Take the next frame; return the one that is ready, if any."""
+    def push(self, frame: AlignedFrame) -> list[FrameWindow]:
+        """Take the next frame; return the window that is ready, if any."""
         self._frames.append(frame)
         return list(self._ready(self.reach))
 
-    def flush(self) -> list[AlignedFrame]:
-        """Return the frames still waiting at the end of the clip."""
+    def flush(self) -> list[FrameWindow]:
+        """Return the windows still waiting at the end of the clip."""
         return list(self._ready(0))
 
-    def _ready(self, ahead: int) -> Iterator[AlignedFrame]:
+    def _ready(self, ahead: int) -> Iterator[FrameWindow]:
         while self._next + ahead < len(self._frames):
-            frame = self._frames[self._next]
-            fused = _fuse(self._frames, self._next, self.reach)
+            yield FrameWindow(tuple(self._frames[: self._next + self.reach + 1]), self._next)
             self._next += 1
             if self._next > self.reach:
                 del self._frames[0]
                 self._next -= 1
-            yield replace(frame, reference=fused)
 
 
-def _fuse(frames: Sequence[AlignedFrame], i: int, reach: int) -> NDArray[np.uint16] | None:
+def frame_windows(frames: Iterable[AlignedFrame], reach: int) -> Iterator[FrameWindow]:
+    """Run a whole stream of frames through `FrameWindows`."""
+    windows = FrameWindows(reach)
+    for frame in frames:
+        yield from windows.push(frame)
+    yield from windows.flush()
+
+
+def fuse_references(frames: Iterable[AlignedFrame], reach: int) -> Iterator[AlignedFrame]:
+    """Fuse the reference of each frame of a stream; reach 0 leaves them as they are."""
+    yield from map(fuse_window, frame_windows(frames, reach))
+
+
+def fuse_window(window: FrameWindow) -> AlignedFrame:
+    """Replace the reference of the middle frame by its mean over all frames of the window.
+
+    Never across a cut, nor past a frame without a reference; such frames stay as they are.
+    """
+    frame = window.frames[window.own]
+    return replace(frame, reference=_fuse(window.frames, window.own))
+
+
+def _fuse(frames: Sequence[AlignedFrame], i: int) -> NDArray[np.uint16] | None:
     """Return the fused reference (H, W, 3) of frame `i`."""
     own = frames[i].reference
-    around = list(_travels(frames, i, reach))
+    around = list(_travels(frames, i))
     if own is None or not around:
         return own
     covered = frames[i].guide[..., _COVERED].astype(np.float32)
@@ -89,12 +110,12 @@ def _fuse(frames: Sequence[AlignedFrame], i: int, reach: int) -> NDArray[np.uint
     return np.rint(total).astype(np.uint16)
 
 
-def _travels(frames: Sequence[AlignedFrame], i: int, reach: int) -> Iterator[tuple[AlignedFrame, Image]]:
+def _travels(frames: Sequence[AlignedFrame], i: int) -> Iterator[tuple[AlignedFrame, Image]]:
     """Yield the frames around `i`, each with the flow (h, w, 2) in guide pixels that leads from `i` to it."""
     for step in (1, -1):
         flow: Image | None = None
-        for j in range(i + step, i + step * (reach + 1), step):
-            if not 0 <= j < len(frames) or frames[max(j, j - step)].is_cut or frames[j].reference is None:
+        for j in range(i + step, len(frames) if step == 1 else -1, step):
+            if frames[max(j, j - step)].is_cut or frames[j].reference is None:
                 break
             here = frames[j - step]
             one = (here.flow_next if step == 1 else here.flow_previous).astype(np.float32)

@@ -3,8 +3,9 @@
 Streaming: pairs go in one by one, aligned frames come out once the frames around them have been seen.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -74,6 +75,19 @@ class _Waiting:
 
 
 @dataclass(frozen=True)
+class _Known:
+    """What was known when a target's turn came; times in frame intervals.
+
+    targets: those about it, itself among them. last, following: times of the targets before and after it.
+    """
+
+    references: ReferenceWindow
+    targets: tuple[_Waiting, ...]
+    last: float | None
+    following: float | None
+
+
+@dataclass(frozen=True)
 class _Places:
     """Where each reduced target pixel lies on the canvas at a frame's time: u, v (h, w).
 
@@ -128,8 +142,16 @@ class ReferenceRenderer:
 
     def push(self, pair: FramePair) -> list[AlignedFrame]:
         """Take the next pair, in order of time; return the frames that are ready."""
+        return [align() for align in self.prepare(pair)]
+
+    def flush(self) -> list[AlignedFrame]:
+        """Return the frames still waiting at the end of the clip."""
+        return [align() for align in self.prepare_last()]
+
+    def prepare(self, pair: FramePair) -> list[Callable[[], AlignedFrame]]:
+        """`push`, but the frames are still to be computed, each by a call, in any thread and order."""
         if not self.registration.trusted:
-            return [without_reference(pair)]
+            return [partial(without_reference, pair)]
         now = float(pair.target.time)
         if self._start is None:
             self._start = now
@@ -140,8 +162,8 @@ class ReferenceRenderer:
         self._waiting.append(_Waiting(pair, middle, self._canvas.reduce_target(pair.target.rgb)))
         return list(self._ready(stamp))
 
-    def flush(self) -> list[AlignedFrame]:
-        """Return the frames still waiting at the end of the clip."""
+    def prepare_last(self) -> list[Callable[[], AlignedFrame]]:
+        """`flush`, the frames still to be computed."""
         return list(self._ready(np.inf))
 
     def _add_reference(self, time: float, rgb: NDArray[np.uint16]) -> None:
@@ -157,14 +179,16 @@ class ReferenceRenderer:
         r.frames.append(rgb)
         r.codes.append(codes)
 
-    def _ready(self, now: float) -> Iterator[AlignedFrame]:
+    def _ready(self, now: float) -> Iterator[Callable[[], AlignedFrame]]:
         while self._waiting:
             first = self._waiting[0]
             span = self._span(first)
-            if now < max(first.time, self._covered(first)[0]) + span:
+            if now < max(first.time, self._covered(first, self._references)[0]) + span:
                 return
             following = self._waiting[1].time if len(self._waiting) > 1 else None
-            yield self._align(first, following)
+            targets = (*self._done, *self._waiting)
+            known = _Known(self._references.copy(), targets, self._last, following)
+            yield partial(self._align, first, known)
             self._last = first.time
             self._done.append(self._waiting.pop(0))
             reach = span + self._beyond(first)
@@ -182,41 +206,40 @@ class ReferenceRenderer:
         length = self.registration.at(float(waiting.pair.target.time)).exposure.length
         return length / 2 - 0.5 if length > _GUESSED else 0.0
 
-    def _covered(self, waiting: _Waiting) -> tuple[float, float]:
+    def _covered(self, waiting: _Waiting, r: ReferenceWindow) -> tuple[float, float]:
         """Return from when to when reference frames of the target's scene cover a whole exposure."""
-        r, beyond = self._references, self._beyond(waiting)
+        beyond = self._beyond(waiting)
         if not r.times or not beyond:
             return waiting.time, waiting.time
         scene = r.scene(r.nearest(waiting.time))
         return r.times[scene[0]] + beyond, r.times[scene[-1]] - beyond
 
-    def _judged_at(self, waiting: _Waiting) -> float:
+    def _judged_at(self, waiting: _Waiting, r: ReferenceWindow) -> float:
         """Return the time nearest to the target's at which a whole exposure is covered, if any is."""
-        first, last = self._covered(waiting)
+        first, last = self._covered(waiting, r)
         return float(np.clip(waiting.time, first, last)) if first <= last else waiting.time
 
-    def _align(self, waiting: _Waiting, following: float | None) -> AlignedFrame:
-        r = self._references
-        time = waiting.time
+    def _align(self, waiting: _Waiting, known: _Known) -> AlignedFrame:
+        r, time, last = known.references, waiting.time, known.last
         i = r.nearest(time) if r.times else 0
         if not r.times or abs(r.times[i] - time) > _REACH:
             return without_reference(waiting.pair)
         knot = self.registration.at(float(waiting.pair.target.time))
         moment = r.moment(i)
         work_map = self._canvas.onto(knot.homography)
-        guide, places = self._guide(waiting, i, knot, work_map)
+        guide, places = self._guide(waiting, i, knot, work_map, known)
         inverse = np.linalg.inv((work_map / work_map[2, 2])[:2, :2])
-        back = self._flow(moment, time, self._last, places, inverse)
-        ahead = self._flow(moment, time, following, places, inverse)
-        is_cut = i > 0 and r.flows[i - 1] is None and self._last is not None and self._last < r.times[i] - 0.5
+        back = self._flow(moment, time, last, places, inverse)
+        ahead = self._flow(moment, time, known.following, places, inverse)
+        is_cut = i > 0 and r.flows[i - 1] is None and last is not None and last < r.times[i] - 0.5
         reference = self._full_maps.pull(r.frames[i], knot, self._drift(moment, time, places))
         return AlignedFrame(waiting.pair, self._coloured(reference), guide, back, ahead, is_cut)
 
     def _guide(
-        self, waiting: _Waiting, i: int, knot: Knot, work_map: Matrix
+        self, waiting: _Waiting, i: int, knot: Knot, work_map: Matrix, known: _Known
     ) -> tuple[NDArray[np.float16], _Places]:
         """Return the guide, and where each reduced target pixel lies on the canvas."""
-        r = self._references
+        r = known.references
         reach = knot.exposure.length / 2 + 1
         near = [k for k in r.scene(i) if abs(r.times[k] - waiting.time) <= reach]
         moments = [r.moment(k) for k in near] or [r.moment(i)]
@@ -236,7 +259,7 @@ class ReferenceRenderer:
         blurred, sharp = sample(exposed, u, v), sample(instant, u, v)
         width, height = self._canvas.canvas_size
         valid = ((u >= 0) & (v >= 0) & (u <= width - 1) & (v <= height - 1)).astype(np.float32)
-        mismatch = self._judged(waiting, i, waiting.picture - blurred, knot, work_map)
+        mismatch = self._judged(waiting, i, waiting.picture - blurred, knot, work_map, known)
         change = blurred - sharp
         weight = reference_weight(mismatch, change) * valid
         parts = [mismatch, np.abs(luma(change)), weight, valid]
@@ -252,17 +275,20 @@ class ReferenceRenderer:
         u, v = halved_places(u, v, (grey.shape[1], grey.shape[0]))
         return fit_tremor(half, grey, u, v, waiting.time, knot.exposure).scaled(2)
 
-    def _judged(self, waiting: _Waiting, i: int, own: Image, knot: Knot, work_map: Matrix) -> Image:
+    def _judged(
+        self, waiting: _Waiting, i: int, own: Image, knot: Knot, work_map: Matrix, known: _Known
+    ) -> Image:
         """Return the mismatch (h, w, 3) to judge the reference by: the target's own, or a neighbour's.
 
         Near the ends of a scene a long exposure reaches frames that do not exist. What reblurring misses
         there says nothing about the reference; the nearest target whose exposure is covered lends its
         mismatch, moved along the reference's motion.
         """
-        r, judged_at = self._references, self._judged_at(waiting)
+        r = known.references
+        judged_at = self._judged_at(waiting, r)
         if abs(judged_at - waiting.time) < 0.5:
             return own
-        other = min(self._done + self._waiting, key=lambda target: abs(target.time - judged_at))
+        other = min(known.targets, key=lambda target: abs(target.time - judged_at))
         j = r.nearest(other.time)
         if abs(other.time - judged_at) > 1 or j not in r.scene(i):
             return own

@@ -19,6 +19,12 @@ class ReferenceWindow:
     codes: list[NDArray[np.uint8]] = field(default_factory=list)
     flows: list[tuple[Image, Image] | None] = field(default_factory=list)
 
+    def copy(self) -> "ReferenceWindow":
+        """Return a window on the same pictures that stays as it is when this one goes on."""
+        return ReferenceWindow(
+            list(self.times), list(self.images), list(self.frames), list(self.codes), list(self.flows)
+        )
+
     def drop_first(self) -> None:
         """Forget the earliest frame."""
         for items in (self.times, self.images, self.frames, self.codes, self.flows):

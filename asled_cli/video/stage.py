@@ -1,16 +1,20 @@
 """A step of the pipeline in a thread of its own, with a short queue between it and its consumer.
 
 The only place in the package that starts threads. Stages chain by being iterated inside the source of
-the next one; closing the last closes them all.
+the next one; closing the last closes them all. Within a stage, `spread` shares work among several threads.
 """
 
+import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, Full, Queue
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 POLL_S = 0.05  # how soon a blocked thread notices that its stage was closed
 _END = object()
@@ -171,3 +175,39 @@ def _close(source: object) -> None:
     close = getattr(source, "close", None)
     if close is not None:
         close()
+
+
+def spread(function: Callable[[S], T], items: Iterable[S], threads: int) -> Iterator[T]:
+    """function(item) for each of `items`, in order, computed by so many threads at once; 1: by the caller's.
+
+    At most `threads` + 1 results are ahead of the consumer. Items are drawn in the caller's thread. What
+    `function` or `items` raise is raised in its turn. Closing waits for what is being computed.
+    """
+    if threads <= 1:
+        yield from map(function, items)
+        return
+    pool = ThreadPoolExecutor(threads, "asled-helper")
+    waiting: deque[Future[T]] = deque()
+    failure: Exception | None = None
+    try:
+        source = iter(items)
+        while failure is None:
+            try:
+                waiting.append(pool.submit(function, next(source)))
+            except StopIteration:
+                break
+            except Exception as error:
+                failure = error
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+        if failure is not None:
+            raise failure
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

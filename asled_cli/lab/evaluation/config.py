@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from asled_cli.errors import UsageError
 from asled_cli.job.records import Precision
+from asled_cli.video.stage import usable_cores
 
 Dataset = Literal["made", "realmcvsr", "generic", "hsd", "gopro", "dvd", "bsd"]
 Alignment = Literal["registered", "centre-crop"]
@@ -109,11 +109,7 @@ class EvalConfig:
 
     def worker_count(self, *, on_cpu: bool) -> int:
         """Clips to score at once."""
-        return self.workers or (len(os.sched_getaffinity(0)) if on_cpu and _has_affinity() else 1)
-
-
-def _has_affinity() -> bool:
-    return hasattr(os, "sched_getaffinity")
+        return self.workers or (usable_cores() if on_cpu else 1)
 
 
 def split_words(words: str) -> tuple[str, ...]:
