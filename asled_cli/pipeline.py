@@ -2,7 +2,8 @@
 
 Every stage but the last runs in a thread of its own, the last in the caller's, with short queues between.
 Where no network needs the cores, several threads share the alignment.
-Memory: three chunks of the network, the window of the alignment and the queues, whatever the clip's length.
+Memory: three chunks of the network, the window of the alignment, the queues and what helpers hold, whatever
+the clip's length.
 What is finished goes to a journal beside the output, from which a broken-off job can be resumed.
 """
 
@@ -30,7 +31,7 @@ from asled_cli.job.tally import any_problem
 from asled_cli.job.target import softened
 from asled_cli.job.views import sample_moments
 from asled_cli.registration.analyse import analyse
-from asled_cli.registration.fusion import frame_windows, fuse_references, fuse_window
+from asled_cli.registration.fusion import fuse_references
 from asled_cli.registration.lenses import LensPrior
 from asled_cli.registration.render import AlignedFrame, ReferenceRenderer
 from asled_cli.registration.solution import Registration
@@ -38,12 +39,10 @@ from asled_cli.video.frames import FramePair
 from asled_cli.video.pairing import pair_frames
 from asled_cli.video.reader import ClipReader
 from asled_cli.video.segments import Segment
-from asled_cli.video.stage import Stage, spread, usable_cores
+from asled_cli.video.stage import Stage, closing_items, spread
 from asled_cli.video.writer import ClipWriter, segment_length
 
 QUEUE = 2  # frames between two stages
-MOST_HELPERS = 4  # threads that align frames, and as many that fuse them; more find nothing left to share
-HELPERS_AT_1080P = 8  # each holds a frame of 70 MB there, so that larger frames get fewer
 
 log = logging.getLogger(__name__)
 
@@ -186,14 +185,6 @@ def _render(
         return replace(result, segments=roles.segments)
 
 
-def _helpers(plan: DeblurPlan) -> int:
-    """Threads that share the work on frames; one where the network needs the cores itself."""
-    if plan.method == "network" and plan.device == "cpu":
-        return 1
-    room = HELPERS_AT_1080P * 1920 * 1080 // (plan.wide.width * plan.wide.height)
-    return max(1, min(MOST_HELPERS, usable_cores(), room))
-
-
 def _align(
     pairs: Stage[FramePair], renderer: ReferenceRenderer, plan: DeblurPlan, start: Start, room: int
 ) -> list[Stage[AlignedFrame]]:
@@ -201,13 +192,13 @@ def _align(
 
     One stage where a network needs the cores. Else two side by side, helpers in each.
     """
-    threads, name = _helpers(plan), plan.wide.path.name
+    threads, name = plan.helpers, plan.wide.path.name
     frames = _registered(pairs, renderer, threads)
     if not plan.reach or threads == 1:
         fused = fuse_references(frames, plan.reach)
         return [Stage(skip_written(fused, start, name), room, "align")]
     aligned = Stage(frames, QUEUE, "align")
-    fused = spread(fuse_window, frame_windows(aligned, plan.reach), threads)
+    fused = fuse_references(aligned, plan.reach, threads)
     return [aligned, Stage(skip_written(fused, start, name), room, "fuse")]
 
 
@@ -215,8 +206,9 @@ def _registered(
     pairs: Iterator[FramePair], renderer: ReferenceRenderer, threads: int
 ) -> Iterator[AlignedFrame]:
     """Registered frames, without the reference as it was recorded, which nobody needs any more."""
-    for frame in spread(lambda align: align(), _turns(pairs, renderer), threads):
-        yield replace(frame, pair=replace(frame.pair, reference=None))
+    with closing_items(spread(lambda align: align(), _turns(pairs, renderer), threads)) as frames:
+        for frame in frames:
+            yield replace(frame, pair=replace(frame.pair, reference=None))
 
 
 def _turns(pairs: Iterator[FramePair], renderer: ReferenceRenderer) -> Iterator[Callable[[], AlignedFrame]]:

@@ -52,7 +52,7 @@ def test_blocks_that_the_start_lacks_count_as_nothing(tmp_path: Path) -> None:
 
 def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
     small, deep = write(tmp_path, "small", SMALL, 0), write(tmp_path, "deep", DEEP, 1)
-    with pytest.raises(WeightsError, match="not of one network"):
+    with pytest.raises(WeightsError, match="is not the start of"):
         average_weights(deep, small, 0.5, tmp_path / "mean")
     with pytest.raises(UsageError, match="--share is"):
         average_weights(small, small, 1.5, tmp_path / "mean")

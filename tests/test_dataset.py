@@ -127,6 +127,9 @@ def test_resident_clips_give_the_same_samples(tmp_path: Path) -> None:
     for i in range(20):
         assert all(torch.equal(value, resident[i][name]) for name, value in usual[i].items())
     assert len(usual._cache) == 2 and len(resident._cache) == 5
+    (tmp_path / "0.npz").unlink()
+    resident[config.rescan_every]
+    assert (tmp_path / "0.npz") not in resident._cache and len(resident._cache) == 4
 
 
 def test_new_files_are_found_and_broken_ones_left_out(tmp_path: Path) -> None:

@@ -7,8 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import av
 import numpy as np
@@ -36,29 +35,6 @@ FRAMES = 12
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     return make_pair(tmp_path_factory.mktemp("pair"), FRAMES)
-
-
-def plan_of(method: str, device: str, width: int) -> DeblurPlan:
-    clip = SimpleNamespace(width=width, height=width * 9 // 16)
-    return cast(DeblurPlan, SimpleNamespace(method=method, device=device, wide=clip))
-
-
-@pytest.mark.parametrize(
-    ("method", "device", "width", "cores", "threads"),
-    [
-        ("network", "cpu", 1920, 16, 1),
-        ("network", "cuda", 1920, 16, 4),
-        ("network", "cuda", 1920, 2, 2),
-        ("network", "cuda", 3840, 16, 2),
-        ("swap", "cpu", 7680, 16, 1),
-        ("swap", "cpu", 640, 16, 4),
-    ],
-)
-def test_helpers_work_where_cores_and_memory_are_free(
-    method: str, device: str, width: int, cores: int, threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pipeline, "usable_cores", lambda: cores)
-    assert pipeline._helpers(plan_of(method, device, width)) == threads
 
 
 def registration() -> Registration:
@@ -112,7 +88,7 @@ def test_helpers_change_nothing_but_the_time(
 ) -> None:
     files = []
     for threads in (1, 3):
-        monkeypatch.setattr(pipeline, "_helpers", lambda plan, threads=threads: threads)
+        monkeypatch.setattr(pipeline, "make_plan", lambda *w, n=threads: replace(make_plan(*w), helpers=n))
         files.append(tmp_path / f"{threads}.mkv")
         result = run(pair, files[-1], method=method, device="cpu", encode=EncodeConfig(codec="ffv1"))
         assert result.frames_changed == FRAMES and no_stage_is_running()

@@ -4,7 +4,8 @@ import os
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from small_pair import HEIGHT, WIDTH, Pair, make_pair, make_scene, view, write_c
 from asled_cli.errors import AsledError, InputError, MemoryLimitError, UsageError, WeightsError
 from asled_cli.job.device import free_memory
 from asled_cli.job.method import FrameSize, choose_pieces, fit_pieces
-from asled_cli.job.plan import make_plan
+from asled_cli.job.plan import choose_helpers, make_plan
 from asled_cli.job.records import DeblurConfig, DeblurPlan
 from asled_cli.nets.asled import AsledNet
 from asled_cli.nets.asled_config import AsledConfig
@@ -21,6 +22,7 @@ from asled_cli.nets.asled_fast import AsledFast
 from asled_cli.nets.chunks import NetworkFacts
 from asled_cli.nets.costs import estimate_memory
 from asled_cli.video.encode import EncodeConfig
+from asled_cli.video.frames import Clip
 from asled_cli.video.probe import probe_clip
 
 
@@ -204,3 +206,22 @@ def test_what_is_asked_for_is_not_shrunk(pair: Pair) -> None:
     config, clip = DeblurConfig(pair.wide, pair.ultra, chunk=3, tile=0), probe_clip(pair.wide)
     facts = NetworkFacts(overlap=2, halo_px=32, bytes_per_pixel=100)
     assert fit_pieces(config, facts, clip, 1, "fp32")[:3] == (3, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "device", "width", "cores", "threads"),
+    [
+        ("network", "cpu", 1920, 16, 1),
+        ("network", "cuda", 1920, 16, 4),
+        ("network", "cuda", 1920, 2, 2),
+        ("network", "cuda", 3840, 16, 2),
+        ("swap", "cpu", 7680, 16, 1),
+        ("swap", "cpu", 640, 16, 4),
+    ],
+)
+def test_helpers_work_where_cores_and_memory_are_free(
+    method: str, device: str, width: int, cores: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asled_cli.job.plan.usable_cores", lambda: cores)
+    clip = cast(Clip, SimpleNamespace(width=width, height=width * 9 // 16))
+    assert choose_helpers(method, device, clip) == threads

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from asled_cli.video.stage import Stage, StageClosedError, spread
+from asled_cli.video.stage import Stage, StageClosedError, closing_items, spread
 
 COUNT = 12
 DEADLINE_S = 10
@@ -232,7 +232,7 @@ def test_spread_work_comes_in_order(threads: int) -> None:
 
 
 def test_spread_work_runs_side_by_side() -> None:
-    meeting = threading.Barrier(3)  # nobody passes until three are there
+    meeting = threading.Barrier(3, timeout=DEADLINE_S)  # nobody passes until three are there
     within_deadline(lambda: list(spread(lambda number: meeting.wait(), range(6), 3)))
 
 
@@ -260,3 +260,19 @@ def test_spread_work_ends_with_its_stage() -> None:
         assert [next(stage) for _ in range(3)] == [0, 0, 0]
         assert any("helper" in name for name in alive())
     assert alive() == []
+
+
+def test_an_error_above_spread_work_ends_its_helpers() -> None:
+    """As of a step between the helpers and their stage: nothing is left to the garbage collector."""
+
+    def above() -> Iterator[int]:
+        with closing_items(spread(lambda number: number, iter(int, 1), 3)) as items:
+            for number in items:
+                if number == 0:
+                    raise Boom("above")
+                yield number
+
+    stage = Stage(above(), 2, "helped")
+    with pytest.raises(Boom, match="above") as caught, stage:
+        next(stage)
+    assert caught.value is not None and alive() == []

@@ -8,15 +8,18 @@ from pathlib import Path
 from asled_cli.errors import InputError, UsageError
 from asled_cli.job.match import check_shared_time, match_clips, probe_both
 from asled_cli.job.measure import check_truth
-from asled_cli.job.method import FrameSize, choose_method
+from asled_cli.job.method import QUEUED_BYTES, FrameSize, choose_method
 from asled_cli.job.records import DeblurConfig, DeblurPlan, Report, ignore
 from asled_cli.job.target import turn_to_ultra
 from asled_cli.video.encode import EncodeConfig, choose_encoder
 from asled_cli.video.frames import Clip
+from asled_cli.video.stage import usable_cores
 from asled_cli.video.target import FORMATS, check_output, work_folder
 
 MEMORY_BASE = 700 * 2**20  # interpreter, torch and codecs, measured
 FRAMES_IN_FLIGHT = 12  # frames in queues, alignment window and decoder threads, as 16-bit RGB and planes
+MOST_HELPERS = 4  # threads that align frames, and as many that fuse them; more find nothing left to share
+HELPERS_AT_1080P = 8  # larger frames get fewer, for the same memory
 
 
 def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
@@ -37,6 +40,7 @@ def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
     start, end = _window(config, wide)
     notes = [*found.notes, *check_shared_time(wide, ultra, clock, start, end)]
     choice = choose_method(config, FrameSize(*wide.seen_size))
+    helpers = choose_helpers(choice.method, choice.device, wide)
     return DeblurPlan(
         config=config,
         wide=wide,
@@ -62,7 +66,8 @@ def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
         overlap=choice.overlap,
         tile=choice.tile,
         reach=choice.reach,
-        memory_bytes=_memory(wide, ultra) + choice.memory_bytes,
+        helpers=helpers,
+        memory_bytes=_memory(wide, ultra) + _memory_of_helpers(helpers, wide) + choice.memory_bytes,
         encoder=choose_encoder(wide, config.encode or EncodeConfig()),
         notes=tuple(notes),
     )
@@ -133,6 +138,20 @@ def _memory(wide: Clip, ultra: Clip) -> int:
         wide.width * wide.height + ultra.width * ultra.height
     ) * 9  # 3 x 16 bit RGB + 1.5 x 16 bit planes
     return MEMORY_BASE + FRAMES_IN_FLIGHT * per_frame
+
+
+def choose_helpers(method: str, device: str, wide: Clip) -> int:
+    """Threads that share the work on frames; one where the network needs the cores itself."""
+    if method == "network" and device == "cpu":
+        return 1
+    room = HELPERS_AT_1080P * 1920 * 1080 // (wide.width * wide.height)
+    return max(1, min(MOST_HELPERS, usable_cores(), room))
+
+
+def _memory_of_helpers(helpers: int, wide: Clip) -> int:
+    """Two stages, each with one frame more than helpers, registered (`QUEUED_BYTES`)."""
+    frames = 0 if helpers == 1 else 2 * (helpers + 1)
+    return frames * QUEUED_BYTES * wide.width * wide.height
 
 
 def refuse_if_strict(plan: DeblurPlan, warnings: Sequence[str]) -> None:

@@ -109,6 +109,7 @@ class DeblurPlan:
     overlap: int
     tile: int  # pixels; 0: whole frames
     reach: int = 0  # frames on either side over which the network is given the reference averaged
+    helpers: int = 1  # threads that align frames, and as many that fuse them
     memory_bytes: int  # estimate of the peak
     encoder: Encoder  # with all its options
     notes: tuple[str, ...] = ()  # what the user should know before it starts

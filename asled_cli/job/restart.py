@@ -10,6 +10,7 @@ from asled_cli.job.entries import Entry
 from asled_cli.job.records import SPARE_S, DeblurPlan
 from asled_cli.registration.render import AlignedFrame, frames_before
 from asled_cli.registration.solution import Registration
+from asled_cli.video.stage import closing_items
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,13 @@ def find_start(plan: DeblurPlan, entries: Sequence[Entry], registration: Registr
 def skip_written(frames: Iterator[AlignedFrame], start: Start, name: str) -> Iterator[AlignedFrame]:
     """The frames not written yet. Raises InputError if the clip now goes on at another time than before."""
     checked = start.tick is None
-    for frame in frames:
-        pts = frame.pair.target.pts
-        if start.tick is not None and pts < start.tick:
-            continue
-        if not checked and pts != start.tick:
-            sentence = f"{name} goes on at tick {pts}, expected {start.tick}."
-            raise InputError(sentence, "Begin anew with --overwrite.")
-        checked = True
-        yield frame
+    with closing_items(frames) as source:
+        for frame in source:
+            pts = frame.pair.target.pts
+            if start.tick is not None and pts < start.tick:
+                continue
+            if not checked and pts != start.tick:
+                sentence = f"{name} goes on at tick {pts}, expected {start.tick}."
+                raise InputError(sentence, "Begin anew with --overwrite.")
+            checked = True
+            yield frame

@@ -13,7 +13,7 @@ import torch
 
 from asled_cli import weights
 from asled_cli.errors import UsageError, WeightsError
-from asled_cli.nets.deepen import copy_deepened, may_grow_into
+from asled_cli.nets.deepen import are_set_alike, copy_deepened
 
 
 @torch.no_grad()
@@ -27,12 +27,12 @@ def average_weights(start: Path, end: Path, share: float, out: Path) -> None:
         raise UsageError(f"--share is {share}, expected 0 (all of the start) to 1 (all of the end).")
     network = weights.load(end)
     begun, first = copy.deepcopy(network), weights.load(start)
-    if not may_grow_into(first, network):
+    if not are_set_alike(first, network):
         raise WeightsError(f"{start} holds {first.config}, {end} {network.config}: they cannot be mixed.")
     try:
         copy_deepened(first, begun)
     except ValueError as error:
-        raise WeightsError(f"{start} and {end} are not of one network: {error}") from error
+        raise WeightsError(f"{start} is not the start of {end}: {error}", "Name them in order.") from error
     for own, before in zip(network.parameters(), begun.parameters(), strict=True):
         own.copy_(torch.lerp(before, own, share))
     notes = {"share": str(share), "start": weights.hash_file(start), "end": weights.hash_file(end)}

@@ -103,6 +103,8 @@ class CropDataset(Dataset[dict[str, Tensor]]):
             # Aligned to multiples, so that a resumed run looks at the same moments.
             self._scanned_at = index - index % self.config.rescan_every
             self._paths = find_clips(self.folder)
+            for gone in self._cache.keys() - set(self._paths):
+                del self._cache[gone]
 
     def _read(self, path: Path) -> CachedClip:
         clip = self._cache.pop(path, None)

@@ -19,7 +19,7 @@ from asled_cli.lab.checkpoints import explain_full_disk, read_checkpoint, write_
 from asled_cli.lab.metrics.lpips import load_module
 from asled_cli.lab.parallel import ALONE, Team
 from asled_cli.lab.recipe import TrainConfig, config_from_table, config_to_table
-from asled_cli.nets.deepen import copy_deepened, may_grow_into
+from asled_cli.nets.deepen import are_set_alike, copy_deepened
 from asled_cli.nets.flow import SpyNet
 
 log = logging.getLogger(__name__)
@@ -41,8 +41,8 @@ class Progress:
     """The distance of `losses.perceptual`, if it has a weight."""
     step: int = 0
     seconds: float = 0.0
-    """Trained so far, earlier calls included; the same in all processes of a team, counted where the recipe
-    sets `minutes`."""
+    """Since the first step, earlier calls included; where the recipe sets `minutes`, the same in the whole
+    team."""
     best_db: float = -math.inf
     scores: dict[str, float] = field(default_factory=dict)
     """The last validation of this call."""
@@ -124,7 +124,7 @@ def _file_of(path: Path, published: Mapping[str, zoo.PublishedFile]) -> Path:
 def _load_initial(network: Any, path: Path) -> None:
     """Put the weights in `path` into `network`, which may have more in it (`copy_deepened`)."""
     initial = weights.load(_file_of(path, zoo.PUBLISHED))
-    if not may_grow_into(initial, network):
+    if not are_set_alike(initial, network):
         raise WeightsError(f"{path} holds {initial.config}, the recipe wants {network.config}.")
     try:
         copy_deepened(initial, network)

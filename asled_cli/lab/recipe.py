@@ -66,8 +66,8 @@ class TrainConfig:
     steps: int = 20_000
     """Updates in all."""
     minutes: float = 0.0
-    """For a machine at hand for so long: the rate falls with the time trained, validation included, and the
-    run ends after it, or after `steps`. A resumed run has what is left of it. 0: by steps alone."""
+    """For a machine at hand for so long: the rate falls with the time since the first step, validations
+    included, and the run ends after it, or after `steps`. A resumed run has what is left. 0: by steps."""
     learning_rate: float = 4e-4
     """At the top of the schedule."""
     final_learning_rate: float = 1e-6

@@ -106,12 +106,18 @@ def _run(
     config, bad_steps, began, total = progress.config, 0, time.perf_counter(), 0.0
     device = next(progress.network.parameters()).device
     started = began - progress.seconds
+
+    def count() -> None:
+        """Bring the time trained up to date; where it decides, it is the same in the whole team."""
+        progress.seconds = time.perf_counter() - started
+        if config.minutes:
+            progress.seconds = progress.team.mean(torch.tensor(progress.seconds, device=device))
+
     while progress.step < last and not progress.ended:
         report(Event("train", progress.step, _steps_expected(progress)))
         progress.team.check(check, device)
         loss, norm = update(progress, next(batches))
-        if config.minutes:
-            progress.seconds = progress.team.mean(torch.tensor(time.perf_counter() - started, device=device))
+        count()
         bad_steps = 0 if math.isfinite(norm) else bad_steps + 1
         if bad_steps > BAD_STEPS_ALLOWED:
             raise AsledError(
@@ -122,14 +128,16 @@ def _run(
         total += loss
         if progress.step % config.log_every == 0:
             seconds = (time.perf_counter() - began) / config.log_every
-            mean, rate = total / config.log_every, learning_rate(config, progress.step - 1, progress.seconds)
+            mean, rate = total / config.log_every, progress.optimizer.param_groups[0]["lr"]
             if progress.team.leads:
                 log.info("step %d  loss %.5f  gradient %.3f  %.2f s/step", progress.step, mean, norm, seconds)
             watch.losses(step=progress.step, loss=mean, gradient=norm, rate=rate, seconds=seconds)
             total, began = 0.0, time.perf_counter()
         due = progress.step % config.validate_every == 0 or progress.ended
-        if clips and due and progress.team.leads:
-            _score(progress, clips, out, watch)
+        if clips and due:
+            if progress.team.leads:
+                _score(progress, clips, out, watch)
+            count()
             began = time.perf_counter()
         last_one = progress.step == last or progress.ended
         if bad_steps == 0 and (progress.step % config.checkpoint_every == 0 or last_one):

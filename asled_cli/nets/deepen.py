@@ -15,16 +15,16 @@ from asled_cli.nets.blocks import ResidualBlock
 from asled_cli.nets.result_fusion import ResultFusion
 
 
-def may_grow_into(shallow: Any, deep: Any) -> bool:
-    """Whether two networks are of one kind and set alike, but for what `copy_deepened` lets differ.
+def are_set_alike(shallow: Any, deep: Any) -> bool:
+    """Whether two networks are of one kind and set alike, but for the sizes that `copy_deepened` lets differ.
 
     Weights of other settings (a temperature, another view of the pictures) may have the same sizes and mean
     something else. How matches are searched for, which no weight depends on, may differ too.
     """
-    sizes = [asdict(network.config) for network in (shallow, deep)]
-    free = {"search"} if sizes[0].get("result_reach") else {"search", "result_reach", "fusion_channels"}
-    same = [{k: v for k, v in size.items() if k not in free and not k.endswith("_blocks")} for size in sizes]
-    return type(shallow) is type(deep) and same[0] == same[1]
+    own, other = (asdict(network.config) for network in (shallow, deep))
+    free = {"search"} if own.get("result_reach") else {"search", "result_reach", "fusion_channels"}
+    names = [name for name in own.keys() | other.keys() if name not in free and not name.endswith("_blocks")]
+    return type(shallow) is type(deep) and all(own.get(name) == other.get(name) for name in names)
 
 
 @torch.no_grad()

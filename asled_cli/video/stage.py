@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from queue import Empty, Full, Queue
 from time import perf_counter
 from types import TracebackType
@@ -183,29 +184,44 @@ def spread(function: Callable[[S], T], items: Iterable[S], threads: int) -> Iter
     At most `threads` + 1 results are ahead of the consumer. Items are drawn in the caller's thread. What
     `function` or `items` raise is raised in its turn. Closing waits for what is being computed.
     """
-    if threads <= 1:
-        yield from map(function, items)
-        return
-    pool = ThreadPoolExecutor(threads, "asled-helper")
-    waiting: deque[Future[T]] = deque()
-    failure: Exception | None = None
-    try:
-        source = iter(items)
-        while failure is None:
-            try:
-                waiting.append(pool.submit(function, next(source)))
-            except StopIteration:
-                break
-            except Exception as error:
-                failure = error
-            if len(waiting) > threads:
+    with closing_items(items) as source:
+        if threads <= 1:
+            for item in source:
+                yield function(item)
+            return
+        pool = ThreadPoolExecutor(threads, "asled-helper")
+        waiting: deque[Future[T]] = deque()
+        failure: Exception | None = None
+        try:
+            while failure is None:
+                try:
+                    waiting.append(pool.submit(function, next(source)))
+                except StopIteration:
+                    break
+                except Exception as error:
+                    failure = error
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-        if failure is not None:
-            raise failure
+            if failure is not None:
+                raise failure
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def closing_items(items: Iterable[T]) -> Iterator[Iterator[T]]:
+    """Iterate `items`; what must be closed is closed after it, in the thread that has iterated it.
+
+    For the steps of a stage that are generators in one another: without it an error in the outer one leaves
+    the inner ones, and their helpers, to the garbage collector.
+    """
+    source = iter(items)
+    try:
+        yield source
     finally:
-        pool.shutdown(cancel_futures=True)
+        _close(source)
 
 
 def usable_cores() -> int:
