@@ -31,7 +31,7 @@ from asled_cli.job.tally import any_problem
 from asled_cli.job.target import softened
 from asled_cli.job.views import sample_moments
 from asled_cli.registration.analyse import analyse
-from asled_cli.registration.fusion import fuse_references
+from asled_cli.registration.fusion import frame_windows, fuse_references, fuse_window
 from asled_cli.registration.lenses import LensPrior
 from asled_cli.registration.render import AlignedFrame, ReferenceRenderer
 from asled_cli.registration.solution import Registration
@@ -198,7 +198,7 @@ def _align(
         fused = fuse_references(frames, plan.reach)
         return [Stage(skip_written(fused, start, name), room, "align")]
     aligned = Stage(frames, QUEUE, "align")
-    fused = fuse_references(aligned, plan.reach, threads)
+    fused = spread(fuse_window, frame_windows(aligned, plan.reach), threads)
     return [aligned, Stage(skip_written(fused, start, name), room, "fuse")]
 
 

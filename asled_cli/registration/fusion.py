@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from asled_cli.registration.homography import Image, pixel_grid, sample_at
 from asled_cli.registration.motion import pull
 from asled_cli.registration.render import AlignedFrame
-from asled_cli.video.stage import closing_items, spread
 
 # Difference of the reduced pictures (0..1) at which a neighbour's weight falls to 1/e: three times the usual
 # difference of the neighbour most alike, which is noise and coding, within bounds. On clean clips, where what
@@ -66,15 +65,14 @@ class FrameWindows:
 def frame_windows(frames: Iterable[AlignedFrame], reach: int) -> Iterator[FrameWindow]:
     """Run a whole stream of frames through `FrameWindows`."""
     windows = FrameWindows(reach)
-    with closing_items(frames) as source:
-        for frame in source:
-            yield from windows.push(frame)
+    for frame in frames:
+        yield from windows.push(frame)
     yield from windows.flush()
 
 
-def fuse_references(frames: Iterable[AlignedFrame], reach: int, threads: int = 1) -> Iterator[AlignedFrame]:
-    """Fuse the reference of each frame of a stream, so many at once; reach 0 leaves them as they are."""
-    yield from spread(fuse_window, frame_windows(frames, reach), threads)
+def fuse_references(frames: Iterable[AlignedFrame], reach: int) -> Iterator[AlignedFrame]:
+    """Fuse the reference of each frame of a stream; reach 0 leaves them as they are."""
+    yield from map(fuse_window, frame_windows(frames, reach))
 
 
 def fuse_window(window: FrameWindow) -> AlignedFrame:

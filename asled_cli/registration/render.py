@@ -30,7 +30,7 @@ from asled_cli.registration.reblur import STEADY, Reblur, Tremor
 from asled_cli.registration.solution import Knot, Registration
 from asled_cli.registration.tremor import fit_tremor, may_show_tremor
 from asled_cli.registration.trust import reference_weight
-from asled_cli.registration.window import ReferenceWindow
+from asled_cli.registration.window import Known, ReferenceWindow, Waiting
 from asled_cli.video.frames import FramePair
 
 # Guides and flows lie on a grid of one cell per this many pixels each way, sizes rounded up.
@@ -63,28 +63,6 @@ class AlignedFrame:
     flow_previous: NDArray[np.float16]
     flow_next: NDArray[np.float16]
     is_cut: bool
-
-
-@dataclass
-class _Waiting:
-    """A target that waits for the frames after it; time: of its exposure's middle, in frame intervals."""
-
-    pair: FramePair
-    time: float
-    picture: Image
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What was known when a target's turn came; times in frame intervals.
-
-    targets: those about it, itself among them. last, following: times of the targets before and after it.
-    """
-
-    references: ReferenceWindow
-    targets: tuple[_Waiting, ...]
-    last: float | None
-    following: float | None
 
 
 @dataclass(frozen=True)
@@ -131,9 +109,9 @@ class ReferenceRenderer:
         self._table = registration.tone.table()
         self._meter = MotionMeter()
         self._references = ReferenceWindow()
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Waiting] = []
         self._start = start_s
-        self._done: list[_Waiting] = []  # targets emitted, as far back as a long exposure reaches
+        self._done: list[Waiting] = []  # targets emitted, as far back as a long exposure reaches
         self._last: float | None = None  # time of the target emitted last
         self._grid = pixel_grid(self._canvas.work_size)
         width, height = registration.target_size
@@ -159,7 +137,7 @@ class ReferenceRenderer:
         if pair.reference is not None:
             self._add_reference(stamp + pair.lag_s / self.registration.interval_s, pair.reference.rgb)
         middle = stamp + self.registration.at(now).exposure.shift
-        self._waiting.append(_Waiting(pair, middle, self._canvas.reduce_target(pair.target.rgb)))
+        self._waiting.append(Waiting(pair, middle, self._canvas.reduce_target(pair.target.rgb)))
         return list(self._ready(stamp))
 
     def prepare_last(self) -> list[Callable[[], AlignedFrame]]:
@@ -187,7 +165,7 @@ class ReferenceRenderer:
                 return
             following = self._waiting[1].time if len(self._waiting) > 1 else None
             targets = (*self._done, *self._waiting)
-            known = _Known(self._references.copy(), targets, self._last, following)
+            known = Known(self._references.copy(), targets, self._last, following)
             yield partial(self._align, first, known)
             self._last = first.time
             self._done.append(self._waiting.pop(0))
@@ -196,17 +174,17 @@ class ReferenceRenderer:
             while len(self._references.times) > 1 and self._references.times[0] < first.time - reach - 1:
                 self._references.drop_first()
 
-    def _span(self, waiting: _Waiting) -> float:
+    def _span(self, waiting: Waiting) -> float:
         """How many intervals before and after a target its reference frames matter."""
         exposure = self.registration.at(float(waiting.pair.target.time)).exposure
         return max(_NEIGHBOURS, exposure.length / 2 + 0.5) + abs(exposure.shift)
 
-    def _beyond(self, waiting: _Waiting) -> float:
+    def _beyond(self, waiting: Waiting) -> float:
         """How far an exposure reaches past its frame, where that is too far to go on straight; else 0."""
         length = self.registration.at(float(waiting.pair.target.time)).exposure.length
         return length / 2 - 0.5 if length > _GUESSED else 0.0
 
-    def _covered(self, waiting: _Waiting, r: ReferenceWindow) -> tuple[float, float]:
+    def _covered(self, waiting: Waiting, r: ReferenceWindow) -> tuple[float, float]:
         """Return from when to when reference frames of the target's scene cover a whole exposure."""
         beyond = self._beyond(waiting)
         if not r.times or not beyond:
@@ -214,12 +192,12 @@ class ReferenceRenderer:
         scene = r.scene(r.nearest(waiting.time))
         return r.times[scene[0]] + beyond, r.times[scene[-1]] - beyond
 
-    def _judged_at(self, waiting: _Waiting, r: ReferenceWindow) -> float:
+    def _judged_at(self, waiting: Waiting, r: ReferenceWindow) -> float:
         """Return the time nearest to the target's at which a whole exposure is covered, if any is."""
         first, last = self._covered(waiting, r)
         return float(np.clip(waiting.time, first, last)) if first <= last else waiting.time
 
-    def _align(self, waiting: _Waiting, known: _Known) -> AlignedFrame:
+    def _align(self, waiting: Waiting, known: Known) -> AlignedFrame:
         r, time, last = known.references, waiting.time, known.last
         i = r.nearest(time) if r.times else 0
         if not r.times or abs(r.times[i] - time) > _REACH:
@@ -236,7 +214,7 @@ class ReferenceRenderer:
         return AlignedFrame(waiting.pair, self._coloured(reference), guide, back, ahead, is_cut)
 
     def _guide(
-        self, waiting: _Waiting, i: int, knot: Knot, work_map: Matrix, known: _Known
+        self, waiting: Waiting, i: int, knot: Knot, work_map: Matrix, known: Known
     ) -> tuple[NDArray[np.float16], _Places]:
         """Return the guide, and where each reduced target pixel lies on the canvas."""
         r = known.references
@@ -266,7 +244,7 @@ class ReferenceRenderer:
         parts = [cv2.resize(part, self._guide_size, interpolation=cv2.INTER_AREA) for part in parts]
         return np.dstack(parts).astype(np.float16), places
 
-    def _tremor(self, moments: list[Moment], waiting: _Waiting, knot: Knot, u: Image, v: Image) -> Tremor:
+    def _tremor(self, moments: list[Moment], waiting: Waiting, knot: Knot, u: Image, v: Image) -> Tremor:
         """Return the shake between the frames that the target's blur shows, in canvas pixels."""
         if not may_show_tremor(moments, knot.exposure):
             return STEADY
@@ -276,7 +254,7 @@ class ReferenceRenderer:
         return fit_tremor(half, grey, u, v, waiting.time, knot.exposure).scaled(2)
 
     def _judged(
-        self, waiting: _Waiting, i: int, own: Image, knot: Knot, work_map: Matrix, known: _Known
+        self, waiting: Waiting, i: int, own: Image, knot: Knot, work_map: Matrix, known: Known
     ) -> Image:
         """Return the mismatch (h, w, 3) to judge the reference by: the target's own, or a neighbour's.
 

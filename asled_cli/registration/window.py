@@ -1,4 +1,4 @@
-"""The stretch of reference frames that a render pass holds at a time, and the motion within it."""
+"""What a render pass holds at a time: a stretch of reference frames with its motion, and waiting targets."""
 
 from dataclasses import dataclass, field
 
@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from asled_cli.registration.homography import Image
 from asled_cli.registration.motion import Moment, connect, pull
+from asled_cli.video.frames import FramePair
 
 
 @dataclass
@@ -56,3 +57,25 @@ class ReferenceWindow:
             assert pair is not None, "frames of one scene are joined by flow"
             total = total + pull(pair[0 if step == 1 else 1], total)
         return total
+
+
+@dataclass
+class Waiting:
+    """A target that waits for the frames after it; time: of its exposure's middle, in frame intervals."""
+
+    pair: FramePair
+    time: float
+    picture: Image
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was known when a target's turn came; times in frame intervals.
+
+    targets: those about it, itself among them. last, following: times of the targets before and after it.
+    """
+
+    references: ReferenceWindow
+    targets: tuple[Waiting, ...]
+    last: float | None
+    following: float | None
