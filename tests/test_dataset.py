@@ -50,7 +50,7 @@ def test_flows_follow(change: Callable[[CachedClip], CachedClip]) -> None:
 @pytest.mark.parametrize("change", [augment.flip_x, augment.flip_y, augment.transpose, augment.reverse_time])
 def test_twice_is_nothing(change: Callable[[CachedClip], CachedClip]) -> None:
     clip = clip_in_memory(frames=3, height=16, width=24)
-    clip.guide.copy_(torch.rand(clip.guide.shape))
+    clip.guide.copy_(torch.from_numpy(np.random.default_rng(0).random(clip.guide.shape)))
     clip.reset[2] = True
     twice = change(change(clip))
     for name in CachedClip.__slots__:

@@ -23,8 +23,8 @@ def are_set_alike(shallow: Any, deep: Any) -> bool:
     """
     own, other = (asdict(network.config) for network in (shallow, deep))
     free = {"search"} if own.get("result_reach") else {"search", "result_reach", "fusion_channels"}
-    names = [name for name in own.keys() | other.keys() if name not in free and not name.endswith("_blocks")]
-    return type(shallow) is type(deep) and all(own.get(name) == other.get(name) for name in names)
+    settings = [name for name in own if name not in free and not name.endswith("_blocks")]
+    return type(shallow) is type(deep) and all(own[name] == other[name] for name in settings)
 
 
 @torch.no_grad()
