@@ -30,10 +30,11 @@ from asled_cli.job.space import SpaceWatch
 from asled_cli.job.tally import any_problem
 from asled_cli.job.target import softened
 from asled_cli.job.views import sample_moments
+from asled_cli.registration.aligned import AlignedFrame
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.fusion import frame_windows, fuse_references, fuse_window
 from asled_cli.registration.lenses import LensPrior
-from asled_cli.registration.render import AlignedFrame, ReferenceRenderer
+from asled_cli.registration.render import ReferenceRenderer
 from asled_cli.registration.solution import Registration
 from asled_cli.video.frames import FramePair
 from asled_cli.video.pairing import pair_frames

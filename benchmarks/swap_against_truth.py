@@ -29,9 +29,9 @@ from asled_cli.lab.samples import frame_pairs, register
 from asled_cli.lab.shake import Depth, shake_pair
 from asled_cli.lab.sources import Sources, find_sources
 from asled_cli.lab.trajectory import Shake
+from asled_cli.registration.aligned import AlignedFrame, swap_weight
 from asled_cli.registration.homography import apply, pixel_grid
 from asled_cli.registration.lenses import LensPrior
-from asled_cli.registration.render import AlignedFrame, swap_weight
 from asled_cli.registration.solution import Registration
 
 SIZE = (448, 256)

@@ -14,8 +14,8 @@ from asled_cli import weights
 from asled_cli.job.method import network_restorer
 from asled_cli.job.restore import FusingRestorer, restore
 from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
+from asled_cli.registration.aligned import AlignedFrame
 from asled_cli.registration.fusion import FrameWindows, fuse_references, fuse_window
-from asled_cli.registration.render import AlignedFrame
 from asled_cli.video.frames import Frame, FramePair
 
 HEIGHT, WIDTH = 64, 96
@@ -42,7 +42,7 @@ def frame(i: int, reference: Picture | None, speed: float = 0.0) -> AlignedFrame
     ahead = np.zeros((*cells, 2), np.float16)
     ahead[..., 0] = speed
     target = Frame(i, i, Fraction(i, 30), np.zeros((HEIGHT, WIDTH, 3), np.uint16), None)
-    return AlignedFrame(FramePair(target, None), reference, guide, -ahead, ahead, False)
+    return AlignedFrame(FramePair(target, None), reference, guide, -ahead, ahead, 0 * ahead, False)
 
 
 def panned(count: int, noise: float, seed: int = 1) -> tuple[list[AlignedFrame], list[NDArray[np.float64]]]:
@@ -156,7 +156,7 @@ def test_odd_sizes() -> None:
     guide = np.ones((16, 23, 6), np.float16)
     still = np.zeros((16, 23, 2), np.float16)
     target = Frame(0, 0, Fraction(0), picture, None)
-    frames = [AlignedFrame(FramePair(target, None), picture, guide, still, still, False)] * 3
+    frames = [AlignedFrame(FramePair(target, None), picture, guide, still, still, still, False)] * 3
     for fused in fuse_references(frames, 1):
         np.testing.assert_allclose(fused.reference, picture, atol=1)  # type: ignore[arg-type]
 

@@ -21,10 +21,11 @@ from asled_cli.lab.synthesis import (
     average_pair,
     shake_pair,
 )
+from asled_cli.registration.aligned import AlignedFrame, swap_weight
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.homography import apply, pixel_grid
 from asled_cli.registration.lenses import LensPrior
-from asled_cli.registration.render import AlignedFrame, ReferenceRenderer, render_references, swap_weight
+from asled_cli.registration.render import ReferenceRenderer, render_references
 from asled_cli.registration.solution import Registration
 from asled_cli.video.frames import Frame, FramePair
 

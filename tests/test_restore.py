@@ -27,7 +27,7 @@ from asled_cli.nets.asled import AsledNet
 from asled_cli.nets.asled_config import AsledConfig, SearchConfig
 from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
 from asled_cli.nets.chunks import ChunkInputs, NetworkFacts
-from asled_cli.registration.render import AlignedFrame
+from asled_cli.registration.aligned import AlignedFrame
 from asled_cli.video.frames import Frame, FramePair
 
 HEIGHT, WIDTH = 36, 50
@@ -57,6 +57,7 @@ def aligned_frames(
                 guide=guide,
                 flow_previous=random.normal(0, 1, (*GRID, 2)).astype(np.float16),
                 flow_next=random.normal(0, 1, (*GRID, 2)).astype(np.float16),
+                travel=np.zeros((*GRID, 2), np.float16),
                 is_cut=index in cuts,
             )
         )

@@ -49,6 +49,8 @@ def pair_rows(facts: Facts) -> list[tuple[str, str]]:
                         + ("" if found["trusted"] else ": not used")),
         ("left over", f"{found['residual']:.2%} of white, on average"),
         ("wide shutter", f"{found['exposure_frames']:g} of a frame interval"),
+        ("ultra shutter", f"{found['ultra_exposure_frames']:g} of a frame interval"
+                          if found["ultra_exposure_frames"] else "no blur of its own to be seen"),
     ]  # fmt: skip
     if found["depth_along_deg"] is not None:
         rows.append(("things close by", f"followed along a line at {found['depth_along_deg']:g} degrees"))

@@ -13,9 +13,10 @@ from asled_cli.job.roles import Roles, find_roles
 from asled_cli.job.sampling import moments_to_judge, read_sampled_runs
 from asled_cli.job.tally import registration_facts
 from asled_cli.job.views import sample_moments
+from asled_cli.registration.aligned import AlignedFrame
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.lenses import LensPrior
-from asled_cli.registration.render import AlignedFrame, render_references
+from asled_cli.registration.render import render_references
 from asled_cli.registration.solution import Registration
 from asled_cli.video.frames import Clip, FramePair
 from asled_cli.video.reader import frame_times

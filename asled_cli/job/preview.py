@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError, UsageError
-from asled_cli.registration.render import AlignedFrame
+from asled_cli.registration.aligned import AlignedFrame
 from asled_cli.video.convert import to_8_bit
 from asled_cli.video.picture_clip import write_pictures
 

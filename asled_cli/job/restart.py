@@ -8,7 +8,8 @@ from math import ceil
 from asled_cli.errors import InputError
 from asled_cli.job.entries import Entry
 from asled_cli.job.records import SPARE_S, DeblurPlan
-from asled_cli.registration.render import AlignedFrame, frames_before
+from asled_cli.registration.aligned import AlignedFrame
+from asled_cli.registration.render import frames_before
 from asled_cli.registration.solution import Registration
 from asled_cli.video.stage import closing_items
 

@@ -21,8 +21,8 @@ from asled_cli.job.guard import guard_colour, sharp_share
 from asled_cli.job.pieces import recut_states, smaller_pieces, tile_words
 from asled_cli.job.tiles import Tile, cut_tiles
 from asled_cli.nets.chunks import ChunkInputs, VideoNetwork
+from asled_cli.registration.aligned import AlignedFrame, swap_weight
 from asled_cli.registration.fusion import FrameWindows, fuse_window
-from asled_cli.registration.render import AlignedFrame, swap_weight
 from asled_cli.video.frames import Frame
 
 FULL_SCALE = 65535.0  # of a 16-bit picture

@@ -69,7 +69,8 @@ def registration_facts(registration: Registration) -> dict[str, object]:
         "fov_ratio": round(registration.fov_ratio, 4),
         "shift_px": tuple(round(value, 2) for value in registration.shift_px),
         "residual": round(registration.residual, 5),
-        "exposure_frames": round(registration.exposure.length, 2),
+        "exposure_frames": round(registration.target_exposure, 2),
+        "ultra_exposure_frames": round(registration.reference_exposure, 2),
         "depth_along_deg": registration.baseline_deg,
         "trusted": registration.trusted,
     }

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.registration.aligned import GUIDE_STRIDE, AlignedFrame, without_reference
 from asled_cli.registration.lenses import centre_crop
-from asled_cli.registration.render import GUIDE_STRIDE, AlignedFrame, without_reference
 from asled_cli.video.frames import FramePair
 
 # Change of luma by blur where nobody looked: as if all were blurred, so that nothing is spared as sharp.
@@ -33,4 +33,4 @@ def crop_reference(pair: FramePair, fov_ratio: float) -> AlignedFrame:
     )
     guide[..., 3] = UNKNOWN_BLUR
     still: NDArray[np.float16] = np.zeros((rows, columns, 2), np.float16)
-    return AlignedFrame(pair, np.asarray(reference, np.uint16), guide, still, still, False)
+    return AlignedFrame(pair, np.asarray(reference, np.uint16), guide, still, still, still, False)

@@ -22,10 +22,11 @@ from asled_cli.lab.made import random_pair
 from asled_cli.lab.made_pair import MadePair
 from asled_cli.lab.sources import find_sources
 from asled_cli.lab.validation_clips import validation_pairs
+from asled_cli.registration.aligned import GUIDE_STRIDE, AlignedFrame
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.fusion import fuse_references
 from asled_cli.registration.lenses import LensPrior
-from asled_cli.registration.render import GUIDE_STRIDE, AlignedFrame, render_references
+from asled_cli.registration.render import render_references
 from asled_cli.registration.solution import Registration
 from asled_cli.video.convert import to_8_bit, to_16_bit
 from asled_cli.video.frames import Frame, FramePair

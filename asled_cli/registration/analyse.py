@@ -2,7 +2,7 @@
 
 Coarse place and size by template matching; the exposure and a map together; the map again at full reduced
 size over all frames; a smooth parallax field; slow drift from run to run; the colour curves; and along which
-line the lenses lie apart, if things close by show it.
+line the lenses lie apart, if things close by show it; and how long the reference's own shutter was open.
 """
 
 from collections.abc import Sequence
@@ -30,6 +30,7 @@ from asled_cli.registration.homography import (
 from asled_cli.registration.lenses import LensPrior
 from asled_cli.registration.measured import Measured, measure_run, recolour, spread
 from asled_cli.registration.motion import luma, shrink, without_shades
+from asled_cli.registration.own_exposure import find_own_exposure
 from asled_cli.registration.parallax import solve_parallax
 from asled_cli.registration.reblur import Exposure
 from asled_cli.registration.rivals import choose_place
@@ -113,6 +114,7 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
         correlation,
         trusted=correlation >= _TRUST_CORRELATION,
         baseline=baseline,
+        reference_exposure=find_own_exposure([run[0].fine.frames for run in by_run]),
     )
 
 

@@ -2,8 +2,9 @@
 
 Neighbouring reference frames show the same things with other noise, other coding errors and other sampling.
 Each is laid onto the frame in the middle along the flows that the render pass knows, and counts where it
-looks like it there. Streaming: a frame comes out once the `reach` frames after it have been seen. It depends
-on nothing but its window, so that windows may be fused side by side.
+looks like it there. Where they are blurred themselves, each along a way that is known, that is taken out.
+Streaming: a frame comes out once the `reach` frames after it have been seen. It depends on nothing but its
+window, so that windows may be fused side by side.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,9 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.registration.aligned import GUIDE_STRIDE, AlignedFrame
 from asled_cli.registration.homography import Image, pixel_grid, sample_at
-from asled_cli.registration.motion import pull
-from asled_cli.registration.render import AlignedFrame
+from asled_cli.registration.motion import luma, pull
+from asled_cli.registration.unblur import SHORT_PX, View, unblur
 
 # Difference of the reduced pictures (0..1) at which a neighbour's weight falls to 1/e: three times the usual
 # difference of the neighbour most alike, which is noise and coding, within bounds. On clean clips, where what
@@ -84,30 +86,72 @@ def fuse_window(window: FrameWindow) -> AlignedFrame:
     return replace(frame, reference=_fuse(window.frames, window.own))
 
 
+@dataclass(frozen=True)
+class _Laid:
+    """A frame laid onto the one in the middle: (H, W, 3) pixels; weight, travel: on the guide's grid."""
+
+    picture: NDArray[np.uint16]
+    weight: Image
+    travel: Image
+
+
 def _fuse(frames: Sequence[AlignedFrame], i: int) -> NDArray[np.uint16] | None:
     """Return the fused reference (H, W, 3) of frame `i`."""
     own = frames[i].reference
-    around = list(_travels(frames, i))
-    if own is None or not around:
+    if own is None:
+        return None
+    laid = _laid(frames, i)
+    blurred = any(_long(view.travel) for view in laid)
+    if len(laid) == 1 and not blurred:
         return own
+    total, weights = own.astype(np.float32), np.ones_like(laid[0].weight)
+    for view in laid[1:]:
+        weights += view.weight
+        total += _enlarged(view.weight, own)[..., None] * view.picture
+    total /= _enlarged(weights, own)[..., None]
+    if blurred:
+        total += _regained(laid, total)[..., None]
+    return np.rint(np.clip(total, 0, _FULL_SCALE)).astype(np.uint16)
+
+
+def _laid(frames: Sequence[AlignedFrame], i: int) -> list[_Laid]:
+    """Return the reference of frame `i`, which counts in full, and those around it."""
+    own = _reference(frames[i])
     covered = frames[i].guide[..., _COVERED].astype(np.float32)
     size = (covered.shape[1], covered.shape[0])
     own_reduced = _reduced(own, size)
-    views: list[tuple[NDArray[np.uint16], Image, Image]] = []  # moved pictures, differences, where they count
-    for neighbour, flow in around:
-        assert neighbour.reference is not None
-        moved = _pulled(neighbour.reference, flow)
-        difference = np.abs(_reduced(moved, size) - own_reduced).max(axis=-1)
-        views.append((moved, difference, pull(neighbour.guide[..., _COVERED].astype(np.float32), flow)))
-    usual = min(float(np.median(difference)) for _, difference, _ in views)
+    around = list(_travels(frames, i))
+    pictures = [_pulled(_reference(neighbour), flow) for neighbour, flow in around]
+    differences = [np.abs(_reduced(picture, size) - own_reduced).max(axis=-1) for picture in pictures]
+    usual = min((float(np.median(difference)) for difference in differences), default=0.0)
     likeness = np.float32(np.clip(_NOISES * usual, _STRICTEST, _MILDEST))
-    total, weights = own.astype(np.float32), np.ones_like(covered)
-    for moved, difference, seen in views:
+    laid = [_Laid(own, np.ones_like(covered), frames[i].travel.astype(np.float32))]
+    for (neighbour, flow), picture, difference in zip(around, pictures, differences, strict=True):
+        seen = pull(neighbour.guide[..., _COVERED].astype(np.float32), flow)
         weight = np.exp(-np.square(difference / likeness)) * covered * seen
-        weights += weight
-        total += _enlarged(weight, own)[..., None] * moved
-    total /= _enlarged(weights, own)[..., None]
-    return np.rint(total).astype(np.uint16)
+        laid.append(_Laid(picture, weight, pull(neighbour.travel.astype(np.float32), flow)))
+    return laid
+
+
+def _reference(frame: AlignedFrame) -> NDArray[np.uint16]:
+    assert frame.reference is not None, "frames without a reference are not fused"
+    return frame.reference
+
+
+def _long(travel: Image) -> bool:
+    return bool(np.percentile(np.abs(travel[::2, ::2]), 95) * GUIDE_STRIDE > SHORT_PX)
+
+
+def _regained(laid: Sequence[_Laid], mean: Image) -> Image:
+    """Return (H, W): what the luma of the mean (H, W, 3) lacks by the blur of the views, in its codes."""
+    grey = luma(mean) / np.float32(_FULL_SCALE)
+    views = []
+    for view in laid:
+        # Where a frame is unlike the one in the middle, the mean stands in for it.
+        weight = _enlarged(view.weight, view.picture)
+        own = luma(view.picture.astype(np.float32)) / np.float32(_FULL_SCALE)
+        views.append(View(grey + weight * (own - grey), view.weight, view.travel * np.float32(GUIDE_STRIDE)))
+    return np.asarray((unblur(views, grey) - grey) * np.float32(_FULL_SCALE), np.float32)
 
 
 def _travels(frames: Sequence[AlignedFrame], i: int) -> Iterator[tuple[AlignedFrame, Image]]:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.registration.aligned import GUIDE_STRIDE, AlignedFrame, without_reference
 from asled_cli.registration.canvas import Canvas
 from asled_cli.registration.disparity import Direction, HalfViews, solve_disparity
 from asled_cli.registration.full_size import FullMaps
@@ -26,6 +27,7 @@ from asled_cli.registration.motion import (
     pull,
     shrink,
 )
+from asled_cli.registration.own_exposure import travel
 from asled_cli.registration.reblur import STEADY, Reblur, Tremor
 from asled_cli.registration.solution import Knot, Registration
 from asled_cli.registration.tremor import fit_tremor, may_show_tremor
@@ -33,8 +35,6 @@ from asled_cli.registration.trust import reference_weight
 from asled_cli.registration.window import Known, ReferenceWindow, Waiting
 from asled_cli.video.frames import FramePair
 
-# Guides and flows lie on a grid of one cell per this many pixels each way, sizes rounded up.
-GUIDE_STRIDE = 4
 # A reference frame stands in for a missing neighbour over at most this many target frame intervals.
 _REACH = 1.25
 # Moving the reference by less than this share of an interval is not worth a resampled motion field.
@@ -43,26 +43,6 @@ _STILL = 0.02
 _GUESSED = 2.0
 # Reference frames kept on each side of a target: two for its motion, more for long exposures.
 _NEIGHBOURS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class AlignedFrame:
-    """A pair with the reference registered to the target; grids are (h, w) = ceil of (H, W) / GUIDE_STRIDE.
-
-    reference: (H, W, 3) uint16, the reference pulled onto the target, at the middle of its exposure, in its
-    colours; None where none is near in time. guide: (h, w, 6) float16: 0-2 target minus reblurred reference
-    (RGB, -1..1), lent by a neighbour where the exposure reaches past the scene; 3 change of the reference's
-    luma by the blur (0..1); 4 weight of the reference (0..1); 5 one where the reference covers the pixel,
-    else zero. flow_previous, flow_next: (h, w, 2) float16, grid pixels: what is at p here was (will be) at
-    p + flow in the previous (next) frame; zero where unknown. is_cut: the scene changes before this frame.
-    """
-
-    pair: FramePair
-    reference: NDArray[np.uint16] | None
-    guide: NDArray[np.float16]
-    flow_previous: NDArray[np.float16]
-    flow_next: NDArray[np.float16]
-    is_cut: bool
 
 
 @dataclass(frozen=True)
@@ -209,9 +189,10 @@ class ReferenceRenderer:
         inverse = np.linalg.inv((work_map / work_map[2, 2])[:2, :2])
         back = self._flow(moment, time, last, places, inverse)
         ahead = self._flow(moment, time, known.following, places, inverse)
+        way = self._on_guide(travel(moment, self.registration.reference_exposure), places, inverse)
         is_cut = i > 0 and r.flows[i - 1] is None and last is not None and last < r.times[i] - 0.5
         reference = self._full_maps.pull(r.frames[i], knot, self._drift(moment, time, places))
-        return AlignedFrame(waiting.pair, self._coloured(reference), guide, back, ahead, is_cut)
+        return AlignedFrame(waiting.pair, self._coloured(reference), guide, back, ahead, way, is_cut)
 
     def _guide(
         self, waiting: Waiting, i: int, knot: Knot, work_map: Matrix, known: Known
@@ -283,15 +264,20 @@ class ReferenceRenderer:
         self, moment: Moment, time: float, other: float | None, places: _Places, inverse: Matrix
     ) -> NDArray[np.float16]:
         """Return the motion (h, w, 2) from `time` to `other` in guide pixels."""
-        size = self._guide_size
+        unknown: NDArray[np.float16] = np.zeros((self._guide_size[1], self._guide_size[0], 2), np.float16)
         if other is None:
-            return np.zeros((size[1], size[0], 2), np.float16)
+            return unknown
         dt = other - moment.time
         known = any(path_dt * dt > 0 for path_dt, _ in moment.paths)  # not across a cut
         there, here = displacement(moment, dt), displacement(moment, time - moment.time)
         if not known or there is None or here is None:
-            return np.zeros((size[1], size[0], 2), np.float16)
-        canvas_flow = cv2.resize(sample(there - here, places.u, places.v), size, interpolation=cv2.INTER_AREA)
+            return unknown
+        return self._on_guide(there - here, places, inverse)
+
+    def _on_guide(self, motion: Image, places: _Places, inverse: Matrix) -> NDArray[np.float16]:
+        """Return a motion (H, W, 2) on the canvas as one on the guide's grid (h, w, 2), in its pixels."""
+        size = self._guide_size
+        canvas_flow = cv2.resize(sample(motion, places.u, places.v), size, interpolation=cv2.INTER_AREA)
         scale = np.array([size[0] / self._canvas.work_size[0], size[1] / self._canvas.work_size[1]])
         to_guide = (scale[:, None] * inverse).astype(np.float32)
         return np.asarray(canvas_flow @ to_guide.T, dtype=np.float16)
@@ -321,25 +307,3 @@ def frames_before(registration: Registration) -> int:
     longest = max(exposure.length / 2 + abs(exposure.shift) for exposure in exposures)
     # A frame near a scene's end is judged by another one half an exposure back, whose exposure reaches on.
     return int(np.ceil(2 * longest)) + 2 * _NEIGHBOURS + 6
-
-
-def without_reference(pair: FramePair) -> AlignedFrame:
-    """Return the pair's target with no reference."""
-    height, width = pair.target.rgb.shape[:2]
-    rows, columns = -(-height // GUIDE_STRIDE), -(-width // GUIDE_STRIDE)
-    nothing: NDArray[np.float16] = np.zeros((rows, columns, 2), np.float16)
-    return AlignedFrame(pair, None, np.zeros((rows, columns, 6), np.float16), nothing, nothing, False)
-
-
-def swap_weight(aligned: AlignedFrame) -> NDArray[np.float32]:
-    """Return (H, W) float32 0..1: how much of the registered reference to take; 0 where there is none.
-
-    The result without a network is target + weight * (reference - target).
-    """
-    height, width = aligned.pair.target.rgb.shape[:2]
-    if aligned.reference is None:
-        return np.zeros((height, width), np.float32)
-    weight = cv2.resize(
-        aligned.guide[..., 4].astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR
-    )
-    return np.asarray(weight, dtype=np.float32)

@@ -88,7 +88,7 @@ def choose_exposure(
     for i in range(len(lengths)):
         frames = [Observation(m.half_grey, ladder[i]) for m, ladder in zip(measured, ladders, strict=True)]
         scores.append(disagreement(frames, half_map))
-    plain = Exposure(_vertex(lengths, scores), shift)
+    plain = Exposure(vertex(lengths, scores), shift)
     variants = [plain, replace(plain, linear=True)]
     if plain.length > _SHORTEST_COMB:
         odd = 2 * round((plain.length - 1) / 2) + 1
@@ -133,7 +133,7 @@ def choose_length(
         frames = [m.observe(trial) if fine else m.observe_half(trial) for m in measured]
         alike = [Observation(_soft(frame.target), _soft(frame.reference)) for frame in frames]
         scores.append(disagreement(alike, work_map if fine else half_map))
-    return replace(exposure, length=_vertex(lengths, scores))
+    return replace(exposure, length=vertex(lengths, scores))
 
 
 def _soft(image: Image) -> Image:
@@ -158,10 +158,10 @@ def _choose_shift(measured: list[Measured], half_map: Matrix, exposure: Exposure
 
     scores = [score(shift) for shift in _SHIFTS]
     still = scores[_SHIFTS.index(0.0)]
-    coarse = _vertex(_SHIFTS, scores) if min(scores) < still * (1 - _SHIFT_GAIN) else 0.0
+    coarse = vertex(_SHIFTS, scores) if min(scores) < still * (1 - _SHIFT_GAIN) else 0.0
     around = [coarse + step for step in _FINE_SHIFTS]
     scores = [score(shift) for shift in around]
-    fine = _vertex(around, scores)
+    fine = vertex(around, scores)
     return fine if coarse or score(fine) < still * (1 - _FINE_SHIFT_GAIN) else 0.0
 
 
@@ -172,7 +172,7 @@ def _by_run(measured: Sequence[Measured]) -> list[list[Measured]]:
     return list(groups.values())
 
 
-def _vertex(positions: Sequence[float], scores: Sequence[float]) -> float:
+def vertex(positions: Sequence[float], scores: Sequence[float]) -> float:
     """Return where the parabola through the lowest score and its neighbours is lowest."""
     i = int(np.argmin(scores))
     if i in (0, len(scores) - 1):

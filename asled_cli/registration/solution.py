@@ -31,7 +31,8 @@ class Registration:
     absolute luma difference of target and reblurred reference, 0..1. correlation: of the same two, -1..1.
     trusted: False where the two views could not be brought together; the reference must not be used then.
     baseline: direction (x, y of length 1, reduced target pixels) along which close things lie aside in the
-    reference; None where one smooth field does for all.
+    reference; None where one smooth field does for all. reference_exposure: how long the reference's own
+    shutter is open, target frame intervals, as far as its blur shows it; 0 where it does not.
     """
 
     target_size: tuple[int, int]
@@ -43,6 +44,7 @@ class Registration:
     correlation: float
     trusted: bool
     baseline: tuple[float, float] | None = None
+    reference_exposure: float = 0.0
 
     def resized(self, target_size: tuple[int, int], reference_size: tuple[int, int]) -> "Registration":
         """Return the same registration for the same pictures at other sizes (width, height)."""
@@ -99,3 +101,11 @@ class Registration:
     @property
     def exposure(self) -> Exposure:
         return self.middle.exposure
+
+    @property
+    def target_exposure(self) -> float:
+        """How long the target's shutter is open, frame intervals: by `exposure` longer than the reference's.
+
+        Blurs of one way add up by their variances; that of a box is a twelfth of its square.
+        """
+        return float(np.hypot(self.exposure.length, self.reference_exposure))

@@ -13,10 +13,11 @@ from asled_cli.job.tally import registration_facts
 from asled_cli.lab.centred import crop_reference
 from asled_cli.lab.evaluation.clips import ScoreClip
 from asled_cli.lab.evaluation.config import Alignment
+from asled_cli.registration.aligned import AlignedFrame, without_reference
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.canvas import reduce_for_analysis
 from asled_cli.registration.lenses import LensPrior
-from asled_cli.registration.render import AlignedFrame, render_references, without_reference
+from asled_cli.registration.render import render_references
 from asled_cli.registration.solution import Registration
 from asled_cli.video.frames import FramePair
 

@@ -17,7 +17,7 @@ from asled_cli.lab.evaluation.judge import Extras, PairScore, SoloScore
 from asled_cli.lab.metrics.fidelity import Picture, psnr_of_error, ssim_map
 from asled_cli.lab.metrics.lpips import load_lpips
 from asled_cli.lab.metrics.natural import load_natural
-from asled_cli.registration.render import AlignedFrame, swap_weight
+from asled_cli.registration.aligned import AlignedFrame, swap_weight
 
 log = logging.getLogger(__name__)
 Score = TypeVar("Score", PairScore, SoloScore)

@@ -22,7 +22,7 @@ from asled_cli.job.method import network_restorer
 from asled_cli.job.restore import FULL_SCALE, FrameByFrame, Restorer, SwapRestorer
 from asled_cli.lab.evaluation.config import EvalConfig
 from asled_cli.lab.evaluation.judge import TruthWindow
-from asled_cli.registration.render import AlignedFrame
+from asled_cli.registration.aligned import AlignedFrame
 
 WithoutWeights = Literal["input", "reference", "swap", "half-detail"]
 Kind = WithoutWeights | Literal["network", "single-image"]

@@ -22,7 +22,7 @@ from asled_cli.lab.evaluation.judge import Judge, Row, TruthWindow, to_shown, to
 from asled_cli.lab.evaluation.models import Model, load_restorer
 from asled_cli.lab.metrics.protocols import PROTOCOLS
 from asled_cli.lab.metrics.sharpness import sharpness
-from asled_cli.registration.render import AlignedFrame
+from asled_cli.registration.aligned import AlignedFrame
 from asled_cli.weights import replace_file
 
 # The parts of the program that scores depend on; a change in any of them makes kept scores stale.
