@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from asled_cli.registration.homography import Image
 from asled_cli.registration.spectra import Tiles, response
 
-# Shorter ways (pixels) take less than a tenth off the finest detail that a reference has.
-SHORT_PX = 1.5
+# Shorter ways (pixels) are left: networks learned on references as blurred as that, and undo it themselves.
+SHORT_PX = 3.5
 # Side of a tile in pixels; one twice as large where ways are longer than a quarter of it.
 _SIDE = 64
 # Noise and coding of one frame (deviation, 0..1), and the softness of an enlarged reference (pixels). Half
