@@ -9,8 +9,13 @@ import pytest
 from numpy.typing import NDArray
 from textures import texture
 
+from asled_cli.lab.rig import LensRig
+from asled_cli.lab.samples import frame_pairs, register
+from asled_cli.lab.shake import shake_pair
+from asled_cli.lab.trajectory import Shake
 from asled_cli.registration.aligned import GUIDE_STRIDE, AlignedFrame
 from asled_cli.registration.fusion import fuse_references
+from asled_cli.registration.lenses import LensPrior
 from asled_cli.registration.motion import Moment
 from asled_cli.registration.own_exposure import find_own_exposure, travel
 from asled_cli.registration.spectra import Tiles, response
@@ -35,7 +40,7 @@ def scene() -> Picture:
     return np.asarray(picture, np.float32)
 
 
-def filmed(scene: Picture, time: float, exposure: float, way: str) -> Picture:
+def filmed(scene: Picture, time: float, exposure: float, way: str, noise: float = 0.004) -> Picture:
     """The mean of what is seen at 41 instants of an exposure, with a little noise."""
     views = []
     for t in time + exposure * ((np.arange(41) + 0.5) / 41 - 0.5) if exposure else [time]:
@@ -43,8 +48,8 @@ def filmed(scene: Picture, time: float, exposure: float, way: str) -> Picture:
         matrix = np.array([[1, 0, 120 - x], [0, 1, 60 - y]])
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
         views.append(cv2.warpAffine(scene, matrix, (WIDTH, HEIGHT), flags=flags))
-    noise = np.random.default_rng(round(time * 10)).normal(0, 0.004, (HEIGHT, WIDTH))
-    return np.asarray(np.mean(views, axis=0) + noise, np.float32)
+    grain = np.random.default_rng(round(time * 10)).normal(0, noise, (HEIGHT, WIDTH))
+    return np.asarray(np.mean(views, axis=0) + grain, np.float32)
 
 
 def moments(scene: Picture, exposure: float, way: str, flow_of: str | None = None) -> list[Moment]:
@@ -61,7 +66,7 @@ def moments(scene: Picture, exposure: float, way: str, flow_of: str | None = Non
     return run
 
 
-@pytest.mark.parametrize("exposure", [0.15, 0.3, 0.5, 0.8])
+@pytest.mark.parametrize("exposure", [0.25, 0.4, 0.6, 0.8])
 def test_the_shutter_shows_where_frames_moved_unlike_each_other(scene: Picture, exposure: float) -> None:
     assert find_own_exposure([moments(scene, exposure, SHAKE)]) == pytest.approx(exposure, rel=0.3)
 
@@ -133,7 +138,7 @@ def error_db(picture: Picture, truth: Picture) -> float:
 
 @pytest.mark.parametrize(("exposure", "gain_db"), [(0.3, 1.5), (0.6, 3.0)])
 def test_blur_goes_along_the_ways_it_came(scene: Picture, exposure: float, gain_db: float) -> None:
-    truth = filmed(scene, 4, 0.0, SHAKE)
+    truth = filmed(scene, 4, 0.0, SHAKE, noise=0)
     views = laid(scene, exposure, 4)
     mean = np.asarray(np.mean([view.grey for view in views], axis=0), np.float32)
     plain, found = error_db(mean, truth), error_db(unblur(views, mean), truth)
@@ -144,6 +149,13 @@ def test_blur_goes_along_the_ways_it_came(scene: Picture, exposure: float, gain_
 
 def test_frames_that_did_not_move_give_their_mean(scene: Picture) -> None:
     views = [replace(view, travel=0 * view.travel) for view in laid(scene, 0.3, 4)]
+    views[1] = replace(views[1], weight=0.5 * views[1].weight)
+    mean = np.asarray(np.mean([view.grey for view in views], axis=0), np.float32)
+    np.testing.assert_allclose(unblur(views, mean), mean, atol=2e-5)
+
+
+def test_ways_longer_than_half_a_tile_are_left(scene: Picture) -> None:
+    views = [replace(view, travel=0 * view.travel + 70) for view in laid(scene, 0.6, 4)]
     mean = np.asarray(np.mean([view.grey for view in views], axis=0), np.float32)
     np.testing.assert_allclose(unblur(views, mean), mean, atol=2e-5)
 
@@ -179,7 +191,7 @@ def test_fused_references_lose_their_blur(scene: Picture) -> None:
     for k, (known, plain) in enumerate(
         zip(fuse_references(frames, 2), fuse_references(unknown, 2), strict=True)
     ):
-        truth = filmed(scene, k, 0.0, SHAKE)
+        truth = filmed(scene, k, 0.0, SHAKE, noise=0)
         assert known.reference is not None and plain.reference is not None
         before, after = (
             error_db(np.asarray(f.reference[..., 1] / 65535, np.float32), truth) for f in (plain, known)
@@ -194,4 +206,24 @@ def test_a_blurred_frame_depends_on_its_window_alone(scene: Picture) -> None:
     whole = list(fuse_references(frames, 1))
     part = list(fuse_references(frames[3:6], 1))
     np.testing.assert_array_equal(part[1].reference, whole[4].reference)
-    assert np.any(whole[4].reference != list(fuse_references(frames, 0))[4].reference)
+    # With nothing around it a frame stays as it is.
+    for given, alone in zip(frames, fuse_references(frames, 0), strict=True):
+        np.testing.assert_array_equal(alone.reference, given.reference)
+
+
+def test_a_made_shake_shows_its_ultra_exposure_and_the_way_of_every_frame() -> None:
+    picture = texture(900, 700, seed=8, finest=2.0)
+    made = shake_pair(
+        picture, seed=3, size=(320, 224), frames=9, exposure=0.8, ultra_exposure=0.4, scale=1.0,
+        shake=Shake(24.0, roll_share=0.0), rig=LensRig(1.9, 0.2, (3.0, -2.0)),
+    )  # fmt: skip
+    found, frames = register(frame_pairs(made), LensPrior())
+    assert found.reference_exposure == pytest.approx(0.4, rel=0.35)
+    assert made.motion is not None
+    middle = np.array([160.0, 112.0, 1.0])
+    for k in range(2, 7):
+        here, before, after = (made.motion[0, t, 0] for t in (k, k - 1, k + 1))
+        ends = [np.linalg.inv(there) @ here @ middle for there in (before, after)]
+        speed = (ends[1][:2] / ends[1][2] - ends[0][:2] / ends[0][2]) / 2
+        way = frames[k].travel[28, 40].astype(float) * GUIDE_STRIDE / found.reference_exposure
+        np.testing.assert_allclose(way, speed, atol=2.0 + 0.2 * np.hypot(*speed))

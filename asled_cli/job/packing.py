@@ -127,7 +127,10 @@ def _unpack(kind: Any, tree: Any, arrays: dict[str, torch.Tensor], made: dict[st
 def _unpack_fields(kind: Any, tree: Any, arrays: dict[str, torch.Tensor], made: dict[str, Any]) -> Any:
     hints = typing.get_type_hints(kind)
     if dataclasses.is_dataclass(kind):
-        names = [field.name for field in dataclasses.fields(kind)]
+        # A record of an earlier version lacks what was added since; without a default, that is an error.
+        names = [
+            f.name for f in dataclasses.fields(kind) if f.name in tree or f.default is dataclasses.MISSING
+        ]
         return typing.cast(Any, kind)(**{n: _unpack(hints[n], tree[n], arrays, made) for n in names})
     pairs = zip(kind._fields, tree, strict=True)
     return kind(*(_unpack(hints[name], part, arrays, made) for name, part in pairs))

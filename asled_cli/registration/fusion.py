@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from asled_cli.registration.aligned import GUIDE_STRIDE, AlignedFrame
 from asled_cli.registration.homography import Image, pixel_grid, sample_at
 from asled_cli.registration.motion import luma, pull
-from asled_cli.registration.unblur import SHORT_PX, View, unblur
+from asled_cli.registration.unblur import SHORT_PX, View, longest_travel, unblur
 
 # Difference of the reduced pictures (0..1) at which a neighbour's weight falls to 1/e: three times the usual
 # difference of the neighbour most alike, which is noise and coding, within bounds. On clean clips, where what
@@ -100,27 +100,28 @@ def _fuse(frames: Sequence[AlignedFrame], i: int) -> NDArray[np.uint16] | None:
     own = frames[i].reference
     if own is None:
         return None
-    laid = _laid(frames, i)
-    blurred = any(_long(view.travel) for view in laid)
-    if len(laid) == 1 and not blurred:
+    laid = _lay(frames, i)
+    if len(laid) == 1:
         return own
     total, weights = own.astype(np.float32), np.ones_like(laid[0].weight)
     for view in laid[1:]:
         weights += view.weight
         total += _enlarged(view.weight, own)[..., None] * view.picture
     total /= _enlarged(weights, own)[..., None]
-    if blurred:
+    travels = [view.travel * np.float32(GUIDE_STRIDE) for view in laid]
+    # Of two frames, both may have lost the same: what would be gained is noise.
+    if len(laid) > 2 and longest_travel(travels) > SHORT_PX:
         total += _regained(laid, total)[..., None]
     return np.rint(np.clip(total, 0, _FULL_SCALE)).astype(np.uint16)
 
 
-def _laid(frames: Sequence[AlignedFrame], i: int) -> list[_Laid]:
+def _lay(frames: Sequence[AlignedFrame], i: int) -> list[_Laid]:
     """Return the reference of frame `i`, which counts in full, and those around it."""
     own = _reference(frames[i])
     covered = frames[i].guide[..., _COVERED].astype(np.float32)
     size = (covered.shape[1], covered.shape[0])
     own_reduced = _reduced(own, size)
-    around = list(_travels(frames, i))
+    around = list(_flows_around(frames, i))
     pictures = [_pulled(_reference(neighbour), flow) for neighbour, flow in around]
     differences = [np.abs(_reduced(picture, size) - own_reduced).max(axis=-1) for picture in pictures]
     usual = min((float(np.median(difference)) for difference in differences), default=0.0)
@@ -138,10 +139,6 @@ def _reference(frame: AlignedFrame) -> NDArray[np.uint16]:
     return frame.reference
 
 
-def _long(travel: Image) -> bool:
-    return bool(np.percentile(np.abs(travel[::2, ::2]), 95) * GUIDE_STRIDE > SHORT_PX)
-
-
 def _regained(laid: Sequence[_Laid], mean: Image) -> Image:
     """Return (H, W): what the luma of the mean (H, W, 3) lacks by the blur of the views, in its codes."""
     grey = luma(mean) / np.float32(_FULL_SCALE)
@@ -154,7 +151,7 @@ def _regained(laid: Sequence[_Laid], mean: Image) -> Image:
     return np.asarray((unblur(views, grey) - grey) * np.float32(_FULL_SCALE), np.float32)
 
 
-def _travels(frames: Sequence[AlignedFrame], i: int) -> Iterator[tuple[AlignedFrame, Image]]:
+def _flows_around(frames: Sequence[AlignedFrame], i: int) -> Iterator[tuple[AlignedFrame, Image]]:
     """Yield the frames around `i`, each with the flow (h, w, 2) in guide pixels that leads from `i` to it."""
     for step in (1, -1):
         flow: Image | None = None

@@ -58,9 +58,12 @@ def find_own_exposure(runs: Sequence[Sequence[Moment]]) -> float:
 
 def travel(moment: Moment, exposure: float) -> Image:
     """Return (H, W, 2): how far what is at each pixel moves while the shutter is open, pixels."""
+    still: Image = np.zeros((*moment.image.shape[:2], 2), np.float32)
+    if not exposure:
+        return still
     after, before = displacement(moment, exposure / 2), displacement(moment, -exposure / 2)
-    if not exposure or after is None or before is None:
-        return np.zeros((*moment.image.shape[:2], 2), np.float32)
+    if after is None or before is None:
+        return still
     return np.asarray(after - before, np.float32)
 
 
@@ -95,7 +98,8 @@ def _scores(first: Moment, second: Moment, side: int) -> NDArray[np.float64]:
         spectra = [tiles.spectra(_level(tiles.cut(picture, row))) for picture in pictures]
         each = _differences(tiles, spectra, [tiles.at_centres(way, row) for way in ways])
         left.append(each[:, tiles.at_centres(seen, row)[:, 0] > 0])
-    return _fair_mean(np.concatenate(left, axis=1))
+    each = np.concatenate(left, axis=1)
+    return _fair_mean(each) if each.size else np.ones(len(_TRIALS))
 
 
 def _differences(

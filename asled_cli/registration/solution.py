@@ -104,7 +104,7 @@ class Registration:
 
     @property
     def target_exposure(self) -> float:
-        """How long the target's shutter is open, frame intervals: by `exposure` longer than the reference's.
+        """How long the target's shutter is open, frame intervals; its blur is the reference's and `exposure`.
 
         Blurs of one way add up by their variances; that of a box is a twelfth of its square.
         """

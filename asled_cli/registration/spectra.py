@@ -16,8 +16,8 @@ class Tiles:
     """Square tiles of `side` pixels (even) over a picture of `size` (width, height), half of each shared.
 
     Tiles begin half a side outside the picture, which goes on mirrored there, so that every pixel lies in
-    four. A tile is weighted by the root of a window before its spectrum is taken and after; with spectra
-    unchanged, `fold` adds up to the picture that was cut.
+    four. A tile is weighted by `window` before its spectrum is taken and after; with spectra unchanged,
+    `fold` adds up to the picture that was cut.
     """
 
     side: int
@@ -59,7 +59,7 @@ class Tiles:
         return np.ascontiguousarray(np.moveaxis(tiles, 1, 0))
 
     def spectra(self, tiles: Image) -> Spectra:
-        """Return the spectra (columns, side, side // 2 + 1) of tiles, less nothing: means stay in."""
+        """Return the spectra (columns, side, side // 2 + 1) of tiles under the window."""
         return np.asarray(np.fft.rfft2(tiles * self.window), np.complex64)
 
     def fold(self, padded: Image, row: int, spectra: Spectra) -> None:

@@ -8,6 +8,7 @@ another that moved less or elsewhere still has. In overlapping tiles, in each of
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +16,8 @@ from asled_cli.registration.homography import Image
 from asled_cli.registration.spectra import Tiles, response
 
 # Shorter ways (pixels) are left: networks learned on references as blurred as that, and undo it themselves.
-SHORT_PX = 3.5
+# From the second on the whole of a blur is undone; between them a share, so that nothing jumps.
+SHORT_PX, _LONG_PX = 2.5, 4.5
 # Side of a tile in pixels; one twice as large where ways are longer than a quarter of it.
 _SIDE = 64
 # Noise and coding of one frame (deviation, 0..1), and the softness of an enlarged reference (pixels). Half
@@ -38,32 +40,51 @@ class View:
     travel: Image
 
 
-def longest_travel(views: Sequence[View]) -> float:
-    """Return how far all but the quickest things moved in the view that is blurred most, pixels."""
-    return max(float(np.percentile(np.abs(view.travel[::2, ::2]), 95)) for view in views)
+def longest_travel(travels: Sequence[Image]) -> float:
+    """Return how far all but the quickest twentieth moved in the frame that is blurred most, pixels.
+
+    travels: (h, w, 2) of each frame.
+    """
+    return max(float(np.percentile(np.hypot(t[::2, ::2, 0], t[::2, ::2, 1]), 95)) for t in travels)
 
 
 def unblur(views: Sequence[View], mean: Image) -> Image:
     """Return (H, W) float32: the luma `mean` of the views as it were without their blur, not clipped.
 
-    With views that did not move it is `mean` again.
+    It works on coded values, as the views come: in linear light it gained no more. Where views did not move,
+    or moved farther than half a tile, it is `mean` again. At least one view has weight everywhere.
     """
     height, width = mean.shape
-    side = _SIDE if longest_travel(views) <= _SIDE / 4 else 2 * _SIDE
+    side = _SIDE if longest_travel([view.travel for view in views]) <= _SIDE / 4 else 2 * _SIDE
     tiles = Tiles(side, (width, height))
     wiener = _Wiener(tiles)
-    base = tiles.padded(mean)
     pictures = [tiles.padded(view.grey) for view in views]
+    travels = [_over_tiles(view.travel, tiles) for view in views]
+    weights = [_over_tiles(view.weight, tiles)[..., None] for view in views]
+    base = tiles.padded(mean)
     total = np.zeros_like(base)
     for row in range(tiles.counts[0]):
         cut = tiles.cut(base, row)
         level = cut.mean(axis=(1, 2), keepdims=True)
         spectra = [tiles.spectra(tiles.cut(picture, row) - level) for picture in pictures]
-        ways = [tiles.at_centres(view.travel, row) for view in views]
-        weights = [tiles.at_centres(view.weight[..., None], row)[..., None] for view in views]
-        estimate = wiener.estimate(spectra, ways, weights, cut.var(axis=(1, 2)))
-        tiles.fold(total, row, estimate - tiles.spectra(cut - level))
+        ways = [tiles.at_centres(travel, row) for travel in travels]
+        counts = [tiles.at_centres(weight, row)[..., None] for weight in weights]
+        lacking = wiener.lacking(spectra, ways, counts, cut.var(axis=(1, 2)))
+        tiles.fold(total, row, lacking * _share(ways, side)[:, None, None])
     return mean + tiles.inner(total)
+
+
+def _over_tiles(values: Image, tiles: Tiles) -> Image:
+    """Return values (h, w[, C]) averaged over half a tile about each place."""
+    cells = max(1, round(tiles.hop * values.shape[0] / tiles.size[1]))
+    return np.asarray(cv2.blur(values, (cells, cells)), np.float32)
+
+
+def _share(ways: Sequence[Image], side: int) -> NDArray[np.float32]:
+    """Return (N,) 0..1: how much of each tile's blur to undo, by the longest of its ways (N, 2)."""
+    longest = np.max([np.hypot(way[:, 0], way[:, 1]) for way in ways], axis=0)
+    share = np.clip((longest - SHORT_PX) / (_LONG_PX - SHORT_PX), 0, 1)
+    return np.asarray(share * (longest <= side / 2), np.float32)
 
 
 class _Wiener:
@@ -77,19 +98,20 @@ class _Wiener:
         power = soft / np.square(np.maximum(radius, 1 / tiles.side))
         self._noise_to_power = (_NOISE**2 * power.mean() / np.maximum(power, 1e-9)).astype(np.float32)
 
-    def estimate(
+    def lacking(
         self,
         spectra: Sequence[NDArray[np.complex64]],
         ways: Sequence[Image],
         weights: Sequence[Image],
         variance: NDArray[np.float32],
     ) -> NDArray[np.complex64]:
-        """Return the spectra (N, side, side // 2 + 1) without blur; frames that did not move give their mean.
+        """Return the spectra (N, side, side // 2 + 1) of what the weighted mean of the views lacks by blur.
 
         spectra: of each view. ways: (N, 2) pixels. weights: (N, 1, 1). variance: (N,) of the tiles.
         """
         noise = np.minimum(self._noise_to_power / np.maximum(variance, 1e-6)[:, None, None], 1e4)
         found: NDArray[np.complex64] = np.zeros_like(spectra[0])
+        mean: NDArray[np.complex64] = np.zeros_like(spectra[0])
         kept = np.zeros(spectra[0].shape, np.float32)
         count = np.zeros((len(variance), 1, 1), np.float32)
         for spectrum, way, weight in zip(spectra, ways, weights, strict=True):
@@ -98,5 +120,8 @@ class _Wiener:
             doubt = np.minimum(np.square(_UNCERTAIN * 2 * np.pi * along) / 12, 1)
             found += weight * h * spectrum
             kept += weight * (h * h + doubt)
+            mean += weight * spectrum
             count += weight
-        return np.asarray(found / (kept + noise) * ((count + noise) / count), np.complex64)
+        mean /= count
+        sharp = found / (kept + noise)
+        return np.asarray(sharp * ((count + noise) / count) - mean, np.complex64)
