@@ -1,7 +1,7 @@
 """The analysis pass: a few short runs of paired frames -> one geometry, exposure and colour for the clip.
 
 Coarse place and size by template matching; the exposure and a map together; the map again at full reduced
-size over all frames; a smooth parallax field; slow drift from run to run; the colour curves; and along which
+size over all frames; a smooth parallax field; slow drift from run to run; the colour curves; along which
 line the lenses lie apart, if things close by show it; and how long the reference's own shutter was open.
 """
 

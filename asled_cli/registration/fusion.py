@@ -88,7 +88,10 @@ def fuse_window(window: FrameWindow) -> AlignedFrame:
 
 @dataclass(frozen=True)
 class _Laid:
-    """A frame laid onto the one in the middle: (H, W, 3) pixels; weight, travel: on the guide's grid."""
+    """A frame laid onto the one in the middle: (H, W, 3) pixels; weight and travel on the guide's grid.
+
+    travel: as in `AlignedFrame`, but in full pixels.
+    """
 
     picture: NDArray[np.uint16]
     weight: Image
@@ -98,40 +101,42 @@ class _Laid:
 def _fuse(frames: Sequence[AlignedFrame], i: int) -> NDArray[np.uint16] | None:
     """Return the fused reference (H, W, 3) of frame `i`."""
     own = frames[i].reference
-    if own is None:
-        return None
-    laid = _lay(frames, i)
-    if len(laid) == 1:
+    around = list(_flows_around(frames, i))
+    if own is None or not around:
         return own
+    laid = _lay(frames[i], around)
     total, weights = own.astype(np.float32), np.ones_like(laid[0].weight)
     for view in laid[1:]:
         weights += view.weight
         total += _enlarged(view.weight, own)[..., None] * view.picture
     total /= _enlarged(weights, own)[..., None]
-    travels = [view.travel * np.float32(GUIDE_STRIDE) for view in laid]
     # Of two frames, both may have lost the same: what would be gained is noise.
-    if len(laid) > 2 and longest_travel(travels) > SHORT_PX:
+    if len(laid) > 2 and longest_travel([view.travel for view in laid]) > SHORT_PX:
         total += _regained(laid, total)[..., None]
     return np.rint(np.clip(total, 0, _FULL_SCALE)).astype(np.uint16)
 
 
-def _lay(frames: Sequence[AlignedFrame], i: int) -> list[_Laid]:
-    """Return the reference of frame `i`, which counts in full, and those around it."""
-    own = _reference(frames[i])
-    covered = frames[i].guide[..., _COVERED].astype(np.float32)
+def _lay(frame: AlignedFrame, around: Sequence[tuple[AlignedFrame, Image]]) -> list[_Laid]:
+    """Return the reference of a frame, which counts in full, and those `around` it, given with flows."""
+    own = _reference(frame)
+    covered = frame.guide[..., _COVERED].astype(np.float32)
     size = (covered.shape[1], covered.shape[0])
     own_reduced = _reduced(own, size)
-    around = list(_flows_around(frames, i))
     pictures = [_pulled(_reference(neighbour), flow) for neighbour, flow in around]
     differences = [np.abs(_reduced(picture, size) - own_reduced).max(axis=-1) for picture in pictures]
-    usual = min((float(np.median(difference)) for difference in differences), default=0.0)
+    usual = min(float(np.median(difference)) for difference in differences)
     likeness = np.float32(np.clip(_NOISES * usual, _STRICTEST, _MILDEST))
-    laid = [_Laid(own, np.ones_like(covered), frames[i].travel.astype(np.float32))]
+    laid = [_Laid(own, np.ones_like(covered), _travel(frame))]
     for (neighbour, flow), picture, difference in zip(around, pictures, differences, strict=True):
         seen = pull(neighbour.guide[..., _COVERED].astype(np.float32), flow)
         weight = np.exp(-np.square(difference / likeness)) * covered * seen
-        laid.append(_Laid(picture, weight, pull(neighbour.travel.astype(np.float32), flow)))
+        laid.append(_Laid(picture, weight, pull(_travel(neighbour), flow)))
     return laid
+
+
+def _travel(frame: AlignedFrame) -> Image:
+    """Return the frame's travel in full pixels."""
+    return frame.travel.astype(np.float32) * np.float32(GUIDE_STRIDE)
 
 
 def _reference(frame: AlignedFrame) -> NDArray[np.uint16]:
@@ -147,7 +152,7 @@ def _regained(laid: Sequence[_Laid], mean: Image) -> Image:
         # Where a frame is unlike the one in the middle, the mean stands in for it.
         weight = _enlarged(view.weight, view.picture)
         own = luma(view.picture.astype(np.float32)) / np.float32(_FULL_SCALE)
-        views.append(View(grey + weight * (own - grey), view.weight, view.travel * np.float32(GUIDE_STRIDE)))
+        views.append(View(grey + weight * (own - grey), view.weight, view.travel))
     return np.asarray((unblur(views, grey) - grey) * np.float32(_FULL_SCALE), np.float32)
 
 

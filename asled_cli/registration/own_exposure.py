@@ -9,14 +9,13 @@ between frames (a stabilised clip), no exposure brings them closer and none is f
 from collections.abc import Sequence
 from itertools import pairwise
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.registration.homography import Image, pixel_grid, sample, within
 from asled_cli.registration.motion import Moment, displacement, luma, pull
 from asled_cli.registration.shutter import vertex
-from asled_cli.registration.spectra import Tiles, response
+from asled_cli.registration.spectra import Tiles, response, turns
 
 # Exposures tried, in target frame intervals; a shutter is open for one interval at most.
 _TRIALS = (0.0, 0.06, 0.12, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0)
@@ -58,12 +57,9 @@ def find_own_exposure(runs: Sequence[Sequence[Moment]]) -> float:
 
 def travel(moment: Moment, exposure: float) -> Image:
     """Return (H, W, 2): how far what is at each pixel moves while the shutter is open, pixels."""
-    still: Image = np.zeros((*moment.image.shape[:2], 2), np.float32)
-    if not exposure:
-        return still
     after, before = displacement(moment, exposure / 2), displacement(moment, -exposure / 2)
     if after is None or before is None:
-        return still
+        return np.zeros((*moment.image.shape[:2], 2), np.float32)
     return np.asarray(after - before, np.float32)
 
 
@@ -91,7 +87,7 @@ def _scores(first: Moment, second: Moment, side: int) -> NDArray[np.float64]:
     u, v = x + flow[..., 0], y + flow[..., 1]
     tiles = Tiles(side, (width, height))
     pictures = [tiles.padded(grey) for grey in (_grey(first.image), sample(_grey(second.image), u, v))]
-    ways = [_about(way, tiles.hop) for way in (travel(first, 1.0), pull(travel(second, 1.0), flow))]
+    ways = [tiles.averaged(way) for way in (travel(first, 1.0), pull(travel(second, 1.0), flow))]
     seen = within(first.image, u, v).astype(np.float32)[..., None]
     left = []
     for row in range(1, tiles.counts[0] - 1, 2):
@@ -116,7 +112,7 @@ def _differences(
     a, b = (spectrum[:, band] for spectrum in spectra)
     tried = []
     for trial in _TRIALS:
-        h_a, h_b = (response(way * np.float32(trial), down, across) for way in ways)
+        h_a, h_b = (response(turns(way * np.float32(trial), down, across)) for way in ways)
         tried.append((np.abs(h_b * a - h_a * b) ** 2 / (h_a**2 + h_b**2 + _LOST)).mean(axis=1))
     return np.asarray(tried, np.float64)
 
@@ -129,11 +125,6 @@ def _fair_mean(differences: NDArray[np.float64]) -> NDArray[np.float64]:
     unblurred = differences[0]
     weight = 1 / (unblurred + _USUAL * unblurred.mean() + 1e-12)
     return np.asarray((differences * weight).sum(axis=1) / weight.sum())
-
-
-def _about(values: Image, side: int) -> Image:
-    """Return the mean of values over a square of `side` pixels about each pixel."""
-    return np.asarray(cv2.blur(values, (side, side)), np.float32)
 
 
 def _grey(image: Image) -> Image:

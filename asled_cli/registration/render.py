@@ -189,7 +189,7 @@ class ReferenceRenderer:
         inverse = np.linalg.inv((work_map / work_map[2, 2])[:2, :2])
         back = self._flow(moment, time, last, places, inverse)
         ahead = self._flow(moment, time, known.following, places, inverse)
-        way = self._on_guide(travel(moment, self.registration.reference_exposure), places, inverse)
+        way = self._travel(moment, places, inverse)
         is_cut = i > 0 and r.flows[i - 1] is None and last is not None and last < r.times[i] - 0.5
         reference = self._full_maps.pull(r.frames[i], knot, self._drift(moment, time, places))
         return AlignedFrame(waiting.pair, self._coloured(reference), guide, back, ahead, way, is_cut)
@@ -264,15 +264,24 @@ class ReferenceRenderer:
         self, moment: Moment, time: float, other: float | None, places: _Places, inverse: Matrix
     ) -> NDArray[np.float16]:
         """Return the motion (h, w, 2) from `time` to `other` in guide pixels."""
-        unknown: NDArray[np.float16] = np.zeros((self._guide_size[1], self._guide_size[0], 2), np.float16)
         if other is None:
-            return unknown
+            return self._no_motion()
         dt = other - moment.time
         known = any(path_dt * dt > 0 for path_dt, _ in moment.paths)  # not across a cut
         there, here = displacement(moment, dt), displacement(moment, time - moment.time)
         if not known or there is None or here is None:
-            return unknown
+            return self._no_motion()
         return self._on_guide(there - here, places, inverse)
+
+    def _travel(self, moment: Moment, places: _Places, inverse: Matrix) -> NDArray[np.float16]:
+        """Return how far things move (h, w, 2) while the reference's own shutter is open, guide pixels."""
+        exposure = self.registration.reference_exposure
+        if not exposure:
+            return self._no_motion()
+        return self._on_guide(travel(moment, exposure), places, inverse)
+
+    def _no_motion(self) -> NDArray[np.float16]:
+        return np.zeros((self._guide_size[1], self._guide_size[0], 2), np.float16)
 
     def _on_guide(self, motion: Image, places: _Places, inverse: Matrix) -> NDArray[np.float16]:
         """Return a motion (H, W, 2) on the canvas as one on the guide's grid (h, w, 2), in its pixels."""

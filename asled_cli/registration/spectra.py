@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -75,6 +76,11 @@ class Tiles:
         width, height = self.size
         return padded[self.hop : self.hop + height, self.hop : self.hop + width]
 
+    def averaged(self, values: Image) -> Image:
+        """Return values (h, w[, C]), on any grid over the picture, averaged over half a tile about each."""
+        cells = max(1, round(self.hop * values.shape[0] / self.size[1]))
+        return np.asarray(cv2.blur(values, (cells, cells)), np.float32)
+
     def at_centres(self, values: Image, row: int) -> Image:
         """Return (columns, C): values (h, w, C), on any grid over the picture, about a row's tile centres."""
         rows, columns = (values.shape[0] / self.size[1], values.shape[1] / self.size[0])
@@ -83,14 +89,22 @@ class Tiles:
         return np.asarray(values[y, x])
 
 
-def response(
+def turns(
     travel: NDArray[np.float32], down: NDArray[np.float32], across: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return what blur along a straight way leaves of each frequency: sin(pi f d) / (pi f d), -0.22..1.
+    """Return how many cycles of each frequency lie along a way.
 
     travel: (N, 2) pixels x, y moved within the exposure. down, across: frequencies, cycles per pixel, of
     shapes that broadcast together. Returns (N, *their common shape).
     """
     extra = (1,) * np.broadcast(down, across).ndim
     x, y = (travel[:, axis].reshape(-1, *extra) for axis in (0, 1))
-    return np.sinc(across[None] * x + down[None] * y).astype(np.float32)
+    return np.asarray(across[None] * x + down[None] * y, np.float32)
+
+
+def response(turned: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what blur along a straight way leaves of each frequency: sin(pi t) / (pi t), -0.22..1.
+
+    turned: the cycles t along the way, as `turns` gives them.
+    """
+    return np.sinc(turned).astype(np.float32)

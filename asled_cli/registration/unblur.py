@@ -8,12 +8,11 @@ another that moved less or elsewhere still has. In overlapping tiles, in each of
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.registration.homography import Image
-from asled_cli.registration.spectra import Tiles, response
+from asled_cli.registration.spectra import Tiles, response, turns
 
 # Shorter ways (pixels) are left: networks learned on references as blurred as that, and undo it themselves.
 # From the second on the whole of a blur is undone; between them a share, so that nothing jumps.
@@ -59,8 +58,8 @@ def unblur(views: Sequence[View], mean: Image) -> Image:
     tiles = Tiles(side, (width, height))
     wiener = _Wiener(tiles)
     pictures = [tiles.padded(view.grey) for view in views]
-    travels = [_over_tiles(view.travel, tiles) for view in views]
-    weights = [_over_tiles(view.weight, tiles)[..., None] for view in views]
+    travels = [tiles.averaged(view.travel) for view in views]
+    weights = [tiles.averaged(view.weight)[..., None] for view in views]
     base = tiles.padded(mean)
     total = np.zeros_like(base)
     for row in range(tiles.counts[0]):
@@ -72,12 +71,6 @@ def unblur(views: Sequence[View], mean: Image) -> Image:
         lacking = wiener.lacking(spectra, ways, counts, cut.var(axis=(1, 2)))
         tiles.fold(total, row, lacking * _share(ways, side)[:, None, None])
     return mean + tiles.inner(total)
-
-
-def _over_tiles(values: Image, tiles: Tiles) -> Image:
-    """Return values (h, w[, C]) averaged over half a tile about each place."""
-    cells = max(1, round(tiles.hop * values.shape[0] / tiles.size[1]))
-    return np.asarray(cv2.blur(values, (cells, cells)), np.float32)
 
 
 def _share(ways: Sequence[Image], side: int) -> NDArray[np.float32]:
@@ -115,9 +108,9 @@ class _Wiener:
         kept = np.zeros(spectra[0].shape, np.float32)
         count = np.zeros((len(variance), 1, 1), np.float32)
         for spectrum, way, weight in zip(spectra, ways, weights, strict=True):
-            h = response(way, self._down, self._across)
-            along = self._across[None] * way[:, 0, None, None] + self._down[None] * way[:, 1, None, None]
-            doubt = np.minimum(np.square(_UNCERTAIN * 2 * np.pi * along) / 12, 1)
+            turned = turns(way, self._down, self._across)
+            h = response(turned)
+            doubt = np.minimum(np.square(_UNCERTAIN * 2 * np.pi * turned) / 12, 1)
             found += weight * h * spectrum
             kept += weight * (h * h + doubt)
             mean += weight * spectrum
