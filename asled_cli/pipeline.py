@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import cv2
 
@@ -25,13 +26,14 @@ from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, Progre
 from asled_cli.job.restart import Start, find_start, skip_written
 from asled_cli.job.restore import Memory, restore
 from asled_cli.job.roles import NO_ROLES, Roles, find_roles
-from asled_cli.job.sampling import moments_to_judge, read_sample
+from asled_cli.job.sampling import moments_to_judge, read_sample, reading_pairs
 from asled_cli.job.space import SpaceWatch
 from asled_cli.job.tally import any_problem
 from asled_cli.job.target import softened
 from asled_cli.job.views import sample_moments
 from asled_cli.registration.aligned import AlignedFrame
 from asled_cli.registration.analyse import analyse
+from asled_cli.registration.follow import follow_clip
 from asled_cli.registration.fusion import frame_windows, fuse_references, fuse_window
 from asled_cli.registration.lenses import LensPrior
 from asled_cli.registration.render import ReferenceRenderer
@@ -40,7 +42,7 @@ from asled_cli.video.frames import FramePair
 from asled_cli.video.pairing import pair_frames
 from asled_cli.video.reader import ClipReader
 from asled_cli.video.segments import Segment
-from asled_cli.video.stage import Stage, closing_items, spread
+from asled_cli.video.stage import Stage, closing_items, spread, usable_cores
 from asled_cli.video.writer import ClipWriter, segment_length
 
 QUEUE = 2  # frames between two stages
@@ -107,6 +109,7 @@ def _analyse(plan: DeblurPlan, journal: Journal, report: Report, stop: StopFlag)
         report(Progress("analyse", done, total))
     small = analyse(runs, LensPrior(fov_ratio=plan.fov_ratio, source=plan.fov_source))
     registration = small.resized(plan.wide.seen_size, (plan.ultra.width, plan.ultra.height))
+    registration = _follow(plan, registration, report, stop)
     if not registration.trusted:
         log.warning(
             "%s and %s do not seem to show the same scene at the same time: the reference is not used. "
@@ -115,6 +118,19 @@ def _analyse(plan: DeblurPlan, journal: Journal, report: Report, stop: StopFlag)
             plan.ultra.path.name,
         )
     return journal.keep_registration(registration)
+
+
+def _follow(plan: DeblurPlan, registration: Registration, report: Report, stop: StopFlag) -> Registration:
+    """Look at every frame of a clip in which a stabiliser moves one lens alone."""
+    if registration.sway is None:
+        return registration
+
+    def told(done: int) -> None:
+        stop.check()
+        report(Progress("follow", done, plan.frames))
+
+    with reading_pairs(plan) as pairs:
+        return follow_clip(pairs, registration, partial(spread, threads=usable_cores()), told)
 
 
 def _judge(plan: DeblurPlan, registration: Registration, report: Report, stop: StopFlag) -> Roles:

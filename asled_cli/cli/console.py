@@ -28,6 +28,7 @@ PLAIN_LINE_EVERY_S = 5.0  # progress lines where no bar can be drawn
 STEP_WORDS = {
     "synchronise": "synchronising",
     "analyse": "analysing",
+    "follow": "following the stabiliser",
     "judge": "judging sharpness",
     "deblur": "deblurring",
     "measure": "measuring",

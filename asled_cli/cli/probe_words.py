@@ -54,6 +54,10 @@ def pair_rows(facts: Facts) -> list[tuple[str, str]]:
     ]  # fmt: skip
     if found["depth_along_deg"] is not None:
         rows.append(("things close by", f"followed along a line at {found['depth_along_deg']:g} degrees"))
+    if found["stabiliser_px"] is not None:
+        rows.append(
+            ("stabiliser", f"moves one lens alone, by {found['stabiliser_px']:g} px: followed frame by frame")
+        )
     if found["maps"] > 1:
         rows.append(("views drift", f"followed by {found['maps']} geometries"))
     if facts["sharpness"]:

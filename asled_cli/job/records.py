@@ -172,7 +172,7 @@ class DeblurPlan:
 class Progress:
     """How far one step of the job is."""
 
-    step: str  # "synchronise", "analyse", "judge", "deblur" or "measure"
+    step: str  # "synchronise", "analyse", "follow", "judge", "deblur" or "measure"
     done: int
     total: int  # an estimate for "deblur"
 

@@ -1,6 +1,7 @@
 """Which frames the analysis looks at: a few short runs of pairs, spread over the clip."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from math import ceil
 
@@ -9,8 +10,9 @@ from asled_cli.job.views import end_of
 from asled_cli.registration.canvas import reduce_for_analysis
 from asled_cli.video.clock import Clock
 from asled_cli.video.frames import Clip, FramePair
-from asled_cli.video.pairing import pair_lists
-from asled_cli.video.reader import read_runs
+from asled_cli.video.pairing import pair_frames, pair_lists
+from asled_cli.video.reader import ClipReader, read_runs
+from asled_cli.video.stage import Stage
 
 RUNS, RUN_LENGTH = 4, 11  # runs, and frames of each: exposures up to 9 frame intervals are looked for
 JUDGED_S, LEAST_MOMENTS, MOST_MOMENTS = Fraction(1, 2), 6, 60
@@ -21,6 +23,19 @@ SAMPLE_BYTES = 900 * 2**20  # of full pictures held at once: shorter runs where 
 def read_sample(plan: DeblurPlan) -> Iterator[tuple[int, int, list[FramePair]]]:
     """The runs of a job; see `read_sampled_runs`."""
     return read_sampled_runs(plan.wide, plan.ultra, plan.clock, plan.start_s, plan.end_s)
+
+
+@contextmanager
+def reading_pairs(plan: DeblurPlan) -> Iterator[Iterator[FramePair]]:
+    """All pairs of a job in order of time, as small as the analysis needs them, decoded in threads."""
+    with (
+        ClipReader(plan.wide, start_s=plan.wide_range[0], end_s=plan.wide_range[1]) as wide,
+        ClipReader(plan.ultra, start_s=plan.ultra_range[0], end_s=plan.ultra_range[1]) as ultra,
+    ):
+        targets, references = Stage(wide, 2, "decode wide"), Stage(ultra, 2, "decode ultra")
+        pairs = pair_frames(targets, references, plan.clock)
+        with Stage(map(reduce_for_analysis, pairs), 2, "reduce") as reduced:
+            yield reduced
 
 
 def read_sampled_runs(

@@ -24,6 +24,7 @@ from asled_cli.lab.sources import find_sources
 from asled_cli.lab.validation_clips import validation_pairs
 from asled_cli.registration.aligned import GUIDE_STRIDE, AlignedFrame
 from asled_cli.registration.analyse import analyse
+from asled_cli.registration.follow import follow_clip
 from asled_cli.registration.fusion import fuse_references
 from asled_cli.registration.lenses import LensPrior
 from asled_cli.registration.render import render_references
@@ -68,7 +69,7 @@ def frame_pairs(clip: MadePair | ClipViews) -> list[FramePair]:
 
 def register(pairs: Sequence[FramePair], prior: LensPrior) -> tuple[Registration, list[AlignedFrame]]:
     """Return the registration of a short clip, held in memory whole, and its aligned frames."""
-    registration = analyse([pairs], prior)
+    registration = follow_clip(pairs, analyse([pairs], prior))
     return registration, list(render_references(pairs, registration))
 
 

@@ -28,7 +28,7 @@ from asled_cli.registration.homography import (
     within,
 )
 from asled_cli.registration.lenses import LensPrior
-from asled_cli.registration.measured import Measured, measure_run, recolour, spread
+from asled_cli.registration.measured import Measured, inner, measure_run, recolour, spread
 from asled_cli.registration.motion import luma, shrink, without_shades
 from asled_cli.registration.own_exposure import find_own_exposure
 from asled_cli.registration.parallax import solve_parallax
@@ -36,6 +36,8 @@ from asled_cli.registration.reblur import Exposure
 from asled_cli.registration.rivals import choose_place
 from asled_cli.registration.shutter import choose_length, choose_light, disagreement, find_exposure
 from asled_cli.registration.solution import Knot, Registration
+from asled_cli.registration.stabiliser import find_swaying, follow_stabiliser
+from asled_cli.registration.sway import Sway
 from asled_cli.registration.tone import Tone, fit_tone
 from asled_cli.video.frames import FramePair
 
@@ -48,7 +50,7 @@ _FIELD_GAIN, _DRIFT_GAIN, _MAP_GAIN = 0.02, 0.03, 0.005
 # Below this correlation of equally blurred views, without their coarsest shades, registration has failed.
 _TRUST_CORRELATION = 0.5
 _SHADE_SHARE = 1 / 40
-_DRIFT_ROUNDS = 3
+_DRIFT_ROUNDS, _SWAY_ROUNDS = 3, 2
 
 
 def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registration:
@@ -71,15 +73,30 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     canvas = Canvas(target_size, reference_size, choose_place(usable, prior).matrix)
     interval_s = _frame_interval(usable)
     canvases = [canvas] * len(usable)
-    by_run = _measure(usable, canvases, interval_s)
+    whole, by_run = _measure(usable, canvases, interval_s)
     measured = [m for run in by_run for m in run]
     work_map, exposure = find_exposure(spread(measured, _TRIAL_FRAMES), canvas)
+    sway: Sway | None = None
+    own_exposure: float | None = None
+    swaying = find_swaying(by_run, work_map, exposure)
+    if swaying is not None:
+        own_exposure = find_own_exposure([run[0].fine.frames for run in whole])
+        exposure = swaying
+        for _ in range(_SWAY_ROUNDS):
+            sway = follow_stabiliser(
+                _stamped(usable, whole, exposure, interval_s), canvas, work_map, exposure, sway
+            )
+            whole, by_run = _measure(
+                usable, canvases, interval_s, sway
+            )  # the canvas moves with the target's view
+            measured = [m for run in by_run for m in run]
+            work_map, exposure = find_exposure(spread(measured, _TRIAL_FRAMES), canvas)
     for _ in range(_DRIFT_ROUNDS):
         drifting = follow_drift(by_run, canvases, work_map, exposure)
         if drifting is None:
             break
         canvases = drifting  # measured again with the drift taken out, which passed for blur and parallax
-        by_run = _measure(usable, canvases, interval_s)
+        _, by_run = _measure(usable, canvases, interval_s, sway)
         measured = [m for run in by_run for m in run]
         work_map, exposure = find_exposure(spread(measured, _TRIAL_FRAMES), canvases[0], apart=True)
     still = np.zeros((*measured[0].grey.shape, 2), np.float32)
@@ -100,6 +117,8 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     middles = [float(run[len(run) // 2].target.time) for run in usable]
     maps = _drift(observed, fit, field)
     baseline = _find_baseline(by_run, maps, field, exposure)
+    if own_exposure is None:
+        own_exposure = find_own_exposure([run[0].fine.frames for run in by_run])
     knots = [
         Knot(time, place.homography_of(own), field, exposure)
         for time, place, own in zip(middles, canvases, maps, strict=True)
@@ -114,17 +133,37 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
         correlation,
         trusted=correlation >= _TRUST_CORRELATION,
         baseline=baseline,
-        reference_exposure=find_own_exposure([run[0].fine.frames for run in by_run]),
+        sway=_through(sway, knots[len(knots) // 2], canvases[len(knots) // 2]),
+        reference_exposure=own_exposure,
     )
 
 
 def _measure(
-    runs: Sequence[Sequence[FramePair]], canvases: Sequence[Canvas], interval_s: float
-) -> list[list[Measured]]:
-    """Return some frames of each run on its canvas, about as many in all whatever the number of runs."""
+    runs: Sequence[Sequence[FramePair]],
+    canvases: Sequence[Canvas],
+    interval_s: float,
+    sway: Sway | None = None,
+) -> tuple[list[list[Measured]], list[list[Measured]]]:
+    """Return all frames of each run on its canvas, and some of them: about as many of few runs as of many."""
     share = max(2, _MEASURED_FRAMES // len(runs))
     placed = zip(runs, canvases, strict=True)
-    return [spread(measure_run(run, own, interval_s), share) for run, own in placed]
+    whole = [measure_run(run, own, interval_s, sway) for run, own in placed]
+    return whole, [spread(inner(run), share) for run in whole]
+
+
+def _stamped(
+    runs: Sequence[Sequence[FramePair]],
+    whole: Sequence[Sequence[Measured]],
+    exposure: Exposure,
+    interval_s: float,
+) -> list[tuple[float, Measured]]:
+    """Return all frames with the time of the middle of each one's exposure, seconds on the target's clock."""
+    starts = [float(run[0].target.time) for run in runs]
+    return [
+        (start + (m.time + exposure.shift) * interval_s, m)
+        for start, run in zip(starts, whole, strict=True)
+        for m in run
+    ]
 
 
 def _simplest(observations: list[Observation], homography: Fit) -> Fit:
@@ -156,6 +195,14 @@ def _drift(observed: list[list[Observation]], fit: Fit, field: Image) -> list[Ma
         better = disagreement(frames, own) < disagreement(frames, fit.matrix) * (1 - _DRIFT_GAIN)
         maps.append(own if better else fit.matrix)
     return maps
+
+
+def _through(sway: Sway | None, knot: Knot, canvas: Canvas) -> Sway | None:
+    """Return the shifts before the map of `canvas` as such before a knot's, which turns and scales them."""
+    if sway is None:
+        return None
+    matrix = np.linalg.inv(canvas.homography) @ knot.homography
+    return sway.scaled(np.linalg.inv((matrix / matrix[2, 2])[:2, :2]))
 
 
 def _add_parallax(observations: list[Observation], fit: Fit) -> tuple[Fit, Image]:

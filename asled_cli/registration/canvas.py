@@ -31,19 +31,20 @@ def reduced_sizes(
     return reduced_size(target_size), reduced_size(reference_size, 2 * WORK_LONG_SIDE)
 
 
-def reduce_for_analysis(pair: FramePair) -> FramePair:
+def reduce_for_analysis(pair: FramePair, long_side: int = WORK_LONG_SIDE) -> FramePair:
     """Return the pair with its pictures as small as the analysis needs, and without decoded planes.
 
-    The reference keeps twice the target's size, since the target shows about half of its width and height.
+    long_side: of the target at most. The reference keeps twice the target's size, since the target shows
+    about half of its width and height.
     """
 
-    def reduced(frame: Frame, long_side: int) -> Frame:
-        size = reduced_size((frame.rgb.shape[1], frame.rgb.shape[0]), long_side)
+    def reduced(frame: Frame, longest: int) -> Frame:
+        size = reduced_size((frame.rgb.shape[1], frame.rgb.shape[0]), longest)
         rgb = cv2.resize(frame.rgb, size, interpolation=cv2.INTER_AREA)
         return replace(frame, rgb=np.asarray(rgb, dtype=np.uint16), source=None)
 
-    reference = None if pair.reference is None else reduced(pair.reference, 2 * WORK_LONG_SIDE)
-    return FramePair(reduced(pair.target, WORK_LONG_SIDE), reference, pair.lag_s)
+    reference = None if pair.reference is None else reduced(pair.reference, 2 * long_side)
+    return FramePair(reduced(pair.target, long_side), reference, pair.lag_s)
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,10 @@ class Canvas:
     target_size: tuple[int, int]
     reference_size: tuple[int, int]
     homography: Matrix
+
+    def moved(self, shift: tuple[float, float]) -> "Canvas":
+        """Return the canvas of a target whose view has shifted by (x, y), full target pixels."""
+        return replace(self, homography=self.homography @ translation(*shift))
 
     @cached_property
     def work_size(self) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from asled_cli.registration.canvas import Canvas
 from asled_cli.registration.homography import Image, Matrix, Observation, apply, pixel_grid, reducing
 from asled_cli.registration.motion import MotionMeter, halved, luma, moments, shrink
 from asled_cli.registration.reblur import STEADY, Exposure, Reblur, Tremor
+from asled_cli.registration.sway import Sway
 from asled_cli.registration.tone import Tone
 from asled_cli.registration.tremor import fit_tremor
 from asled_cli.video.frames import FramePair
@@ -59,8 +60,13 @@ class Measured:
         return replace(self, tremor=tremor.scaled(2))
 
 
-def measure_run(run: Sequence[FramePair], canvas: Canvas, interval_s: float) -> list[Measured]:
-    """Return the run's target frames, sharing the motion of its reference frames."""
+def measure_run(
+    run: Sequence[FramePair], canvas: Canvas, interval_s: float, sway: Sway | None = None
+) -> list[Measured]:
+    """Return the run's target frames, sharing the motion of its reference frames.
+
+    sway: the target's view against the reference's, with which the canvas moves.
+    """
     start = run[0].target.time
     times: list[float] = []
     images: list[Image] = []
@@ -71,16 +77,20 @@ def measure_run(run: Sequence[FramePair], canvas: Canvas, interval_s: float) -> 
         stamps.append(float(pair.target.time - start) / interval_s)
         if not times or time > times[-1] + 1e-3:
             times.append(time)
-            images.append(canvas.place_reference(pair.reference.rgb))
+            placed = canvas if sway is None else canvas.moved(sway.at(float(pair.target.time) + pair.lag_s))
+            images.append(placed.place_reference(pair.reference.rgb))
     fine = Reblur(moments(times, images, MotionMeter()))
     half = Reblur([halved(m) for m in fine.frames])
     pictures = [canvas.soften(canvas.reduce_target(pair.target.rgb)) for pair in run]
     greys = [luma(picture) for picture in pictures]
-    measured = [
+    return [
         Measured(picture, grey, shrink(grey, 2), stamp, fine, half)
         for picture, grey, stamp in zip(pictures, greys, stamps, strict=True)
     ]
-    # Near a run's ends a long exposure reaches frames that were not read.
+
+
+def inner(measured: list[Measured]) -> list[Measured]:
+    """Return a run's frames but the first and last ones, where a long exposure reaches frames not read."""
     return measured[_END_FRAMES:-_END_FRAMES] if len(measured) > 3 * _END_FRAMES else measured
 
 

@@ -128,7 +128,7 @@ class ReferenceRenderer:
         r = self._references
         if r.times and time <= r.times[-1] + 1e-3:
             return  # one reference frame serving two targets
-        image = self._canvas.place_reference(rgb, self._table)
+        image = self._canvas_at(time).place_reference(rgb, self._table)
         codes = luma_codes(image)
         if r.times:
             r.flows.append(self._meter.between(r.codes[-1], codes))
@@ -184,7 +184,7 @@ class ReferenceRenderer:
             return without_reference(waiting.pair)
         knot = self.registration.at(float(waiting.pair.target.time))
         moment = r.moment(i)
-        work_map = self._canvas.onto(knot.homography)
+        work_map = self._canvas_at(time).onto(knot.homography)
         guide, places = self._guide(waiting, i, knot, work_map, known)
         inverse = np.linalg.inv((work_map / work_map[2, 2])[:2, :2])
         back = self._flow(moment, time, last, places, inverse)
@@ -278,7 +278,12 @@ class ReferenceRenderer:
         exposure = self.registration.reference_exposure
         if not exposure:
             return self._no_motion()
-        return self._on_guide(travel(moment, exposure), places, inverse)
+        way = travel(moment, exposure)
+        after = self.registration.shift_at(self._seconds(moment.time + exposure / 2))
+        before = self.registration.shift_at(self._seconds(moment.time - exposure / 2))
+        if after is not None and before is not None:  # the canvas moves meanwhile, the reference does not
+            way = way + (np.subtract(after, before) / self._canvas.work_to_full[0, 0]).astype(np.float32)
+        return self._on_guide(way, places, inverse)
 
     def _no_motion(self) -> NDArray[np.float16]:
         return np.zeros((self._guide_size[1], self._guide_size[0], 2), np.float16)
@@ -301,10 +306,19 @@ class ReferenceRenderer:
         here = np.dstack((u, v))
         there = here if moved is None else here - sample(moved + np.array(places.offset, np.float32), u, v)
         common = here if places.aside is None else here - places.aside
-        to_reference = self._canvas.to_reference
-        before = apply(to_reference, common[..., 0], common[..., 1])
-        after = apply(to_reference, there[..., 0], there[..., 1])
+        before = apply(self._canvas_at(time).to_reference, common[..., 0], common[..., 1])
+        after = apply(self._canvas_at(moment.time).to_reference, there[..., 0], there[..., 1])
         return np.stack([after[0] - before[0], after[1] - before[1]], axis=-1)
+
+    def _canvas_at(self, time: float) -> Canvas:
+        """Return the canvas at a time (intervals): it moves with the target's view."""
+        shift = self.registration.shift_at(self._seconds(time))
+        return self._canvas if shift is None else self._canvas.moved(shift)
+
+    def _seconds(self, time: float) -> float:
+        """Return a time (intervals) on the target's clock."""
+        assert self._start is not None, "the first pair tells when the clip starts"
+        return self._start + time * self.registration.interval_s
 
     def _coloured(self, reference: NDArray[np.uint16]) -> NDArray[np.uint16]:
         return np.stack([self._table[c][reference[..., c]] for c in range(3)], axis=-1)

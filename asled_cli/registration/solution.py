@@ -4,8 +4,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from asled_cli.registration.homography import Image, Matrix, interpolate, local_scale, resize_matrix
+from asled_cli.registration.homography import (
+    Image,
+    Matrix,
+    interpolate,
+    local_scale,
+    resize_matrix,
+    translation,
+)
 from asled_cli.registration.reblur import Exposure
+from asled_cli.registration.sway import Sway
 from asled_cli.registration.tone import Tone
 
 
@@ -32,7 +40,8 @@ class Registration:
     trusted: False where the two views could not be brought together; the reference must not be used then.
     baseline: direction (x, y of length 1, reduced target pixels) along which close things lie aside in the
     reference; None where one smooth field does for all. reference_exposure: how long the reference's own
-    shutter is open, target frame intervals, as far as its blur shows it; 0 where it does not.
+    shutter is open, target frame intervals, as far as its blur shows it; 0 where it does not. sway: how the
+    target's view shifts besides, where a stabiliser moves one lens; None where both stand still.
     """
 
     target_size: tuple[int, int]
@@ -45,6 +54,7 @@ class Registration:
     trusted: bool
     baseline: tuple[float, float] | None = None
     reference_exposure: float = 0.0
+    sway: Sway | None = None
 
     def resized(self, target_size: tuple[int, int], reference_size: tuple[int, int]) -> "Registration":
         """Return the same registration for the same pictures at other sizes (width, height)."""
@@ -53,10 +63,21 @@ class Registration:
         knots = tuple(
             replace(knot, homography=to_reference @ knot.homography @ from_target) for knot in self.knots
         )
-        return replace(self, target_size=target_size, reference_size=reference_size, knots=knots)
+        sway = self.sway and self.sway.scaled(resize_matrix(self.target_size, target_size)[:2, :2])
+        return replace(self, target_size=target_size, reference_size=reference_size, knots=knots, sway=sway)
 
     def at(self, time_s: float) -> Knot:
-        """Return geometry and exposure at a time on the target's clock, linear between knots."""
+        """Return geometry and exposure of the target stamped `time_s` on its clock."""
+        knot = self._between(time_s)
+        shift = self.shift_at(time_s + knot.exposure.shift * self.interval_s)
+        return knot if shift is None else replace(knot, homography=knot.homography @ translation(*shift))
+
+    def shift_at(self, time_s: float) -> tuple[float, float] | None:
+        """Return by how much a stabiliser shifts the target's view at a time, full pixels; None without."""
+        return None if self.sway is None else self.sway.at(time_s)
+
+    def _between(self, time_s: float) -> Knot:
+        """Return geometry and exposure at a time, linear between knots; without sway."""
         knots = self.knots
         if len(knots) == 1 or time_s <= knots[0].time_s:
             return knots[0]
@@ -97,6 +118,13 @@ class Registration:
         if self.baseline is None:
             return None
         return round(float(np.degrees(np.arctan2(self.baseline[1], self.baseline[0]))) % 180, 1)
+
+    @property
+    def sway_px(self) -> float | None:
+        """How far a stabiliser shifts the target's view, root mean square, pixels; None without one."""
+        if self.sway is None:
+            return None
+        return round(float(np.sqrt(self.sway.shifts.var(axis=0).sum())), 1)
 
     @property
     def exposure(self) -> Exposure:

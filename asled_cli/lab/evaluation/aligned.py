@@ -16,6 +16,7 @@ from asled_cli.lab.evaluation.config import Alignment
 from asled_cli.registration.aligned import AlignedFrame, without_reference
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.canvas import reduce_for_analysis
+from asled_cli.registration.follow import follow_clip
 from asled_cli.registration.lenses import LensPrior
 from asled_cli.registration.render import render_references
 from asled_cli.registration.solution import Registration
@@ -73,7 +74,7 @@ def _analyse(clip: ScoreClip, fov_ratio: float) -> Registration:
     if clip.frames == 1:
         runs = [_standing_still(runs[0][0])]
     small = analyse(runs, LensPrior(fov_ratio=fov_ratio, source="given"))
-    return small.resized(clip.target.size, clip.reference.size)
+    return follow_clip(clip.pairs(range(clip.frames)), small.resized(clip.target.size, clip.reference.size))
 
 
 def _runs(clip: ScoreClip) -> list[range]:

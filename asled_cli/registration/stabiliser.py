@@ -1,0 +1,129 @@
+"""A lens that floats against the shake of the hand: its view shifts against the other's from frame to frame.
+
+Optical stabilisers move the wide lens, or its sensor, by up to a few per cent of the picture, several times
+a second; ultra-wide lenses mostly have none. Each frame's own shift is found on small pictures, equally
+blurred, and becomes part of the geometry: reference frames placed by it move, and blur, as the target does.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.registration.canvas import Canvas
+from asled_cli.registration.homography import (
+    Matrix,
+    Observation,
+    apply,
+    pixel_grid,
+    reducing,
+    refine,
+    sample,
+    translation,
+)
+from asled_cli.registration.measured import Measured, halved_map
+from asled_cli.registration.motion import shrink, without_shades
+from asled_cli.registration.reblur import Exposure
+from asled_cli.registration.shutter import disagreement
+from asled_cli.registration.sway import Sway
+
+Shifts = NDArray[np.float64]
+
+# Reductions, coarsest first, and the steps at each.
+_LEVELS = ((4, 6), (2, 4), (1, 4))
+_SHADE_PX = 8.0  # of the coarsest pictures
+# Shifts are believed where they spread this far (reduced pixels, root mean square) and take this share off
+# the difference of the views: what a misplaced map, or an exposure off its timestamp, leaves to them is less.
+_SPREAD_PX, _GAIN = 0.3, 0.1
+# Before the views fit together no exposure is found; a common one does to lay blurred frames onto sharp ones.
+_SHORT = Exposure(0.6)
+
+
+def find_swaying(
+    by_run: Sequence[Sequence[Measured]], work_map: Matrix, exposure: Exposure
+) -> Exposure | None:
+    """Return the exposure with which the frames of runs prove to be shifted each by its own, else None.
+
+    work_map: their common map, reduced target pixel -> canvas pixel. exposure: as found under it. What whole
+    runs are off it is drift.
+    """
+    frames = [m for run in by_run for m in run]
+    tried = []
+    for trial in (exposure, _SHORT):
+        shifts = [find_shifts(run, work_map, trial) for run in by_run]
+        common = np.concatenate([np.broadcast_to(np.median(s, axis=0), s.shape) for s in shifts])
+        own = np.concatenate(shifts)
+        still, left = (_difference(frames, s, work_map, trial) for s in (common, own))
+        spread = float(np.sqrt(np.mean(np.sum((own - common) ** 2, axis=1))))
+        tried.append((left, still, spread, trial))
+    left, _, spread, trial = min(tried, key=lambda one: one[0])
+    still = min(one[1] for one in tried)
+    return trial if spread > _SPREAD_PX and left < still * (1 - _GAIN) else None
+
+
+def follow_stabiliser(
+    frames: Sequence[tuple[float, Measured]],
+    canvas: Canvas,
+    work_map: Matrix,
+    exposure: Exposure,
+    sway: Sway | None = None,
+) -> Sway:
+    """Return the sway that some frames show.
+
+    frames: with the time of the middle of each one's exposure, seconds on the target's clock, rising;
+    measured on `canvas` moved by `sway`. work_map: their common map, reduced target pixel -> canvas pixel.
+    """
+    times = np.array([time for time, _ in frames])
+    to_full = canvas.work_to_full[:2, :2] @ np.linalg.inv((work_map / work_map[2, 2])[:2, :2])
+    shifts = find_shifts([m for _, m in frames], work_map, exposure) @ to_full.T
+    if sway is not None:
+        shifts = shifts + np.array([sway.at(time) for time in times])
+    return Sway(times, shifts, exposure)
+
+
+def find_shifts(frames: Sequence[Measured], work_map: Matrix, exposure: Exposure) -> Shifts:
+    """Return by how much each frame lies off `work_map`, (N, 2) canvas pixels; found at half size."""
+    return 2 * np.array([find_shift(m.observe_half(exposure), halved_map(work_map, m)) for m in frames])
+
+
+def _difference(frames: Sequence[Measured], shifts: Shifts, work_map: Matrix, exposure: Exposure) -> float:
+    """Return the mean difference of the views with every frame shifted by its own (N, 2) canvas pixels."""
+    each = []
+    for m, (x, y) in zip(frames, shifts.tolist(), strict=True):
+        placed = halved_map(translation(x, y) @ work_map, m)
+        each.append(disagreement([m.observe_half(exposure)], placed))
+    return float(np.mean(each))
+
+
+def find_shift(frame: Observation, place: Matrix) -> tuple[float, float]:
+    """Return (x, y), canvas pixels, by which a frame lies off its `place` (target pixel -> canvas pixel)."""
+    x = y = 0.0
+    for factor, steps in _LEVELS:
+        down_t, down_c = (reducing((i.shape[1], i.shape[0]), factor) for i in (frame.target, frame.reference))
+        small = _shrunk(frame, factor)
+        base = down_c @ place @ np.linalg.inv(down_t)
+        if factor == _LEVELS[0][0]:
+            x, y = _whole(small, base)
+        start = translation(x / factor, y / factor) @ base
+        off = refine([small], start, steps, free=2).matrix @ np.linalg.inv(base)
+        x, y = factor * float(off[0, 2] / off[2, 2]), factor * float(off[1, 2] / off[2, 2])
+    return x, y
+
+
+def _shrunk(frame: Observation, factor: int) -> Observation:
+    field = None if frame.shift is None else shrink(frame.shift, factor) / np.float32(factor)
+    return Observation(shrink(frame.target, factor), shrink(frame.reference, factor), field)
+
+
+def _whole(small: Observation, base: Matrix) -> tuple[float, float]:
+    """Return the shift to whole pixels by template matching, pixels before reduction."""
+    height, width = small.target.shape
+    reach = max((small.reference.shape[1] - width) // 2 - 1, 1)
+    x, y = pixel_grid((width + 2 * reach, height + 2 * reach))
+    u, v = apply(base, x - np.float32(reach), y - np.float32(reach))
+    field = without_shades(sample(small.reference, u, v), _SHADE_PX)
+    score = cv2.matchTemplate(field, without_shades(small.target, _SHADE_PX), cv2.TM_CCOEFF_NORMED)
+    row, column = np.unravel_index(int(np.argmax(np.nan_to_num(score))), score.shape)
+    factor = _LEVELS[0][0]
+    return float(column - reach) * factor, float(row - reach) * factor
