@@ -34,7 +34,13 @@ from asled_cli.registration.own_exposure import find_own_exposure
 from asled_cli.registration.parallax import solve_parallax
 from asled_cli.registration.reblur import Exposure
 from asled_cli.registration.rivals import choose_place
-from asled_cli.registration.shutter import choose_length, choose_light, disagreement, find_exposure
+from asled_cli.registration.shutter import (
+    choose_length,
+    choose_light,
+    choose_rolling,
+    disagreement,
+    find_exposure,
+)
 from asled_cli.registration.solution import Knot, Registration
 from asled_cli.registration.stabiliser import find_swaying, follow_stabiliser
 from asled_cli.registration.sway import Sway
@@ -104,6 +110,7 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     by_run = [recolour(run, tone) for run in by_run]
     measured = [m for run in by_run for m in run]
     exposure = choose_light(spread(measured, _TRIAL_FRAMES), exposure, work_map)
+    exposure = choose_rolling(measured, exposure, work_map)
     for factors in _LENGTH_FACTORS:
         exposure = choose_length(spread(measured, _TRIAL_FRAMES), exposure, work_map, factors)
         by_run = [[m.shaken(exposure, work_map) for m in run] for run in by_run]
@@ -225,7 +232,7 @@ def _find_baseline(
     for run, matrix in zip(by_run, maps, strict=True):
         u, v = apply(matrix, x + field[..., 0], y + field[..., 1])
         for m in spread(run, max(1, _BASELINE_FRAMES // len(by_run))):
-            sharp = m.fine.instant(m.time + exposure.shift)
+            sharp = m.fine.instant(m.time + exposure.shift, rolling=exposure.rolling)
             views.append(HalfViews.of(m.picture, m.exposed(exposure), sharp, u, v))
     return find_baseline(views)
 

@@ -79,8 +79,9 @@ def measure_run(
             times.append(time)
             placed = canvas if sway is None else canvas.moved(sway.at(float(pair.target.time) + pair.lag_s))
             images.append(placed.place_reference(pair.reference.rgb))
-    fine = Reblur(moments(times, images, MotionMeter()))
-    half = Reblur([halved(m) for m in fine.frames])
+    height = canvas.work_size[1]
+    fine = Reblur(moments(times, images, MotionMeter()), height)
+    half = Reblur([halved(m) for m in fine.frames], height // 2)
     pictures = [canvas.soften(canvas.reduce_target(pair.target.rgb)) for pair in run]
     greys = [luma(picture) for picture in pictures]
     return [
@@ -105,7 +106,7 @@ def recolour(measured: Sequence[Measured], tone: Tone) -> list[Measured]:
         frames = [replace(frame, image=tone(frame.image)) for frame in fine.frames]
         lumas = [shrink(luma(frame.image), 2) for frame in frames]
         halves = [replace(frame, image=grey) for frame, grey in zip(half.frames, lumas, strict=True)]
-        toned[key] = (Reblur(frames), Reblur(halves))
+        toned[key] = (Reblur(frames, fine.height), Reblur(halves, half.height))
     return [replace(m, fine=toned[id(m.fine)][0], half=toned[id(m.fine)][1]) for m in measured]
 
 

@@ -127,26 +127,33 @@ def halved(moment: Moment) -> Moment:
     return Moment(moment.time, shrink(image, 2), paths)
 
 
-def displacement(moment: Moment, dt: float) -> Image | None:
+def displacement(moment: Moment, dt: float | Image) -> Image | None:
     """Return (H, W, 2) float32: by how far what is at each pixel now will have moved `dt` intervals later.
 
-    The path is the polynomial through all known positions (Lagrange); a hand shakes too fast for straight
-    lines between frames. Beyond the last known position it goes on straight. None without any motion.
+    dt: one for all, or (H,) for the rows. The path is the polynomial through all known positions (Lagrange);
+    a hand shakes too fast for straight lines between frames. Beyond the last known position it goes on
+    straight. None without any motion.
     """
     if not moment.paths:
         return None
     known = [p for p in moment.paths if abs(p[0]) > 1e-6]
-    low, high = min(0.0, *(p[0] for p in known)), max(0.0, *(p[0] for p in known))
-    if dt < low or dt > high:
-        ahead = [p for p in known if (p[0] > 0) == (dt > 0)] or known
-        nearest_dt, flow = min(ahead, key=lambda p: abs(p[0]))
-        return flow * np.float32(dt / nearest_dt)
-    nodes = [0.0] + [p[0] for p in known]
     total = np.zeros_like(known[0][1])
-    for at, flow in known:
-        weight = np.prod([(dt - n) / (at - n) for n in nodes if n != at])
-        cv2.scaleAdd(flow, float(weight), total, dst=total)
+    for weight, (_, flow) in zip(_weights([at for at, _ in known], np.atleast_1d(dt)), known, strict=True):
+        if len(weight) == 1:
+            cv2.scaleAdd(flow, float(weight[0]), total, dst=total)
+        else:
+            total += flow * weight.astype(np.float32)[:, None, None]
     return total
+
+
+def _weights(nodes: Sequence[float], times: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return (nodes, times): how much of the position at each node makes up the one at each time."""
+    at, dt = np.array([0.0, *nodes]), times.astype(np.float64)
+    weights = np.stack([np.prod([(dt - n) / (a - n) for n in at if n != a], axis=0) for a in nodes])
+    for beyond, node in ((dt > at.max(), int(np.argmax(nodes))), (dt < at.min(), int(np.argmin(nodes)))):
+        weights[:, beyond] = 0
+        weights[node, beyond] = dt[beyond] / nodes[node]
+    return weights
 
 
 def pull(image: Image, flow: Image) -> Image:

@@ -30,13 +30,15 @@ class Exposure:
 
     length: open time in target frame intervals (a mean of N frames: N). shift: by how many intervals its
     middle lies after the target's timestamp. comb: a mean of whole frames rather than of continuous motion.
-    linear: averaged in linear light rather than in coded values.
+    linear: averaged in linear light rather than in coded values. rolling: by how many intervals later the
+    target's last row is exposed than its first, compared with the reference's rows that show the same.
     """
 
     length: float
     shift: float = 0.0
     comb: bool = False
     linear: bool = False
+    rolling: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -66,19 +68,23 @@ STEADY = Tremor()
 
 
 class Reblur:
-    """Averages of a run of reference frames over trial exposures."""
+    """Averages of a run of reference frames over trial exposures.
 
-    def __init__(self, frames: Sequence[Moment]) -> None:
+    height: rows of the target on the canvas, which lie in its middle; None: all.
+    """
+
+    def __init__(self, frames: Sequence[Moment], height: int | None = None) -> None:
         self.frames = frames
+        self.height = height
         self._lights: dict[int, Image] = {}
         self._times = np.array([f.time for f in frames])
         shape = frames[0].image.shape
         self._grid = np.dstack(pixel_grid((shape[1], shape[0])))
         self._speed = max(float(np.median([f.speed for f in frames])), 0.05)
 
-    def instant(self, time: float, offset: tuple[float, float] = (0.0, 0.0)) -> Image:
+    def instant(self, time: float, offset: tuple[float, float] = (0.0, 0.0), rolling: float = 0.0) -> Image:
         """Return the view at `time` (intervals), moved by `offset`: the nearest frame along its motion."""
-        return self._moved(time, linear=False, offset=offset)
+        return self._moved(time, linear=False, offset=offset, rolling=rolling)
 
     def exposed(self, time: float, exposure: Exposure, tremor: Tremor = STEADY) -> Image:
         """Return the mean view over `exposure` of a target stamped `time` (intervals)."""
@@ -118,7 +124,7 @@ class Reblur:
         """Return how far things typically move within an exposure, pixels."""
         return self.frames[int(np.argmin(np.abs(self._times - middle)))].speed * exposure.length
 
-    def ladder(self, time: float, lengths: Sequence[float]) -> list[Image]:
+    def ladder(self, time: float, lengths: Sequence[float], rolling: float = 0.0) -> list[Image]:
         """Return the mean view over each of the rising `lengths` about `time`, sharing the inner instants."""
         total = np.zeros_like(self.frames[0].image)
         covered, result = 0.0, []
@@ -128,7 +134,8 @@ class Reblur:
             for i in range(count):
                 reach = covered / 2 + ring * (i + 0.5) / count
                 for side in (-reach, reach):
-                    total += self._moved(time + side, linear=False) * np.float32(ring / count)
+                    view = self._moved(time + side, linear=False, rolling=rolling)
+                    total += view * np.float32(ring / count)
             covered = length
             result.append(total / np.float32(length))
         return result
@@ -138,14 +145,22 @@ class Reblur:
         views = []
         for time in self._instants(middle, exposure):
             phase = self.phase(float(time), middle)
-            views.append((phase, self._moved(float(time), linear=exposure.linear, offset=tremor.at(phase))))
+            view = self._moved(
+                float(time), linear=exposure.linear, offset=tremor.at(phase), rolling=exposure.rolling
+            )
+            views.append((phase, view))
         return views
 
-    def _moved(self, time: float, *, linear: bool, offset: tuple[float, float] = (0.0, 0.0)) -> Image:
+    def _moved(
+        self, time: float, *, linear: bool, offset: tuple[float, float] = (0.0, 0.0), rolling: float = 0.0
+    ) -> Image:
         i = int(np.argmin(np.abs(self._times - time)))
         frame = self.frames[i]
         dt = time - frame.time
-        moved = displacement(frame, dt) if abs(dt) > 1e-3 else None
+        if rolling:
+            moved = displacement(frame, np.float32(dt) + row_times(len(frame.image), self.height, rolling))
+        else:
+            moved = displacement(frame, dt) if abs(dt) > 1e-3 else None
         image = self._light(i) if linear else frame.image
         if moved is None and offset == (0.0, 0.0):
             return image
@@ -169,6 +184,14 @@ class Reblur:
         return np.asarray(
             middle + exposure.length * ((np.arange(count) + 0.5) / count - 0.5), dtype=np.float64
         )
+
+
+def row_times(rows: int, height: int | None, rolling: float) -> Image:
+    """Return (rows,) float32: how much later each row of a canvas is exposed than its middle, intervals.
+
+    height: rows of the target, in the middle of the canvas, over which it takes `rolling`.
+    """
+    return np.float32(rolling / (height or rows)) * (np.arange(rows, dtype=np.float32) - (rows - 1) / 2)
 
 
 def _from_light(image: Image, linear: bool) -> Image:

@@ -28,7 +28,7 @@ from asled_cli.registration.motion import (
     shrink,
 )
 from asled_cli.registration.own_exposure import travel
-from asled_cli.registration.reblur import STEADY, Reblur, Tremor
+from asled_cli.registration.reblur import STEADY, Reblur, Tremor, row_times
 from asled_cli.registration.solution import Knot, Registration
 from asled_cli.registration.tremor import fit_tremor, may_show_tremor
 from asled_cli.registration.trust import reference_weight
@@ -202,13 +202,13 @@ class ReferenceRenderer:
         reach = knot.exposure.length / 2 + 1
         near = [k for k in r.scene(i) if abs(r.times[k] - waiting.time) <= reach]
         moments = [r.moment(k) for k in near] or [r.moment(i)]
-        reblur = Reblur(moments)
+        reblur = Reblur(moments, self._canvas.work_size[1])
         x, y = self._grid
         u, v = apply(work_map, x + knot.field[..., 0], y + knot.field[..., 1])
         tremor = self._tremor(moments, waiting, knot, u, v)
         offset = tremor.at(reblur.phase(waiting.time, waiting.time))
         exposed = reblur.exposed_at(waiting.time, knot.exposure, tremor)
-        instant = reblur.instant(waiting.time, offset)
+        instant = reblur.instant(waiting.time, offset, knot.exposure.rolling)
         places = _Places(u, v, offset)
         if self.registration.baseline is not None:
             views = HalfViews.of(waiting.picture, exposed, instant, u, v)
@@ -229,7 +229,7 @@ class ReferenceRenderer:
         """Return the shake between the frames that the target's blur shows, in canvas pixels."""
         if not may_show_tremor(moments, knot.exposure):
             return STEADY
-        half = Reblur([halved(moment) for moment in moments])
+        half = Reblur([halved(moment) for moment in moments], self._canvas.work_size[1] // 2)
         grey = shrink(luma(waiting.picture), 2)
         u, v = halved_places(u, v, (grey.shape[1], grey.shape[0]))
         return fit_tremor(half, grey, u, v, waiting.time, knot.exposure).scaled(2)
@@ -254,7 +254,8 @@ class ReferenceRenderer:
         x, y = self._grid
         u, v = apply(work_map, x + knot.field[..., 0], y + knot.field[..., 1])
         reblur = Reblur(
-            [r.moment(k) for k in r.scene(j) if abs(r.times[k] - other.time) <= self._span(other)]
+            [r.moment(k) for k in r.scene(j) if abs(r.times[k] - other.time) <= self._span(other)],
+            self._canvas.work_size[1],
         )
         mismatch = other.picture - sample(reblur.exposed_at(other.time, knot.exposure), u, v)
         inverse = np.linalg.inv((work_map / work_map[2, 2])[:2, :2]).astype(np.float32)
@@ -268,7 +269,7 @@ class ReferenceRenderer:
             return self._no_motion()
         dt = other - moment.time
         known = any(path_dt * dt > 0 for path_dt, _ in moment.paths)  # not across a cut
-        there, here = displacement(moment, dt), displacement(moment, time - moment.time)
+        there, here = (displacement(moment, self._since(moment, t)) for t in (other, time))
         if not known or there is None or here is None:
             return self._no_motion()
         return self._on_guide(there - here, places, inverse)
@@ -298,8 +299,8 @@ class ReferenceRenderer:
 
     def _drift(self, moment: Moment, time: float, places: _Places) -> Image | None:
         """Return (h, w, 2): how many full reference pixels off the common map the reference shows `time`."""
-        dt = time - moment.time
-        moved = displacement(moment, dt) if abs(dt) > _STILL else None
+        dt = self._since(moment, time)
+        moved = displacement(moment, dt) if np.abs(dt).max() > _STILL else None
         if moved is None and places.aside is None:
             return None
         u, v = places.u, places.v
@@ -309,6 +310,14 @@ class ReferenceRenderer:
         before = apply(self._canvas_at(time).to_reference, common[..., 0], common[..., 1])
         after = apply(self._canvas_at(moment.time).to_reference, there[..., 0], there[..., 1])
         return np.stack([after[0] - before[0], after[1] - before[1]], axis=-1)
+
+    def _since(self, moment: Moment, time: float) -> float | Image:
+        """Return how much later than `moment` a target of `time` shows it: one for all, or by row."""
+        rolling = self.registration.exposure.rolling
+        if not rolling:
+            return time - moment.time
+        rows = row_times(self._canvas.canvas_size[1], self._canvas.work_size[1], rolling)
+        return np.float32(time - moment.time) + rows
 
     def _canvas_at(self, time: float) -> Canvas:
         """Return the canvas at a time (intervals): it moves with the target's view."""

@@ -36,6 +36,8 @@ _FINE_SHIFTS, _FINE_SHIFT_GAIN = (-0.1, -0.05, 0.0, 0.05, 0.1), 0.01
 # A shift of the exposure, a comb or linear light is believed when it lowers the residual by this share.
 _SHIFT_GAIN, _VARIANT_GAIN = 0.03, 0.01
 _LONG_TRAVEL_PX = 16.0
+# How much later the last row is exposed than the first, compared with the reference's (intervals).
+_ROLLINGS, _ROLLING_GAIN = (-0.3, -0.15, 0.0, 0.15, 0.3, 0.45), 0.02
 # Later trials stay within this factor of the first choice; a mean of fewer frames than two is no comb.
 _NEARBY, _SHORTEST_COMB = 3.0, 2.0
 
@@ -110,6 +112,24 @@ def choose_light(measured: list[Measured], exposure: Exposure, work_map: Matrix)
         frames = [m.observe(trial) for m in measured]
         costs.append(disagreement(frames, refine(frames, work_map, 1).matrix))
     return other if costs[1] < costs[0] else exposure
+
+
+def choose_rolling(measured: list[Measured], exposure: Exposure, work_map: Matrix) -> Exposure:
+    """Return `exposure` with the rows exposed one after the other, where that explains the frames better.
+
+    A wide and an ultra-wide lens show one thing in different rows, which a sensor reads at different times:
+    under a shaking hand their views are sheared and squeezed against each other, other ways in each frame.
+    """
+    half_map = halved_map(work_map, measured[0])
+
+    def score(rolling: float) -> float:
+        frames = [m.observe_half(replace(exposure, rolling=rolling)) for m in measured]
+        return disagreement(frames, refine(frames, half_map, 1).matrix)
+
+    scores = [score(rolling) for rolling in _ROLLINGS]
+    if min(scores) > scores[_ROLLINGS.index(0.0)] * (1 - _ROLLING_GAIN):
+        return exposure
+    return replace(exposure, rolling=vertex(_ROLLINGS, scores))
 
 
 def choose_length(
