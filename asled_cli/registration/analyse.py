@@ -140,7 +140,7 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
         correlation,
         trusted=correlation >= _TRUST_CORRELATION,
         baseline=baseline,
-        sway=_through(sway, knots[len(knots) // 2], canvases[len(knots) // 2]),
+        sway=sway and _final(sway, knots[len(knots) // 2], canvases[len(knots) // 2]),
         reference_exposure=own_exposure,
     )
 
@@ -204,12 +204,11 @@ def _drift(observed: list[list[Observation]], fit: Fit, field: Image) -> list[Ma
     return maps
 
 
-def _through(sway: Sway | None, knot: Knot, canvas: Canvas) -> Sway | None:
-    """Return the shifts before the map of `canvas` as such before a knot's, which turns and scales them."""
-    if sway is None:
-        return None
+def _final(sway: Sway, knot: Knot, canvas: Canvas) -> Sway:
+    """Return the sway before a knot's map, which turns and scales what was found before that of `canvas`."""
     matrix = np.linalg.inv(canvas.homography) @ knot.homography
-    return sway.scaled(np.linalg.inv((matrix / matrix[2, 2])[:2, :2]))
+    exposure = replace(sway.exposure, rolling=knot.exposure.rolling)
+    return replace(sway.scaled(np.linalg.inv((matrix / matrix[2, 2])[:2, :2])), exposure=exposure)
 
 
 def _add_parallax(observations: list[Observation], fit: Fit) -> tuple[Fit, Image]:
