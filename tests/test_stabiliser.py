@@ -167,9 +167,7 @@ def references(frames: list[AlignedFrame]) -> NDArray[np.float64]:
     return np.stack([frame.reference / 257.0 for frame in frames if frame.reference is not None])
 
 
-def test_references_lie_on_the_truth(
-    followed: Registration, clip: tuple[list[FramePair], Pictures]
-) -> None:
+def test_references_lie_on_the_truth(followed: Registration, clip: tuple[list[FramePair], Pictures]) -> None:
     pairs, truth = clip[0][:20], clip[1][:20]
     wide = np.stack([pair.target.rgb for pair in pairs]) / 257.0
     swayed = references(list(render_references(pairs, followed)))

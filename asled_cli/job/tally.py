@@ -71,6 +71,7 @@ def registration_facts(registration: Registration) -> dict[str, object]:
         "residual": round(registration.residual, 5),
         "exposure_frames": round(registration.target_exposure, 2),
         "ultra_exposure_frames": round(registration.reference_exposure, 2),
+        "rows_late_frames": round(registration.exposure.rolling, 2),
         "stabiliser_px": registration.sway_px,
         "depth_along_deg": registration.baseline_deg,
         "trusted": registration.trusted,
