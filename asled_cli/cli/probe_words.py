@@ -55,8 +55,9 @@ def pair_rows(facts: Facts) -> list[tuple[str, str]]:
     if found["depth_along_deg"] is not None:
         rows.append(("things close by", f"followed along a line at {found['depth_along_deg']:g} degrees"))
     if found["rows_late_frames"]:
-        rows.append(("rolling shutter", f"{found['rows_late_frames']:+g} of a frame interval from the first row "
-                                        "to the last, against ultra: followed row by row"))  # fmt: skip
+        rows.append(
+            ("rolling shutter", f"{found['rows_late_frames']:+g} of a frame interval: followed row by row")
+        )
     if found["stabiliser_px"] is not None:
         rows.append(
             ("stabiliser", f"moves one lens alone, by {found['stabiliser_px']:g} px: followed frame by frame")
