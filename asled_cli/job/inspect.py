@@ -48,8 +48,7 @@ class Inspection:
             "clock_drift_ppm": round(timing.clock.drift_ppm, 1),
             "fov_ratio_prior": round(match.fov_ratio, 4),
             "fov_ratio_source": match.fov_source,
-            "registration": registration_facts(self.registration)
-            | {"correlation": round(self.registration.correlation, 4), "maps": len(self.registration.knots)},
+            "registration": registration_facts(self.registration) | {"maps": len(self.registration.knots)},
             "sharpness": [
                 {
                     "time_s": round(s.time_s, 3),

@@ -69,6 +69,7 @@ def registration_facts(registration: Registration) -> dict[str, object]:
         "fov_ratio": round(registration.fov_ratio, 4),
         "shift_px": tuple(round(value, 2) for value in registration.shift_px),
         "residual": round(registration.residual, 5),
+        "correlation": round(registration.correlation, 4),
         "exposure_frames": round(registration.target_exposure, 2),
         "ultra_exposure_frames": round(registration.reference_exposure, 2),
         "rows_late_frames": round(registration.exposure.rolling, 2),
