@@ -11,6 +11,7 @@ from asled_cli.lab.correspondence import front_layer, hidden, lens_flow, true_fl
 from asled_cli.lab.made_pair import MadePair
 from asled_cli.lab.rig import LensRig
 from asled_cli.lab.rolling import pixel_grid
+from asled_cli.lab.scene import STABILISER_REACH
 from asled_cli.lab.shake import Depth, shake_pair
 from asled_cli.lab.trajectory import Shake
 
@@ -115,6 +116,20 @@ def _far_lens_flow(pair: MadePair) -> NDArray[np.float32]:
     points = np.stack([x, y], -1).reshape(1, -1, 2).astype(np.float64)
     there = cv2.perspectiveTransform(points, pair.homography).reshape(*x.shape, 2)
     return (there - np.stack([x, y], -1)).astype(np.float32)
+
+
+def test_a_floating_lens_sees_what_the_ultra_sees_elsewhere_in_each_frame() -> None:
+    pair, still = (small_pair(shake=Shake(12.0), stabiliser=share) for share in (0.6, 0.0))
+    off = [np.median(lens_flow(pair, t) - _far_lens_flow(pair), axis=(0, 1)) for t in range(len(pair.truth))]
+    assert np.ptp(off, axis=0).max() > 1.0
+    assert np.abs(np.array(off) * RIG.ratio).max() < 1.2 * STABILISER_REACH * pair.size[0]
+    # Blurred less than without; what the ultra lens sees along its true geometry is as near to the truth.
+    assert psnr(pair.wide, pair.truth) > psnr(still.wide, still.truth) + 1
+    nearness = [psnr(one.true_reference, one.truth) for one in (pair, still)]
+    assert nearness[0] == pytest.approx(nearness[1], abs=1)
+    np.testing.assert_array_equal(still.ultra_clean, pair.ultra_clean)
+    one = true_flow(pair, 0, 1)
+    assert psnr(sample(pair.truth[1], one)[12:-12, 12:-12], pair.truth[0][12:-12, 12:-12]) > 31.0
 
 
 def test_nothing_is_black_at_the_rim() -> None:

@@ -135,6 +135,14 @@ def synth_blur(
             help="First to last row, in frame intervals.", show_default="drawn", rich_help_panel=SHAKE
         ),
     ] = None,
+    stabiliser: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the shake that the wide lens floats against, 0 to 1.",
+            show_default="drawn",
+            rich_help_panel=SHAKE,
+        ),
+    ] = None,
     baseline_px: Annotated[
         float | None,
         typer.Option(
@@ -208,6 +216,7 @@ def synth_blur(
             blur_px=blur_px,
             layers=layers,
             readout=rolling_shutter,
+            stabiliser=stabiliser,
             baseline_px=baseline_px,
         ),
         files=FilesConfig(layout=layout, store=store, split=split, flow=flow, occlusion=occlusion),

@@ -39,6 +39,7 @@ class Odds:
     one_plane: float = 0.4
     three_layers: float = 0.15
     rolling_shutter: float = 0.2
+    stabiliser: float = 0.15
 
 
 USUAL_ODDS = Odds()
@@ -147,6 +148,7 @@ def draw_shake(
         wide_look=random_wide_look(draw, odds),
         ultra_look=random_ultra_look(draw, odds),
         faults=random_faults(frames, draw, odds),
+        stabiliser=float(draw.uniform(0.3, 0.8)) if draw.random() < odds.stabiliser else 0.0,
     )
 
 

@@ -45,8 +45,9 @@ class MadePair:
     wide: blurred target with noise and codec. ultra: the ultra view, same pixel count, after its own
     degradations. truth: sharp wide. ultra_clean: ultra before colour, noise, codec and faults.
     true_reference: ultra_clean sampled along the true geometry: what the best swap would output.
-    homography: (3, 3) wide pixel to ultra pixel of the far (or only) layer. layer_homographies: (L, 3, 3),
-    far layer first. layer_masks: (L - 1, T, H, W) uint8, cover of each nearer layer in `truth` (255 = all).
+    homography: (3, 3) wide pixel to ultra pixel of the far (or only) layer, no lens floating.
+    layer_homographies: (L, 3, 3), far layer first. layer_masks: (L - 1, T, H, W) uint8, cover of each nearer
+    layer in `truth` (255 = all).
     motion: (L, T, 2, 3, 3) wide pixel of frame t to a point fixed on the layer, at the times of the first and
     of the last row (equal without rolling shutter; see `correspondence` for use). ultra_motion: the same from
     ultra pixels. Both None for real video, which moves by itself.
@@ -180,8 +181,12 @@ def swap_truly(ultra: Clip8, scene: SceneClip) -> Clip8:
 def _seen_from_wide(view: NDArray[np.uint8], scene: SceneClip, layer: int, t: int) -> NDArray[np.uint8]:
     height, width = view.shape[:2]
     motion, ultra_motion = scene.motion, scene.ultra_motion
-    if motion is None or ultra_motion is None or np.ptp(motion[layer, t], axis=0).max() == 0:
-        return pull(view, scene.layer_homographies[layer], (width, height))
+    at_rest = scene.layer_homographies[layer]
+    if motion is None or ultra_motion is None:
+        return pull(view, at_rest, (width, height))
+    if np.ptp(motion[layer, t], axis=0).max() == 0:
+        floated = np.linalg.inv(ultra_motion[layer, t, 0]) @ motion[layer, t, 0]
+        return pull(view, at_rest if np.allclose(floated, at_rest, atol=1e-9) else floated, (width, height))
     points = frame_to_scene(motion[layer, t], (width, height))
     maps = to_frame(ultra_motion[layer, t], points, height)
     return np.asarray(cv2.remap(view, *maps, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101), np.uint8)

@@ -16,6 +16,8 @@ Light = NDArray[np.float32]
 # Sharp layers are kept this much finer than the wide lens samples them: linear interpolation from there is
 # closer to the ideal than cubic from the picture itself, and ten times as fast on four channels.
 FINENESS = 2
+# How far a stabiliser shifts the view either way, as a share of its width: 1 to 1.5 degrees in a main camera.
+STABILISER_REACH = 0.02
 _TO_FINE = np.array([[FINENESS, 0, (FINENESS - 1) / 2], [0, FINENESS, (FINENESS - 1) / 2], [0, 0, 1.0]])
 
 
@@ -40,7 +42,8 @@ class Scene:
     """Layers (far first) before a phone whose wide frame's centre looks at `center` of the far layer at rest.
 
     rig: (3, 3) wide pixel to ultra pixel for the far layer. baseline: shift between the lenses of a layer of
-    nearness 1, in wide pixels. readout: rolling shutter, first row to last, in frame intervals.
+    nearness 1, in wide pixels. readout: rolling shutter, first row to last, in frame intervals. stabiliser:
+    share of the hand's shake (not of its pan) that the wide lens floats against, as far as it reaches.
     """
 
     layers: tuple[Layer, ...]
@@ -50,9 +53,15 @@ class Scene:
     rig: Matrix
     baseline: tuple[float, float] = (0.0, 0.0)
     readout: float = 0.0
+    stabiliser: float = 0.0
+
+    def floated(self, time: float) -> NDArray[np.float64]:
+        """(2,): by how much the stabiliser has shifted the wide lens's view at `time`, pixels."""
+        reach = STABILISER_REACH * self.size[0]
+        return np.asarray(-reach * np.tanh(self.stabiliser * self.trajectory.waves_at(time)[:2] / reach))
 
     def motion(self, layer: Layer, time: float) -> Matrix:
-        """(3, 3): wide pixel at `time` (in frame intervals) to pixel of `layer`."""
+        """(3, 3): wide pixel at `time` (in frame intervals), its lens at rest, to pixel of `layer`."""
         x, y, roll, travel_x, travel_y = self.trajectory.at(time)
         middle = (self.size[0] - 1) / 2.0, (self.size[1] - 1) / 2.0
         look = translation(self.center[0] - middle[0] + x, self.center[1] - middle[1] + y)
@@ -63,7 +72,7 @@ class Scene:
         return np.asarray(aside @ look @ rotation_about(middle, roll))
 
     def homography(self, layer: Layer) -> Matrix:
-        """(3, 3): wide pixel to ultra pixel for points of `layer` at one instant."""
+        """(3, 3): wide pixel, its lens at rest, to ultra pixel for points of `layer` at one instant."""
         near = translation(self.baseline[0] * layer.nearness, self.baseline[1] * layer.nearness)
         return np.asarray(self.rig @ near)
 
@@ -100,9 +109,14 @@ class Scene:
 
     def ends(self, layer: Layer, time: float, *, ultra: bool) -> Matrix:
         """(2, 3, 3): pixel of one lens's frame to pixel of `layer`, when its first and last row see it."""
-        both = [self.motion(layer, time + side * self.readout) for side in (-0.5, 0.5)]
+        times = [time + side * self.readout for side in (-0.5, 0.5)]
+        both = [self.motion(layer, each) for each in times]
         if ultra:
             both = [matrix @ np.linalg.inv(self.homography(layer)) for matrix in both]
+        elif self.stabiliser:
+            both = [
+                matrix @ translation(*self.floated(each)) for matrix, each in zip(both, times, strict=True)
+            ]
         return np.stack(both)
 
 

@@ -78,6 +78,8 @@ class SynthConfig:
     """shake: nearer layers that move before the photo, 0 to 4."""
     readout: float | None = None
     """shake: rolling shutter from first to last row, in frame intervals."""
+    stabiliser: float | None = None
+    """shake: share of it that the wide lens floats against."""
     baseline_px: float | None = None
     """shake: shift between the lenses of the nearest layer, in wide pixels."""
 
@@ -95,6 +97,7 @@ class SynthConfig:
             ("ultra-exposure", self.ultra_exposure, 0.0, 1.0),
             ("blur-px", self.blur_px, 0.0, 200.0),
             ("rolling-shutter", self.readout, 0.0, 1.0),
+            ("stabiliser", self.stabiliser, 0.0, 1.0),
             ("baseline-px", self.baseline_px, 0.0, 200.0),
         ):
             if number is not None and not low <= number <= high:
@@ -121,6 +124,7 @@ _ONE_MODE: dict[str, tuple[Mode, str]] = {
     "blur_px": ("shake", "blur-px"),
     "layers": ("shake", "layers"),
     "readout": ("shake", "rolling-shutter"),
+    "stabiliser": ("shake", "stabiliser"),
     "baseline_px": ("shake", "baseline-px"),
 }
 
@@ -272,7 +276,7 @@ def _shake(task: SynthTask, config: SynthConfig, seed: int, photos: tuple[Path, 
     if config.look == "plain":
         drawn |= {"wide_look": PLAIN_LOOK, "ultra_look": PLAIN_LOOK, "lens_blur": 0.0}
         drawn["rig"] = LensRig()
-    for name in ("exposure", "ultra_exposure", "readout"):
+    for name in ("exposure", "ultra_exposure", "readout", "stabiliser"):
         if (asked := getattr(config, name)) is not None:
             drawn[name] = asked
     if config.ratio is not None:

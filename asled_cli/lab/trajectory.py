@@ -41,8 +41,12 @@ class Trajectory:
 
     def at(self, time: float) -> NDArray[np.float64]:
         """(5,) pose at `time` in frame intervals: pixels, pixels, radians, pixels, pixels."""
+        return np.asarray(self.waves_at(time) + self.drift * time)
+
+    def waves_at(self, time: float) -> NDArray[np.float64]:
+        """(5,) what of the pose at `time` is shake, without the steady pan."""
         waves = self.amplitude * np.sin(2.0 * np.pi * self.frequency * time + self.phase)
-        return np.asarray(waves.sum(0) + self.drift * time)
+        return np.asarray(waves.sum(0))
 
     def path_px(self, start: float, end: float) -> float:
         """Length in pixels of the shift's path from time `start` to `end`."""
