@@ -1,0 +1,126 @@
+"""What rows read one after the other cost, and a wide lens that floats against the hand; what is won back.
+
+    python benchmarks/moving_lenses.py PHOTO... --out benchmarks/results/moving_lenses.json
+
+Each photo is filmed by a shaking hand (16 frames of 448x256, noise, HEVC) with several read-out times (frame
+intervals) and stabilisers (share of the shake that the wide lens floats against). PSNR in dB of the input, of
+the mixture of input and averaged references by confidence (`swap`), and of the bare asled-fast; once as the
+program registers, once as if both lenses were rigid and read all rows at once. Means over the photos.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest import mock
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from report import write_report
+
+from asled_cli import weights
+from asled_cli.lab.cached import read_clip, stack_samples, to_inputs, to_tensors
+from asled_cli.lab.degrade import LensLook, ToneCurve
+from asled_cli.lab.made_pair import MadePair
+from asled_cli.lab.rig import LensRig
+from asled_cli.lab.samples import make_sample, write_sample
+from asled_cli.lab.shake import shake_pair
+from asled_cli.lab.trajectory import Shake
+from asled_cli.nets.blend import swap
+from asled_cli.registration import analyse
+
+SIZE, FRAMES = (448, 256), 16
+CASES = ((0.0, 0.0), (0.3, 0.0), (0.6, 0.0), (0.0, 0.5), (0.5, 0.5))  # read-out time, stabiliser
+WIDE = LensLook(noise=(0.004, 0.010), noise_blur=0.6, codec="hevc", crf=22)
+ULTRA = LensLook(
+    tone=ToneCurve(gain=(1.05, 1, 0.95), gamma=(1.04, 1.04, 1.04), saturation=0.95),
+    noise=(0.007, 0.018),
+    noise_blur=0.6,
+    sharpen=0.3,
+    codec="hevc",
+    crf=23,
+)
+
+
+def filmed(photo: Path, seed: int, readout: float, stabiliser: float) -> MadePair:
+    """The photo under hand shake, blurred by about 12 px where nothing stabilises."""
+    return shake_pair(
+        photo, seed=seed, size=SIZE, frames=FRAMES, exposure=0.8, ultra_exposure=0.1, scale=0.6,
+        shake=Shake(12.0, travel_px=4.0), readout=readout, stabiliser=stabiliser,
+        rig=LensRig(1.93, 0.2, (6.0, -4.0)), lens_blur=0.4, wide_look=WIDE, ultra_look=ULTRA,
+    )  # fmt: skip
+
+
+@contextmanager
+def rigid() -> Iterator[None]:
+    """Registration that knows neither rows nor stabilisers."""
+    with (
+        mock.patch.object(analyse, "find_swaying", lambda *_: None),
+        mock.patch.object(analyse, "choose_rolling", lambda _, exposure, __: exposure),
+    ):
+        yield
+
+
+def psnr(pictures: NDArray[np.floating], truth: NDArray[np.uint8]) -> float:
+    """Mean over the frames of (T, H, W, 3) pictures 0..255, dB."""
+    errors = np.mean((pictures.astype(np.float64) - truth) ** 2, axis=(1, 2, 3))
+    return float(np.mean(10 * np.log10(255**2 / errors)))
+
+
+def scores(pair: MadePair, net: torch.nn.Module) -> dict[str, float]:
+    """PSNR of the mixture by confidence of input and averaged references, and of the network."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "clip.npz")
+        write_sample(path, make_sample(pair, reach=2))
+        inputs, _ = to_inputs(stack_samples([to_tensors(read_clip(path))]), torch.device("cpu"))
+    with torch.inference_mode():
+        views = {"swap": swap(inputs), "asled-fast": net(inputs)[0]}
+    return {name: psnr(_pictures(view), pair.truth) for name, view in views.items()}
+
+
+def _pictures(view: torch.Tensor) -> NDArray[np.float32]:
+    """(T, H, W, 3) 0..255 of a clip (1, T, 3, H, W)."""
+    return np.asarray(view[0].float().clamp(0, 1).permute(0, 2, 3, 1).numpy() * 255, np.float32)
+
+
+def measure(
+    photos: Sequence[Path], readout: float, stabiliser: float, net: torch.nn.Module
+) -> dict[str, float]:
+    """The means over the photos of one case, and what asled-fast gains at least."""
+    inputs: list[float] = []
+    columns: dict[str, list[float]] = {}
+    for seed, photo in enumerate(photos):
+        pair = filmed(photo, seed, readout, stabiliser)
+        inputs.append(psnr(pair.wide, pair.truth))
+        for way, knowing in (("rigid", rigid), ("followed", nullcontext)):
+            with knowing():
+                for method, score in scores(pair, net).items():
+                    columns.setdefault(f"{way}, {method}", []).append(score)
+    means = {"input": np.mean(inputs), **{name: np.mean(column) for name, column in columns.items()}}
+    gains = {way: np.min(np.subtract(columns[f"{way}, asled-fast"], inputs)) for way in ("rigid", "followed")}
+    lowest = {f"{way}, lowest gain": gain for way, gain in gains.items()}
+    return {name: round(float(value), 3) for name, value in {**means, **lowest}.items()}
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Make the clips, mend them, write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photos", nargs="+", type=Path)
+    parser.add_argument("--out", type=Path, help="JSON file")
+    options = parser.parse_args(words)
+    cv2.setNumThreads(1)
+    net = weights.load(weights.find("asled-fast")).eval()
+    found = []
+    for readout, stabiliser in CASES:
+        case = {"readout": readout, "stabiliser": stabiliser}
+        found.append(case | measure(options.photos, readout, stabiliser, net))
+        sys.stderr.write(f"{found[-1]}\n")
+    sys.stdout.write(write_report(found, options.out))
+
+
+if __name__ == "__main__":
+    main()
