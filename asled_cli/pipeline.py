@@ -46,6 +46,7 @@ from asled_cli.video.stage import Stage, closing_items, spread, usable_cores
 from asled_cli.video.writer import ClipWriter, segment_length
 
 QUEUE = 2  # frames between two stages
+MOST_FOLLOWERS = 4  # threads that follow a stabiliser, each with a stretch of small pictures and their motion
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +131,9 @@ def _follow(plan: DeblurPlan, registration: Registration, report: Report, stop: 
         report(Progress("follow", done, plan.frames))
 
     with reading_pairs(plan) as pairs:
-        return follow_clip(pairs, registration, partial(spread, threads=usable_cores()), told)
+        return follow_clip(
+            pairs, registration, partial(spread, threads=min(MOST_FOLLOWERS, usable_cores())), told
+        )
 
 
 def _judge(plan: DeblurPlan, registration: Registration, report: Report, stop: StopFlag) -> Roles:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from unittest import mock
 
 import cv2
@@ -65,7 +66,7 @@ def rigid() -> Iterator[None]:
         yield
 
 
-def psnr(pictures: NDArray[np.floating], truth: NDArray[np.uint8]) -> float:
+def psnr(pictures: NDArray[Any], truth: NDArray[np.uint8]) -> float:
     """Mean over the frames of (T, H, W, 3) pictures 0..255, dB."""
     errors = np.mean((pictures.astype(np.float64) - truth) ** 2, axis=(1, 2, 3))
     return float(np.mean(10 * np.log10(255**2 / errors)))

@@ -14,7 +14,7 @@ from small_pair import HEIGHT, WIDTH, Pair, make_pair, make_scene, view, write_c
 from asled_cli.errors import AsledError, InputError, MemoryLimitError, UsageError, WeightsError
 from asled_cli.job.device import free_memory
 from asled_cli.job.method import FrameSize, choose_pieces, fit_pieces
-from asled_cli.job.plan import choose_helpers, make_plan
+from asled_cli.job.plan import choose_helpers, make_plan, memory_of_analysis
 from asled_cli.job.records import DeblurConfig, DeblurPlan
 from asled_cli.nets.asled import AsledNet
 from asled_cli.nets.asled_config import AsledConfig
@@ -45,6 +45,16 @@ def test_every_choice_has_a_default(pair: Pair) -> None:
     assert "no common sound or motion" in plan.offset_source
     assert plan.memory_bytes > 0
     assert {"wide", "ultra", "frames", "fov_ratio", "offset_s", "device"} <= set(plan.as_dict())
+
+
+@pytest.mark.parametrize(("size", "frames", "measured_mib"), [((640, 360), 90, 1590), ((448, 252), 90, 1187)])
+def test_planned_memory_covers_the_analysis(
+    pair: Pair, size: tuple[int, int], frames: int, measured_mib: int
+) -> None:
+    wide = replace(probe_clip(pair.wide), width=size[0], height=size[1])
+    few, planned, more = (memory_of_analysis(wide, count) / 2**20 for count in (10, frames, 100 * frames))
+    assert planned == pytest.approx(measured_mib, rel=0.05)
+    assert few < planned == more  # a long clip is looked at in a few runs
 
 
 def test_what_is_asked_for_wins(pair: Pair, tmp_path: Path) -> None:

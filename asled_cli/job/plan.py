@@ -5,18 +5,23 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+
 from asled_cli.errors import InputError, UsageError
 from asled_cli.job.match import check_shared_time, match_clips, probe_both
 from asled_cli.job.measure import check_truth
 from asled_cli.job.method import QUEUED_BYTES, FrameSize, choose_method
 from asled_cli.job.records import DeblurConfig, DeblurPlan, Report, ignore
+from asled_cli.job.sampling import RUN_LENGTH, RUNS, SHORT_CLIP
 from asled_cli.job.target import turn_to_ultra
+from asled_cli.registration.canvas import Canvas
 from asled_cli.video.encode import EncodeConfig, choose_encoder
 from asled_cli.video.frames import Clip
 from asled_cli.video.stage import usable_cores
 from asled_cli.video.target import FORMATS, check_output, work_folder
 
 MEMORY_BASE = 700 * 2**20  # interpreter, torch and codecs, measured
+ANALYSIS_BYTES = 64  # per pixel of a frame that the analysis looks at, measured
 FRAMES_IN_FLIGHT = 12  # frames in queues, alignment window and decoder threads, as 16-bit RGB and planes
 MOST_HELPERS = 4  # threads that align frames, and as many that fuse them; more find nothing left to share
 HELPERS_AT_1080P = 8  # larger frames get fewer, for the same memory
@@ -41,12 +46,13 @@ def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
     notes = [*found.notes, *check_shared_time(wide, ultra, clock, start, end)]
     choice = choose_method(config, FrameSize(*wide.seen_size))
     helpers = choose_helpers(choice.method, choice.device, wide)
+    frames = _frame_count(wide, start, end)
     return DeblurPlan(
         config=config,
         wide=wide,
         ultra=ultra,
         out=out,
-        frames=_frame_count(wide, start, end),
+        frames=frames,
         start_s=start,
         end_s=end,
         offset_s=clock.offset_s,
@@ -67,7 +73,10 @@ def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
         tile=choice.tile,
         reach=choice.reach,
         helpers=helpers,
-        memory_bytes=_memory(wide, ultra) + _memory_of_helpers(helpers, wide) + choice.memory_bytes,
+        memory_bytes=max(
+            _memory(wide, ultra) + _memory_of_helpers(helpers, wide) + choice.memory_bytes,
+            memory_of_analysis(wide, frames),
+        ),
         encoder=choose_encoder(wide, config.encode or EncodeConfig()),
         notes=tuple(notes),
     )
@@ -138,6 +147,14 @@ def _memory(wide: Clip, ultra: Clip) -> int:
         wide.width * wide.height + ultra.width * ultra.height
     ) * 9  # 3 x 16 bit RGB + 1.5 x 16 bit planes
     return MEMORY_BASE + FRAMES_IN_FLIGHT * per_frame
+
+
+def memory_of_analysis(wide: Clip, frames: int) -> int:
+    """All frames looked at, small, with their motion towards three frames on either side."""
+    size = (wide.width, wide.height)
+    width, height = Canvas(size, size, np.eye(3)).canvas_size
+    looked_at = frames if frames <= SHORT_CLIP else RUNS * RUN_LENGTH
+    return MEMORY_BASE + looked_at * width * height * ANALYSIS_BYTES
 
 
 def choose_helpers(method: str, device: str, wide: Clip) -> int:

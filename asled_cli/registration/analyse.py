@@ -79,22 +79,23 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     canvas = Canvas(target_size, reference_size, choose_place(usable, prior).matrix)
     interval_s = _frame_interval(usable)
     canvases = [canvas] * len(usable)
-    whole, by_run = _measure(usable, canvases, interval_s)
+    by_run = _some(_measure(usable, canvases, interval_s))
     measured = [m for run in by_run for m in run]
     work_map, exposure = find_exposure(spread(measured, _TRIAL_FRAMES), canvas)
     sway: Sway | None = None
     own_exposure: float | None = None
     swaying = find_swaying(by_run, work_map, exposure)
     if swaying is not None:
-        own_exposure = find_own_exposure([run[0].fine.frames for run in whole])
+        own_exposure = find_own_exposure([run[0].fine.frames for run in by_run])
         exposure = swaying
         for _ in range(_SWAY_ROUNDS):
+            del by_run, measured  # room for the same on a canvas that moves with the target's view
+            whole = _measure(usable, canvases, interval_s, sway)
             sway = follow_stabiliser(
                 _stamped(usable, whole, exposure, interval_s), canvas, work_map, exposure, sway
             )
-            whole, by_run = _measure(
-                usable, canvases, interval_s, sway
-            )  # the canvas moves with the target's view
+            del whole
+            by_run = _some(_measure(usable, canvases, interval_s, sway))
             measured = [m for run in by_run for m in run]
             work_map, exposure = find_exposure(spread(measured, _TRIAL_FRAMES), canvas)
     for _ in range(_DRIFT_ROUNDS):
@@ -102,7 +103,7 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
         if drifting is None:
             break
         canvases = drifting  # measured again with the drift taken out, which passed for blur and parallax
-        _, by_run = _measure(usable, canvases, interval_s, sway)
+        by_run = _some(_measure(usable, canvases, interval_s, sway))
         measured = [m for run in by_run for m in run]
         work_map, exposure = find_exposure(spread(measured, _TRIAL_FRAMES), canvases[0], apart=True)
     still = np.zeros((*measured[0].grey.shape, 2), np.float32)
@@ -150,12 +151,15 @@ def _measure(
     canvases: Sequence[Canvas],
     interval_s: float,
     sway: Sway | None = None,
-) -> tuple[list[list[Measured]], list[list[Measured]]]:
-    """Return all frames of each run on its canvas, and some of them: about as many of few runs as of many."""
-    share = max(2, _MEASURED_FRAMES // len(runs))
-    placed = zip(runs, canvases, strict=True)
-    whole = [measure_run(run, own, interval_s, sway) for run, own in placed]
-    return whole, [spread(inner(run), share) for run in whole]
+) -> list[list[Measured]]:
+    """Return all frames of each run on its canvas, which moves by `sway`."""
+    return [measure_run(run, own, interval_s, sway) for run, own in zip(runs, canvases, strict=True)]
+
+
+def _some(whole: Sequence[list[Measured]]) -> list[list[Measured]]:
+    """Return some frames of each run: about as many in all of few runs as of many."""
+    share = max(2, _MEASURED_FRAMES // len(whole))
+    return [spread(inner(run), share) for run in whole]
 
 
 def _stamped(
