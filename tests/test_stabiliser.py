@@ -153,6 +153,22 @@ def test_frames_without_a_reference_are_crossed(
     np.testing.assert_allclose(sway.at(9 / RATE), followed.sway.at(9 / RATE), atol=0.8)
 
 
+def test_frames_that_show_nothing_are_crossed(
+    followed: Registration, found: Registration, clip: tuple[list[FramePair], Pictures]
+) -> None:
+    pairs = list(clip[0])
+    dark, other = np.zeros_like(pairs[0].target.rgb), to_16_bit(texture(*SIZE, seed=77))
+    for i, picture in ((20, dark), (21, dark), (45, other)):
+        pairs[i] = replace(pairs[i], target=replace(pairs[i].target, rgb=picture))
+    sway = follow_clip(pairs, found).sway
+    assert sway is not None and followed.sway is not None and len(sway.times_s) == len(pairs) - 3
+    for i, time in enumerate(followed.sway.times_s):
+        near = 2.0 if i in (20, 21, 45) else 0.2
+        np.testing.assert_allclose(sway.at(time), followed.sway.at(time), atol=near)
+    empty = [replace(p, target=replace(p.target, rgb=dark)) for p in pairs]
+    assert follow_clip(empty, found) is found
+
+
 def test_nothing_is_followed_without_a_stabiliser(found: Registration) -> None:
     still = replace(found, sway=None)
     assert follow_clip(iter(()), still) is still

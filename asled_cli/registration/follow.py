@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.registration.canvas import WORK_LONG_SIDE, Canvas, reduce_for_analysis
-from asled_cli.registration.homography import Image
+from asled_cli.registration.homography import Image, translation
 from asled_cli.registration.measured import measure_run, recolour
 from asled_cli.registration.reblur import Exposure
+from asled_cli.registration.rivals import correlation
 from asled_cli.registration.solution import Knot, Registration
 from asled_cli.registration.stabiliser import find_shift
 from asled_cli.registration.sway import Sway
@@ -25,6 +26,8 @@ from asled_cli.video.frames import FramePair
 
 _LONG_SIDE = WORK_LONG_SIDE // 2
 _STRETCH, _OVERLAP = 24, 4  # frames; half an exposure more overlap
+# Views of one frame that correlate less than this, without their coarsest shades, do not show the same.
+_ALIKE = 0.4
 _ROUNDS = 3  # first on a canvas that stands still, then on one that moves as found
 
 
@@ -32,8 +35,8 @@ class Share(Protocol):
     """Calls a function on each item and gives the results in order, as `map` does."""
 
     def __call__(
-        self, function: Callable[["_Stretch"], Sway], items: Iterable["_Stretch"], /
-    ) -> Iterator[Sway]: ...
+        self, function: Callable[["_Stretch"], tuple[Sway, int]], items: Iterable["_Stretch"], /
+    ) -> Iterator[tuple[Sway, int]]: ...
 
 
 def follow_clip(
@@ -53,10 +56,14 @@ def follow_clip(
     times: list[NDArray[np.float64]] = []
     shifts: list[NDArray[np.float64]] = []
     follow = partial(_follow, registration, known.exposure)
-    for found in share(follow, _stretches(pairs, _OVERLAP + ceil(known.exposure.length / 2))):
+    done = 0
+    for found, count in share(follow, _stretches(pairs, _OVERLAP + ceil(known.exposure.length / 2))):
         times.append(found.times_s)
         shifts.append(found.shifts)
-        told(sum(map(len, times)))
+        done += count
+        told(done)
+    if not sum(map(len, times)):
+        return registration
     return replace(registration, sway=Sway(np.concatenate(times), np.concatenate(shifts), known.exposure))
 
 
@@ -84,9 +91,13 @@ def _stretches(pairs: Iterable[FramePair], overlap: int) -> Iterator[_Stretch]:
         yield _Stretch(held, slice(first, len(held)))
 
 
-def _follow(registration: Registration, exposure: Exposure, stretch: _Stretch) -> Sway:
-    """Return the sway of a stretch's own frames, in full target pixels of the registration."""
+def _follow(registration: Registration, exposure: Exposure, stretch: _Stretch) -> tuple[Sway, int]:
+    """Return the sway of a stretch's own frames, in full target pixels of the registration, and their number.
+
+    Frames in which the views do not show the same have no shift of their own: they are crossed.
+    """
     run = stretch.pairs
+    count = len(run[stretch.own])
     assert run[0].reference is not None
     sizes = ((f.rgb.shape[1], f.rgb.shape[0]) for f in (run[0].target, run[0].reference))
     small = replace(registration, sway=None).resized(*sizes)
@@ -98,13 +109,19 @@ def _follow(registration: Registration, exposure: Exposure, stretch: _Stretch) -
     for _ in range(_ROUNDS):
         frames = recolour(measure_run(run, canvas, small.interval_s, sway), registration.tone)
         seen = [replace(m.observe(exposure), shift=field) for m in frames]
-        shifts = np.array([find_shift(frame, place) for frame in seen]) @ canvas.work_to_full[:2, :2].T
+        moved = [find_shift(frame, place) for frame in seen]
+        shifts = np.array(moved) @ canvas.work_to_full[:2, :2].T
         if sway is not None:
             shifts = shifts + np.array([sway.at(time) for time in times])
-        sway = Sway(times, shifts, exposure)
+        fits = zip(seen, moved, strict=True)
+        alike = np.array([correlation([one], translation(*shift) @ place) > _ALIKE for one, shift in fits])
+        if not alike.any():
+            return Sway(times[:0], shifts[:0], exposure), count
+        sway = Sway(times[alike], shifts[alike], exposure)
     assert sway is not None
-    mine = Sway(times[stretch.own], sway.shifts[stretch.own], exposure)
-    return mine.scaled(np.diag(np.array(registration.target_size) / small.target_size))
+    own = np.isin(times[alike], times[stretch.own])
+    found = Sway(sway.times_s[own], sway.shifts[own], exposure)
+    return found.scaled(np.diag(np.array(registration.target_size) / small.target_size)), count
 
 
 def _field(knot: Knot, canvas: Canvas) -> Image | None:

@@ -32,7 +32,10 @@ Shifts = NDArray[np.float64]
 
 # Reductions, coarsest first, and the steps at each.
 _LEVELS = ((4, 6), (2, 4), (1, 4))
-_SHADE_PX = 8.0  # of the coarsest pictures
+_SHADE_PX, _FLAT = (
+    8.0,
+    1e-3,
+)  # of the coarsest pictures: shades broader than this say nothing, nor do flat ones
 # Shifts are believed where they spread this far (reduced pixels, root mean square) and take this share off
 # the difference of the views: what a misplaced map, or an exposure off its timestamp, leaves to them is less.
 _SPREAD_PX, _GAIN = 0.3, 0.1
@@ -123,7 +126,10 @@ def _whole(small: Observation, base: Matrix) -> tuple[float, float]:
     x, y = pixel_grid((width + 2 * reach, height + 2 * reach))
     u, v = apply(base, x - np.float32(reach), y - np.float32(reach))
     field = without_shades(sample(small.reference, u, v), _SHADE_PX)
-    score = cv2.matchTemplate(field, without_shades(small.target, _SHADE_PX), cv2.TM_CCOEFF_NORMED)
-    row, column = np.unravel_index(int(np.argmax(np.nan_to_num(score))), score.shape)
+    template = without_shades(small.target, _SHADE_PX)
+    if min(float(template.std()), float(field.std())) < _FLAT:
+        return 0.0, 0.0
+    score = np.nan_to_num(cv2.matchTemplate(field, template, cv2.TM_CCOEFF_NORMED))
+    row, column = np.unravel_index(int(np.argmax(score)), score.shape)
     factor = _LEVELS[0][0]
     return float(column - reach) * factor, float(row - reach) * factor
