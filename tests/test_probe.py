@@ -10,6 +10,7 @@ from small_pair import Pair, make_pair
 from textures import texture
 
 from asled_cli.cli.app import main
+from asled_cli.cli.probe_words import pair_rows
 from asled_cli.job.guard import BLOCK, guard_colour, sharp_share
 from asled_cli.job.roles import FADE_S, Roles, plan_segments
 from asled_cli.lab.filming import Lens, draw_hand, film, write_film
@@ -75,6 +76,22 @@ def test_one_clip_alone_and_previews(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(["probe", str(pair.wide), str(pair.ultra), "--offset", "9"]) == 3
     errors = capsys.readouterr().err
     assert "only one clip is named" in errors and "share no time" in errors
+
+
+def test_words_tell_what_moves_one_lens_and_how_rows_are_read() -> None:
+    found = {
+        "fov_ratio": 2.0, "shift_px": (1.0, 2.0), "residual": 0.01, "correlation": 0.9, "exposure_frames": 0.8,
+        "ultra_exposure_frames": 0.0, "rows_late_frames": 0.0, "stabiliser_px": None, "depth_along_deg": None,
+        "trusted": True, "maps": 1,
+    }  # fmt: skip
+    facts = {
+        "registration": found, "clock_drift_ppm": 0.0, "swapped": False, "order_source": "as named",
+        "offset_s": 0.0, "offset_source": "given", "offset_confidence": 1.0, "fov_ratio_prior": 2.0,
+        "fov_ratio_source": "given", "sharpness": [],
+    }  # fmt: skip
+    assert {"stabiliser", "rolling shutter"}.isdisjoint(dict(pair_rows(facts)))
+    rows = dict(pair_rows(facts | {"registration": found | {"rows_late_frames": 0.15, "stabiliser_px": 7.5}}))
+    assert "by 7.5 px" in rows["stabiliser"] and "+0.15 of a frame" in rows["rolling shutter"]
 
 
 def moment(time_s: float, advantage: float, wide: float = 9.0, ultra: float = 2.0) -> Sharpness:
