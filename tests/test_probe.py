@@ -80,9 +80,9 @@ def test_one_clip_alone_and_previews(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_words_tell_what_moves_one_lens_and_how_rows_are_read() -> None:
     found = {
-        "fov_ratio": 2.0, "shift_px": (1.0, 2.0), "residual": 0.01, "correlation": 0.9, "exposure_frames": 0.8,
-        "ultra_exposure_frames": 0.0, "rows_late_frames": 0.0, "stabiliser_px": None, "depth_along_deg": None,
-        "trusted": True, "maps": 1,
+        "fov_ratio": 2.0, "shift_px": (1.0, 2.0), "residual": 0.01, "correlation": 0.9,
+        "exposure_frames": 0.8, "ultra_exposure_frames": 0.0, "rows_late_frames": 0.0, "stabiliser_px": None,
+        "depth_along_deg": None, "trusted": True, "maps": 1,
     }  # fmt: skip
     facts = {
         "registration": found, "clock_drift_ppm": 0.0, "swapped": False, "order_source": "as named",
