@@ -10,7 +10,7 @@ from small_pair import Pair, make_pair
 from textures import texture
 
 from asled_cli.cli.app import main
-from asled_cli.cli.probe_words import pair_rows
+from asled_cli.cli.probe_words import pair_rows, registration_words
 from asled_cli.job.guard import BLOCK, guard_colour, sharp_share
 from asled_cli.job.roles import FADE_S, Roles, plan_segments
 from asled_cli.lab.filming import Lens, draw_hand, film, write_film
@@ -92,6 +92,26 @@ def test_words_tell_what_moves_one_lens_and_how_rows_are_read() -> None:
     assert {"stabiliser", "rolling shutter"}.isdisjoint(dict(pair_rows(facts)))
     rows = dict(pair_rows(facts | {"registration": found | {"rows_late_frames": 0.15, "stabiliser_px": 7.5}}))
     assert "by 7.5 px" in rows["stabiliser"] and "+0.15 of a frame" in rows["rolling shutter"]
+    plain = registration_words(found)
+    assert plain.startswith(
+        "reference sees 2.000 times as much, off by +1.0, +2.0 px, views agree to 0.900, "
+    )
+    assert plain.endswith("shutter 0.8 of a frame")
+    more = {
+        "rows_late_frames": 0.15,
+        "stabiliser_px": 7.5,
+        "ultra_exposure_frames": 0.3,
+        "depth_along_deg": 20.0,
+    }
+    said = registration_words(found | more | {"trusted": False})
+    for words in (
+        "(not used)",
+        "the reference's 0.3",
+        "rolling shutter +0.15",
+        "lens by 7.5 px",
+        "at 20 degrees",
+    ):
+        assert words in said
 
 
 def moment(time_s: float, advantage: float, wide: float = 9.0, ultra: float = 2.0) -> Sharpness:

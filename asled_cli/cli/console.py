@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from asled_cli.cli.probe_words import registration_words
 from asled_cli.errors import AsledError
 from asled_cli.job.records import DeblurPlan, DeblurResult, Event, Progress, Report
 
@@ -189,7 +190,7 @@ def show_result(result: DeblurResult, style: Style) -> None:
         "written": f"{frames} frames in {_duration(wall)}, {frames / wall if wall > 0 else 0.0:.2f} fps",
         "changed": f"{result.frames_changed} frames, {result.frames_without_reference} without a reference"
         + (f", {result.frames_passed} left alone as already sharp" if result.frames_passed else ""),
-        "registration": ", ".join(f"{name} {_number(value)}" for name, value in result.registration.items()),
+        "registration": registration_words(result.registration),
         "analysis": _duration(result.analysis_s),
         "stages": ", ".join(f"{s.name} {s.busy_s:.1f} s ({s.fps:.2f} fps)" for s in result.stages),
         "problems": ", ".join(f"{name}: {count}" for name, count in result.problems.items() if count)

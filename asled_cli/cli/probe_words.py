@@ -71,6 +71,25 @@ def pair_rows(facts: Facts) -> list[tuple[str, str]]:
     return rows
 
 
+def registration_words(found: Facts) -> str:
+    """How two clips lay on each other, in one line."""
+    x, y = found["shift_px"]
+    words = [
+        f"reference sees {found['fov_ratio']:.3f} times as much, off by {x:+.1f}, {y:+.1f} px",
+        f"views agree to {found['correlation']:.3f}" + ("" if found["trusted"] else " (not used)"),
+        f"shutter {found['exposure_frames']:g} of a frame",
+    ]
+    if found["ultra_exposure_frames"]:
+        words.append(f"the reference's {found['ultra_exposure_frames']:g}")
+    if found["rows_late_frames"]:
+        words.append(f"rolling shutter {found['rows_late_frames']:+g}")
+    if found["stabiliser_px"] is not None:
+        words.append(f"stabiliser moves one lens by {found['stabiliser_px']:g} px")
+    if found["depth_along_deg"] is not None:
+        words.append(f"things close by followed at {found['depth_along_deg']:g} degrees")
+    return ", ".join(words)
+
+
 def segment_row(segment: Facts) -> tuple[str, ...]:
     """One stretch of the plan."""
     return (
