@@ -32,10 +32,8 @@ Shifts = NDArray[np.float64]
 
 # Reductions, coarsest first, and the steps at each.
 _LEVELS = ((4, 6), (2, 4), (1, 4))
-_SHADE_PX, _FLAT = (
-    8.0,
-    1e-3,
-)  # of the coarsest pictures: shades broader than this say nothing, nor do flat ones
+# Of the coarsest pictures: shades broader than this say nothing, nor do pictures flatter than this.
+_SHADE_PX, _FLAT = 8.0, 1e-3
 # Shifts are believed where they spread this far (reduced pixels, root mean square) and take this share off
 # the difference of the views: what a misplaced map, or an exposure off its timestamp, leaves to them is less.
 _SPREAD_PX, _GAIN = 0.3, 0.1

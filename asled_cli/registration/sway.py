@@ -1,6 +1,7 @@
 """How the target's view shifts against the reference's, where a stabiliser moves one lens alone."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,10 @@ class Sway:
     shifts: NDArray[np.float64]
     exposure: Exposure
 
+    @cached_property
+    def _gap_s(self) -> float:
+        return _GAP * float(np.median(np.diff(self.times_s)))
+
     def scaled(self, matrix: NDArray[np.float64]) -> "Sway":
         """Return the same with every shift multiplied by `matrix` (2, 2)."""
         return replace(self, shifts=self.shifts @ matrix.T)
@@ -38,7 +43,7 @@ class Sway:
         span = b - a
         f = (time_s - a) / span
         p, q = shifts[after - 1], shifts[after]
-        if span > _GAP * float(np.median(np.diff(times))):
+        if span > self._gap_s:
             x, y = p + f * (q - p)
             return float(x), float(y)
         first, last = max(after - 2, 0), min(after + 1, len(times) - 1)
