@@ -97,6 +97,11 @@ def test_words_tell_what_moves_one_lens_and_how_rows_are_read() -> None:
         "reference sees 2.000 times as much, off by +1.0, +2.0 px, views agree to 0.900, "
     )
     assert plain.endswith("shutter 0.8 of a frame")
+    steadied = found | {"exposure_frames": None}
+    assert "software" in dict(pair_rows(facts | {"registration": steadied}))["wide shutter"]
+    assert "steadied by software" in registration_words(steadied) and "shutter" not in registration_words(
+        steadied
+    )
     more = {
         "rows_late_frames": 0.15,
         "stabiliser_px": 7.5,

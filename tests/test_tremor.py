@@ -8,7 +8,7 @@ from textures import texture
 
 from asled_cli.registration.homography import pixel_grid
 from asled_cli.registration.motion import Moment
-from asled_cli.registration.reblur import STEADY, Exposure, Reblur, Tremor
+from asled_cli.registration.reblur import STEADY, Exposure, Reblur, Tick, Tremor
 from asled_cli.registration.tremor import fit_tremor
 
 SIZE = (160, 112)
@@ -85,8 +85,9 @@ def test_no_wave_is_seen_in_a_steady_pan_nor_in_a_misplaced_one(
 
 def test_a_tremor_is_nothing_at_the_frames_and_scales_with_the_picture() -> None:
     for phase in (-2.0, -1.0, 0.0, 1.0):
-        assert WAVE.at(phase) == pytest.approx((0, 0), abs=1e-9)
-    assert WAVE.scaled(0.5).at(0.3) == pytest.approx(tuple(c / 2 for c in WAVE.at(0.3)))
+        assert WAVE.at(Tick(phase, phase, phase)) == pytest.approx((0, 0), abs=1e-9)
+    between = Tick(0.3, 0.3, 0.3)
+    assert WAVE.scaled(0.5).at(between) == pytest.approx(tuple(c / 2 for c in WAVE.at(between)))
 
 
 def test_the_slopes_are_those_of_the_reblurred_view(reference: Reblur) -> None:

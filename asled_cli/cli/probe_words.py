@@ -48,7 +48,9 @@ def pair_rows(facts: Facts) -> list[tuple[str, str]]:
         ("views agree", f"{found['correlation']:.3f} (1: alike; used from 0.5)"
                         + ("" if found["trusted"] else ": not used")),
         ("left over", f"{found['residual']:.2%} of white, on average"),
-        ("wide shutter", f"{found['exposure_frames']:g} of a frame interval"),
+        ("wide shutter", "not told: software has steadied the clip, each frame's blur is read from itself"
+                         if found["exposure_frames"] is None
+                         else f"{found['exposure_frames']:g} of a frame interval"),
         ("ultra shutter", f"{found['ultra_exposure_frames']:g} of a frame interval"
                           if found["ultra_exposure_frames"] else "no blur of its own to be seen"),
     ]  # fmt: skip
@@ -77,7 +79,9 @@ def registration_words(found: Facts) -> str:
     words = [
         f"reference sees {found['fov_ratio']:.3f} times as much, off by {x:+.1f}, {y:+.1f} px",
         f"views agree to {found['correlation']:.3f}" + ("" if found["trusted"] else " (not used)"),
-        f"shutter {found['exposure_frames']:g} of a frame",
+        "steadied by software, so each frame's blur was read from itself"
+        if found["exposure_frames"] is None
+        else f"shutter {found['exposure_frames']:g} of a frame",
     ]
     if found["ultra_exposure_frames"]:
         words.append(f"the reference's {found['ultra_exposure_frames']:g}")

@@ -143,6 +143,14 @@ def synth_blur(
             rich_help_panel=SHAKE,
         ),
     ] = None,
+    steadied: Annotated[
+        float | None,
+        typer.Option(
+            help="Frames over which software smooths the path of the frames, not of their blur.",
+            show_default="drawn",
+            rich_help_panel=SHAKE,
+        ),
+    ] = None,
     baseline_px: Annotated[
         float | None,
         typer.Option(
@@ -217,6 +225,7 @@ def synth_blur(
             layers=layers,
             readout=rolling_shutter,
             stabiliser=stabiliser,
+            steadied=steadied,
             baseline_px=baseline_px,
         ),
         files=FilesConfig(layout=layout, store=store, split=split, flow=flow, occlusion=occlusion),

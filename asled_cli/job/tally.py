@@ -70,7 +70,7 @@ def registration_facts(registration: Registration) -> dict[str, object]:
         "shift_px": tuple(round(value, 2) for value in registration.shift_px),
         "residual": round(registration.residual, 5),
         "correlation": round(registration.correlation, 4),
-        "exposure_frames": round(registration.target_exposure, 2),
+        "exposure_frames": registration.target_exposure and round(registration.target_exposure, 2),
         "ultra_exposure_frames": round(registration.reference_exposure, 2),
         "rows_late_frames": round(registration.exposure.rolling, 2),
         "stabiliser_px": registration.sway_px,

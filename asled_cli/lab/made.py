@@ -40,6 +40,7 @@ class Odds:
     three_layers: float = 0.15
     rolling_shutter: float = 0.2
     stabiliser: float = 0.15
+    steadied: float = 0.15
 
 
 USUAL_ODDS = Odds()
@@ -149,6 +150,7 @@ def draw_shake(
         ultra_look=random_ultra_look(draw, odds),
         faults=random_faults(frames, draw, odds),
         stabiliser=float(draw.uniform(0.3, 0.8)) if draw.random() < odds.stabiliser else 0.0,
+        steadied=float(draw.uniform(3.0, 15.0)) if draw.random() < odds.steadied else 0.0,
     )
 
 

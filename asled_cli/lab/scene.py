@@ -44,6 +44,8 @@ class Scene:
     rig: (3, 3) wide pixel to ultra pixel for the far layer. baseline: shift between the lenses of a layer of
     nearness 1, in wide pixels. readout: rolling shutter, first row to last, in frame intervals. stabiliser:
     share of the hand's shake (not of its pan) that the wide lens floats against, as far as it reaches.
+    steadied: over how many frames (sigma) software has smoothed the path of both clips' frames, moving each
+    as a whole; their blur is that of the hand still.
     """
 
     layers: tuple[Layer, ...]
@@ -54,6 +56,7 @@ class Scene:
     baseline: tuple[float, float] = (0.0, 0.0)
     readout: float = 0.0
     stabiliser: float = 0.0
+    steadied: float = 0.0
 
     def floated(self, time: float) -> NDArray[np.float64]:
         """(2,): by how much the stabiliser has shifted the wide lens's view at `time`, pixels."""
@@ -80,26 +83,29 @@ class Scene:
         """(H, W, 3) linear light that one lens gathers in `instants` steps of `exposure` around `time`."""
         total = np.zeros((self.size[1], self.size[0], 4), np.float32)
         for step in range(instants):
-            total += self._instant(time + exposure * ((step + 0.5) / instants - 0.5), ultra=ultra)
+            instant = time + exposure * ((step + 0.5) / instants - 0.5)
+            total += self._instant(instant, frame=time, ultra=ultra)
         return np.asarray(np.clip(total[..., :3] / np.float32(instants), 0.0, 1.0), np.float32)
 
     def cover(self, layer: Layer, time: float) -> NDArray[np.uint8]:
         """(H, W) how much of each wide pixel `layer` covers at `time`, 255 = all."""
-        return np.asarray(np.rint(self._sample(layer, time, ultra=False)[..., 3] * 255.0), np.uint8)
+        return np.asarray(
+            np.rint(self._sample(layer, time, frame=time, ultra=False)[..., 3] * 255.0), np.uint8
+        )
 
-    def _instant(self, time: float, *, ultra: bool) -> Light:
+    def _instant(self, time: float, *, frame: float, ultra: bool) -> Light:
         far, *nearer = self.layers
-        picture = self._sample(far, time, ultra=ultra)
+        picture = self._sample(far, time, frame=frame, ultra=ultra)
         for layer in nearer:
-            cutout = self._sample(layer, time, ultra=ultra)
+            cutout = self._sample(layer, time, frame=frame, ultra=ultra)
             picture *= 1.0 - cutout[..., 3:]
             picture += cutout
         return picture
 
-    def _sample(self, layer: Layer, time: float, *, ultra: bool) -> Light:
+    def _sample(self, layer: Layer, time: float, *, frame: float, ultra: bool) -> Light:
         border = cv2.BORDER_REFLECT_101 if layer is self.layers[0] else cv2.BORDER_CONSTANT
         pixels = layer.soft if ultra else layer.fine
-        ends = self.ends(layer, time, ultra=ultra)
+        ends = self.ends(layer, time, frame=frame, ultra=ultra)
         if not ultra:
             ends = _TO_FINE @ ends
         if not self.readout:
@@ -107,16 +113,21 @@ class Scene:
         maps = frame_to_scene(ends, self.size)
         return np.asarray(cv2.remap(pixels, *maps, cv2.INTER_LINEAR, borderMode=border), np.float32)
 
-    def ends(self, layer: Layer, time: float, *, ultra: bool) -> Matrix:
-        """(2, 3, 3): pixel of one lens's frame to pixel of `layer`, when its first and last row see it."""
-        times = [time + side * self.readout for side in (-0.5, 0.5)]
-        both = [self.motion(layer, each) for each in times]
-        if ultra:
-            both = [matrix @ np.linalg.inv(self.homography(layer)) for matrix in both]
-        elif self.stabiliser:
-            both = [
-                matrix @ translation(*self.floated(each)) for matrix, each in zip(both, times, strict=True)
-            ]
+    def ends(self, layer: Layer, time: float, *, ultra: bool, frame: float | None = None) -> Matrix:
+        """(2, 3, 3): pixel of one lens's frame to pixel of `layer`, when its first and last row see it.
+
+        frame: time of the frame that shows it, by which software places it; None: `time` itself.
+        """
+        steady = translation(*-self.trajectory.smoothed_away(time if frame is None else frame, self.steadied))
+        both = []
+        for side in (-0.5, 0.5):
+            row = time + side * self.readout
+            matrix = self.motion(layer, row) @ steady
+            if ultra:
+                matrix = matrix @ np.linalg.inv(self.homography(layer))
+            elif self.stabiliser:
+                matrix = matrix @ translation(*self.floated(row))
+            both.append(matrix)
         return np.stack(both)
 
 

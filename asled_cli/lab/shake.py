@@ -47,6 +47,7 @@ def shake_pair(
     baseline_px: tuple[float, float] = (0.0, 0.0),
     readout: float = 0.0,
     stabiliser: float = 0.0,
+    steadied: float = 0.0,
     rig: LensRig = PLAIN_RIG,
     softness: float = 0.33,
     lens_blur: float = 0.0,
@@ -61,8 +62,9 @@ def shake_pair(
     frame intervals, 0 gives the truth. scale: the photo is first scaled down by this (photos are soft at full
     size), drawn from 0.5..1 when None, more where the ultra view needs it. baseline_px: shift between the
     lenses of a layer of nearness 1, in wide pixels. readout: rolling shutter in frame intervals. stabiliser:
-    share of the shake (whose blur is given without it) that the wide lens floats against, 0..1. lens_blur:
-    sigma in wide pixels by which even the truth is soft.
+    share of the shake (whose blur is given without it) that the wide lens floats against, 0..1. steadied:
+    over how many frames (sigma) software has smoothed the path of both clips' frames, not their blur.
+    lens_blur: sigma in wide pixels by which even the truth is soft.
     Raises InputError if the photo cannot be read or is too small.
     """
     drawn = describe(locals())
@@ -76,7 +78,9 @@ def shake_pair(
         cutout, place = cut_out(picture, depth, size, center, generator)
         near = make_layer(cutout, rig.ratio, softness, lens_blur=lens_blur)
         layers.append(replace(near, place=place, nearness=depth.nearness, velocity=depth.velocity))
-    scene = Scene(tuple(layers), path, size, center, rig.homography(size), baseline_px, readout, stabiliser)
+    scene = Scene(
+        tuple(layers), path, size, center, rig.homography(size), baseline_px, readout, stabiliser, steadied
+    )
     return finish_pair(
         film(scene, frames, exposure, ultra_exposure, faults.lag_frames),
         wide_look=wide_look, ultra_look=ultra_look, faults=faults, seed=seed, fps=fps, kind="shake",

@@ -80,6 +80,8 @@ class SynthConfig:
     """shake: rolling shutter from first to last row, in frame intervals."""
     stabiliser: float | None = None
     """shake: share of it that the wide lens floats against."""
+    steadied: float | None = None
+    """shake: over how many frames software has smoothed the path, of the frames and not of their blur."""
     baseline_px: float | None = None
     """shake: shift between the lenses of the nearest layer, in wide pixels."""
 
@@ -98,6 +100,7 @@ class SynthConfig:
             ("blur-px", self.blur_px, 0.0, 200.0),
             ("rolling-shutter", self.readout, 0.0, 1.0),
             ("stabiliser", self.stabiliser, 0.0, 1.0),
+            ("steadied", self.steadied, 0.0, 100.0),
             ("baseline-px", self.baseline_px, 0.0, 200.0),
         ):
             if number is not None and not low <= number <= high:
@@ -125,6 +128,7 @@ _ONE_MODE: dict[str, tuple[Mode, str]] = {
     "layers": ("shake", "layers"),
     "readout": ("shake", "rolling-shutter"),
     "stabiliser": ("shake", "stabiliser"),
+    "steadied": ("shake", "steadied"),
     "baseline_px": ("shake", "baseline-px"),
 }
 
@@ -276,7 +280,7 @@ def _shake(task: SynthTask, config: SynthConfig, seed: int, photos: tuple[Path, 
     if config.look == "plain":
         drawn |= {"wide_look": PLAIN_LOOK, "ultra_look": PLAIN_LOOK, "lens_blur": 0.0}
         drawn["rig"] = LensRig()
-    for name in ("exposure", "ultra_exposure", "readout", "stabiliser"):
+    for name in ("exposure", "ultra_exposure", "readout", "stabiliser", "steadied"):
         if (asked := getattr(config, name)) is not None:
             drawn[name] = asked
     if config.ratio is not None:

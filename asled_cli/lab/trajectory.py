@@ -48,6 +48,12 @@ class Trajectory:
         waves = self.amplitude * np.sin(2.0 * np.pi * self.frequency * time + self.phase)
         return np.asarray(waves.sum(0))
 
+    def smoothed_away(self, time: float, sigma: float) -> NDArray[np.float64]:
+        """(2,) what of the shift at `time` a Gaussian mean over `sigma` frames takes away, pixels."""
+        lost = 1.0 - np.exp(-((2.0 * np.pi * self.frequency * sigma) ** 2) / 2.0)
+        waves = self.amplitude * lost * np.sin(2.0 * np.pi * self.frequency * time + self.phase)
+        return np.asarray(waves.sum(0)[:2])
+
     def path_px(self, start: float, end: float) -> float:
         """Length in pixels of the shift's path from time `start` to `end`."""
         poses = np.stack([self.at(t) for t in np.linspace(start, end, 9)])

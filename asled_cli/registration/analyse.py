@@ -43,6 +43,7 @@ from asled_cli.registration.shutter import (
 )
 from asled_cli.registration.solution import Knot, Registration
 from asled_cli.registration.stabiliser import find_swaying, follow_stabiliser
+from asled_cli.registration.steadied import find_steadied
 from asled_cli.registration.sway import Sway
 from asled_cli.registration.tone import Tone, fit_tone
 from asled_cli.video.frames import FramePair
@@ -56,7 +57,7 @@ _FIELD_GAIN, _DRIFT_GAIN, _MAP_GAIN = 0.02, 0.03, 0.005
 # Below this correlation of equally blurred views, without their coarsest shades, registration has failed.
 _TRUST_CORRELATION = 0.5
 _SHADE_SHARE = 1 / 40
-_DRIFT_ROUNDS, _SWAY_ROUNDS = 3, 2
+_DRIFT_ROUNDS, _SWAY_ROUNDS, _STEADIED_STEPS = 3, 2, 4
 
 
 def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registration:
@@ -80,32 +81,30 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     interval_s = _frame_interval(usable)
     canvases = [canvas] * len(usable)
     by_run = _some(_measure(usable, canvases, interval_s))
-    measured = [m for run in by_run for m in run]
-    work_map, exposure = find_exposure(spread(measured, _TRIAL_FRAMES), canvas)
+    by_run, work_map, exposure = _explain(by_run, canvas)
     sway: Sway | None = None
     own_exposure: float | None = None
-    swaying = find_swaying(by_run, work_map, exposure)
+    swaying = find_swaying(by_run, canvas.onto(canvas.homography), work_map, exposure)
     if swaying is not None:
         own_exposure = find_own_exposure([run[0].fine.frames for run in by_run])
-        exposure = swaying
+        work_map, exposure = swaying
         for _ in range(_SWAY_ROUNDS):
-            del by_run, measured  # room for the same on a canvas that moves with the target's view
+            del by_run  # room for the same on a canvas that moves with the target's view
             whole = _measure(usable, canvases, interval_s, sway)
             sway = follow_stabiliser(
                 _stamped(usable, whole, exposure, interval_s), canvas, work_map, exposure, sway
             )
             del whole
             by_run = _some(_measure(usable, canvases, interval_s, sway))
-            measured = [m for run in by_run for m in run]
-            work_map, exposure = find_exposure(spread(measured, _TRIAL_FRAMES), canvas)
+            by_run, work_map, exposure = _explain(by_run, canvas)
     for _ in range(_DRIFT_ROUNDS):
         drifting = follow_drift(by_run, canvases, work_map, exposure)
         if drifting is None:
             break
         canvases = drifting  # measured again with the drift taken out, which passed for blur and parallax
         by_run = _some(_measure(usable, canvases, interval_s, sway))
-        measured = [m for run in by_run for m in run]
-        work_map, exposure = find_exposure(spread(measured, _TRIAL_FRAMES), canvases[0], apart=True)
+        by_run, work_map, exposure = _explain(by_run, canvases[0], apart=True)
+    measured = [m for run in by_run for m in run]
     still = np.zeros((*measured[0].grey.shape, 2), np.float32)
     tone, _, _ = _match_colours(measured, exposure, work_map, still)
     by_run = [recolour(run, tone) for run in by_run]
@@ -162,6 +161,28 @@ def _some(whole: Sequence[list[Measured]]) -> list[list[Measured]]:
     return [spread(inner(run), share) for run in whole]
 
 
+def _explain(
+    by_run: list[list[Measured]], canvas: Canvas, *, apart: bool = False
+) -> tuple[list[list[Measured]], Matrix, Exposure]:
+    """Return the frames with what is known of how each was blurred, their common map, and the exposure."""
+    trials = spread([m for run in by_run for m in run], _TRIAL_FRAMES)
+    work_map, exposure = find_exposure(trials, canvas, apart=apart)
+    steadied = find_steadied(trials, work_map, exposure)
+    if steadied is not None:
+        exposure = steadied
+        by_run = _blurred(by_run, exposure, work_map)
+        observations = [m.observe(exposure) for run in by_run for m in run]
+        work_map = refine(observations, work_map, _STEADIED_STEPS).matrix
+    return by_run, work_map, exposure
+
+
+def _blurred(by_run: list[list[Measured]], exposure: Exposure, work_map: Matrix) -> list[list[Measured]]:
+    """Return frames of a steadied clip with the way along which each was blurred, others as they are."""
+    if not exposure.steadied:
+        return by_run
+    return [[m.shaken(exposure, work_map) for m in run] for run in by_run]
+
+
 def _stamped(
     runs: Sequence[Sequence[FramePair]],
     whole: Sequence[Sequence[Measured]],
@@ -211,7 +232,8 @@ def _drift(observed: list[list[Observation]], fit: Fit, field: Image) -> list[Ma
 def _final(sway: Sway, knot: Knot, canvas: Canvas) -> Sway:
     """Return the sway before a knot's map, which turns and scales what was found before that of `canvas`."""
     matrix = np.linalg.inv(canvas.homography) @ knot.homography
-    exposure = replace(sway.exposure, rolling=knot.exposure.rolling)
+    exposure = knot.exposure if knot.exposure.steadied else sway.exposure
+    exposure = replace(exposure, rolling=knot.exposure.rolling)
     return replace(sway.scaled(np.linalg.inv((matrix / matrix[2, 2])[:2, :2])), exposure=exposure)
 
 

@@ -112,9 +112,22 @@ def recolour(measured: Sequence[Measured], tone: Tone) -> list[Measured]:
 
 def halved_map(work_map: Matrix, measured: Measured) -> Matrix:
     """Return the map from the reduced target to the canvas, both at half size."""
-    pictures = measured.grey, measured.fine.frames[0].image
-    halve, canvas_halve = (reducing((image.shape[1], image.shape[0]), 2) for image in pictures)
+    halve, canvas_halve = _halving(measured)
     return np.asarray(canvas_halve @ work_map @ np.linalg.inv(halve))
+
+
+def doubled_map(half_map: Matrix, measured: Measured) -> Matrix:
+    """Return the map from the reduced target to the canvas, given that at half size."""
+    halve, canvas_halve = _halving(measured)
+    return np.asarray(np.linalg.inv(canvas_halve) @ half_map @ halve)
+
+
+def _halving(measured: Measured) -> tuple[Matrix, Matrix]:
+    target, canvas = (
+        reducing((image.shape[1], image.shape[0]), 2)
+        for image in (measured.grey, measured.fine.frames[0].image)
+    )
+    return target, canvas
 
 
 def spread(measured: list[Measured], count: int) -> list[Measured]:

@@ -32,6 +32,9 @@ class Exposure:
     middle lies after the target's timestamp. comb: a mean of whole frames rather than of continuous motion.
     linear: averaged in linear light rather than in coded values. rolling: by how many intervals later the
     target's last row is exposed than its first, compared with the reference's rows that show the same.
+    steadied: software has moved the frames, so that motion between them does not tell how they are blurred.
+    softness: then, how much softer the target's details are at half the reduced size than the reference's,
+    as a factor of their Laplacian; negative: sharper.
     """
 
     length: float
@@ -39,29 +42,57 @@ class Exposure:
     comb: bool = False
     linear: bool = False
     rolling: float = 0.0
+    steadied: bool = False
+    softness: float = 0.0
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A moment within an exposure.
+
+    time: in target frame intervals; since: after the exposure's middle. phase: reference frames after the
+    one nearest to that middle, or, where frames tell nothing about the motion between them, `since`.
+    """
+
+    time: float
+    since: float
+    phase: float
+
+    @property
+    def sine(self) -> float:
+        """A wave that vanishes at the frames, other ways on both sides of them."""
+        return math.sin(math.pi * self.phase)
+
+    @property
+    def bump(self) -> float:
+        """A wave that vanishes at the frames, one way on both sides of them."""
+        return self.sine**2
 
 
 @dataclass(frozen=True)
 class Tremor:
-    """Shake so fast that frames cannot show it: waves that return to nothing at every frame.
+    """Motion within an exposure that frames do not show, the same for the whole picture.
 
-    sine: (x, y) canvas pixels of sin(pi p), bump: of sin(pi p)^2, p counting reference frames from the one
-    nearest the exposure's middle. The same for the whole picture.
+    sine, bump: (x, y) canvas pixels of the waves of that name (`Tick`). way: of a straight motion that is
+    nowhere at the exposure's middle, canvas pixels per interval.
     """
 
     sine: tuple[float, float] = (0.0, 0.0)
     bump: tuple[float, float] = (0.0, 0.0)
+    way: tuple[float, float] = (0.0, 0.0)
 
-    def at(self, phase: float) -> tuple[float, float]:
+    def at(self, tick: Tick) -> tuple[float, float]:
         """Return (x, y): by how much the picture is displaced, in canvas pixels."""
-        wave = math.sin(math.pi * phase)
-        x, y = (wave * a + wave * wave * b for a, b in zip(self.sine, self.bump, strict=True))
+        x, y = (
+            tick.sine * a + tick.bump * b + tick.since * c
+            for a, b, c in zip(self.sine, self.bump, self.way, strict=True)
+        )
         return x, y
 
     def scaled(self, factor: float) -> "Tremor":
         """Return the same on a canvas `factor` times as large."""
-        (a, b), (c, d) = self.sine, self.bump
-        return Tremor((a * factor, b * factor), (c * factor, d * factor))
+        sine, bump, way = ((x * factor, y * factor) for x, y in (self.sine, self.bump, self.way))
+        return Tremor(sine, bump, way)
 
 
 STEADY = Tremor()
@@ -96,33 +127,43 @@ class Reblur:
         views = self._views(middle, exposure, tremor)
         for _, view in views:
             total += view
-        return _from_light(total / np.float32(len(views)), exposure.linear)
+        return from_light(total / np.float32(len(views)), exposure.linear)
 
     def exposed_slopes(
         self, middle: float, exposure: Exposure, tremor: Tremor
     ) -> tuple[Image, tuple[Image, ...]]:
-        """Return that mean, and by how much it changes per pixel of tremor: sine x, y, bump x, y."""
-        total, sine, bump = (np.zeros_like(self.frames[0].image) for _ in range(3))
+        """Return that mean, and by how much it changes per pixel of tremor: sine (or way) x, y, bump x, y."""
+        total, lean, bump = (np.zeros_like(self.frames[0].image) for _ in range(3))
         views = self._views(middle, exposure, tremor)
-        for phase, view in views:
-            wave = np.float32(math.sin(math.pi * phase))
+        for tick, view in views:
             total += view
-            sine += wave * view
-            bump += wave * wave * view
+            lean += np.float32(tick.since if exposure.steadied else tick.sine) * view
+            bump += np.float32(tick.bump) * view
         mean = total / np.float32(len(views))
         back = _slope_of_light(mean, exposure.linear) / np.float32(-len(views))
-        slopes = [back * gradient(part, axis) for part in (sine, bump) for axis in (1, 0)]
-        return _from_light(mean, exposure.linear), tuple(slopes)
+        slopes = [back * gradient(part, axis) for part in (lean, bump) for axis in (1, 0)]
+        return from_light(mean, exposure.linear), tuple(slopes)
 
-    def phase(self, time: float, middle: float) -> float:
-        """Return how many reference frames `time` lies after the frame nearest to `middle`."""
+    def tick(self, time: float, middle: float, exposure: Exposure) -> Tick:
+        """Return `time` as a moment within an `exposure` about `middle`."""
+        if exposure.steadied:
+            return Tick(time, time - middle, time - middle)
         i = int(np.argmin(np.abs(self._times - middle)))
         steps = np.diff(self._times)[max(i - 1, 0) : i + 1]
-        return (time - float(self._times[i])) / (float(steps.mean()) if len(steps) else 1.0)
+        phase = (time - float(self._times[i])) / (float(steps.mean()) if len(steps) else 1.0)
+        return Tick(time, time - middle, phase)
 
     def travel(self, middle: float, exposure: Exposure) -> float:
         """Return how far things typically move within an exposure, pixels."""
         return self.frames[int(np.argmin(np.abs(self._times - middle)))].speed * exposure.length
+
+    def velocity(self, time: float) -> NDArray[np.float64]:
+        """Return (2,): how the picture as a whole moves at a time, pixels per interval."""
+        frame = self.frames[int(np.argmin(np.abs(self._times - time)))]
+        after, before = (displacement(frame, time - frame.time + side) for side in (0.25, -0.25))
+        if after is None or before is None:
+            return np.zeros(2)
+        return np.asarray(2 * np.median((after - before)[::4, ::4], axis=(0, 1)), np.float64)
 
     def ladder(self, time: float, lengths: Sequence[float], rolling: float = 0.0) -> list[Image]:
         """Return the mean view over each of the rising `lengths` about `time`, sharing the inner instants."""
@@ -140,15 +181,15 @@ class Reblur:
             result.append(total / np.float32(length))
         return result
 
-    def _views(self, middle: float, exposure: Exposure, tremor: Tremor) -> list[tuple[float, Image]]:
-        """Return the views that an exposure averages, each with its phase; in light if it averages that."""
+    def _views(self, middle: float, exposure: Exposure, tremor: Tremor) -> list[tuple[Tick, Image]]:
+        """Return the views that an exposure averages, each with its moment; in light if it averages that."""
         views = []
-        for time in self._instants(middle, exposure):
-            phase = self.phase(float(time), middle)
+        for time in self._instants(middle, exposure, math.hypot(*tremor.way)):
+            tick = self.tick(float(time), middle, exposure)
             view = self._moved(
-                float(time), linear=exposure.linear, offset=tremor.at(phase), rolling=exposure.rolling
+                tick.time, linear=exposure.linear, offset=tremor.at(tick), rolling=exposure.rolling
             )
-            views.append((phase, view))
+            views.append((tick, view))
         return views
 
     def _moved(
@@ -172,14 +213,14 @@ class Reblur:
     def _light(self, i: int) -> Image:
         """Return frame `i` in linear light, computed once."""
         if i not in self._lights:
-            self._lights[i] = np.power(np.maximum(self.frames[i].image, 0), np.float32(_GAMMA))
+            self._lights[i] = to_light(self.frames[i].image, linear=True)
         return self._lights[i]
 
-    def _instants(self, middle: float, exposure: Exposure) -> NDArray[np.float64]:
+    def _instants(self, middle: float, exposure: Exposure, unseen: float = 0.0) -> NDArray[np.float64]:
         if exposure.comb:
             count = max(round(exposure.length), 1)
             return np.asarray(middle + np.arange(count) - (count - 1) / 2, dtype=np.float64)
-        travel = self._speed * exposure.length
+        travel = (self._speed + unseen) * exposure.length
         count = int(np.clip(np.ceil(travel / _INSTANT_STEP_PX) + 1, _INSTANTS_MIN, _INSTANTS_MAX))
         return np.asarray(
             middle + exposure.length * ((np.arange(count) + 0.5) / count - 0.5), dtype=np.float64
@@ -194,12 +235,18 @@ def row_times(rows: int, height: int | None, rolling: float) -> Image:
     return np.float32(rolling / (height or rows)) * (np.arange(rows, dtype=np.float32) - (rows - 1) / 2)
 
 
-def _from_light(image: Image, linear: bool) -> Image:
+def to_light(image: Image, linear: bool) -> Image:
+    """Return what an exposure averages of coded values: linear light, or the values themselves."""
+    return np.power(np.maximum(image, 0), np.float32(_GAMMA)) if linear else image
+
+
+def from_light(image: Image, linear: bool) -> Image:
+    """Return the coded values again."""
     return np.power(image, np.float32(1 / _GAMMA)) if linear else image
 
 
 def _slope_of_light(image: Image, linear: bool) -> Image:
-    """Return the derivative of `_from_light` at `image`."""
+    """Return the derivative of `from_light` at `image`."""
     if not linear:
         return np.ones_like(image)
     slope = np.power(np.maximum(image, np.float32(1e-3)), np.float32(1 / _GAMMA - 1)) / np.float32(_GAMMA)

@@ -206,7 +206,7 @@ class ReferenceRenderer:
         x, y = self._grid
         u, v = apply(work_map, x + knot.field[..., 0], y + knot.field[..., 1])
         tremor = self._tremor(moments, waiting, knot, u, v)
-        offset = tremor.at(reblur.phase(waiting.time, waiting.time))
+        offset = tremor.at(reblur.tick(waiting.time, waiting.time, knot.exposure))
         exposed = reblur.exposed_at(waiting.time, knot.exposure, tremor)
         instant = reblur.instant(waiting.time, offset, knot.exposure.rolling)
         places = _Places(u, v, offset)
@@ -230,7 +230,8 @@ class ReferenceRenderer:
         if not may_show_tremor(moments, knot.exposure):
             return STEADY
         half = Reblur([halved(moment) for moment in moments], self._canvas.work_size[1] // 2)
-        grey = shrink(luma(waiting.picture), 2)
+        picture = self._canvas.soften(waiting.picture) if knot.exposure.steadied else waiting.picture
+        grey = shrink(luma(picture), 2)
         u, v = halved_places(u, v, (grey.shape[1], grey.shape[0]))
         return fit_tremor(half, grey, u, v, waiting.time, knot.exposure).scaled(2)
 

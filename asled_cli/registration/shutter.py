@@ -141,7 +141,7 @@ def choose_length(
     At half size a short blur and the softness of an enlarged reference look alike; long ones need no more
     than that. Each trial may have the tremor that suits it.
     """
-    if exposure.comb:
+    if exposure.comb or exposure.steadied:
         return exposure
     fine = np.median([m.travel(exposure) for m in measured]) < _LONG_TRAVEL_PX
     half_map = halved_map(work_map, measured[0])

@@ -131,9 +131,12 @@ class Registration:
         return self.middle.exposure
 
     @property
-    def target_exposure(self) -> float:
+    def target_exposure(self) -> float | None:
         """How long the target's shutter is open, frame intervals; its blur is the reference's and `exposure`.
 
-        Blurs of one way add up by their variances; that of a box is a twelfth of its square.
+        Blurs of one way add up by their variances; that of a box is a twelfth of its square. None where
+        software has steadied the clip: motion and blur then tell nothing of each other.
         """
+        if self.exposure.steadied:
+            return None
         return float(np.hypot(self.exposure.length, self.reference_exposure))

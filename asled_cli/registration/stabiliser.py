@@ -6,6 +6,7 @@ blurred, and becomes part of the geometry: reference frames placed by it move, a
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ from asled_cli.registration.homography import (
     sample,
     translation,
 )
-from asled_cli.registration.measured import Measured, halved_map
+from asled_cli.registration.measured import Measured, doubled_map, halved_map
 from asled_cli.registration.motion import shrink, without_shades
 from asled_cli.registration.reblur import Exposure
 from asled_cli.registration.shutter import disagreement
@@ -37,30 +38,75 @@ _SHADE_PX, _FLAT = 8.0, 1e-3
 # Shifts are believed where they spread this far (reduced pixels, root mean square) and take this share off
 # the difference of the views: what a misplaced map, or an exposure off its timestamp, leaves to them is less.
 _SPREAD_PX, _GAIN = 0.3, 0.1
+# Frames this far apart (the same measure) have spoilt the map found for all; then it is found again.
+_FAR_PX, _CLOSER_ROUNDS, _CLOSER_STEPS = 2.0, 3, 4
 # Before the views fit together no exposure is found; a common one does to lay blurred frames onto sharp ones.
 _SHORT = Exposure(0.6)
 
 
 def find_swaying(
-    by_run: Sequence[Sequence[Measured]], work_map: Matrix, exposure: Exposure
-) -> Exposure | None:
-    """Return the exposure with which the frames of runs prove to be shifted each by its own, else None.
+    by_run: Sequence[Sequence[Measured]], place: Matrix, work_map: Matrix, exposure: Exposure
+) -> tuple[Matrix, Exposure] | None:
+    """Return a map and an exposure with which frames prove to be shifted each by its own, else None.
 
-    work_map: their common map, reduced target pixel -> canvas pixel. exposure: as found under it. What whole
-    runs are off it is drift.
+    place: where the target's picture lies roughly, reduced target pixel -> canvas pixel. work_map: the common
+    map of all frames. exposure: as found under it. What whole runs are off it is drift.
     """
-    frames = [m for run in by_run for m in run]
-    tried = []
-    for trial in (exposure, _SHORT):
-        shifts = [find_shifts(run, work_map, trial) for run in by_run]
+    tried = [_Apart.of(by_run, work_map, trial) for trial in (exposure, _SHORT)]
+    if tried[-1].spread > _FAR_PX:
+        tried.append(_Apart.of(by_run, place, _SHORT).closer(by_run))
+    least = min(tried, key=lambda one: one.left)
+    still = min(one.still for one in tried)
+    if least.spread > _SPREAD_PX and least.left < still * (1 - _GAIN):
+        return least.work_map, least.exposure
+    return None
+
+
+@dataclass(frozen=True)
+class _Apart:
+    """How far frames lie off a common map, each by its own shift, and what that explains.
+
+    own: (N, 2) shifts, common: those of whole runs, canvas pixels. left, still: mean difference of the views
+    under either.
+    """
+
+    work_map: Matrix
+    exposure: Exposure
+    own: Shifts
+    common: Shifts
+    left: float
+    still: float
+
+    @classmethod
+    def of(cls, by_run: Sequence[Sequence[Measured]], work_map: Matrix, exposure: Exposure) -> "_Apart":
+        frames = [m for run in by_run for m in run]
+        shifts = [find_shifts(run, work_map, exposure) for run in by_run]
         common = np.concatenate([np.broadcast_to(np.median(s, axis=0), s.shape) for s in shifts])
         own = np.concatenate(shifts)
-        still, left = (_difference(frames, s, work_map, trial) for s in (common, own))
-        spread = float(np.sqrt(np.mean(np.sum((own - common) ** 2, axis=1))))
-        tried.append((left, still, spread, trial))
-    left, _, spread, trial = min(tried, key=lambda one: one[0])
-    still = min(one[1] for one in tried)
-    return trial if spread > _SPREAD_PX and left < still * (1 - _GAIN) else None
+        left, still = (_difference(frames, each, work_map, exposure) for each in (own, common))
+        return cls(work_map, exposure, own, common, left, still)
+
+    @property
+    def spread(self) -> float:
+        """How far frames lie off their runs, canvas pixels, root mean square."""
+        return float(np.sqrt(np.mean(np.sum((self.own - self.common) ** 2, axis=1))))
+
+    def closer(self, by_run: Sequence[Sequence[Measured]]) -> "_Apart":
+        """Return the same under the map that suits all frames once each is shifted by its own.
+
+        The common map of views that lie far apart suits none of them.
+        """
+        found = self
+        for _ in range(_CLOSER_ROUNDS):
+            frames = [m for run in by_run for m in run]
+            back = np.linalg.inv((found.work_map / found.work_map[2, 2])[:2, :2])
+            observations = []
+            for m, shift in zip(frames, (found.own @ back.T / 2).astype(np.float32), strict=True):
+                frame = m.observe_half(found.exposure)
+                observations.append(replace(frame, shift=np.broadcast_to(shift, (*frame.target.shape, 2))))
+            half_map = refine(observations, halved_map(found.work_map, frames[0]), _CLOSER_STEPS, free=4)
+            found = _Apart.of(by_run, doubled_map(half_map.matrix, frames[0]), found.exposure)
+        return found
 
 
 def follow_stabiliser(

@@ -6,7 +6,9 @@ recorded it. The two waves per axis that vanish at the frames are solved for by 
 of the target and the reblurred reference.
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from asled_cli.registration.homography import Image, robust_weight, sample, within
 from asled_cli.registration.motion import Moment, shrink
 from asled_cli.registration.reblur import STEADY, Exposure, Reblur, Tremor, gradient
+from asled_cli.registration.ways import find_way, matched
 
 # Shorter travel within an exposure shows no waves; longer exposures than this (intervals) average them out.
 _TRAVEL_PX, _LENGTH = 3.0, 2.0
@@ -22,11 +25,15 @@ _LEVELS, _DONE_PX = ((4, 3), (2, 2), (1, 5)), 0.03
 # Standard deviation expected of the waves, as a share of the travel; pixels that share one error (errors of
 # flow are smooth: with few, shake that is not there explains them).
 _EXPECTED, _PIXELS_PER_OBSERVATION = 0.1, 1000.0
+# Shorter straight ways are left as a search found them; others may be this far off that (pixels).
+_WAY_PX, _NEAR_PX = 1.0, 2.0
 _BORDER_PX = 8
 
 
 def may_show_tremor(moments: Sequence[Moment], exposure: Exposure) -> bool:
     """Return whether frames moving as these do may have moved otherwise between them, and blur show it."""
+    if exposure.steadied:
+        return True
     fastest = max(moment.speed for moment in moments)
     return not exposure.comb and exposure.length <= _LENGTH and fastest * exposure.length >= _TRAVEL_PX
 
@@ -46,30 +53,55 @@ def fit_tremor(
     where its pixels lie on the canvas. A shift of the whole picture is solved for alongside and dropped, so
     that a misplaced reference does not pass for shake. start: a tremor that is nearly right, if one is known.
     """
-    travel = reblur.travel(middle, exposure)
-    if travel < _TRAVEL_PX or not may_show_tremor(reblur.frames, exposure):
+    if not may_show_tremor(reblur.frames, exposure):
         return STEADY
-    waves = np.array([*start.sine, *start.bump])
+    if exposure.steadied:
+        target = matched(target, exposure.softness)
+    if exposure.steadied and start == STEADY:
+        start = Tremor(way=find_way(target, reblur, u, v, middle, exposure))
+    travel = reblur.travel(middle, exposure) + math.hypot(*start.way) * exposure.length
+    if travel < (_WAY_PX if exposure.steadied else _TRAVEL_PX):
+        return start
+    prior = _Prior.of(start, travel, exposure)
+    waves = prior.start
     for factor, steps in _LEVELS if start == STEADY else _LEVELS[1:]:
         kept, least = waves, np.inf
         for _ in range(steps):
-            view, slopes = reblur.exposed_slopes(middle, exposure, _tremor(waves))
+            view, slopes = reblur.exposed_slopes(middle, exposure, _tremor(waves, exposure))
             columns, error, weight = _rows(target, view, slopes, u, v, factor)
             residual = float(np.sum(weight * np.abs(error)) / max(float(np.sum(weight)), 1e-9))
             if residual >= least:
                 waves = kept
                 break
             kept, least = waves, residual
-            change = _solve(columns, error, weight, waves, travel)
+            change = _solve(columns, error, weight, waves, prior)
             waves = waves + change
             if np.abs(change).max() < _DONE_PX * factor:
                 break
-    return _tremor(waves)
+    return _tremor(waves, exposure)
 
 
-def _tremor(waves: NDArray[np.float64]) -> Tremor:
+@dataclass(frozen=True)
+class _Prior:
+    """Waves (4,) to start from, x and y of the sine (or way), then of the bump; which are likely, and how far
+    off (4,) they may be."""
+
+    start: NDArray[np.float64]
+    likely: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, start: Tremor, travel: float, exposure: Exposure) -> "_Prior":
+        waves = np.array([*(start.way if exposure.steadied else start.sine), *start.bump])
+        likely, spread = np.zeros(4), np.full(4, _EXPECTED * travel)
+        if exposure.steadied:
+            likely[:2], spread[:2] = waves[:2], _NEAR_PX / exposure.length
+        return cls(waves, likely, spread)
+
+
+def _tremor(waves: NDArray[np.float64], exposure: Exposure) -> Tremor:
     a, b, c, d = waves.tolist()
-    return Tremor((a, b), (c, d))
+    return Tremor(way=(a, b), bump=(c, d)) if exposure.steadied else Tremor((a, b), (c, d))
 
 
 def _rows(
@@ -96,16 +128,16 @@ def _solve(
     error: NDArray[np.float32],
     weight: NDArray[np.float32],
     so_far: NDArray[np.float64],
-    travel: float,
+    prior: _Prior,
 ) -> NDArray[np.float64]:
-    """Return the step (4,) of the waves; `so_far` is held to the size that the travel makes likely."""
+    """Return the step (4,) of the waves; `so_far` is held near what is likely."""
     weighted = columns * weight[:, None]
     a = (weighted.T @ columns).astype(np.float64)
     b = (weighted.T @ error).astype(np.float64)
     noise = float(np.sum(weight * error * error)) / max(float(np.sum(weight)), 1e-9)
-    hold = noise * _PIXELS_PER_OBSERVATION / (_EXPECTED * travel) ** 2
+    hold = noise * _PIXELS_PER_OBSERVATION / prior.spread**2
     waves = np.arange(4)
     a[waves, waves] += hold
-    b[waves] -= hold * so_far
+    b[waves] -= hold * (so_far - prior.likely)
     a[np.diag_indices_from(a)] += 1e-6 * np.trace(a) / len(a) + 1e-12
     return np.asarray(np.linalg.solve(a, b)[:4], dtype=np.float64)
