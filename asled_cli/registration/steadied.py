@@ -28,9 +28,9 @@ from asled_cli.registration.ways import WaySearch
 
 # A clip was steadied where ways of their own leave less than this share of what its motion leaves, and its
 # motion explains less than this share of the blur that they explain. 16 clips that were: at most 0.83 and
-# 0.66; 58 that were not: one or the other 0.92 and more.
-_LEFT, _EXPLAINED = 0.87, 0.7
-# At half size short exposures are found too short; longer ones may explain more.
+# 0.49; 50 that were not: 0.75 or more of the latter, unless 0.93 or more of the former.
+_LEFT, _EXPLAINED = 0.87, 0.6
+# At half size, in colours not yet matched, exposures may be found too short, and in coded values.
 _LONGER = 1.3
 _CLEAR_PX = 2.5
 # How long the shutter of a steadied clip is taken to be open, which tells only what moves by itself; as good
@@ -45,7 +45,9 @@ def find_steadied(measured: Sequence[Measured], work_map: Matrix, exposure: Expo
     work_map: reduced target pixel -> canvas pixel; frames may each lie off it by a shift. exposure: the one
     that explains their blur best by their motion.
     """
-    trials = exposure, replace(exposure, length=_LONGER * exposure.length), Exposure(STEADIED.length)
+    lengths = exposure.length, _LONGER * exposure.length
+    trials = [exposure, *(replace(exposure, length=length, linear=STEADIED.linear) for length in lengths)]
+    trials.append(replace(STEADIED, steadied=False))
     by_motion = [0.0 for _ in trials]
     by_way = unblurred = 0.0
     softness = []
