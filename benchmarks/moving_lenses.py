@@ -1,11 +1,12 @@
-"""What rows read one after the other cost, and a wide lens that floats against the hand; what is won back.
+"""What rows read one after the other cost, a wide lens that floats, and frames steadied by software.
 
     python benchmarks/moving_lenses.py PHOTO... --out benchmarks/results/moving_lenses.json
 
 Each photo is filmed by a shaking hand (16 frames of 448x256, noise, HEVC) with several read-out times (frame
-intervals) and stabilisers (share of the shake that the wide lens floats against). PSNR in dB of the input, of
-the mixture of input and averaged references by confidence (`swap`), and of the bare asled-fast; once as the
-program registers, once as if both lenses were rigid and read all rows at once. Means over the photos.
+intervals) and stabilisers (share of the shake that the wide lens floats against; frames over which software
+smooths the path of both clips). PSNR in dB of the input, of the mixture of input and averaged references by
+confidence (`swap`), and of the bare asled-fast; once as the program registers, once as if both lenses were
+rigid, read all rows at once, and showed the motion that blurred them. Means over the photos.
 """
 
 import argparse
@@ -35,7 +36,16 @@ from asled_cli.nets.blend import swap
 from asled_cli.registration import analyse
 
 SIZE, FRAMES = (448, 256), 16
-CASES = ((0.0, 0.0), (0.3, 0.0), (0.6, 0.0), (0.0, 0.5), (0.5, 0.5))  # read-out time, stabiliser
+# Read-out time, optical stabiliser, software.
+CASES = (
+    (0.0, 0.0, 0.0),
+    (0.3, 0.0, 0.0),
+    (0.6, 0.0, 0.0),
+    (0.0, 0.5, 0.0),
+    (0.5, 0.5, 0.0),
+    (0.0, 0.0, 8.0),
+    (0.0, 0.4, 5.0),
+)
 WIDE = LensLook(noise=(0.004, 0.010), noise_blur=0.6, codec="hevc", crf=22)
 ULTRA = LensLook(
     tone=ToneCurve(gain=(1.05, 1, 0.95), gamma=(1.04, 1.04, 1.04), saturation=0.95),
@@ -47,21 +57,23 @@ ULTRA = LensLook(
 )
 
 
-def filmed(photo: Path, seed: int, readout: float, stabiliser: float) -> MadePair:
+def filmed(photo: Path, seed: int, case: tuple[float, float, float]) -> MadePair:
     """The photo under hand shake, blurred by about 12 px where nothing stabilises."""
+    readout, stabiliser, steadied = case
     return shake_pair(
         photo, seed=seed, size=SIZE, frames=FRAMES, exposure=0.8, ultra_exposure=0.1, scale=0.6,
-        shake=Shake(12.0, travel_px=4.0), readout=readout, stabiliser=stabiliser,
+        shake=Shake(12.0, travel_px=4.0), readout=readout, stabiliser=stabiliser, steadied=steadied,
         rig=LensRig(1.93, 0.2, (6.0, -4.0)), lens_blur=0.4, wide_look=WIDE, ultra_look=ULTRA,
     )  # fmt: skip
 
 
 @contextmanager
 def rigid() -> Iterator[None]:
-    """Registration that knows neither rows nor stabilisers."""
+    """Registration that knows neither rows nor stabilisers of any kind."""
     with (
         mock.patch.object(analyse, "find_swaying", lambda *_: None),
         mock.patch.object(analyse, "choose_rolling", lambda _, exposure, __: exposure),
+        mock.patch.object(analyse, "find_steadied", lambda *_: None),
     ):
         yield
 
@@ -89,13 +101,13 @@ def _pictures(view: torch.Tensor) -> NDArray[np.float32]:
 
 
 def measure(
-    photos: Sequence[Path], readout: float, stabiliser: float, net: torch.nn.Module
+    photos: Sequence[Path], case: tuple[float, float, float], net: torch.nn.Module
 ) -> dict[str, float]:
     """The means over the photos of one case, and what asled-fast gains at least."""
     inputs: list[float] = []
     columns: dict[str, list[float]] = {}
     for seed, photo in enumerate(photos):
-        pair = filmed(photo, seed, readout, stabiliser)
+        pair = filmed(photo, seed, case)
         inputs.append(psnr(pair.wide, pair.truth))
         for way, knowing in (("rigid", rigid), ("followed", nullcontext)):
             with knowing():
@@ -116,9 +128,9 @@ def main(words: Sequence[str] | None = None) -> None:
     cv2.setNumThreads(1)
     net = weights.load(weights.find("asled-fast")).eval()
     found = []
-    for readout, stabiliser in CASES:
-        case = {"readout": readout, "stabiliser": stabiliser}
-        found.append(case | measure(options.photos, readout, stabiliser, net))
+    for case in CASES:
+        named = dict(zip(("readout", "stabiliser", "steadied"), case, strict=True))
+        found.append(named | measure(options.photos, case, net))
         sys.stderr.write(f"{found[-1]}\n")
     sys.stdout.write(write_report(found, options.out))
 

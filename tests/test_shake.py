@@ -132,6 +132,21 @@ def test_a_floating_lens_sees_what_the_ultra_sees_elsewhere_in_each_frame() -> N
     assert psnr(sample(pair.truth[1], one)[12:-12, 12:-12], pair.truth[0][12:-12, 12:-12]) > 31.0
 
 
+def test_steadied_frames_lie_still_and_are_blurred_as_by_the_hand() -> None:
+    pair, still = (small_pair(frames=9, shake=Shake(12.0, roll_share=0.0), steadied=s) for s in (6.0, 0.0))
+    moves = [
+        np.mean([np.abs(np.median(true_flow(one, t, t + 1), axis=(0, 1))).max() for t in range(8)])
+        for one in (pair, still)
+    ]
+    assert moves[0] < 0.25 * moves[1]
+    # Each frame is moved as a whole: as blurred as before, and the lenses see it as they did.
+    assert psnr(pair.wide, pair.truth) == pytest.approx(psnr(still.wide, still.truth), abs=1)
+    for t in (0, 4, 8):
+        np.testing.assert_allclose(lens_flow(pair, t), _far_lens_flow(pair), atol=1e-3)
+    one = true_flow(pair, 0, 8)
+    assert psnr(sample(pair.truth[8], one)[12:-12, 12:-12], pair.truth[0][12:-12, 12:-12]) > 31.0
+
+
 def test_nothing_is_black_at_the_rim() -> None:
     pair = small_pair(shake=Shake(40.0))
     for clip in (pair.wide, pair.ultra, pair.truth, pair.true_reference):

@@ -188,6 +188,8 @@ def test_a_long_video_gives_several_clips(material: Path, tmp_path: Path) -> Non
         (["{walk}", "--flow"], 2, "need --mode shake"),
         (["{walk}", "--layers", "2"], 2, "--layers means nothing with --mode average"),
         (["{photos}", "--mode", "shake", "--stride", "2"], 2, "--stride means nothing with --mode shake"),
+        (["{walk}", "--steadied", "5"], 2, "--steadied means nothing with --mode average"),
+        (["{photos}", "--mode", "shake", "--steadied", "-1"], 2, "--steadied is -1.0, expected 0.0 to 100.0"),
         (["{walk}", "--size", "big"], 2, "expected WIDTHxHEIGHT"),
         (["{walk}", "--frames", "21"], 3, "has 12 frames, need at least 21"),
         (["{walk}", "--ultra", "{walk}", "--ultra", "{walk}"], 2, "--ultra is given 2 times for 1 sources"),

@@ -164,23 +164,16 @@ def _some(whole: Sequence[list[Measured]]) -> list[list[Measured]]:
 def _explain(
     by_run: list[list[Measured]], canvas: Canvas, *, apart: bool = False
 ) -> tuple[list[list[Measured]], Matrix, Exposure]:
-    """Return the frames with what is known of how each was blurred, their common map, and the exposure."""
+    """Return the frames, their common map, and the exposure; of a steadied clip each with its own blur."""
     trials = spread([m for run in by_run for m in run], _TRIAL_FRAMES)
     work_map, exposure = find_exposure(trials, canvas, apart=apart)
     steadied = find_steadied(trials, work_map, exposure)
     if steadied is not None:
         exposure = steadied
-        by_run = _blurred(by_run, exposure, work_map)
+        by_run = [[m.shaken(exposure, work_map) for m in run] for run in by_run]
         observations = [m.observe(exposure) for run in by_run for m in run]
         work_map = refine(observations, work_map, _STEADIED_STEPS).matrix
     return by_run, work_map, exposure
-
-
-def _blurred(by_run: list[list[Measured]], exposure: Exposure, work_map: Matrix) -> list[list[Measured]]:
-    """Return frames of a steadied clip with the way along which each was blurred, others as they are."""
-    if not exposure.steadied:
-        return by_run
-    return [[m.shaken(exposure, work_map) for m in run] for run in by_run]
 
 
 def _stamped(

@@ -96,9 +96,8 @@ class _Apart:
 
         The common map of views that lie far apart suits none of them.
         """
-        found = self
+        found, frames = self, [m for run in by_run for m in run]
         for _ in range(_CLOSER_ROUNDS):
-            frames = [m for run in by_run for m in run]
             back = np.linalg.inv((found.work_map / found.work_map[2, 2])[:2, :2])
             observations = []
             for m, shift in zip(frames, (found.own @ back.T / 2).astype(np.float32), strict=True):

@@ -3,7 +3,8 @@
 Frames 1/30 s apart show a hand's motion up to 15 Hz, and a path through them less than that: the rest of it
 would leave the reblurred reference several pixels beside the target at its ends. But the target's blur has
 recorded it. The two waves per axis that vanish at the frames are solved for by Gauss-Newton on the difference
-of the target and the reblurred reference.
+of the target and the reblurred reference. Frames that software has steadied show even less: a straight way,
+found by search, then takes the place of one of the waves.
 """
 
 import math
@@ -55,13 +56,16 @@ def fit_tremor(
     """
     if not may_show_tremor(reblur.frames, exposure):
         return STEADY
+    travel = reblur.travel(middle, exposure)
     if exposure.steadied:
         target = matched(target, exposure.softness)
-    if exposure.steadied and start == STEADY:
-        start = Tremor(way=find_way(target, reblur, u, v, middle, exposure))
-    travel = reblur.travel(middle, exposure) + math.hypot(*start.way) * exposure.length
-    if travel < (_WAY_PX if exposure.steadied else _TRAVEL_PX):
-        return start
+        if start == STEADY:
+            start = Tremor(way=find_way(target, reblur, u, v, middle, exposure))
+        travel += math.hypot(*start.way) * exposure.length
+        if travel < _WAY_PX:
+            return start
+    elif travel < _TRAVEL_PX:
+        return STEADY
     prior = _Prior.of(start, travel, exposure)
     waves = prior.start
     for factor, steps in _LEVELS if start == STEADY else _LEVELS[1:]:
