@@ -108,6 +108,8 @@ def _follow(registration: Registration, exposure: Exposure, stretch: _Stretch) -
     sway: Sway | None = None
     for _ in range(_ROUNDS):
         frames = recolour(measure_run(run, canvas, small.interval_s, sway), registration.tone)
+        if exposure.steadied and sway is not None:  # in place, each frame shows how it was blurred
+            frames = [m.shaken(exposure, place) for m in frames]
         seen = [replace(m.observe(exposure), shift=field) for m in frames]
         moved = [find_shift(frame, place) for frame in seen]
         shifts = np.array(moved) @ canvas.work_to_full[:2, :2].T
