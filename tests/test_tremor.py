@@ -85,8 +85,8 @@ def test_no_wave_is_seen_in_a_steady_pan_nor_in_a_misplaced_one(
 
 def test_a_tremor_is_nothing_at_the_frames_and_scales_with_the_picture() -> None:
     for phase in (-2.0, -1.0, 0.0, 1.0):
-        assert WAVE.at(Tick(phase, phase, phase)) == pytest.approx((0, 0), abs=1e-9)
-    between = Tick(0.3, 0.3, 0.3)
+        assert WAVE.at(Tick(phase, phase)) == pytest.approx((0, 0), abs=1e-9)
+    between = Tick(0.3, 0.3)
     assert WAVE.scaled(0.5).at(between) == pytest.approx(tuple(c / 2 for c in WAVE.at(between)))
 
 

@@ -50,11 +50,10 @@ class Exposure:
 class Tick:
     """A moment within an exposure.
 
-    time: in target frame intervals; since: after the exposure's middle. phase: reference frames after the
-    one nearest to that middle, or, where frames tell nothing about the motion between them, `since`.
+    since: target frame intervals after the exposure's middle. phase: reference frames after the one nearest
+    to that middle, or, where frames tell nothing about the motion between them, `since`.
     """
 
-    time: float
     since: float
     phase: float
 
@@ -147,11 +146,11 @@ class Reblur:
     def tick(self, time: float, middle: float, exposure: Exposure) -> Tick:
         """Return `time` as a moment within an `exposure` about `middle`."""
         if exposure.steadied:
-            return Tick(time, time - middle, time - middle)
+            return Tick(time - middle, time - middle)
         i = int(np.argmin(np.abs(self._times - middle)))
         steps = np.diff(self._times)[max(i - 1, 0) : i + 1]
         phase = (time - float(self._times[i])) / (float(steps.mean()) if len(steps) else 1.0)
-        return Tick(time, time - middle, phase)
+        return Tick(time - middle, phase)
 
     def travel(self, middle: float, exposure: Exposure) -> float:
         """Return how far things typically move within an exposure, pixels."""
@@ -184,11 +183,9 @@ class Reblur:
     def _views(self, middle: float, exposure: Exposure, tremor: Tremor) -> list[tuple[Tick, Image]]:
         """Return the views that an exposure averages, each with its moment; in light if it averages that."""
         views = []
-        for time in self._instants(middle, exposure, math.hypot(*tremor.way)):
-            tick = self.tick(float(time), middle, exposure)
-            view = self._moved(
-                tick.time, linear=exposure.linear, offset=tremor.at(tick), rolling=exposure.rolling
-            )
+        for time in self._instants(middle, exposure, math.hypot(*tremor.way)).tolist():
+            tick = self.tick(time, middle, exposure)
+            view = self._moved(time, linear=exposure.linear, offset=tremor.at(tick), rolling=exposure.rolling)
             views.append((tick, view))
         return views
 

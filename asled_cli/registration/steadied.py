@@ -24,7 +24,7 @@ from asled_cli.registration.homography import (
 from asled_cli.registration.measured import Measured, halved_map
 from asled_cli.registration.reblur import Exposure
 from asled_cli.registration.stabiliser import find_shift
-from asled_cli.registration.ways import WaySearch
+from asled_cli.registration.ways import WaySearch, difference
 
 # A clip was steadied where ways of their own leave less than this share of what its motion leaves, and its
 # motion explains less than this share of the blur that they explain. 16 clips that were: at most 0.83 and
@@ -55,10 +55,11 @@ def find_steadied(measured: Sequence[Measured], work_map: Matrix, exposure: Expo
         for i, trial in enumerate(trials):
             view = m.half.exposed(m.time, trial)
             u, v = _places(m, work_map, view)
-            sharp = sample(m.half.instant(m.time + trial.shift), u, v)
-            search = WaySearch(m.half_grey, sharp, within(view, u, v), linear=STEADIED.linear, free=True)
-            by_motion[i] += search.difference(sample(view, u, v))
-        unblurred += search.difference(sharp)
+            seen = within(view, u, v)
+            by_motion[i] += difference(m.half_grey, sample(view, u, v), seen)
+        sharp = sample(m.half.instant(m.time + trial.shift), u, v)  # where the last trial lies
+        unblurred += difference(m.half_grey, sharp, seen)
+        search = WaySearch(m.half_grey, sharp, seen, linear=STEADIED.linear, free=True)
         left, way = search.best()
         by_way += left
         softness.append((math.hypot(*way), search.softness(way)))

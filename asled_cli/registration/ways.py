@@ -45,10 +45,6 @@ class WaySearch:
         self._small_target = _Compared(shrink(target, _REDUCTION), reduced, free=True)
         self._small_sharp = to_light(shrink(sharp, _REDUCTION), linear)
 
-    def difference(self, view: Image) -> float:
-        """Return the mean difference of the target and a view on its grid, 0..1, as `_Compared`."""
-        return self._target.compare(_soft(view))[0]
-
     def softness(self, way: Way) -> float:
         """Return the softness that suits the view blurred along a way best."""
         return self._target.compare(self._along(self._sharp, way))[1]
@@ -98,6 +94,14 @@ class _Compared:
             gain, softer = right[0] / (xx + _NONE), 0.0
         left = self._level - np.float32(gain) * x - np.float32(softer) * y
         return float(np.minimum(np.abs(left), np.float32(_MOST)).mean()), float(softer / max(gain, 1e-3))
+
+
+def difference(target: Image, view: Image, seen: NDArray[np.bool_]) -> float:
+    """Return the mean difference of a target and a view on its grid where it is `seen`, 0..1.
+
+    Under the gain, bias and softness that suit it best.
+    """
+    return _Compared(_soft(target), seen, free=True).compare(_soft(view))[0]
 
 
 def matched(target: Image, softness: float) -> Image:
