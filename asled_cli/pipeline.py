@@ -28,7 +28,7 @@ from asled_cli.job.restore import Memory, restore
 from asled_cli.job.roles import NO_ROLES, Roles, find_roles
 from asled_cli.job.sampling import moments_to_judge, read_sample, reading_pairs
 from asled_cli.job.space import SpaceWatch
-from asled_cli.job.tally import any_problem
+from asled_cli.job.tally import Tally, any_problem
 from asled_cli.job.target import softened
 from asled_cli.job.views import sample_moments
 from asled_cli.registration.aligned import AlignedFrame
@@ -78,7 +78,8 @@ def run_deblur(config: DeblurConfig, report: Report = ignore) -> DeblurResult:
                 return_freed_memory()
                 analysis_s = time.monotonic() - began
                 refuse_if_strict(plan, [] if registration.trusted else ["the two views do not fit together"])
-                result = _render(plan, registration, roles, journal, writer, report, stop)
+                result = _pass_through(plan, registration, roles, writer, report)
+                result = result or _render(plan, registration, roles, journal, writer, report, stop)
                 refuse_if_strict(plan, [f"{name}: {count}" for name, count in result.problems.items()])
             result = replace(result, dropped_tracks=tuple(writer.dropped), differences=writer.differences)
         result = replace(result, analysis_s=analysis_s, wall_s=time.monotonic() - began)
@@ -113,7 +114,7 @@ def _analyse(plan: DeblurPlan, journal: Journal, report: Report, stop: StopFlag)
     registration = _follow(plan, registration, report, stop)
     if not registration.trusted:
         log.warning(
-            "%s and %s do not seem to show the same scene at the same time: the reference is not used. "
+            "%s and %s do not seem to show the same scene at the same time: nothing is changed. "
             "Are both from one recording? If so, pass --offset or --fov-ratio.",
             plan.wide.path.name,
             plan.ultra.path.name,
@@ -151,6 +152,20 @@ def _judge(plan: DeblurPlan, registration: Registration, report: Report, stop: S
 def _told(report: Report, stop: StopFlag, done: int, total: int) -> None:
     stop.check()
     report(Progress("judge", done, total))
+
+
+def _pass_through(
+    plan: DeblurPlan, registration: Registration, roles: Roles, writer: ClipWriter, report: Report
+) -> DeblurResult | None:
+    """The wide clip as it is, where no frame is to change; None where frames must be encoded all the same."""
+    if registration.trusted and set(roles.actions) != {"pass"}:
+        return None
+    frames = writer.copy_source()
+    if frames is None:
+        return None
+    report(Progress("deblur", frames, frames))
+    counts = Tally(frames, passed=frames) if registration.trusted else Tally(frames, without_reference=frames)
+    return replace(counts.result(plan, registration, [], {}), segments=roles.segments, stages=(), copied=True)
 
 
 def _render(

@@ -122,6 +122,23 @@ def test_nothing_crosses_a_cut_or_a_missing_reference() -> None:
             np.testing.assert_array_equal(a.reference, b.reference)
 
 
+def test_a_frame_without_a_reference_learns_the_blur_of_those_right_beside_it() -> None:
+    """The larger one by place; nothing across a cut, nor from two frames away."""
+    frames = [frame(i, None if i in (1, 3, 4, 5) else coded(scene(i, WIDTH))) for i in range(7)]
+    rng = np.random.default_rng(2)
+    blurs = rng.random((7, HEIGHT // 4, WIDTH // 4)).astype(np.float16)
+    for one, blur in zip(frames, blurs, strict=True):
+        one.guide[..., 3] = blur
+    frames[2] = replace(frames[2], is_cut=True)
+    around = [one.blur_around for one in fuse_references(frames, 2)]
+    assert [blur is not None for blur in around] == [False, True, False, True, False, True, False]
+    for i, beside in ((1, [0]), (3, [2]), (5, [6])):
+        np.testing.assert_array_equal(around[i], blurs[beside].max(axis=0))
+    frames[2] = replace(frames[2], is_cut=False)
+    both = list(fuse_references(frames, 1))[1].blur_around
+    np.testing.assert_array_equal(both, np.maximum(blurs[0], blurs[2]))
+
+
 @pytest.mark.parametrize("reach", [0, 1, 2, 3])
 def test_frames_come_in_order_and_know_only_their_neighbours(reach: int) -> None:
     frames, _ = panned(9, noise=0.01)

@@ -59,6 +59,7 @@ def aligned_frames(
                 flow_next=random.normal(0, 1, (*GRID, 2)).astype(np.float16),
                 travel=np.zeros((*GRID, 2), np.float16),
                 is_cut=index in cuts,
+                blur_around=None if has else np.full(GRID, 0.1, np.float16),
             )
         )
     return frames
@@ -214,8 +215,22 @@ def test_where_nothing_is_blurred_a_network_changes_nothing(strength: float) -> 
     for index in (0, 1, 2, 3, 5):
         change = done[index].change
         assert change is not None and not change.any()
-    unseen = done[4].change  # without a reference nobody knows what is blurred
-    assert unseen is not None and np.abs(unseen).max() > 0.1 * strength
+    beside_blur = done[4].change
+    assert beside_blur is not None and np.abs(beside_blur).max() > 0.1 * strength
+
+
+def test_without_a_reference_a_frame_is_mended_as_far_as_those_beside_it_saw_blur() -> None:
+    blurs = (0.1, 2 / 255, 0.0)  # the guard is off, half on, and on
+    largest = []
+    for blur in blurs:
+        frames = aligned_frames(3, without=[1])
+        frames[1] = replace(frames[1], blur_around=np.full(GRID, blur, np.float16))
+        change = changes_of(frames, RunningMean(), SETTING)[1].change
+        assert change is not None
+        largest.append(float(np.abs(change).max()))
+    np.testing.assert_allclose(largest, [largest[0], largest[0] / 2, 0], rtol=2e-3)
+    frames[1] = replace(frames[1], blur_around=None)
+    assert changes_of(frames, RunningMean(), SETTING)[1].change is None
 
 
 class Hungry:

@@ -186,10 +186,12 @@ def show_result(result: DeblurResult, style: Style) -> None:
         _show_scores(result)
         return
     frames, wall = result.frames_written, result.wall_s
+    changed = f"{result.frames_changed} frames, {result.frames_without_reference} without a reference"
+    if result.frames_passed:
+        changed += f", {result.frames_passed} left alone as already sharp"
     rows = {
         "written": f"{frames} frames in {_duration(wall)}, {frames / wall if wall > 0 else 0.0:.2f} fps",
-        "changed": f"{result.frames_changed} frames, {result.frames_without_reference} without a reference"
-        + (f", {result.frames_passed} left alone as already sharp" if result.frames_passed else ""),
+        "changed": "nothing: the output is the wide clip as it was encoded" if result.copied else changed,
         "registration": registration_words(result.registration),
         "analysis": _duration(result.analysis_s),
         "stages": ", ".join(f"{s.name} {s.busy_s:.1f} s ({s.fps:.2f} fps)" for s in result.stages),

@@ -211,6 +211,7 @@ class DeblurResult:
     frames_without_reference: int = 0
     segments: tuple[Segment, ...] = ()  # what was done when, where that was decided by looking
     frames_passed: int = 0  # left alone because the wide clip is already sharp there
+    copied: bool = False  # no frame was to change: the result holds the wide clip as it was encoded
     registration: Mapping[str, object] = field(default_factory=dict)  # what the analysis found
     stages: tuple[StageTime, ...] = ()
     analysis_s: float = 0.0
@@ -229,6 +230,7 @@ class DeblurResult:
             "frames_changed": self.frames_changed,
             "frames_without_reference": self.frames_without_reference,
             "frames_passed": self.frames_passed,
+            "copied": self.copied,
             "segments": [segment.as_dict() for segment in self.segments],
             "registration": dict(self.registration),
             "stages": [

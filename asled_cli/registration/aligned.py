@@ -23,6 +23,8 @@ class AlignedFrame:
     else zero. flow_previous, flow_next: (h, w, 2) float16, grid pixels: what is at p here was (will be) at
     p + flow in the previous (next) frame; zero where unknown. travel: (h, w, 2) float16, how far it moves
     while the reference's own shutter is open, grid pixels. is_cut: the scene changes before this frame.
+    blur_around: of a frame without a reference, (h, w) float16, channel 3 of the guides of those right beside
+    it, the larger; None where neither has one, and until references are fused.
     """
 
     pair: FramePair
@@ -32,6 +34,7 @@ class AlignedFrame:
     flow_next: NDArray[np.float16]
     travel: NDArray[np.float16]
     is_cut: bool
+    blur_around: NDArray[np.float16] | None = None
 
 
 def without_reference(pair: FramePair) -> AlignedFrame:

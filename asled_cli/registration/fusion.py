@@ -23,7 +23,7 @@ from asled_cli.registration.unblur import SHORT_PX, View, longest_travel, unblur
 # difference of the neighbour most alike, which is noise and coding, within bounds. On clean clips, where what
 # differs has moved otherwise than the flows say, the lower bound gains 0.1 dB over the upper one.
 _NOISES, _STRICTEST, _MILDEST = 3.0, 0.015, 0.03
-_COVERED, _FULL_SCALE = 5, 65535.0
+_BLUR, _COVERED, _FULL_SCALE = 3, 5, 65535.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +80,24 @@ def fuse_references(frames: Iterable[AlignedFrame], reach: int) -> Iterator[Alig
 def fuse_window(window: FrameWindow) -> AlignedFrame:
     """Replace the reference of the middle frame by its mean over all frames of the window.
 
-    Never across a cut, nor past a frame without a reference; such frames stay as they are.
+    Never across a cut, nor past a frame without a reference. Such a frame learns how much those beside it
+    were blurred (`AlignedFrame.blur_around`).
     """
     frame = window.frames[window.own]
+    if frame.reference is None:
+        return replace(frame, blur_around=_blur_around(window))
     return replace(frame, reference=_fuse(window.frames, window.own))
+
+
+def _blur_around(window: FrameWindow) -> NDArray[np.float16] | None:
+    """Return (h, w): the larger blur of the two frames beside the middle one, of those with a reference."""
+    frames, own = window.frames, window.own
+    blurs = [
+        frames[i].guide[..., _BLUR]
+        for i in (own - 1, own + 1)
+        if 0 <= i < len(frames) and frames[i].reference is not None and not frames[max(i, own)].is_cut
+    ]
+    return np.maximum.reduce(blurs) if blurs else None
 
 
 @dataclass(frozen=True)

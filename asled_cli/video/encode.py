@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from fractions import Fraction
 from typing import cast
@@ -48,6 +48,11 @@ class EncodeConfig:
     pix_fmt: str = "auto"
     options: Mapping[str, str] = field(default_factory=dict)
     overwrite: bool = False
+
+    @property
+    def asks_nothing(self) -> bool:
+        """Whether every choice is left to us."""
+        return replace(self, overwrite=False) == EncodeConfig()
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ class Movie:
         suffix: str = "",
     ) -> None:
         form = FORMATS[suffix.lower() or Path(str(file)).suffix]
-        options = {} if form == "matroska" else _movie_options(source)
+        options = {} if form == "matroska" else movie_options(source)
         target = str(file) if isinstance(file, Path) else file
         self._source = source
         self._container: OutputContainer = av.open(target, "w", format=form, options=options)
@@ -113,7 +113,8 @@ def join(movie: Movie, folder: Path, segments: Sequence[Segment], shift: int, ou
         raise AsledError(f"{out} cannot be written: {reason(error)}.") from error
 
 
-def _movie_options(source: Clip) -> dict[str, str]:
+def movie_options(source: Clip) -> dict[str, str]:
+    """Options of the muxer with which a movie keeps the times and the keys of `source`."""
     return {
         "movflags": "use_metadata_tags",
         "video_track_timescale": str(source.time_base.denominator),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from asled_cli.errors import AsledError, reason
 from asled_cli.video.color import apply_change, spread_change
 from asled_cli.video.convert import Converter
+from asled_cli.video.copy import Copy, copy_clip
 from asled_cli.video.encode import EncodeConfig, choose_encoder
 from asled_cli.video.frames import Clip, Frame
 from asled_cli.video.graft import graft_track_keys
@@ -73,6 +74,9 @@ class ClipWriter:
         self.segments = list(done)
         self.differences: list[Check] = []  # what of the source the finished file does not keep
         self._clip, self._out = source, out
+        self._copy: Copy | None = None
+        # Of a whole clip, written as we like best, the packets that it has are as good as any.
+        self._may_copy = config.asks_nothing and start_s is None and end_s is None and source.box is None
         self._start = None if start_s is None else Fraction(start_s)
         self._end = None if end_s is None else Fraction(end_s)
         self._headers, self._dropped = rehearse(out.suffix, source, self.encoder, self._start, self._end)
@@ -95,9 +99,25 @@ class ClipWriter:
     @property
     def dropped(self) -> list[str]:
         """What of the source the output does not hold, in words."""
+        if self._copy is not None:
+            return list(self._copy.dropped)
         matroska = self._out.suffix.lower() == ".mkv"
         times = ["exact times (Matroska counts milliseconds)"] if matroska else []
         return [*self._dropped, *self.encoder.losses(self._clip), *times]
+
+    def copy_source(self) -> int | None:
+        """Let the output be the source as it is, because no frame is to change; the number of its frames.
+
+        None where that cannot be, or options ask for another encoding: then frames must be written as ever.
+        """
+        if not self._may_copy or self.segments:
+            return None
+        with self._explained():
+            copy = copy_clip(self._clip, self._new_file())
+        if copy is None or (self._strict and copy.differences):
+            return None
+        self._copy, self.differences = copy, list(copy.differences)
+        return copy.frames
 
     def write(self, frame: Frame, change: NDArray[np.float32] | None) -> Segment | None:
         """Encode `frame` with `change` added: (H, W, 3) float32 RGB, full range = 1; None = as it was.
@@ -193,11 +213,16 @@ class ClipWriter:
             self.abort()
 
     def _publish(self) -> None:
+        if self._copy is None:
+            self._join()
+        with self._explained():
+            publish(self._finished, self._out)
+
+    def _join(self) -> None:
         if not self.segments:
             raise AsledError(f"{self._out} would hold no frames.", "Is the chosen range inside the clip?")
-        joined = self._folder / f"joined{self._out.suffix.lower()}"
         with self._explained():
-            os.close(os.open(joined, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+            joined = self._new_file()
         movie = Movie(joined, self._clip, self.encoder, self._start, self._end)
         try:
             join(movie, self._folder, self.segments, self._shift, self._out)
@@ -207,8 +232,15 @@ class ClipWriter:
         with self._explained():
             graft_track_keys(self._clip, joined)
         self._check(joined)
-        with self._explained():
-            publish(joined, self._out)
+
+    @property
+    def _finished(self) -> Path:
+        return self._folder / f"joined{self._out.suffix.lower()}"
+
+    def _new_file(self) -> Path:
+        """An empty file for the finished movie, which nobody else can read."""
+        os.close(os.open(self._finished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+        return self._finished
 
     @property
     def _shift(self) -> int:
