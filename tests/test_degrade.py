@@ -70,7 +70,7 @@ def test_a_set_may_leave_coding_out_and_nothing_else() -> None:
     with pytest.raises(ZeroDivisionError), without_coding():
         raise ZeroDivisionError
     np.testing.assert_array_equal(coded.make(Sources({}, {}), "clip").wide, other.wide)
-    for split in ("valid", "test"):
+    for split in ("valid", "test", "strong"):
         assert MADE_SETS[split].clips == MADE_SETS[f"{split}-uncoded"].clips
         assert MADE_SETS[split].name != MADE_SETS[f"{split}-uncoded"].name  # scores are kept by it
 

@@ -205,15 +205,18 @@ def test_clips_without_a_truth_get_scores_that_need_none(tmp_path: Path) -> None
         run.evaluate(replace(config, metrics=("psnr",)))
 
 
-def test_values_that_are_no_numbers_are_refused(
-    blur_and_truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_values_that_are_no_numbers_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = moving_video(12, 96, 64)
+    for lens in ("gt", "ref"):
+        write_frames(tmp_path / "set" / lens / "a", frames)
+    blurred = np.stack([frames[max(i - 2, 0) : i + 3].mean(axis=0).astype(np.uint8) for i in range(12)])
+    write_frames(tmp_path / "set/blur/a", blurred)
     network = AsledFast(TINY)
     network.decoder.head.weight.data.fill_(float("nan"))
     path = tmp_path / "broken.safetensors"
     weights.save(path, "asled-fast", network)
-    words = ["eval", "--dataset", "generic", "--root", str(blur_and_truth), "--models", f"broken={path}"]
-    assert app.main([*words, "--workers", "1", "-q"]) == 1
+    words = ["eval", "--dataset", "generic", "--root", str(tmp_path / "set"), "--models", f"broken={path}"]
+    assert app.main([*words, "--workers", "1", "-q", "--fov-ratio", "1"]) == 1
     assert "broken gave values that are no numbers in frame 0" in capsys.readouterr().err
 
 
@@ -313,7 +316,11 @@ def test_single_lens_sets_have_no_reference(blur_and_truth: Path) -> None:
         ([], 2, "Give either --dataset with --root, or --pairs"),
         (["--dataset", "generic"], 2, "belong together"),
         (["--dataset", "generic", "--root", "/no/such"], 3, "/no/such is no folder"),
-        (["--dataset", "made", "--root", ".", "--split", "train"], 2, "expected valid, test, valid-uncoded"),
+        (
+            ["--dataset", "made", "--root", ".", "--split", "train"],
+            2,
+            "expected valid, test, strong, valid-uncoded",
+        ),
         (["--pairs", "a.mp4"], 2, "expected RESULT:TRUTH"),
         (["--pairs", "a.mp4:b.mp4", "--metrics", "magic"], 2, "'magic', known: psnr"),
         (["--pairs", "a.mp4:b.mp4"], 3, "a.mp4 does not exist"),
@@ -390,13 +397,15 @@ def test_other_weights_need_spandrel(tmp_path: Path) -> None:
 
 
 def test_made_sets_are_fixed_and_large_enough() -> None:
-    test, valid = MADE_SETS["test"], MADE_SETS["valid"]
+    test, valid, strong = MADE_SETS["test"], MADE_SETS["valid"], MADE_SETS["strong"]
     main = [entry for entry in test.clips.values() if not entry.special]
     assert len(main) >= 16 and len(valid.clips) == 10
     assert sum(entry.group == "average" for entry in main) == sum(entry.group == "shake" for entry in main)
     assert {entry.group for entry in test.clips.values() if entry.special} == {"sharp", "bad reference"}
-    assert not set(test.clips) & set(valid.clips)
-    seeds = [entry.seed for made in (test, valid) for entry in made.clips.values()]
+    groups = [entry.group for entry in strong.clips.values() if not entry.special]
+    assert sorted(groups) == ["average"] * 5 + ["shake"] * 5
+    assert not set(test.clips) & set(valid.clips) and not set(strong.clips) & {*test.clips, *valid.clips}
+    seeds = [entry.seed for made in (test, valid, strong) for entry in made.clips.values()]
     assert len(set(seeds)) == len(seeds)
 
 
@@ -404,7 +413,7 @@ def test_made_clips_need_their_sources(tmp_path: Path) -> None:
     name = sorted(HELD_OUT_PHOTOS)[0]
     cv2.imwrite(str(tmp_path / f"{name}.png"), texture(64, 48))
     config = EvalConfig("made", tmp_path, clips=("juggle_still",), workers=1, split="test")
-    with pytest.raises(InputError, match="The test clips need sam2_football_juggle"):
+    with pytest.raises(InputError, match="The clips of this set need sam2_football_juggle"):
         run_eval(config)
     assert "sam2_football_juggle" in HELD_OUT_VIDEOS
     assert issubclass(InputError, AsledError)
@@ -415,8 +424,10 @@ def test_made_clips_need_their_sources(tmp_path: Path) -> None:
     [
         ("scores.md", "valid", "valid"),
         ("scores.md", "test", "test"),
+        ("scores.md", "strong", "strong"),
         ("scores.md", "valid-uncoded", "valid-uncoded"),
         ("scores.md", "test-uncoded", "test-uncoded"),
+        ("scores.md", "strong-uncoded", "strong-uncoded"),
         ("results.md", "ten", "test"),
     ],
 )

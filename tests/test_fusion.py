@@ -92,6 +92,26 @@ def test_result_is_the_weighted_mean_written_out() -> None:
     assert np.abs(difference).max() < 2e-3
 
 
+def test_neighbours_on_one_side_alone_count_half() -> None:
+    """At the clip's ends, and where a frame has two on one side but one on the other."""
+    frames = [frame(i, coded(np.full((HEIGHT, WIDTH, 3), 0.5 + 0.001 * i))) for i in range(5)]
+    likeness = np.exp(-np.square(np.array([0.001, 0.002]) / 0.015))  # of the first and the second neighbour
+    fused = list(fuse_references(frames, 2))
+
+    def mean(own: int, around: dict[int, float]) -> float:
+        weights = {j: share * likeness[abs(j - own) - 1] for j, share in around.items()} | {own: 1.0}
+        return sum(w * (0.5 + 0.001 * j) for j, w in weights.items()) / sum(weights.values())
+
+    expected = [
+        mean(0, {1: 0.5, 2: 0.5}),
+        mean(1, {0: 1.0, 2: 1.0, 3: 0.5}),
+        mean(2, {0: 1.0, 1: 1.0, 3: 1.0, 4: 1.0}),
+    ]
+    for one, value in zip(fused[:3], expected, strict=True):
+        assert one.reference is not None
+        np.testing.assert_allclose(one.reference[INSIDE] / 65535, value, atol=2e-5)
+
+
 def test_what_only_one_frame_shows_stays() -> None:
     frames, _ = panned(5, noise=0.003)
     middle = frames[2].reference

@@ -31,7 +31,7 @@ def evaluate(
     split: Annotated[
         str | None,
         typer.Option(
-            help="train, valid or test; made also: valid-uncoded, test-uncoded.",
+            help="train, valid or test; made also: strong, and each with -uncoded behind it.",
             show_default="test; made: valid",
             rich_help_panel=DATA,
         ),

@@ -1,4 +1,4 @@
-"""The fixed sets of made clips that scores are given on: `valid`, which choices are made by, and `test`.
+"""The fixed sets of made clips that scores are given on: choices are made by `valid`, none by the others.
 
 Each once as phones code it, and once uncoded: what coding took away, no reference can give back.
 """
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
-from asled_cli.lab import test_set
+from asled_cli.lab import strong_set, test_set
 from asled_cli.lab.degrade import without_coding
 from asled_cli.lab.made_pair import MadePair
 from asled_cli.lab.sources import Sources
@@ -57,12 +57,19 @@ def _test_entries() -> dict[str, MadeEntry]:
     }
 
 
+def _strong_entries() -> dict[str, MadeEntry]:
+    return {
+        name: MadeEntry(clip.group, False, seed, clip.build)
+        for seed, (name, clip) in enumerate(strong_set.STRONG_CLIPS.items(), start=9000)
+    }
+
+
 _VALID = MadeSet("made valid", VALIDATION_VERSION, _validation_entries())
 _TEST = MadeSet("made test", test_set.TEST_VERSION, _test_entries())
+_STRONG = MadeSet("made strong", strong_set.STRONG_VERSION, _strong_entries())
+_CODED = {"valid": _VALID, "test": _TEST, "strong": _STRONG}
 
-MADE_SETS: dict[str, MadeSet] = {
-    "valid": _VALID,
-    "test": _TEST,
-    "valid-uncoded": replace(_VALID, name="made valid (uncoded)", coded=False),
-    "test-uncoded": replace(_TEST, name="made test (uncoded)", coded=False),
+MADE_SETS: dict[str, MadeSet] = _CODED | {
+    f"{split}-uncoded": replace(made, name=f"{made.name} (uncoded)", coded=False)
+    for split, made in _CODED.items()
 }

@@ -46,7 +46,9 @@ def align_clip(clip: ScoreClip, alignment: Alignment, fov_ratio: float) -> Align
     fewer than two frames that have one, comes out as it is.
     """
     if clip.reference is None or not any(clip.has_reference(i) for i in range(clip.frames)):
-        return AlignedClip(map(without_reference, clip.pairs(range(clip.frames))))
+        return AlignedClip(
+            map(without_reference, clip.pairs(range(clip.frames))), facts={"registration": "no reference"}
+        )
     if alignment == "centre-crop":
         return AlignedClip(crop_reference(pair, fov_ratio) for pair in clip.pairs(range(clip.frames)))
     try:

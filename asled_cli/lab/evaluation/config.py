@@ -23,7 +23,7 @@ USUAL_METRICS: tuple[Metric, ...] = ("psnr", "ssim", "tgrad", "warp", "tof", "sh
 PAPER_METRICS: tuple[Metric, ...] = ("psnr", "ssim", "lpips-alex")
 WITHOUT_TRUTH: frozenset[Metric] = frozenset({"sharpness", "niqe", "brisque", "semi"})
 USUAL_MODELS = ("input", "swap", "asled-fast")
-SPLITS = {"made": ("valid", "test", "valid-uncoded", "test-uncoded")}
+SPLITS = {"made": ("valid", "test", "strong", "valid-uncoded", "test-uncoded", "strong-uncoded")}
 USUAL_SPLIT = {"made": "valid"}
 
 
@@ -43,8 +43,8 @@ class EvalConfig:
     weights: Path | None = None
     """A checkpoint for the one network among `models` instead of the published one."""
     split: str | None = None
-    """train, valid or test as the layout has it; `made`: valid or test, as coded or with -uncoded behind it.
-    None: test, for `made` valid."""
+    """train, valid or test as the layout has it; `made`: valid, test or strong, as coded or with -uncoded
+    behind it. None: test, for `made` valid."""
     clips: tuple[str, ...] = ()
     """Only these clips; empty: all."""
     frames: int | None = None

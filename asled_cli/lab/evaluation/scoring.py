@@ -31,7 +31,7 @@ _JUDGED_BY = ("video", "registration", "nets", "job", "lab/metrics", "lab/evalua
 _MADE_BY = tuple(
     f"lab/{name}.py"
     for name in ("average", "shake", "scene", "rig", "rolling", "trajectory", "degrade", "light", "made_pair",
-                 "validation_clips", "test_set", "made_sets")
+                 "validation_clips", "set_clips", "test_set", "strong_set", "made_sets")
 )  # fmt: skip
 
 
