@@ -26,10 +26,10 @@ from asled_cli.registration.reblur import Exposure
 from asled_cli.registration.stabiliser import find_shift
 from asled_cli.registration.ways import WaySearch, difference
 
-# A clip was steadied where ways of their own leave less than this share of what its motion leaves, and its
-# motion explains less than this share of the blur that they explain. 16 clips that were: at most 0.83 and
-# 0.49; 50 that were not: 0.75 or more of the latter, unless 0.93 or more of the former.
-_LEFT, _EXPLAINED = 0.87, 0.6
+# A clip was steadied where its motion explains less than this share of the blur that ways of their own
+# explain, and those leave less than this share of what its motion leaves. 17 clips that were: at most 0.49 and
+# 0.88; 50 that were not: 0.75 or more of the former, unless 0.93 or more of the latter.
+_EXPLAINED_AND_LEFT = ((0.45, 0.91), (0.6, 0.87))
 # At half size, in colours not yet matched, exposures may be found too short, and in coded values.
 _LONGER = 1.3
 _CLEAR_PX = 2.5
@@ -64,7 +64,10 @@ def find_steadied(measured: Sequence[Measured], work_map: Matrix, exposure: Expo
         by_way += left
         softness.append((math.hypot(*way), search.softness(way)))
     least = min(by_motion)
-    if by_way >= _LEFT * least or unblurred - least >= _EXPLAINED * (unblurred - by_way):
+    if not any(
+        unblurred - least < explained * (unblurred - by_way) and by_way < left * least
+        for explained, left in _EXPLAINED_AND_LEFT
+    ):
         return None
     # Along short ways softness and blur are hard to tell apart.
     clear = [soft for length, soft in softness if length >= _CLEAR_PX]

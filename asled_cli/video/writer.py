@@ -76,7 +76,7 @@ class ClipWriter:
         self._clip, self._out = source, out
         self._copy: Copy | None = None
         # Of a whole clip, written as we like best, the packets that it has are as good as any.
-        self._may_copy = config.asks_nothing and start_s is None and end_s is None and source.box is None
+        self._may_copy = config.asks_nothing and start_s is None and end_s is None
         self._start = None if start_s is None else Fraction(start_s)
         self._end = None if end_s is None else Fraction(end_s)
         self._headers, self._dropped = rehearse(out.suffix, source, self.encoder, self._start, self._end)
