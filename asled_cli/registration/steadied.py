@@ -27,8 +27,8 @@ from asled_cli.registration.stabiliser import find_shift
 from asled_cli.registration.ways import WaySearch, difference
 
 # A clip was steadied where its motion explains less than this share of the blur that ways of their own
-# explain, and those leave less than this share of what its motion leaves. 17 clips that were: at most 0.49 and
-# 0.88; 50 that were not: 0.75 or more of the former, unless 0.93 or more of the latter.
+# explain, and those leave less than this share of what its motion leaves. 17 clips that were: at most 0.49
+# and 0.88; 50 that were not: 0.75 or more of the former, unless 0.93 or more of the latter.
 _EXPLAINED_AND_LEFT = ((0.45, 0.91), (0.6, 0.87))
 # At half size, in colours not yet matched, exposures may be found too short, and in coded values.
 _LONGER = 1.3
