@@ -95,6 +95,14 @@ def test_a_writer_publishes_the_copy_at_the_end_and_not_before(tmp_path: Path) -
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mov", "out.mov"]
 
 
+@pytest.mark.parametrize(("kind", "times"), [(".mov", True), (".mkv", False)])
+def test_a_copy_into_matroska_tells_that_times_are_rounded(tmp_path: Path, kind: str, times: bool) -> None:
+    """They were before, where the source is Matroska too."""
+    with ClipWriter(probe_clip(make_clip(tmp_path / f"in{kind}")), tmp_path / "out.mkv") as writer:
+        assert writer.copy_source() is not None
+        assert writer.dropped == ["exact times (Matroska counts milliseconds)"] * times
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     return make_pair(tmp_path_factory.mktemp("pair"))

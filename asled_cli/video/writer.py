@@ -99,11 +99,14 @@ class ClipWriter:
     @property
     def dropped(self) -> list[str]:
         """What of the source the output does not hold, in words."""
-        if self._copy is not None:
-            return list(self._copy.dropped)
         matroska = self._out.suffix.lower() == ".mkv"
+        if self._copy is None:
+            lost = [*self._dropped, *self.encoder.losses(self._clip)]
+        else:
+            lost = list(self._copy.dropped)
+            matroska &= self._clip.path.suffix.lower() != ".mkv"
         times = ["exact times (Matroska counts milliseconds)"] if matroska else []
-        return [*self._dropped, *self.encoder.losses(self._clip), *times]
+        return [*lost, *times]
 
     def copy_source(self) -> int | None:
         """Let the output be the source as it is, because no frame is to change; the number of its frames.
