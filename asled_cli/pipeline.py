@@ -158,7 +158,7 @@ def _pass_through(
     plan: DeblurPlan, registration: Registration, roles: Roles, writer: ClipWriter, report: Report
 ) -> DeblurResult | None:
     """The wide clip as it is, where no frame is to change; None where frames must be encoded all the same."""
-    if registration.trusted and set(roles.actions) != {"pass"}:
+    if registration.trusted and not roles.changes_nothing:
         return None
     frames = writer.copy_source()
     if frames is None:

@@ -77,7 +77,7 @@ class Roles:
         """Sentences about what the other lens cannot mend, or need not."""
         if not self.segments:
             return []
-        if set(self.actions) == {"pass"}:
+        if self.changes_nothing:
             sharp = ["it is already as sharp as the other clip, so nothing will be changed."]
             own, other = (
                 median(getattr(s, f"{role}_blur_px") for s in self.segments)
@@ -90,6 +90,11 @@ class Roles:
             return sharp
         both = sum(action == "both blurred" for action in self.actions)
         return [f"both lenses are blurred in {both} stretch(es): little can be gained there."] if both else []
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the whole clip was looked at and is to pass through."""
+        return set(self.actions) == {"pass"}
 
     @property
     def actions(self) -> tuple[Action, ...]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from asled_cli.lab import strong_set, test_set
 from asled_cli.lab.degrade import without_coding
 from asled_cli.lab.made_pair import MadePair
+from asled_cli.lab.set_clips import SetClip
 from asled_cli.lab.sources import Sources
 from asled_cli.lab.validation_clips import VALIDATION_CLIPS, VALIDATION_VERSION
 
@@ -50,23 +51,16 @@ def _validation_entries() -> dict[str, MadeEntry]:
     return entries
 
 
-def _test_entries() -> dict[str, MadeEntry]:
+def _entries(clips: Mapping[str, SetClip], first_seed: int) -> dict[str, MadeEntry]:
     return {
         name: MadeEntry(clip.group, clip.group not in test_set.MAIN_GROUPS, seed, clip.build)
-        for seed, (name, clip) in enumerate(test_set.TEST_CLIPS.items(), start=7000)
-    }
-
-
-def _strong_entries() -> dict[str, MadeEntry]:
-    return {
-        name: MadeEntry(clip.group, False, seed, clip.build)
-        for seed, (name, clip) in enumerate(strong_set.STRONG_CLIPS.items(), start=9000)
+        for seed, (name, clip) in enumerate(clips.items(), start=first_seed)
     }
 
 
 _VALID = MadeSet("made valid", VALIDATION_VERSION, _validation_entries())
-_TEST = MadeSet("made test", test_set.TEST_VERSION, _test_entries())
-_STRONG = MadeSet("made strong", strong_set.STRONG_VERSION, _strong_entries())
+_TEST = MadeSet("made test", test_set.TEST_VERSION, _entries(test_set.TEST_CLIPS, 7000))
+_STRONG = MadeSet("made strong", strong_set.STRONG_VERSION, _entries(strong_set.STRONG_CLIPS, 9000))
 _CODED = {"valid": _VALID, "test": _TEST, "strong": _STRONG}
 
 MADE_SETS: dict[str, MadeSet] = _CODED | {

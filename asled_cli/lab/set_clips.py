@@ -40,7 +40,9 @@ def video_clip(group: str, name: str, start: int, **settings: Any) -> SetClip:
 
     def build(sources: Sources, seed: int) -> MadePair:
         usual = {"frames": FRAMES, "count": 7, "wobble": 0.5, "scale": 0.9}
-        return average_pair(_find(sources.videos, name), seed=seed, start=start, **{**usual, **settings})
+        return average_pair(
+            find_source(sources.videos, name), seed=seed, start=start, **{**usual, **settings}
+        )
 
     return SetClip(group, build)
 
@@ -55,19 +57,18 @@ def photo_clip(
     """
 
     def build(sources: Sources, seed: int) -> MadePair:
-        depths = () if near is None else (Depth(_find(sources.photos, near), extent=extent),)
+        depths = () if near is None else (Depth(find_source(sources.photos, near), extent=extent),)
         usual = {"frames": FRAMES, "scale": 0.6, "lens_blur": 0.4}
         return shake_pair(
-            _find(sources.photos, name), seed=seed, exposure=exposure, depths=depths,
+            find_source(sources.photos, name), seed=seed, exposure=exposure, depths=depths,
             ultra_exposure=ultra_share * exposure, **{**usual, **settings},
         )  # fmt: skip
 
     return SetClip(group, build)
 
 
-def _find(files: Mapping[str, Path], name: str) -> Path:
+def find_source(files: Mapping[str, Path], name: str, asking: str = "The clips of this set") -> Path:
+    """The source called `name`. Raises InputError, with who is `asking` for it, where it is not there."""
     if name not in files:
-        raise InputError(
-            f"The clips of this set need {name}, which is not among the {len(files)} files found."
-        )
+        raise InputError(f"{asking} need {name}, which is not among the {len(files)} files found.")
     return files[name]

@@ -1,13 +1,12 @@
 """Ten fixed made clips from held-out sources: five averages of real video, five photos under hand shake."""
 
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
-from asled_cli.errors import InputError
 from asled_cli.lab.average import average_pair
 from asled_cli.lab.degrade import Codec, LensLook, ToneCurve
 from asled_cli.lab.made_pair import MadePair
 from asled_cli.lab.rig import LensRig
+from asled_cli.lab.set_clips import FRAMES, find_source
 from asled_cli.lab.shake import Depth, shake_pair
 from asled_cli.lab.sources import Sources
 from asled_cli.lab.trajectory import Shake
@@ -16,7 +15,7 @@ from asled_cli.lab.trajectory import Shake
 # 2: H.264 without macroblock tree, which changed the four clips that it codes.
 # 3: decoded with rounding and smooth chroma, like files; before, coded clips were 1 level too dark.
 VALIDATION_VERSION = 3
-_FRAMES = 14
+_ASKING = "The validation clips"
 _WIDE = LensLook(noise=(0.004, 0.010), noise_blur=0.6, codec="hevc", crf=22)
 _WIDE_H264 = LensLook(noise=(0.004, 0.010), noise_blur=0.6, codec="h264", crf=21)
 
@@ -38,8 +37,9 @@ def _video(
 ) -> Callable[[Sources, int], MadePair]:  # fmt: skip
     def make(sources: Sources, seed: int) -> MadePair:
         return average_pair(
-            _find(sources.videos, name), seed=seed, size=size, frames=_FRAMES, count=7, start=start,
-            scale=scale, pan_px=pan, wobble=0.4, rig=rig, linear=linear, wide_look=wide, ultra_look=ultra,
+            find_source(sources.videos, name, _ASKING), seed=seed, size=size, frames=FRAMES, count=7,
+            start=start, scale=scale, pan_px=pan, wobble=0.4, rig=rig, linear=linear,
+            wide_look=wide, ultra_look=ultra,
         )  # fmt: skip
 
     return make
@@ -51,11 +51,11 @@ def _photo(
     baseline: tuple[float, float] = (0.0, 0.0),
 ) -> Callable[[Sources, int], MadePair]:  # fmt: skip
     def make(sources: Sources, seed: int) -> MadePair:
-        depths = () if near is None else (Depth(_find(sources.photos, near), extent=0.6),)
+        depths = () if near is None else (Depth(find_source(sources.photos, near, _ASKING), extent=0.6),)
         return shake_pair(
-            _find(sources.photos, name), seed=seed, size=size, frames=_FRAMES, exposure=exposure,
-            ultra_exposure=0.15 * exposure, scale=scale, shake=shake, depths=depths, baseline_px=baseline,
-            rig=rig, lens_blur=0.4, wide_look=wide, ultra_look=ultra,
+            find_source(sources.photos, name, _ASKING), seed=seed, size=size, frames=FRAMES,
+            exposure=exposure, ultra_exposure=0.15 * exposure, scale=scale, shake=shake, depths=depths,
+            baseline_px=baseline, rig=rig, lens_blur=0.4, wide_look=wide, ultra_look=ultra,
         )  # fmt: skip
 
     return make
@@ -115,11 +115,3 @@ def validation_pairs(sources: Sources) -> Iterator[tuple[str, MadePair]]:
     """
     for seed, (name, make) in enumerate(VALIDATION_CLIPS.items(), start=1000):
         yield name, make(sources, seed)
-
-
-def _find(files: Mapping[str, Path], name: str) -> Path:
-    if name not in files:
-        raise InputError(
-            f"The validation clips need {name}, which is not among the {len(files)} files found."
-        )
-    return files[name]

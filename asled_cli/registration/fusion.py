@@ -94,12 +94,8 @@ def fuse_window(window: FrameWindow) -> AlignedFrame:
 
 def _blur_around(window: FrameWindow) -> NDArray[np.float16] | None:
     """Return (h, w): the larger blur of the two frames beside the middle one, of those with a reference."""
-    frames, own = window.frames, window.own
-    blurs = [
-        frames[i].guide[..., _BLUR]
-        for i in (own - 1, own + 1)
-        if 0 <= i < len(frames) and frames[i].reference is not None and not frames[max(i, own)].is_cut
-    ]
+    around = _flows_around(window.frames, window.own)
+    blurs = [frame.guide[..., _BLUR] for distance, frame, _ in around if abs(distance) == 1]
     return np.maximum.reduce(blurs) if blurs else None
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import av
 from av.container import OutputContainer
-from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from asled_cli.errors import AsledError
@@ -37,7 +36,8 @@ def copy_clip(source: Clip, out: Path) -> Copy | None:
     None, with a useless `out`, where the copy would not show the same frames at the same times. Raises
     OSError if `out` cannot be written.
     """
-    if out.suffix.lower() == source.path.suffix.lower() and _has_one_picture(source):
+    alone = all(track.kind != "video" for track in source.other_tracks)  # else a player might choose another
+    if alone and out.suffix.lower() == source.path.suffix.lower():
         shutil.copyfile(source.path, out)
         return Copy(len(take_inventory(source.path, source.track).ticks))
     try:
@@ -54,13 +54,6 @@ def copy_clip(source: Clip, out: Path) -> Copy | None:
         return None
     lost = ("Dolby Vision layer",) if layer_lost else ()
     return Copy(next(int(c.found) for c in checks if c.name == "frames"), (*dropped, *lost), differences)
-
-
-def _has_one_picture(source: Clip) -> bool:
-    """Whether the file holds no other video track, from which a player might choose."""
-    with open_clip(source.path) as container:
-        pictures = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    return len(pictures) == 1
 
 
 def _rewrap(source: Clip, out: Path) -> list[str]:
