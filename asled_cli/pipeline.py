@@ -15,35 +15,35 @@ from functools import partial
 
 import cv2
 
-from asled_cli.job.allocator import return_freed_memory
-from asled_cli.job.device import explain_out_of_memory
-from asled_cli.job.interrupt import StopFlag
-from asled_cli.job.journal import Journal
-from asled_cli.job.measure import measure_psnr
+from asled_cli.job.blur_plan import NO_ROLES, Roles, find_roles
 from asled_cli.job.method import load_restorer
 from asled_cli.job.plan import make_plan, refuse_if_strict
 from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, Progress, Report, ignore
-from asled_cli.job.restart import Start, find_start, skip_written
-from asled_cli.job.restore import Memory, restore
-from asled_cli.job.roles import NO_ROLES, Roles, find_roles
+from asled_cli.job.resume.disk_space import SpaceWatch
+from asled_cli.job.resume.journal import Journal
+from asled_cli.job.resume.start_point import Start, find_start, skip_written
 from asled_cli.job.sampling import moments_to_judge, read_sample, reading_pairs
-from asled_cli.job.space import SpaceWatch
 from asled_cli.job.tally import Tally, any_problem
 from asled_cli.job.target import softened
-from asled_cli.job.views import sample_moments
-from asled_cli.registration.aligned import AlignedFrame
+from asled_cli.metrics.clip_psnr import measure_psnr
 from asled_cli.registration.analyse import analyse
-from asled_cli.registration.follow import follow_clip
-from asled_cli.registration.fusion import frame_windows, fuse_references, fuse_window
-from asled_cli.registration.lenses import LensPrior
+from asled_cli.registration.geometry.lenses import LensPrior
+from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import ReferenceRenderer
-from asled_cli.registration.solution import Registration
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame
+from asled_cli.registration.rendering.temporal_fusion import frame_windows, fuse_references, fuse_window
+from asled_cli.registration.stabilisation.ois_tracking import follow_clip
+from asled_cli.restoration.network import Memory, restore
+from asled_cli.runtime.device import explain_out_of_memory
+from asled_cli.runtime.memory import return_freed_memory
+from asled_cli.runtime.signals import StopFlag
+from asled_cli.runtime.stages import Stage, closing_items, spread, usable_cores
+from asled_cli.sync.lens_order import sample_moments
+from asled_cli.video.decode.pairing import pair_frames
+from asled_cli.video.decode.reader import ClipReader
+from asled_cli.video.encode.segments import Segment
+from asled_cli.video.encode.writer import ClipWriter, segment_length
 from asled_cli.video.frames import FramePair
-from asled_cli.video.pairing import pair_frames
-from asled_cli.video.reader import ClipReader
-from asled_cli.video.segments import Segment
-from asled_cli.video.stage import Stage, closing_items, spread, usable_cores
-from asled_cli.video.writer import ClipWriter, segment_length
 
 QUEUE = 2  # frames between two stages
 MOST_FOLLOWERS = 4  # threads that follow a stabiliser, each with a stretch of small pictures and their motion

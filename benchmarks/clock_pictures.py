@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from asled_cli.errors import InputError
 from asled_cli.job.match import match_clips
 from asled_cli.job.records import DeblurConfig
-from asled_cli.lab.filming import Lens, draw_hand, film, write_film
-from asled_cli.lab.rig import LensRig
-from asled_cli.lab.shake import read_picture
+from asled_cli.lab.camera.dual_lens import LensRig
+from asled_cli.lab.camera.filming import Lens, draw_hand, film, write_film
+from asled_cli.lab.synthesis.shake_blur import read_picture
 
 Clip8 = NDArray[np.uint8]
 

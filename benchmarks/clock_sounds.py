@@ -10,9 +10,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.lab.filming import SOUND_RATE, Sound, write_film
-from asled_cli.video.probe import probe_clip
-from asled_cli.video.sound import match_sound
+from asled_cli.lab.camera.filming import SOUND_RATE, Sound, write_film
+from asled_cli.sync.audio import match_sound
+from asled_cli.video.decode.probe import probe_clip
 
 Samples = NDArray[np.float32]
 

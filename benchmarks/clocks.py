@@ -22,8 +22,8 @@ from clock_pictures import photo_cases, video_cases
 from clock_sounds import sound_cases
 from report import write_report
 
-from asled_cli.lab.bench import machine
-from asled_cli.lab.sources import find_sources
+from asled_cli.lab.bench.run import machine
+from asled_cli.lab.datasets.sources import find_sources
 
 SOUND_MS = 4.0  # what is asked for; of pictures half a frame of the slower clip
 

@@ -15,12 +15,12 @@ from pathlib import Path
 import cv2
 import torch
 
-from asled_cli import zoo
-from asled_cli.lab.cached import stack_samples
-from asled_cli.lab.dataset import CropDataset
-from asled_cli.lab.progress import begin
-from asled_cli.lab.recipe import read_recipe
-from asled_cli.lab.training import update
+from asled_cli.lab.training.loop import update
+from asled_cli.lab.training.recipe import read_recipe
+from asled_cli.lab.training.state import begin
+from asled_cli.lab.training_data.cached_clip import stack_samples
+from asled_cli.lab.training_data.crops import CropDataset
+from asled_cli.zoo import registry as zoo
 
 
 def main() -> None:

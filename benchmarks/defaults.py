@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from report import write_report
 
 from asled_cli.job.records import DeblurConfig, Method
-from asled_cli.lab.bench import machine
-from asled_cli.lab.filming import SOUND_RATE, Lens, Sound, draw_hand, film, write_film
-from asled_cli.lab.rig import LensRig, pull, soften_for_ultra
-from asled_cli.lab.shake import read_picture
-from asled_cli.lab.sources import find_sources
+from asled_cli.lab.bench.run import machine
+from asled_cli.lab.camera.dual_lens import LensRig, pull, soften_for_ultra
+from asled_cli.lab.camera.filming import SOUND_RATE, Lens, Sound, draw_hand, film, write_film
+from asled_cli.lab.datasets.sources import find_sources
+from asled_cli.lab.synthesis.shake_blur import read_picture
 from asled_cli.pipeline import run_deblur
 
 Clip8 = NDArray[np.uint8]

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from report import write_report
 from safetensors.torch import load_file
 
-from asled_cli import weights, zoo
-from asled_cli.lab.bench import machine
-from asled_cli.lab.flow_pairs import FlowPair
-from asled_cli.lab.flow_training import FlowTrainConfig, MadePairs, dis_flow
-from asled_cli.nets.flow import SpyNet
+from asled_cli.lab.bench.run import machine
+from asled_cli.lab.synthesis.flow_pairs import FlowPair
+from asled_cli.lab.training.flow_pretraining import FlowTrainConfig, MadePairs, dis_flow
+from asled_cli.nets.spynet import SpyNet
+from asled_cli.zoo import checkpoint as weights
+from asled_cli.zoo import registry as zoo
 
 SEED = 2_000_003  # not that of the scores during training
 BANDS = ((0, 2), (2, 8), (8, 1000))  # pixels of motion

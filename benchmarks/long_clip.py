@@ -18,8 +18,8 @@ from kill_and_resume import ROOT
 from report import write_report
 from throughput import commit, run_job
 
-from asled_cli.lab.bench import machine
-from asled_cli.lab.bench_clips import RATE, make_pair
+from asled_cli.lab.bench.clips import RATE, make_pair
+from asled_cli.lab.bench.run import machine
 
 SIZE = (192, 108)
 ALLOWED = 0.05  # difference of the peaks

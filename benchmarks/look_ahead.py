@@ -28,15 +28,21 @@ from report import write_report
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from asled_cli.lab.bench import machine
-from asled_cli.lab.cached import find_clips, read_clip, stack_samples, to_inputs, to_tensors
-from asled_cli.lab.dataset import CropDataset
-from asled_cli.lab.losses import psnr_per_frame
-from asled_cli.lab.progress import Progress, resume_run, save_run, start_run
-from asled_cli.lab.recipe import TrainConfig, config_from_table
-from asled_cli.lab.training import update
-from asled_cli.nets.asled import AsledNet
-from asled_cli.nets.chunks import ChunkInputs, plan_chunks, run_chunks
+from asled_cli.lab.bench.run import machine
+from asled_cli.lab.training.loop import update
+from asled_cli.lab.training.losses import psnr_per_frame
+from asled_cli.lab.training.recipe import TrainConfig, config_from_table
+from asled_cli.lab.training.state import Progress, resume_run, save_run, start_run
+from asled_cli.lab.training_data.cached_clip import (
+    find_clips,
+    read_clip,
+    stack_samples,
+    to_inputs,
+    to_tensors,
+)
+from asled_cli.lab.training_data.crops import CropDataset
+from asled_cli.nets.asled.network import AsledNet
+from asled_cli.nets.interface import ChunkInputs, plan_chunks, run_chunks
 
 log = logging.getLogger(__name__)
 

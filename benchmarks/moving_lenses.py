@@ -24,16 +24,16 @@ import torch
 from numpy.typing import NDArray
 from report import write_report
 
-from asled_cli import weights
-from asled_cli.lab.cached import read_clip, stack_samples, to_inputs, to_tensors
-from asled_cli.lab.degrade import LensLook, ToneCurve
-from asled_cli.lab.made_pair import MadePair
-from asled_cli.lab.rig import LensRig
-from asled_cli.lab.samples import make_sample, write_sample
-from asled_cli.lab.shake import shake_pair
-from asled_cli.lab.trajectory import Shake
+from asled_cli.lab.camera.degradation import LensLook, ToneCurve
+from asled_cli.lab.camera.dual_lens import LensRig
+from asled_cli.lab.camera.hand_shake import Shake
+from asled_cli.lab.synthesis.shake_blur import shake_pair
+from asled_cli.lab.synthesis.synthetic_pair import MadePair
+from asled_cli.lab.training_data.cached_clip import read_clip, stack_samples, to_inputs, to_tensors
+from asled_cli.lab.training_data.register import make_sample, write_sample
 from asled_cli.nets.blend import swap
 from asled_cli.registration import analyse
+from asled_cli.zoo import checkpoint as weights
 
 SIZE, FRAMES = (448, 256), 16
 # Read-out time, optical stabiliser, software.

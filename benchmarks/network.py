@@ -24,10 +24,10 @@ from report import write_report
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from asled_cli import zoo
-from asled_cli.job.device import DTYPES, resolve_device, resolve_precision
-from asled_cli.lab.bench import machine, spread
-from asled_cli.nets.chunks import GUIDE_STRIDE, ChunkInputs
+from asled_cli.lab.bench.run import machine, spread
+from asled_cli.nets.interface import GUIDE_STRIDE, ChunkInputs
+from asled_cli.runtime.device import DTYPES, resolve_device, resolve_precision
+from asled_cli.zoo import registry as zoo
 
 RATE_CHANNELS = 64
 

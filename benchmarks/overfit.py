@@ -20,13 +20,13 @@ import torch
 import torch.nn.functional as F
 from report import write_report
 
-from asled_cli.lab.bench import machine
-from asled_cli.lab.losses import charbonnier, psnr_per_frame
-from asled_cli.nets.ablations import ABLATIONS
-from asled_cli.nets.asled import AsledNet
-from asled_cli.nets.asled_config import AsledConfig, SearchConfig
-from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
-from asled_cli.nets.chunks import ChunkInputs
+from asled_cli.lab.bench.run import machine
+from asled_cli.lab.training.losses import charbonnier, psnr_per_frame
+from asled_cli.nets.asled.ablations import ABLATIONS
+from asled_cli.nets.asled.config import AsledConfig, SearchConfig
+from asled_cli.nets.asled.network import AsledNet
+from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
+from asled_cli.nets.interface import ChunkInputs
 
 GOAL_DB, STEPS, RATE, FRAMES, SIDE = 35.0, 600, 4e-3, 3, 24
 

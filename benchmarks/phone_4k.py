@@ -22,8 +22,8 @@ from kill_and_resume import ROOT
 from report import write_report
 from throughput import commit, run_job
 
-from asled_cli.lab.bench import machine
-from asled_cli.lab.bench_clips import Picture, blurred_view, make_scene, view
+from asled_cli.lab.bench.clips import Picture, blurred_view, make_scene, view
+from asled_cli.lab.bench.run import machine
 
 SIZE = (3840, 2160)
 

@@ -21,18 +21,18 @@ import numpy as np
 from numpy.typing import NDArray
 from report import write_report
 
-from asled_cli.lab.average import average_pair
-from asled_cli.lab.degrade import LensLook, ToneCurve
-from asled_cli.lab.made_pair import MadePair
-from asled_cli.lab.rig import LensRig
-from asled_cli.lab.samples import frame_pairs, register
-from asled_cli.lab.shake import Depth, shake_pair
-from asled_cli.lab.sources import Sources, find_sources
-from asled_cli.lab.trajectory import Shake
-from asled_cli.registration.aligned import AlignedFrame, swap_weight
-from asled_cli.registration.homography import apply, pixel_grid
-from asled_cli.registration.lenses import LensPrior
-from asled_cli.registration.solution import Registration
+from asled_cli.lab.camera.degradation import LensLook, ToneCurve
+from asled_cli.lab.camera.dual_lens import LensRig
+from asled_cli.lab.camera.hand_shake import Shake
+from asled_cli.lab.datasets.sources import Sources, find_sources
+from asled_cli.lab.synthesis.average_blur import average_pair
+from asled_cli.lab.synthesis.shake_blur import Depth, shake_pair
+from asled_cli.lab.synthesis.synthetic_pair import MadePair
+from asled_cli.lab.training_data.register import frame_pairs, register
+from asled_cli.registration.geometry.homography import apply, pixel_grid
+from asled_cli.registration.geometry.lenses import LensPrior
+from asled_cli.registration.model.registration import Registration
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame, swap_weight
 
 SIZE = (448, 256)
 LOOK = LensLook(tone=ToneCurve(gain=(1.1, 0.95, 0.85), gamma=(0.9, 0.9, 0.9)))

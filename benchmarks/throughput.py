@@ -22,9 +22,10 @@ from typing import Any
 import torch
 from report import write_report
 
-from asled_cli import weights, zoo
-from asled_cli.lab.bench import machine, spread
-from asled_cli.lab.bench_clips import make_pair
+from asled_cli.lab.bench.clips import make_pair
+from asled_cli.lab.bench.run import machine, spread
+from asled_cli.zoo import checkpoint as weights
+from asled_cli.zoo import registry as zoo
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -21,7 +21,10 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
-from asled_cli.lab.synthesis import LensLook, LensRig, Shake, ToneCurve, shake_pair
+from asled_cli.lab.camera.degradation import LensLook, ToneCurve
+from asled_cli.lab.camera.dual_lens import LensRig
+from asled_cli.lab.camera.hand_shake import Shake
+from asled_cli.lab.synthesis.shake_blur import shake_pair
 
 FPS = 30
 FRAMES = 36

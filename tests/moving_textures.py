@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
 
-from asled_cli.lab.cached import CachedClip
+from asled_cli.lab.training_data.cached_clip import CachedClip
 
 
 def make_clip(

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.registration.lenses import centre_crop
-from asled_cli.registration.reblur import Exposure
-from asled_cli.registration.solution import Knot, Registration
-from asled_cli.registration.tone import identity_tone
+from asled_cli.registration.blur.reblur import Exposure
+from asled_cli.registration.geometry.lenses import centre_crop
+from asled_cli.registration.model.registration import Knot, Registration
+from asled_cli.registration.model.tone_curve import identity_tone
 
 WIDTH, HEIGHT, RATE = 128, 96, 30
 RATIO = 2.0  # field of view of ultra over wide

@@ -12,13 +12,13 @@ from moving_textures import clip_in_memory
 from textures import texture
 from torch import Tensor
 
-from asled_cli import zoo
 from asled_cli.errors import UsageError
-from asled_cli.lab.alignment import alignment_loss, matching_error
-from asled_cli.lab.cached import to_inputs, to_tensors
-from asled_cli.lab.progress import begin
-from asled_cli.lab.recipe import LossConfig, TrainConfig
-from asled_cli.lab.training import update
+from asled_cli.lab.training.loop import update
+from asled_cli.lab.training.matching_loss import alignment_loss, matching_error
+from asled_cli.lab.training.recipe import LossConfig, TrainConfig
+from asled_cli.lab.training.state import begin
+from asled_cli.lab.training_data.cached_clip import to_inputs, to_tensors
+from asled_cli.zoo import registry as zoo
 
 ASLED = {"channels": 8, "trunk_blocks": 1, "decoder_blocks": 1, "search": {"radius": 2}}
 GUESSING = math.log(5**2)

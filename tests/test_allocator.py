@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from asled_cli.job.allocator import return_freed_memory, share_one_arena
+from asled_cli.runtime.memory import return_freed_memory, share_one_arena
 
 THREADS = """
 import ctypes, sys, threading
-from asled_cli.job.allocator import share_one_arena
+from asled_cli.runtime.memory import share_one_arena
 if "shared" in sys.argv:
     assert share_one_arena()
 libc = ctypes.CDLL(None)

@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from asled_cli.nets.ablations import ABLATIONS
-from asled_cli.nets.asled import AsledNet, DifferenceCompensation, MotionCompensation
-from asled_cli.nets.asled_config import AsledConfig, SearchConfig, detail
+from asled_cli.nets.asled.ablations import ABLATIONS
+from asled_cli.nets.asled.config import AsledConfig, SearchConfig, detail
+from asled_cli.nets.asled.costs import count_flops, estimate_memory, parameter_table
+from asled_cli.nets.asled.matching import match
+from asled_cli.nets.asled.network import AsledNet, DifferenceCompensation, MotionCompensation
 from asled_cli.nets.blend import swap
-from asled_cli.nets.chunks import ChunkInputs, run_chunks
-from asled_cli.nets.costs import count_flops, estimate_memory, parameter_table
-from asled_cli.nets.matching import match
+from asled_cli.nets.interface import ChunkInputs, run_chunks
 from asled_cli.nets.warp import warp
 
 TINY = AsledConfig(channels=8, trunk_blocks=1, decoder_blocks=1, search=SearchConfig(radius=2))

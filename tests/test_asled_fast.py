@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
+from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
 from asled_cli.nets.blend import swap
-from asled_cli.nets.chunks import ChunkInputs
+from asled_cli.nets.interface import ChunkInputs
 
 TINY = AsledFastConfig(
     fine_channels=8,

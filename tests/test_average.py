@@ -8,9 +8,9 @@ import pytest
 from textures import moving_video, psnr, write_video
 
 from asled_cli.errors import InputError
-from asled_cli.lab.average import average_pair, read_frames
-from asled_cli.lab.light import bytes_to_linear, linear_to_srgb, to_bytes
-from asled_cli.lab.rig import LensRig
+from asled_cli.imaging.srgb import bytes_to_linear, linear_to_srgb, to_bytes
+from asled_cli.lab.camera.dual_lens import LensRig
+from asled_cli.lab.synthesis.average_blur import average_pair, read_frames
 
 SIZE = (96, 64)
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from asled_cli import weights
 from asled_cli.errors import UsageError, WeightsError
-from asled_cli.lab.average_weights import average_weights, main
-from asled_cli.nets.asled import AsledNet
-from asled_cli.nets.asled_config import AsledConfig
-from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
+from asled_cli.lab.training.weight_averaging import average_weights, main
+from asled_cli.nets.asled.config import AsledConfig
+from asled_cli.nets.asled.network import AsledNet
+from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
+from asled_cli.zoo import checkpoint as weights
 
 SMALL = AsledFastConfig(fine_channels=4, coarse_channels=8, result_reach=1, fusion_channels=4)
 DEEP = AsledFastConfig(

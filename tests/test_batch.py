@@ -10,10 +10,10 @@ from clips import make_clip
 
 from asled_cli.cli.app import main
 from asled_cli.errors import InputError, InterruptedRunError
-from asled_cli.job import batch
-from asled_cli.job.batch import REPORT, Outcome, devices, run_batch
-from asled_cli.job.pairs import BatchPair, find_pairs, read_manifest
-from asled_cli.video.target import work_folder
+from asled_cli.job.batch import run as batch
+from asled_cli.job.batch.pairs import BatchPair, find_pairs, read_manifest
+from asled_cli.job.batch.run import REPORT, Outcome, devices, run_batch
+from asled_cli.video.output_file import work_folder
 
 
 def manifest(folder: Path, *rows: str, header: str = "wide,ultra,out") -> Path:

@@ -6,7 +6,7 @@ import pytest
 
 from asled_cli.cli import app
 from asled_cli.errors import UsageError
-from asled_cli.lab.bench import BenchConfig, bench_rows, spread
+from asled_cli.lab.bench.run import BenchConfig, bench_rows, spread
 
 
 def test_bench_times_every_stage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,8 @@ import pytest
 from clips import LENS, append_box, box, keys_box, make_clip
 
 from asled_cli.cli.app import main
-from asled_cli.video.boxes import focal_35mm, read_tracks
-from asled_cli.video.probe import probe_clip
+from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.mp4_boxes import focal_35mm, read_tracks
 
 
 def test_track_keys_and_dolby_vision_box_are_found(hlg_clip: Path) -> None:

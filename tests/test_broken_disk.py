@@ -19,8 +19,8 @@ from small_pair import Pair, known_registration, make_pair
 from asled_cli import pipeline
 from asled_cli.errors import AsledError
 from asled_cli.job.records import DeblurConfig, Event, Progress
-from asled_cli.video.encode import EncodeConfig
-from asled_cli.video.target import work_folder
+from asled_cli.video.encode.encoder import EncodeConfig
+from asled_cli.video.output_file import work_folder
 
 resource = pytest.importorskip("resource", reason="POSIX limits")
 FRAMES, SEGMENT = 24, 12

@@ -6,9 +6,9 @@ import pytest
 import torch
 from test_asled_fast import random_inputs, random_network
 
-from asled_cli.nets.asled_fast import AsledFastConfig
+from asled_cli.nets.asled_fast.network import AsledFastConfig
 from asled_cli.nets.blend import swap
-from asled_cli.nets.chunks import plan_chunks, run_chunks
+from asled_cli.nets.interface import plan_chunks, run_chunks
 
 
 @pytest.mark.parametrize("frames", [0, 1, 5, 12])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from asled_cli import __version__, zoo
+from asled_cli import __version__
 from asled_cli.cli import app, deblur
 from asled_cli.cli.console import Style, show_error, show_table
 from asled_cli.errors import (
@@ -20,7 +20,8 @@ from asled_cli.errors import (
     UsageError,
     WeightsError,
 )
-from asled_cli.nets.costs import parameter_table
+from asled_cli.nets.asled.costs import parameter_table
+from asled_cli.zoo import registry as zoo
 
 COMMANDS = [[], ["deblur"], ["eval"], ["bench"], ["models"], ["probe"], ["train"], ["synth-blur"], ["verify"]]
 

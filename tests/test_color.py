@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from clips import BT709, HLG, UNTAGGED, picture, planes, samples
 
-from asled_cli.video.color import LUMA_WEIGHTS, apply_change, rgb_to_yuv
+from asled_cli.video.encode.yuv import LUMA_WEIGHTS, apply_change, rgb_to_yuv
 from asled_cli.video.frames import ColorTags
 
 FORMATS = [f"yuv{kind}p{depth}" for kind in (420, 422, 444) for depth in ("", "10le", "12le")] + [

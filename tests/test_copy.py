@@ -11,13 +11,13 @@ from clips import hide_start, hlg_portrait, make_clip
 from small_pair import Pair, known_registration, make_pair
 
 from asled_cli import pipeline
+from asled_cli.job.blur_plan import Roles, Segment
 from asled_cli.job.records import DeblurConfig, DeblurResult
-from asled_cli.job.roles import Roles, Segment
-from asled_cli.video.copy import copy_clip
-from asled_cli.video.encode import EncodeConfig
-from asled_cli.video.probe import probe_clip
-from asled_cli.video.verify import verify
-from asled_cli.video.writer import ClipWriter
+from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.encode.encoder import EncodeConfig
+from asled_cli.video.encode.remux import copy_clip
+from asled_cli.video.encode.writer import ClipWriter
+from asled_cli.video.preserve.verify import verify
 
 
 def pictures(path: Path, track: int = 0) -> list[tuple[Fraction, bytes]]:

@@ -9,12 +9,13 @@ import pytest
 import torch
 from moving_textures import write_clip
 
-from asled_cli import weights, zoo
-from asled_cli.lab.cached import read_clip, stack_samples, to_inputs, to_tensors
-from asled_cli.lab.dataset import CropDataset, SampleConfig
-from asled_cli.lab.progress import begin
-from asled_cli.lab.recipe import TrainConfig
-from asled_cli.lab.training import update
+from asled_cli.lab.training.loop import update
+from asled_cli.lab.training.recipe import TrainConfig
+from asled_cli.lab.training.state import begin
+from asled_cli.lab.training_data.cached_clip import read_clip, stack_samples, to_inputs, to_tensors
+from asled_cli.lab.training_data.crops import CropDataset, SampleConfig
+from asled_cli.zoo import checkpoint as weights
+from asled_cli.zoo import registry as zoo
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 # Least agreement in dB; measured with the published weights: 101 (TF32), 97 and 77.

@@ -10,9 +10,10 @@ import torch
 from moving_textures import clip_in_memory, make_clip, write_clip
 
 from asled_cli.errors import InputError, UsageError
-from asled_cli.lab import augment, cached
-from asled_cli.lab.cached import CachedClip
-from asled_cli.lab.dataset import CropDataset, SampleConfig
+from asled_cli.lab.training_data import augment
+from asled_cli.lab.training_data import cached_clip as cached
+from asled_cli.lab.training_data.cached_clip import CachedClip
+from asled_cli.lab.training_data.crops import CropDataset, SampleConfig
 from asled_cli.nets.warp import scale_flow, warp
 
 SMALL = SampleConfig(frames=(3, 4), crop_px=32, batch=2)

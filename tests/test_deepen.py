@@ -6,16 +6,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from asled_cli import weights
 from asled_cli.errors import WeightsError
-from asled_cli.lab.progress import start_run
-from asled_cli.lab.recipe import TrainConfig, read_recipe
-from asled_cli.nets.asled import AsledNet
-from asled_cli.nets.asled_config import AsledConfig
-from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
+from asled_cli.lab.training.recipe import TrainConfig, read_recipe
+from asled_cli.lab.training.state import start_run
+from asled_cli.lab.training.warm_start import copy_deepened
+from asled_cli.nets.asled.config import AsledConfig
+from asled_cli.nets.asled.network import AsledNet
+from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
 from asled_cli.nets.blocks import ResidualBlock
-from asled_cli.nets.chunks import ChunkInputs
-from asled_cli.nets.deepen import copy_deepened
+from asled_cli.nets.interface import ChunkInputs
+from asled_cli.zoo import checkpoint as weights
 
 RECIPES = Path(__file__).parent.parent / "examples" / "recipes"
 SHALLOW = {

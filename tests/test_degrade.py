@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from textures import moving_video, psnr, texture
 
-from asled_cli.lab.average import average_pair
-from asled_cli.lab.degrade import (
+from asled_cli.imaging.srgb import bytes_to_linear, linear_to_srgb, to_bytes
+from asled_cli.lab.camera.degradation import (
     Codec,
     LensLook,
     ToneCurve,
@@ -15,10 +15,10 @@ from asled_cli.lab.degrade import (
     encode_and_decode,
     without_coding,
 )
-from asled_cli.lab.light import bytes_to_linear, linear_to_srgb, to_bytes
-from asled_cli.lab.made_pair import Faults
-from asled_cli.lab.made_sets import MADE_SETS, MadeEntry, MadeSet
-from asled_cli.lab.sources import Sources
+from asled_cli.lab.datasets.sources import Sources
+from asled_cli.lab.eval_sets.catalogue import MADE_SETS, MadeEntry, MadeSet
+from asled_cli.lab.synthesis.average_blur import average_pair
+from asled_cli.lab.synthesis.synthetic_pair import Faults
 
 VIDEO = moving_video(14)
 SIZE = (96, 64)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from asled_cli.registration import disparity
-from asled_cli.registration.disparity import HalfViews, find_baseline, solve_disparity
+from asled_cli.registration.estimate import disparity
+from asled_cli.registration.estimate.disparity import HalfViews, find_baseline, solve_disparity
 
 HEIGHT, WIDTH, MARGIN = 80, 128, 16
 NEAR = np.s_[24:60, 40:84]  # rows and columns of the near thing in the target

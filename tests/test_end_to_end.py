@@ -17,17 +17,18 @@ import torch
 from clips import BT709, HLG, make_clip, phone_ticks, planes
 from small_pair import Pair, make_pair
 
-from asled_cli import weights, zoo
 from asled_cli.cli.app import main
-from asled_cli.nets.asled import AsledNet
-from asled_cli.nets.asled_config import AsledConfig
-from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
+from asled_cli.nets.asled.config import AsledConfig
+from asled_cli.nets.asled.network import AsledNet
+from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
 from asled_cli.registration.analyse import analyse
-from asled_cli.registration.lenses import LensPrior
-from asled_cli.registration.solution import Registration
+from asled_cli.registration.geometry.lenses import LensPrior
+from asled_cli.registration.model.registration import Registration
+from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.decode.reader import ClipReader, frame_times
 from asled_cli.video.frames import ColorTags, FramePair
-from asled_cli.video.probe import probe_clip
-from asled_cli.video.reader import ClipReader, frame_times
+from asled_cli.zoo import checkpoint as weights
+from asled_cli.zoo import registry as zoo
 
 QUICK = ["--method", "swap", "--preset", "ultrafast"]
 NO_LENSES = ["--offset", "0"]  # for two clips of one view, which are no pair of lenses and would be refused

@@ -14,23 +14,26 @@ from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio
 from textures import moving_video, texture, write_video
 
-from asled_cli import weights, zoo
 from asled_cli.cli import app
 from asled_cli.errors import AsledError, InputError, UsageError, WeightsError
-from asled_cli.job.roles import Roles, Segment
-from asled_cli.lab.evaluation import models as rows
-from asled_cli.lab.evaluation import pictures, run, scoring
-from asled_cli.lab.evaluation.aligned import align_clip
-from asled_cli.lab.evaluation.clips import ScoreClip, clip_names, open_clip
-from asled_cli.lab.evaluation.config import EvalConfig, choose_metrics
+from asled_cli.job.blur_plan import Roles, Segment
+from asled_cli.lab.datasets.image_sequence import PictureArray
+from asled_cli.lab.datasets.sources import HELD_OUT_PHOTOS, HELD_OUT_VIDEOS
+from asled_cli.lab.eval_sets.catalogue import MADE_SETS
+from asled_cli.lab.evaluation import figures as pictures
 from asled_cli.lab.evaluation.costs import measure_costs
-from asled_cli.lab.evaluation.summary import bootstrap, clip_mean, summarise
-from asled_cli.lab.evaluation.whole import run_eval
-from asled_cli.lab.made_sets import MADE_SETS
-from asled_cli.lab.metrics.protocols import PROTOCOLS
-from asled_cli.lab.pictures import PictureArray
-from asled_cli.lab.sources import HELD_OUT_PHOTOS, HELD_OUT_VIDEOS
-from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
+from asled_cli.lab.evaluation.run import run_eval
+from asled_cli.lab.evaluation.statistics import bootstrap, clip_mean, summarise
+from asled_cli.lab.scoring import clip_scores as scoring
+from asled_cli.lab.scoring import methods as rows
+from asled_cli.lab.scoring import score_all as run
+from asled_cli.lab.scoring.alignment import align_clip
+from asled_cli.lab.scoring.clips import ScoreClip, clip_names, open_clip
+from asled_cli.lab.scoring.config import EvalConfig, choose_metrics
+from asled_cli.metrics.protocols import PROTOCOLS
+from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
+from asled_cli.zoo import checkpoint as weights
+from asled_cli.zoo import registry as zoo
 
 SCRIPT = Path(__file__).parent.parent / "examples" / "make_small_realmcvsr.py"
 TINY = AsledFastConfig(fine_channels=4, coarse_channels=4, encoder_blocks=1, backward_blocks=1,
@@ -228,7 +231,7 @@ def test_missing_metric_weights_leave_the_others(
 
     monkeypatch.setattr("torch.hub.download_url_to_file", refuse)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr("asled_cli.lab.evaluation.extras._SEEN", set())
+    monkeypatch.setattr("asled_cli.lab.scoring.extras._SEEN", set())
     config = EvalConfig(
         "generic", blur_and_truth, models=("input",), workers=1, metrics=("psnr", "lpips-alex")
     )

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from textures import texture
 
-from asled_cli.lab.metrics.fidelity import IDENTICAL_DB, Window, border_of, psnr, ssim, ssim_map
-from asled_cli.lab.metrics.protocols import PROTOCOLS, Protocol
+from asled_cli.metrics.protocols import PROTOCOLS, Protocol
+from asled_cli.metrics.psnr_ssim import IDENTICAL_DB, Window, border_of, psnr, ssim, ssim_map
 
 Picture = NDArray[np.float64]
 SIZES = [(48, 40), (33, 17), (64, 11)]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from asled_cli.nets.flow import INPUT_MEAN, INPUT_SPREAD, LEVELS, SpyNet
+from asled_cli.nets.spynet import INPUT_MEAN, INPUT_SPREAD, LEVELS, SpyNet
 
 
 class Constant(nn.Module):

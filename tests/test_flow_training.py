@@ -11,8 +11,14 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from asled_cli.errors import UsageError
-from asled_cli.lab.flow_pairs import FlowPair, degrade, make_pair
-from asled_cli.lab.flow_training import FlowTrainConfig, dis_flow, end_point_error, pyramid_error, train_flow
+from asled_cli.lab.synthesis.flow_pairs import FlowPair, degrade, make_pair
+from asled_cli.lab.training.flow_pretraining import (
+    FlowTrainConfig,
+    dis_flow,
+    end_point_error,
+    pyramid_error,
+    train_flow,
+)
 from asled_cli.nets.warp import warp
 
 SMALL = FlowTrainConfig(steps=2, batch=1, size_px=32, motion_px=4, score_every=1, score_pairs=2)

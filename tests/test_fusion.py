@@ -10,13 +10,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from asled_cli import weights
 from asled_cli.job.method import network_restorer
-from asled_cli.job.restore import FusingRestorer, restore
-from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
-from asled_cli.registration.aligned import AlignedFrame
-from asled_cli.registration.fusion import FrameWindows, fuse_references, fuse_window
+from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame
+from asled_cli.registration.rendering.temporal_fusion import FrameWindows, fuse_references, fuse_window
+from asled_cli.restoration.network import FusingRestorer, restore
 from asled_cli.video.frames import Frame, FramePair
+from asled_cli.zoo import checkpoint as weights
 
 HEIGHT, WIDTH = 64, 96
 STEP = 4  # pixels to the right per frame: one cell of the guide, so that moved pictures are exact shifts

@@ -7,9 +7,9 @@ import pytest
 from clips import LENS, append_box, box, keys_box, locate, make_clip
 from test_verify import copy
 
-from asled_cli.video.boxes import read_tracks
-from asled_cli.video.graft import graft_track_keys
-from asled_cli.video.probe import probe_clip
+from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.mp4_boxes import read_tracks
+from asled_cli.video.preserve.quicktime_keys import graft_track_keys
 
 
 def packets(path: Path) -> list[tuple[int, int | None, bytes]]:

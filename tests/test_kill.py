@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from small_pair import add_sound, known_registration, make_pair
 
-from asled_cli.job.journal import FILE
-from asled_cli.video.target import work_folder
+from asled_cli.job.resume.journal import FILE
+from asled_cli.video.output_file import work_folder
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that are forked")
 FRAMES, SEGMENT = 24, 4

@@ -10,9 +10,15 @@ from numpy.typing import NDArray
 from textures import moving_video, write_video
 
 from asled_cli.errors import InputError
-from asled_cli.lab.layouts import Averaging, Layout, read_layout
-from asled_cli.lab.light import linear_to_srgb, srgb_to_linear
-from asled_cli.lab.pictures import MeanPictures, PictureArray, PictureFiles, VideoPictures, mean_picture
+from asled_cli.imaging.srgb import linear_to_srgb, srgb_to_linear
+from asled_cli.lab.datasets.image_sequence import (
+    MeanPictures,
+    PictureArray,
+    PictureFiles,
+    VideoPictures,
+    mean_picture,
+)
+from asled_cli.lab.datasets.layouts import Averaging, Layout, read_layout
 
 TREES: dict[Layout, tuple[str, ...]] = {
     "generic": ("blur/a", "gt/a", "ref/a"),

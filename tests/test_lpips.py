@@ -11,7 +11,7 @@ from textures import texture
 from torch import Tensor
 
 from asled_cli.errors import WeightsError
-from asled_cli.lab.metrics.lpips import PLANS, Backbone, Lpips, distance, load_lpips, set_heads
+from asled_cli.metrics.lpips import PLANS, Backbone, Lpips, distance, load_lpips, set_heads
 
 HEADS = Path(__file__).parent.parent / "weights" / "lpips_heads.safetensors"
 
@@ -84,7 +84,7 @@ def test_a_local_backbone_is_checked_and_loaded(tmp_path: Path, monkeypatch: pyt
     torch.save(stored, path)
     with pytest.raises(WeightsError, match="does not start with 7be5be79"):
         load_lpips("alex", tmp_path)
-    monkeypatch.setattr("asled_cli.lab.metrics.lpips._starts_with", lambda path, digits: True)
+    monkeypatch.setattr("asled_cli.metrics.lpips._starts_with", lambda path, digits: True)
     picture = texture(64, 64) / 255.0
     dark = picture * 0.5
     assert load_lpips("alex", tmp_path)(picture, dark) == pytest.approx(

@@ -9,8 +9,10 @@ import pytest
 from textures import moving_video, texture, write_video
 
 from asled_cli.errors import InputError
-from asled_cli.lab.degrade import LensLook
-from asled_cli.lab.made import (
+from asled_cli.lab.camera.degradation import LensLook
+from asled_cli.lab.datasets.sources import HELD_OUT_PHOTOS, HELD_OUT_VIDEOS, Sources, find_sources
+from asled_cli.lab.eval_sets.validation import VALIDATION_CLIPS, validation_pairs
+from asled_cli.lab.synthesis.random_clip import (
     Odds,
     fit_size,
     in_good_light,
@@ -19,8 +21,6 @@ from asled_cli.lab.made import (
     random_rig,
     random_tone,
 )
-from asled_cli.lab.sources import HELD_OUT_PHOTOS, HELD_OUT_VIDEOS, Sources, find_sources
-from asled_cli.lab.validation_clips import VALIDATION_CLIPS, validation_pairs
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from asled_cli.nets.matching import Strategy, aggregate, match
+from asled_cli.nets.asled.matching import Strategy, aggregate, match
 
 Found = tuple[NDArray[np.int64], NDArray[np.float64]]
 

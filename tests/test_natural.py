@@ -12,8 +12,8 @@ from scipy.special import gamma
 from skimage import data
 
 from asled_cli.errors import WeightsError
-from asled_cli.lab.metrics import natural
-from asled_cli.lab.metrics.natural import brisque, halve, load_natural, niqe, to_luma
+from asled_cli.metrics import niqe_brisque as natural
+from asled_cli.metrics.niqe_brisque import brisque, halve, load_natural, niqe, to_luma
 
 MODELS = load_file(Path(__file__).parent.parent / "weights" / natural.MODELS_FILE)
 Array = NDArray[np.float64]

@@ -12,11 +12,11 @@ import pytest
 from torch import Tensor, nn
 
 from asled_cli.errors import WeightsError
-from asled_cli.lab.evaluation import run
-from asled_cli.lab.evaluation.config import EvalConfig
+from asled_cli.lab.datasets.layouts import read_layout
 from asled_cli.lab.evaluation.costs import measure_costs
-from asled_cli.lab.evaluation.models import find_models
-from asled_cli.lab.layouts import read_layout
+from asled_cli.lab.scoring import score_all as run
+from asled_cli.lab.scoring.config import EvalConfig
+from asled_cli.lab.scoring.methods import find_models
 
 
 class Descriptor:

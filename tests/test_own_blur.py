@@ -9,17 +9,17 @@ import pytest
 from numpy.typing import NDArray
 from textures import texture
 
-from asled_cli.lab.rig import LensRig
-from asled_cli.lab.samples import frame_pairs, register
-from asled_cli.lab.shake import shake_pair
-from asled_cli.lab.trajectory import Shake
-from asled_cli.registration.aligned import GUIDE_STRIDE, AlignedFrame
-from asled_cli.registration.fusion import fuse_references
-from asled_cli.registration.lenses import LensPrior
-from asled_cli.registration.motion import Moment
-from asled_cli.registration.own_exposure import find_own_exposure, travel
-from asled_cli.registration.spectra import Tiles, response, turns
-from asled_cli.registration.unblur import View, unblur
+from asled_cli.lab.camera.dual_lens import LensRig
+from asled_cli.lab.camera.hand_shake import Shake
+from asled_cli.lab.synthesis.shake_blur import shake_pair
+from asled_cli.lab.training_data.register import frame_pairs, register
+from asled_cli.registration.blur.reference_motion import Moment
+from asled_cli.registration.blur.tile_spectra import Tiles, response, turns
+from asled_cli.registration.blur.wiener import View, unblur
+from asled_cli.registration.estimate.reference_exposure import find_own_exposure, travel
+from asled_cli.registration.geometry.lenses import LensPrior
+from asled_cli.registration.rendering.aligned_frame import GUIDE_STRIDE, AlignedFrame
+from asled_cli.registration.rendering.temporal_fusion import fuse_references
 from asled_cli.video.frames import Frame, FramePair
 
 WIDTH, HEIGHT, FRAMES = 320, 224, 9

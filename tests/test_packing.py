@@ -9,7 +9,7 @@ import pytest
 from typing_extensions import TypeAliasType
 
 from asled_cli.errors import AsledError
-from asled_cli.job.packing import load_record, save_record
+from asled_cli.job.resume.serialization import load_record, save_record
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 # As NumPy writes NDArray from 2.5 on, which needs Python 3.12.

@@ -9,8 +9,7 @@ import pytest
 from clips import make_clip, phone_ticks
 
 from asled_cli.errors import InputError
-from asled_cli.video.frames import Frame
-from asled_cli.video.pairing import (
+from asled_cli.video.decode.pairing import (
     NEAR_ENOUGH,
     overlap_s,
     pair_frames,
@@ -18,7 +17,8 @@ from asled_cli.video.pairing import (
     pair_times,
     require_shared,
 )
-from asled_cli.video.probe import probe_clip
+from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.frames import Frame
 
 PIXEL = np.zeros((1, 1, 3), np.uint16)
 

@@ -20,14 +20,14 @@ from asled_cli import pipeline
 from asled_cli.errors import AsledError, InputError, InterruptedRunError, MemoryLimitError
 from asled_cli.job.plan import make_plan
 from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, Event, Progress, Report, ignore
-from asled_cli.registration.homography import Matrix
-from asled_cli.registration.lenses import centre_crop
-from asled_cli.registration.reblur import Exposure
-from asled_cli.registration.solution import Knot, Registration
-from asled_cli.registration.tone import identity_tone
-from asled_cli.video.encode import EncodeConfig
-from asled_cli.video.probe import probe_clip
-from asled_cli.video.reader import ClipReader, frame_times
+from asled_cli.registration.blur.reblur import Exposure
+from asled_cli.registration.geometry.homography import Matrix
+from asled_cli.registration.geometry.lenses import centre_crop
+from asled_cli.registration.model.registration import Knot, Registration
+from asled_cli.registration.model.tone_curve import identity_tone
+from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.decode.reader import ClipReader, frame_times
+from asled_cli.video.encode.encoder import EncodeConfig
 
 FRAMES = 12
 
@@ -163,7 +163,7 @@ def test_strict_makes_failures_of_warnings(
 
 def test_a_full_disk_is_foreseen(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = type("Usage", (), {"free": 1 << 20})()
-    monkeypatch.setattr("asled_cli.job.space.shutil.disk_usage", lambda folder: usage)
+    monkeypatch.setattr("asled_cli.job.resume.disk_space.shutil.disk_usage", lambda folder: usage)
     with pytest.raises(AsledError, match="has 1 MiB free, expected 16 MiB to begin"):
         run(pair, tmp_path / "out.mp4")
 
@@ -187,14 +187,14 @@ def failing(real: Callable[..., Any], after: int, error: BaseException) -> Calla
 
 
 STATIONS = {
-    "decode": "asled_cli.video.reader.ClipReader.__next__",
+    "decode": "asled_cli.video.decode.reader.ClipReader.__next__",
     "analyse": "asled_cli.pipeline.analyse",
     "align": "asled_cli.registration.render.ReferenceRenderer.prepare",
     "align in a helper": "asled_cli.registration.render.ReferenceRenderer._align",
     "flush": "asled_cli.registration.render.ReferenceRenderer.prepare_last",
-    "restore": "asled_cli.job.restore.SwapRestorer.push",
-    "write": "asled_cli.video.writer.ClipWriter.write",
-    "finish": "asled_cli.video.writer.ClipWriter._check",
+    "restore": "asled_cli.restoration.network.SwapRestorer.push",
+    "write": "asled_cli.video.encode.writer.ClipWriter.write",
+    "finish": "asled_cli.video.encode.writer.ClipWriter._check",
 }
 
 
@@ -256,7 +256,7 @@ def test_a_signal_during_the_analysis_stops_it(pair: Pair, tmp_path: Path) -> No
 def test_out_of_memory_is_told_as_such(
     error: Exception, pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asled_cli.job.restore.SwapRestorer.push", failing(ignore, 0, error))
+    monkeypatch.setattr("asled_cli.restoration.network.SwapRestorer.push", failing(ignore, 0, error))
     with pytest.raises(MemoryLimitError, match="--chunk"):
         run(pair, tmp_path / "out.mp4")
     assert only(tmp_path) == {".out.mp4.asled"}
@@ -264,7 +264,7 @@ def test_out_of_memory_is_told_as_such(
 
 def test_other_runtime_errors_are_ours(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "asled_cli.job.restore.SwapRestorer.push", failing(ignore, 0, RuntimeError("our bug"))
+        "asled_cli.restoration.network.SwapRestorer.push", failing(ignore, 0, RuntimeError("our bug"))
     )
     with pytest.raises(RuntimeError, match="our bug") as caught:
         run(pair, tmp_path / "out.mp4")

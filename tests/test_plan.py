@@ -12,18 +12,18 @@ import torch
 from small_pair import HEIGHT, WIDTH, Pair, make_pair, make_scene, view, write_clip
 
 from asled_cli.errors import AsledError, InputError, MemoryLimitError, UsageError, WeightsError
-from asled_cli.job.device import free_memory
 from asled_cli.job.method import FrameSize, choose_pieces, fit_pieces
 from asled_cli.job.plan import choose_helpers, make_plan, memory_of_analysis
 from asled_cli.job.records import DeblurConfig, DeblurPlan
-from asled_cli.nets.asled import AsledNet
-from asled_cli.nets.asled_config import AsledConfig
-from asled_cli.nets.asled_fast import AsledFast
-from asled_cli.nets.chunks import NetworkFacts
-from asled_cli.nets.costs import estimate_memory
-from asled_cli.video.encode import EncodeConfig
+from asled_cli.nets.asled.config import AsledConfig
+from asled_cli.nets.asled.costs import estimate_memory
+from asled_cli.nets.asled.network import AsledNet
+from asled_cli.nets.asled_fast.network import AsledFast
+from asled_cli.nets.interface import NetworkFacts
+from asled_cli.runtime.device import free_memory
+from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.encode.encoder import EncodeConfig
 from asled_cli.video.frames import Clip
-from asled_cli.video.probe import probe_clip
 
 
 @pytest.fixture(scope="module")

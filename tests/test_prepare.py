@@ -10,10 +10,10 @@ from textures import moving_video, texture, write_video
 
 from asled_cli.cli import app
 from asled_cli.errors import InputError, UsageError
-from asled_cli.lab.cached import find_clips, read_clip
-from asled_cli.lab.prepare import DataConfig, prepare
-from asled_cli.lab.rig import pull
-from asled_cli.registration.lenses import centre_crop
+from asled_cli.lab.camera.dual_lens import pull
+from asled_cli.lab.training_data.cached_clip import find_clips, read_clip
+from asled_cli.lab.training_data.prepare import DataConfig, prepare
+from asled_cli.registration.geometry.lenses import centre_crop
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ from small_pair import Pair, make_pair
 from textures import texture
 
 from asled_cli.cli.app import main
-from asled_cli.cli.probe_words import pair_rows, registration_words
-from asled_cli.job.guard import BLOCK, guard_colour, sharp_share
-from asled_cli.job.roles import FADE_S, Roles, plan_segments
-from asled_cli.lab.filming import Lens, draw_hand, film, write_film
-from asled_cli.lab.rig import LensRig
-from asled_cli.registration.sharpness import Sharpness
+from asled_cli.cli.probe_report import pair_rows, registration_words
+from asled_cli.job.blur_plan import FADE_S, Roles, plan_segments
+from asled_cli.lab.camera.dual_lens import LensRig
+from asled_cli.lab.camera.filming import Lens, draw_hand, film, write_film
+from asled_cli.registration.estimate.sharpness import Sharpness
+from asled_cli.restoration.sharp_regions import BLOCK, guard_colour, sharp_share
 
 SIZE, ULTRA = (192, 108), (384, 216)
 TIMES = [i / 30 for i in range(14)]

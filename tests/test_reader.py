@@ -21,10 +21,10 @@ from clips import (
 )
 
 from asled_cli.errors import InputError
-from asled_cli.video import probe, reader
+from asled_cli.video.decode import probe, reader
+from asled_cli.video.decode.probe import count_video_tracks, probe_clip
+from asled_cli.video.decode.reader import ClipReader, frame_times, read_runs
 from asled_cli.video.frames import Clip, ColorTags
-from asled_cli.video.probe import count_video_tracks, probe_clip
-from asled_cli.video.reader import ClipReader, frame_times, read_runs
 
 TICKS = phone_ticks(16)
 

@@ -10,23 +10,19 @@ from numpy.typing import NDArray
 from textures import psnr
 
 from asled_cli.errors import InputError
-from asled_cli.lab.samples import frame_pairs, register
-from asled_cli.lab.synthesis import (
-    Depth,
-    LensLook,
-    LensRig,
-    MadePair,
-    Shake,
-    ToneCurve,
-    average_pair,
-    shake_pair,
-)
-from asled_cli.registration.aligned import AlignedFrame, swap_weight
+from asled_cli.lab.camera.degradation import LensLook, ToneCurve
+from asled_cli.lab.camera.dual_lens import LensRig
+from asled_cli.lab.camera.hand_shake import Shake
+from asled_cli.lab.synthesis.average_blur import average_pair
+from asled_cli.lab.synthesis.shake_blur import Depth, shake_pair
+from asled_cli.lab.synthesis.synthetic_pair import MadePair
+from asled_cli.lab.training_data.register import frame_pairs, register
 from asled_cli.registration.analyse import analyse
-from asled_cli.registration.homography import apply, pixel_grid
-from asled_cli.registration.lenses import LensPrior
+from asled_cli.registration.geometry.homography import apply, pixel_grid
+from asled_cli.registration.geometry.lenses import LensPrior
+from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import ReferenceRenderer, render_references
-from asled_cli.registration.solution import Registration
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame, swap_weight
 from asled_cli.video.frames import Frame, FramePair
 
 SIZE = (192, 128)

@@ -11,8 +11,12 @@ import torch
 from torch import Tensor
 
 from asled_cli.errors import MemoryLimitError
-from asled_cli.job.pieces import recut_states, smaller_pieces
-from asled_cli.job.restore import (
+from asled_cli.nets.asled.config import AsledConfig, SearchConfig
+from asled_cli.nets.asled.network import AsledNet
+from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
+from asled_cli.nets.interface import ChunkInputs, NetworkFacts
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame
+from asled_cli.restoration.network import (
     FULL_SCALE,
     NetworkRestorer,
     NetworkSetting,
@@ -22,12 +26,8 @@ from asled_cli.job.restore import (
     restore,
     swap_change,
 )
-from asled_cli.job.tiles import cut_tiles
-from asled_cli.nets.asled import AsledNet
-from asled_cli.nets.asled_config import AsledConfig, SearchConfig
-from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
-from asled_cli.nets.chunks import ChunkInputs, NetworkFacts
-from asled_cli.registration.aligned import AlignedFrame
+from asled_cli.restoration.oom_fallback import recut_states, smaller_pieces
+from asled_cli.restoration.tiles import cut_tiles
 from asled_cli.video.frames import Frame, FramePair
 
 HEIGHT, WIDTH = 36, 50

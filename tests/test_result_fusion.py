@@ -11,15 +11,15 @@ from safetensors.torch import save_file
 from test_asled_fast import MIXING, TINY, random_inputs, random_network
 from torch import Tensor, nn
 
-from asled_cli import weights
 from asled_cli.errors import UsageError
-from asled_cli.lab.progress import start_run
-from asled_cli.lab.recipe import TrainConfig
-from asled_cli.lab.training import update
-from asled_cli.nets.asled_fast import AsledFast
+from asled_cli.lab.training.loop import update
+from asled_cli.lab.training.recipe import TrainConfig
+from asled_cli.lab.training.state import start_run
+from asled_cli.nets.asled_fast.network import AsledFast
+from asled_cli.nets.asled_fast.result_fusion import Neighbour, ResultFusion, ResultWindow
 from asled_cli.nets.blend import swap
-from asled_cli.nets.chunks import ChunkInputs, run_chunks
-from asled_cli.nets.result_fusion import Neighbour, ResultFusion, ResultWindow
+from asled_cli.nets.interface import ChunkInputs, run_chunks
+from asled_cli.zoo import checkpoint as weights
 
 REACH = MIXING.result_reach
 

@@ -11,16 +11,17 @@ import pytest
 import torch
 from small_pair import Pair, known_registration, make_pair
 
-from asled_cli import pipeline, weights
+from asled_cli import pipeline
 from asled_cli.errors import AsledError, InputError, InterruptedRunError, UsageError
-from asled_cli.job.journal import FILE, Journal
+from asled_cli.job.blur_plan import PAST_S, Roles
+from asled_cli.job.blur_plan import Segment as Stretch
 from asled_cli.job.plan import make_plan
 from asled_cli.job.records import DeblurConfig, DeblurResult, Event, Progress, Report, ignore
-from asled_cli.job.roles import PAST_S, Roles
-from asled_cli.job.roles import Segment as Stretch
-from asled_cli.nets.asled_fast import AsledFast, AsledFastConfig
-from asled_cli.video.encode import EncodeConfig
-from asled_cli.video.target import work_folder
+from asled_cli.job.resume.journal import FILE, Journal
+from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
+from asled_cli.video.encode.encoder import EncodeConfig
+from asled_cli.video.output_file import work_folder
+from asled_cli.zoo import checkpoint as weights
 
 FRAMES, SEGMENT = 40, 6
 
@@ -133,10 +134,12 @@ def test_broken_off_while_joining_only_joins_again(
         raise DeliberateError
 
     with monkeypatch.context() as broken:
-        broken.setattr("asled_cli.video.writer.join", fail)
+        broken.setattr("asled_cli.video.encode.writer.join", fail)
         with pytest.raises(DeliberateError):
             pipeline.run_deblur(job)
-    monkeypatch.setattr("asled_cli.job.restore.SwapRestorer.push", fail)  # nothing is to be done again
+    monkeypatch.setattr(
+        "asled_cli.restoration.network.SwapRestorer.push", fail
+    )  # nothing is to be done again
     result = resume(job)
     assert result.frames_written == FRAMES
     assert (tmp_path / "out.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
@@ -147,7 +150,7 @@ def test_broken_off_after_publishing_is_finished(
 ) -> None:
     job, folder = config(pair, tmp_path / "out.mp4", None), work_folder(tmp_path / "out.mp4")
     with monkeypatch.context() as killed:  # a killed process tidies nothing up
-        killed.setattr("asled_cli.job.journal.shutil.rmtree", lambda *_, **__: None)
+        killed.setattr("asled_cli.job.resume.journal.shutil.rmtree", lambda *_, **__: None)
         pipeline.run_deblur(job)
     before = (tmp_path / "out.mp4").read_bytes()
     assert folder.is_dir()
@@ -249,7 +252,7 @@ def test_an_error_tells_how_to_go_on(pair: Pair, tmp_path: Path, monkeypatch: py
     def fail(*_: object) -> None:
         raise InputError("broken")
 
-    monkeypatch.setattr("asled_cli.job.restore.SwapRestorer.flush", fail)
+    monkeypatch.setattr("asled_cli.restoration.network.SwapRestorer.flush", fail)
     job = config(pair, tmp_path / "a b.mp4", None, strength=0.9)
     with pytest.raises(InputError) as caught:
         pipeline.run_deblur(job)

@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 from scipy.interpolate import lagrange
 from textures import texture
 
-from asled_cli.lab.made_pair import MadePair
-from asled_cli.lab.rig import LensRig
-from asled_cli.lab.samples import frame_pairs
-from asled_cli.lab.shake import shake_pair
-from asled_cli.lab.trajectory import Shake
+from asled_cli.lab.camera.dual_lens import LensRig
+from asled_cli.lab.camera.hand_shake import Shake
+from asled_cli.lab.synthesis.shake_blur import shake_pair
+from asled_cli.lab.synthesis.synthetic_pair import MadePair
+from asled_cli.lab.training_data.register import frame_pairs
 from asled_cli.registration.analyse import analyse
-from asled_cli.registration.follow import follow_clip
-from asled_cli.registration.lenses import LensPrior
-from asled_cli.registration.motion import Moment, displacement
-from asled_cli.registration.reblur import Exposure, Reblur, row_times
+from asled_cli.registration.blur.reblur import Exposure, Reblur, row_times
+from asled_cli.registration.blur.reference_motion import Moment, displacement
+from asled_cli.registration.geometry.lenses import LensPrior
+from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import render_references
-from asled_cli.registration.solution import Registration
+from asled_cli.registration.stabilisation.ois_tracking import follow_clip
 
 SIZE, RATIO, FRAMES = (192, 108), 1.6, 14
 INNER = slice(2, -2)

@@ -12,14 +12,14 @@ import pytest
 from clips import TICKS_PER_S, make_clip, phone_ticks, planes
 
 from asled_cli.errors import AsledError
-from asled_cli.video.encode import EncodeConfig, choose_encoder, open_encoder
+from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.decode.reader import ClipReader, frame_times
+from asled_cli.video.encode.concat import _decoding_times
+from asled_cli.video.encode.encoder import EncodeConfig, choose_encoder, open_encoder
+from asled_cli.video.encode.segments import Segment, is_intact, read_packets
+from asled_cli.video.encode.writer import ClipWriter, segment_length
 from asled_cli.video.frames import Clip
-from asled_cli.video.join import _decoding_times
-from asled_cli.video.probe import probe_clip
-from asled_cli.video.reader import ClipReader, frame_times
-from asled_cli.video.segments import Segment, is_intact, read_packets
-from asled_cli.video.verify import verify
-from asled_cli.video.writer import ClipWriter, segment_length
+from asled_cli.video.preserve.verify import verify
 
 TICKS = phone_ticks(23)
 QUALITY = {"h264": {"qp": "0"}, "hevc": {"x265-params": "lossless=1:pools=1:frame-threads=1"}}

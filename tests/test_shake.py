@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 from textures import psnr, texture
 
 from asled_cli.errors import InputError, UsageError
-from asled_cli.lab.correspondence import front_layer, hidden, lens_flow, true_flow
-from asled_cli.lab.made_pair import MadePair
-from asled_cli.lab.rig import LensRig
-from asled_cli.lab.rolling import pixel_grid
-from asled_cli.lab.scene import STABILISER_REACH
-from asled_cli.lab.shake import Depth, shake_pair
-from asled_cli.lab.trajectory import Shake
+from asled_cli.lab.camera.dual_lens import LensRig
+from asled_cli.lab.camera.hand_shake import Shake
+from asled_cli.lab.camera.layered_scene import STABILISER_REACH
+from asled_cli.lab.camera.rolling_shutter import pixel_grid
+from asled_cli.lab.synthesis.ground_truth_flow import front_layer, hidden, lens_flow, true_flow
+from asled_cli.lab.synthesis.shake_blur import Depth, shake_pair
+from asled_cli.lab.synthesis.synthetic_pair import MadePair
 
 SIZE = (128, 96)
 PHOTO = texture(520, 420, seed=1, finest=2.0)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from asled_cli.video.probe import probe_clip
-from asled_cli.video.sound import match_sound
+from asled_cli.sync.audio import match_sound
+from asled_cli.video.decode.probe import probe_clip
 
 RATE = 44_100
 

@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicHermiteSpline
 from textures import texture
 
-from asled_cli.job.packing import load_record, save_record
 from asled_cli.job.records import DeblurConfig, Event, Progress
-from asled_cli.lab.filming import Hand, Lens, film, write_film
-from asled_cli.lab.rig import LensRig
+from asled_cli.job.resume.serialization import load_record, save_record
+from asled_cli.lab.camera.dual_lens import LensRig
+from asled_cli.lab.camera.filming import Hand, Lens, film, write_film
 from asled_cli.pipeline import run_deblur
-from asled_cli.registration.aligned import GUIDE_STRIDE, AlignedFrame
 from asled_cli.registration.analyse import analyse
-from asled_cli.registration.follow import follow_clip
-from asled_cli.registration.homography import apply, pixel_grid
-from asled_cli.registration.lenses import LensPrior
-from asled_cli.registration.reblur import Exposure
+from asled_cli.registration.blur.reblur import Exposure
+from asled_cli.registration.geometry.homography import apply, pixel_grid
+from asled_cli.registration.geometry.lenses import LensPrior
+from asled_cli.registration.model.ois_path import Sway
+from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import render_references
-from asled_cli.registration.solution import Registration
-from asled_cli.registration.sway import Sway
-from asled_cli.video.convert import to_16_bit
-from asled_cli.video.encode import EncodeConfig
+from asled_cli.registration.rendering.aligned_frame import GUIDE_STRIDE, AlignedFrame
+from asled_cli.registration.stabilisation.ois_tracking import follow_clip
+from asled_cli.video.decode.pixel_format import to_16_bit
+from asled_cli.video.encode.encoder import EncodeConfig
 from asled_cli.video.frames import Frame, FramePair
 
 SIZE, RATIO, RATE = (192, 108), 1.6, 30

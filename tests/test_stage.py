@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from asled_cli.video.stage import Stage, StageClosedError, closing_items, spread
+from asled_cli.runtime.stages import Stage, StageClosedError, closing_items, spread
 
 COUNT = 12
 DEADLINE_S = 10

@@ -11,21 +11,21 @@ from scipy.ndimage import gaussian_filter1d, shift
 from textures import psnr, texture
 
 from asled_cli.job.tally import registration_facts
-from asled_cli.lab.filming import Hand, Lens, film
-from asled_cli.lab.rig import LensRig
-from asled_cli.lab.trajectory import Trajectory
-from asled_cli.registration.aligned import AlignedFrame, swap_weight
+from asled_cli.lab.camera.dual_lens import LensRig
+from asled_cli.lab.camera.filming import Hand, Lens, film
+from asled_cli.lab.camera.hand_shake import Trajectory
 from asled_cli.registration.analyse import analyse
-from asled_cli.registration.follow import follow_clip
-from asled_cli.registration.homography import pixel_grid
-from asled_cli.registration.lenses import LensPrior
-from asled_cli.registration.motion import Moment
-from asled_cli.registration.reblur import Exposure, Reblur, Tremor
+from asled_cli.registration.blur.intra_frame_shake import fit_tremor
+from asled_cli.registration.blur.linear_blur import find_way, line
+from asled_cli.registration.blur.reblur import Exposure, Reblur, Tremor
+from asled_cli.registration.blur.reference_motion import Moment
+from asled_cli.registration.geometry.homography import pixel_grid
+from asled_cli.registration.geometry.lenses import LensPrior
+from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import render_references
-from asled_cli.registration.solution import Registration
-from asled_cli.registration.tremor import fit_tremor
-from asled_cli.registration.ways import find_way, line
-from asled_cli.video.convert import to_16_bit
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame, swap_weight
+from asled_cli.registration.stabilisation.ois_tracking import follow_clip
+from asled_cli.video.decode.pixel_format import to_16_bit
 from asled_cli.video.frames import Frame, FramePair
 
 SIZE, RATIO, RATE = (192, 108), 1.6, 30

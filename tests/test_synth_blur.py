@@ -12,14 +12,14 @@ from textures import moving_video, psnr, texture, write_video
 
 from asled_cli.cli import app
 from asled_cli.errors import InputError, UsageError
-from asled_cli.lab.interpolate import InterpolatedPictures
-from asled_cli.lab.layouts import open_pictures, read_layout
-from asled_cli.lab.pair_files import FilesConfig
-from asled_cli.lab.pictures import PictureArray
-from asled_cli.lab.rolling import pixel_grid
-from asled_cli.lab.sharp_sources import find_clips
-from asled_cli.lab.synth_blur import SynthJob, synth_blur
-from asled_cli.lab.synth_clip import SynthConfig
+from asled_cli.lab.camera.rolling_shutter import pixel_grid
+from asled_cli.lab.datasets.image_sequence import PictureArray
+from asled_cli.lab.datasets.layouts import open_pictures, read_layout
+from asled_cli.lab.datasets.sharp_sources import find_clips
+from asled_cli.lab.synthesis.clip import SynthConfig
+from asled_cli.lab.synthesis.frame_interpolation import InterpolatedPictures
+from asled_cli.lab.synthesis.pair_files import FilesConfig
+from asled_cli.lab.synthesis.run import SynthJob, synth_blur
 
 Clip8 = NDArray[np.uint8]
 

@@ -12,11 +12,11 @@ from textures import texture
 from asled_cli.cli.app import main
 from asled_cli.job.plan import make_plan
 from asled_cli.job.records import DeblurConfig
-from asled_cli.lab.filming import Lens, draw_hand, film, write_film
-from asled_cli.lab.rig import LensRig
-from asled_cli.video.color import spread_change
-from asled_cli.video.probe import probe_clip
-from asled_cli.video.reader import ClipReader
+from asled_cli.lab.camera.dual_lens import LensRig
+from asled_cli.lab.camera.filming import Lens, draw_hand, film, write_film
+from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.decode.reader import ClipReader
+from asled_cli.video.encode.yuv import spread_change
 
 SIZE = (240, 136)
 RIG = LensRig(ratio=1.9, rotation_deg=0.5, shift_px=(3.0, -2.0))

@@ -12,11 +12,11 @@ import torch.multiprocessing as processes
 from moving_textures import write_clip
 
 from asled_cli.errors import InterruptedRunError, UsageError
-from asled_cli.lab.checkpoints import read_checkpoint
-from asled_cli.lab.dataset import SampleConfig
-from asled_cli.lab.parallel import ALONE, Team, join_team
-from asled_cli.lab.recipe import TrainConfig
-from asled_cli.lab.training import train
+from asled_cli.lab.training.checkpoints import read_checkpoint
+from asled_cli.lab.training.loop import train
+from asled_cli.lab.training.recipe import TrainConfig
+from asled_cli.lab.training_data.crops import SampleConfig
+from asled_cli.runtime.distributed import ALONE, Team, join_team
 
 TINY = TrainConfig(
     network="asled-fast",

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from textures import texture
 
-from asled_cli.lab.metrics.fidelity import Picture
-from asled_cli.lab.metrics.temporal import (
+from asled_cli.metrics.psnr_ssim import Picture
+from asled_cli.metrics.temporal import (
     dis_flow,
     flow_difference,
     measure_step,

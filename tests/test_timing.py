@@ -13,17 +13,17 @@ from textures import texture
 from asled_cli.errors import InputError
 from asled_cli.job.match import MatchedClips, match_clips
 from asled_cli.job.records import DeblurConfig
-from asled_cli.lab.filming import SOUND_RATE, Lens, Sound, draw_hand, film, write_film
-from asled_cli.lab.rig import LensRig
-from asled_cli.registration.camera_motion import MotionCurve
-from asled_cli.registration.curves import CurveMatch, Curves, match_changes, match_curves
-from asled_cli.registration.fine_clock import SmallClip, solve_clock
-from asled_cli.registration.lenses import centre_crop
+from asled_cli.lab.camera.dual_lens import LensRig
+from asled_cli.lab.camera.filming import SOUND_RATE, Lens, Sound, draw_hand, film, write_film
+from asled_cli.registration.geometry.lenses import centre_crop
+from asled_cli.sync.audio import match_sound
+from asled_cli.sync.camera_motion import MotionCurve
+from asled_cli.sync.correlation import CurveMatch, Curves, match_changes, match_curves
+from asled_cli.sync.subframe import SmallClip, solve_clock
+from asled_cli.sync.timestamps import recording_gap_s, timecode_gap_s
 from asled_cli.video.clock import Clock
+from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.frames import Clip, ColorTags
-from asled_cli.video.probe import probe_clip
-from asled_cli.video.sound import match_sound
-from asled_cli.video.started import recording_gap_s, timecode_gap_s
 
 SIZE = (128, 72)
 HOME = np.array([148, 78])  # of what moves in `tripod`

@@ -16,11 +16,11 @@ from moving_textures import write_clip
 from recipes import TINY
 from textures import texture
 
-from asled_cli import weights
 from asled_cli.cli import app
 from asled_cli.errors import UsageError
-from asled_cli.lab.parallel import Team
-from asled_cli.lab.recipe import read_recipe, read_table
+from asled_cli.lab.training.recipe import read_recipe, read_table
+from asled_cli.runtime.distributed import Team
+from asled_cli.zoo import checkpoint as weights
 
 MINIATURE = Path(__file__).parent.parent / "examples" / "make_small_realmcvsr.py"
 FLOW = """
@@ -76,7 +76,9 @@ def test_only_the_first_process_of_a_team_tells(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     for rank, told in ((1, False), (0, True)):
-        monkeypatch.setattr("asled_cli.lab.trainer.join_team", lambda _, rank=rank: nullcontext(Team(rank)))
+        monkeypatch.setattr(
+            "asled_cli.lab.training.run.join_team", lambda _, rank=rank: nullcontext(Team(rank))
+        )
         assert run(recipe, "--data", clips, "-o", tmp_path / str(rank), "--device", "cpu") == 0
         said = capfd.readouterr()
         assert ("step 4" in said.err) == ("files" in said.out) == told

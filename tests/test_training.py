@@ -12,18 +12,26 @@ import pytest
 import torch
 from moving_textures import clip_in_memory, write_clip
 
-from asled_cli import weights, zoo
 from asled_cli.errors import AsledError, InterruptedRunError, UsageError, WeightsError
-from asled_cli.lab import losses, training
-from asled_cli.lab.cached import read_clip, stack_samples, to_inputs, to_tensors
-from asled_cli.lab.checkpoints import read_checkpoint, write_checkpoint
-from asled_cli.lab.dataset import CropDataset, SampleConfig
-from asled_cli.lab.metrics.fidelity import ssim
-from asled_cli.lab.progress import Progress, begin
-from asled_cli.lab.recipe import TrainConfig, config_from_table, config_to_table, read_recipe, read_table
-from asled_cli.lab.trainer import FLOW, read_flow_recipe
-from asled_cli.lab.training import train, update
+from asled_cli.lab.training import loop as training
+from asled_cli.lab.training import losses
+from asled_cli.lab.training.checkpoints import read_checkpoint, write_checkpoint
+from asled_cli.lab.training.loop import train, update
+from asled_cli.lab.training.recipe import (
+    TrainConfig,
+    config_from_table,
+    config_to_table,
+    read_recipe,
+    read_table,
+)
+from asled_cli.lab.training.run import FLOW, read_flow_recipe
+from asled_cli.lab.training.state import Progress, begin
+from asled_cli.lab.training_data.cached_clip import read_clip, stack_samples, to_inputs, to_tensors
+from asled_cli.lab.training_data.crops import CropDataset, SampleConfig
+from asled_cli.metrics.psnr_ssim import ssim
 from asled_cli.nets.blend import swap
+from asled_cli.zoo import checkpoint as weights
+from asled_cli.zoo import registry as zoo
 
 TINY_OPTIONS = {
     "fine_channels": 8,

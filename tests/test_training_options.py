@@ -14,20 +14,22 @@ from moving_textures import write_clip
 from safetensors.torch import load_file, save_file
 from test_lpips import fixed
 
-from asled_cli import weights, zoo
 from asled_cli.cli import app
 from asled_cli.errors import AsledError, UsageError, WeightsError
-from asled_cli.lab import losses, training
-from asled_cli.lab import progress as progress_module
-from asled_cli.lab.checkpoints import read_checkpoint, write_checkpoint
-from asled_cli.lab.dataset import SampleConfig
-from asled_cli.lab.metrics.lpips import distance
-from asled_cli.lab.parallel import ALONE
-from asled_cli.lab.progress import flow_parameters, save_run, start_run
-from asled_cli.lab.recipe import LossConfig, TrainConfig
-from asled_cli.lab.training import train
-from asled_cli.lab.workers import batches_of
-from asled_cli.nets.flow import SpyNet
+from asled_cli.lab.training import loop as training
+from asled_cli.lab.training import losses
+from asled_cli.lab.training import state as progress_module
+from asled_cli.lab.training.checkpoints import read_checkpoint, write_checkpoint
+from asled_cli.lab.training.loop import train
+from asled_cli.lab.training.recipe import LossConfig, TrainConfig
+from asled_cli.lab.training.state import flow_parameters, save_run, start_run
+from asled_cli.lab.training_data.crops import SampleConfig
+from asled_cli.metrics.lpips import distance
+from asled_cli.nets.spynet import SpyNet
+from asled_cli.runtime.distributed import ALONE
+from asled_cli.runtime.processes import batches_of
+from asled_cli.zoo import checkpoint as weights
+from asled_cli.zoo import registry as zoo
 
 FAST = {
     "fine_channels": 8,

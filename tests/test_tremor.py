@@ -6,10 +6,10 @@ import pytest
 from numpy.typing import NDArray
 from textures import texture
 
-from asled_cli.registration.homography import pixel_grid
-from asled_cli.registration.motion import Moment
-from asled_cli.registration.reblur import STEADY, Exposure, Reblur, Tick, Tremor
-from asled_cli.registration.tremor import fit_tremor
+from asled_cli.registration.blur.intra_frame_shake import fit_tremor
+from asled_cli.registration.blur.reblur import STEADY, Exposure, Reblur, Tick, Tremor
+from asled_cli.registration.blur.reference_motion import Moment
+from asled_cli.registration.geometry.homography import pixel_grid
 
 SIZE = (160, 112)
 PAN = (9.0, 4.0)  # pixels per frame

@@ -10,8 +10,8 @@ import pytest
 from textures import texture
 
 from asled_cli.cli.app import main
-from asled_cli.lab.filming import SOUND_RATE, Lens, Sound, draw_hand, film, write_film
-from asled_cli.lab.rig import LensRig
+from asled_cli.lab.camera.dual_lens import LensRig
+from asled_cli.lab.camera.filming import SOUND_RATE, Lens, Sound, draw_hand, film, write_film
 
 SIZE = (160, 90)
 OFFSET_S = 0.5

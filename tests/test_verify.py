@@ -11,11 +11,11 @@ from clips import HLG, MOVIE_KEYS, UNTAGGED, hide_start, make_clip, phone_ticks
 
 from asled_cli.cli.app import main
 from asled_cli.errors import InputError
-from asled_cli.video.encode import EncodeConfig
-from asled_cli.video.probe import probe_clip
-from asled_cli.video.reader import ClipReader
-from asled_cli.video.verify import Check, verify
-from asled_cli.video.writer import ClipWriter
+from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.decode.reader import ClipReader
+from asled_cli.video.encode.encoder import EncodeConfig
+from asled_cli.video.encode.writer import ClipWriter
+from asled_cli.video.preserve.verify import Check, verify
 
 TICKS = phone_ticks(16)
 

@@ -10,12 +10,13 @@ from safetensors.torch import load_file, save_file
 from test_asled_fast import TINY, random_inputs, random_network
 from torch.utils.flop_counter import FlopCounterMode
 
-from asled_cli import weights, zoo
 from asled_cli.errors import UsageError, WeightsError
-from asled_cli.nets.asled import AsledNet
-from asled_cli.nets.asled_fast import AsledFast
-from asled_cli.nets.costs import count_flops
-from asled_cli.nets.flow import SpyNet
+from asled_cli.nets.asled.costs import count_flops
+from asled_cli.nets.asled.network import AsledNet
+from asled_cli.nets.asled_fast.network import AsledFast
+from asled_cli.nets.spynet import SpyNet
+from asled_cli.zoo import checkpoint as weights
+from asled_cli.zoo import registry as zoo
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 MEASURED = {"asled-fast": "throughput.json", "asled": "asled_1080p_cpu.json"}

@@ -22,13 +22,13 @@ from clips import (
 )
 
 from asled_cli.errors import AsledError, UsageError
-from asled_cli.video.color import apply_change
-from asled_cli.video.encode import choose_encoder
+from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.decode.reader import ClipReader, frame_times
+from asled_cli.video.encode.encoder import choose_encoder
+from asled_cli.video.encode.writer import ClipWriter, EncodeConfig, check_output
+from asled_cli.video.encode.yuv import apply_change
 from asled_cli.video.frames import Clip, ColorTags, MasteringDisplay
-from asled_cli.video.probe import probe_clip
-from asled_cli.video.reader import ClipReader, frame_times
-from asled_cli.video.verify import Check
-from asled_cli.video.writer import ClipWriter, EncodeConfig, check_output
+from asled_cli.video.preserve.verify import Check
 
 TICKS = phone_ticks(16)
 FAST = EncodeConfig(preset="ultrafast")
@@ -440,7 +440,7 @@ def test_full_disk_is_told(sdr_clip: Path, tmp_path: Path, monkeypatch: pytest.M
     with no_space, ClipReader(clip) as frames, ClipWriter(clip, tmp_path / "out.mov", FAST) as writer:
         for frame in frames:
             writer.write(frame, None)
-            monkeypatch.setattr("asled_cli.video.segments.PacketFile.add", full)
+            monkeypatch.setattr("asled_cli.video.encode.segments.PacketFile.add", full)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -448,7 +448,7 @@ def test_wrong_result_is_not_published(
     sdr_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = Check("frames", "16", "15", same=False, vital=True)
-    monkeypatch.setattr("asled_cli.video.writer.verify", lambda *_, **__: [lost])
+    monkeypatch.setattr("asled_cli.video.encode.writer.verify", lambda *_, **__: [lost])
     with pytest.raises(AsledError, match="not written correctly: frames: 15, expected 16"):
         copy(probe_clip(sdr_clip), tmp_path / "out.mov")
     assert list(tmp_path.iterdir()) == []

@@ -24,7 +24,7 @@ from asled_cli.cli.synth_blur import synth_blur
 from asled_cli.cli.train import train
 from asled_cli.cli.verify import verify
 from asled_cli.errors import AsledError, InterruptedRunError
-from asled_cli.job.allocator import share_one_arena
+from asled_cli.runtime.memory import share_one_arena
 
 app = typer.Typer(
     name="asled",

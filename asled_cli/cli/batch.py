@@ -40,8 +40,8 @@ def batch(
 ) -> None:
     """Mend many pairs of clips; go on after failures and, called again, after a break."""
     from asled_cli.cli import console
-    from asled_cli.job.batch import REPORT, run_batch
-    from asled_cli.job.pairs import find_pairs, read_manifest
+    from asled_cli.job.batch.pairs import find_pairs, read_manifest
+    from asled_cli.job.batch.run import REPORT, run_batch
 
     if not source.exists():
         raise UsageError(f"{source} does not exist.", "Name a manifest or a folder.")

@@ -9,7 +9,7 @@ import typer
 
 from asled_cli.cli import options as opt
 from asled_cli.errors import UsageError
-from asled_cli.lab.evaluation import config as cfg
+from asled_cli.lab.scoring import config as cfg
 
 DATA, SCORING, OUTPUT = "Data", "Scoring", "Output"
 
@@ -113,7 +113,7 @@ def evaluate(
         precision=precision, workers=workers, out=out, work=work, seed=seed,
     )  # fmt: skip
     from asled_cli.cli import console
-    from asled_cli.lab.evaluation.whole import run_eval  # torch and av load here, not for --help
+    from asled_cli.lab.evaluation.run import run_eval  # torch and av load here, not for --help
 
     style = console.Style(as_json=as_json, quiet=quiet, verbose=verbose)
     with console.progress(style) as report:

@@ -9,7 +9,7 @@ import typer
 from asled_cli.cli import options as opt
 
 if TYPE_CHECKING:
-    from asled_cli.zoo import Costs, PublishedFile
+    from asled_cli.zoo.registry import Costs, PublishedFile
 
 SHORT_HASH = 12  # digits of a SHA-256 shown in the table; --json has all 64
 # What a 1920x1080 frame costs; memory is the peak of a whole job on a CPU.
@@ -44,7 +44,7 @@ def models(
 
 def _network_rows() -> list[tuple[str, ...]]:
     """One row of all columns for each network, then for each part that has weights of its own."""
-    from asled_cli import zoo
+    from asled_cli.zoo import registry as zoo
 
     rows: list[tuple[str, ...]] = []
     for network in zoo.PUBLISHED.values():
@@ -71,9 +71,9 @@ def _file_cells(record: PublishedFile) -> tuple[str, ...]:
 
 def _parameter_rows(name: str) -> list[tuple[str, str]]:
     """Parts of a network and their learnable parameters, the total last."""
-    from asled_cli import zoo
-    from asled_cli.nets.asled import AsledNet  # torch loads here, not for --help
-    from asled_cli.nets.costs import parameter_table
+    from asled_cli.nets.asled.costs import parameter_table
+    from asled_cli.nets.asled.network import AsledNet  # torch loads here, not for --help
+    from asled_cli.zoo import registry as zoo
 
     known = zoo.PUBLISHED.get(name)
     network = zoo.build(known.architecture, known.options) if known else zoo.build(name, {})

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from asled_cli.job.records import Method, Precision, RolesChoice, Target
+from asled_cli.job.records import Method, RolesChoice, Target
+from asled_cli.runtime.precision import Precision
 
 CLIPS, PICTURE, RESTORE, ENCODE, TERMINAL = (
     "Clips and time",

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from asled_cli.cli import options as opt
-from asled_cli.cli.probe_words import clip_rows, pair_rows, segment_row
+from asled_cli.cli.probe_report import clip_rows, pair_rows, segment_row
 from asled_cli.errors import UsageError
 from asled_cli.job.records import DeblurConfig
 
@@ -34,7 +34,7 @@ def probe(
     from asled_cli.cli import console
     from asled_cli.job import inspect  # torch-free, but av and cv2 load here
     from asled_cli.job.preview import check_preview, draw_preview
-    from asled_cli.video.probe import count_video_tracks, probe_clip
+    from asled_cli.video.decode.probe import count_video_tracks, probe_clip
 
     style = console.Style(as_json=as_json, quiet=quiet, verbose=verbose)
     if preview is not None:

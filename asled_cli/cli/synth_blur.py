@@ -197,10 +197,10 @@ def synth_blur(
 ) -> None:
     """Make blurred dual-lens pairs with known truth, to train and to score on; run again to go on."""
     from asled_cli.cli import console
-    from asled_cli.lab.pair_files import FilesConfig  # numpy and av load here, not for --help
-    from asled_cli.lab.synth_blur import SynthJob
-    from asled_cli.lab.synth_blur import synth_blur as run
-    from asled_cli.lab.synth_clip import SynthConfig
+    from asled_cli.lab.synthesis.clip import SynthConfig
+    from asled_cli.lab.synthesis.pair_files import FilesConfig  # numpy and av load here, not for --help
+    from asled_cli.lab.synthesis.run import SynthJob
+    from asled_cli.lab.synthesis.run import synth_blur as run
 
     job = SynthJob(
         sources=sources,

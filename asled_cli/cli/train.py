@@ -66,7 +66,7 @@ def train(
 ) -> None:
     """Train a network as RECIPE says; interrupt it at any time, --resume goes on exactly."""
     from asled_cli.cli import console
-    from asled_cli.lab.trainer import TrainJob, run_training  # torch loads here, not for --help
+    from asled_cli.lab.training.run import TrainJob, run_training  # torch loads here, not for --help
 
     start = [] if init is None else [f"init={init}"]
     job = TrainJob(

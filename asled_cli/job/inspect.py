@@ -7,19 +7,19 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
+from asled_cli.job.blur_plan import Roles, find_roles
 from asled_cli.job.match import MatchedClips, check_shared_time, match_clips
 from asled_cli.job.records import DeblurConfig, Progress, Report, ignore
-from asled_cli.job.roles import Roles, find_roles
 from asled_cli.job.sampling import moments_to_judge, read_sampled_runs
 from asled_cli.job.tally import registration_facts
-from asled_cli.job.views import sample_moments
-from asled_cli.registration.aligned import AlignedFrame
 from asled_cli.registration.analyse import analyse
-from asled_cli.registration.lenses import LensPrior
+from asled_cli.registration.geometry.lenses import LensPrior
+from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import render_references
-from asled_cli.registration.solution import Registration
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame
+from asled_cli.sync.lens_order import sample_moments
+from asled_cli.video.decode.reader import frame_times
 from asled_cli.video.frames import Clip, FramePair
-from asled_cli.video.reader import frame_times
 
 _UNFIT = "The two views do not fit together: the reference would not be used, and nothing would be changed."
 _STEADY_SHARE = Fraction(1, 10)  # a frame whose interval is off the median by more counts as irregular

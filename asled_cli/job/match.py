@@ -6,12 +6,12 @@ from pathlib import Path
 
 from asled_cli.errors import InputError
 from asled_cli.job.records import DeblurConfig, Report, ignore
-from asled_cli.job.timing import Timing, find_timing
-from asled_cli.job.views import NAMED, Order, find_order
-from asled_cli.registration.lenses import COMMON_FOV_RATIO
+from asled_cli.registration.geometry.lenses import COMMON_FOV_RATIO
+from asled_cli.sync.lens_order import NAMED, Order, find_order
+from asled_cli.sync.offset import Timing, find_timing
 from asled_cli.video.clock import Clock
+from asled_cli.video.decode.probe import count_video_tracks, probe_clip
 from asled_cli.video.frames import Clip
-from asled_cli.video.probe import count_video_tracks, probe_clip
 
 LEAST_SHARED_S = Fraction(1, 10)  # clips that share less than this in time are taken for two recordings
 

@@ -8,15 +8,22 @@ from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 
 import torch
 
-from asled_cli import weights, zoo
 from asled_cli.errors import MemoryLimitError, WeightsError
-from asled_cli.job.device import DTYPES, free_memory, resolve_device, resolve_precision
-from asled_cli.job.pieces import SHORTEST_CHUNK
 from asled_cli.job.records import DeblurConfig, DeblurPlan
-from asled_cli.job.restore import FusingRestorer, NetworkRestorer, NetworkSetting, Restorer, SwapRestorer
-from asled_cli.job.tiles import Tile, cut_tiles
-from asled_cli.nets.chunks import NetworkFacts
+from asled_cli.nets.interface import NetworkFacts
+from asled_cli.restoration.network import (
+    FusingRestorer,
+    NetworkRestorer,
+    NetworkSetting,
+    Restorer,
+    SwapRestorer,
+)
+from asled_cli.restoration.oom_fallback import SHORTEST_CHUNK
+from asled_cli.restoration.tiles import Tile, cut_tiles
+from asled_cli.runtime.device import DTYPES, free_memory, resolve_device, resolve_precision
 from asled_cli.video.frames import Clip
+from asled_cli.zoo import checkpoint as weights
+from asled_cli.zoo import registry as zoo
 
 LONGEST_CHUNK = 12  # frames; the look-ahead is computed again with every chunk
 CPU_BYTES = 1600 * 2**20  # at 1080p, so that the whole job stays at 3 GB; larger frames get more

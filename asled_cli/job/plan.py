@@ -9,16 +9,16 @@ import numpy as np
 
 from asled_cli.errors import InputError, UsageError
 from asled_cli.job.match import check_shared_time, match_clips, probe_both
-from asled_cli.job.measure import check_truth
 from asled_cli.job.method import QUEUED_BYTES, FrameSize, choose_method
 from asled_cli.job.records import DeblurConfig, DeblurPlan, Report, ignore
 from asled_cli.job.sampling import RUN_LENGTH, RUNS, SHORT_CLIP
 from asled_cli.job.target import turn_to_ultra
-from asled_cli.registration.canvas import Canvas
-from asled_cli.video.encode import EncodeConfig, choose_encoder
+from asled_cli.metrics.clip_psnr import check_truth
+from asled_cli.registration.geometry.canvas import Canvas
+from asled_cli.runtime.stages import usable_cores
+from asled_cli.video.encode.encoder import EncodeConfig, choose_encoder
 from asled_cli.video.frames import Clip
-from asled_cli.video.stage import usable_cores
-from asled_cli.video.target import FORMATS, check_output, work_folder
+from asled_cli.video.output_file import FORMATS, check_output, work_folder
 
 MEMORY_BASE = 700 * 2**20  # interpreter, torch and codecs, measured
 ANALYSIS_BYTES = 64  # per pixel of a frame that the analysis looks at, measured

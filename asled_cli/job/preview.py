@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError, UsageError
-from asled_cli.registration.aligned import AlignedFrame
-from asled_cli.video.convert import to_8_bit
-from asled_cli.video.picture_clip import write_pictures
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame
+from asled_cli.video.decode.pixel_format import to_8_bit
+from asled_cli.video.encode.image_clip import write_pictures
 
 _CELLS = 8  # of the checkerboard along the longer side
 _RATE = 10  # frames per second of the preview clip, slow enough to look at

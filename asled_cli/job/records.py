@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from asled_cli.errors import UsageError
+from asled_cli.runtime.precision import Precision
 
 if TYPE_CHECKING:
-    from asled_cli.job.roles import Segment
+    from asled_cli.job.blur_plan import Segment
     from asled_cli.video.clock import Clock
-    from asled_cli.video.encode import EncodeConfig, Encoder
+    from asled_cli.video.encode.encoder import EncodeConfig, Encoder
     from asled_cli.video.frames import Clip
-    from asled_cli.video.verify import Check
+    from asled_cli.video.preserve.verify import Check
 
 Method = Literal["auto", "network", "swap"]
 RolesChoice = Literal["auto", "given"]
 Target = Literal["wide", "ultra"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 SPARE_S = Fraction(
     1, 2

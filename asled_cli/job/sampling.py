@@ -6,13 +6,13 @@ from fractions import Fraction
 from math import ceil
 
 from asled_cli.job.records import DeblurPlan
-from asled_cli.job.views import end_of
-from asled_cli.registration.canvas import reduce_for_analysis
+from asled_cli.registration.geometry.canvas import reduce_for_analysis
+from asled_cli.runtime.stages import Stage
+from asled_cli.sync.lens_order import end_of
 from asled_cli.video.clock import Clock
+from asled_cli.video.decode.pairing import pair_frames, pair_lists
+from asled_cli.video.decode.reader import ClipReader, read_runs
 from asled_cli.video.frames import Clip, FramePair
-from asled_cli.video.pairing import pair_frames, pair_lists
-from asled_cli.video.reader import ClipReader, read_runs
-from asled_cli.video.stage import Stage
 
 RUNS, RUN_LENGTH = 4, 11  # runs, and frames of each: exposures up to 9 frame intervals are looked for
 JUDGED_S, LEAST_MOMENTS, MOST_MOMENTS = Fraction(1, 2), 6, 60

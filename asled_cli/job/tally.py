@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.job.records import DeblurPlan, DeblurResult, StageTime
-from asled_cli.job.restore import RestoredFrame
-from asled_cli.registration.solution import Registration
-from asled_cli.video.reader import ReadProblems
+from asled_cli.registration.model.registration import Registration
+from asled_cli.restoration.network import RestoredFrame
+from asled_cli.video.decode.reader import ReadProblems
 
 
 @dataclass(slots=True)

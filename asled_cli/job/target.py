@@ -12,10 +12,10 @@ import numpy as np
 
 from asled_cli.errors import InputError
 from asled_cli.job.match import MatchedClips
-from asled_cli.job.views import BELIEVED_VIEW, both_ways
-from asled_cli.registration.canvas import reduced_sizes
-from asled_cli.registration.coarse import Place
-from asled_cli.registration.homography import resize_matrix
+from asled_cli.registration.estimate.template_match import Place
+from asled_cli.registration.geometry.canvas import reduced_sizes
+from asled_cli.registration.geometry.homography import resize_matrix
+from asled_cli.sync.lens_order import BELIEVED_VIEW, both_ways
 from asled_cli.video.frames import Box, Clip, Frame
 
 # Share of the common view left out at each edge: rotation, drift and the way of the hand during an exposure.

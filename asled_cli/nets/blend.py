@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from asled_cli.nets.chunks import GUIDE_STRIDE, ChunkInputs
+from asled_cli.nets.interface import GUIDE_STRIDE, ChunkInputs
 
 BLUR, CONFIDENCE, VALID = 3, 4, 5  # channels of the guide
 

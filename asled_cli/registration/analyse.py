@@ -12,10 +12,23 @@ from itertools import pairwise
 import numpy as np
 
 from asled_cli.errors import InputError
-from asled_cli.registration.canvas import Canvas
-from asled_cli.registration.disparity import Direction, HalfViews, find_baseline
-from asled_cli.registration.drifting import follow_drift
-from asled_cli.registration.homography import (
+from asled_cli.registration.blur.reblur import Exposure
+from asled_cli.registration.blur.reference_motion import luma, shrink, without_shades
+from asled_cli.registration.estimate.ambiguity import choose_place
+from asled_cli.registration.estimate.disparity import Direction, HalfViews, find_baseline
+from asled_cli.registration.estimate.drift import follow_drift
+from asled_cli.registration.estimate.exposure import (
+    choose_length,
+    choose_light,
+    choose_rolling,
+    disagreement,
+    find_exposure,
+)
+from asled_cli.registration.estimate.observations import Measured, inner, measure_run, recolour, spread
+from asled_cli.registration.estimate.parallax import solve_parallax
+from asled_cli.registration.estimate.reference_exposure import find_own_exposure
+from asled_cli.registration.geometry.canvas import Canvas
+from asled_cli.registration.geometry.homography import (
     Fit,
     Image,
     Matrix,
@@ -27,25 +40,12 @@ from asled_cli.registration.homography import (
     simplified,
     within,
 )
-from asled_cli.registration.lenses import LensPrior
-from asled_cli.registration.measured import Measured, inner, measure_run, recolour, spread
-from asled_cli.registration.motion import luma, shrink, without_shades
-from asled_cli.registration.own_exposure import find_own_exposure
-from asled_cli.registration.parallax import solve_parallax
-from asled_cli.registration.reblur import Exposure
-from asled_cli.registration.rivals import choose_place
-from asled_cli.registration.shutter import (
-    choose_length,
-    choose_light,
-    choose_rolling,
-    disagreement,
-    find_exposure,
-)
-from asled_cli.registration.solution import Knot, Registration
-from asled_cli.registration.stabiliser import find_swaying, follow_stabiliser
-from asled_cli.registration.steadied import find_steadied
-from asled_cli.registration.sway import Sway
-from asled_cli.registration.tone import Tone, fit_tone
+from asled_cli.registration.geometry.lenses import LensPrior
+from asled_cli.registration.model.ois_path import Sway
+from asled_cli.registration.model.registration import Knot, Registration
+from asled_cli.registration.model.tone_curve import Tone, fit_tone
+from asled_cli.registration.stabilisation.eis import find_steadied
+from asled_cli.registration.stabilisation.ois import find_swaying, follow_stabiliser
 from asled_cli.video.frames import FramePair
 
 _MEASURED_FRAMES, _TRIAL_FRAMES, _BASELINE_FRAMES = 18, 8, 5

@@ -11,12 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.registration.aligned import GUIDE_STRIDE, AlignedFrame, without_reference
-from asled_cli.registration.canvas import Canvas
-from asled_cli.registration.disparity import Direction, HalfViews, solve_disparity
-from asled_cli.registration.full_size import FullMaps
-from asled_cli.registration.homography import Image, Matrix, apply, pixel_grid, sample
-from asled_cli.registration.motion import (
+from asled_cli.registration.blur.intra_frame_shake import fit_tremor, may_show_tremor
+from asled_cli.registration.blur.reblur import STEADY, Reblur, Tremor, row_times
+from asled_cli.registration.blur.reference_motion import (
     Moment,
     MotionMeter,
     displacement,
@@ -27,12 +24,15 @@ from asled_cli.registration.motion import (
     pull,
     shrink,
 )
-from asled_cli.registration.own_exposure import travel
-from asled_cli.registration.reblur import STEADY, Reblur, Tremor, row_times
-from asled_cli.registration.solution import Knot, Registration
-from asled_cli.registration.tremor import fit_tremor, may_show_tremor
-from asled_cli.registration.trust import reference_weight
-from asled_cli.registration.window import Known, ReferenceWindow, Waiting
+from asled_cli.registration.estimate.disparity import Direction, HalfViews, solve_disparity
+from asled_cli.registration.estimate.reference_exposure import travel
+from asled_cli.registration.geometry.canvas import Canvas
+from asled_cli.registration.geometry.homography import Image, Matrix, apply, pixel_grid, sample
+from asled_cli.registration.model.registration import Knot, Registration
+from asled_cli.registration.rendering.aligned_frame import GUIDE_STRIDE, AlignedFrame, without_reference
+from asled_cli.registration.rendering.confidence import reference_weight
+from asled_cli.registration.rendering.full_resolution import FullMaps
+from asled_cli.registration.rendering.reference_window import Known, ReferenceWindow, Waiting
 from asled_cli.video.frames import FramePair
 
 # A reference frame stands in for a missing neighbour over at most this many target frame intervals.

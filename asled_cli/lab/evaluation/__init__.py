@@ -1,1 +1,1 @@
-"""Networks x clips -> scores: the work behind `asled eval`."""
+"""Scores to a report."""

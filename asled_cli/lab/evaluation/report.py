@@ -12,14 +12,14 @@ from typing import Any
 import torch
 
 from asled_cli import __version__
-from asled_cli.lab.evaluation.config import EvalConfig
+from asled_cli.lab.eval_sets.catalogue import MADE_SETS
 from asled_cli.lab.evaluation.costs import Cost
-from asled_cli.lab.evaluation.run import Evaluation
-from asled_cli.lab.evaluation.summary import Mean, Summary, clip_mean, metrics_of
-from asled_cli.lab.made_sets import MADE_SETS
-from asled_cli.lab.metrics.protocols import PAPER_INPUT, PROTOCOLS
-from asled_cli.lab.metrics.temporal import FLOW_NAME
-from asled_cli.weights import replace_file
+from asled_cli.lab.evaluation.statistics import Mean, Summary, clip_mean, metrics_of
+from asled_cli.lab.scoring.config import EvalConfig
+from asled_cli.lab.scoring.score_all import Evaluation
+from asled_cli.metrics.protocols import PAPER_INPUT, PROTOCOLS
+from asled_cli.metrics.temporal import FLOW_NAME
+from asled_cli.zoo.checkpoint import replace_file
 
 Table = tuple[str, list[str], list[list[str]]]  # title, columns, rows
 HEADINGS = {

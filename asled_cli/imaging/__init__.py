@@ -1,0 +1,1 @@
+"""Pixels without meaning: light, homographies, warps and optical flow."""

@@ -1,0 +1,142 @@
+"""Which clips of a batch belong together: from a manifest, by their names, or by when they were recorded."""
+
+import csv
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from asled_cli.errors import AsledError, InputError
+from asled_cli.video.decode.probe import count_video_tracks, probe_clip
+from asled_cli.video.output_file import FORMATS
+
+MAX_ROWS = 100_000
+SAME_MOMENT_S = 2.0  # phones note whole seconds, and their lenses start one after the other
+# A word of the name that says which lens it was, with what joins it to the rest of the name.
+ULTRA = re.compile(r"(?:^|[-_. ])(?:ultra(?:[-_ ]?wide)?|uw|0\.5x)(?=$|[-_. ])", re.IGNORECASE)
+WIDE = re.compile(r"(?:^|[-_. ])(?:wide|main|w|1x)(?=$|[-_. ])", re.IGNORECASE)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPair:
+    """One job of a batch. out: name of the result, without a folder."""
+
+    wide: Path
+    ultra: Path
+    out: str
+
+
+def read_manifest(path: Path) -> list[BatchPair]:
+    """Rows `wide,ultra[,out]` of a CSV file with that header; paths are relative to its folder.
+
+    Raises InputError, with the line, for a row that is incomplete or names an output outside the folder.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            if not {"wide", "ultra"} <= set(rows.fieldnames or ()):
+                raise InputError(f"{path} has the columns {rows.fieldnames}, expected wide,ultra[,out].")
+            pairs = [_row(path, rows.line_num, row) for row, _ in zip(rows, range(MAX_ROWS), strict=False)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as a manifest: {error}.") from error
+    return _named_apart(path, pairs)
+
+
+def _row(path: Path, line: int, row: dict[str, str | None]) -> BatchPair:
+    wide, ultra = (row.get("wide") or "").strip(), (row.get("ultra") or "").strip()
+    if not wide:
+        raise InputError(f"{path}, line {line}: no wide clip is named.")
+    first = path.parent / wide
+    second = path.parent / ultra if ultra else first
+    out = (row.get("out") or "").strip() or _out_name(first)
+    if out != Path(out).name or out in (".", "..") or "\\" in out or out.startswith("."):
+        raise InputError(f"{path}, line {line}: the output {out!r} must be a plain file name.")
+    return BatchPair(first, second, out)
+
+
+def _out_name(wide: Path) -> str:
+    suffix = wide.suffix if wide.suffix.lower() in FORMATS else ".mp4"
+    return f"{wide.stem}_deblurred{suffix}"
+
+
+def _named_apart(source: Path, pairs: list[BatchPair]) -> list[BatchPair]:
+    names = [pair.out.casefold() for pair in pairs]
+    twice = (
+        next((name for name in names if names.count(name) > 1), None)
+        if len(set(names)) < len(names)
+        else None
+    )
+    if twice is not None:
+        raise InputError(f"{source}: two jobs would write {twice!r}.", "Name the outputs in a manifest.")
+    if not pairs:
+        raise InputError(
+            f"{source} names no pair of clips.", "Expected names with wide and ultra, or a manifest."
+        )
+    return pairs
+
+
+def find_pairs(folder: Path) -> list[BatchPair]:
+    """Pairs among the clips of a folder: same name but for the lens, else recorded at the same moment.
+
+    A file that holds both cameras is a pair of its own. Clips without a partner are left out with a warning,
+    results of earlier runs silently. Raises InputError if there is no pair, or if clips cannot be told apart.
+    """
+    clips = sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in FORMATS and not path.name.startswith(".")
+    )
+    results = {_out_name(path) for path in clips}
+    clips = [path for path in clips if path.name not in results]
+    ultras = {ULTRA.sub("", path.stem).casefold(): path for path in clips if ULTRA.search(path.stem)}
+    others = [path for path in clips if path not in ultras.values()]
+    pairs, left = [], []
+    for path in others:
+        key = WIDE.sub("", path.stem).casefold()
+        if key in ultras:
+            pairs.append(BatchPair(path, ultras.pop(key), _out_name(path)))
+        elif _holds_two(path):
+            pairs.append(BatchPair(path, path, _out_name(path)))
+        else:
+            left.append(path)
+    pairs += _by_time(left, list(ultras.values()))
+    used = {path for pair in pairs for path in (pair.wide, pair.ultra)}
+    alone = [path.name for path in clips if path not in used]
+    if alone:
+        log.warning("without a partner, and left out: %s", ", ".join(alone))
+    return _named_apart(folder, pairs)
+
+
+def _holds_two(path: Path) -> bool:
+    """Whether a file has a second video track."""
+    try:
+        return count_video_tracks(path) >= 2
+    except AsledError:
+        return False
+
+
+def _by_time(wides: Sequence[Path], ultras: Sequence[Path]) -> list[BatchPair]:
+    """Pairs of clips that began together, each with the nearest in time."""
+    times = {path: time for path in (*wides, *ultras) if (time := _recorded(path)) is not None}
+    pairs, free = [], [path for path in ultras if path in times]
+    for wide in wides:
+        near = (
+            min(free, key=lambda path: abs(times[path] - times[wide]), default=None)
+            if wide in times
+            else None
+        )
+        if near is not None and abs(times[near] - times[wide]) <= SAME_MOMENT_S:
+            free.remove(near)
+            pairs.append(BatchPair(wide, near, _out_name(wide)))
+    return pairs
+
+
+def _recorded(path: Path) -> float | None:
+    """When a clip says it was recorded, seconds."""
+    try:
+        text = probe_clip(path).metadata.get("creation_time", "")
+        return datetime.fromisoformat(text).timestamp()
+    except (AsledError, ValueError):
+        return None

@@ -1,0 +1,143 @@
+"""Many jobs: each in a process of its own, some at a time; what failed does not stop the others."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+import torch
+
+from asled_cli.errors import InterruptedRunError, UsageError
+from asled_cli.job.batch.pairs import BatchPair
+from asled_cli.video.output_file import work_folder
+
+REPORT = "asled_batch"  # .json and .csv in the output folder
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one job. status: "done", "failed" or "there already"."""
+
+    wide: str
+    ultra: str
+    out: str
+    status: str
+    exit_code: int = 0
+    seconds: float = 0.0
+    message: str = ""
+
+
+def devices(wanted: str, jobs: int) -> list[str]:
+    """The device of each process: with `auto`, GPUs in turn, else the one that is wanted for all."""
+    found = torch.cuda.device_count() if wanted == "auto" and torch.cuda.is_available() else 0
+    return [f"cuda:{number % found}" if found else wanted for number in range(jobs)]
+
+
+def run_batch(
+    pairs: Sequence[BatchPair],
+    folder: Path,
+    *,
+    jobs: int = 1,
+    device: str = "auto",
+    options: Sequence[str] = (),
+    told: Callable[[Outcome], None] = lambda outcome: None,
+) -> list[Outcome]:
+    """Do all jobs, `jobs` at a time, and keep a report in `folder` that is complete after each of them.
+
+    A result that is there already is left alone, unfinished work is resumed; so the same call goes on after
+    a break. options: words for every `asled deblur`. told: called after each job. Raises UsageError if the
+    folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"The folder {folder} cannot be made: {error.strerror or error}.") from error
+    free: SimpleQueue[str] = SimpleQueue()
+    for name in devices(device, jobs):
+        free.put(name)
+
+    def work(pair: BatchPair) -> Outcome:
+        name = free.get()
+        try:
+            return _run(pair, folder, [*options, "--device", name])
+        finally:
+            free.put(name)
+
+    outcomes: dict[BatchPair, Outcome] = {}
+    with ThreadPoolExecutor(jobs) as pool:
+        running = {pool.submit(work, pair): pair for pair in pairs}
+        try:
+            for done in as_completed(running):
+                outcomes[running[done]] = done.result()
+                told(done.result())
+                write_report(folder, [outcomes[pair] for pair in pairs if pair in outcomes])
+                if done.result().exit_code == InterruptedRunError.exit_code:
+                    raise InterruptedRunError("Stopped; the same command goes on with what is left.")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # those under way get the signal too
+            raise
+    return [outcomes[pair] for pair in pairs]
+
+
+def _run(pair: BatchPair, folder: Path, options: Sequence[str]) -> Outcome:
+    out = folder / pair.out
+    names = str(pair.wide), str(pair.ultra), str(out)
+    resume = work_folder(out).is_dir()
+    if out.exists() and not resume:
+        return Outcome(*names, status="there already")
+    words = [*names[:2], "-o", names[2], "--json", *options]
+    began = time.monotonic()
+    code, said = _deblur([*words, *(["--resume"] if resume else [])])
+    if code == UsageError.exit_code and resume and "no unfinished work" in said:
+        code, said = _deblur(words)  # it was killed before it had begun
+    seconds = round(time.monotonic() - began, 1)
+    return Outcome(*names, "failed" if code else "done", code, seconds, said if code else "")
+
+
+def _deblur(words: Sequence[str]) -> tuple[int, str]:
+    """Exit code and last sentence of one run."""
+    command = [sys.executable, "-m", "asled_cli", "deblur", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, next(_messages(done.stderr), f"ended with code {done.returncode}")
+
+
+def _messages(stderr: str) -> Iterator[str]:
+    for line in reversed(stderr.splitlines()):
+        try:
+            event = json.loads(line)
+        except ValueError:
+            yield line
+            continue
+        if isinstance(event, dict) and event.get("event") == "error":
+            yield f"{event['message']} {event['hint']}".strip()
+
+
+def write_report(folder: Path, outcomes: Sequence[Outcome]) -> None:
+    """Write the report as JSON and CSV, each replaced in one step."""
+    rows = [asdict(outcome) for outcome in outcomes]
+    _replace(folder / f"{REPORT}.json", json.dumps(rows, indent=1) + "\n")
+    lines: list[str] = []
+
+    class Lines:
+        """Collects what the CSV writer writes."""
+
+        def write(self, text: str) -> None:
+            lines.append(text)
+
+    table = csv.DictWriter(Lines(), list(rows[0]) if rows else [])
+    table.writeheader()
+    table.writerows(rows)
+    _replace(folder / f"{REPORT}.csv", "".join(lines))
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8", newline="")
+    temporary.replace(path)

@@ -1,0 +1,173 @@
+"""Which lens is the blurred one, moment by moment, and what to do there: mend, pass through, or warn."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from statistics import median
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.registration.estimate.sharpness import Sharpness, measure_sharpness
+from asled_cli.registration.model.registration import Registration
+from asled_cli.video.frames import FramePair
+
+Action = Literal["deblur", "pass", "both blurred"]
+# Decibels of gradient energy by which the reference must be sharper to be of use. Six made clips: a sharp
+# target reached 0.1, a blur of 12 px (of 1920) 0.4 to 6, one of 30 px 1.6 to 11.
+USEFUL_DB = 0.4
+# Share of the frame's longer side beyond which a reference counts as blurred too (12 px of 1920).
+BLURRED_SHARE = 0.006
+LEAST_BLURRED_PX = 5.0  # of small pictures, whose pixels are soft
+_CLEARLY_BLURRED = 2.0  # times the blur of the sharp clip
+SHORTEST_S = 0.75  # a shorter stretch takes the action of its neighbours
+PAST_S = 1e9  # stands for before the start and after the end
+FADE_S = 0.2  # between an action and the next
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of the target's time with one action; times in seconds on its clock."""
+
+    start_s: float
+    end_s: float
+    action: Action
+    advantage_db: float
+    target_blur_px: float
+    reference_blur_px: float
+
+    def as_dict(self) -> dict[str, object]:
+        """In plain values, for JSON; an end that reaches past the clip is None."""
+        return {
+            "start_s": None if self.start_s < -PAST_S / 2 else round(self.start_s, 3),
+            "end_s": None if self.end_s > PAST_S / 2 else round(self.end_s, 3),
+            "action": self.action,
+            "advantage_db": round(self.advantage_db, 2),
+            "wide_blur_px": round(self.target_blur_px, 1),
+            "ultra_blur_px": round(self.reference_blur_px, 1),
+        }
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Sharpness along the clip and the plan that follows from it."""
+
+    samples: tuple[Sharpness, ...]
+    segments: tuple[Segment, ...]
+
+    def weight_at(self, time_s: float) -> float:
+        """How much of a change to apply at a time: 0 where the target passes through, 1 elsewhere, faded."""
+        inside = [s for s in self.segments if s.start_s <= time_s < s.end_s]
+        current = inside[0] if inside else None
+        if current is None or current.action != "pass":
+            return 1.0
+        around = {edge for s in self.segments if s.action != "pass" for edge in (s.start_s, s.end_s)}
+        edges = [abs(time_s - edge) for edge in (current.start_s, current.end_s) if edge in around]
+        return max(0.0, 1 - min(edges, default=FADE_S) / FADE_S)
+
+    def limit(self, time_s: float, change: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+        """The change to a frame as far as the plan allows it; None where the frame passes through."""
+        weight = self.weight_at(time_s)
+        if change is None or weight >= 1:
+            return change
+        return change * np.float32(weight) if weight > 0 else None
+
+    def warnings(self) -> list[str]:
+        """Sentences about what the other lens cannot mend, or need not."""
+        if not self.segments:
+            return []
+        if self.changes_nothing:
+            sharp = ["it is already as sharp as the other clip, so nothing will be changed."]
+            own, other = (
+                median(getattr(s, f"{role}_blur_px") for s in self.segments)
+                for role in ("target", "reference")
+            )
+            if other > _CLEARLY_BLURRED * own:
+                sharp.append(
+                    f"the other clip is the blurred one ({other:.0f} px): --target can mend that one."
+                )
+            return sharp
+        both = sum(action == "both blurred" for action in self.actions)
+        return [f"both lenses are blurred in {both} stretch(es): little can be gained there."] if both else []
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the whole clip was looked at and is to pass through."""
+        return set(self.actions) == {"pass"}
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """The actions in order of time."""
+        return tuple(segment.action for segment in self.segments)
+
+
+NO_ROLES = Roles((), ())
+"""Of a clip that nobody judged: all of it is mended."""
+
+
+def find_roles(
+    pairs: Iterable[FramePair], found: Registration, told: Callable[[int], None] = lambda done: None
+) -> Roles:
+    """Measure pairs spread over the clip, in order of time; told: called with the number of pairs done.
+
+    A registration that is not trusted has nothing to compare: no pair is taken.
+    """
+    if not found.trusted:
+        return NO_ROLES
+    samples = []
+    for done, pair in enumerate(pairs, start=1):
+        sample = measure_sharpness(pair, found)
+        told(done)
+        if sample is not None:
+            samples.append(sample)
+    blurred_px = max(BLURRED_SHARE * max(found.target_size), LEAST_BLURRED_PX)
+    return Roles(tuple(samples), tuple(plan_segments(samples, blurred_px)))
+
+
+def plan_segments(samples: Sequence[Sharpness], blurred_px: float) -> list[Segment]:
+    """Stretches of one action each, which touch each other; the ends reach past the first and last sample."""
+    if not samples:
+        return []
+    actions: list[Action] = [_action(sample, blurred_px) for sample in samples]
+    actions = _without_flicker(actions, samples)
+    segments: list[Segment] = []
+    at = 0
+    for action, group in groupby(actions):
+        count = len(list(group))
+        part = samples[at : at + count]
+        start = -PAST_S if at == 0 else (samples[at - 1].time_s + part[0].time_s) / 2
+        at += count
+        end = PAST_S if at == len(samples) else (part[-1].time_s + samples[at].time_s) / 2
+        middle = len(part) // 2
+        segments.append(
+            Segment(
+                start,
+                end,
+                action,
+                sorted(s.advantage_db for s in part)[middle],
+                sorted(s.target_blur_px for s in part)[middle],
+                sorted(s.reference_blur_px for s in part)[middle],
+            )
+        )
+    return segments
+
+
+def _action(sample: Sharpness, blurred_px: float) -> Action:
+    if min(sample.target_blur_px, sample.reference_blur_px) > blurred_px:
+        return "both blurred"
+    return "deblur" if sample.advantage_db > USEFUL_DB else "pass"
+
+
+def _without_flicker(actions: list[Action], samples: Sequence[Sharpness]) -> list[Action]:
+    """A stretch shorter than SHORTEST_S joins the one before it, the first one the next."""
+    result: list[Action] = []
+    at = 0
+    for action, group in groupby(actions):
+        count = len(list(group))
+        last = min(at + count, len(samples) - 1)
+        short = samples[last].time_s - samples[at].time_s < SHORTEST_S and count < len(actions)
+        # Where nothing is sure, mending is the lesser harm: the trust per pixel guards what is sharp.
+        result += [(result[-1] if result else "deblur") if short else action] * count
+        at += count
+    return result

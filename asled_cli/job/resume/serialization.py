@@ -1,0 +1,142 @@
+"""Records of numbers and pictures -> safetensors files and back, by their type annotations; no pickle.
+
+Understands dataclasses, named tuples, tuples, lists, dictionaries as lists of pairs, None, numbers, text,
+NumPy arrays and tensors. An array that stands in several places is stored once and comes back as one object.
+"""
+
+import contextlib
+import dataclasses
+import json
+import re
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from asled_cli.errors import AsledError
+from asled_cli.video.output_file import sync
+
+_TREE = "tree"
+_OF_THE_SYSTEM = re.compile(r"I/O error: (.+) \(os error (\d+)\)")
+
+
+def save_record(path: Path, record: object) -> None:
+    """Write `record` to `path`, which is complete and on the disk when this returns, or not there.
+
+    Raises OSError where the disk does not take it.
+    """
+    arrays: dict[str, torch.Tensor] = {}
+    tree = _pack(record, arrays, {})
+    temporary = path.with_suffix(".new")
+    try:
+        with _plain_errors():
+            save_file(arrays, temporary, metadata={_TREE: json.dumps(tree)})
+        temporary.chmod(0o600)
+        sync(temporary)
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):  # a torn file takes room, and nobody will read it
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Turn what safetensors makes of an error of the operating system back into that error."""
+    try:
+        yield
+    except SafetensorError as error:
+        found = _OF_THE_SYSTEM.search(str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[2]), found[1]) from error
+
+
+def load_record(path: Path, kind: Any) -> Any:
+    """The record of type `kind` that `save_record` wrote. Raises AsledError if the file is damaged."""
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            tree = json.loads((file.metadata() or {})[_TREE])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return _unpack(kind, tree, arrays, {})
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise AsledError(
+            f"The unfinished work in {path} is damaged: {error}.", "Begin anew with --overwrite."
+        ) from error
+
+
+def _pack(value: Any, arrays: dict[str, torch.Tensor], names: dict[int, str]) -> Any:
+    if isinstance(value, np.ndarray | torch.Tensor):
+        if id(value) not in names:
+            names[id(value)] = name = f"{len(names)}"
+            tensor = torch.from_numpy(np.ascontiguousarray(value)) if isinstance(value, np.ndarray) else value
+            arrays[name] = tensor.detach().cpu().contiguous()
+        # The order in memory decides which of several ways of computing is taken, so it must come back.
+        return {"array": names[id(value)], "channels_last": _is_channels_last(value)}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = dataclasses.fields(value)
+        return {field.name: _pack(getattr(value, field.name), arrays, names) for field in fields}
+    if isinstance(value, dict):
+        return [[_pack(part, arrays, names) for part in pair] for pair in value.items()]
+    if isinstance(value, tuple | list):
+        return [_pack(part, arrays, names) for part in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    return value
+
+
+def _is_channels_last(value: Any) -> bool:
+    if not isinstance(value, torch.Tensor) or value.dim() != 4 or value.is_contiguous():
+        return False
+    return value.is_contiguous(memory_format=torch.channels_last)
+
+
+def _unpack(kind: Any, tree: Any, arrays: dict[str, torch.Tensor], made: dict[str, Any]) -> Any:
+    while hasattr(kind, "__value__"):  # an alias by `type`, as NumPy's NDArray is from 2.5 on
+        kind = kind.__value__
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        return None if tree is None else _unpack(inner[0], tree, arrays, made)
+    if kind is torch.Tensor or origin is np.ndarray:
+        if tree["array"] not in made:
+            made[tree["array"]] = _array(kind, arrays[tree["array"]], tree["channels_last"])
+        return made[tree["array"]]
+    if dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"):
+        return _unpack_fields(kind, tree, arrays, made)
+    if origin is dict:
+        keys, values = ([pair[i] for pair in tree] for i in (0, 1))
+        made_keys = (_unpack(inner[0], key, arrays, made) for key in keys)
+        return dict(zip(made_keys, (_unpack(inner[1], v, arrays, made) for v in values), strict=True))
+    if origin is list or (origin is tuple and inner[-1] is Ellipsis):
+        return origin(_unpack(inner[0], part, arrays, made) for part in tree)
+    if origin is tuple:
+        return tuple(_unpack(one, part, arrays, made) for one, part in zip(inner, tree, strict=True))
+    if kind in (bool, int, str):
+        if not isinstance(tree, kind):
+            raise TypeError(f"{tree!r} is no {kind.__name__}")
+        return tree
+    return float(tree) if kind is float else tree
+
+
+def _unpack_fields(kind: Any, tree: Any, arrays: dict[str, torch.Tensor], made: dict[str, Any]) -> Any:
+    hints = typing.get_type_hints(kind)
+    if dataclasses.is_dataclass(kind):
+        # A record of an earlier version lacks what was added since; without a default, that is an error.
+        names = [
+            f.name for f in dataclasses.fields(kind) if f.name in tree or f.default is dataclasses.MISSING
+        ]
+        return typing.cast(Any, kind)(**{n: _unpack(hints[n], tree[n], arrays, made) for n in names})
+    pairs = zip(kind._fields, tree, strict=True)
+    return kind(*(_unpack(hints[name], part, arrays, made) for name, part in pairs))
+
+
+def _array(kind: Any, tensor: torch.Tensor, channels_last: bool) -> Any:
+    if kind is not torch.Tensor:
+        return tensor.numpy()
+    return tensor.contiguous(memory_format=torch.channels_last) if channels_last else tensor

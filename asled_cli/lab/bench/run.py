@@ -1,0 +1,143 @@
+"""How fast the installed program is on this machine, stage by stage: the work behind `asled bench`."""
+
+import os
+import platform
+import resource
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from asled_cli import __version__
+from asled_cli.errors import UsageError
+from asled_cli.job.records import DeblurConfig, DeblurResult, Method
+from asled_cli.lab.bench.clips import make_pair
+from asled_cli.runtime.precision import Precision
+
+SHORTEST = 8  # frames that registration and a chunk need to be worth timing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchConfig:
+    """What is timed."""
+
+    size: tuple[int, int] = (1920, 1080)
+    """Width and height of both clips, even."""
+    frames: int = 24
+    repeats: int = 2
+    """Timed runs after the first one, which warms up."""
+    method: Method = "auto"
+    model: str | None = None
+    weights: Path | None = None
+    device: str = "auto"
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        if self.frames < SHORTEST or self.repeats < 1:
+            raise UsageError(
+                f"--frames is {self.frames} and --repeats {self.repeats}, expected {SHORTEST} and 1 or more."
+            )
+        if min(self.size) < 64 or any(side % 2 for side in self.size):
+            raise UsageError(f"--size is {self.size[0]}x{self.size[1]}, expected even numbers, 64 or more.")
+
+
+def run_bench(config: BenchConfig, mend: Callable[[DeblurConfig], DeblurResult]) -> dict[str, Any]:
+    """Mend a made pair several times and return the times, in plain values.
+
+    mend: runs one job, `pipeline.run_deblur`. render: from the first frame to the last, all stages at once; a
+    stage's own time is what it would need alone. peak_mib: of this process, with the making of the clips.
+    Raises what `mend` raises.
+    """
+    with tempfile.TemporaryDirectory(prefix="asled-bench-") as name:
+        folder = Path(name)
+        wide, ultra = make_pair(folder, config.frames, config.size)
+        runs = []
+        for number in range(config.repeats + 1):
+            job = DeblurConfig(
+                wide, ultra, out=folder / f"out{number}.mp4", method=config.method, model=config.model,
+                weights=config.weights, device=config.device, precision=config.precision,
+            )  # fmt: skip
+            runs.append(mend(job))
+    return {
+        "asled": __version__,
+        "machine": machine(),
+        "job": {"size": f"{config.size[0]}x{config.size[1]}", "frames": config.frames},
+        "plan": _plan(runs[0]),
+        **summarise(runs[1:]),
+    }
+
+
+def summarise(runs: Sequence[DeblurResult]) -> dict[str, Any]:
+    """Median, least and greatest over the runs, per frame and stage by stage."""
+    frames = runs[0].frames_written
+    stages = {
+        stage.name: spread([run.stages[index].busy_s / frames for run in runs])
+        for index, stage in enumerate(runs[0].stages)
+    }
+    rendering = [(run.wall_s - run.analysis_s) / frames for run in runs]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return {
+        "frames_written": frames,
+        "analysis_s": spread([run.analysis_s for run in runs]),
+        "render_s_per_frame": spread(rendering),
+        "render_fps": spread([1 / seconds for seconds in rendering]),
+        "stage_busy_s_per_frame": stages,
+        "peak_mib": round(peak),
+    }
+
+
+def bench_rows(found: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(what, seconds, per second) for a table: analysis, each stage, and all of them at once."""
+    rows = [("analysis, once per clip", f"{found['analysis_s']['median']:.3f}", "")]
+    for name, times in found["stage_busy_s_per_frame"].items():
+        median = times["median"]
+        rows.append((f"{name}, per frame", f"{median:.4f}", f"{1 / median:.1f}" if median > 0 else "-"))
+    whole = found["render_s_per_frame"]["median"]
+    rows.append(("all stages at once, per frame", f"{whole:.4f}", f"{1 / whole:.1f}"))
+    return rows
+
+
+def _plan(run: DeblurResult) -> dict[str, object]:
+    keys = ("method", "model", "device", "precision", "chunk", "overlap", "tile")
+    return {key: run.plan.as_dict()[key] for key in keys}
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, least and greatest."""
+    return {
+        "median": round(statistics.median(values), 4),
+        "min": round(min(values), 4),
+        "max": round(max(values), 4),
+    }
+
+
+def machine() -> dict[str, object]:
+    """What the numbers were measured on."""
+    names = ("torch", "av", "opencv-python-headless", "numpy")
+    return {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{name: _version(name) for name in names},
+    }
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text().splitlines() if facts.exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _version(name: str) -> str:
+    """Of an installed package; OpenCV, for one, comes under several names."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,148 @@
+"""What a lens's sensor and encoder do to a picture after the scene: colour, noise, sharpening, codec."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.imaging.srgb import to_bytes
+from asled_cli.video.decode.pixel_format import Converter, to_8_bit, to_16_bit
+from asled_cli.video.frames import MATRIX_BT709, RANGE_LIMITED, ColorTags
+
+Codec = Literal["h264", "hevc"]
+_ENCODERS: dict[Codec, str] = {"h264": "libx264", "hevc": "libx265"}
+# A thread that looks ahead would make the bytes depend on how busy the machine is; the macroblock tree made
+# them depend on what the memory held before: other bytes for equal frames in 8 of 40 runs, none without it.
+_X264_ONE_THREAD = "threads=1:lookahead-threads=1:sync-lookahead=0:mbtree=0"
+_X265_ONE_THREAD = "log-level=none:pools=none:frame-threads=1"
+_PHONE_COLOR = ColorTags(matrix=MATRIX_BT709, range=RANGE_LIMITED)
+_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # BT.709
+
+
+def _channels(values: tuple[float, float, float]) -> NDArray[np.float32]:
+    return np.array(values, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class ToneCurve:
+    """A curve per channel on coded values: out = gain * in ** gamma + bias; then saturation.
+
+    gain, gamma, bias: R, G, B. saturation: distance from the BT.709 luma, 1 keeps it.
+    """
+
+    gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    gamma: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    saturation: float = 1.0
+
+    def apply(self, coded: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(..., 3) coded 0..1 to (..., 3) coded, clipped to 0..1, float32."""
+        if self == ToneCurve():
+            return coded
+        out = np.clip(coded, 0.0, 1.0) ** _channels(self.gamma) * _channels(self.gain) + _channels(self.bias)
+        if self.saturation != 1.0:
+            luma = (out @ _LUMA)[..., None]
+            out = luma + np.float32(self.saturation) * (out - luma)
+        return np.asarray(np.clip(out, 0.0, 1.0), np.float32)
+
+
+_CODING = ContextVar("coding", default=True)
+
+
+@contextmanager
+def without_coding() -> Iterator[None]:
+    """Let every look keep the pixels of its sensor, whatever it says of a codec."""
+    token = _CODING.set(False)
+    try:
+        yield
+    finally:
+        _CODING.reset(token)
+
+
+@dataclass(frozen=True, slots=True)
+class LensLook:
+    """All that happens to one lens's frames after the scene; nothing by default.
+
+    noise: (standard deviation of read noise, of shot noise at full white), coded 0..1. noise_blur: sigma in
+    pixels that a phone's denoiser leaves noise correlated over. sharpen: weight of the unsharp mask.
+    codec: None keeps the pixels; crf as the encoder defines it.
+    """
+
+    tone: ToneCurve = ToneCurve()
+    noise: tuple[float, float] = (0.0, 0.0)
+    noise_blur: float = 0.0
+    sharpen: float = 0.0
+    codec: Codec | None = None
+    crf: int = 23
+
+    def apply(self, frames: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.uint8]:
+        """(T, H, W, 3) coded 0..1 to (T, H, W, 3) uint8; T, H and W are kept, H and W even with a codec."""
+        clip = np.stack([self._develop(frame, generator) for frame in frames])
+        if self.codec is None or not _CODING.get():
+            return clip
+        return encode_and_decode(clip, self.codec, self.crf)
+
+    def _develop(self, frame: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.uint8]:
+        frame = self.tone.apply(frame)
+        frame = add_noise(frame, self.noise, self.noise_blur, generator)
+        if self.sharpen:
+            frame = frame + np.float32(self.sharpen) * (frame - cv2.GaussianBlur(frame, (0, 0), 1.0))
+        return to_bytes(frame)
+
+
+PLAIN_LOOK = LensLook()
+
+
+def add_noise(
+    coded: NDArray[np.float32], noise: tuple[float, float], blur: float, generator: np.random.Generator
+) -> NDArray[np.float32]:
+    """(H, W, 3) coded 0..1 plus Gaussian noise of variance read^2 + shot^2 * value, not clipped."""
+    read, shot = noise
+    if not read and not shot:
+        return coded
+    grain = generator.standard_normal(coded.shape, dtype=np.float32)
+    if blur:
+        smooth = np.asarray(cv2.GaussianBlur(grain, (0, 0), blur), np.float32)
+        grain = smooth / np.float32(max(float(smooth.std()), 1e-6))
+    spread = np.sqrt(np.float32(read**2) + np.float32(shot**2) * np.clip(coded, 0.0, 1.0))
+    return np.asarray(coded + grain * spread, np.float32)
+
+
+def encode_and_decode(frames: NDArray[np.uint8], codec: Codec, crf: int) -> NDArray[np.uint8]:
+    """Send (T, H, W, 3) uint8 RGB through a real encoder (4:2:0, 8 bit) and decoder; shape and type stay.
+
+    Pixels are converted as the program converts those of a file: without a shift of the mean and with smooth
+    chroma, neither of which PyAV's plain `to_ndarray` gives. One thread, so that the bytes do not depend on
+    the machine's load. H and W must be even.
+    """
+    converter = Converter(_PHONE_COLOR)
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream(_ENCODERS[codec], rate=30, options=_encoder_options(codec, crf))
+        assert isinstance(stream, av.VideoStream)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1
+        for index, frame in enumerate(frames):
+            picture = converter.from_rgb(to_16_bit(frame), stream.pix_fmt)
+            picture.pts, picture.time_base = index, Fraction(1, 30)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    file.seek(0)
+    with av.open(file, "r") as coded:
+        return np.stack([to_8_bit(converter.to_rgb(frame)) for frame in coded.decode(video=0)])
+
+
+def _encoder_options(codec: Codec, crf: int) -> dict[str, str]:
+    """Hardware encoders of phones are plain: few tools, no long look-ahead, hence the fast presets."""
+    if codec == "h264":
+        return {"crf": str(crf), "preset": "veryfast", "bf": "0", "x264-params": _X264_ONE_THREAD}
+    return {"crf": str(crf), "preset": "ultrafast", "bf": "0", "x265-params": _X265_ONE_THREAD}

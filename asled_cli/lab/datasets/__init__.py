@@ -1,0 +1,1 @@
+"""Clips and picture sequences on disk."""

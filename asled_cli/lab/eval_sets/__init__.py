@@ -1,0 +1,1 @@
+"""Fixed synthetic evaluation sets."""

@@ -1,0 +1,1 @@
+"""Methods times clips: scores."""

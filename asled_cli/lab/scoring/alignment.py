@@ -1,0 +1,104 @@
+"""A clip with its reference laid onto it, the way `asled deblur` does it, or as the paper does."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import islice
+from typing import Any
+
+from asled_cli.errors import InputError
+from asled_cli.job.blur_plan import NO_ROLES, Roles, find_roles
+from asled_cli.job.sampling import judged_moments, run_starts
+from asled_cli.job.tally import registration_facts
+from asled_cli.lab.scoring.clips import ScoreClip
+from asled_cli.lab.scoring.config import Alignment
+from asled_cli.registration.analyse import analyse
+from asled_cli.registration.geometry.canvas import reduce_for_analysis
+from asled_cli.registration.geometry.lenses import LensPrior
+from asled_cli.registration.model.registration import Registration
+from asled_cli.registration.render import render_references
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame, without_reference
+from asled_cli.registration.rendering.centre_crop import crop_reference
+from asled_cli.registration.stabilisation.ois_tracking import follow_clip
+from asled_cli.video.frames import FramePair
+
+STILL_REPEATS = 3  # a single picture is shown to the registration this often, as a clip that stands still
+BYTES_PER_VALUE = 2  # of a frame in the pipeline
+
+
+@dataclass(frozen=True)
+class AlignedClip:
+    """A clip on its way to the restorers.
+
+    frames: each once, in order. roles: where the target is sharp and passes through. facts: what the
+    registration found, for people.
+    """
+
+    frames: Iterator[AlignedFrame]
+    roles: Roles = NO_ROLES
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def align_clip(clip: ScoreClip, alignment: Alignment, fov_ratio: float) -> AlignedClip:
+    """Lay the reference of `clip` onto it, and judge where it needs mending.
+
+    Memory: the sample of the analysis and the window of the renderer. A clip without a reference, or with
+    fewer than two frames that have one, comes out as it is.
+    """
+    if clip.reference is None or not any(clip.has_reference(i) for i in range(clip.frames)):
+        return AlignedClip(
+            map(without_reference, clip.pairs(range(clip.frames))), facts={"registration": "no reference"}
+        )
+    if alignment == "centre-crop":
+        return AlignedClip(crop_reference(pair, fov_ratio) for pair in clip.pairs(range(clip.frames)))
+    try:
+        registration = _analyse(clip, fov_ratio)
+    except InputError as error:  # too little to go by
+        return AlignedClip(
+            map(without_reference, clip.pairs(range(clip.frames))), facts={"registration": error.message}
+        )
+    roles = _judge(clip, registration)
+    facts = {"registration": registration_facts(registration), "actions": list(roles.actions)}
+    return AlignedClip(_render(clip, registration), roles, facts)
+
+
+def _judge(clip: ScoreClip, registration: Registration) -> Roles:
+    """The plan of a deblurring run, from as many moments."""
+    count = min(clip.frames, judged_moments(clip.frames / clip.fps))
+    moments = [(2 * i + 1) * clip.frames // (2 * count) for i in range(count)]
+    return find_roles(map(reduce_for_analysis, clip.pairs(moments)), registration)
+
+
+def _analyse(clip: ScoreClip, fov_ratio: float) -> Registration:
+    """The analysis pass of a deblurring run, on the same choice of frames."""
+    assert clip.reference is not None
+    runs = [[reduce_for_analysis(pair) for pair in clip.pairs(run)] for run in _runs(clip)]
+    if clip.frames == 1:
+        runs = [_standing_still(runs[0][0])]
+    small = analyse(runs, LensPrior(fov_ratio=fov_ratio, source="given"))
+    return follow_clip(clip.pairs(range(clip.frames)), small.resized(clip.target.size, clip.reference.size))
+
+
+def _runs(clip: ScoreClip) -> list[range]:
+    assert clip.reference is not None
+    pixels = sum(width * height for width, height in (clip.target.size, clip.reference.size))
+    starts, length = run_starts(Fraction(0), Fraction(clip.frames), Fraction(1), pixels * 3 * BYTES_PER_VALUE)
+    return [range(round(start), min(clip.frames, round(start) + length)) for start in starts]
+
+
+def _render(clip: ScoreClip, registration: Registration) -> Iterator[AlignedFrame]:
+    if clip.frames == 1:
+        still = _standing_still(next(clip.pairs(range(1))))
+        return islice(render_references(still, registration), 1)
+    return render_references(clip.pairs(range(clip.frames)), registration)
+
+
+def _standing_still(pair: FramePair) -> list[FramePair]:
+    """One pair as a clip of a scene without motion."""
+    return [
+        FramePair(
+            replace(pair.target, index=i, pts=i, time=Fraction(i, 30)),
+            None if pair.reference is None else replace(pair.reference, index=i, pts=i, time=Fraction(i, 30)),
+        )
+        for i in range(STILL_REPEATS)
+    ]

@@ -1,0 +1,188 @@
+"""One clip through all models at once, scored frame by frame; finished scores are kept and used again."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+import asled_cli
+from asled_cli.job.blur_plan import Roles
+from asled_cli.lab.scoring.alignment import AlignedClip, align_clip
+from asled_cli.lab.scoring.clips import ScoreClip
+from asled_cli.lab.scoring.config import EvalConfig
+from asled_cli.lab.scoring.extras import load_extras, semi_reference
+from asled_cli.lab.scoring.frame_scores import Judge, Row, TruthWindow, to_shown, to_unit
+from asled_cli.lab.scoring.methods import Model, load_restorer
+from asled_cli.metrics.protocols import PROTOCOLS
+from asled_cli.metrics.sharpness import sharpness
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame
+from asled_cli.restoration.network import RestoredFrame
+from asled_cli.zoo.checkpoint import replace_file
+
+# The parts of the program that scores depend on; a change in any of them makes kept scores stale.
+_JUDGED_BY = (
+    "imaging",
+    "video",
+    "registration",
+    "nets",
+    "sync",
+    "restoration",
+    "job",
+    "metrics",
+    "lab/scoring",
+)
+_MADE_BY = ("lab/camera", "lab/synthesis", "lab/eval_sets", "lab/datasets")
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """One clip by one model. rows: per frame, metric -> value; facts: of the clip and its registration."""
+
+    clip: str
+    group: str
+    special: bool
+    model: str
+    rows: list[Row]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def code_fingerprint(parts: Iterable[str] = _JUDGED_BY + _MADE_BY) -> str:
+    """A hash of the source files below `parts` of the package."""
+    package = Path(asled_cli.__file__).parent
+    digest = hashlib.sha256()
+    for part in parts:
+        place = package / part
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def score_key(clip: ScoreClip, model: Model, config: EvalConfig, code: str) -> str:
+    """A hash of everything that the scores of `clip` by `model` depend on."""
+    facts = [
+        code, clip.identity, clip.name, model.name, model.kind, model.identity, config.protocol,
+        sorted(config.metrics), config.alignment, config.fov_ratio, config.frames, config.device,
+        config.precision,
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+class Kept:
+    """Finished scores in a folder, one JSON file per clip and model, each complete or absent."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def find(self, clip: str, model: str, key: str) -> ClipScores | None:
+        """The scores kept under `key`, if any."""
+        path = self.path(clip, model, key, ".json")
+        if path is None or not path.is_file():
+            return None
+        return ClipScores(**json.loads(path.read_text()))
+
+    def keep(self, scores: ClipScores, key: str, pictures: Mapping[str, NDArray[np.uint8] | None]) -> None:
+        """Write scores and the pictures that plots need; the scores last, as they say that all is there."""
+        for name, picture in pictures.items():
+            path = self.path(scores.clip, scores.model, key, f".{name}.png")
+            if path is not None and picture is not None:
+                coded = cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
+                replace_file(path, lambda temporary, coded=coded: temporary.write_bytes(coded))  # type: ignore[misc]
+        path = self.path(scores.clip, scores.model, key, ".json")
+        if path is not None:
+            replace_file(path, lambda temporary: temporary.write_text(json.dumps(asdict(scores))))
+
+    def path(self, clip: str, model: str, key: str, suffix: str) -> Path | None:
+        """Where something of this key lies."""
+        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in f"{clip}.{model}")
+        return None if self.folder is None else self.folder / f"{safe}.{key[:16]}{suffix}"
+
+
+def score_clip(
+    clip: ScoreClip,
+    models: list[Model],
+    config: EvalConfig,
+    *,
+    aligned: AlignedClip | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> dict[str, tuple[ClipScores, dict[str, NDArray[np.uint8] | None]]]:
+    """Scores and pictures of `clip` by each of `models`, all in one pass over its aligned frames.
+
+    aligned: the clip with its reference laid onto it, where that is known. check: called once per frame, may
+    raise. Sharp stretches pass through `swap` and networks, as they do in `asled deblur`.
+    Memory: a chunk of frames per model and the truth about them, whatever the length of the clip.
+    """
+    protocol = PROTOCOLS[config.protocol]
+    window = None if clip.truth is None else TruthWindow(clip.truth)
+    extras = load_extras(config.metrics, config.metric_weights)
+    judges = {m.name: Judge(m.name, window, protocol, config.metrics, extras) for m in models}
+    restorers = {m.name: load_restorer(m, config, clip.target.size, window) for m in models}
+    middle = clip.frames // 2
+    for judge in judges.values():
+        judge.show = middle
+    aligned = aligned or align_clip(clip, config.alignment, config.fov_ratio)
+    roles = {m.name: aligned.roles if m.kind in ("swap", "network") else None for m in models}
+    shown: dict[str, NDArray[np.uint8] | None] = {"reference": None}
+    references: dict[int, AlignedFrame] = {}
+    for index, frame in enumerate(aligned.frames):
+        check()
+        if index == middle and frame.reference is not None:
+            shown["reference"] = to_shown(to_unit(frame.reference))
+        if "semi" in config.metrics:
+            references[index] = frame
+        for name, restorer in restorers.items():
+            _take(judges[name], restorer.push(frame), roles[name], references)
+        done = min(len(judge.rows) for judge in judges.values())
+        for old in [i for i in references if i < done]:
+            del references[old]
+        if window is not None:
+            window.forget(done)
+    for name, restorer in restorers.items():
+        _take(judges[name], restorer.flush(), roles[name], references)
+    facts = {**aligned.facts, "input_sharpness": _mean_sharpness(clip)}
+    return {name: _finish(clip, judge, facts, shown) for name, judge in judges.items()}
+
+
+def _take(
+    judge: Judge, frames: list[RestoredFrame], roles: Roles | None, references: Mapping[int, AlignedFrame]
+) -> None:
+    for frame in frames:
+        allowed = frame.change if roles is None else roles.limit(float(frame.target.time), frame.change)
+        judge.take(replace(frame, change=allowed))
+        index = len(judge.rows) - 1
+        known = references.get(index)
+        if known is not None and known.reference is not None and judge.last is not None:
+            judge.rows[-1]["semi"] = semi_reference(judge.last, known)
+
+
+def _finish(
+    clip: ScoreClip, judge: Judge, facts: dict[str, Any], shown: Mapping[str, NDArray[np.uint8] | None]
+) -> tuple[ClipScores, dict[str, NDArray[np.uint8] | None]]:
+    strips = [np.stack(judge.lines)]
+    truth = None
+    if clip.truth is not None:
+        row = clip.truth.size[1] // 2
+        strips.append(np.stack([to_shown(to_unit(clip.truth[i]))[row] for i in range(clip.frames)]))
+        truth = to_shown(to_unit(clip.truth[clip.frames // 2]))
+    pictures = {
+        "profile": np.concatenate(strips), "middle": judge.middle, "truth": truth,
+        "reference": shown["reference"],
+    }  # fmt: skip
+    scores = ClipScores(
+        clip.name, clip.group, clip.special, judge.name, judge.rows, json.loads(json.dumps(facts))
+    )
+    return scores, pictures
+
+
+def _mean_sharpness(clip: ScoreClip) -> float:
+    """Sharpness of the input over that of the truth, middle frame; without a truth, of the input alone."""
+    middle = clip.frames // 2
+    own = sharpness(to_unit(clip.target[middle]))
+    return own if clip.truth is None else own / max(sharpness(to_unit(clip.truth[middle])), 1e-9)

@@ -1,0 +1,217 @@
+"""The clips of one evaluation: from data sets on disk, from plain files, or made from sharp sources."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.errors import InputError, UsageError
+from asled_cli.lab.datasets.image_sequence import (
+    EightBit,
+    MeanPictures,
+    PictureArray,
+    PictureFiles,
+    Pictures,
+    Stretch,
+    VideoPictures,
+)
+from asled_cli.lab.datasets.layouts import (
+    Averaging,
+    DatasetClip,
+    check_same_size,
+    check_together,
+    open_pictures,
+    read_layout,
+)
+from asled_cli.lab.datasets.sources import find_sources
+from asled_cli.lab.eval_sets.catalogue import MADE_SETS
+from asled_cli.lab.scoring.config import EvalConfig
+from asled_cli.lab.synthesis.synthetic_pair import MadePair
+from asled_cli.video.decode.pixel_format import to_16_bit
+from asled_cli.video.frames import Frame, FramePair
+
+NOMINAL_FPS = 30  # of folders of pictures, which have no times
+
+
+@dataclass(frozen=True)
+class ScoreClip:
+    """One clip to restore and to score.
+
+    group: kind of clip, "" where the set has none; special: whether it asks another question than how well
+    blur is removed, and is left out of the main means. reference_there: (T,) bool or None for everywhere.
+    truth: None where nobody knows it. identity: a hash of all that the pictures depend on.
+    """
+
+    name: str
+    target: Pictures
+    reference: Pictures | None
+    truth: Pictures | None
+    identity: str
+    group: str = ""
+    special: bool = False
+    fps: float = NOMINAL_FPS
+    reference_there: NDArray[np.bool_] | None = None
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return len(self.target)
+
+    def has_reference(self, index: int) -> bool:
+        """Whether the other lens delivered frame `index`."""
+        there = self.reference_there
+        return self.reference is not None and (there is None or bool(there[index]))
+
+    def pairs(self, indices: Iterable[int]) -> Iterator[FramePair]:
+        """The frames as a decoder and pairing would deliver them."""
+        for i in indices:
+            time = Fraction(i) / Fraction(self.fps).limit_denominator(1001)
+            other = None
+            if self.reference is not None and self.has_reference(i):
+                other = Frame(i, i, time, to_16_bit(self.reference[i]), None)
+            yield FramePair(Frame(i, i, time, to_16_bit(self.target[i]), None), other)
+
+
+def clip_names(config: EvalConfig) -> list[str]:
+    """Names of the clips that `config` asks for. Raises InputError or UsageError if there are none."""
+    if config.pairs:
+        names = [_pair_name(words) for words in config.pairs]
+    elif config.dataset == "made":
+        names = list(MADE_SETS[config.resolved_split].clips)
+    else:
+        names = [clip.name for clip in _layout_clips(config)]
+    unknown = sorted(set(config.clips) - set(names))
+    if unknown:
+        raise UsageError(f"There is no clip {', '.join(unknown)}; known: {', '.join(names[:20])}.")
+    return [name for name in names if not config.clips or name in config.clips]
+
+
+def identify(config: EvalConfig, name: str) -> ScoreClip:
+    """The clip called `name`, only for what it is called and depends on; made clips are not made for it."""
+    return made_clip(config, name, make=False) if config.dataset == "made" else open_clip(config, name)
+
+
+def open_clip(config: EvalConfig, name: str) -> ScoreClip:
+    """The clip called `name`. Raises InputError if its pictures do not belong together."""
+    if config.pairs:
+        clip = _plain_pair(next(words for words in config.pairs if _pair_name(words) == name))
+    elif config.dataset == "made":
+        clip = made_clip(config, name, make=True)
+    else:
+        clip = _from_layout(next(clip for clip in _layout_clips(config) if clip.name == name), config)
+    return first_frames(clip, config.frames)
+
+
+def made_clip(config: EvalConfig, name: str, *, make: bool) -> ScoreClip:
+    """A made clip. make False: an empty clip with the right identity, for looking up what was made before."""
+    assert config.root is not None
+    made_set = MADE_SETS[config.resolved_split]
+    entry = made_set.clips[name]
+    sources = find_sources(config.root, "held-out")
+    held_out = [_stamp(path) for path in (*sources.photos.values(), *sources.videos.values())]
+    identity = _hash([made_set.name, made_set.version, name, entry.seed, held_out])
+    empty = PictureArray(np.zeros((0, 1, 1, 3), np.uint8))
+    clip = ScoreClip(name, empty, empty, empty, identity, entry.group, entry.special)
+    return with_pictures(clip, made_set.make(sources, name)) if make else clip
+
+
+def with_pictures(clip: ScoreClip, pair: MadePair) -> ScoreClip:
+    """The same clip with the pictures of `pair`."""
+    return replace(
+        clip,
+        target=PictureArray(pair.wide),
+        reference=PictureArray(pair.ultra),
+        truth=PictureArray(pair.truth),
+        fps=pair.fps,
+        reference_there=pair.reference_valid,
+    )
+
+
+def first_frames(clip: ScoreClip, frames: int | None) -> ScoreClip:
+    """The first `frames` frames of a clip; all if None."""
+    if frames is None or frames >= clip.frames:
+        return clip
+    there = None if clip.reference_there is None else clip.reference_there[:frames]
+    target, reference, truth = (
+        None if view is None else Stretch(view, 0, frames)
+        for view in (clip.target, clip.reference, clip.truth)
+    )
+    assert target is not None
+    return replace(clip, target=target, reference=reference, truth=truth, reference_there=there)
+
+
+def _layout_clips(config: EvalConfig) -> list[DatasetClip]:
+    assert config.dataset is not None and config.dataset != "made" and config.root is not None
+    averaging = Averaging(count=config.average, reference=config.average_reference, linear=config.linear)
+    return read_layout(
+        config.dataset, config.root, config.resolved_split, averaging, need_truth=config.dataset != "generic"
+    )
+
+
+def _from_layout(clip: DatasetClip, config: EvalConfig) -> ScoreClip:
+    truth = clip.truth if clip.has_truth else None
+    if truth is not None:
+        check_same_size(clip.name, ("blurred", clip.target), ("truth", truth))
+    views = [clip.target, clip.reference, truth]
+    blur = [config.average, config.average_reference, config.linear] if config.dataset == "realmcvsr" else []
+    identity = _hash([clip.name, blur, [_files_of(view) for view in views]])
+    fps = clip.target.clip.average_rate if isinstance(clip.target, VideoPictures) else NOMINAL_FPS
+    return ScoreClip(clip.name, clip.target, clip.reference, truth, identity, fps=float(fps))
+
+
+def _pair_name(words: str) -> str:
+    return Path(_split_pair(words)[0]).name
+
+
+def _split_pair(words: str) -> tuple[str, str | None]:
+    """RESULT:TRUTH in two; a name that exists as a whole is a result without truth."""
+    if Path(words).exists():
+        return words, None
+    result, colon, truth = words.rpartition(":")
+    if not colon or not result or not truth:
+        raise UsageError(f"--pairs has {words!r}, expected RESULT:TRUTH, two files or folders.")
+    return result, truth
+
+
+def _plain_pair(words: str) -> ScoreClip:
+    names = _split_pair(words)
+    opened: list[Pictures | None] = []
+    for name in names:
+        if name is not None and not Path(name).exists():
+            raise InputError(f"{name} does not exist.", "Is the name in --pairs spelled right?")
+        opened.append(None if name is None else open_pictures(Path(name)))
+    result, truth = opened
+    assert result is not None
+    name = _pair_name(words)
+    if truth is not None:
+        check_together(name, {"the result": result, "the truth": truth})
+        check_same_size(name, ("the result", result), ("the truth", truth))
+    identity = _hash([name, [_files_of(view) for view in opened]])
+    return ScoreClip(name, result, None, truth, identity)
+
+
+def _files_of(view: Pictures | None) -> Any:
+    """Name, size and time of change of every file behind a view."""
+    match view:
+        case PictureFiles():
+            return [_stamp(path) for path in view.paths]
+        case VideoPictures():
+            return [_stamp(view.path)]
+        case MeanPictures() | Stretch() | EightBit():
+            return _files_of(view.source)
+    return []
+
+
+def _stamp(path: Path) -> list[object]:
+    facts = path.stat()
+    return [path.name, facts.st_size, facts.st_mtime_ns]
+
+
+def _hash(facts: Sequence[object]) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -1,0 +1,129 @@
+"""What is to be scored, and how: the records of `asled eval`. Standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from asled_cli.errors import UsageError
+from asled_cli.runtime.precision import Precision
+from asled_cli.runtime.stages import usable_cores
+
+Dataset = Literal["made", "realmcvsr", "generic", "hsd", "gopro", "dvd", "bsd"]
+Alignment = Literal["registered", "centre-crop"]
+Protocol = Literal["basicsr", "refvsr", "nafnet", "asled-paper"]
+Metric = Literal[
+    "psnr", "ssim", "tgrad", "warp", "tof", "lpips-alex", "lpips-vgg", "rings", "sharpness", "niqe",
+    "brisque", "semi",
+]  # fmt: skip
+
+METRICS: tuple[Metric, ...] = get_args(Metric)
+USUAL_METRICS: tuple[Metric, ...] = ("psnr", "ssim", "tgrad", "warp", "tof", "sharpness")
+PAPER_METRICS: tuple[Metric, ...] = ("psnr", "ssim", "lpips-alex")
+WITHOUT_TRUTH: frozenset[Metric] = frozenset({"sharpness", "niqe", "brisque", "semi"})
+USUAL_MODELS = ("input", "swap", "asled-fast")
+SPLITS = {"made": ("valid", "test", "strong", "valid-uncoded", "test-uncoded", "strong-uncoded")}
+USUAL_SPLIT = {"made": "valid"}
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """One run of `asled eval` as the user asks for it."""
+
+    dataset: Dataset | None = None
+    """Layout of `root`; None: only `pairs`."""
+    root: Path | None = None
+    """Top folder of the data set; for `made` the folder of sharp photos and videos."""
+    _: KW_ONLY
+    pairs: tuple[str, ...] = ()
+    """RESULT:TRUTH, or RESULT alone where there is no truth; files or folders of pictures."""
+    models: tuple[str, ...] = USUAL_MODELS
+    """Rows: input, reference, swap, half-detail, networks of the zoo, or NAME=FILE for any weights."""
+    weights: Path | None = None
+    """A checkpoint for the one network among `models` instead of the published one."""
+    split: str | None = None
+    """train, valid or test as the layout has it; `made`: valid, test or strong, as coded or with -uncoded
+    behind it. None: test, for `made` valid."""
+    clips: tuple[str, ...] = ()
+    """Only these clips; empty: all."""
+    frames: int | None = None
+    """Only the first frames of each clip."""
+    protocol: Protocol = "basicsr"
+    metrics: tuple[Metric, ...] = USUAL_METRICS
+    metric_weights: Path | None = None
+    """Folder with weights that metrics need, searched first."""
+    alignment: Alignment = "registered"
+    """registered: as `asled deblur` does it; centre-crop: crop and enlarge, as in the paper."""
+    fov_ratio: float = 2.0
+    """Field of view of the reference over the target's: the first guess, or the crop."""
+    average: int = 7
+    """Frames in one blurred frame of realmcvsr, odd."""
+    average_reference: bool = False
+    """Average the reference of realmcvsr too."""
+    linear: bool = False
+    """Average light instead of coded values."""
+    costs: tuple[tuple[int, int], ...] = ()
+    """Frame sizes (width, height) at which to measure the networks' speed and memory."""
+    device: str = "auto"
+    precision: Precision = "auto"
+    workers: int | None = None
+    """Clips scored at once, each on one thread. None: one per core, on a GPU one."""
+    out: Path | None = None
+    """Folder for the report; None: only the table is shown."""
+    work: Path | None = None
+    """Folder for what can be used again: finished clips, registrations. None: OUT/work."""
+    seed: int = 0
+    """Of the bootstrap."""
+
+    def __post_init__(self) -> None:
+        if (self.dataset is None) != (self.root is None):
+            raise UsageError("--dataset and --root belong together, one of them is missing.")
+        if (self.dataset is None) == (not self.pairs):
+            raise UsageError("Give either --dataset with --root, or --pairs RESULT:TRUTH.")
+        for name, value in (("--frames", self.frames), ("--workers", self.workers)):
+            if value is not None and value < 1:
+                raise UsageError(f"{name} is {value}, expected 1 or more.")
+        if self.average < 1 or self.average % 2 == 0:
+            raise UsageError(f"--average is {self.average}, expected an odd number of frames, such as 7.")
+        if not 1.0 <= self.fov_ratio <= 4.0:
+            raise UsageError(f"--fov-ratio is {self.fov_ratio}, expected 1 to 4 (most phones: 1.85 to 2).")
+        unknown = [metric for metric in self.metrics if metric not in METRICS]
+        if unknown or not self.metrics:
+            raise UsageError(f"--metrics has {', '.join(unknown) or 'nothing'}, known: {', '.join(METRICS)}.")
+        allowed = SPLITS.get(self.dataset or "")
+        if self.split is not None and allowed is not None and self.split not in allowed:
+            raise UsageError(f"--split is {self.split!r}, expected {', '.join(allowed)} for {self.dataset}.")
+        if len(set(self.models)) != len(self.models) or not self.models:
+            raise UsageError(f"--models is {','.join(self.models) or 'empty'}, expected each row once.")
+
+    @property
+    def resolved_split(self) -> str:
+        """The split that is scored."""
+        return self.split or USUAL_SPLIT.get(self.dataset or "", "test")
+
+    @property
+    def work_folder(self) -> Path | None:
+        """Where finished clips are kept, if anywhere."""
+        return self.work or (None if self.out is None else self.out / "work")
+
+    def worker_count(self, *, on_cpu: bool) -> int:
+        """Clips to score at once."""
+        return self.workers or (usable_cores() if on_cpu else 1)
+
+
+def split_words(words: str) -> tuple[str, ...]:
+    """The parts of a comma-separated list, without empty ones."""
+    return tuple(part for part in (word.strip() for word in words.split(",")) if part)
+
+
+def choose_metrics(words: str) -> tuple[Metric, ...]:
+    """A list of metrics by name; `paper`, `usual` and `all` stand for sets. Raises UsageError for others."""
+    sets = {"paper": PAPER_METRICS, "usual": USUAL_METRICS, "all": METRICS}
+    chosen: list[Metric] = []
+    for word in split_words(words):
+        found = sets.get(word) or tuple(metric for metric in METRICS if metric == word)
+        if not found:
+            raise UsageError(f"--metrics has {word!r}, known: {', '.join([*METRICS, *sets])}.")
+        chosen += [metric for metric in found if metric not in chosen]
+    return tuple(chosen)

@@ -1,0 +1,145 @@
+"""Scores of the frames of one restored clip, one frame after the other."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.errors import AsledError
+from asled_cli.lab.datasets.image_sequence import Pictures
+from asled_cli.lab.scoring.config import Metric
+from asled_cli.metrics import temporal
+from asled_cli.metrics.protocols import Protocol
+from asled_cli.metrics.psnr_ssim import Picture, psnr, ssim
+from asled_cli.metrics.sharpness import sharpness
+from asled_cli.restoration.network import FULL_SCALE, RestoredFrame
+
+Row = dict[str, float]
+PairScore = Callable[[Picture, Picture], float]
+"""A score of a result beside its truth."""
+SoloScore = Callable[[Picture], float]
+"""A score of a result alone."""
+
+
+@dataclass(frozen=True)
+class Extras:
+    """Metrics that need something loaded, by name."""
+
+    paired: dict[str, PairScore] = field(default_factory=dict)
+    alone: dict[str, SoloScore] = field(default_factory=dict)
+
+
+class TruthWindow:
+    """The true frames about those that are being judged, with what is known of their motion.
+
+    Frames are decoded and measured once, however many results are compared with them.
+    """
+
+    def __init__(self, truth: Pictures) -> None:
+        self._truth = truth
+        self._pictures: dict[int, Picture] = {}
+        self._steps: dict[int, temporal.TruthStep] = {}
+
+    def picture(self, index: int) -> Picture:
+        """The true frame, float64, 0..1."""
+        if index not in self._pictures:
+            self._pictures[index] = to_unit(self._truth[index])
+        return self._pictures[index]
+
+    def step(self, index: int) -> temporal.TruthStep:
+        """The truth's motion from frame index - 1 to frame index."""
+        if index not in self._steps:
+            self._steps[index] = temporal.measure_step(self.picture(index - 1), self.picture(index))
+        return self._steps[index]
+
+    def forget(self, before: int) -> None:
+        """Let go of the frames that nobody will ask for again: those before `before` - 1."""
+        for kept in (self._pictures, self._steps):
+            for index in [i for i in kept if i < before - 1]:
+                del kept[index]
+
+
+class Judge:
+    """Takes the restored frames of one clip by one model in order and scores them."""
+
+    def __init__(
+        self,
+        name: str,
+        truth: TruthWindow | None,
+        protocol: Protocol,
+        metrics: Sequence[Metric],
+        extras: Extras | None = None,
+    ) -> None:
+        self.name, self.truth, self.protocol, self.metrics = name, truth, protocol, metrics
+        self.extras = extras or Extras()
+        self.rows: list[Row] = []
+        self.lines: list[NDArray[np.uint8]] = []  # the middle row of each frame, for x-t profiles
+        self.middle: NDArray[np.uint8] | None = None  # the picture of frame `show`
+        self.show = -1
+        self.last: Picture | None = None
+
+    def take(self, frame: RestoredFrame) -> None:
+        """Score the next frame. Raises AsledError if it is not made of numbers."""
+        index = len(self.rows)
+        target = frame.target.rgb / FULL_SCALE
+        result = target if frame.change is None else target + frame.change
+        if not np.isfinite(result).all():
+            raise AsledError(
+                f"{self.name} gave values that are no numbers in frame {index}, expected 0 to 1.",
+                "Try --precision fp32; if that does not help, the weights are damaged.",
+            )
+        result = self._rounded(np.clip(result, 0.0, 1.0))
+        row: Row = {"frame": index, "psnr_to_input": psnr(result, self._rounded(target))}
+        row.update(self._alone(result))
+        if self.truth is not None:
+            row.update(self._beside(result, index, self.truth))
+        self.rows.append(row)
+        shown = to_shown(result)
+        self.lines.append(shown[len(shown) // 2])
+        if index == self.show:
+            self.middle = shown
+        self.last = result
+
+    def _rounded(self, picture: Picture) -> Picture:
+        return np.rint(picture * 255.0) / 255.0 if self.protocol.rounded else picture
+
+    def _alone(self, result: Picture) -> Iterator[tuple[str, float]]:
+        if "sharpness" in self.metrics:
+            yield "sharpness", sharpness(result)
+        for name, score in self.extras.alone.items():
+            yield name, score(result)
+
+    def _beside(self, result: Picture, index: int, window: TruthWindow) -> Iterator[tuple[str, float]]:
+        truth = window.picture(index)
+        if "psnr" in self.metrics:
+            yield "psnr", psnr(result, truth)
+        if "ssim" in self.metrics:
+            yield "ssim", ssim(result, truth, self.protocol.ssim)
+        for name, score in self.extras.paired.items():
+            yield name, score(result, truth)
+        if self.last is not None:
+            yield from self._since(self.last, result, index, window)
+
+    def _since(
+        self, last: Picture, result: Picture, index: int, window: TruthWindow
+    ) -> Iterator[tuple[str, float]]:
+        scores = {
+            "tgrad": temporal.temporal_gradient_error,
+            "warp": temporal.warping_error,
+            "tof": temporal.flow_difference,
+        }
+        for name, score in scores.items():
+            if name in self.metrics:
+                yield name, score(last, result, window.step(index))
+
+
+def to_unit(picture: NDArray[np.uint8] | NDArray[np.uint16]) -> Picture:
+    """Values 0..1, float64, of an 8- or 16-bit picture."""
+    return np.asarray(picture / float(np.iinfo(picture.dtype).max), np.float64)
+
+
+def to_shown(picture: Picture) -> NDArray[np.uint8]:
+    """8-bit values of a picture 0..1."""
+    return np.asarray(cv2.convertScaleAbs(picture, alpha=255.0), np.uint8)

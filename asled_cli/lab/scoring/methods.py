@@ -1,0 +1,185 @@
+"""The rows of a report: what each model is, and how it restores a clip.
+
+input, reference, swap and half-detail need no weights; networks of the zoo run as in `asled deblur`; other
+files are single-image networks that spandrel (an optional extra) recognises.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from asled_cli.errors import UsageError, WeightsError
+from asled_cli.job.method import network_restorer
+from asled_cli.lab.scoring.config import EvalConfig
+from asled_cli.lab.scoring.frame_scores import TruthWindow
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame
+from asled_cli.restoration.network import FULL_SCALE, FrameByFrame, Restorer, SwapRestorer
+from asled_cli.runtime.device import DTYPES, resolve_device, resolve_precision
+from asled_cli.zoo import checkpoint as weights
+from asled_cli.zoo import registry as zoo
+
+WithoutWeights = Literal["input", "reference", "swap", "half-detail"]
+Kind = WithoutWeights | Literal["network", "single-image"]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One row. path and sha256: of the weights, None for rows without a network."""
+
+    name: str
+    kind: Kind
+    path: Path | None = None
+    sha256: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """What its results depend on besides the clip."""
+        return self.sha256 or self.kind
+
+
+def find_models(config: EvalConfig) -> list[Model]:
+    """The rows that `config` asks for, with the files of their weights found and hashed.
+
+    Raises UsageError for an unknown name, WeightsError if weights are missing.
+    """
+    if config.pairs:
+        return [Model("result", "input")]
+    models = [_find(word) for word in config.models]
+    if config.weights is None:
+        return models
+    networks = [model for model in models if model.kind == "network" and "=" not in model.name]
+    if len(networks) != 1:
+        raise UsageError(
+            f"--weights goes with one network, but --models has {len(networks)}.",
+            "Name others as NAME=FILE in --models.",
+        )
+    given = weights.find(networks[0].name, config.weights)
+    swapped = replace(networks[0], path=given, sha256=weights.hash_file(given))
+    return [swapped if model is networks[0] else model for model in models]
+
+
+def load_restorer(
+    model: Model, config: EvalConfig, size: tuple[int, int], truth: TruthWindow | None = None
+) -> Restorer:
+    """What restores clips of `size` (width, height) as `model` does. truth: of the clip, for half-detail."""
+    if model.kind == "input":
+        return FrameByFrame(_nothing)
+    if model.kind == "reference":
+        return FrameByFrame(_to_reference)
+    if model.kind == "swap":
+        return SwapRestorer(1.0)
+    if model.kind == "half-detail":
+        assert truth is not None
+        return FrameByFrame(partial(_to_half_detail, truth))
+    assert model.path is not None
+    device = resolve_device(config.device)
+    precision = resolve_precision(config.precision, device)
+    if model.kind == "network":
+        return network_restorer(model.path, device, precision, size)
+    return FrameByFrame(partial(_by_single_image, load_single_image(model.path, device), device))
+
+
+def load_network(model: Model, device: torch.device, precision: str) -> Any:
+    """The network of a row as a module on `device`; None for rows without one."""
+    if model.path is None:
+        return None
+    if model.kind == "network":
+        network = weights.load(model.path)
+        return network.to(device=device, dtype=DTYPES[precision], memory_format=torch.channels_last)
+    return load_single_image(model.path, device)
+
+
+def _nothing(aligned: AlignedFrame) -> None:
+    """The blurred input itself."""
+
+
+def _to_reference(aligned: AlignedFrame) -> NDArray[np.float32] | None:
+    """The registered reference everywhere, trusted or not; the input where there is none."""
+    if aligned.reference is None:
+        return None
+    return (aligned.reference.astype(np.float32) - aligned.pair.target.rgb) / np.float32(FULL_SCALE)
+
+
+def _to_half_detail(truth: TruthWindow, aligned: AlignedFrame) -> NDArray[np.float32]:
+    """The truth with the detail of the ultra-wide lens: reduced by two and enlarged again. An oracle.
+
+    How far the plain swap of a reference with half the detail would come, were registration, exposure and
+    camera perfect. No limit: where the blurred view has more detail left, a result may lie above.
+    """
+    target = aligned.pair.target
+    true = (truth.picture(target.index) * FULL_SCALE).astype(np.float32)
+    height, width = true.shape[:2]
+    reduced = cv2.resize(true, (-(-width // 2), -(-height // 2)), interpolation=cv2.INTER_AREA)
+    half = cv2.resize(reduced, (width, height), interpolation=cv2.INTER_CUBIC)
+    return (half - target.rgb) / np.float32(FULL_SCALE)
+
+
+def _by_single_image(network: Any, device: torch.device, aligned: AlignedFrame) -> NDArray[np.float32]:
+    """What a network adds that sees one blurred frame and nothing else."""
+    before = torch.from_numpy(aligned.pair.target.rgb.astype(np.float32) / np.float32(FULL_SCALE))
+    with torch.inference_mode():
+        after = network(before.permute(2, 0, 1)[None].to(device))
+    change: NDArray[np.float32] = (after[0].float().cpu().permute(1, 2, 0) - before).numpy()
+    return change
+
+
+def load_single_image(path: Path, device: torch.device) -> Any:
+    """A restoration network of 3 channels, same size in and out, through spandrel.
+
+    Raises UsageError if spandrel is not installed, WeightsError if it does not know the file.
+    """
+    try:
+        from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
+    except ImportError as error:
+        raise UsageError(
+            f"{path.name} needs the package spandrel to run ({error}).",
+            "Install it: pip install 'asled[baselines]'.",
+        ) from error
+    try:
+        model = ModelLoader(device=device).load_from_file(path)
+    except (UnsupportedModelError, OSError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{path} is of no network that spandrel knows: {error}.") from error
+    if not isinstance(model, ImageModelDescriptor) or model.scale != 1 or model.input_channels != 3:
+        raise WeightsError(f"{path} is no network that restores RGB pictures of one size.")
+    return model.eval()
+
+
+def _find(word: str) -> Model:
+    name, equals, file = word.partition("=")
+    if equals:
+        path = Path(file)
+        if not path.is_file():
+            raise WeightsError(f"The weights {path} do not exist.", f"Is the file in --models {word} right?")
+        return Model(name, "network" if _is_ours(path) else "single-image", path, weights.hash_file(path))
+    if name in get_args(WithoutWeights):
+        return Model(name, name)  # type: ignore[arg-type]  # the name is the kind
+    if name not in zoo.PUBLISHED and name not in zoo.BUILDERS:
+        known = [*get_args(WithoutWeights), *zoo.PUBLISHED]
+        raise UsageError(f"--models has {name!r}, known: {', '.join(known)}, or NAME=FILE.")
+    if name not in zoo.PUBLISHED:
+        return Model(name, "network")
+    path = weights.find(name)
+    return Model(name, "network", path, weights.hash_file(path))
+
+
+def check_loadable(models: Sequence[Model]) -> None:
+    """Raise WeightsError for a network without weights."""
+    for model in models:
+        if model.kind == "network" and model.path is None:
+            weights.find(model.name)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file says which of our networks it belongs to."""
+    try:
+        weights.facts(path)
+    except WeightsError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Synthetic blur: sharp frames to blurred pairs."""

@@ -1,0 +1,204 @@
+"""Blur by averaging consecutive frames of real video, seen through two lenses (the paper's own recipe)."""
+
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.errors import InputError
+from asled_cli.imaging.srgb import bytes_to_linear, linear_to_srgb
+from asled_cli.lab.camera.degradation import PLAIN_LOOK, LensLook
+from asled_cli.lab.camera.dual_lens import PLAIN_RIG, LensRig, pull, soften_for_ultra, translation
+from asled_cli.lab.synthesis.synthetic_pair import (
+    NO_FAULTS,
+    Faults,
+    MadePair,
+    SceneClip,
+    describe,
+    finish_pair,
+)
+from asled_cli.video.decode.pixel_format import Converter, to_8_bit
+from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.frames import Clip
+
+
+def average_pair(
+    video: Path | NDArray[np.uint8],
+    *,
+    seed: int,
+    size: tuple[int, int] = (448, 256),
+    frames: int = 13,
+    count: int = 7,
+    ultra_count: int = 1,
+    step: int = 1,
+    linear: bool = False,
+    start: int | None = None,
+    scale: float = 1.0,
+    pan_px: tuple[float, float] = (0.0, 0.0),
+    wobble: float = 0.0,
+    rig: LensRig = PLAIN_RIG,
+    softness: float = 0.33,
+    wide_look: LensLook = PLAIN_LOOK,
+    ultra_look: LensLook = PLAIN_LOOK,
+    faults: Faults = NO_FAULTS,
+) -> MadePair:
+    """Make a clip whose wide frames are means of `count` consecutive sharp ones, the centre one its truth.
+
+    video: a file, or decoded frames (N, h, w, 3) uint8 RGB. size: (width, height) of both clips. step: video
+    frames from one frame of the clip to the next. linear: average light instead of coded values. start: first
+    video frame, drawn from the seed when None. scale: the video is first scaled down by this, 0..1. pan_px:
+    extra motion of both lenses per frame; where the video has no room for it the pan swings to and fro with
+    the same top speed. wobble: 0..1, how uneven the pan is. softness: see `soften_for_ultra`.
+    Raises InputError if the video is too short or too small.
+    """
+    drawn = describe(locals())
+    if count % 2 == 0 or ultra_count % 2 == 0 or min(count, ultra_count) < 1:
+        raise InputError(f"Averaging {count} wide and {ultra_count} ultra frames leaves no centre frame.",
+                         "Use odd counts.")  # fmt: skip
+    generator = np.random.default_rng((seed, 1))
+    reach = max(count, ultra_count) // 2 + abs(faults.lag_frames) * step
+    footage, fps, start = _footage(video, frames_needed(frames, step, reach), start, seed)
+    footage = _scaled(footage, scale)
+    offsets = _window_path(footage, size, rig.ratio, (pan_px, wobble), generator)
+    homography = rig.homography(size)
+    sharp = np.stack([pull(f, translation(*o), size) for f, o in zip(footage, offsets, strict=True)])
+    to_source = np.linalg.inv(homography)
+    ultra = np.stack(
+        [
+            pull(soften_for_ultra(f, rig.ratio, softness), translation(*o) @ to_source, size)
+            for f, o in zip(footage, offsets, strict=True)
+        ]
+    )
+    wide_at = range(reach, reach + frames * step, step)
+    lag = faults.lag_frames
+    ultra_at = range(reach + min(lag, 0) * step, reach + (frames + max(lag, 0)) * step, step)
+    scene = SceneClip(
+        wide=mean_of_neighbours(sharp, wide_at, count, linear=linear),
+        truth=sharp[wide_at].astype(np.float32) / 255.0,
+        ultra=mean_of_neighbours(ultra, ultra_at, ultra_count, linear=linear),
+        layer_homographies=homography[None],
+        layer_masks=np.zeros((0, frames, size[1], size[0]), np.uint8),
+        motion=None,
+        ultra_motion=None,
+    )
+    return finish_pair(
+        scene, wide_look=wide_look, ultra_look=ultra_look, faults=faults, seed=seed, fps=fps, kind="average",
+        exposures=(count / step, ultra_count / step) if count > 1 else (0.0, 0.0),
+        parameters={**drawn, "source": drawn["video"], "start": start, "corner": [*map(float, offsets[0])]},
+    )  # fmt: skip
+
+
+def frames_needed(frames: int, step: int, reach: int) -> int:
+    """Video frames for a clip of `frames`, `step` apart, with `reach` more at either end."""
+    return (frames - 1) * step + 1 + 2 * reach
+
+
+def mean_of_neighbours(
+    frames: NDArray[np.uint8], centers: range, count: int, *, linear: bool = False
+) -> NDArray[np.float32]:
+    """(len(centers), H, W, 3) coded 0..1: for each centre the mean of `count` (odd) frames around it."""
+    half = count // 2
+    if linear and count > 1:
+        light = bytes_to_linear(frames)
+        return np.stack([linear_to_srgb(light[c - half : c + half + 1].mean(0)) for c in centers])
+    return np.stack([frames[c - half : c + half + 1].mean(0, dtype=np.float32) / 255.0 for c in centers])
+
+
+def read_frames(path: Path, start: int, count: int) -> NDArray[np.uint8]:
+    """Decode `count` frames from frame `start` on: (count, H, W, 3) uint8 RGB.
+
+    Seeks to the key frame before `start`, by time; meant for material with a constant frame rate. Raises
+    InputError if the file ends before.
+    """
+    return _decode(probe_clip(path), start, count)
+
+
+def _decode(clip: Clip, start: int, count: int) -> NDArray[np.uint8]:
+    path, converter = clip.path, Converter(clip.resolved_color)
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        rate, base = stream.average_rate, stream.time_base
+        if rate is None or base is None:
+            raise InputError(f"{path} states no frame rate.")
+        first = (stream.start_time or 0) + round(start / rate / base)
+        container.seek(max(first - 1, 0), stream=stream)
+        frames: list[NDArray[np.uint8]] = []
+        for frame in container.decode(stream):
+            if frame.pts is not None and frame.pts >= first - 0.5 / rate / base:
+                frames.append(to_8_bit(converter.to_rgb(frame)))
+            if len(frames) == count:
+                return np.stack(frames)
+    raise InputError(f"{path} has {len(frames)} frames after frame {start}, need {count}.")
+
+
+def _footage(
+    video: Path | NDArray[np.uint8], needed: int, start: int | None, seed: int
+) -> tuple[NDArray[np.uint8], float, int]:
+    """(frames, frames per second, first frame) of the `needed` frames, from a file or from memory."""
+    if isinstance(video, Path):
+        clip = probe_clip(video)
+        start = _start(clip.frame_estimate, needed, start, seed)
+        return _decode(clip, start, needed), float(clip.average_rate or 30), start
+    start = _start(len(video), needed, start, seed)
+    return video[start : start + needed], 30.0, start
+
+
+def _start(total: int, needed: int, start: int | None, seed: int) -> int:
+    """The first of `needed` frames out of `total`, drawn if none is given."""
+    if total < needed:
+        raise InputError(f"The video has {total} frames, need {needed} for this clip.")
+    return int(np.random.default_rng((seed, 3)).integers(0, total - needed + 1)) if start is None else start
+
+
+def _scaled(footage: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    if scale == 1.0:
+        return footage
+    size = round(footage.shape[2] * scale), round(footage.shape[1] * scale)
+    return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in footage])
+
+
+def _window_path(
+    footage: NDArray[np.uint8],
+    size: tuple[int, int],
+    ratio: float,
+    pan: tuple[tuple[float, float], float],
+    generator: np.random.Generator,
+) -> NDArray[np.float64]:
+    """(N, 2) position of the wide window's corner in each video frame, x then y.
+
+    Both windows stay inside the picture where it is large enough; else the ultra one sees mirrored borders.
+    """
+    frames, height, width = footage.shape[:3]
+    if width < size[0] + 2 or height < size[1] + 2:
+        raise InputError(f"The video is {width}x{height} pixels, need more than {size[0]}x{size[1]}.")
+    (pan_px, wobble), path = pan, np.empty((frames, 2))
+    steps = np.arange(frames) - (frames - 1) / 2.0
+    for axis, (extent, window) in enumerate(zip((width, height), size, strict=True)):
+        margin = (ratio - 1.0) * window / 2.0  # of the ultra window around the wide one
+        low, high = margin, extent - window - margin
+        if high < low + min(abs(pan_px[axis]) * frames, 0.15 * window):
+            slack = (extent - window) * 0.08
+            low, high = slack, extent - window - slack
+        moved = _swing(steps, pan_px[axis], (high - low) / 2.0, wobble, generator)
+        first, last = low - moved.min(), high - moved.max()
+        place = generator.uniform(first, last) if last > first else (first + last) / 2.0
+        path[:, axis] = moved + (np.rint(place) if pan_px[axis] == 0.0 else place)
+    return path
+
+
+def _swing(
+    steps: NDArray[np.float64], speed: float, room: float, wobble: float, generator: np.random.Generator
+) -> NDArray[np.float64]:
+    """A pan at `speed` per step; where it would leave +-room it swings like a pendulum instead."""
+    phase = generator.uniform(0.0, 2.0 * np.pi)
+    if speed == 0.0:
+        return np.zeros_like(steps)
+    if abs(speed) * len(steps) / 2.0 > room:
+        return np.asarray(room * np.sin(speed * steps / max(room, 1e-6)))
+    period = 11.0
+    uneven = wobble * speed * period / (2.0 * np.pi) * np.sin(2.0 * np.pi * steps / period + phase)
+    moved = speed * steps + uneven
+    return np.asarray(moved * min(1.0, room / max(float(np.abs(moved).max()), 1e-6)))

@@ -1,0 +1,321 @@
+"""One clip of `asled synth-blur`: sharp source and config -> blurred clip, its truth and its reference.
+
+Equal configs and sources give equal bytes: everything drawn depends on the seed and the clip's name alone.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.errors import InputError, UsageError
+from asled_cli.lab.camera.degradation import PLAIN_LOOK
+from asled_cli.lab.camera.dual_lens import LensRig
+from asled_cli.lab.datasets.image_sequence import EightBit, MeanPictures, PictureArray, Pictures, Stretch
+from asled_cli.lab.datasets.layouts import open_pictures
+from asled_cli.lab.datasets.sharp_sources import SharpSource
+from asled_cli.lab.datasets.sources import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Sources
+from asled_cli.lab.synthesis.average_blur import average_pair, frames_needed
+from asled_cli.lab.synthesis.frame_interpolation import InterpolatedPictures
+from asled_cli.lab.synthesis.random_clip import (
+    USUAL_ODDS,
+    draw_shake,
+    fit_size,
+    photo_extent,
+    random_rig,
+    random_ultra_look,
+    random_wide_look,
+)
+from asled_cli.lab.synthesis.shake_blur import Depth, shake_pair
+from asled_cli.lab.synthesis.synthetic_pair import NO_FAULTS, MadePair
+from asled_cli.video.decode.probe import probe_clip
+
+Mode = Literal["average", "shake"]
+Look = Literal["plain", "phone"]
+Clip8 = NDArray[np.uint8]
+
+LONGEST_CLIP = 60  # frames of views cut from one picture, which are held in memory
+SHAKE_LENGTH, SHAKE_WIDTH, SHAKE_HEIGHT = 13, 448, 256  # of a clip under shake, where nothing is said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SynthConfig:
+    """How clips are blurred. None: drawn for each clip, or as large or as long as the source gives."""
+
+    mode: Mode = "average"
+    """average: means of neighbouring frames. shake: a photo, or one frame, filmed by a shaking hand."""
+    seed: int = 0
+    """Of everything drawn."""
+    length: int | None = None
+    """Frames of a clip; longer sources give several. None: 60 to average, all of a real pair, 13 to shake."""
+    size: tuple[int, int] | None = None
+    """(width, height) of both views in pixels; None: what one source pixel to a wide pixel gives."""
+    look: Look | None = None
+    """plain: what the scene gives. phone: noise, colour, sharpening and codec of two phone lenses, drawn."""
+    ratio: float | None = None
+    """Field of view of the ultra lens over the wide one's; None: 2 for plain, drawn for phone."""
+    frames: int = 7
+    """average: frames of a mean, odd; the centre one is the truth."""
+    ultra_frames: int = 1
+    """average: the same for the ultra view; 1 leaves it sharp."""
+    stride: int = 1
+    """average: source frames from one frame of the clip to the next."""
+    linear: bool = False
+    """average: mean of linear light instead of coded values."""
+    interpolate: int = 1
+    """average: the source's rate is first raised this many times, along the optical flow."""
+    exposure: float | None = None
+    """shake: of the wide lens, in frame intervals."""
+    ultra_exposure: float | None = None
+    """shake: of the ultra lens, in frame intervals."""
+    blur_px: float | None = None
+    """shake: path of the picture in one exposure of the wide lens."""
+    layers: int | None = None
+    """shake: nearer layers that move before the photo, 0 to 4."""
+    readout: float | None = None
+    """shake: rolling shutter from first to last row, in frame intervals."""
+    stabiliser: float | None = None
+    """shake: share of it that the wide lens floats against."""
+    steadied: float | None = None
+    """shake: over how many frames software has smoothed the path, of the frames and not of their blur."""
+    baseline_px: float | None = None
+    """shake: shift between the lenses of the nearest layer, in wide pixels."""
+
+    def __post_init__(self) -> None:
+        for flag, value in (("frames", self.frames), ("ultra-frames", self.ultra_frames)):
+            if value < 1 or value % 2 == 0:
+                raise UsageError(f"--{flag} is {value}, expected an odd number: the centre one is the truth.")
+        for flag, number, low, high in (
+            ("stride", self.stride, 1, 100),
+            ("interpolate", self.interpolate, 1, 64),
+            ("length", self.length, 1, 10_000),
+            ("layers", self.layers, 0, 4),
+            ("ratio", self.ratio, 1.0, 4.0),
+            ("exposure", self.exposure, 0.0, 1.0),
+            ("ultra-exposure", self.ultra_exposure, 0.0, 1.0),
+            ("blur-px", self.blur_px, 0.0, 200.0),
+            ("rolling-shutter", self.readout, 0.0, 1.0),
+            ("stabiliser", self.stabiliser, 0.0, 1.0),
+            ("steadied", self.steadied, 0.0, 100.0),
+            ("baseline-px", self.baseline_px, 0.0, 200.0),
+        ):
+            if number is not None and not low <= number <= high:
+                raise UsageError(f"--{flag} is {number}, expected {low} to {high}.")
+        if self.size is not None and (min(self.size) < 32 or self.size[0] % 2 or self.size[1] % 2):
+            raise UsageError(f"--size is {self.size[0]}x{self.size[1]}, expected even numbers of 32 or more.")
+        self._check_mode()
+
+    def _check_mode(self) -> None:
+        for entry in fields(self):
+            mode, flag = _ONE_MODE.get(entry.name, (self.mode, ""))
+            if mode != self.mode and getattr(self, entry.name) != entry.default:
+                raise UsageError(f"--{flag} means nothing with --mode {self.mode}.")
+
+
+_ONE_MODE: dict[str, tuple[Mode, str]] = {
+    "frames": ("average", "frames"),
+    "ultra_frames": ("average", "ultra-frames"),
+    "stride": ("average", "stride"),
+    "linear": ("average", "linear"),
+    "interpolate": ("average", "interpolate"),
+    "exposure": ("shake", "exposure"),
+    "ultra_exposure": ("shake", "ultra-exposure"),
+    "blur_px": ("shake", "blur-px"),
+    "layers": ("shake", "layers"),
+    "readout": ("shake", "rolling-shutter"),
+    "stabiliser": ("shake", "stabiliser"),
+    "steadied": ("shake", "steadied"),
+    "baseline_px": ("shake", "baseline-px"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SynthTask:
+    """One clip to make: from frame `start` of a source on (average), or the photo's take `start` (shake)."""
+
+    name: str
+    source: SharpSource
+    start: int
+    length: int
+
+
+@dataclass(frozen=True)
+class SynthClip:
+    """What one source became: T pictures each, and the made scene where its geometry is known.
+
+    The ultra view of a real second lens may have another size. parameters: all that was drawn, fit for JSON.
+    """
+
+    blur: Pictures
+    truth: Pictures
+    ultra: Pictures
+    fps: float
+    parameters: Mapping[str, Any]
+    scene: MadePair | None = None
+
+
+def plan_clips(source: SharpSource, config: SynthConfig, clips: int | None = None) -> list[SynthTask]:
+    """The clips that one source gives, at most `clips` of them: one after the other, or takes of a photo.
+
+    Raises InputError if the source has too few frames for a clip of one frame.
+    """
+    if config.mode == "shake":
+        count, length = clips or 1, config.length or SHAKE_LENGTH
+        starts = list(range(count))
+    else:
+        views = [source.wide] + ([] if source.ultra is None else [source.ultra])
+        total = (min(len(open_pictures(view)) for view in views) - 1) * config.interpolate + 1
+        count, step, reach = _window(config)
+        there = (total - 2 * reach - 1) // step + 1 if total > 2 * reach else 0
+        if there < 1:
+            raise InputError(
+                f"{source.wide} has {(total - 1) // config.interpolate + 1} frames, need at least "
+                f"{2 * reach // config.interpolate + 1} to average {config.frames}."
+            )
+        length = min(config.length or (there if source.ultra else LONGEST_CLIP), there)
+        starts = [first * step for first in range(0, there - length + 1, length)][:clips]
+    names = [source.name] if len(starts) == 1 else [f"{source.name}_{i:03d}" for i in range(len(starts))]
+    return [SynthTask(name, source, start, length) for name, start in zip(names, starts, strict=True)]
+
+
+def make_clip(task: SynthTask, config: SynthConfig, photos: tuple[Path, ...] = ()) -> SynthClip:
+    """Blur one source. photos: where nearer layers are cut from, besides the source itself.
+
+    Raises InputError if the source is too small or cannot be read.
+    """
+    seed = clip_seed(config.seed, task.name)
+    if config.mode == "average" and task.source.ultra is not None:
+        return _average_both(task, task.source.ultra, config)
+    pair = _shake(task, config, seed, photos) if config.mode == "shake" else _average(task, config, seed)
+    blur, truth, ultra = (PictureArray(view) for view in (pair.wide, pair.truth, pair.ultra))
+    return SynthClip(blur, truth, ultra, pair.fps, pair.parameters, pair)
+
+
+def clip_seed(seed: int, name: str) -> int:
+    """The seed of the clip `name`, 48 bits: it depends on no other clip."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:6], "big")
+
+
+def _window(config: SynthConfig) -> tuple[int, int, int]:
+    """(frames of a mean, from one to the next, and before the first centre), all after interpolation."""
+    factor = config.interpolate
+    widest = max(config.frames, config.ultra_frames)
+    return (config.frames - 1) * factor + 1, config.stride * factor, (widest - 1) * factor // 2
+
+
+def _series(place: Path, config: SynthConfig) -> Pictures:
+    pictures: Pictures = EightBit(open_pictures(place))
+    return InterpolatedPictures(pictures, config.interpolate) if config.interpolate > 1 else pictures
+
+
+def _average_both(task: SynthTask, ultra: Path, config: SynthConfig) -> SynthClip:
+    """Both lenses of a real pair, frame by frame and of any length: nothing is held but a window."""
+    if config.look == "phone" or config.size or config.ratio:
+        raise UsageError("--look phone, --size and --ratio are for views cut from one lens's picture, "
+                         f"{task.source.name} has two lenses of its own.")  # fmt: skip
+    count, step, reach = _window(config)
+    ultra_count = (config.ultra_frames - 1) * config.interpolate + 1
+    wide = _series(task.source.wide, config)
+
+    def centred(pictures: Pictures, frames: int) -> Pictures:
+        first = task.start + reach - frames // 2
+        return Stretch(MeanPictures(pictures, frames, linear=config.linear), first, task.length, step)
+
+    parameters = {
+        "count": count, "step": step, "start": task.start, "linear": config.linear,
+        "ultra_count": ultra_count, "interpolate": config.interpolate,
+    }  # fmt: skip
+    return SynthClip(
+        blur=centred(wide, count),
+        truth=Stretch(wide, task.start + reach, task.length, step),
+        ultra=centred(_series(ultra, config), ultra_count),
+        fps=_rate(task.source.wide) / config.stride,
+        parameters=parameters,
+    )
+
+
+def _average(task: SynthTask, config: SynthConfig, seed: int) -> MadePair:
+    draw = np.random.default_rng((seed, 0))
+    phone = config.look == "phone"
+    rig = random_rig(draw) if phone else LensRig()
+    rig = replace(rig, ratio=config.ratio or rig.ratio)
+    looks = (random_wide_look(draw), random_ultra_look(draw)) if phone else (PLAIN_LOOK, PLAIN_LOOK)
+    series = _series(task.source.wide, config)
+    count, step, reach = _window(config)
+    needed = frames_needed(task.length, step, reach)
+    footage = np.stack([series[i] for i in range(task.start, task.start + needed)])
+    size = config.size or _even(series.size, rig.ratio)
+    pair = average_pair(
+        footage,
+        seed=seed,
+        size=size,
+        frames=task.length,
+        count=count,
+        ultra_count=(config.ultra_frames - 1) * config.interpolate + 1,
+        step=step,
+        linear=config.linear,
+        start=0,
+        rig=rig,
+        wide_look=looks[0],
+        ultra_look=looks[1],
+    )
+    own = {"start": task.start, "interpolate": config.interpolate, "source": task.source.wide.name}
+    told = {name: value for name, value in pair.parameters.items() if name != "video"} | own
+    return replace(pair, fps=_rate(task.source.wide) / config.stride, parameters=told)
+
+
+def _shake(task: SynthTask, config: SynthConfig, seed: int, photos: tuple[Path, ...]) -> MadePair:
+    """A photo, or a frame of a clip, filmed by a drawn hand; what the config says is not drawn."""
+    draw = np.random.default_rng((seed, 0))
+    photo = _photo(task.source.wide, draw)
+    extent = photo_extent(photo)
+    others = Sources({str(path): path for path in photos}, {})
+    drawn = draw_shake(photo, others, (SHAKE_WIDTH, SHAKE_HEIGHT), task.length, USUAL_ODDS, draw)
+    drawn["size"] = config.size or fit_size((SHAKE_WIDTH, SHAKE_HEIGHT), extent, drawn["rig"].ratio)
+    drawn["faults"] = NO_FAULTS
+    if config.look == "plain":
+        drawn |= {"wide_look": PLAIN_LOOK, "ultra_look": PLAIN_LOOK, "lens_blur": 0.0}
+        drawn["rig"] = LensRig()
+    for name in ("exposure", "ultra_exposure", "readout", "stabiliser", "steadied"):
+        if (asked := getattr(config, name)) is not None:
+            drawn[name] = asked
+    if config.ratio is not None:
+        drawn["rig"] = replace(drawn["rig"], ratio=config.ratio)
+    if config.blur_px is not None:
+        drawn["shake"] = replace(drawn["shake"], blur_px=config.blur_px)
+    if config.layers is not None:
+        drawn["depths"] = tuple(_depth(draw, photos) for _ in range(config.layers))
+    if config.baseline_px is not None:
+        drawn["baseline_px"] = (config.baseline_px, 0.0)
+    pair = shake_pair(photo, seed=seed, **drawn)
+    return replace(pair, parameters={**pair.parameters, "source": task.source.wide.name})
+
+
+def _depth(draw: np.random.Generator, photos: tuple[Path, ...]) -> Depth:
+    picture = photos[int(draw.integers(len(photos)))] if photos else None
+    return Depth(picture, float(draw.uniform(0.35, 0.7)), float(draw.uniform(0.3, 1.0)))
+
+
+def _photo(place: Path, draw: np.random.Generator) -> Path | Clip8:
+    """The photo itself; of a video or a folder of frames, one frame."""
+    if place.suffix.lower() in PHOTO_SUFFIXES and not place.is_dir():
+        return place
+    pictures = EightBit(open_pictures(place))
+    frame: Clip8 = pictures[int(draw.integers(len(pictures)))]
+    return frame
+
+
+def _even(size: tuple[int, int], ratio: float) -> tuple[int, int]:
+    """The size of the wide window for which the ultra view is the whole picture."""
+    return int(size[0] / ratio) // 2 * 2, int(size[1] / ratio) // 2 * 2
+
+
+def _rate(place: Path) -> float:
+    """Frames per second of a video; 30 for a folder of frames, which does not tell."""
+    if place.suffix.lower() in VIDEO_SUFFIXES:
+        return float(probe_clip(place).average_rate)
+    return 30.0

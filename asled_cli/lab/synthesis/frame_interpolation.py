@@ -1,0 +1,96 @@
+"""Frames between the frames of a sharp series, so that averaging them leaves no ghosts."""
+
+from collections import OrderedDict
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.errors import InputError
+from asled_cli.lab.camera.rolling_shutter import pixel_grid
+from asled_cli.lab.datasets.image_sequence import Picture, Pictures
+
+Flow = NDArray[np.float32]
+# Neither neighbour is left out quite, or a pixel hidden in both would have no colour.
+_LEAST_TRUST = 0.01
+
+
+class InterpolatedPictures:
+    """`factor` times as many pictures as a series of 8 bit has: every factor-th is one of its own, unchanged.
+
+    Between two neighbours a, b at time t the motion is that of both dense flows (OpenCV's DIS, medium) mixed
+    as in Super SloMo (Jiang et al., CVPR 2018, eq. 4), and a and b, pulled along it, are blended by nearness
+    in time and by whether both flows tell the same there.
+    """
+
+    def __init__(self, source: Pictures, factor: int) -> None:
+        if factor < 1:
+            raise InputError(f"Interpolation by {factor} is impossible, expected 1 or more.")
+        self.source, self.factor = source, factor
+        self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._flows: OrderedDict[int, tuple[Flow, Flow]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return max(0, (len(self.source) - 1) * self.factor + 1)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the source."""
+        return self.source.size
+
+    def __getitem__(self, index: int, /) -> Picture:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        first, step = divmod(index, self.factor)
+        before = self.source[first]
+        if step == 0:
+            return before
+        after = self.source[first + 1]
+        return between(before, after, *self._flow(first, before, after), step / self.factor)
+
+    def _flow(self, first: int, before: Picture, after: Picture) -> tuple[Flow, Flow]:
+        if first not in self._flows:
+            luma = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (before, after)]
+            still = np.zeros((*luma[0].shape, 2), np.float32)
+            ahead = np.asarray(self._search.calc(luma[0], luma[1], still.copy()), np.float32)
+            back = np.asarray(self._search.calc(luma[1], luma[0], still), np.float32)
+            self._flows[first] = ahead, back
+            while len(self._flows) > 2:
+                self._flows.popitem(last=False)
+        return self._flows[first]
+
+
+def between(
+    before: NDArray[np.uint8], after: NDArray[np.uint8], ahead: Flow, back: Flow, time: float
+) -> NDArray[np.uint8]:
+    """The picture at `time`, 0..1, between two: (H, W, 3) uint8.
+
+    ahead: (H, W, 2), what is at p in `before` lies at p + ahead(p) in `after`. back: the reverse.
+    """
+    to_before = -(1 - time) * time * ahead + time * time * back
+    to_after = (1 - time) ** 2 * ahead - time * (1 - time) * back
+    motion = to_after - to_before
+    early = (1 - time) * _trust(ahead, to_before, motion)
+    late = time * _trust(back, to_after, -motion)
+    share = (late / (early + late))[..., None]
+    first, second = _pull(before, to_before), _pull(after, to_after)
+    return np.asarray(np.clip(np.rint(first + share * (second - first)), 0, 255), np.uint8)
+
+
+def _trust(found: Flow, place: Flow, expected: Flow) -> NDArray[np.float32]:
+    """(H, W), 0..1: how well the flow found at `place` in a neighbour leads on to the other, as `expected`.
+
+    Where it does not, the point is hidden in that neighbour.
+    """
+    miss = np.linalg.norm(_pull(found, place) - expected, axis=-1)
+    return np.asarray(np.maximum(np.exp(-miss), _LEAST_TRUST), np.float32)
+
+
+def _pull(picture: NDArray[np.uint8] | Flow, flow: Flow) -> NDArray[np.float32]:
+    height, width = flow.shape[:2]
+    x, y = pixel_grid((width, height))
+    values = picture.astype(np.float32)
+    pulled = cv2.remap(
+        values, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(pulled, np.float32)

@@ -1,0 +1,147 @@
+"""Blurred clips on disk: in the layouts that training and scoring read, as pictures or as lossless videos."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.errors import AsledError, UsageError
+from asled_cli.lab.datasets.image_sequence import Picture, Pictures
+from asled_cli.lab.synthesis.clip import SynthClip
+from asled_cli.lab.synthesis.ground_truth_flow import hidden, lens_flow, true_flow
+from asled_cli.lab.synthesis.synthetic_pair import MadePair
+
+PairLayout = Literal["generic", "realmcvsr"]
+Store = Literal["frames", "video"]
+Split = Literal["train", "valid", "test"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesConfig:
+    """Where the views of a clip go below the output folder, and as what."""
+
+    layout: PairLayout = "generic"
+    """generic: {blur,gt,ref}/<clip>. realmcvsr: <split>/HR/{W_blur,W,UW}/<clip>, W and UW sharp."""
+    store: Store = "frames"
+    """frames: a folder of PNG for each clip. video: one FFV1 file, bit for bit the same pictures."""
+    split: Split | None = None
+    """Folder above; None: none for generic, train for realmcvsr."""
+    flow: bool = False
+    """Also write the exact flow to the next truth, and into the ultra view (Middlebury .flo, pixels)."""
+    occlusion: bool = False
+    """Also write where the next truth does not show a point (PNG, 255: hidden)."""
+
+    def folders(self) -> dict[str, str]:
+        """View -> folder of its clips, below the output folder."""
+        top = self.split or ("train" if self.layout == "realmcvsr" else "")
+        names = {"blur": "blur", "truth": "gt", "ultra": "ref"}
+        if self.layout == "realmcvsr":
+            names = {"blur": "HR/W_blur", "truth": "HR/W", "ultra": "HR/UW"}
+        extra = {"flow": "flow", "lens_flow": "flow_to_ref", "hidden": "occlusion"}
+        return {view: f"{top}/{folder}".lstrip("/") for view, folder in (names | extra).items()}
+
+
+def write_clip(root: Path, name: str, clip: SynthClip, config: FilesConfig) -> None:
+    """Write all views of a clip; each appears under its name only when it is complete.
+
+    Raises UsageError if flow is asked for and the clip is real video, AsledError if the disk is full.
+    """
+    folders = config.folders()
+    views = {"blur": clip.blur, "truth": clip.truth, "ultra": clip.ultra}
+    try:
+        for view, pictures in views.items():
+            if config.store == "video":
+                _write_video(root / folders[view] / f"{name}.mkv", pictures, clip.fps)
+            else:
+                _write_folder(root / folders[view] / name, _pngs(pictures))
+        if config.flow or config.occlusion:
+            _write_geometry(root, name, _scene(clip, name), config)
+    except OSError as error:
+        raise AsledError(
+            f"{name} cannot be written to {root}: {error.strerror or error}.",
+            "Free some space, or choose another folder; clips that are complete stay.",
+        ) from error
+
+
+def _scene(clip: SynthClip, name: str) -> MadePair:
+    if clip.scene is None or clip.scene.motion is None:
+        raise UsageError(
+            f"{name} is real video, which has no exact flow.", "Drop --flow and --occlusion, or shake photos."
+        )
+    return clip.scene
+
+
+def _write_geometry(root: Path, name: str, scene: MadePair, config: FilesConfig) -> None:
+    folders, frames = config.folders(), len(scene.truth)
+    if config.flow:
+        _write_folder(
+            root / folders["flow"] / name, _flows(true_flow(scene, t, t + 1) for t in range(frames - 1))
+        )
+        _write_folder(root / folders["lens_flow"] / name, _flows(lens_flow(scene, t) for t in range(frames)))
+    if config.occlusion:
+        masks = (hidden(scene, t, t + 1).astype(np.uint8) * 255 for t in range(frames - 1))
+        _write_folder(root / folders["hidden"] / name, ((".png", _png(mask)) for mask in masks))
+
+
+def _pngs(pictures: Pictures) -> Iterator[tuple[str, bytes]]:
+    for index in range(len(pictures)):
+        yield ".png", _png(cv2.cvtColor(pictures[index], cv2.COLOR_RGB2BGR))
+
+
+def _png(picture: Picture) -> bytes:
+    done, data = cv2.imencode(".png", picture)
+    assert done
+    return bytes(data)
+
+
+def _flows(flows: Iterator[NDArray[np.float32]]) -> Iterator[tuple[str, bytes]]:
+    """Middlebury's form: "PIEH", width and height as 32-bit integers, then x, y as float32, row by row."""
+    for flow in flows:
+        size = np.array([flow.shape[1], flow.shape[0]], "<i4").tobytes()
+        yield ".flo", b"PIEH" + size + np.ascontiguousarray(flow, "<f4").tobytes()
+
+
+def _write_folder(folder: Path, files: Iterator[tuple[str, bytes]]) -> None:
+    """Fill a hidden folder with 0000.<suffix>, 0001.<suffix> ..., then give it its name."""
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        for index, (suffix, data) in enumerate(files):
+            (part / f"{index:04d}{suffix}").write_bytes(data)
+        if folder.exists():  # left by a run that ended before the clip's record was written
+            shutil.rmtree(folder)
+        part.rename(folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def _write_video(path: Path, pictures: Pictures, fps: float) -> None:
+    """Lossless RGB (FFV1 in Matroska), one thread and no random identifiers: equal pictures, equal bytes."""
+    part = path.with_name(f".{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rate = Fraction(fps).limit_denominator(1001)
+    try:
+        with av.open(str(part), "w", format="matroska", options={"fflags": "+bitexact"}) as container:
+            stream = container.add_stream("ffv1", rate=rate, options={"level": "3", "slices": "4"})
+            stream.width, stream.height = pictures.size
+            stream.pix_fmt = "bgr0"
+            stream.codec_context.thread_count = 1
+            stream.codec_context.flags |= av.codec.context.Flags.bitexact
+            for index in range(len(pictures)):
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pictures[index]), format="rgb24")
+                frame.pts, frame.time_base = index, 1 / rate
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

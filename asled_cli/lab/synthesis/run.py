@@ -1,0 +1,185 @@
+"""`asled synth-blur` in one call: sources -> a folder of blurred pairs and a manifest, over all cores.
+
+In the output folder, besides the clips: manifest/<clip>.json, written when a clip is complete, by which an
+interrupted run goes on; and manifest.json, the settings and all clips, written at the end.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from asled_cli import __version__
+from asled_cli.errors import InputError, InterruptedRunError, UsageError
+from asled_cli.job.records import Progress, Report, ignore
+from asled_cli.lab.datasets.sharp_sources import find_clips, find_photos
+from asled_cli.lab.datasets.sources import PHOTO_SUFFIXES
+from asled_cli.lab.synthesis.clip import SynthConfig, SynthTask, clip_seed, make_clip, plan_clips
+from asled_cli.lab.synthesis.pair_files import FilesConfig, write_clip
+from asled_cli.lab.training.checkpoints import replace_file
+from asled_cli.runtime.processes import run_in_processes
+from asled_cli.runtime.signals import StopFlag
+from asled_cli.runtime.stages import usable_cores
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SynthJob:
+    """One call of `asled synth-blur`."""
+
+    sources: Sequence[Path]
+    """Files and folders."""
+    out: Path
+    """Folder to fill."""
+    ultras: Sequence[Path] = ()
+    """The other lens's clip for each of the sources, where there is one."""
+    clips: int | None = None
+    """At most this many clips from each source; None: all of a video, one of a photo."""
+    synth: SynthConfig = field(default_factory=SynthConfig)
+    """How to blur."""
+    files: FilesConfig = field(default_factory=FilesConfig)
+    """How to write."""
+    jobs: int = 0
+    """Processes; 0: one for each core. 1 works in this one."""
+
+    def __post_init__(self) -> None:
+        if self.jobs < 0:
+            raise UsageError(f"--jobs is {self.jobs}, expected 0 (all cores) or more.")
+        if self.clips is not None and self.clips < 1:
+            raise UsageError(f"--clips is {self.clips}, expected 1 or more.")
+        if self.ultras and self.synth.mode == "shake":
+            raise UsageError("--ultra means nothing with --mode shake, which makes both views.")
+        if (self.files.flow or self.files.occlusion) and self.synth.mode == "average":
+            raise UsageError(
+                "--flow and --occlusion need --mode shake: averaged video has no exact flow.", "Drop them."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SynthResult:
+    """What a call made."""
+
+    made: int
+    """Clips made now."""
+    kept: int
+    """Clips that were there already."""
+    left_out: Sequence[str]
+    """Sentences about sources that could not be used."""
+    manifest: Path
+
+
+def synth_blur(job: SynthJob, report: Report = ignore) -> SynthResult:
+    """Make all clips of a job and return what was done; clips that are complete already are kept.
+
+    Raises InputError if no source can be used, UsageError if `out` holds clips of other settings.
+    """
+    shaken = job.synth.mode == "shake"
+    sources = find_photos(job.sources) if shaken else find_clips(job.sources, job.ultras)
+    photos = tuple(s.wide for s in sources if s.wide.suffix.lower() in PHOTO_SUFFIXES) if shaken else ()
+    settings = _settings(job)
+    _check_folder(job.out, settings)
+    tasks, left_out = _plan(job, sources)
+    waiting = [task for task in tasks if not _record(job.out, task.name).exists()]
+    with StopFlag() as stop:
+        left_out += _make_all(job, waiting, photos, len(tasks), report, stop.check)
+    there = [task.name for task in tasks if _record(job.out, task.name).exists()]
+    if not there:
+        raise InputError(f"None of {len(sources)} sources could be used. {' '.join(left_out)}")
+    clips = {name: json.loads(_record(job.out, name).read_text()) for name in there}
+    manifest = job.out / "manifest.json"
+    _write_json(manifest, {**settings, "clips": clips})
+    kept = len(tasks) - len(waiting)
+    return SynthResult(made=len(there) - kept, kept=kept, left_out=left_out, manifest=manifest)
+
+
+def _plan(job: SynthJob, sources: Sequence[Any]) -> tuple[list[SynthTask], list[str]]:
+    tasks, left_out = [], []
+    for source in sources:
+        try:
+            tasks += plan_clips(source, job.synth, job.clips)
+        except InputError as error:
+            log.warning("%s It is left out.", error.message)
+            left_out.append(error.message)
+    return tasks, left_out
+
+
+def _make_all(
+    job: SynthJob, tasks: Sequence[SynthTask], photos: tuple[Path, ...], total: int, report: Report,
+    check: Callable[[], None],
+) -> list[str]:  # fmt: skip
+    """Make the clips of `tasks`, in this process or in several; sentences about those that failed."""
+    done, left_out = total - len(tasks), []
+    report(Progress("make", done, total))
+    work = [(job, task, photos) for task in tasks]
+    for problem in run_in_processes(_make, work, job.jobs or usable_cores(), lambda: _check(check)):
+        done += 1
+        report(Progress("make", done, total))
+        if problem:
+            log.warning("%s It is left out.", problem)
+            left_out.append(problem)
+    return left_out
+
+
+def _check(check: Callable[[], None]) -> None:
+    try:
+        check()
+    except InterruptedRunError as stop:
+        raise InterruptedRunError(
+            "Stopped before all clips were made.", "Run the same again to go on."
+        ) from stop
+
+
+def _make(job: SynthJob, task: SynthTask, photos: tuple[Path, ...]) -> str:
+    """Make and write one clip, its record last; returns why it was left out, or nothing."""
+    try:
+        clip = make_clip(task, job.synth, photos)
+        write_clip(job.out, task.name, clip, job.files)
+    except InputError as error:
+        return error.message
+    facts = {
+        "source": task.source.wide.name,
+        "ultra_source": None if task.source.ultra is None else task.source.ultra.name,
+        "seed": clip_seed(job.synth.seed, task.name),
+        "frames": len(clip.blur),
+        "size": clip.blur.size,
+        "fps": clip.fps,
+        "parameters": clip.parameters,
+    }
+    _write_json(_record(job.out, task.name), facts)
+    return ""
+
+
+def _settings(job: SynthJob) -> dict[str, Any]:
+    """What every clip in a folder has in common; as JSON gives it back."""
+    settings = {"asled": __version__, "synth": asdict(job.synth), "files": asdict(job.files)}
+    plain: dict[str, Any] = json.loads(json.dumps(settings))
+    return plain
+
+
+def _check_folder(out: Path, settings: dict[str, Any]) -> None:
+    """Begin the folder, or make sure that it is this job's. Raises UsageError if it is another's."""
+    (out / "manifest").mkdir(parents=True, exist_ok=True)
+    path = out / "manifest" / "settings.json"
+    if path.exists():
+        before = json.loads(path.read_text())
+        for part in ("synth", "files"):
+            for name, value in settings[part].items():
+                if before.get(part, {}).get(name) != value:
+                    old = before.get(part, {}).get(name)
+                    raise UsageError(
+                        f"{out} holds clips made with {name} = {old}, asked for is {value}.",
+                        "Choose another folder, or the same settings to go on.",
+                    )
+    _write_json(path, settings)
+
+
+def _record(out: Path, name: str) -> Path:
+    return out / "manifest" / f"{name}.clip.json"
+
+
+def _write_json(path: Path, content: object) -> None:
+    text = json.dumps(content, indent=1, sort_keys=True) + "\n"
+    replace_file(path, lambda part: part.write_text(text))

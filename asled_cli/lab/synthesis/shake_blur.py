@@ -1,0 +1,223 @@
+"""Blur by a shaking hand: a sharp photo (and cut-outs before it) filmed by two lenses at once."""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.errors import InputError
+from asled_cli.imaging.srgb import bytes_to_linear, linear_to_srgb
+from asled_cli.lab.camera.degradation import PLAIN_LOOK, LensLook
+from asled_cli.lab.camera.dual_lens import PLAIN_RIG, LensRig, frame_center
+from asled_cli.lab.camera.hand_shake import USUAL_SHAKE, Shake, Trajectory, draw_trajectory
+from asled_cli.lab.camera.layered_scene import Light, Scene, make_layer, ragged_mask
+from asled_cli.lab.synthesis.synthetic_pair import (
+    NO_FAULTS,
+    Faults,
+    MadePair,
+    SceneClip,
+    describe,
+    finish_pair,
+)
+
+Picture = Path | NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """One nearer layer: a cut-out of a picture with a ragged edge.
+
+    picture: where it is cut from; None takes another part of the photo. extent: its size over the wide
+    frame's, each way. nearness: 0..1 of the baseline and of the hand's travel. velocity: own, px/frame.
+    """
+
+    picture: Picture | None = None
+    extent: float = 0.5
+    nearness: float = 1.0
+    velocity: tuple[float, float] = (0.0, 0.0)
+
+
+def shake_pair(
+    photo: Picture,
+    *,
+    seed: int,
+    size: tuple[int, int] = (448, 256),
+    frames: int = 13,
+    exposure: float = 0.8,
+    ultra_exposure: float = 0.15,
+    scale: float | None = None,
+    shake: Shake = USUAL_SHAKE,
+    depths: tuple[Depth, ...] = (),
+    baseline_px: tuple[float, float] = (0.0, 0.0),
+    readout: float = 0.0,
+    stabiliser: float = 0.0,
+    steadied: float = 0.0,
+    rig: LensRig = PLAIN_RIG,
+    softness: float = 0.33,
+    lens_blur: float = 0.0,
+    fps: float = 30.0,
+    wide_look: LensLook = PLAIN_LOOK,
+    ultra_look: LensLook = PLAIN_LOOK,
+    faults: Faults = NO_FAULTS,
+) -> MadePair:
+    """Film `photo` with a shaking phone; light is gathered in linear light at 15 or more instants per frame.
+
+    photo: a file or (h, w, 3) uint8 RGB. size: (width, height) of both clips. exposure, ultra_exposure:
+    frame intervals, 0 gives the truth. scale: the photo is first scaled down by this (photos are soft at full
+    size), drawn from 0.5..1 when None, more where the ultra view needs it. baseline_px: shift between the
+    lenses of a layer of nearness 1, in wide pixels. readout: rolling shutter in frame intervals. stabiliser:
+    share of the shake (whose blur is given without it) that the wide lens floats against, 0..1. steadied:
+    over how many frames (sigma) software has smoothed the path of both clips' frames, not their blur.
+    lens_blur: sigma in wide pixels by which even the truth is soft.
+    Raises InputError if the photo cannot be read or is too small.
+    """
+    drawn = describe(locals())
+    generator = np.random.default_rng((seed, 1))
+    picture, scale = scaled_photo(read_picture(photo), size, rig.ratio, scale, generator)
+    path = draw_trajectory(_bounded(shake, picture, size, rig.ratio), frames, exposure,
+                           math.hypot(*frame_center(size)), generator)  # fmt: skip
+    picture, center = _view_at_detail(picture, size, rig.ratio, path, frames, generator)
+    layers = [make_layer(bytes_to_linear(picture), rig.ratio, softness, lens_blur=lens_blur)]
+    for depth in sorted(depths, key=lambda depth: depth.nearness):
+        cutout, place = cut_out(picture, depth, size, center, generator)
+        near = make_layer(cutout, rig.ratio, softness, lens_blur=lens_blur)
+        layers.append(replace(near, place=place, nearness=depth.nearness, velocity=depth.velocity))
+    scene = Scene(
+        tuple(layers), path, size, center, rig.homography(size), baseline_px, readout, stabiliser, steadied
+    )
+    return finish_pair(
+        film(scene, frames, exposure, ultra_exposure, faults.lag_frames),
+        wide_look=wide_look, ultra_look=ultra_look, faults=faults, seed=seed, fps=fps, kind="shake",
+        exposures=(exposure, ultra_exposure), parameters={**drawn, "source": drawn["photo"], "scale": scale},
+    )  # fmt: skip
+
+
+def film(scene: Scene, frames: int, exposure: float, ultra_exposure: float, lag: int = 0) -> SceneClip:
+    """Render wide, truth and ultra of `frames` frames; the ultra also at the frames that a lag needs."""
+
+    def shoot(times: range, open_for: float, *, ultra: bool) -> NDArray[np.float32]:
+        return np.stack(
+            [
+                linear_to_srgb(
+                    scene.expose(t, open_for, _instants(scene, t, open_for, ultra=ultra), ultra=ultra)
+                )
+                for t in times
+            ]
+        )
+
+    now = range(frames)
+    truth = shoot(now, 0.0, ultra=False)
+    masks = [[scene.cover(layer, t) for t in now] for layer in scene.layers[1:]]
+    return SceneClip(
+        wide=shoot(now, exposure, ultra=False) if exposure else truth,
+        truth=truth,
+        ultra=shoot(range(min(lag, 0), frames + max(lag, 0)), ultra_exposure, ultra=True),
+        layer_homographies=np.stack([scene.homography(layer) for layer in scene.layers]),
+        layer_masks=np.array(masks, np.uint8).reshape(len(masks), frames, scene.size[1], scene.size[0]),
+        motion=np.stack([[scene.ends(layer, t, ultra=False) for t in now] for layer in scene.layers]),
+        ultra_motion=np.stack([[scene.ends(layer, t, ultra=True) for t in now] for layer in scene.layers]),
+    )
+
+
+def read_picture(photo: Picture) -> NDArray[np.uint8]:
+    """(h, w, 3) uint8 RGB of a picture file, or the array itself. Raises InputError if it cannot be read."""
+    if not isinstance(photo, Path):
+        return photo
+    image = cv2.imread(str(photo), cv2.IMREAD_COLOR)
+    if image is None:
+        raise InputError(f"{photo} is no picture that OpenCV can read.")
+    return np.ascontiguousarray(image[..., ::-1]).astype(np.uint8)
+
+
+def scaled_photo(
+    picture: NDArray[np.uint8], size: tuple[int, int], ratio: float, scale: float | None,
+    generator: np.random.Generator,
+) -> tuple[NDArray[np.uint8], float]:  # fmt: skip
+    """The photo scaled down, with room for the ultra view (or at least the wide one), and the scale."""
+    height, width = picture.shape[:2]
+    roomy = max(size[0] * ratio * 1.1 / width, size[1] * ratio * 1.1 / height)
+    if max(size[0] / width, size[1] / height) > 0.9:
+        raise InputError(f"The photo is {width}x{height} pixels, too small for a {size[0]}x{size[1]} clip.",
+                         "Use a larger photo or a smaller clip.")  # fmt: skip
+    if scale is None:
+        scale = float(generator.uniform(min(max(0.5, roomy), 1.0), 1.0))
+    if scale < 1.0:
+        new = round(width * scale), round(height * scale)
+        picture = cv2.resize(picture, new, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    return picture, scale
+
+
+def cut_out(
+    picture: NDArray[np.uint8], depth: Depth, size: tuple[int, int], center: tuple[float, float],
+    generator: np.random.Generator,
+) -> tuple[Light, tuple[float, float]]:  # fmt: skip
+    """((h, w, 4) premultiplied linear light, its corner in the far layer's pixels) of a ragged cut-out."""
+    wanted = round(size[0] * depth.extent), round(size[1] * depth.extent)
+    source = picture if depth.picture is None else read_picture(depth.picture)
+    enlarge = max(wanted[0] / source.shape[1], wanted[1] / source.shape[0])
+    shrink = float(np.clip(generator.uniform(0.5, 0.9), min(enlarge * 1.01, 1.0), None))
+    if (depth.picture is not None and shrink < 1.0) or enlarge > 1.0:
+        factor = max(shrink, enlarge * 1.01)
+        new = math.ceil(source.shape[1] * factor), math.ceil(source.shape[0] * factor)
+        source = cv2.resize(source, new, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    x = int(generator.integers(0, source.shape[1] - wanted[0] + 1))
+    y = int(generator.integers(0, source.shape[0] - wanted[1] + 1))
+    light = bytes_to_linear(source[y : y + wanted[1], x : x + wanted[0]])
+    cover = ragged_mask(wanted, generator)[..., None]
+    off = generator.uniform(-0.35, 0.35, 2)
+    place = (center[0] - wanted[0] / 2 + off[0] * size[0], center[1] - wanted[1] / 2 + off[1] * size[1])
+    return np.concatenate([light * cover, cover], axis=2), place
+
+
+def _bounded(shake: Shake, picture: NDArray[np.uint8], size: tuple[int, int], ratio: float) -> Shake:
+    """The same shake, bounded so that the wide view stays in the photo, the ultra too where there is room."""
+    bounds = []
+    for extent, window, asked in zip(picture.shape[1::-1], size, shake.bound_px, strict=True):
+        roomy, tight = (extent - ratio * window) / 2.0, (extent - window) / 2.0 - 0.05 * window
+        bounds.append(min(asked, max(roomy, 0.6 * tight, 1.0)))
+    return replace(shake, bound_px=(bounds[0], bounds[1]))
+
+
+def _view_at_detail(
+    picture: NDArray[np.uint8], size: tuple[int, int], ratio: float, path: Trajectory, frames: int,
+    generator: np.random.Generator,
+) -> tuple[NDArray[np.uint8], tuple[float, float]]:  # fmt: skip
+    """Choose where to look (the best textured of a few places) and cut away what no lens ever sees.
+
+    Returns the cut picture and the point of it that the wide frame's centre looks at when the pose is zero.
+    """
+    poses = np.stack([path.at(t) for t in np.linspace(-1.5, frames + 0.5, 4 * frames)])[:, :2]
+    low, high = poses.min(0), poses.max(0)
+    extent, window = np.array(picture.shape[1::-1]), np.array(size)
+    detail = np.abs(cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.CV_32F))
+    best, best_center = -1.0, (extent - 1) / 2.0
+    for _ in range(4):
+        reach = window * (ratio / 2.0)
+        first, last = reach - low, extent - 1 - reach - high
+        middle = (extent - 1) / 2.0 - (low + high) / 2.0
+        center = np.where(
+            last > first, generator.uniform(np.minimum(first, last), np.maximum(first, last)), middle
+        )
+        x, y = np.clip(np.rint(center - window / 2 + (low + high) / 2), 0, extent - window).astype(int)
+        score = float(np.sqrt(detail[y : y + size[1], x : x + size[0]].mean()))
+        if score > best:
+            best, best_center = score, center
+    reach = window * (ratio / 2.0) + 24
+    corner = np.clip(np.floor(best_center + low - reach), 0, extent).astype(int)
+    end = np.clip(np.ceil(best_center + high + reach), 0, extent).astype(int)
+    center = best_center - corner
+    return picture[corner[1] : end[1], corner[0] : end[0]], (float(center[0]), float(center[1]))
+
+
+def _instants(scene: Scene, time: float, exposure: float, *, ultra: bool) -> int:
+    """How many instants of the exposure to gather: steps of at most a pixel, so that no comb shows."""
+    if not exposure:
+        return 1
+    path = scene.trajectory.path_px(time - exposure / 2, time + exposure / 2)
+    path += exposure * max(math.hypot(*layer.velocity) for layer in scene.layers)
+    if ultra:
+        return max(5, math.ceil(path * abs(float(scene.rig[0, 0]))))
+    return max(15, math.ceil(path))

@@ -1,0 +1,68 @@
+"""Matching learns from correspondences that are known: the truth, moved, is a sharp view of a blurred frame.
+
+The idea of supervising motion by what is known only in training is that of "Real-time video deblurring via
+lightweight motion compensation", §3.5; here it is the matching of AsLeD-Net (§3.2) that is supervised, whose
+choice of neighbours has no gradient of its own. Every clip serves, real video too.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from asled_cli.nets.asled.network import AdaptiveLocalMatching
+
+POSITIONS = 128  # of each frame; they share one shift, so more tell little more
+TEMPERATURE = 0.1  # of the cosines: right and wrong neighbours differ by some tenths
+
+
+def matches(network: Any) -> bool:
+    """Whether a network has a matching to supervise."""
+    return isinstance(getattr(network, "alm", None), AdaptiveLocalMatching)
+
+
+def alignment_loss(network: Any, target: Tensor, truth: Tensor, key: Sequence[int]) -> Tensor:
+    """Of one frame of each sample, `matching_error` of the network's two encoders.
+
+    target, truth: (N, T, 3, H, W). key: frame, shift and positions are drawn by nothing else, so a resumed
+    run draws what an uninterrupted one does.
+    """
+    random = np.random.default_rng(list(key))
+    frame = int(random.integers(target.shape[1]))
+    radius = min(network.config.search.radius, (min(target.shape[-2:]) - 1) // 4)
+    encoders = network.target_encoder, network.reference_encoder
+    return matching_error(*encoders, target[:, frame], truth[:, frame], radius, random)
+
+
+def matching_error(
+    encode_target: Callable[[Tensor], Tensor],
+    encode_reference: Callable[[Tensor], Tensor],
+    target: Tensor,
+    truth: Tensor,
+    radius: int,
+    random: np.random.Generator,
+) -> Tensor:
+    """Cross-entropy of finding, by cosine, where the truth went that was moved by whole pixels.
+
+    target, truth: (N, 3, H, W), more than 4 * radius pixels wide and high. Candidates are all positions
+    within `radius` in x and y; log((2 * radius + 1)^2) is guessing.
+    """
+    height, width = target.shape[-2:]
+    dy, dx = (int(v) for v in random.integers(-radius, radius, size=2, endpoint=True))
+    # What the target shows at p lies at p + (dx, dy); what came around the edge is in no window.
+    moved = torch.roll(truth, (dy, dx), dims=(-2, -1))
+    margin = 2 * radius
+    y = torch.from_numpy(random.integers(margin, height - margin, POSITIONS)).to(target.device)
+    x = torch.from_numpy(random.integers(margin, width - margin, POSITIONS)).to(target.device)
+    reach = torch.arange(-radius, radius + 1, device=target.device)
+    window = (reach[:, None] * width + reach).flatten()  # (O,)
+    places = (y * width + x)[:, None] + window  # (P, O)
+    query = F.normalize(encode_target(target), dim=1)[:, :, y, x]  # (N, C, P)
+    known = F.normalize(encode_reference(moved), dim=1).flatten(2)[:, :, places]  # (N, C, P, O)
+    cosines = torch.einsum("ncp,ncpo->npo", query, known)
+    right = (dy + radius) * len(reach) + dx + radius
+    labels = torch.full((cosines.shape[0] * POSITIONS,), right, device=target.device)
+    return F.cross_entropy(cosines.flatten(0, 1) / TEMPERATURE, labels)

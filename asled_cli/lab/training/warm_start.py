@@ -1,0 +1,71 @@
+"""Start a deep network from a shallow one that was trained at a fraction of the cost.
+
+Residual blocks are stacked on trained ones as in Net2Net (Chen et al., ICLR 2016, "deeper" with identity
+layers): the network computes what it did before, and training goes on from there.
+"""
+
+from dataclasses import asdict
+from itertools import zip_longest
+from typing import Any
+
+import torch
+from torch import nn
+
+from asled_cli.nets.asled_fast.result_fusion import ResultFusion
+from asled_cli.nets.blocks import ResidualBlock
+
+
+def are_set_alike(shallow: Any, deep: Any) -> bool:
+    """Whether two networks are of one kind and set alike, but for the sizes that `copy_deepened` lets differ.
+
+    Weights of other settings (a temperature, another view of the pictures) may have the same sizes and mean
+    something else. How matches are searched for, which no weight depends on, may differ too.
+    """
+    own, other = (asdict(network.config) for network in (shallow, deep))
+    free = {"search"} if own.get("result_reach") else {"search", "result_reach", "fusion_channels"}
+    settings = [name for name in own if name not in free and not name.endswith("_blocks")]
+    return type(shallow) is type(deep) and all(own[name] == other[name] for name in settings)
+
+
+@torch.no_grad()
+def copy_deepened(shallow: nn.Module, deep: nn.Module) -> None:
+    """Copy the weights of `shallow` into `deep`, the same network with as many residual blocks or more.
+
+    Blocks that `shallow` lacks follow those it has and start as the identity: both networks compute the same.
+    Only a mixture of results (`ResultFusion`) that it lacks keeps the weights it has in `deep`.
+    Raises ValueError where the two differ in anything else, or `deep` has fewer blocks.
+    """
+    for own, other in _pairs(shallow, deep):
+        if own is None and isinstance(other, ResidualBlock):
+            nn.init.zeros_(other.second.weight)
+            if other.second.bias is not None:
+                nn.init.zeros_(other.second.bias)
+        elif own is None and isinstance(other, ResultFusion):
+            pass
+        elif own is None or other is None or type(own) is not type(other):
+            raise ValueError(f"{_name(other)} does not go on where {_name(own)} ends.")
+        else:
+            copy_deepened(own, other)
+    values = dict(shallow.named_parameters(recurse=False))
+    for name, parameter in deep.named_parameters(recurse=False):
+        if name not in values or values[name].shape != parameter.shape:
+            raise ValueError(f"{name} of {_name(deep)} is of another size.")
+        parameter.copy_(values[name])
+
+
+def _pairs(shallow: nn.Module, deep: nn.Module) -> list[tuple[nn.Module | None, nn.Module | None]]:
+    """Children that belong together: residual blocks in their order, and all others in theirs."""
+    return [
+        pair
+        for blocks in (True, False)
+        for pair in zip_longest(_children(shallow, blocks), _children(deep, blocks))
+    ]
+
+
+def _children(module: nn.Module, blocks: bool) -> list[nn.Module]:
+    """The residual blocks directly in `module`, or all that is not one."""
+    return [child for child in module.children() if isinstance(child, ResidualBlock) == blocks]
+
+
+def _name(module: nn.Module | None) -> str:
+    return "nothing" if module is None else type(module).__name__

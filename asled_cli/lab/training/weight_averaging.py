@@ -1,0 +1,56 @@
+"""The mean of two files of weights: a run, and what it started from.
+
+What a network learns of few scenes by heart goes as the start is mixed in again, sooner than what serves all
+scenes (WiSE-FT, Wortsman et al., CVPR 2022, there for classifiers).
+"""
+
+import argparse
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from asled_cli.errors import UsageError, WeightsError
+from asled_cli.lab.training.warm_start import are_set_alike, copy_deepened
+from asled_cli.zoo import checkpoint as weights
+
+
+@torch.no_grad()
+def average_weights(start: Path, end: Path, share: float, out: Path) -> None:
+    """Write start + share * (end - start) to `out`, in 32 bit until then. share: 0..1.
+
+    `start` may have fewer residual blocks than `end`: those it lacks do nothing (`copy_deepened`). Raises
+    UsageError for another share, WeightsError if the files are of different networks or cannot be read.
+    """
+    if not 0 <= share <= 1:
+        raise UsageError(f"--share is {share}, expected 0 (all of the start) to 1 (all of the end).")
+    network = weights.load(end)
+    begun, first = copy.deepcopy(network), weights.load(start)
+    if not are_set_alike(first, network):
+        raise WeightsError(f"{start} holds {first.config}, {end} {network.config}: they cannot be mixed.")
+    try:
+        copy_deepened(first, begun)
+    except ValueError as error:
+        raise WeightsError(f"{start} is not the start of {end}: {error}", "Name them in order.") from error
+    for own, before in zip(network.parameters(), begun.parameters(), strict=True):
+        own.copy_(torch.lerp(before, own, share))
+    notes = {"share": str(share), "start": weights.hash_file(start), "end": weights.hash_file(end)}
+    weights.save(out, weights.architecture(end), network, notes=notes)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Mix two files of weights of one network."""
+    parser = argparse.ArgumentParser(
+        prog="python -m asled_cli.lab.training.weight_averaging", description=main.__doc__
+    )
+    parser.add_argument("start", type=Path, help="weights that the run started from")
+    parser.add_argument("end", type=Path, help="weights that it came to")
+    parser.add_argument("out", type=Path, help="file for the mean")
+    parser.add_argument("--share", type=float, default=0.5, help="of the end [0.5]")
+    given = parser.parse_args(arguments)
+    average_weights(given.start, given.end, given.share, given.out)
+
+
+if __name__ == "__main__":
+    main()

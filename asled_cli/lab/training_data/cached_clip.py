@@ -1,0 +1,97 @@
+"""Cached training clips: frames, registered reference, guide and flows, made once and read many times.
+
+A cached clip is one .npz: target, reference, truth uint8 (T, H, W, 3); guide float16 (T, h, w, 6);
+flow_previous, flow_next float16 (T, h, w, 2); valid, reset bool (T); h = ceil(H / 4).
+"""
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asled_cli.errors import InputError
+from asled_cli.nets.interface import GUIDE_STRIDE, ChunkInputs
+
+
+@dataclass(frozen=True, slots=True)
+class CachedClip:
+    """A clip as stored (module docstring), all on one device. Tensors may be views; never write into them."""
+
+    target: Tensor
+    reference: Tensor
+    truth: Tensor
+    guide: Tensor
+    flow_previous: Tensor
+    flow_next: Tensor
+    reset: Tensor
+
+    @property
+    def frames(self) -> int:
+        """T, the number of frames."""
+        return len(self.target)
+
+    def to(self, device: torch.device | str) -> "CachedClip":
+        """The clip on `device`."""
+        return CachedClip(*(getattr(self, name).to(device) for name in self.__slots__))
+
+
+def read_clip(path: Path) -> CachedClip:
+    """Load one cached clip. Raises InputError if the file is damaged, incomplete or inconsistent."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            clip = CachedClip(**{name: torch.from_numpy(stored[name]) for name in CachedClip.__slots__})
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is not a cached training clip: {error}.", "Make it again.") from error
+    frames, height, width = clip.target.shape[:3]
+    grid = (frames, -(-height // GUIDE_STRIDE), -(-width // GUIDE_STRIDE))
+    views = (clip.target, clip.reference, clip.truth)
+    maps = (clip.guide, clip.flow_previous, clip.flow_next)
+    if any(v.shape != (frames, height, width, 3) for v in views) or any(m.shape[:3] != grid for m in maps):
+        raise InputError(
+            f"{path} mixes sizes: its views and its guide do not belong together.", "Make it again."
+        )
+    return clip
+
+
+def find_clips(folder: Path) -> list[Path]:
+    """All cached clips directly in `folder`, sorted; hidden files (still being written) are left out."""
+    return sorted(path for path in folder.glob("*.npz") if not path.name.startswith("."))
+
+
+def to_tensors(clip: CachedClip) -> dict[str, Tensor]:
+    """The clip as tensors (T, C, h, w), views still uint8; `to_inputs` finishes on the training device."""
+    tensors = {}
+    for name in CachedClip.__slots__:
+        tensor = getattr(clip, name).contiguous()
+        tensors[name] = tensor if tensor.ndim == 1 else tensor.permute(0, 3, 1, 2)
+    return tensors
+
+
+def to_inputs(batch: dict[str, Tensor], device: torch.device) -> tuple[ChunkInputs, Tensor]:
+    """A batch of `to_tensors` (N, T, C, h, w) -> float inputs and truth (N, T, 3, H, W) on `device`."""
+    moved = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+    views = {name: moved[name].float() / 255 for name in ("target", "reference", "truth")}
+    inputs = ChunkInputs(
+        views["target"],
+        views["reference"],
+        moved["guide"].float(),
+        moved["flow_previous"].float(),
+        moved["flow_next"].float(),
+        moved["reset"],
+    )
+    return inputs, views["truth"]
+
+
+def stack_samples(samples: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Join samples to a batch (N, T, C, h, w), each frame staying channels_last in memory."""
+    return {name: _stack([sample[name] for sample in samples]) for name in samples[0]}
+
+
+def _stack(tensors: Sequence[Tensor]) -> Tensor:
+    if tensors[0].ndim == 1:
+        return torch.stack(list(tensors))
+    return torch.stack([t.permute(0, 2, 3, 1) for t in tensors]).permute(0, 1, 4, 2, 3)

@@ -1,0 +1,226 @@
+"""Whatever can be trained on -> cached clips: public data sets, pairs of `asled synth-blur`, sharp sources.
+
+Done once per data set, before training; a clip that is cached already is not made again.
+"""
+
+import logging
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.errors import InputError, UsageError
+from asled_cli.job.records import Progress, Report, ignore
+from asled_cli.lab.camera.dual_lens import LensRig, pull, soften_for_ultra
+from asled_cli.lab.datasets.image_sequence import EightBit, Pictures
+from asled_cli.lab.datasets.layouts import Averaging, DatasetClip, Layout, read_layout
+from asled_cli.lab.datasets.sources import Split, find_sources
+from asled_cli.lab.synthesis.random_clip import random_pair
+from asled_cli.lab.training_data.cached_clip import find_clips
+from asled_cli.lab.training_data.register import ClipViews, crop_sample, made_views, make_sample, write_sample
+from asled_cli.runtime.processes import run_in_processes
+
+log = logging.getLogger(__name__)
+
+# How each layout is recognised: the first of these that is there, in any split.
+_SIGNS: tuple[tuple[str, Layout], ...] = (
+    ("*/HR/W", "realmcvsr"),
+    ("*/guide", "hsd"),
+    ("*/*/Blur/RGB", "bsd"),
+    ("ref", "generic"),
+    ("*/ref", "generic"),
+    ("*_GT_blurred", "dvd"),
+    ("*/*/input", "dvd"),
+    ("*/input", "dvd"),
+    ("*/*/sharp", "gopro"),
+    ("*/blur", "gopro"),
+    ("blur", "generic"),
+)
+HELD_OUT_EVERY = 10  # of the clips of a set without a valid split, for validation; one at least
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """How clips on disk become training samples."""
+
+    layout: Literal["auto", "cached", "sources", "realmcvsr", "generic", "hsd", "gopro", "dvd", "bsd"] = (
+        "auto"
+    )
+    """auto: by what the folder holds. sources: sharp photos and videos, from which clips are made."""
+    reference: Literal["registered", "centre"] = "registered"
+    """registered: the ultra view as `asled deblur` lays it onto the target. centre: its middle, enlarged."""
+    reference_reach: int = 0
+    """Frames on either side over which a registered reference is averaged; as the network is called with."""
+    ratio: float = 2.0
+    """Field of view of the ultra lens over the wide one's, for `centre` and for single-lens sets."""
+    average: int = 7
+    """Frames in a mean, where a set is sharp (realmcvsr)."""
+    average_reference: bool = False
+    """Whether the ultra view is averaged too."""
+    average_linear: bool = False
+    """Average linear light."""
+    run_frames: int = 15
+    """Frames of a cached clip; longer clips are cut."""
+    window_px: int = 512
+    """Frames larger than this are cut to windows of at most this side, a multiple of 4."""
+    windows: int = 2
+    """Windows kept of each run of frames that is larger."""
+    made_clips: int = 500
+    """Clips made from `sources`."""
+
+    def __post_init__(self) -> None:
+        least_values = {"run_frames": 2, "windows": 1, "made_clips": 1, "window_px": 32, "reference_reach": 0}
+        for name, least in least_values.items():
+            if getattr(self, name) < least:
+                raise UsageError(f"data.{name} is {getattr(self, name)}, expected {least} or more.")
+        if self.window_px % 4:
+            raise UsageError(f"data.window_px is {self.window_px}, expected a multiple of 4.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """Cached clips to make: a run of frames of a data set's clip, or a made clip."""
+
+    path: Path
+    clip: DatasetClip | None = None
+    start: int = 0
+    count: int = 0
+    sources: Path | None = None
+    split: Split = "train"
+    seed: int = 0
+
+
+def prepare(
+    data: Path,
+    cache: Path,
+    config: DataConfig,
+    *,
+    jobs: int = 1,
+    report: Report = ignore,
+    check: Callable[[], None] = lambda: None,
+) -> Path:
+    """The folder with train/*.npz and valid/*.npz for `data`: `data` itself if cached, else filled `cache`.
+
+    Raises InputError where nothing in `data` can be trained on.
+    """
+    layout = _recognise(data) if config.layout == "auto" else config.layout
+    if layout == "cached":
+        return data
+    tasks = list(
+        _made_tasks(data, cache, config) if layout == "sources" else _tasks(layout, data, cache, config)
+    )
+    waiting = [task for task in tasks if not _done(task.path).exists()]
+    for part in ("train", "valid"):
+        (cache / part).mkdir(parents=True, exist_ok=True)
+    step = "make" if layout == "sources" else "register"
+    report(Progress(step, len(tasks) - len(waiting), len(tasks)))
+    work = [(task, config) for task in waiting]
+    for done, problem in enumerate(run_in_processes(_make, work, jobs, check), len(tasks) - len(waiting) + 1):
+        if problem:
+            log.warning("%s It is left out.", problem)
+        report(Progress(step, done, len(tasks)))
+    if not find_clips(cache / "train"):
+        raise InputError(f"{data} gave no training clip; see the warnings above.")
+    return cache
+
+
+def _recognise(data: Path) -> Literal["cached", "sources"] | Layout:
+    if any(find_clips(folder) for folder in (data, data / "train")):
+        return "cached"
+    for sign, layout in _SIGNS:
+        if any(path.is_dir() for path in data.glob(sign)):
+            return layout
+    find_sources(data, "all")  # raises where there is nothing at all
+    return "sources"
+
+
+def _made_tasks(data: Path, cache: Path, config: DataConfig) -> Iterator[_Task]:
+    for seed in range(config.made_clips):
+        yield _Task(cache / "train" / f"{seed:06d}.npz", sources=data, seed=seed)
+    try:
+        find_sources(data, "held-out")
+    except InputError:
+        log.warning("%s names no held-out sources (held_out.txt): the run goes without validation.", data)
+        return
+    for seed in range(1_000_000, 1_000_000 + max(1, min(10, config.made_clips // 10))):
+        yield _Task(cache / "valid" / f"{seed:06d}.npz", sources=data, split="held-out", seed=seed)
+
+
+def _tasks(layout: Layout, data: Path, cache: Path, config: DataConfig) -> Iterator[_Task]:
+    averaging = Averaging(
+        count=config.average, reference=config.average_reference, linear=config.average_linear
+    )
+    train = read_layout(layout, data, "train", averaging)
+    if any((data / name).is_dir() for name in ("valid", "valid_GT")):
+        valid = read_layout(layout, data, "valid", averaging)
+    else:
+        valid = train[:: max(2, min(HELD_OUT_EVERY, len(train)))] if len(train) > 1 else []
+        train = [clip for clip in train if clip not in valid]
+    for part, clips in (("train", train), ("valid", valid)):
+        for clip in clips:
+            for start in range(0, clip.frames, config.run_frames):
+                count = min(config.run_frames, clip.frames - start)
+                if count > 1 or clip.frames == 1:
+                    yield _Task(cache / part / f"{clip.name}_{start:05d}.npz", clip, start, count)
+
+
+def _make(task: _Task, config: DataConfig) -> str:
+    """Make the cached clips of one task; returns why there are none, or nothing."""
+    try:
+        if task.sources is not None:
+            views = made_views(random_pair(find_sources(task.sources, task.split), task.seed))
+        else:
+            views = _read_views(task, config)
+        ratio = None if config.reference == "registered" else config.ratio
+        sample = make_sample(views, ratio, config.reference_reach)
+        for number, part in enumerate(_windows(sample, task.path.stem, config)):
+            path = task.path if number == 0 else task.path.with_stem(f"{task.path.stem}_{number}")
+            write_sample(path, part)
+    except InputError as error:
+        return f"{task.path.stem}: {error.message}"
+    _done(task.path).touch()
+    return ""
+
+
+def _read_views(task: _Task, config: DataConfig) -> ClipViews:
+    clip = task.clip
+    assert clip is not None
+
+    def read(pictures: Pictures) -> NDArray[np.uint8]:
+        return np.stack([EightBit(pictures)[i] for i in range(task.start, task.start + task.count)])
+
+    target, truth = read(clip.target), read(clip.truth)
+    ultra = read(clip.reference) if clip.reference is not None else _see_as_ultra(truth, config.ratio)
+    return ClipViews(target, ultra, truth, np.ones(task.count, bool), 30.0, {"clip": clip.name})
+
+
+def _see_as_ultra(truth: NDArray[np.uint8], ratio: float) -> NDArray[np.uint8]:
+    """What an ultra-wide lens beside a single lens would show: the truth, small, and mirrored around it."""
+    size = truth.shape[2], truth.shape[1]
+    back = np.asarray(np.linalg.inv(LensRig(ratio=ratio).homography(size)), np.float64)
+    return np.stack([pull(soften_for_ultra(frame, ratio), back, size) for frame in truth])
+
+
+def _windows(
+    sample: dict[str, NDArray[np.generic]], name: str, config: DataConfig
+) -> Sequence[dict[str, NDArray[np.generic]]]:
+    """The sample, or windows of it at places that its name draws."""
+    height, width = sample["target"].shape[1:3]
+    side = config.window_px
+    if height <= side and width <= side:
+        return [sample]
+    draw = np.random.default_rng(zlib.crc32(name.encode()))
+    parts = []
+    for _ in range(config.windows):
+        top, left = (int(draw.integers(max(extent - side, 0) // 4 + 1)) * 4 for extent in (height, width))
+        parts.append(crop_sample(sample, top, left, min(side, height), min(side, width)))
+    return parts
+
+
+def _done(path: Path) -> Path:
+    """A task's mark: its first clip alone does not tell that all its windows are there."""
+    return path.with_name(f".{path.stem}.done")

@@ -1,0 +1,189 @@
+"""Made clips registered the way a deblurring run does it, and kept as training samples.
+
+A network trains on what it will meet: the reference with the real errors of the real registration.
+"""
+
+import argparse
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.errors import AsledError, InputError
+from asled_cli.lab.datasets.sources import find_sources
+from asled_cli.lab.eval_sets.validation import validation_pairs
+from asled_cli.lab.synthesis.random_clip import random_pair
+from asled_cli.lab.synthesis.synthetic_pair import MadePair
+from asled_cli.registration.analyse import analyse
+from asled_cli.registration.geometry.lenses import LensPrior
+from asled_cli.registration.model.registration import Registration
+from asled_cli.registration.render import render_references
+from asled_cli.registration.rendering.aligned_frame import GUIDE_STRIDE, AlignedFrame
+from asled_cli.registration.rendering.centre_crop import crop_reference
+from asled_cli.registration.rendering.temporal_fusion import fuse_references
+from asled_cli.registration.stabilisation.ois_tracking import follow_clip
+from asled_cli.video.decode.pixel_format import to_8_bit, to_16_bit
+from asled_cli.video.frames import Frame, FramePair
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ClipViews:
+    """What training knows of a clip: (T, H, W, 3) uint8 target and truth, and the ultra view of any size.
+
+    there: (T,) bool, whether the ultra frame is. facts: what else is worth keeping.
+    """
+
+    target: NDArray[np.uint8]
+    ultra: NDArray[np.uint8]
+    truth: NDArray[np.uint8]
+    there: NDArray[np.bool_]
+    fps: float
+    facts: Mapping[str, Any]
+
+
+def made_views(pair: MadePair) -> ClipViews:
+    """The views of a made clip."""
+    facts = {**pair.parameters, "kind": pair.kind}
+    return ClipViews(pair.wide, pair.ultra, pair.truth, pair.reference_valid, pair.fps, facts)
+
+
+def frame_pairs(clip: MadePair | ClipViews) -> list[FramePair]:
+    """Return the clip as a decoder and pairing would deliver it."""
+    views = made_views(clip) if isinstance(clip, MadePair) else clip
+    pairs = []
+    for i, (wide, ultra, there) in enumerate(zip(views.target, views.ultra, views.there, strict=True)):
+        time = Fraction(i, round(views.fps))
+        target = Frame(i, i, time, to_16_bit(wide), None)
+        pairs.append(FramePair(target, Frame(i, i, time, to_16_bit(ultra), None) if there else None))
+    return pairs
+
+
+def register(pairs: Sequence[FramePair], prior: LensPrior) -> tuple[Registration, list[AlignedFrame]]:
+    """Return the registration of a short clip, held in memory whole, and its aligned frames."""
+    registration = follow_clip(pairs, analyse([pairs], prior))
+    return registration, list(render_references(pairs, registration))
+
+
+def make_sample(
+    clip: MadePair | ClipViews, ratio: float | None = None, reach: int = 0
+) -> dict[str, NDArray[np.generic]]:
+    """Return the arrays of one cached clip (see `cached`): registered, or with the plain centre of the ultra.
+
+    ratio: field of view of the ultra over the wide one's. With it the reference is the ultra view's centre,
+    enlarged (asled_paper 3.1), nothing moves (`centred`); None registers. reach: frames on either side
+    over which a registered reference is averaged. Raises InputError if registering fails.
+    """
+    views = made_views(clip) if isinstance(clip, MadePair) else clip
+    return _registered(views, reach) if ratio is None else _centred(views, ratio)
+
+
+def _registered(views: ClipViews, reach: int) -> dict[str, NDArray[np.generic]]:
+    registration, aligned = register(frame_pairs(views), LensPrior())
+    facts = {
+        "reference_reach": reach,
+        "exposure_found": registration.exposure.length,
+        "fov_ratio_found": registration.fov_ratio,
+        "correlation": registration.correlation,
+    }
+    return _arrays(views, list(fuse_references(aligned, reach)), facts)
+
+
+def _centred(views: ClipViews, ratio: float) -> dict[str, NDArray[np.generic]]:
+    return _arrays(views, [crop_reference(pair, ratio) for pair in frame_pairs(views)], {})
+
+
+def _arrays(
+    views: ClipViews, aligned: Sequence[AlignedFrame], found: Mapping[str, Any]
+) -> dict[str, NDArray[np.generic]]:
+    """The arrays of one cached clip. found: facts beside those of the views."""
+    references = [
+        w if a.reference is None else to_8_bit(a.reference)
+        for a, w in zip(aligned, views.target, strict=True)
+    ]
+    return {
+        "target": views.target,
+        "reference": np.stack(references),
+        "truth": views.truth,
+        "guide": np.stack([a.guide for a in aligned]),
+        "flow_previous": np.stack([a.flow_previous for a in aligned]),
+        "flow_next": np.stack([a.flow_next for a in aligned]),
+        "valid": np.array([a.reference is not None for a in aligned]),
+        "reset": np.array([a.is_cut for a in aligned]),
+        "meta": np.array(json.dumps({**views.facts, **found}, sort_keys=True, default=str)),
+    }
+
+
+def crop_sample(
+    sample: Mapping[str, NDArray[np.generic]], top: int, left: int, height: int, width: int
+) -> dict[str, NDArray[np.generic]]:
+    """A window of a cached clip; top and left are multiples of 4."""
+    full = np.s_[:, top : top + height, left : left + width]
+    y, x = top // GUIDE_STRIDE, left // GUIDE_STRIDE
+    coarse = np.s_[:, y : y - (-height // GUIDE_STRIDE), x : x - (-width // GUIDE_STRIDE)]
+    views, maps = ("target", "reference", "truth"), ("guide", "flow_previous", "flow_next")
+    return {
+        name: array[full] if name in views else array[coarse] if name in maps else array
+        for name, array in sample.items()
+    }
+
+
+def write_sample(path: Path, sample: Mapping[str, NDArray[np.generic]]) -> None:
+    """Write a cached clip at `path`, complete or not at all. Raises AsledError if the disk is full."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            np.savez(file, **sample)  # type: ignore[arg-type]
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise AsledError(
+            f"{path} cannot be written: {error.strerror or error}.",
+            "Free some space and run the same again; clips that are complete stay.",
+        ) from error
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Fill a folder with training samples: train/ drawn at random, valid/ the fixed validation clips."""
+    parser = argparse.ArgumentParser(
+        prog="python -m asled_cli.lab.training_data.register", description=main.__doc__
+    )
+    parser.add_argument("sources", type=Path, help="folder of sharp photos and videos")
+    parser.add_argument("out", type=Path, help="folder for train/*.npz and valid/*.npz")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first clip [0]")
+    parser.add_argument("--count", type=int, default=500, help="clips to draw [500]")
+    parser.add_argument(
+        "--reach", type=int, default=2, help="frames on either side to average the reference over [2]"
+    )
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    cv2.setNumThreads(1)
+    (given.out / "train").mkdir(parents=True, exist_ok=True)
+    (given.out / "valid").mkdir(parents=True, exist_ok=True)
+    for name, pair in validation_pairs(find_sources(given.sources, "held-out")):
+        path = given.out / "valid" / f"{name}.npz"
+        if not path.exists():
+            write_sample(path, make_sample(pair, reach=given.reach))
+    sources = find_sources(given.sources, "train")
+    for seed in range(given.first, given.first + given.count):
+        path = given.out / "train" / f"{seed:06d}.npz"
+        if path.exists():
+            continue
+        try:
+            write_sample(path, make_sample(random_pair(sources, seed), reach=given.reach))
+        except InputError as error:
+            log.warning("clip %d left out: %s", seed, error)
+        if seed % 20 == 0:
+            log.info("clip %d", seed)
+
+
+if __name__ == "__main__":
+    main()

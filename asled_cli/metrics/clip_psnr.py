@@ -1,0 +1,59 @@
+"""PSNR of a finished clip against the sharp truth, frame by frame as a player would show them."""
+
+import math
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from asled_cli.errors import InputError
+from asled_cli.video.decode.pairing import pair_frames
+from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.decode.reader import ClipReader
+from asled_cli.video.frames import Clip, Frame
+
+FULL_SCALE = 65535.0
+IDENTICAL_DB = 100.0  # stands for the infinite PSNR of equal pictures
+
+
+def check_truth(path: Path, wide: Clip) -> None:
+    """Raise InputError unless `path` can be compared with the frames of `wide`."""
+    truth = probe_clip(path)
+    if (truth.width, truth.height) != (wide.width, wide.height):
+        raise InputError(
+            f"The truth {path} has {truth.width}x{truth.height} pixels, {wide.path.name} has "
+            f"{wide.width}x{wide.height}, expected the same."
+        )
+
+
+def measure_psnr(
+    path: Path,
+    truth: Path,
+    *,
+    start_s: Fraction | None = None,
+    end_s: Fraction | None = None,
+    offset_s: Fraction = Fraction(0),
+) -> float:
+    """Mean over the frames of their PSNR in dB, on RGB values as coded, of `path` against `truth`.
+
+    Frames of `path` from start_s up to end_s are matched by time, where time of path = time of truth +
+    offset_s; those without a truth are left out. Raises InputError if none match.
+    """
+    scores: list[float] = []
+    with (
+        ClipReader(probe_clip(path), start_s=start_s, end_s=end_s) as frames,
+        ClipReader(probe_clip(truth)) as sharp,
+    ):
+        for pair in pair_frames(frames, sharp, offset_s):
+            if pair.reference is not None:
+                scores.append(psnr(pair.target, pair.reference))
+    if not scores:
+        raise InputError(f"{path} and the truth {truth} share no frame in time.")
+    return sum(scores) / len(scores)
+
+
+def psnr(frame: Frame, sharp: Frame) -> float:
+    """10 log10 (1 / mean squared error) in dB, with values scaled to 0..1."""
+    difference = frame.rgb.astype(np.float32) - sharp.rgb
+    error = float(np.mean(np.square(difference, out=difference), dtype=np.float64)) / FULL_SCALE**2
+    return min(IDENTICAL_DB, 10 * math.log10(1 / error)) if error > 0 else IDENTICAL_DB

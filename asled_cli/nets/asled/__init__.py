@@ -1,0 +1,1 @@
+"""AsLeD-Net (NeurIPS 2025), one folder for one paper."""

@@ -1,0 +1,98 @@
+"""The choices that AsLeD-Net's paper leaves open, and its sizes; each with its reason.
+
+Sections, figures and equations are those of Xiao and Wang, NeurIPS 2025, as in `asled`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from asled_cli.nets.asled.matching import Strategy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchConfig:
+    """How the matching searches (`matching.match`); no parameter depends on it, change it at will."""
+
+    strategy: Strategy = "window"
+    """The paper's is `global`, which no video resolution allows."""
+    radius: int = 8
+    """Reach in pixels; registered references are off by less, bare crops may want `coarse`."""
+    tile: int = 8
+    """Side in pixels of the squares searched together, and the cell of `coarse`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsledConfig:
+    """Sizes of the network, then the paper's open points, then its three components."""
+
+    channels: int = 64
+    """C, of all features."""
+    encoder_blocks: int = 1
+    """N1, residual blocks of each encoder."""
+    trunk_blocks: int = 30
+    """Residual blocks of each direction, as in BasicVSR."""
+    decoder_blocks: int = 30
+    """N2, residual blocks of the decoder."""
+    neighbours: int = 3
+    """K, positions fetched by the matching."""
+    search: SearchConfig = SearchConfig()
+    """How the matching finds them."""
+
+    fusion: Literal["after", "inside"] = "after"
+    """Whether what is merged from the reference recurs. after: no, it is "merged with the base branch's
+    output" (§3.1, figure 3). inside: yes, "recurrently aligns and propagates ... reference features"
+    (abstract)."""
+    warped: Literal["reference", "target"] = "reference"
+    """What Eq. 6 warps. Its letter, the blurry frame, has 3 channels to add to 64, and the flow points into
+    the neighbouring reference: so that reference's features. target: those of the blurry frame itself."""
+    refinement: Literal["residual", "direct"] = "residual"
+    """What f of Eq. 5 gives: a correction, so that training starts from SPyNet's flow, or the flow itself."""
+    temperature: float = 1.0
+    """Of the softmax in Eq. 2 (unnamed there). Neighbours' cosines differ little, 1 nearly averages them."""
+    flow_sharing: Literal["shared", "separate"] = "shared"
+    """Whether base branch and motion compensation use one SPyNet. With two, 8.8 M would be 10.2 M."""
+
+    skip: Literal["target", "blend"] = "target"
+    """What the decoder corrects. target: the blurry frame, as published. blend: its mixture with a reference
+    that is registered and averaged over time (`blend.blend`, where the decoder's fourth channel corrects the
+    gate): training starts from the plain swap, and detail need not pass through features."""
+
+    views: Literal["plain", "detail"] = "plain"
+    """What encoders and trunks see of a picture: all, as published, or what `detail` leaves of it. Beside
+    whole colours the few levels by which two registered views differ are small, too small for 16 bits."""
+
+    matching: Literal["alm", "attention", "blocks"] = "alm"
+    """Adaptive local matching (§3.2) or its replacement."""
+    difference: Literal["dc", "no_reference", "attention", "blocks"] = "dc"
+    """Difference compensation (§3.3), the same without its reference, or its replacement."""
+    motion: Literal["rmc", "unrefined", "unwarped", "concat", "blocks"] = "rmc"
+    """Reference-guided motion compensation (§3.4), the same less a step, or its replacement."""
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0:
+            raise ValueError(f"temperature is {self.temperature}, expected a number above 0.")
+
+    @property
+    def view(self) -> Callable[[Tensor], Tensor]:
+        """From a picture (N, 3, H, W) to what is seen of it."""
+        return detail if self.views == "detail" else _whole
+
+    @property
+    def uses_reference(self) -> bool:
+        """Whether any component looks at features of the reference."""
+        fetches = self.motion == "concat" or (self.motion != "blocks" and self.warped == "reference")
+        return self.matching != "blocks" or self.difference in ("dc", "attention") or fetches
+
+
+def _whole(picture: Tensor) -> Tensor:
+    return picture
+
+
+def detail(picture: Tensor) -> Tensor:
+    """(N, 3, H, W): a picture less its mean over 17x17 pixels, four times as strong."""
+    padded = F.pad(picture, (8, 8, 8, 8), mode="replicate")
+    return 4 * (picture - F.avg_pool2d(padded, 17, stride=1))

@@ -1,0 +1,279 @@
+"""`asled-fast`: a compact bidirectional recurrent network behind a registered reference.
+
+Own design. The order of work is that of the recurrent video networks (extract, backward, forward, fuse), with
+these differences, most of which let it run on a CPU:
+- its caller averages the reference over five frames along its motion (registration/fusion.py): aligned at
+  full size, neighbours take away noise and coding that features warped at 1/2 size leave;
+- it estimates no motion: the caller gives the flows of the sharp reference, and both states follow them;
+- the reference enters the output directly: out = target + gate * (reference - target) + residual, where the
+  gate starts as the caller's confidence and the residual as zero, so that the untrained network equals the
+  plain swap of the two views (but for what the last point does);
+- two sizes: long memory in a wide state at 1/4 size (both directions), fine detail in a thinner state at 1/2
+  size (forward, plus one frame of look-ahead);
+- last, each result is mixed with those of the frames around it (result_fusion.py).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asled_cli.nets.asled_fast.result_fusion import ResultFusion, ResultWindow
+from asled_cli.nets.blend import blend
+from asled_cli.nets.blocks import ConvStack, ResidualBlock, scale_initial_weights
+from asled_cli.nets.interface import GUIDE_STRIDE, ChunkInputs, NetworkFacts
+from asled_cli.nets.warp import scale_flow, warp
+
+GUIDE_CHANNELS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsledFastConfig:
+    """Sizes of the network. Cost per frame grows with blocks x channels^2 at either size."""
+
+    fine_channels: int = 32
+    """Channels at 1/2 size (encoder, decoder, fine state)."""
+    coarse_channels: int = 64
+    """Channels at 1/4 size (both trunks and their states)."""
+    encoder_blocks: int = 1
+    """Residual blocks at 1/2 size before the trunks."""
+    backward_blocks: int = 2
+    """Residual blocks of the backward trunk."""
+    forward_blocks: int = 3
+    """Residual blocks of the forward trunk."""
+    decoder_blocks: int = 3
+    """Residual blocks at 1/2 size after the trunks."""
+    fine_state: bool = True
+    """Whether features at 1/2 size travel between frames too."""
+    result_reach: int = 3
+    """Frames on either side whose results are mixed into a frame's; 0: none."""
+    fusion_channels: int = 24
+    """Channels at 1/2 size of what finds the weights of that mixture."""
+    fusion_blocks: int = 2
+    """Residual blocks there."""
+
+
+class AsledFastState(NamedTuple):
+    """What is remembered after the frames that were finished. R is `result_reach`.
+
+    The recurrence runs up to R frames ahead of them, because their results are mixed in.
+    """
+
+    coarse: Tensor
+    """(N, coarse_channels, H/4, W/4)"""
+    fine: Tensor
+    """(N, fine_channels, H/2, W/2)"""
+    results: Tensor
+    """(N, 3 (R + ahead), H, W) RGB not mixed yet: of the last R finished frames, then of those ahead."""
+    steps: Tensor
+    """(N, 6 R, H/4, W/4) of the last R finished frames: how they hang together (`ResultWindow`)."""
+
+
+class FrameFeatures(NamedTuple):
+    """One encoded frame, or what the forward pass remembers after it."""
+
+    fine: Tensor
+    """(N, fine_channels, H/2, W/2)"""
+    coarse: Tensor
+    """(N, coarse_channels, H/4, W/4)"""
+
+
+class Encoder(nn.Module):
+    """Both views and the guide of one frame -> features at 1/2 and at 1/4 size."""
+
+    def __init__(self, config: AsledFastConfig) -> None:
+        super().__init__()
+        fine, coarse = config.fine_channels, config.coarse_channels
+        # A 6x6 convolution with stride 2 is a pixel-unshuffle and a 3x3 convolution in one, without the copy.
+        self.entry = nn.Conv2d(2 * 3, fine, 6, stride=2, padding=2)
+        scale_initial_weights(self.entry, 1.0)
+        self.blocks = nn.Sequential(*(ResidualBlock(fine) for _ in range(config.encoder_blocks)))
+        self.down = nn.Conv2d(fine, coarse, 3, stride=2, padding=1)
+        self.guide = nn.Conv2d(GUIDE_CHANNELS, coarse, 3, padding=1)
+
+    def forward(self, target: Tensor, reference: Tensor, guide: Tensor) -> FrameFeatures:
+        """target, reference: (N, 3, H, W), H and W multiples of 4. guide: (N, 6, H/4, W/4)."""
+        dtype = self.entry.weight.dtype
+        views = torch.cat(((target - 0.5).to(dtype), (reference - target).to(dtype)), dim=1)  # (N, 6, H, W)
+        views = views.contiguous(memory_format=torch.channels_last)
+        fine = self.blocks(F.leaky_relu(self.entry(views), 0.1, inplace=True))  # (N, C, H/2, W/2)
+        guide = guide.to(dtype, memory_format=torch.channels_last)
+        coarse = F.leaky_relu(self.down(fine).add_(self.guide(guide)), 0.1, inplace=True)
+        return FrameFeatures(fine, coarse)
+
+
+class Decoder(nn.Module):
+    """Features of one frame and of its neighbours -> gate and residual at full size."""
+
+    def __init__(self, config: AsledFastConfig) -> None:
+        super().__init__()
+        fine, coarse = config.fine_channels, config.coarse_channels
+        self.up = nn.ConvTranspose2d(coarse, fine, 2, stride=2)
+        # One 1x1 convolution on all of them at once, written as a sum: joining them first costs a CPU more
+        # (60 ms at 1080p) than the convolution.
+        sources = 3 if config.fine_state else 1
+        self.fuse = nn.ModuleList(nn.Conv2d(fine, fine, 1, bias=False) for _ in range(sources))
+        self.blocks = nn.Sequential(*(ResidualBlock(fine) for _ in range(config.decoder_blocks)))
+        self.head = nn.Conv2d(fine, 4 * 4, 3, padding=1)
+        scale_initial_weights(self.head, 0.0)
+
+    def forward(self, coarse: Tensor, fine: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """coarse: (N, C, H/4, W/4); fine: this frame's features, then those of its neighbours, aligned.
+
+        Returns features (N, C, H/2, W/2), and (N, 4, H, W): RGB residual and gate correction.
+        """
+        joined = self.up(coarse)
+        for project, features in zip(self.fuse, fine, strict=True):
+            joined.add_(project(features))
+        features = self.blocks(joined)
+        return features, F.pixel_shuffle(self.head(features), 2)
+
+
+class AsledFast(nn.Module):
+    """Mends a clip from its registered reference; see the module docstring."""
+
+    facts = NetworkFacts(
+        overlap=2, halo_px=48, bytes_per_pixel=48, working_bytes_per_pixel=160, reference_reach=2
+    )  # without mixing; that needs as many frames more of look-ahead as it reaches
+
+    def __init__(self, config: AsledFastConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or AsledFastConfig()
+        coarse, reach = config.coarse_channels, config.result_reach
+        self.facts = replace(self.facts, overlap=self.facts.overlap + reach)
+        self.encoder = Encoder(config)
+        self.backward_trunk = ConvStack(2 * coarse, coarse, config.backward_blocks)
+        self.forward_trunk = ConvStack(3 * coarse, coarse, config.forward_blocks)
+        self.decoder = Decoder(config)
+        if reach:
+            self.fusion = ResultFusion(2 * reach, config.fusion_channels, config.fusion_blocks)
+
+    def forward(
+        self, inputs: ChunkInputs, state: AsledFastState | None = None, keep: int | None = None
+    ) -> tuple[Tensor, AsledFastState]:
+        """Restore the first `keep` frames; see `VideoNetwork`. Any frame size.
+
+        Returns (N, keep, 3, H, W) in the dtype of the target, not clamped, and the state after frame keep-1.
+        """
+        height, width = inputs.target.shape[-2:]
+        inputs = _pad(inputs)
+        keep = inputs.frames if keep is None else keep
+        window = ResultWindow(self.config.result_reach, inputs, state and (state.results, state.steps))
+        memory = state and FrameFeatures(state.fine, state.coarse)
+        first, last = window.ahead, min(inputs.frames, keep + window.reach)
+        for restored, after in self._restore_frames(inputs, first, last, memory):
+            window.results.append(restored)
+            memory = after
+        assert memory is not None
+        finished = inputs.target.new_empty(len(inputs.target), keep, height, width, 3)
+        for t in range(keep):
+            finished[:, t] = self._mix(inputs, t, window)[..., :height, :width].permute(0, 2, 3, 1)
+        state = AsledFastState(memory.coarse, memory.fine, *window.after(keep))
+        return finished.permute(0, 1, 4, 2, 3), state  # the colours of a pixel stay side by side in memory
+
+    def _restore_frames(
+        self, inputs: ChunkInputs, first: int, last: int, memory: FrameFeatures | None
+    ) -> Iterator[tuple[Tensor, FrameFeatures]]:
+        """The recurrence over frames first..last-1: (N, 3, H, W) of each, and the memory after it."""
+        features = [self._encode(inputs, t) for t in range(first, inputs.frames)]
+        future = self._look_back(inputs, features, first)[::-1]
+        # Both last frame first, and popped: memory is freed as frames are done.
+        waiting = features[: last + 1 - first][::-1]
+        del features
+        for t in range(first, last):
+            own = waiting.pop()
+            following = waiting[-1].fine if waiting else None
+            restored, memory = self._restore(inputs, t, own, future.pop(), following, memory)
+            yield restored, memory
+
+    def _encode(self, inputs: ChunkInputs, t: int) -> FrameFeatures:
+        features: FrameFeatures = self.encoder(
+            inputs.target[:, t], inputs.reference[:, t], inputs.guide[:, t]
+        )
+        return features
+
+    def _look_back(self, inputs: ChunkInputs, features: list[FrameFeatures], first: int) -> list[Tensor]:
+        """The backward pass: for frames from `first` on, (N, C, H/4, W/4) that knows all later ones."""
+        future: list[Tensor] = []
+        state: Tensor | None = None
+        for t, own in reversed(list(enumerate(features, start=first))):
+            state = _follow(state, inputs.flow_next[:, t], _cut_after(inputs, t), own.coarse)
+            state = self.backward_trunk(torch.cat((own.coarse, state), dim=1))
+            future.append(state)
+        return future[::-1]
+
+    def _restore(
+        self,
+        inputs: ChunkInputs,
+        t: int,
+        features: FrameFeatures,
+        future: Tensor,
+        following: Tensor | None,
+        memory: FrameFeatures | None,
+    ) -> tuple[Tensor, FrameFeatures]:
+        """The forward pass at frame t: (N, 3, H, W) and the memory after it."""
+        flow, cut = inputs.flow_previous[:, t], inputs.reset[:, t]
+        past = _follow(memory and memory.coarse, flow, cut, features.coarse)
+        coarse = self.forward_trunk(torch.cat((features.coarse, future, past), dim=1))
+        fine = [features.fine]
+        if self.config.fine_state:
+            flow_next, cut_next = inputs.flow_next[:, t], _cut_after(inputs, t)
+            fine.append(_follow(memory and memory.fine, flow, cut, features.fine))
+            fine.append(_follow(following, flow_next, cut_next, features.fine))
+        decoded, correction = self.decoder(coarse, fine)
+        restored = blend(inputs.target[:, t], inputs.reference[:, t], inputs.guide[:, t], correction)
+        return restored, FrameFeatures(decoded, coarse)
+
+    def _mix(self, inputs: ChunkInputs, t: int, window: ResultWindow) -> Tensor:
+        """The finished frame t, (N, 3, H, W): its result mixed with those around it."""
+        own = window.result(t)
+        if not window.reach:
+            return own
+        views = inputs.target[:, t], inputs.reference[:, t]
+        mixed: Tensor = self.fusion(own, *views, window.guide(t), window.neighbours(t))
+        return mixed
+
+
+def _follow(state: Tensor | None, flow: Tensor, cut: Tensor, like: Tensor) -> Tensor:
+    """The state of a neighbour moved along `flow`; zero where there is none or a cut lies between."""
+    if state is None:
+        return torch.zeros_like(like)
+    if flow.shape[-2:] != state.shape[-2:]:
+        flow = scale_flow(flow.float(), *state.shape[-2:])
+    return warp(state, flow) * (~cut).to(state.dtype).view(-1, 1, 1, 1)
+
+
+def _cut_after(inputs: ChunkInputs, t: int) -> Tensor:
+    """(N,) bool: the frame after t belongs to another scene. False at the clip's end."""
+    return inputs.reset[:, min(t + 1, inputs.frames - 1)]
+
+
+def _pad(inputs: ChunkInputs) -> ChunkInputs:
+    """Repeat the border of both views until they cover the guide's grid exactly."""
+    height, width = inputs.target.shape[-2:]
+    below = inputs.guide.shape[-2] * GUIDE_STRIDE - height
+    right = inputs.guide.shape[-1] * GUIDE_STRIDE - width
+    if not 0 <= below < GUIDE_STRIDE or not 0 <= right < GUIDE_STRIDE:
+        raise ValueError(
+            f"guide has {tuple(inputs.guide.shape[-2:])} pixels, expected a quarter of "
+            f"{(height, width)}, rounded up."
+        )
+    if below == right == 0:
+        return inputs
+    pad = (0, right, 0, below)
+    return ChunkInputs(
+        _pad_frames(inputs.target, pad),
+        _pad_frames(inputs.reference, pad),
+        inputs.guide,
+        inputs.flow_previous,
+        inputs.flow_next,
+        inputs.reset,
+    )
+
+
+def _pad_frames(frames: Tensor, pad: tuple[int, int, int, int]) -> Tensor:
+    padded = F.pad(frames.flatten(0, 1), pad, mode="replicate")
+    return padded.view(*frames.shape[:2], *padded.shape[1:])

@@ -1,0 +1,1 @@
+"""How motion blurs a frame, and the inverse."""

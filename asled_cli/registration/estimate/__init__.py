@@ -1,0 +1,1 @@
+"""Estimators: one unknown per file."""

@@ -1,0 +1,64 @@
+"""Views that move slowly against each other within a clip: a canvas of its own for every run of frames.
+
+Stabilisation crops, focus and temperature shift and zoom one lens's picture against the other's. Exposure,
+parallax and colour are then solved with that motion taken out; each run keeps the geometry it was placed by.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from asled_cli.registration.blur.reblur import Exposure
+from asled_cli.registration.blur.reference_motion import shrink
+from asled_cli.registration.estimate.exposure import disagreement
+from asled_cli.registration.estimate.observations import Measured
+from asled_cli.registration.geometry.canvas import Canvas
+from asled_cli.registration.geometry.homography import Matrix, Observation, reducing, refine
+
+# Runs get canvases of their own when a corner moves this far (reduced pixels) and one fits so much better.
+_MOVED_PX, _GAIN = 0.4, 0.03
+_COARSE = 4  # times smaller pictures first: drifts of twenty reduced pixels are found
+_COARSE_STEPS, _FINE_STEPS = 8, 5
+
+
+def follow_drift(
+    by_run: Sequence[Sequence[Measured]], canvases: Sequence[Canvas], work_map: Matrix, exposure: Exposure
+) -> list[Canvas] | None:
+    """Return a canvas for each run, placed by the run's own map, or None where one serves all.
+
+    work_map: the clip's common map, reduced target pixel -> canvas pixel.
+    """
+    if len(by_run) < 2:
+        return None
+    maps, gains = [], []
+    for run in by_run:
+        frames = [m.observe(exposure) for m in run]
+        own = _own_map(frames, work_map)
+        before, after = disagreement(frames, work_map), disagreement(frames, own)
+        maps.append(own if after < before else work_map)
+        gains.append(1 - min(after, before) / max(before, 1e-9))
+    corners = np.array([_corners(canvas, own) for canvas, own in zip(canvases, maps, strict=True)])
+    if np.ptp(corners, axis=0).max() < _MOVED_PX or max(gains) < _GAIN:
+        return None
+    return [
+        replace(canvas, homography=canvas.homography_of(own))
+        for canvas, own in zip(canvases, maps, strict=True)
+    ]
+
+
+def _own_map(frames: Sequence[Observation], start: Matrix) -> Matrix:
+    """Return the map of one run: the clip's, shifted, turned and zoomed; on small pictures first."""
+    pictures = frames[0].target, frames[0].reference
+    down_t, down_c = (reducing((image.shape[1], image.shape[0]), _COARSE) for image in pictures)
+    small = [Observation(shrink(f.target, _COARSE), shrink(f.reference, _COARSE)) for f in frames]
+    coarse = refine(small, down_c @ start @ np.linalg.inv(down_t), _COARSE_STEPS, free=4)
+    found = np.asarray(np.linalg.inv(down_c) @ coarse.matrix @ down_t, np.float64)
+    return refine(frames, found, _FINE_STEPS, free=4).matrix
+
+
+def _corners(canvas: Canvas, work_map: Matrix) -> Matrix:
+    width, height = canvas.work_size
+    points = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], np.float64)
+    moved = points @ work_map.T
+    return np.asarray(moved[:, :2] / moved[:, 2:], np.float64)

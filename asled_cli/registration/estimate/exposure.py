@@ -1,0 +1,222 @@
+"""The target's exposure and a first map, found together: one by its residual, the other by Gauss-Newton.
+
+Works at half the reduced size; a trial costs a few milliseconds per frame.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from asled_cli.registration.blur.reblur import Exposure
+from asled_cli.registration.blur.reference_motion import shrink
+from asled_cli.registration.estimate.observations import Measured, halved_map
+from asled_cli.registration.geometry.canvas import Canvas
+from asled_cli.registration.geometry.homography import (
+    Image,
+    Matrix,
+    Observation,
+    apply,
+    pixel_grid,
+    reducing,
+    refine,
+    sample,
+    within,
+)
+
+# Trial exposures in target frame intervals: a shutter of 1/12 of the interval up to a mean of nine frames.
+_LENGTHS = (0.08, 0.16, 0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
+_FIRST_EXPOSURES = (
+    *(Exposure(length) for length in (0.25, 1.0, 3.0, 7.0)),
+    *(Exposure(length, comb=True) for length in (3.0, 5.0, 7.0, 9.0)),
+)
+_SHIFTS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
+_FINE_SHIFTS, _FINE_SHIFT_GAIN = (-0.1, -0.05, 0.0, 0.05, 0.1), 0.01
+# A shift of the exposure, a comb or linear light is believed when it lowers the residual by this share.
+_SHIFT_GAIN, _VARIANT_GAIN = 0.03, 0.01
+_LONG_TRAVEL_PX = 16.0
+# How much later the last row is exposed than the first, compared with the reference's (intervals).
+_ROLLINGS, _ROLLING_GAIN = (-0.3, -0.15, 0.0, 0.15, 0.3, 0.45), 0.02
+# Later trials stay within this factor of the first choice; a mean of fewer frames than two is no comb.
+_NEARBY, _SHORTEST_COMB = 3.0, 2.0
+
+
+def find_exposure(
+    measured: list[Measured], canvas: Canvas, *, apart: bool = False
+) -> tuple[Matrix, Exposure]:
+    """Return the map (reduced target -> canvas) and the exposure, from a handful of frames.
+
+    apart: runs may be off their canvases by a shift each, which would pass for an exposure off its timestamp.
+    """
+    half_start = reducing(canvas.canvas_size, 2) @ canvas.onto(canvas.homography)
+    half_map, exposure = _first_trials(measured, half_start @ np.linalg.inv(reducing(canvas.work_size, 2)))
+    for may_shift in (False, True):
+        exposure = choose_exposure(measured, half_map, exposure, may_shift=may_shift, apart=apart)
+        half_map = refine([m.observe_half(exposure) for m in measured], half_map, 4).matrix
+    back = np.linalg.inv(reducing(canvas.canvas_size, 2)) @ half_map @ reducing(canvas.work_size, 2)
+    return np.asarray(back), exposure
+
+
+def _first_trials(measured: list[Measured], start: Matrix) -> tuple[Matrix, Exposure]:
+    """Return the map and the exposure of the best of a few very different trial exposures."""
+    pictures = measured[0].half_grey, measured[0].half.frames[0].image
+    down_t, down_c = (reducing((image.shape[1], image.shape[0]), 4) for image in pictures)
+    trials = []
+    for exposure in _FIRST_EXPOSURES:
+        frames = [m.observe_half(exposure) for m in measured]
+        small = [Observation(shrink(f.target, 4), shrink(f.reference, 4)) for f in frames]
+        coarse = refine(small, down_c @ start @ np.linalg.inv(down_t), 6, free=4)
+        matrix = np.linalg.inv(down_c) @ coarse.matrix @ down_t
+        matrix = refine(frames, matrix, 2, free=4).matrix
+        trials.append((disagreement(frames, matrix), exposure, matrix, frames))
+    _, exposure, matrix, frames = min(trials, key=lambda trial: trial[0])
+    return refine(frames, matrix, 4).matrix, exposure
+
+
+def choose_exposure(
+    measured: list[Measured], half_map: Matrix, current: Exposure, *, may_shift: bool, apart: bool = False
+) -> Exposure:
+    """Return the exposure with the least residual under a map, its length about that of `current`."""
+
+    def score(exposure: Exposure) -> float:
+        frames = [m.observe_half(exposure) for m in measured]
+        return disagreement(frames, half_map)
+
+    shift = _choose_shift(measured, half_map, current, apart=apart) if may_shift else 0.0
+    lengths = [x for x in _LENGTHS if current.length / _NEARBY <= x <= current.length * _NEARBY]
+    ladders = [m.half.ladder(m.time + shift, lengths) for m in measured]
+    scores = []
+    for i in range(len(lengths)):
+        frames = [Observation(m.half_grey, ladder[i]) for m, ladder in zip(measured, ladders, strict=True)]
+        scores.append(disagreement(frames, half_map))
+    plain = Exposure(vertex(lengths, scores), shift)
+    variants = [plain, replace(plain, linear=True)]
+    if plain.length > _SHORTEST_COMB:
+        odd = 2 * round((plain.length - 1) / 2) + 1
+        variants += [Exposure(odd, shift, comb=True), Exposure(odd, shift, comb=True, linear=True)]
+    costs = [score(v) for v in variants]
+    best = int(np.argmin(costs))
+    return variants[best] if costs[best] < costs[0] * (1 - _VARIANT_GAIN) else plain
+
+
+def choose_light(measured: list[Measured], exposure: Exposure, work_map: Matrix) -> Exposure:
+    """Return `exposure` averaged in linear light or in coded values, whichever explains the frames better.
+
+    measured: with the reference in the target's colours. In its own, a difference of gamma between the
+    lenses passes for the other kind of average, and costs a tenth of a pixel on a pan.
+    """
+    other = replace(exposure, linear=not exposure.linear)
+    costs = []
+    for trial in (exposure, other):
+        frames = [m.observe(trial) for m in measured]
+        costs.append(disagreement(frames, refine(frames, work_map, 1).matrix))
+    return other if costs[1] < costs[0] else exposure
+
+
+def choose_rolling(measured: list[Measured], exposure: Exposure, work_map: Matrix) -> Exposure:
+    """Return `exposure` with the rows exposed one after the other, where that explains the frames better.
+
+    A wide and an ultra-wide lens show one thing in different rows, which a sensor reads at different times:
+    under a shaking hand their views are sheared and squeezed against each other, other ways in each frame.
+    """
+    half_map = halved_map(work_map, measured[0])
+
+    def score(rolling: float) -> float:
+        frames = [m.observe_half(replace(exposure, rolling=rolling)) for m in measured]
+        return disagreement(frames, refine(frames, half_map, 1).matrix)
+
+    scores = [score(rolling) for rolling in _ROLLINGS]
+    if min(scores) > scores[_ROLLINGS.index(0.0)] * (1 - _ROLLING_GAIN):
+        return exposure
+    return replace(exposure, rolling=vertex(_ROLLINGS, scores))
+
+
+def choose_length(
+    measured: list[Measured], exposure: Exposure, work_map: Matrix, factors: Sequence[float]
+) -> Exposure:
+    """Return `exposure` with its length measured again at full reduced size, its frames in like colours.
+
+    factors: of the present length, rising, to try.
+    At half size a short blur and the softness of an enlarged reference look alike; long ones need no more
+    than that. Each trial may have the tremor that suits it.
+    """
+    if exposure.comb or exposure.steadied:
+        return exposure
+    fine = np.median([m.travel(exposure) for m in measured]) < _LONG_TRAVEL_PX
+    half_map = halved_map(work_map, measured[0])
+    lengths = [exposure.length * factor for factor in factors]
+    scores = []
+    for length in lengths:
+        trial = replace(exposure, length=length)
+        measured = [m.shaken(trial, work_map) for m in measured]
+        frames = [m.observe(trial) if fine else m.observe_half(trial) for m in measured]
+        alike = [Observation(_soft(frame.target), _soft(frame.reference)) for frame in frames]
+        scores.append(disagreement(alike, work_map if fine else half_map))
+    return replace(exposure, length=vertex(lengths, scores))
+
+
+def _soft(image: Image) -> Image:
+    """Return a picture with the details gone in which noise and sharpening differ from blur by motion."""
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), 1.0), dtype=np.float32)
+
+
+def _choose_shift(measured: list[Measured], half_map: Matrix, exposure: Exposure, *, apart: bool) -> float:
+    """Return by how many intervals the exposure's middle is off the timestamp; 0 unless a shift fits better.
+
+    A hand moves a picture by up to a pixel in a thousandth of a second, so small shifts count. Under a steady
+    pan a shift in time looks like a shift in space, so each trial may move the map, or that of each run.
+    """
+    groups = _by_run(measured) if apart else [measured]
+
+    def score(shift: float) -> float:
+        total = 0.0
+        for group in groups:
+            frames = [Observation(m.half_grey, m.half.exposed(m.time + shift, exposure)) for m in group]
+            total += len(frames) * disagreement(frames, refine(frames, half_map, 1, free=2).matrix)
+        return total / len(measured)
+
+    scores = [score(shift) for shift in _SHIFTS]
+    still = scores[_SHIFTS.index(0.0)]
+    coarse = vertex(_SHIFTS, scores) if min(scores) < still * (1 - _SHIFT_GAIN) else 0.0
+    around = [coarse + step for step in _FINE_SHIFTS]
+    scores = [score(shift) for shift in around]
+    fine = vertex(around, scores)
+    return fine if coarse or score(fine) < still * (1 - _FINE_SHIFT_GAIN) else 0.0
+
+
+def _by_run(measured: Sequence[Measured]) -> list[list[Measured]]:
+    groups: dict[int, list[Measured]] = {}
+    for m in measured:
+        groups.setdefault(id(m.half), []).append(m)
+    return list(groups.values())
+
+
+def vertex(positions: Sequence[float], scores: Sequence[float]) -> float:
+    """Return where the parabola through the lowest score and its neighbours is lowest."""
+    i = int(np.argmin(scores))
+    if i in (0, len(scores) - 1):
+        return positions[i]
+    a, b, _ = np.polyfit(positions[i - 1 : i + 2], scores[i - 1 : i + 2], 2)
+    low, high = positions[i - 1], positions[i + 1]
+    return float(np.clip(-b / (2 * a), low, high)) if a > 0 else positions[i]
+
+
+def disagreement(frames: Sequence[Observation], matrix: Matrix) -> float:
+    """Return the mean absolute luma difference over all frames after one gain and bias for all, 0..1."""
+    warped, targets, masks = [], [], []
+    for frame in frames:
+        height, width = frame.target.shape
+        x, y = pixel_grid((width, height))
+        if frame.shift is not None:
+            x, y = x + frame.shift[..., 0], y + frame.shift[..., 1]
+        u, v = apply(matrix, x, y)
+        warped.append(sample(frame.reference, u, v))
+        targets.append(frame.target)
+        masks.append(within(frame.reference, u, v))
+    x, y, m = np.stack(warped), np.stack(targets), np.stack(masks)
+    if not m.any():
+        return 1.0
+    x, y = x[m], y[m]
+    gain = float(np.cov(x[::3], y[::3])[0, 1] / max(float(np.var(x[::3])), 1e-8))
+    return float(np.mean(np.abs(y - y.mean() - np.float32(gain) * (x - x.mean()))))

@@ -1,0 +1,91 @@
+"""A shift field on top of the clip's one map: smooth in space, constant in time, for what depth adds.
+
+Solved per pixel from all frames at once (Lucas-Kanade with a wide Gaussian window); fields per frame, or
+sharper ones, follow noise and lose more than they gain.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from asled_cli.registration.geometry.homography import (
+    Image,
+    Matrix,
+    Observation,
+    apply,
+    pixel_grid,
+    robust_weight,
+    sample_with_gradient,
+)
+
+# Window of the smooth field, as a share of the picture's longer side (40 px at 640).
+WINDOW_SHARE = 1 / 16
+_ROUNDS = 4
+_LIMIT_SHARE = 1 / 20
+# Gradient energy (luma 0..1 per pixel, squared) below which a window does not pull its shift from zero.
+_FLOOR = 2e-6
+
+
+def solve_parallax(
+    frames: Sequence[Observation],
+    matrix: Matrix,
+    gain: float,
+    bias: float,
+    *,
+    window_share: float = WINDOW_SHARE,
+) -> Image:
+    """Return (H, W, 2) float32: pixels to add to a target pixel before `matrix`, so that all frames agree.
+
+    The shift starts at zero and stays within 1/20 of the longer side.
+    """
+    height, width = frames[0].target.shape
+    sigma = max(width, height) * window_share
+    limit = max(width, height) * _LIMIT_SHARE
+    field = np.zeros((height, width, 2), np.float32)
+    for _ in range(_ROUNDS):
+        sums = np.zeros((height, width, 5), np.float32)
+        for frame in frames:
+            sums += _evidence(frame, field, matrix, gain, bias)
+        field += _window_solution(sums, sigma)
+        field = np.clip(field, -limit, limit)
+        field = np.asarray(cv2.GaussianBlur(field, (0, 0), sigma / 2), dtype=np.float32)
+    return field
+
+
+def _evidence(frame: Observation, field: Image, matrix: Matrix, gain: float, bias: float) -> Image:
+    """Return (H, W, 5): the products gxx, gxy, gyy, gx e, gy e of one frame, robustly weighted."""
+    height, width = frame.target.shape
+    x, y = pixel_grid((width, height))
+    u, v = apply(matrix, x + field[..., 0], y + field[..., 1])
+    warped, gu, gv, inside = sample_with_gradient(frame.reference, u, v)
+    error = frame.target - (np.float32(gain) * warped + np.float32(bias))
+    weight = robust_weight(error, inside)
+    linear = (matrix / matrix[2, 2])[:2, :2].astype(np.float32) * np.float32(gain)
+    gx = gu * linear[0, 0] + gv * linear[1, 0]
+    gy = gu * linear[0, 1] + gv * linear[1, 1]
+    products = [gx * gx, gx * gy, gy * gy, gx * error, gy * error]
+    return np.asarray(cv2.merge([weight * product for product in products]), dtype=np.float32)
+
+
+def _window_solution(sums: Image, sigma: float) -> Image:
+    """Solve the 2 x 2 system of every window; `sums` as `_evidence` gives them."""
+    smooth = wide_blur(sums, sigma)
+    floor = np.float32(_FLOOR) + np.float32(0.02) * np.mean(smooth[..., 0] + smooth[..., 2])
+    xx, xy, yy = smooth[..., 0] + floor, smooth[..., 1], smooth[..., 2] + floor
+    bx, by = smooth[..., 3], smooth[..., 4]
+    determinant = xx * yy - xy * xy
+    return np.stack([(yy * bx - xy * by) / determinant, (xx * by - xy * bx) / determinant], axis=-1)
+
+
+def wide_blur(image: Image, sigma: float) -> Image:
+    """Return `image` blurred with a wide Gaussian, computed at a reduced size since the result is smooth."""
+    height, width = image.shape[:2]
+    factor = max(1, int(sigma / 4))
+    small_size = (max(1, round(width / factor)), max(1, round(height / factor)))
+    channels = [np.ascontiguousarray(image[..., i]) for i in range(image.shape[2])]
+    small = [cv2.resize(c, small_size, interpolation=cv2.INTER_AREA) for c in channels]
+    blurred = [cv2.GaussianBlur(c, (0, 0), sigma / factor, borderType=cv2.BORDER_REPLICATE) for c in small]
+    return np.stack(
+        [cv2.resize(c, (width, height), interpolation=cv2.INTER_CUBIC) for c in blurred], axis=-1
+    ).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Homographies, lenses and the canvas of the reference."""

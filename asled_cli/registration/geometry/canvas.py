@@ -1,0 +1,135 @@
+"""The reduced pictures on which two views are compared: sizes, margins, and the way back to full pixels."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.registration.geometry.homography import Image, Matrix, resize_matrix, translation
+from asled_cli.video.frames import Frame, FramePair
+
+# Longer side of the pictures that are compared; larger ones cost time and add no precision to one geometry.
+WORK_LONG_SIDE = 640
+# The reference canvas reaches this share beyond the target on each side, for motion during the exposure.
+_MARGIN_SHARE = 0.08
+# Softness of a picture by its own pixels, as the deviation of a Gaussian, pixels (measured on made clips).
+_PIXEL_SIGMA = 0.53
+
+
+def reduced_size(size: tuple[int, int], long_side: int = WORK_LONG_SIDE) -> tuple[int, int]:
+    """Return (width, height) scaled down so that the longer side is at most `long_side`."""
+    factor = max(1.0, max(size) / long_side)
+    return round(size[0] / factor), round(size[1] / factor)
+
+
+def reduced_sizes(
+    target_size: tuple[int, int], reference_size: tuple[int, int]
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the sizes (width, height) of the pictures of a pair that `reduce_for_analysis` gives."""
+    return reduced_size(target_size), reduced_size(reference_size, 2 * WORK_LONG_SIDE)
+
+
+def reduce_for_analysis(pair: FramePair, long_side: int = WORK_LONG_SIDE) -> FramePair:
+    """Return the pair with its pictures as small as the analysis needs, and without decoded planes.
+
+    long_side: of the target at most. The reference keeps twice the target's size, since the target shows
+    about half of its width and height.
+    """
+
+    def reduced(frame: Frame, longest: int) -> Frame:
+        size = reduced_size((frame.rgb.shape[1], frame.rgb.shape[0]), longest)
+        rgb = cv2.resize(frame.rgb, size, interpolation=cv2.INTER_AREA)
+        return replace(frame, rgb=np.asarray(rgb, dtype=np.uint16), source=None)
+
+    reference = None if pair.reference is None else reduced(pair.reference, 2 * long_side)
+    return FramePair(reduced(pair.target, long_side), reference, pair.lag_s)
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """Two pixel grids of one density: the reduced target, and the reference placed on it with a margin.
+
+    target_size, reference_size: (width, height) in full pixels. homography: full target pixel -> full
+    reference pixel, as good as known. The canvas is fixed; better maps are expressed on it by `onto`.
+    """
+
+    target_size: tuple[int, int]
+    reference_size: tuple[int, int]
+    homography: Matrix
+
+    def moved(self, shift: tuple[float, float]) -> "Canvas":
+        """Return the canvas of a target whose view has shifted by (x, y), full target pixels."""
+        return replace(self, homography=self.homography @ translation(*shift))
+
+    @cached_property
+    def work_size(self) -> tuple[int, int]:
+        """(width, height) of the reduced target."""
+        return reduced_size(self.target_size)
+
+    @cached_property
+    def margin(self) -> int:
+        return max(8, round(max(self.work_size) * _MARGIN_SHARE))
+
+    @cached_property
+    def canvas_size(self) -> tuple[int, int]:
+        """(width, height) of the reference canvas."""
+        return self.work_size[0] + 2 * self.margin, self.work_size[1] + 2 * self.margin
+
+    @cached_property
+    def work_to_full(self) -> Matrix:
+        return resize_matrix(self.work_size, self.target_size)
+
+    @cached_property
+    def to_reference(self) -> Matrix:
+        """Canvas pixel -> full reference pixel."""
+        return self.homography @ self.work_to_full @ translation(-self.margin, -self.margin)
+
+    @cached_property
+    def density(self) -> float:
+        """Full reference pixels per canvas pixel, each way."""
+        matrix = self.to_reference
+        return float(np.sqrt(abs(np.linalg.det(matrix[:2, :2] / matrix[2, 2]))))
+
+    def onto(self, homography: Matrix) -> Matrix:
+        """Return the map reduced target pixel -> canvas pixel that a full-size `homography` amounts to."""
+        return np.asarray(np.linalg.inv(self.to_reference) @ homography @ self.work_to_full)
+
+    def homography_of(self, work_map: Matrix) -> Matrix:
+        """Return the full-size map that `work_map` (reduced target pixel -> canvas pixel) amounts to."""
+        full = self.to_reference @ work_map @ np.linalg.inv(self.work_to_full)
+        return np.asarray(full / full[2, 2])
+
+    def reduce_target(self, rgb: NDArray[np.uint16]) -> Image:
+        """Return (h, w, 3) float32 0..1 of a full target frame (H, W, 3) uint16."""
+        small = cv2.resize(rgb, self.work_size, interpolation=cv2.INTER_AREA)
+        return small.astype(np.float32) * np.float32(1 / 65535)
+
+    def soften(self, reduced: Image) -> Image:
+        """Return a reduced target (h, w, 3) as soft as the reference is on its canvas, where it is enlarged.
+
+        Without this, lost detail passes for blur and a short exposure is taken for none.
+        """
+        if self.density > 0.95:
+            return reduced
+        sigma = _PIXEL_SIGMA * float(np.sqrt(self.density**-2 - 1))
+        return np.asarray(cv2.GaussianBlur(reduced, (0, 0), sigma), dtype=np.float32)
+
+    def place_reference(self, rgb: NDArray[np.uint16], table: NDArray[np.uint16] | None = None) -> Image:
+        """Return the canvas (h', w', 3) float32 0..1 of a full reference frame (H, W, 3) uint16.
+
+        table: (3, 65536) uint16, new codes for the three channels, or None.
+        """
+        matrix, small = self.to_reference, np.asarray(rgb)
+        if self.density > 1.2:
+            size = (round(rgb.shape[1] / self.density), round(rgb.shape[0] / self.density))
+            small = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), dtype=np.uint16)
+            matrix = resize_matrix((rgb.shape[1], rgb.shape[0]), size) @ matrix
+        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        placed = cv2.warpPerspective(
+            small, matrix, self.canvas_size, flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )
+        if table is not None:
+            placed = np.stack([table[c][placed[..., c]] for c in range(3)], axis=-1)
+        return placed.astype(np.float32) * np.float32(1 / 65535)

@@ -1,0 +1,142 @@
+"""What the analysis of a clip pair found: the record that rendering works from."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from asled_cli.registration.blur.reblur import Exposure
+from asled_cli.registration.geometry.homography import (
+    Image,
+    Matrix,
+    interpolate,
+    local_scale,
+    resize_matrix,
+    translation,
+)
+from asled_cli.registration.model.ois_path import Sway
+from asled_cli.registration.model.tone_curve import Tone
+
+
+@dataclass(frozen=True)
+class Knot:
+    """Geometry and exposure about one moment of the clip.
+
+    time_s: on the target's clock. homography: full target pixel -> full reference pixel.
+    field: (h, w, 2) float32 on the reduced target grid, in reduced target pixels, added before the map.
+    """
+
+    time_s: float
+    homography: Matrix
+    field: Image
+    exposure: Exposure
+
+
+@dataclass(frozen=True)
+class Registration:
+    """How the reference view maps onto the target, for one clip.
+
+    Sizes are (width, height) in pixels. interval_s: the target's median frame interval. residual: mean
+    absolute luma difference of target and reblurred reference, 0..1. correlation: of the same two, -1..1.
+    trusted: False where the two views could not be brought together; the reference must not be used then.
+    baseline: direction (x, y of length 1, reduced target pixels) along which close things lie aside in the
+    reference; None where one smooth field does for all. reference_exposure: how long the reference's own
+    shutter is open, target frame intervals, as far as its blur shows it; 0 where it does not. sway: how the
+    target's view shifts besides, where a stabiliser moves one lens; None where both stand still.
+    """
+
+    target_size: tuple[int, int]
+    reference_size: tuple[int, int]
+    interval_s: float
+    knots: tuple[Knot, ...]
+    tone: Tone
+    residual: float
+    correlation: float
+    trusted: bool
+    baseline: tuple[float, float] | None = None
+    reference_exposure: float = 0.0
+    sway: Sway | None = None
+
+    def resized(self, target_size: tuple[int, int], reference_size: tuple[int, int]) -> "Registration":
+        """Return the same registration for the same pictures at other sizes (width, height)."""
+        from_target = resize_matrix(target_size, self.target_size)
+        to_reference = resize_matrix(self.reference_size, reference_size)
+        knots = tuple(
+            replace(knot, homography=to_reference @ knot.homography @ from_target) for knot in self.knots
+        )
+        sway = self.sway and self.sway.scaled(resize_matrix(self.target_size, target_size)[:2, :2])
+        return replace(self, target_size=target_size, reference_size=reference_size, knots=knots, sway=sway)
+
+    def at(self, time_s: float) -> Knot:
+        """Return geometry and exposure of the target stamped `time_s` on its clock."""
+        knot = self._between(time_s)
+        shift = self.shift_at(time_s + knot.exposure.shift * self.interval_s)
+        return knot if shift is None else replace(knot, homography=knot.homography @ translation(*shift))
+
+    def shift_at(self, time_s: float) -> tuple[float, float] | None:
+        """Return by how much a stabiliser shifts the target's view at a time, full pixels; None without."""
+        return None if self.sway is None else self.sway.at(time_s)
+
+    def _between(self, time_s: float) -> Knot:
+        """Return geometry and exposure at a time, linear between knots; without sway."""
+        knots = self.knots
+        if len(knots) == 1 or time_s <= knots[0].time_s:
+            return knots[0]
+        if time_s >= knots[-1].time_s:
+            return knots[-1]
+        after = next(i for i, k in enumerate(knots) if k.time_s > time_s)
+        a, b = knots[after - 1], knots[after]
+        f = (time_s - a.time_s) / (b.time_s - a.time_s)
+        exposure = a.exposure if f < 0.5 else b.exposure
+        field = a.field if a.field is b.field else a.field + np.float32(f) * (b.field - a.field)
+        return Knot(time_s, interpolate(a.homography, b.homography, f), field, exposure)
+
+    @property
+    def middle(self) -> Knot:
+        return self.knots[len(self.knots) // 2]
+
+    @property
+    def fov_ratio(self) -> float:
+        """How many times more of the scene the reference's width spans than the target's."""
+        scale = local_scale(self.middle.homography, self.target_size)
+        return max(self.reference_size) / (max(self.target_size) * scale)
+
+    @property
+    def shift_px(self) -> tuple[float, float]:
+        """Where the target's centre falls off the reference's centre, in target pixels (x right, y down)."""
+        h = self.middle.homography
+        x, y = (self.target_size[0] - 1) / 2, (self.target_size[1] - 1) / 2
+        u, v, w = h @ np.array([x, y, 1.0])
+        scale = local_scale(h, self.target_size)
+        return (
+            float((u / w - (self.reference_size[0] - 1) / 2) / scale),
+            float((v / w - (self.reference_size[1] - 1) / 2) / scale),
+        )
+
+    @property
+    def baseline_deg(self) -> float | None:
+        """The direction of the baseline in degrees, 0 (level) to 180, clockwise; None without one."""
+        if self.baseline is None:
+            return None
+        return round(float(np.degrees(np.arctan2(self.baseline[1], self.baseline[0]))) % 180, 1)
+
+    @property
+    def sway_px(self) -> float | None:
+        """How far a stabiliser shifts the target's view, root mean square, pixels; None without one."""
+        if self.sway is None:
+            return None
+        return round(float(np.sqrt(self.sway.shifts.var(axis=0).sum())), 1)
+
+    @property
+    def exposure(self) -> Exposure:
+        return self.middle.exposure
+
+    @property
+    def target_exposure(self) -> float | None:
+        """How long the target's shutter is open, frame intervals; its blur is the reference's and `exposure`.
+
+        Blurs of one way add up by their variances; that of a box is a twelfth of its square. None where
+        software has steadied the clip: motion and blur then tell nothing of each other.
+        """
+        if self.exposure.steadied:
+            return None
+        return float(np.hypot(self.exposure.length, self.reference_exposure))

@@ -1,0 +1,108 @@
+"""Colour of the reference matched to the target: a robust curve per channel, from equally blurred views."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.registration.geometry.homography import Image
+
+_KNOTS = 9
+# Strength of the pull towards a smooth curve and towards the identity's slope, in samples per knot interval.
+_SMOOTHNESS = 0.02
+_SAMPLES = 200_000
+
+
+@dataclass(frozen=True)
+class Tone:
+    """Curves that give reference codes the target's look.
+
+    values: (3, K) float64 outputs 0..1 at K evenly spaced inputs 0..1, linear between, slopes kept outside.
+    """
+
+    values: NDArray[np.float64]
+
+    def __call__(self, rgb: Image) -> Image:
+        """Return `rgb` (..., 3) float 0..1 with the curves applied, not clipped."""
+        out = np.empty_like(rgb)
+        knots = np.linspace(0, 1, self.values.shape[1])
+        for c in range(3):
+            out[..., c] = np.interp(rgb[..., c], knots, self.values[c])
+        return out
+
+    def then(self, following: "Tone") -> "Tone":
+        """Return the curves that do this tone and then `following`."""
+        knots = np.linspace(0, 1, following.values.shape[1])
+        return Tone(
+            np.stack([np.interp(v, knots, f) for v, f in zip(self.values, following.values, strict=True)])
+        )
+
+    def table(self, levels: int = 65536) -> NDArray[np.uint16]:
+        """Return (3, levels) uint16: the curves as a look-up table between codes 0..levels-1."""
+        codes = np.linspace(0, 1, levels)
+        knots = np.linspace(0, 1, self.values.shape[1])
+        curves = np.stack([np.interp(codes, knots, v) for v in self.values])
+        return np.asarray(np.clip(curves * (levels - 1) + 0.5, 0, levels - 1), dtype=np.uint16)
+
+
+def identity_tone() -> Tone:
+    """Return the curves that change nothing."""
+    return Tone(np.tile(np.linspace(0, 1, _KNOTS), (3, 1)))
+
+
+def fit_tone(target: Sequence[Image], reference: Sequence[Image], weight: Sequence[Image]) -> Tone:
+    """Return the curves taking `reference` to `target` colours; lists of (H, W, 3) float 0..1, same geometry.
+
+    weight: (H, W) per picture, 0 where not to be trusted. Iteratively reweighted least squares on a linear
+    spline whose bends are penalised.
+    """
+    w = np.concatenate([m.ravel() for m in weight]).astype(np.float64)
+    x = np.concatenate([r.reshape(-1, 3) for r in reference]).astype(np.float64)
+    y = np.concatenate([t.reshape(-1, 3) for t in target]).astype(np.float64)
+    # Clipped codes say nothing about the curve.
+    step = max(1, len(w) // _SAMPLES)
+    w, x, y = w[::step], x[::step], y[::step]
+    return Tone(np.stack([_fit_curve(x[:, c], y[:, c], w) for c in range(3)]))
+
+
+def _fit_curve(x: NDArray[np.float64], y: NDArray[np.float64], w: NDArray[np.float64]) -> NDArray[np.float64]:
+    w = w * ((y > 0.004) & (y < 0.996) & (x > 0.004) & (x < 0.996))
+    if w.sum() < 50:
+        return np.linspace(0, 1, _KNOTS)
+    position = np.clip(x, 0, 1) * (_KNOTS - 1)
+    cell = np.minimum(position.astype(int), _KNOTS - 2)
+    fraction = position - cell
+    robust = np.ones_like(x)
+    values = np.linspace(0, 1, _KNOTS, dtype=np.float64)
+    for _ in range(6):
+        a, b = _normal_equations(cell, fraction, y, w * robust)
+        values = np.asarray(np.linalg.solve(a, b), dtype=np.float64)
+        error = np.abs(y - (values[cell] * (1 - fraction) + values[cell + 1] * fraction))
+        scale = 1.4826 * float(np.median(error[w > 0])) * 2.5 + 2e-3
+        robust = 1 / (1 + (error / scale) ** 2)
+    return np.maximum.accumulate(values)
+
+
+def _normal_equations(
+    cell: NDArray[np.int_], fraction: NDArray[np.float64], y: NDArray[np.float64], w: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    a, b = np.zeros((_KNOTS, _KNOTS)), np.zeros(_KNOTS)
+    left, right = 1 - fraction, fraction
+    index = np.arange(_KNOTS - 1)
+    count = _KNOTS - 1
+    a[index, index] += np.bincount(cell, w * left * left, count)
+    a[index + 1, index + 1] += np.bincount(cell, w * right * right, count)
+    cross = np.bincount(cell, w * left * right, count)
+    a[index, index + 1] += cross
+    a[index + 1, index] += cross
+    b[:-1] += np.bincount(cell, w * left * y, count)
+    b[1:] += np.bincount(cell, w * right * y, count)
+    bend = np.diff(np.eye(_KNOTS), n=2, axis=0)
+    a += _SMOOTHNESS * w.sum() / _KNOTS * (bend.T @ bend)
+    # Where no pixel lies, the curve keeps the slope one has without any match.
+    slope = np.diff(np.eye(_KNOTS), axis=0)
+    pull = 1e-4 * w.sum() / _KNOTS
+    a += pull * (slope.T @ slope)
+    b += pull * (slope.T @ np.full(_KNOTS - 1, 1 / (_KNOTS - 1)))
+    return a, b

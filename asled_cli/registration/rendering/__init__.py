@@ -1,0 +1,1 @@
+"""The registered reference of each frame."""

@@ -1,0 +1,36 @@
+"""The paper's reference (asled_paper §3.1): the ultra view's centre, enlarged, without any registration."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.registration.geometry.lenses import centre_crop
+from asled_cli.registration.rendering.aligned_frame import GUIDE_STRIDE, AlignedFrame, without_reference
+from asled_cli.video.frames import FramePair
+
+# Change of luma by blur where nobody looked: as if all were blurred, so that nothing is spared as sharp.
+UNKNOWN_BLUR = 0.1
+
+
+def crop_reference(pair: FramePair, fov_ratio: float) -> AlignedFrame:
+    """Lay the concentric crop of the reference onto the target, taken at its word everywhere; no motion.
+
+    fov_ratio: field of view of the reference over the target's.
+    """
+    if pair.reference is None:
+        return without_reference(pair)
+    height, width = pair.target.rgb.shape[:2]
+    matrix = centre_crop(fov_ratio, (width, height), pair.reference.rgb.shape[1::-1])
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    reference = cv2.warpPerspective(
+        pair.reference.rgb, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
+    )
+    rows, columns = -(-height // GUIDE_STRIDE), -(-width // GUIDE_STRIDE)
+    difference = pair.target.rgb.astype(np.float32) - reference.astype(np.float32)
+    guide = np.ones((rows, columns, 6), np.float16)
+    guide[..., :3] = cv2.resize(
+        difference / np.float32(65535.0), (columns, rows), interpolation=cv2.INTER_AREA
+    )
+    guide[..., 3] = UNKNOWN_BLUR
+    still: NDArray[np.float16] = np.zeros((rows, columns, 2), np.float16)
+    return AlignedFrame(pair, np.asarray(reference, np.uint16), guide, still, still, still, False)

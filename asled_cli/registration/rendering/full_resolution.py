@@ -1,0 +1,46 @@
+"""Full reference frames on the target's grid: the one place where the registration touches every pixel."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.registration.geometry.homography import Image, Matrix, apply, pixel_grid
+from asled_cli.registration.model.registration import Knot, Registration
+
+
+class FullMaps:
+    """Sampling of full reference frames: a homography per pixel plus smooth offsets from reduced grids."""
+
+    def __init__(self, registration: Registration) -> None:
+        self._size = registration.target_size
+        self._fixed: tuple[Matrix, Image, Image, Image] | None = (
+            None  # the arrays themselves: ids are used again
+        )
+
+    def pull(self, reference: NDArray[np.uint16], knot: Knot, drift: Image | None) -> NDArray[np.uint16]:
+        """Return `reference` (H', W', 3) on the target's grid; drift: (h, w, 2) as `_drift` gives."""
+        if drift is None and not knot.field.any():
+            flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+            warped = cv2.warpPerspective(
+                reference, knot.homography, self._size, flags=flags, borderMode=cv2.BORDER_REPLICATE
+            )
+            return np.asarray(warped, dtype=np.uint16)
+        u, v = self._maps(knot)
+        if drift is not None:
+            full = cv2.resize(drift, self._size, interpolation=cv2.INTER_LINEAR)
+            u, v = u + full[..., 0], v + full[..., 1]
+        warped = cv2.remap(reference, u, v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(warped, dtype=np.uint16)
+
+    def _maps(self, knot: Knot) -> tuple[Image, Image]:
+        fixed = self._fixed
+        if fixed is not None and fixed[0] is knot.homography and fixed[1] is knot.field:
+            return fixed[2:]
+        x, y = pixel_grid(self._size)
+        if knot.field.any():
+            scale = self._size[0] / knot.field.shape[1]
+            shift = cv2.resize(knot.field, self._size, interpolation=cv2.INTER_LINEAR) * np.float32(scale)
+            x, y = x + shift[..., 0], y + shift[..., 1]
+        u, v = apply(knot.homography, x, y)
+        self._fixed = (knot.homography, knot.field, u, v)
+        return u, v

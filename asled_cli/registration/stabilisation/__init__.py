@@ -1,0 +1,1 @@
+"""Optical (OIS) and electronic (EIS) image stabilisation."""

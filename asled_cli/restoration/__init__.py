@@ -1,0 +1,1 @@
+"""What to change: from an aligned frame to its restoration."""

@@ -1,0 +1,1 @@
+"""When: the time offset between two clips."""

@@ -1,0 +1,74 @@
+"""How a camera moves from frame to frame, cheaply: shift, roll and zoom of small pictures.
+
+A median over dense flow stands blur and things that move on their own; a least-squares fit does not.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.registration.geometry.homography import Image, pixel_grid
+
+LONG_SIDE = 256  # pixels of the small pictures; a hand's tremor is about a tenth of a pixel there
+_STRIDE = 4
+_ROUNDS = 4
+# Gradient (8-bit codes per pixel) below which a place tells nothing of its motion.
+_FLAT = 2.0
+
+
+@dataclass(frozen=True)
+class MotionCurve:
+    """Camera motion between neighbouring frames.
+
+    times: (N + 1,) float64 seconds, of the frames. steps: (N, 4) float64 from each frame to the next: shift
+    x and y as shares of the picture's longer side, roll (radians), zoom (natural logarithm).
+    """
+
+    times: NDArray[np.float64]
+    steps: NDArray[np.float64]
+
+
+def small_size(width: int, height: int, long_side: int = LONG_SIDE) -> tuple[int, int]:
+    """Return (width, height) of the small picture on which motion is measured."""
+    factor = max(1.0, max(width, height) / long_side)
+    return max(16, round(width / factor)), max(16, round(height / factor))
+
+
+def measure_motion(frames: Iterable[tuple[float, NDArray[np.uint8]]]) -> MotionCurve:
+    """Return the motion of a stream of (seconds, small grey picture (h, w) uint8), two held at a time."""
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    times: list[float] = []
+    steps: list[NDArray[np.float64]] = []
+    last: NDArray[np.uint8] | None = None
+    for time, picture in frames:
+        if last is not None:
+            empty = np.zeros((*picture.shape, 2), np.float32)
+            steps.append(_fit(last, np.asarray(flow.calc(last, picture, empty), np.float32)))
+        times.append(time)
+        last = picture
+    return MotionCurve(np.array(times), np.array(steps).reshape(-1, 4))
+
+
+def _fit(first: NDArray[np.uint8], flow: Image) -> NDArray[np.float64]:
+    """Return shift, roll and zoom of a flow field (h, w, 2): a similarity fitted with falling weights."""
+    height, width = first.shape
+    gx = cv2.Sobel(first, cv2.CV_32F, 1, 0, scale=1 / 8)[::_STRIDE, ::_STRIDE]
+    gy = cv2.Sobel(first, cv2.CV_32F, 0, 1, scale=1 / 8)[::_STRIDE, ::_STRIDE]
+    texture = np.minimum(np.hypot(gx, gy) / _FLAT, 1).ravel() + 1e-3
+    x, y = (g[::_STRIDE, ::_STRIDE].ravel() - (n - 1) / 2
+            for g, n in zip(pixel_grid((width, height)), (width, height), strict=True))  # fmt: skip
+    u, v = (flow[::_STRIDE, ::_STRIDE, i].ravel().astype(np.float64) for i in (0, 1))
+    one, none = np.ones_like(x), np.zeros_like(x)
+    rows = np.concatenate([np.stack([one, none, -y, x], 1), np.stack([none, one, x, y], 1)])
+    seen = np.concatenate([u, v])
+    found = np.array([np.median(u), np.median(v), 0.0, 0.0])
+    for _ in range(_ROUNDS):
+        miss = (seen - rows @ found).reshape(2, -1)
+        distance = np.hypot(*miss)
+        scale = 1.5 * float(np.median(distance)) + 0.02
+        weight = np.tile(texture / (1 + (distance / scale) ** 2) ** 2, 2)[:, None]
+        found = np.linalg.solve(rows.T @ (weight * rows) + 1e-6 * np.eye(4), (weight * rows).T @ seen)
+    return np.asarray(found / np.array([max(width, height), max(width, height), 1.0, 1.0]))

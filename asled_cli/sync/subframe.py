@@ -1,0 +1,133 @@
+"""Time and place of one view in another, solved together on small pictures: Gauss-Newton over many moments.
+
+Solved one after the other, they take each other's part: who walks towards a scene sees it grow, so that a
+view ratio wrong by one per cent is a clock wrong by many milliseconds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.registration.geometry.homography import (
+    Image,
+    Matrix,
+    apply,
+    pixel_grid,
+    robust_weight,
+    sample,
+    sample_with_gradient,
+)
+
+_MOMENTS, _LEAST_MOMENTS = 48, 8
+_ROUNDS = 6
+_SOFT_PX = 1.0  # Gaussian over the reference's pictures
+_PIXEL_SIGMA = 0.53  # softness of a picture by its own pixels, as `canvas` has it
+_SPREAD, _REACH = 1.0, 3.0  # Gaussian over time: in intervals of the slower clip, and where it ends
+_SIMILARITY = 4
+
+
+@dataclass(frozen=True)
+class SmallClip:
+    """times: (N,) seconds, increasing. pictures: N small grey ones, (h, w) uint8."""
+
+    times: NDArray[np.float64]
+    pictures: Sequence[NDArray[np.uint8]]
+
+    @cached_property
+    def interval_s(self) -> float:
+        """The usual time from picture to picture."""
+        return float(np.median(np.diff(self.times)))
+
+    def at(self, time_s: float, spread_s: float, soft_px: float) -> tuple[Image, Image] | None:
+        """The picture (0..1) about a time and its change per second, blurred by `soft_px`; None outside.
+
+        The mean of the pictures around, by a Gaussian of `spread_s`. A blend of two neighbours alone would be
+        sharp at their times and soft between, and a blurred view would fit it best at the wrong time.
+        """
+        if not self.times[0] <= time_s <= self.times[-1]:
+            return None
+        reach = _REACH * spread_s
+        low, high = np.searchsorted(self.times, [time_s - reach, time_s + reach])
+        apart = (self.times[low:high] - time_s) / spread_s
+        weights = np.exp(-0.5 * apart**2)
+        weights /= weights.sum()
+        slopes = weights * (apart - weights @ apart) / spread_s
+        pictures = np.stack(self.pictures[low:high]).astype(np.float32)
+        mean, change = (np.tensordot(w.astype(np.float32), pictures, 1) for w in (weights, slopes))
+        return _soft(mean, soft_px), _soft(change, soft_px)
+
+
+def solve_clock(
+    target: SmallClip, reference: SmallClip, offset_s: float, place: Matrix
+) -> tuple[float, Matrix] | None:
+    """Return the offset and the similarity (small target pixel -> small reference pixel), refined together.
+
+    offset_s: seconds that the reference started after the target, right to about a frame. None where too few
+    moments are shared, or where the solution leaves that frame.
+    """
+    interval = max(target.interval_s, reference.interval_s)
+    spread = _SPREAD * interval
+    first = max(target.times[0], reference.times[0] + offset_s)
+    last = min(target.times[-1], reference.times[-1] + offset_s)
+    shared = np.flatnonzero((target.times >= first + interval) & (target.times <= last - interval))
+    if len(shared) < _LEAST_MOMENTS:
+        return None
+    chosen = shared[np.unique(np.linspace(0, len(shared) - 1, _MOMENTS).astype(int))]
+    # Equally soft on the scene: else the sharper view seems larger, which passes for another time.
+    coarse = 1 / float(np.sqrt(abs(np.linalg.det(place[:2, :2] / place[2, 2]))))
+    soft_px = float(np.hypot(_SOFT_PX * coarse, _PIXEL_SIGMA * np.sqrt(max(coarse**2 - 1, 0))))
+    times = [float(target.times[i]) for i in chosen]
+    targets = [(time, seen[0]) for time in times if (seen := target.at(time, spread, soft_px)) is not None]
+    found, matrix = offset_s, place / place[2, 2]
+    gain, bias = 1.0, 0.0
+    for _ in range(_ROUNDS):
+        step = _step(targets, reference, found, spread, matrix, gain, bias)
+        if step is None:
+            return None
+        matrix = matrix + np.array([[step[0], -step[1], step[2]], [step[1], step[0], step[3]], [0, 0, 0]])
+        # What the reference shows later on its clock belongs to an earlier start of it.
+        found -= float(np.clip(step[4], -interval / 2, interval / 2))
+        gain, bias = gain + step[5], bias + step[6]
+    return (found, matrix) if abs(found - offset_s) < interval else None
+
+
+def _step(
+    targets: Sequence[tuple[float, Image]],
+    reference: SmallClip,
+    offset_s: float,
+    spread_s: float,
+    matrix: Matrix,
+    gain: float,
+    bias: float,
+) -> NDArray[np.float64] | None:
+    """One step: scale and turn, shift x and y, time of the reference, gain and bias."""
+    count = _SIMILARITY + 3
+    a, b = np.zeros((count, count)), np.zeros(count)
+    height, width = targets[0][1].shape
+    x, y = pixel_grid((width, height))
+    u, v = apply(matrix, x, y)
+    for time, picture in targets:
+        seen = reference.at(time - offset_s, spread_s, _SOFT_PX)
+        if seen is None:
+            continue
+        warped, gx, gy, inside = sample_with_gradient(seen[0], u, v)
+        change = sample(seen[1], u, v)
+        error = picture - (np.float32(gain) * warped + np.float32(bias))
+        weight = np.sqrt(robust_weight(error, inside)).ravel()
+        gx, gy, change = (np.float32(gain) * part for part in (gx, gy, change))
+        columns = [gx * x + gy * y, gy * x - gx * y, gx, gy, change, warped, np.ones_like(warped)]
+        rows = np.stack([column.ravel() for column in columns]) * weight
+        a += rows @ rows.T
+        b += rows @ (error.ravel() * weight)
+    if not np.isfinite(a).all() or np.trace(a) <= 0:
+        return None
+    a[np.diag_indices_from(a)] *= 1 + 1e-4
+    return np.asarray(np.linalg.solve(a + 1e-9 * np.eye(count), b))
+
+
+def _soft(picture: Image, sigma: float) -> Image:
+    return np.asarray(cv2.GaussianBlur(picture * np.float32(1 / 255), (0, 0), sigma), np.float32)

@@ -1,0 +1,184 @@
+"""A short look at both clips on small pictures: how the cameras move, what moves in the scene, and when."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.registration.estimate.template_match import Place
+from asled_cli.registration.geometry.canvas import reduced_sizes
+from asled_cli.registration.geometry.homography import Matrix, resize_matrix
+from asled_cli.registration.geometry.lenses import centre_crop
+from asled_cli.sync.camera_motion import MotionCurve, measure_motion, small_size
+from asled_cli.sync.correlation import CurveMatch
+from asled_cli.sync.lens_order import BELIEVED_VIEW, both_ways
+from asled_cli.sync.scene_motion import LONG_SIDE, match_scenes, reference_cells, target_cells
+from asled_cli.sync.subframe import SmallClip, solve_clock
+from asled_cli.video.clock import Clock
+from asled_cli.video.decode.reader import read_small
+from asled_cli.video.frames import Clip
+
+PART_S = 15  # seconds of each clip that are compared
+# Guesses of the view ratio: cells stand an error of a fifth.
+_RATIO_STEPS = (1.0, 0.8, 1.25)
+_WORTH_A_LOOK = 0.3  # correlation with a guessed geometry; unrelated real clips stayed below 0.2
+_ROUNDS = 3  # place, then time, then place again
+_SETTLED_S, _STEADY_S = 0.003, 0.03  # steps that need no further round, and that are accepted after the last
+_RIVAL_S = 0.1  # guesses closer than this are one
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """PART_S of a clip. times: (N,) seconds; pictures: N small grey ones (h, w) uint8; motion: camera's."""
+
+    clip: Clip
+    times: NDArray[np.float64]
+    pictures: Sequence[NDArray[np.uint8]]
+    motion: MotionCurve
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the small pictures."""
+        return self.pictures[0].shape[1], self.pictures[0].shape[0]
+
+
+@dataclass(frozen=True)
+class SceneMatch:
+    """When and where one clip's scene lies in the other's.
+
+    match: with its offset in the order the clips were named in. place: of the inner view in the outer one, at
+    that moment. swapped: the first clip is the outer one.
+    """
+
+    match: CurveMatch
+    place: Place
+    swapped: bool
+
+
+def glimpse(clip: Clip, start_s: Fraction | None = None) -> Glimpse | None:
+    """Look at PART_S of a clip from `start_s` (None: its beginning) on; None if it holds no frame."""
+    times: list[float] = []
+    pictures: list[NDArray[np.uint8]] = []
+    size = small_size(clip.width, clip.height, LONG_SIDE)
+
+    def kept() -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        end = (clip.start_s if start_s is None else start_s) + PART_S
+        whole = small_size(clip.width, clip.height)
+        for time, picture in read_small(clip, whole, start_s=start_s, end_s=end):
+            times.append(float(time))
+            small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+            pictures.append(np.asarray(small, np.uint8))
+            yield float(time), picture
+
+    motion = measure_motion(kept())
+    return Glimpse(clip, np.array(times), pictures, motion) if times else None
+
+
+def find_scene(
+    first: Glimpse, second: Glimpse, fov_ratio: float, hints: Sequence[float]
+) -> SceneMatch | None:
+    """The time and place at which both see the same things move; the best found, believed or not.
+
+    fov_ratio: a guess. hints: offsets from elsewhere that are worth a look.
+    """
+    offsets = [*_guess_offsets(first, second, fov_ratio), *hints]  # good to a frame or two
+    best: SceneMatch | None = None
+    for offset in offsets:
+        found = _settle(first, second, offset)
+        if found is not None and (best is None or found.match.confidence > best.match.confidence):
+            best = found
+        if best is not None and best.match.confidence >= 1:
+            break
+    return None if best is None else _refine(first, second, best)
+
+
+def match_at(
+    first: Glimpse, second: Glimpse, place: Place, swapped: bool, near_s: float | None
+) -> CurveMatch | None:
+    """How the scenes change where `place` lays one view in the other; offset in the order of arguments."""
+    inner, outer = (second, first) if swapped else (first, second)
+    down, up = _scaling(inner, outer)
+    return _match(inner, outer, up @ place.matrix @ down, swapped, near_s)
+
+
+def _refine(first: Glimpse, second: Glimpse, found: SceneMatch) -> SceneMatch:
+    """The match with time and place solved together, where that does not make it worse."""
+    inner, outer = (second, first) if found.swapped else (first, second)
+    sign = -1 if found.swapped else 1
+    down, up = _scaling(inner, outer)
+    solved = solve_clock(
+        SmallClip(inner.times, inner.pictures),
+        SmallClip(outer.times, outer.pictures),
+        sign * found.match.offset_s,
+        up @ found.place.matrix @ down,
+    )
+    if solved is None:
+        return found
+    offset_s, small = solved
+    match = _match(inner, outer, small, found.swapped, sign * offset_s)
+    if match is None or match.correlation < found.match.correlation:
+        return found
+    place = replace(found.place, matrix=np.linalg.inv(up) @ small @ np.linalg.inv(down))
+    return replace(found, match=replace(match, offset_s=sign * offset_s), place=place)
+
+
+def _scaling(inner: Glimpse, outer: Glimpse) -> tuple[Matrix, Matrix]:
+    """From small pixels of the inner view to those of a place, and on from those of a place."""
+    sizes = reduced_sizes((inner.clip.width, inner.clip.height), (outer.clip.width, outer.clip.height))
+    return resize_matrix(inner.size, sizes[0]), resize_matrix(sizes[1], outer.size)
+
+
+def _match(
+    inner: Glimpse, outer: Glimpse, small: Matrix, swapped: bool, near_s: float | None = None
+) -> CurveMatch | None:
+    sign = -1 if swapped else 1
+    found = match_scenes(
+        target_cells(inner.times, inner.pictures),
+        reference_cells(outer.times, outer.pictures, small, inner.pictures[0].shape),
+        None if near_s is None else sign * near_s,
+    )
+    return None if found is None else replace(found, offset_s=sign * found.offset_s)
+
+
+def _guess_offsets(first: Glimpse, second: Glimpse, fov_ratio: float) -> list[float]:
+    """Offsets at which scenes change alike under geometries that are only guessed, the likelier way first."""
+    found = []
+    for swapped in (False, True):
+        inner, outer = (second, first) if swapped else (first, second)
+        tries = [
+            _match(inner, outer, centre_crop(fov_ratio * step, inner.size, outer.size), swapped)
+            for step in _RATIO_STEPS
+        ]
+        found += [match for match in tries if match is not None and match.correlation > _WORTH_A_LOOK]
+    found.sort(key=lambda match: -match.correlation)
+    offsets: list[float] = []
+    for match in found:
+        if all(abs(match.offset_s - other) > _RIVAL_S for other in offsets):
+            offsets.append(match.offset_s)
+    return offsets
+
+
+def _settle(first: Glimpse, second: Glimpse, offset_s: float) -> SceneMatch | None:
+    """Place at an offset, offset at that place, until both stay; None if the pictures do not agree there."""
+    found: SceneMatch | None = None
+    for _ in range(_ROUNDS):
+        clock = Clock(Fraction(offset_s).limit_denominator(10**6))
+        forward, backward = both_ways(first.clip, second.clip, clock)
+        if forward is None or backward is None:
+            return None
+        swapped = backward.score > forward.score
+        place = backward if swapped else forward
+        if place.score < BELIEVED_VIEW:
+            return None
+        match = match_at(first, second, place, swapped, None)
+        if match is None:
+            return None
+        settled = abs(match.offset_s - offset_s)
+        found = SceneMatch(match, place, swapped) if settled < _STEADY_S else None
+        if settled < _SETTLED_S:
+            break
+        offset_s = match.offset_s
+    return found

@@ -1,0 +1,1 @@
+"""Decode: file to frames, two streams to pairs."""

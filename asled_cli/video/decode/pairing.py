@@ -1,0 +1,153 @@
+"""Two streams of frames -> pairs of frames that show the same moment.
+
+Clocks: a reference frame at time r on its own clock shows what the target shows at clock.to_target(r); a
+plain number instead of a clock is the offset of one that runs alike: r + offset.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from itertools import chain
+from typing import Generic, TypeVar
+
+from asled_cli.errors import InputError
+from asled_cli.video.clock import Clock, as_clock
+from asled_cli.video.decode.reader import frame_times
+from asled_cli.video.frames import Clip, Frame, FramePair
+
+Target = TypeVar("Target")
+Reference = TypeVar("Reference")
+Item = TypeVar("Item")
+
+# Share of the frame interval by which a pair may be off. One half is what nearest-frame pairing needs
+# at a steady rate; the rest is for the jitter of phone time stamps (steps of 19 to 25 ticks, not 20).
+NEAR_ENOUGH = Fraction(5, 8)
+MIN_SHARED = 2  # fewer common frames cannot show any motion
+
+
+def pair_frames(
+    target: Iterable[Frame], reference: Iterable[Frame], offset: Clock | float | Fraction
+) -> Iterator[FramePair]:
+    """One pair per target frame, in order, with the reference frame nearest in time.
+
+    The reference is None when the nearest one is off by more than NEAR_ENOUGH of the local frame
+    interval of the slower clip. A reference may serve several targets. Both inputs must increase in
+    time; at most two target and three reference frames are held.
+    """
+    clock = as_clock(offset)
+    for frame, found, lag in _match(
+        ((frame.time, frame) for frame in target),
+        ((clock.to_target(frame.time), frame) for frame in reference),
+    ):
+        yield FramePair(frame, found, float(lag))
+
+
+def pair_lists(
+    targets: Sequence[Frame], references: Sequence[Frame], offset: Clock | float | Fraction
+) -> list[FramePair]:
+    """The same for frames at hand, such as two short runs."""
+    return list(pair_frames(targets, references, offset))
+
+
+def pair_times(
+    targets: Sequence[Fraction], references: Sequence[Fraction], offset: Clock | float | Fraction
+) -> list[int | None]:
+    """For each target time the index of its reference time, None where none is near enough."""
+    clock = as_clock(offset)
+    shifted = ((clock.to_target(time), index) for index, time in enumerate(references))
+    return [found for _, found, _ in _match(((time, None) for time in targets), shifted)]
+
+
+def overlap_s(target: Clip, reference: Clip, offset_s: float | Fraction) -> float:
+    """Length of the time that both clips cover, seconds, by their declared durations."""
+    offset = Fraction(offset_s)
+    start = max(target.start_s, reference.start_s + offset)
+    ends = [_end(target), _end(reference) + offset]
+    return max(0.0, float(min(ends) - start))
+
+
+def _end(clip: Clip) -> Fraction:
+    declared = clip.duration_s if clip.duration_s is not None else clip.frame_estimate / clip.average_rate
+    return clip.start_s + declared
+
+
+def require_shared(
+    target: Clip,
+    reference: Clip,
+    offset_s: float | Fraction,
+    *,
+    start_s: float | Fraction | None = None,
+    end_s: float | Fraction | None = None,
+) -> int:
+    """Number of target frames in [start_s, end_s) that have a reference; only packets are read.
+
+    Raises InputError if there are fewer than MIN_SHARED.
+    """
+    times = [
+        time
+        for time in frame_times(target)
+        if (start_s is None or time >= start_s) and (end_s is None or time < end_s)
+    ]
+    shared = sum(found is not None for found in pair_times(times, frame_times(reference), offset_s))
+    if shared < MIN_SHARED:
+        names = f"{target.path.name} and {reference.path.name}"
+        raise InputError(
+            f"{names} share {shared} frame{'' if shared == 1 else 's'} in time, need {MIN_SHARED} or more:",
+            "are both from one recording? If so, pass --offset.",
+        )
+    return shared
+
+
+def _match(
+    targets: Iterable[tuple[Fraction, Target]], references: Iterable[tuple[Fraction, Reference]]
+) -> Iterator[tuple[Target, Reference | None, Fraction]]:
+    """(target, nearest reference or None, lag) over two timed streams on one clock; ties take the earlier."""
+    window = _Window(references)
+    for before, (time, target), after in _with_neighbours(targets):
+        window.move_to(time)
+        if window.current is None:
+            yield target, None, Fraction(0)
+            continue
+        lag = window.current[0] - time
+        intervals = [gap for gap in (_smaller(before, after), window.interval()) if gap is not None]
+        near = not intervals or abs(lag) <= NEAR_ENOUGH * max(intervals)
+        yield (target, window.current[1], lag) if near else (target, None, Fraction(0))
+
+
+def _smaller(one: Fraction | None, other: Fraction | None) -> Fraction | None:
+    """The smaller gap: next to a dropped frame the larger one does not tell the rate."""
+    known = [gap for gap in (one, other) if gap is not None]
+    return min(known) if known else None
+
+
+def _with_neighbours(
+    stream: Iterable[tuple[Fraction, Item]],
+) -> Iterator[tuple[Fraction | None, tuple[Fraction, Item], Fraction | None]]:
+    """(gap before, item, gap after) for each item; None at the ends."""
+    before: Fraction | None = None
+    held: tuple[Fraction, Item] | None = None
+    for item in chain(stream, [None]):
+        gap = item[0] - held[0] if item is not None and held is not None else None
+        if held is not None:
+            yield before, held, gap
+        before, held = gap, item
+
+
+class _Window(Generic[Item]):
+    """Three neighbouring reference items of which the middle one is nearest to the time asked for."""
+
+    def __init__(self, stream: Iterable[tuple[Fraction, Item]]) -> None:
+        self._stream = iter(stream)
+        self._previous: Fraction | None = None
+        self.current = next(self._stream, None)
+        self._next = next(self._stream, None)
+
+    def move_to(self, time: Fraction) -> None:
+        while self.current and self._next and abs(self._next[0] - time) < abs(self.current[0] - time):
+            self._previous, self.current = self.current[0], self._next
+            self._next = next(self._stream, None)
+
+    def interval(self) -> Fraction | None:
+        assert self.current is not None
+        before = self.current[0] - self._previous if self._previous is not None else None
+        after = self._next[0] - self.current[0] if self._next is not None else None
+        return _smaller(before, after)

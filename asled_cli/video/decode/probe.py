@@ -1,0 +1,251 @@
+"""Looks at one clip: opens it with errors a user understands, and gathers its facts into a `Clip`."""
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import Type as SideType
+from av.stream import Disposition, Stream
+from av.video.stream import VideoStream
+
+from asled_cli.errors import InputError, reason
+from asled_cli.video.frames import (
+    MATRIX_BT709,
+    UNSPECIFIED,
+    Clip,
+    ColorTags,
+    MasteringDisplay,
+    Track,
+)
+from asled_cli.video.mp4_boxes import TrackBoxes, focal_35mm, lens_model, read_tracks
+
+MAX_PIXELS = 1 << 26  # 67 million, twice 8K: a larger size in a header is damage or malice
+PROBE_PACKETS = 600  # give up on a first frame after this many packets, 10 s at 60 fps
+QUICKTIME_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
+RERECORD = "Use another copy of the clip, or record it again."
+
+
+def open_clip(path: Path) -> InputContainer:
+    """The opened container. Raises InputError with one sentence for each way a file can be unusable."""
+    _check_readable(path)
+    try:
+        # max_pixels makes the decoders refuse a huge declared size before they allocate pictures.
+        options = {"max_pixels": str(MAX_PIXELS)}
+        return av.open(str(path), "r", options=options, metadata_errors="replace")
+    except av.FFmpegError as error:
+        raise InputError(*_explain_unopened(path)) from error
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder, expected a video file.", "Name one clip inside it.")
+        if not path.exists():
+            raise InputError(f"{path} does not exist.", "Check the spelling of the file name.")
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except PermissionError as error:
+        raise InputError(f"{path} cannot be read: permission denied.", "Check who owns the file.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if empty:
+        raise InputError(f"{path} is empty (0 bytes).", "Copy the clip from the phone again.")
+
+
+def _explain_unopened(path: Path) -> tuple[str, str]:
+    with path.open("rb") as file:
+        head = file.read(12)
+    if head[4:8] in QUICKTIME_BOXES:
+        return (
+            f"{path} has no index (moov): the recording or the copy was not finished.",
+            "Copy the clip again; a repair tool may rebuild the index of a recording that broke off.",
+        )
+    return f"{path} is not a video that can be read.", "Expected a clip such as .mov, .mp4 or .mkv."
+
+
+def video_streams(container: InputContainer) -> list[VideoStream]:
+    """The real video tracks, without attached pictures such as cover art."""
+    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+
+
+def count_video_tracks(path: Path) -> int:
+    """How many real video tracks the file has. Raises InputError if it cannot be opened."""
+    with open_clip(path) as container:
+        return len(video_streams(container))
+
+
+def select_stream(container: InputContainer, path: Path, track: int) -> VideoStream:
+    """The n-th real video track. Raises InputError if it is missing, empty or absurdly large."""
+    streams = video_streams(container)
+    if not streams:
+        if not container.streams:
+            raise InputError(f"{path} holds no frames at all.", RERECORD)
+        kinds = ", ".join(sorted({s.type for s in container.streams}))
+        raise InputError(f"{path} has no video track, only: {kinds}.", "Name the clip with the picture.")
+    if not 0 <= track < len(streams):
+        raise InputError(f"{path} has {len(streams)} video track(s), there is no track {track}.")
+    stream = streams[track]
+    if stream.codec_context is None:
+        raise InputError(f"{path}: the codec of the video track is not known.", RERECORD)
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if width * height > MAX_PIXELS:
+        raise InputError(
+            f"{path} declares a picture of {width}x{height}, more than any camera makes.", RERECORD
+        )
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    stream.thread_type = "AUTO"
+    return stream
+
+
+def probe_clip(path: Path, track: int = 0) -> Clip:
+    """Facts of the n-th real video track of `path`, from its header and its first decoded frame.
+
+    Raises InputError if the file is missing, unreadable, unfinished, without video or without frames.
+    """
+    with open_clip(path) as container:
+        stream = select_stream(container, path, track)
+        frame = _first_frame(container, stream, path)
+        return _gather(path, track, container, stream, frame, read_tracks(path))
+
+
+def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame:
+    failure: Exception | None = None
+    try:
+        for count, packet in enumerate(container.demux(stream)):
+            try:
+                for frame in packet.decode():
+                    return frame
+            except av.FFmpegError as error:
+                failure = error
+            if count > PROBE_PACKETS:
+                break
+    except av.FFmpegError as error:
+        failure = error
+    if failure is None:
+        raise InputError(f"{path} holds no frames.", RERECORD)
+    raise InputError(
+        f"{path}: no frame of the video track can be decoded ({reason(failure)}).", RERECORD
+    ) from failure
+
+
+def _gather(
+    path: Path,
+    track: int,
+    container: InputContainer,
+    stream: VideoStream,
+    frame: av.VideoFrame,
+    all_boxes: dict[int, TrackBoxes],
+) -> Clip:
+    codec, boxes = stream.codec_context, all_boxes.get(stream.id, TrackBoxes(stream.id))
+    if stream.time_base is None:
+        raise InputError(f"{path}: the video track has no time base.", RERECORD)
+    rate = stream.average_rate or stream.guessed_rate or Fraction(30)
+    duration = _duration_s(container, stream)
+    color = ColorTags(
+        int(codec.colorspace), int(codec.color_primaries), int(codec.color_trc), int(codec.color_range)
+    )
+    matrix = _side_data(frame, SideType.DISPLAYMATRIX)
+    dolby = boxes.dolby_vision or _side_data(frame, SideType.DOVI_METADATA) is not None
+    clip = Clip(
+        path=path,
+        stream_index=stream.index,
+        codec=codec.codec.canonical_name,
+        width=frame.width,
+        height=frame.height,
+        pix_fmt=frame.format.name,
+        bit_depth=max(c.bits for c in frame.format.components),
+        color=color,
+        rotation=frame.rotation,
+        display_matrix=None if matrix is None else tuple(int(v) for v in np.frombuffer(matrix, np.int32)),
+        sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
+        time_base=stream.time_base,
+        average_rate=rate,
+        start_s=Fraction(frame.pts or 0) * stream.time_base,
+        duration_s=duration,
+        frame_estimate=stream.frames or round((duration or 0) * rate),
+        track=track,
+        bit_rate=stream.bit_rate,
+        other_tracks=tuple(
+            _track_facts(s, all_boxes.get(s.id)) for s in container.streams if s.index != stream.index
+        ),
+        metadata=dict(container.metadata),
+        focal_35mm=boxes.focal_35mm or focal_35mm(container.metadata),
+        lens_model=boxes.lens_model or lens_model(container.metadata),
+        readout_s=boxes.readout_s,
+        dolby_vision=dolby,
+        spatial=boxes.spatial,
+        interlaced=frame.interlaced_frame,
+        alpha=any(c.is_alpha for c in frame.format.components),
+        mastering=_mastering(frame),
+    )
+    return _with_warnings(clip)
+
+
+def _side_data(frame: av.VideoFrame, kind: SideType) -> bytes | None:
+    data = cast("dict[SideType, SideData]", frame.side_data).get(kind)
+    return None if data is None else bytes(data)
+
+
+def _duration_s(container: InputContainer, stream: Stream) -> Fraction | None:
+    if stream.duration is not None and stream.time_base is not None:
+        return stream.duration * stream.time_base
+    return Fraction(container.duration, av.time_base) if container.duration else None
+
+
+def _track_facts(stream: Stream, boxes: TrackBoxes | None) -> Track:
+    kind = "picture" if stream.disposition & Disposition.attached_pic else stream.type
+    context = stream.codec_context if hasattr(stream, "codec_context") else None
+    codec = context.name if context is not None else ""
+    return Track(stream.index, kind, codec, boxes.tag if boxes is not None else "")
+
+
+def _mastering(frame: av.VideoFrame) -> MasteringDisplay | None:
+    """HDR10 side data: AVMasteringDisplayMetadata is ten rationals, AVContentLightMetadata two integers."""
+    raw = _side_data(frame, SideType.MASTERING_DISPLAY_METADATA)
+    if raw is None or len(raw) < 88:
+        return None
+    numbers = np.frombuffer(raw[:80], np.int32).reshape(10, 2).astype(np.float64)
+    has_primaries, has_luminance = np.frombuffer(raw[80:88], np.int32)
+    if not (has_primaries and has_luminance) or (numbers[:, 1] == 0).any():
+        return None
+    value = numbers[:, 0] / numbers[:, 1]
+    red, green, blue, white = ((round(value[i] * 50000), round(value[i + 1] * 50000)) for i in (0, 2, 4, 6))
+    light = _side_data(frame, SideType.CONTENT_LIGHT_LEVEL)
+    max_cll, max_fall = np.frombuffer(light[:8], np.uint32) if light else (0, 0)
+    return MasteringDisplay(
+        green=green,
+        blue=blue,
+        red=red,
+        white=white,
+        max_luminance=round(value[9] * 10000),
+        min_luminance=round(value[8] * 10000),
+        max_content_light=int(max_cll),
+        max_average_light=int(max_fall),
+    )
+
+
+def _with_warnings(clip: Clip) -> Clip:
+    name, notes = clip.path.name, []
+    if clip.interlaced:
+        notes.append(
+            f"{name} is interlaced: the two fields of a frame are seen as one picture, expect combs."
+        )
+    if clip.alpha:
+        notes.append(f"{name} has transparency, which most encoders cannot write.")
+    if clip.color.matrix == UNSPECIFIED and not clip.pix_fmt.startswith(("gbr", "rgb", "bgr", "gray")):
+        taken = "BT.709" if clip.resolved_color.matrix == MATRIX_BT709 else "BT.601"
+        notes.append(
+            f"{name} does not tell its colour matrix: read as {taken}; the output stays untagged too."
+        )
+    if clip.dolby_vision:
+        notes.append(
+            f"{name} has a Dolby Vision layer, which is dropped: the HLG or HDR10 base layer is kept."
+        )
+    if clip.spatial:
+        notes.append(f"{name} is spatial video (MV-HEVC): only its main view is read and written.")
+    return replace(clip, warnings=tuple(notes))

@@ -1,0 +1,298 @@
+"""One video track -> frames with exact times, as a stream; whole clips, ranges or short runs.
+
+At most the decoder's own frames and the one handed out are in memory.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
+from math import ceil, floor
+from types import TracebackType
+from typing import Self
+
+import av
+import numpy as np
+from av.packet import Packet
+from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from asled_cli.errors import InputError, reason
+from asled_cli.video.decode.pixel_format import Converter
+from asled_cli.video.decode.probe import RERECORD, count_video_tracks, open_clip, probe_clip, select_stream
+from asled_cli.video.frames import Clip, Frame
+
+__all__ = [
+    "ClipReader",
+    "ReadProblems",
+    "count_video_tracks",
+    "frame_times",
+    "probe_clip",
+    "read_runs",
+    "read_small",
+]
+
+MAX_FAILURES = 100  # packets in a row that fail to decode before the clip is given up
+EARLY_END_S = Fraction(1, 2)  # a clip that stops this much before its declared end was cut off
+ONE_PICTURE_EACH = ("h264", "hevc", "prores", "mjpeg")  # codecs without hidden or joined pictures
+SEEK_STEP_S = Fraction(1)  # how much earlier to seek when the demuxer lands behind the wanted time
+
+
+@dataclass(slots=True)
+class ReadProblems:
+    """What went wrong while reading; all zero for a sound clip."""
+
+    damaged_packets: int = 0  # packets that the demuxer or decoder refused
+    corrupt_frames: int = 0  # pictures that the decoder itself calls corrupt
+    lost_frames: int = 0  # packets of which the decoder made no picture
+    repeated_timestamps: int = 0  # frames dropped because their time did not advance
+    missing_timestamps: int = 0  # frames whose time was guessed from the frame rate
+    ended_early: bool = False  # the media stops well before the declared end
+
+    def sentences(self, name: str) -> list[str]:
+        """One sentence per kind of problem, for the user."""
+        counts = [
+            (self.damaged_packets, "damaged packets were skipped"),
+            (self.corrupt_frames, "frames are marked corrupt by the decoder"),
+            (self.lost_frames, "frames cannot be decoded and are left out"),
+            (self.repeated_timestamps, "frames with a repeated time were dropped"),
+            (self.missing_timestamps, "frames without a time were given one"),
+        ]
+        found = [f"{name}: {count} {words}." for count, words in counts if count]
+        if self.ended_early:
+            found.append(f"{name} ends earlier than it declares: the recording or the copy is cut off.")
+        return found
+
+
+class ClipReader:
+    """Iterates the frames of a clip in presentation order: `with ClipReader(clip) as frames: ...`.
+
+    start_s, end_s: half-open range on the clip's own clock, seconds. Times strictly increase; what had
+    to be skipped or mended is counted in `problems`. Raises InputError when the clip changes its
+    picture size or when MAX_FAILURES packets in a row cannot be decoded.
+    """
+
+    def __init__(
+        self, clip: Clip, *, start_s: float | Fraction | None = None, end_s: float | Fraction | None = None
+    ) -> None:
+        self.clip = clip
+        self.problems = ReadProblems()
+        self._decoder = _Decoder(clip, self.problems)
+        self._frames = self._read(
+            None if start_s is None else Fraction(start_s), None if end_s is None else Fraction(end_s)
+        )
+
+    def _read(self, start: Fraction | None, end: Fraction | None) -> Iterator[Frame]:
+        pictures = self._decoder.pictures() if start is None else self._decoder.pictures_from(start)
+        last = None
+        for index, (pts, picture) in enumerate(pictures):
+            last = pts * self.clip.time_base
+            if end is not None and last >= end:
+                return
+            yield self._decoder.frame(index, pts, picture)
+        if self.clip.duration_s is not None and last is not None and end is None:
+            self.problems.ended_early = self.clip.start_s + self.clip.duration_s - last > EARLY_END_S
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Frame:
+        return next(self._frames)
+
+    def close(self) -> None:
+        """Release the file; twice is harmless."""
+        self._frames = iter(())
+        self._decoder.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_runs(clip: Clip, starts: Sequence[Fraction], length: int) -> Iterator[list[Frame]]:
+    """For each start, `length` consecutive frames from the first one at or after it; fewer at the end.
+
+    starts: seconds on the clip's own clock, in any order. Only the frames between the keyframe before a
+    start and the end of its run are decoded. Frame.index counts within the run.
+    """
+    decoder = _Decoder(clip, ReadProblems())
+    try:
+        for start in starts:
+            pictures = decoder.pictures_from(start)
+            wanted = zip(range(length), pictures, strict=False)
+            yield [decoder.frame(index, pts, picture) for index, (pts, picture) in wanted]
+    finally:
+        decoder.close()
+
+
+def read_small(
+    clip: Clip, size: tuple[int, int], *, start_s: Fraction | None = None, end_s: Fraction | None = None
+) -> Iterator[tuple[Fraction, NDArray[np.uint8]]]:
+    """Time and small grey picture (h, w) uint8 of each frame in [start_s, end_s); size: (width, height).
+
+    About as fast as decoding alone, since no full picture is converted.
+    """
+    decoder = _Decoder(clip, ReadProblems())
+    shrink = VideoReformatter()
+    try:
+        for pts, picture in decoder.pictures() if start_s is None else decoder.pictures_from(start_s):
+            time = pts * clip.time_base
+            if end_s is not None and time >= end_s:
+                return
+            grey = shrink.reformat(picture, *size, format="gray", interpolation=Interpolation.AREA)
+            yield time, np.asarray(grey.to_ndarray(), dtype=np.uint8)
+    finally:
+        decoder.close()
+
+
+def frame_times(clip: Clip) -> list[Fraction]:
+    """Presentation times of all frames in seconds, sorted, by reading packets without decoding them."""
+    with open_clip(clip.path) as container:
+        stream = select_stream(container, clip.path, clip.track)
+        ticks = []
+        try:
+            for packet in container.demux(stream):
+                tick = packet.pts if packet.pts is not None else packet.dts
+                if packet.size and not packet.is_discard and tick is not None:
+                    ticks.append(tick)
+        except av.FFmpegError:
+            pass  # a cut-off file: the packets before the cut are what there is
+        return [tick * clip.time_base for tick in sorted(ticks)]
+
+
+class _Decoder:
+    """An open track that yields (pts, picture) and survives damaged packets."""
+
+    def __init__(self, clip: Clip, problems: ReadProblems) -> None:
+        self._clip = clip
+        self._problems = problems
+        self._open()
+        self._converter = Converter(clip.resolved_color)
+        self._failures = 0
+        self._due: set[int] = set()  # times of the packets whose pictures have not come yet
+        self._counted_from: int | None = None  # earlier packets are only there to decode the others
+
+    def _open(self) -> None:
+        self._container = open_clip(self._clip.path)
+        self._stream = select_stream(self._container, self._clip.path, self._clip.track)
+
+    def close(self) -> None:
+        self._container.close()
+
+    def frame(self, index: int, pts: int, picture: av.VideoFrame) -> Frame:
+        corrupt = picture.is_corrupt
+        self._problems.corrupt_frames += corrupt
+        rgb = self._converter.to_rgb(picture)
+        if self._clip.box is not None:
+            x, y, width, height = self._clip.box
+            rgb = np.ascontiguousarray(rgb[y : y + height, x : x + width])
+        return Frame(index, pts, pts * self._clip.time_base, rgb, picture, corrupt)
+
+    def pictures_from(self, start: Fraction) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Pictures with time >= start, decoded from the keyframe before it."""
+        packets, first = self._seek(start)
+        self._due.clear()
+        self._counted_from = max(first, ceil(start / self._clip.time_base))
+        for pts, picture in self.pictures(packets):
+            # What precedes the keyframe in time may lack its references.
+            if pts >= first and pts * self._clip.time_base >= start:
+                yield pts, picture
+
+    def _seek(self, start: Fraction) -> tuple[Iterator["Packet[VideoStream]"], int]:
+        """Packets from a keyframe shown at or before `start`, and that keyframe's pts."""
+        back = Fraction(0)
+        wanted = floor(start / self._clip.time_base)
+        while True:
+            goal = max(start - back, self._clip.start_s)
+            self._go_to(goal)
+            packets = self._packets()
+            for packet in packets:
+                if packet.is_keyframe and packet.pts is not None:
+                    break
+            else:
+                return iter(()), wanted
+            if packet.pts <= wanted or goal <= self._clip.start_s:
+                return chain([packet], packets), packet.pts
+            back = max(2 * back, SEEK_STEP_S)  # the index is in decoding order, so it can land late
+
+    def _go_to(self, goal: Fraction) -> None:
+        """Seek to `goal` or before it; to the very start where a damaged index allows no seeking."""
+        try:
+            self._container.seek(floor(goal / self._clip.time_base), stream=self._stream)
+        except av.FFmpegError:
+            self.close()
+            self._open()
+
+    def _packets(self) -> Iterator["Packet[VideoStream]"]:
+        while True:
+            try:
+                yield from self._container.demux(self._stream)
+                return
+            except av.FFmpegError as error:
+                self._count_failure(error)
+
+    def _count_failure(self, error: Exception) -> None:
+        self._problems.damaged_packets += 1
+        self._failures += 1
+        if self._failures >= MAX_FAILURES:
+            sentence = (
+                f"{self._clip.path}: {MAX_FAILURES} packets in a row cannot be decoded ({reason(error)})."
+            )
+            raise InputError(sentence, RERECORD) from error
+
+    def pictures(
+        self, packets: Iterator["Packet[VideoStream]"] | None = None
+    ) -> Iterator[tuple[int, av.VideoFrame]]:
+        """All pictures of `packets` (default: of the whole track) with strictly increasing pts."""
+        nominal = max(1, round(1 / (self._clip.average_rate * self._clip.time_base)))
+        last: int | None = None
+        for packet in self._packets() if packets is None else packets:
+            self._expect(packet)
+            try:
+                decoded = packet.decode()
+            except av.FFmpegError as error:
+                self._count_failure(error)
+                continue
+            for picture in decoded:
+                self._failures = 0
+                self._check_unchanged(picture)
+                pts = picture.pts
+                if pts is None:
+                    self._problems.missing_timestamps += 1
+                    pts = 0 if last is None else last + nominal
+                self._meet(pts)
+                if last is not None and pts <= last:
+                    self._problems.repeated_timestamps += 1
+                    continue
+                last = pts
+                yield pts, picture
+        self._problems.lost_frames += len(self._due)
+
+    def _expect(self, packet: "Packet[VideoStream]") -> None:
+        """Remember that a picture is due, where the codec makes one of every packet."""
+        if self._clip.codec not in ONE_PICTURE_EACH or self._clip.interlaced:  # fields may come apart
+            return
+        tick = packet.pts
+        if tick is None or not packet.size or packet.is_discard:
+            return
+        if self._counted_from is None or tick >= self._counted_from:
+            self._due.add(tick)
+
+    def _meet(self, pts: int) -> None:
+        """Pictures come in order of time: whatever was due before this one will not come any more."""
+        lost = {tick for tick in self._due if tick < pts}
+        self._problems.lost_frames += len(lost)
+        self._due -= lost | {pts}
+
+    def _check_unchanged(self, picture: av.VideoFrame) -> None:
+        clip = self._clip
+        found = (picture.width, picture.height, picture.format.name)
+        if found != (clip.width, clip.height, clip.pix_fmt):
+            was = f"{clip.width}x{clip.height} {clip.pix_fmt}"
+            now = "{}x{} {}".format(*found)
+            raise InputError(f"{clip.path} changes its picture from {was} to {now} midway.", "Cut it there.")

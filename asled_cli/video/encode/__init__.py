@@ -1,0 +1,1 @@
+"""Encode: frames to file, segments, remux."""

@@ -1,0 +1,135 @@
+"""Segments -> one movie, by copying packets, with the source's other tracks beside them."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+from asled_cli.errors import AsledError, UsageError, reason
+from asled_cli.video.encode.encoder import Encoder, cannot_hold, open_encoder
+from asled_cli.video.encode.segments import Segment, read_packets
+from asled_cli.video.frames import Clip
+from asled_cli.video.output_file import FORMATS
+from asled_cli.video.preserve.tracks import CopiedTracks, movie_timescale
+
+
+class Movie:
+    """A movie file about to be written: its video track with the encoder's headers, and the copied tracks.
+
+    The encoder is opened only for its headers, which must be those of the segments. Raises UsageError if the
+    file format or the encoder does not take what is asked for. suffix: of the name, where there is no path.
+    """
+
+    def __init__(
+        self,
+        file: Path | BinaryIO,
+        source: Clip,
+        encoder: Encoder,
+        start_s: Fraction | None,
+        end_s: Fraction | None,
+        suffix: str = "",
+    ) -> None:
+        form = FORMATS[suffix.lower() or Path(str(file)).suffix]
+        options = {} if form == "matroska" else movie_options(source)
+        target = str(file) if isinstance(file, Path) else file
+        self._source = source
+        self._container: OutputContainer = av.open(target, "w", format=form, options=options)
+        self._tracks: CopiedTracks | None = None
+        try:
+            self._stream = open_encoder(self._container, source, encoder)
+            self.headers = bytes(self._stream.codec_context.extradata or b"")
+            self._tracks = CopiedTracks(source, self._container, start_s=start_s, end_s=end_s)
+            self._container.start_encoding()
+        except BaseException as error:
+            self.close()
+            if isinstance(error, av.FFmpegError | ValueError):
+                raise UsageError(*cannot_hold(self._container, encoder)) from error
+            raise
+
+    @property
+    def dropped(self) -> list[str]:
+        """Tracks of the source that it does not hold, in words."""
+        return self._tracks.dropped if self._tracks is not None else []
+
+    def write(self, folder: Path, segments: Sequence[Segment], shift: int) -> None:
+        """Write all frames and all copied packets. shift: ticks taken off every time.
+
+        Memory: one packet and one number per frame. Raises AsledError if a segment is damaged.
+        """
+        assert self._tracks is not None
+        base = self._source.time_base
+        self._tracks.start(shift * base)
+        times = _decoding_times(segments)
+        for segment in segments:
+            for stored in read_packets(folder / segment.file):
+                packet: Packet[Stream] = Packet(stored.content)
+                packet.pts, packet.dts = stored.pts - shift, next(times) - shift
+                packet.duration, packet.time_base = stored.duration, base
+                packet.is_keyframe, packet.stream = stored.is_keyframe, self._stream
+                self._container.mux(packet)
+                self._tracks.pull(stored.pts * base)
+        self._tracks.pull(None)
+
+    def finish(self) -> None:
+        """Write the index and close the file."""
+        self._container.close()
+        self.close()
+
+    def close(self) -> None:
+        """Release everything; twice is harmless."""
+        with contextlib.suppress(av.FFmpegError, OSError, ValueError):  # an unfinished file, or a full disk
+            self._container.close()
+        if self._tracks is not None:
+            self._tracks.close()
+
+
+def rehearse(
+    suffix: str, source: Clip, encoder: Encoder, start_s: Fraction | None, end_s: Fraction | None
+) -> tuple[bytes, list[str]]:
+    """The encoder's headers and the tracks that will be dropped, found without touching the disk.
+
+    Raises UsageError if the movie cannot be written as asked.
+    """
+    movie = Movie(BytesIO(), source, encoder, start_s, end_s, suffix)
+    try:
+        return movie.headers, list(movie.dropped)
+    finally:
+        movie.close()
+
+
+def join(movie: Movie, folder: Path, segments: Sequence[Segment], shift: int, out: Path) -> None:
+    """Write and finish `movie`. Raises AsledError, naming `out`, if the disk is full or a segment damaged."""
+    try:
+        movie.write(folder, segments, shift)
+        movie.finish()
+    except (av.FFmpegError, OSError) as error:
+        raise AsledError(f"{out} cannot be written: {reason(error)}.") from error
+
+
+def movie_options(source: Clip) -> dict[str, str]:
+    """Options of the muxer with which a movie keeps the times and the keys of `source`."""
+    return {
+        "movflags": "use_metadata_tags",
+        "video_track_timescale": str(source.time_base.denominator),
+        "movie_timescale": str(movie_timescale(source)),
+        "write_tmcd": "0",
+    }
+
+
+def _decoding_times(segments: Sequence[Segment]) -> Iterator[int]:
+    """When each packet is to be decoded, in ticks: `depth` frames before what is shown then.
+
+    An encoder does the same for its own run; done for all segments at once the times increase across them.
+    """
+    ticks = [tick for segment in segments for tick in segment.ticks]
+    depth = min(max((segment.reorder for segment in segments), default=0), len(ticks) - 1)
+    for place in range(depth):
+        yield ticks[place] - (ticks[depth] - ticks[0])
+    yield from ticks[: len(ticks) - depth]

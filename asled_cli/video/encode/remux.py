@@ -1,0 +1,82 @@
+"""A clip of which nothing changes: its own packets, in the output's file format. Nothing is encoded again."""
+
+import contextlib
+import shutil
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+
+from asled_cli.errors import AsledError
+from asled_cli.video.decode.probe import open_clip, probe_clip
+from asled_cli.video.encode.concat import movie_options
+from asled_cli.video.frames import Clip
+from asled_cli.video.output_file import FORMATS
+from asled_cli.video.preserve.inventory import take_inventory
+from asled_cli.video.preserve.quicktime_keys import graft_track_keys
+from asled_cli.video.preserve.tracks import CopiedTracks
+from asled_cli.video.preserve.verify import Check, verify
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """What a copy holds. dropped: what of the source it lacks, in words. differences: what else differs."""
+
+    frames: int
+    dropped: tuple[str, ...] = ()
+    differences: tuple[Check, ...] = ()
+
+
+def copy_clip(source: Clip, out: Path) -> Copy | None:
+    """Write `out` as a copy of `source`: byte by byte, or its packets where the file format is another one.
+
+    None, with a useless `out`, where the copy would not show the same frames at the same times. Raises
+    OSError if `out` cannot be written.
+    """
+    alone = all(track.kind != "video" for track in source.other_tracks)  # else a player might choose another
+    if alone and out.suffix.lower() == source.path.suffix.lower():
+        shutil.copyfile(source.path, out)
+        return Copy(len(take_inventory(source.path, source.track).ticks))
+    try:
+        dropped = _rewrap(source, out)
+        graft_track_keys(source, out)
+        checks = verify(source.path, out, track=source.track)
+        layer_lost = source.dolby_vision and not probe_clip(out).dolby_vision
+    except (av.FFmpegError, ValueError, AsledError) as error:
+        if isinstance(error, OSError):
+            raise
+        return None
+    differences = tuple(check for check in checks if not check.same)
+    if not all(check.name.endswith("metadata") for check in differences):  # Matroska keeps few keys
+        return None
+    lost = ("Dolby Vision layer",) if layer_lost else ()
+    return Copy(next(int(c.found) for c in checks if c.name == "frames"), (*dropped, *lost), differences)
+
+
+def _rewrap(source: Clip, out: Path) -> list[str]:
+    """Write the packets of the picture and of the tracks that are copied; return what is left out."""
+    form = FORMATS[out.suffix.lower()]
+    # Unofficial is what libavformat calls the box that tells of a Dolby Vision layer.
+    options = {} if form == "matroska" else {**movie_options(source), "strict": "unofficial"}
+    with open_clip(source.path) as container, contextlib.ExitStack() as stack:
+        movie: OutputContainer = stack.enter_context(av.open(str(out), "w", format=form, options=options))
+        picture = container.streams[source.stream_index]
+        assert isinstance(picture, VideoStream)
+        copied = movie.add_stream_from_template(picture, opaque=True)
+        copied.codec_context.codec_tag = picture.codec_context.codec_tag  # hvc1, where it is that
+        tracks = CopiedTracks(source, movie)
+        stack.callback(tracks.close)
+        movie.start_encoding()
+        tracks.start(Fraction(0))
+        for packet in container.demux(picture):
+            if not packet.size or packet.dts is None:
+                continue
+            time = (packet.pts if packet.pts is not None else packet.dts) * packet.time_base
+            packet.stream = copied
+            movie.mux(packet)
+            tracks.pull(time)
+        tracks.pull(None)
+        return tracks.dropped

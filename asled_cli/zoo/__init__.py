@@ -1,0 +1,1 @@
+"""Published networks: find, verify, load."""

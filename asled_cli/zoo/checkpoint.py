@@ -1,0 +1,178 @@
+"""Weight files: safetensors with the network's name and config in the header. Find, verify, load, save."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from asled_cli.errors import UsageError, WeightsError
+from asled_cli.nets.interface import NetworkFacts
+from asled_cli.zoo import registry as zoo
+
+FOLDER_VARIABLE = "ASLED_WEIGHTS"
+HASH_CHUNK_BYTES = 1 << 20
+
+
+def find(name: str, given: Path | None = None) -> Path:
+    """The file with the weights of the published network `name`, verified by its SHA-256.
+
+    given: a file to use instead, of any training; it is only checked to exist. Otherwise the order is the
+    folder in the environment variable ASLED_WEIGHTS, the weights that came with the program, then the cache
+    of the Hugging Face Hub and a download, if the network has a repository there.
+    Raises WeightsError if no file is found or its hash is wrong, UsageError if `name` is not published.
+    """
+    if given is not None:
+        if not given.is_file():
+            raise WeightsError(f"The weights {given} do not exist.", "Give a .safetensors file.")
+        return given
+    if name not in zoo.PUBLISHED and name in zoo.BUILDERS:
+        kin = " or ".join(one.name for one in zoo.PUBLISHED.values() if one.architecture == name)
+        raise WeightsError(
+            f"No weights of {name} are published yet.",
+            f"Train some, and pass them as --weights{f'; or take {kin}' if kin else ''}.",
+        )
+    return find_file(zoo.published(name))
+
+
+def find_file(record: zoo.PublishedFile) -> Path:
+    """The file that `record` is of, of a network or of a part, as `find` looks for it."""
+    for folder in weight_folders():
+        path = folder / record.file
+        if path.is_file():
+            return verify(path, record.sha256)
+    if record.repository is not None:
+        return verify(_download(record), record.sha256)
+    folders = ", ".join(map(str, weight_folders()))
+    raise WeightsError(
+        f"The weights of {record.name} ({record.file}) are in none of: {folders}.",
+        f"Install the program again, or set {FOLDER_VARIABLE} to the folder that holds them.",
+    )
+
+
+def verify(path: Path, sha256: str) -> Path:
+    """Return `path` if its content has this hash. Raises WeightsError otherwise."""
+    found = hash_file(path)
+    if found != sha256:
+        raise WeightsError(
+            f"{path} is damaged or of another release: its SHA-256 is {found}, expected {sha256}.",
+            "Delete it and install the program again, or pass it as --weights if you trust it.",
+        )
+    return path
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(HASH_CHUNK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def load(path: Path) -> Any:
+    """Build the network that `path` names in its header, in float32 and evaluation mode.
+
+    Raises WeightsError if the file is not safetensors, has no header, or does not fit the network it names.
+    """
+    header, tensors = _open(path, tensors=True)
+    module = _build(path, header)
+    try:
+        module.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{path} does not fit the network {header['network']!r} it names: {error}"
+        ) from error
+    return module.eval()
+
+
+def architecture(path: Path) -> str:
+    """The kind of network that `path` names in its header. Raises WeightsError as `load`."""
+    return _open(path, tensors=False)[0]["network"]
+
+
+def facts(path: Path) -> NetworkFacts:
+    """What a runner must know about the network in `path`, without its weights. Raises as `load`."""
+    with torch.device("meta"):
+        module = _build(path, _open(path, tensors=False)[0])
+    return module.facts  # type: ignore[no-any-return]
+
+
+def save(
+    path: Path,
+    architecture: str,
+    module: Any,
+    *,
+    dtype: torch.dtype = torch.float16,
+    notes: Mapping[str, str] | None = None,
+) -> None:
+    """Write the weights of `module` to `path`, complete or not at all. `notes` go into the header."""
+    header = {"network": architecture, "config": json.dumps(asdict(module.config)), **(notes or {})}
+    tensors = {
+        name: value.detach().to("cpu", dtype).contiguous() for name, value in module.state_dict().items()
+    }
+    replace_file(path, lambda temporary: save_file(tensors, temporary, metadata=header))
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then move it there in one step."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o644)  # mkstemp makes it private
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def weight_folders() -> Iterator[Path]:
+    """Where weights may lie on this machine, first the user's choice."""
+    if chosen := os.environ.get(FOLDER_VARIABLE):
+        yield Path(chosen)
+    package = Path(__file__).parent.parent
+    yield package / "weights"  # installed from a wheel
+    yield package.parent / "weights"  # in a checkout
+
+
+def _download(record: zoo.PublishedFile) -> Path:
+    from huggingface_hub import hf_hub_download  # imported late: rarely needed, slow
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    assert record.repository is not None
+    try:
+        return Path(hf_hub_download(record.repository, record.file, revision=record.revision))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise WeightsError(
+            f"The weights of {record.name} could not be fetched from {record.repository}: {error}.",
+            "Check the network connection, or download the file and pass it as --weights.",
+        ) from error
+
+
+def _open(path: Path, *, tensors: bool) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            header = file.metadata() or {}
+            found = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path} cannot be read as safetensors: {error}.") from error
+    if "network" not in header or "config" not in header:
+        raise WeightsError(f"{path} does not say which network it belongs to.", "Only asled's own files do.")
+    return header, found
+
+
+def _build(path: Path, header: Mapping[str, str]) -> Any:
+    try:
+        options = zoo.UNNAMED.get(header["network"], {}) | json.loads(header["config"])
+        return zoo.build(header["network"], options)
+    except (UsageError, ValueError) as error:
+        raise WeightsError(f"{path} names a network that cannot be built: {error}") from error

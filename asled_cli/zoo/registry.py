@@ -1,0 +1,196 @@
+"""The table of networks: which can be built, what they cost, and which have published weights.
+
+Importing it loads no torch, so that listing the networks is quick.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from asled_cli.errors import UsageError
+
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedFile:
+    """All there is to know about one file of weights."""
+
+    name: str
+    """What --model takes, or a recipe for a part of a network."""
+    file: str
+    """Name of the safetensors file."""
+    sha256: str
+    """Of the whole file, 64 hexadecimal digits."""
+    licence: str
+    """Of the weights."""
+    parameters: int
+    """Number of learnable parameters."""
+    paper: str
+    """Where the architecture is described."""
+    training: str
+    """Recipe in examples/recipes, and what it was fed."""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """What was measured, with its unit -> value, as in the model card."""
+    protocol: str = ""
+    """How the scores were measured, and on what."""
+    repository: str | None = None
+    """Repository on the Hugging Face Hub that also holds the file; None: it comes with the program."""
+    revision: str | None = None
+    """Commit in that repository."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedNetwork(PublishedFile):
+    """Weights of a whole network."""
+
+    architecture: str
+    """Key of `BUILDERS`."""
+    options: Options
+    """Config of the network; must equal the one in the file's header."""
+
+
+PUBLISHED: dict[str, PublishedNetwork] = {
+    "asled-fast": PublishedNetwork(
+        name="asled-fast",
+        architecture="asled-fast",
+        options={
+            "fine_channels": 32,
+            "coarse_channels": 64,
+            "encoder_blocks": 1,
+            "backward_blocks": 2,
+            "forward_blocks": 3,
+            "decoder_blocks": 3,
+            "fine_state": True,
+            "result_reach": 3,
+            "fusion_channels": 24,
+            "fusion_blocks": 2,
+        },
+        file="asled_fast.safetensors",
+        sha256="f23b2670e681606719cf55705baec296fb77c130372ff8b0811e5388cdfbe21e",
+        licence="MIT",
+        parameters=699_760,
+        paper="own design, after AsLeD-Net (NeurIPS 2025)",
+        training="examples/recipes/asled_fast_cpu.toml, asled_fast_further.toml, asled_fast_fusion.toml, "
+        "asled_fast_gpu.toml: 29,100 + 300 + 800 + 784 steps, 2,342 clips",
+        scores={"dB over input": 7.74, "dB over swap": 1.37},
+        protocol="basicsr PSNR, ten made validation clips (version 3), which also chose the checkpoint",
+    ),
+    "asled": PublishedNetwork(
+        name="asled",
+        architecture="asled",
+        options={
+            "channels": 64,
+            "encoder_blocks": 1,
+            "trunk_blocks": 30,
+            "decoder_blocks": 30,
+            "neighbours": 3,
+            "search": {"strategy": "window", "radius": 4, "tile": 8},
+            "fusion": "after",
+            "warped": "reference",
+            "refinement": "residual",
+            "temperature": 0.1,
+            "flow_sharing": "shared",
+            "skip": "blend",
+            "views": "detail",
+            "matching": "alm",
+            "difference": "dc",
+            "motion": "rmc",
+        },
+        file="asled.safetensors",
+        sha256="d7ac617dbfbe9b3a8709498cf69b4a55176935f7b0c146862bc1232ac11c448a",
+        licence="MIT",
+        parameters=8_783_602,
+        paper="Xiao and Wang, AsLeD-Net (NeurIPS 2025)",
+        training="examples/recipes/asled_cpu.toml, asled_h200.toml: 580 + 414 steps",
+        scores={"dB over input": 7.01, "dB over swap": 0.65},
+        protocol="basicsr PSNR, ten made validation clips (version 3), which also chose the checkpoint",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Costs:
+    """What a network costs: a published one, or an architecture with its default config."""
+
+    parameters: int
+    """Number of learnable parameters."""
+    gflop: float
+    """Billions of products and sums for one 1920x1080 frame of a long clip, look-ahead left out."""
+    memory_mib: int | None
+    """Peak of a whole `asled deblur` of 1080p clips on a CPU in bf16, in the pieces it chooses with 20 GiB
+    free; measured, see benchmarks/results. None: not measured yet. That of asled is of a clip of 3 frames."""
+    paper: str
+    """Where the network is described."""
+
+
+COSTS: dict[str, Costs] = {
+    "asled-fast": Costs(
+        parameters=699_760, gflop=270.5, memory_mib=3235, paper="own design, after AsLeD-Net (NeurIPS 2025)"
+    ),
+    "asled": Costs(
+        parameters=8_783_602, gflop=34_790, memory_mib=6444, paper="Xiao and Wang, AsLeD-Net (NeurIPS 2025)"
+    ),
+}
+"""By name of a published network, or of an architecture that has none of its name."""
+
+PARTS: dict[str, PublishedFile] = {
+    "spynet": PublishedFile(
+        name="spynet",
+        file="spynet.safetensors",
+        sha256="3a3a8dfe3af16bc356ac5d2b8a621ab235835a6996ade01335f246351f6349d9",
+        licence="MIT",
+        parameters=1_440_300,
+        paper="Ranjan and Black, SPyNet (CVPR 2017)",
+        training="examples/recipes/flow_cpu.toml with its phases cut short, 2,900 steps",
+        scores={"px error": 3.61, "px of OpenCV's DIS": 2.26, "px of no motion": 7.34},
+        protocol="mean over all pixels of 48 made pairs of 192 x 192 from photos never trained on",
+    )
+}
+"""Parts of networks that were trained alone: what a recipe may start from, by name."""
+
+UNNAMED: dict[str, dict[str, Any]] = {"asled-fast": {"result_reach": 0}}
+"""What options mean that files of weights do not name, because they are older than the option."""
+
+DEFAULT = "asled-fast"
+"""The network used when none is named."""
+
+
+def published(name: str) -> PublishedNetwork:
+    """The record of a published network. Raises UsageError if there is none of this name."""
+    if name not in PUBLISHED:
+        known = ", ".join(sorted(PUBLISHED)) or "none yet"
+        raise UsageError(f"There are no published weights called {name!r}.", f"Published: {known}.")
+    return PUBLISHED[name]
+
+
+def build(architecture: str, options: Options) -> Any:
+    """An untrained network (torch.nn.Module and VideoNetwork); `options` as in its config.
+
+    Raises UsageError for an unknown architecture or option.
+    """
+    if architecture not in BUILDERS:
+        raise UsageError(f"There is no network {architecture!r}.", f"Known: {', '.join(sorted(BUILDERS))}.")
+    try:
+        return BUILDERS[architecture](options)
+    except TypeError as error:
+        raise UsageError(f"{architecture} does not take these options: {dict(options)} ({error}).") from error
+
+
+def _build_asled_fast(options: Options) -> Any:
+    from asled_cli.nets.asled_fast.network import (  # torch loads here, not for --help
+        AsledFast,
+        AsledFastConfig,
+    )
+
+    return AsledFast(AsledFastConfig(**options))
+
+
+def _build_asled(options: Options) -> Any:
+    from asled_cli.nets.asled.config import AsledConfig, SearchConfig
+    from asled_cli.nets.asled.network import AsledNet  # torch loads here
+
+    return AsledNet(AsledConfig(**{**options, "search": SearchConfig(**options.get("search", {}))}))
+
+
+BUILDERS: dict[str, Callable[[Options], Any]] = {"asled-fast": _build_asled_fast, "asled": _build_asled}
