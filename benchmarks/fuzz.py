@@ -184,7 +184,7 @@ def tasks(inputs: int, full: int) -> Iterator[tuple[int, str]]:
 def run(inputs: int, full: int, seed: int, known: list[Finding], log: IO[str] | None) -> list[Finding]:
     """Do all tasks that are not in `known`; returns both."""
     sys.path.insert(0, str(ROOT / "tests"))
-    from mutations import make_corpus, make_mutant  # type: ignore[import-not-found]
+    from factories.mutations import make_corpus, make_mutant  # type: ignore[import-not-found]
 
     found, worker = list(known), Worker()
     done = {(finding.number, finding.kind) for finding in known}

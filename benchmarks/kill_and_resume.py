@@ -36,7 +36,7 @@ CHILD = (
 def make_clips(folder: Path, frames: int, method: str) -> list[str]:
     """The words of a job on a tiny pair of clips with sound, which are made here."""
     sys.path.insert(0, str(ROOT / "tests"))
-    from small_pair import add_sound, make_pair  # type: ignore[import-not-found]
+    from factories.small_pair import add_sound, make_pair  # type: ignore[import-not-found]
 
     pair = make_pair(folder, frames)
     wide = add_sound(pair.wide, folder / "sound.mp4", frames / 30)

@@ -28,7 +28,7 @@ ALLOWED = 0.05  # difference of the peaks
 def make_clips(folder: Path, frames: int) -> tuple[Path, Path]:
     """A pair of that length, both with sound."""
     sys.path.insert(0, str(ROOT / "tests"))
-    from small_pair import add_sound  # type: ignore[import-not-found]
+    from factories.small_pair import add_sound  # type: ignore[import-not-found]
 
     bare = make_pair(folder, frames, SIZE, f"bare{frames}")
     seconds = frames / RATE

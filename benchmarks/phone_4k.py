@@ -36,7 +36,7 @@ def coded(picture: Picture) -> av.VideoFrame:
 
 def make_clips(folder: Path, frames: int) -> tuple[Path, Path]:
     sys.path.insert(0, str(ROOT / "tests"))
-    from clips import hlg_portrait, phone_ticks  # type: ignore[import-not-found]
+    from factories.clips import hlg_portrait, phone_ticks  # type: ignore[import-not-found]
 
     scene = make_scene(np.random.default_rng(0), SIZE)
     shown: dict[str, Callable[[int], av.VideoFrame]] = {

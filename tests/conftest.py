@@ -13,7 +13,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import cv2
 import numpy as np
 import pytest
-from clips import MOVIE_KEYS, hlg_portrait, make_clip
+from factories.clips import MOVIE_KEYS, hlg_portrait, make_clip
 
 cv2.setNumThreads(1)
 

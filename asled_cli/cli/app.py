@@ -72,7 +72,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # typer ends every run with it: help, bad usage and success alike
         return _close_stdout(stop.code if isinstance(stop.code, int) else 1)
     except AsledError as error:
-        from asled_cli.cli.console import show_error
+        from asled_cli.cli.output.console import show_error
 
         if "--debug" in words:
             traceback.print_exc()

@@ -39,7 +39,7 @@ def batch(
     debug: opt.Debug = False,
 ) -> None:
     """Mend many pairs of clips; go on after failures and, called again, after a break."""
-    from asled_cli.cli import console
+    from asled_cli.cli.output import console
     from asled_cli.job.batch.pairs import find_pairs, read_manifest
     from asled_cli.job.batch.run import REPORT, run_batch
 

@@ -28,7 +28,7 @@ def bench(
     width, _, height = size.partition("x")
     if not (width.isdecimal() and height.isdecimal()):
         raise UsageError(f"--size is {size!r}, expected WIDTHxHEIGHT such as 1920x1080.")
-    from asled_cli.cli import console
+    from asled_cli.cli.output import console
     from asled_cli.lab.bench.run import BenchConfig, bench_rows, run_bench  # torch and av load here
     from asled_cli.pipeline import run_deblur
 

@@ -42,7 +42,7 @@ def deblur(
     debug: opt.Debug = False,
 ) -> None:
     """Remove motion blur from WIDE with the help of the sharper ULTRA clip of the same moment."""
-    from asled_cli.cli import console
+    from asled_cli.cli.output import console
     from asled_cli.pipeline import run_deblur  # torch and av load here, not for --help
     from asled_cli.video.encode.encoder import EncodeConfig
 

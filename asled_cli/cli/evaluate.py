@@ -112,7 +112,7 @@ def evaluate(
         average_reference=average_reference, linear=linear, costs=_sizes(cost), device=device,
         precision=precision, workers=workers, out=out, work=work, seed=seed,
     )  # fmt: skip
-    from asled_cli.cli import console
+    from asled_cli.cli.output import console
     from asled_cli.lab.evaluation.run import run_eval  # torch and av load here, not for --help
 
     style = console.Style(as_json=as_json, quiet=quiet, verbose=verbose)

@@ -25,7 +25,7 @@ def models(
     debug: opt.Debug = False,
 ) -> None:
     """List the networks: name, parameters, cost of a 1080p frame, licence, weights, hash and scores."""
-    from asled_cli.cli import console
+    from asled_cli.cli.output import console
 
     style = console.Style(as_json=as_json)
     if params is None:

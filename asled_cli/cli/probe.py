@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from asled_cli.cli import options as opt
-from asled_cli.cli.probe_report import clip_rows, pair_rows, segment_row
+from asled_cli.cli.output.probe_report import clip_rows, pair_rows, segment_row
 from asled_cli.errors import UsageError
 from asled_cli.job.records import DeblurConfig
 
@@ -31,7 +31,7 @@ def probe(
     debug: opt.Debug = False,
 ) -> None:
     """Tell what WIDE and ULTRA are, how they go together, and what `asled deblur` would do with them."""
-    from asled_cli.cli import console
+    from asled_cli.cli.output import console
     from asled_cli.job import inspect  # torch-free, but av and cv2 load here
     from asled_cli.job.preview import check_preview, draw_preview
     from asled_cli.video.decode.probe import count_video_tracks, probe_clip

@@ -196,7 +196,7 @@ def synth_blur(
     debug: opt.Debug = False,
 ) -> None:
     """Make blurred dual-lens pairs with known truth, to train and to score on; run again to go on."""
-    from asled_cli.cli import console
+    from asled_cli.cli.output import console
     from asled_cli.lab.synthesis.clip import SynthConfig
     from asled_cli.lab.synthesis.pair_files import FilesConfig  # numpy and av load here, not for --help
     from asled_cli.lab.synthesis.run import SynthJob

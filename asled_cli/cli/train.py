@@ -65,7 +65,7 @@ def train(
     debug: opt.Debug = False,
 ) -> None:
     """Train a network as RECIPE says; interrupt it at any time, --resume goes on exactly."""
-    from asled_cli.cli import console
+    from asled_cli.cli.output import console
     from asled_cli.lab.training.run import TrainJob, run_training  # torch loads here, not for --help
 
     start = [] if init is None else [f"init={init}"]

@@ -27,7 +27,7 @@ def verify(
     debug: opt.Debug = False,
 ) -> None:
     """Compare OUT with IN: frames, times, sound, turn, colours, metadata. Exit code 1 if anything differs."""
-    from asled_cli.cli import console
+    from asled_cli.cli.output import console
     from asled_cli.video.preserve import verify as video
 
     checks = video.verify(source, out, track=track, start_s=start, end_s=end, decode=decode)

@@ -1,0 +1,302 @@
+"""What the terminal shows: plan, progress, summary, tables, errors; or the same as JSON lines.
+
+Results (plan, summary, tables) go to stdout; progress, warnings and errors to stderr.
+The only file that uses rich.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from asled_cli.cli.output.probe_report import registration_words
+from asled_cli.errors import AsledError
+from asled_cli.job.records import DeblurPlan, DeblurResult, Event, Progress, Report
+
+PLAIN_LINE_EVERY_S = 5.0  # progress lines where no bar can be drawn
+STEP_WORDS = {
+    "synchronise": "synchronising",
+    "analyse": "analysing",
+    "follow": "following the stabiliser",
+    "judge": "judging sharpness",
+    "deblur": "deblurring",
+    "measure": "measuring",
+    "train": "training",
+    "make": "making clips",
+    "register": "registering clips",
+}
+COUNTED = {"train": "steps/s", "make": "clips/s", "register": "clips/s"}  # others count frames
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How much to say, and in which form."""
+
+    as_json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+
+class _LogLines(logging.Handler):
+    """Puts log records on stderr, above a progress bar if one is drawn."""
+
+    def __init__(self, stderr: Console, as_json: bool) -> None:
+        super().__init__()
+        self.stderr = stderr
+        self.as_json = as_json
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record as one line."""
+        word = record.levelname.lower()
+        if self.as_json:
+            _json_line(sys.stderr, word, {"message": record.getMessage()})
+        else:
+            self.stderr.print(f"{word}: {record.getMessage()}", markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress(style: Style) -> Iterator[Report]:
+    """A report function for `run_deblur`: plan to stdout, progress and warnings to stderr."""
+    stderr = Console(stderr=True)
+    handler = _LogLines(stderr, style.as_json)
+    logger = logging.getLogger("asled_cli")
+    logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.INFO if style.verbose else logging.ERROR if style.quiet else logging.WARNING)
+    try:
+        if style.quiet:
+            yield lambda event: None
+        elif style.as_json or not stderr.is_terminal:
+            yield _LineReport(style)
+        else:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[fps]}"),
+                TimeRemainingColumn(),
+            )
+            with Bar(*columns, console=stderr, transient=True) as bar:
+                yield _BarReport(style, bar)
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+
+
+class _BarReport:
+    """Draws one bar per step."""
+
+    def __init__(self, style: Style, bar: Bar) -> None:
+        self.style = style
+        self.bar = bar
+        self.tasks: dict[str, Any] = {}
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, DeblurPlan):
+            show_plan(event, self.style)
+            return
+        if event.step not in self.tasks:
+            words = STEP_WORDS.get(event.step, event.step)
+            self.tasks[event.step] = self.bar.add_task(words, total=event.total, fps="")
+        task = self.tasks[event.step]
+        speed = self.bar.tasks[task].speed
+        fps = "" if speed is None else f"{speed:.2f} {COUNTED.get(event.step, 'fps')}"
+        self.bar.update(task, completed=event.done, total=max(event.total, event.done), fps=fps)
+
+
+class _LineReport:
+    """Writes a line for the first and the last frame of a step and every few seconds between."""
+
+    def __init__(self, style: Style) -> None:
+        self.style = style
+        self.started: dict[str, float] = {}
+        self.last_line = 0.0
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, DeblurPlan):
+            show_plan(event, self.style)
+            return
+        now = time.monotonic()
+        first = event.step not in self.started
+        started = self.started.setdefault(event.step, now)
+        if not first and event.done < event.total and now - self.last_line < PLAIN_LINE_EVERY_S:
+            return
+        self.last_line = now
+        fps = event.done / (now - started) if now > started else 0.0
+        left = (event.total - event.done) / fps if fps > 0 else None
+        self._write(event, fps, left)
+
+    def _write(self, event: Progress, fps: float, left: float | None) -> None:
+        if self.style.as_json:
+            facts = {"step": event.step, "done": event.done, "total": event.total, "fps": round(fps, 3)}
+            _json_line(sys.stderr, "progress", facts | {"left_s": None if left is None else round(left, 1)})
+            return
+        line = f"{STEP_WORDS.get(event.step, event.step)} {event.done}/{event.total}"
+        if left is not None:
+            line += f", {fps:.2f} {COUNTED.get(event.step, 'fps')}, {_duration(left)} left"
+        sys.stderr.write(line + "\n")
+
+
+def show_plan(plan: DeblurPlan, style: Style) -> None:
+    """Print the resolved plan on stdout."""
+    if style.as_json:
+        _json_line(sys.stdout, "plan", plan.as_dict())
+        return
+    end = "the end" if plan.end_s is None else f"{float(plan.end_s):.3f} s"
+    restore = f"{plan.method} ({plan.method_reason})"
+    rows = {
+        "wide": _clip_words(plan.wide),
+        "ultra": _clip_words(plan.ultra),
+        "frames": f"about {plan.frames}, from {float(plan.start_s):.3f} s to {end}",
+        "offset": f"{float(plan.offset_s):+.4f} s ({plan.offset_source})",
+        "view ratio": f"{plan.fov_ratio:.3f} ({plan.fov_source}), refined by registration",
+        "method": restore,
+        "network": "none" if plan.model is None else f"{plan.model}, {plan.weights}",
+        "device": f"{plan.device}, {plan.precision}",
+        "chunk": f"{plan.chunk} frames + {plan.overlap} ahead, {_tile_words(plan.tile)}",
+        "reference": _reach_words(plan.reach),
+        "memory": f"about {plan.memory_bytes / 2**30:.1f} GiB",
+        "encoder": ", ".join([plan.encoder.name, plan.encoder.pix_fmt, *_options(plan.encoder.options)]),
+        "output": str(plan.out),
+    }
+    _show_rows(rows)
+    for note in plan.notes:
+        sys.stdout.write(f"note: {note}\n")
+    sys.stdout.flush()
+
+
+def show_result(result: DeblurResult, style: Style) -> None:
+    """Print the summary of a finished job on stdout; nothing after a dry run but the plan."""
+    if style.as_json:
+        _json_line(sys.stdout, "result", result.as_dict())
+        return
+    if style.quiet or result.out is None:
+        _show_scores(result)
+        return
+    frames, wall = result.frames_written, result.wall_s
+    changed = f"{result.frames_changed} frames, {result.frames_without_reference} without a reference"
+    if result.frames_passed:
+        changed += f", {result.frames_passed} left alone as already sharp"
+    rows = {
+        "written": f"{frames} frames in {_duration(wall)}, {frames / wall if wall > 0 else 0.0:.2f} fps",
+        "changed": "nothing: the output is the wide clip as it was encoded" if result.copied else changed,
+        "registration": registration_words(result.registration),
+        "analysis": _duration(result.analysis_s),
+        "stages": ", ".join(f"{s.name} {s.busy_s:.1f} s ({s.fps:.2f} fps)" for s in result.stages),
+        "problems": ", ".join(f"{name}: {count}" for name, count in result.problems.items() if count)
+        or "none",
+        "left out": ", ".join(result.dropped_tracks),
+        "differs": "; ".join(f"{c.name}: {c.found}, was {c.expected}" for c in result.differences),
+        "output": str(result.out),
+    }
+    _show_rows({name: words for name, words in rows.items() if words})
+    _show_scores(result)
+
+
+def _show_scores(result: DeblurResult) -> None:
+    before, after = result.psnr_input_db, result.psnr_result_db
+    if before is not None and after is not None:
+        sys.stdout.write(f"PSNR: {before:.2f} dB before, {after:.2f} dB after ({after - before:+.2f} dB)\n")
+    sys.stdout.flush()
+
+
+def show_facts(title: str, facts: Mapping[str, object], style: Style) -> None:
+    """Print names and values on stdout, one to a line, or all as one JSON line; nothing if quiet."""
+    if style.as_json:
+        _json_line(sys.stdout, title, facts)
+    elif not style.quiet:
+        _show_rows({name: _number(value) for name, value in facts.items()})
+
+
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], style: Style) -> None:
+    """Print a table on stdout, or one JSON line per row."""
+    if style.as_json:
+        for row in rows:
+            _json_line(sys.stdout, title, dict(zip(columns, row, strict=True)))
+        return
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    Console().print(table)
+
+
+def show_lines(event: str, lines: Sequence[str], style: Style) -> None:
+    """Print short sentences on stdout, or one JSON line each; nothing when quiet."""
+    for line in lines:
+        if style.as_json:
+            _json_line(sys.stdout, event, {"text": line})
+        elif not style.quiet:
+            sys.stdout.write(f"{event}: {line}\n")
+    sys.stdout.flush()
+
+
+def show_error(error: AsledError, *, as_json: bool = False) -> None:
+    """Print an explained failure on stderr: one line, and a hint where there is one."""
+    if as_json:
+        facts = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
+        _json_line(sys.stderr, "error", facts)
+        return
+    sys.stderr.write(f"error: {error.message}\n")
+    if error.hint:
+        sys.stderr.write(f"hint: {error.hint}\n")
+
+
+def _json_line(stream: Any, event: str, facts: Mapping[str, object]) -> None:
+    stream.write(json.dumps({"event": event, **facts}, default=str) + "\n")
+    stream.flush()
+
+
+def _show_rows(rows: Mapping[str, str]) -> None:
+    width = max(len(name) for name in rows)
+    for name, words in rows.items():
+        sys.stdout.write(f"{name:<{width}}  {words}\n")
+
+
+def _clip_words(clip: Any) -> str:
+    turned = f", rotated {clip.rotation}°" if clip.rotation else ""
+    return (
+        f"{clip.path}: {clip.width}x{clip.height}{turned}, {float(clip.average_rate):.2f} fps, "
+        f"{clip.codec} {clip.bit_depth} bit"
+    )
+
+
+def _options(options: Mapping[str, str]) -> list[str]:
+    return [f"{name} {value}" for name, value in options.items() if name != "x265-params"]
+
+
+def _reach_words(reach: int) -> str:
+    return f"averaged over {2 * reach + 1} frames along its motion" if reach else "frame by frame"
+
+
+def _tile_words(tile: int) -> str:
+    return f"tiles of {tile} px" if tile else "whole frames"
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s"
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d} h" if hours else f"{rest // 60}:{rest % 60:02d} min"
+
+
+def _number(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, tuple | list):
+        return "(" + ", ".join(_number(part) for part in value) + ")"
+    return str(value)

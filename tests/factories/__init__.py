@@ -1,0 +1,1 @@
+"""Makers of clips, pictures and pairs for the tests."""

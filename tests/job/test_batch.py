@@ -1,0 +1,159 @@
+"""Batches: clips are paired by manifest, name or time; failures stop nobody; nothing leaves the folder."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from factories.clips import make_clip
+
+from asled_cli.cli.app import main
+from asled_cli.errors import InputError, InterruptedRunError
+from asled_cli.job.batch import run as batch
+from asled_cli.job.batch.pairs import BatchPair, find_pairs, read_manifest
+from asled_cli.job.batch.run import REPORT, Outcome, devices, run_batch
+from asled_cli.video.output_file import work_folder
+
+
+def manifest(folder: Path, *rows: str, header: str = "wide,ultra,out") -> Path:
+    path = folder / "jobs.csv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def test_a_manifest_names_pairs_beside_it(tmp_path: Path) -> None:
+    path = manifest(tmp_path, "a.mov,b.mov,c.mp4", "x/d.mov,x/e.mov,", "both.mov,,")
+    assert read_manifest(path) == [
+        BatchPair(tmp_path / "a.mov", tmp_path / "b.mov", "c.mp4"),
+        BatchPair(tmp_path / "x/d.mov", tmp_path / "x/e.mov", "d_deblurred.mov"),
+        BatchPair(tmp_path / "both.mov", tmp_path / "both.mov", "both_deblurred.mov"),
+    ]
+
+
+@pytest.mark.parametrize("out", ["../x.mp4", "/etc/x.mp4", "a/b.mp4", "..", ".hidden.mp4", "..\\x.mp4"])
+def test_an_output_cannot_leave_the_folder(out: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"line 2: .* must be a plain file name"):
+        read_manifest(manifest(tmp_path, f"a.mov,b.mov,{out}"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "said"),
+    [
+        (["a.mov,b.mov"], "one,two", "expected wide,ultra"),
+        ([",b.mov,"], "wide,ultra,out", "line 2: no wide clip"),
+        (["a.mov,b.mov,o.mp4", "c.mov,d.mov,O.mp4"], "wide,ultra,out", "two jobs would write"),
+        ([], "wide,ultra", "names no pair"),
+    ],
+)
+def test_a_bad_manifest_is_refused(rows: list[str], header: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=said):
+        read_manifest(manifest(tmp_path, *rows, header=header))
+
+
+def test_one_file_of_two_cameras_is_a_pair_and_what_is_left_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_clip(tmp_path / "both.mov", tracks=2, ticks=[0, 20])
+    for name in ("both_deblurred.mov", "lonely.mov"):
+        make_clip(tmp_path / name, ticks=[0, 20])
+    (tmp_path / "broken_wide.mov").write_bytes(b"no movie")
+    both = tmp_path / "both.mov"
+    assert find_pairs(tmp_path) == [BatchPair(both, both, "both_deblurred.mov")]
+    assert caplog.messages == ["without a partner, and left out: broken_wide.mov, lonely.mov"]
+
+
+def test_a_folder_is_paired_by_the_names_of_the_lenses(tmp_path: Path) -> None:
+    names = [
+        "walk_wide.mov",
+        "walk_ultra.mov",
+        "IMG_1.mov",
+        "IMG_1_UW.mov",
+        "run-W.mp4",
+        "run-ultra-wide.mp4",
+    ]
+    for name in [*names, "notes.txt", ".hidden_wide.mov"]:
+        (tmp_path / name).write_bytes(b"")
+    found = {(pair.wide.name, pair.ultra.name) for pair in find_pairs(tmp_path)}
+    assert found == {
+        ("walk_wide.mov", "walk_ultra.mov"),
+        ("IMG_1.mov", "IMG_1_UW.mov"),
+        ("run-W.mp4", "run-ultra-wide.mp4"),
+    }
+
+
+def test_else_by_when_they_were_recorded(tmp_path: Path) -> None:
+    for name, second in (
+        ("a.mov", 11),
+        ("b.mov", 40),
+        ("1_ultra.mov", 41),
+        ("2_ultra.mov", 12),
+        ("3_uw.mov", 59),
+    ):
+        when = {"creation_time": f"2024-06-01T16:03:{second:02d}.000000Z"}
+        make_clip(tmp_path / name, ticks=(0, 20), metadata=when)
+    found = {(pair.wide.name, pair.ultra.name) for pair in find_pairs(tmp_path)}
+    assert found == {("a.mov", "2_ultra.mov"), ("b.mov", "1_ultra.mov")}
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Stand-in for the processes: writes the output, or fails where the wide clip is called bad."""
+    done: list[list[str]] = []
+
+    def deblur(words: Sequence[str]) -> tuple[int, str]:
+        done.append(list(words))
+        if "bad" in words[0]:
+            return 3, "bad.mov is empty (0 bytes)."
+        if "stopped" in words[0]:
+            return 130, "Stopped."
+        Path(words[3]).write_bytes(b"result")
+        return 0, ""
+
+    monkeypatch.setattr(batch, "_deblur", deblur)
+    return done
+
+
+def pairs(folder: Path, *names: str) -> list[BatchPair]:
+    return [BatchPair(folder / f"{name}.mov", folder / "u.mov", f"{name}.mp4") for name in names]
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_failure_stops_nobody_and_is_reported(jobs: int, runs: list[list[str]], tmp_path: Path) -> None:
+    told: list[Outcome] = []
+    out = tmp_path / "out"
+    found = run_batch(pairs(tmp_path, "a", "bad", "c"), out, jobs=jobs, told=told.append)
+    assert [outcome.status for outcome in found] == ["done", "failed", "done"]
+    assert len(told) == 3 and found[1].exit_code == 3
+    report = json.loads((out / f"{REPORT}.json").read_text())
+    assert [row["status"] for row in report] == ["done", "failed", "done"]
+    with (out / f"{REPORT}.csv").open() as file:
+        assert [row["message"] for row in csv.DictReader(file)] == ["", "bad.mov is empty (0 bytes).", ""]
+
+
+def test_the_same_call_goes_on_after_a_break(runs: list[list[str]], tmp_path: Path) -> None:
+    with pytest.raises(InterruptedRunError):
+        run_batch(pairs(tmp_path, "a", "stopped", "c"), tmp_path)
+    work_folder(tmp_path / "half.mp4").mkdir()
+    found = run_batch(pairs(tmp_path, "a", "half"), tmp_path)
+    assert [outcome.status for outcome in found] == ["there already", "done"]
+    assert "--resume" in runs[-1] and "--resume" not in runs[0]
+
+
+def test_one_process_for_each_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert devices("cpu", 2) == ["cpu", "cpu"]
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert devices("auto", 3) == ["cuda:0", "cuda:1", "cuda:0"]
+
+
+def test_the_command_ends_with_1_if_one_failed(
+    runs: list[list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = manifest(tmp_path, "a.mov,u.mov,", "bad.mov,u.mov,")
+    assert main(["batch", str(path), "-o", str(tmp_path / "out"), "--list", "--json"]) == 0
+    assert runs == [] and len(capsys.readouterr().out.splitlines()) == 2
+    assert main(["batch", str(path), "-o", str(tmp_path / "out"), "--json", "--method", "swap"]) == 1
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["status"] for row in rows] == ["done", "failed"]
+    assert "swap" in runs[0] and "--device" in runs[0]

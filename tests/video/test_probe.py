@@ -1,0 +1,160 @@
+"""`asled probe` and the plan behind it: what it says of pairs that need mending, and of those that do not."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from factories.small_pair import Pair, make_pair
+from factories.textures import texture
+
+from asled_cli.cli.app import main
+from asled_cli.cli.output.probe_report import pair_rows, registration_words
+from asled_cli.job.blur_plan import FADE_S, Roles, plan_segments
+from asled_cli.lab.camera.dual_lens import LensRig
+from asled_cli.lab.camera.filming import Lens, draw_hand, film, write_film
+from asled_cli.registration.estimate.sharpness import Sharpness
+from asled_cli.restoration.sharp_regions import BLOCK, guard_colour, sharp_share
+
+SIZE, ULTRA = (192, 108), (384, 216)
+TIMES = [i / 30 for i in range(14)]
+
+
+def record(folder: Path, exposures: tuple[float, float]) -> list[str]:
+    """A wide and an ultra clip of equal detail with these shutter times in seconds."""
+    wall = texture(560, 340, seed=2, finest=1.5)
+    hand = draw_hand(2, speed_px_s=200.0)
+    lenses = (Lens(SIZE, None, exposures[0]), Lens(ULTRA, lambda _: LensRig(ratio=2.0), exposures[1]))
+    names = []
+    for name, lens in zip(("wide.mp4", "ultra.mp4"), lenses, strict=True):
+        frames = film(wall, hand, lens, TIMES, SIZE)
+        names.append(str(write_film(folder / name, frames, TIMES)))
+    return names
+
+
+def probed(names: list[str], capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, object]:
+    assert main(["probe", *names, "--offset", "0", "--json", *words]) == 0
+    facts: dict[str, object] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return facts
+
+
+def test_a_blurred_wide_clip_is_to_be_mended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = probed(record(tmp_path, (0.03, 0.003)), capsys)
+    assert {s["action"] for s in facts["plan"]} == {"deblur"}  # type: ignore[attr-defined]
+    assert facts["registration"]["fov_ratio"] == pytest.approx(2.0, rel=0.01)  # type: ignore[index]
+    assert facts["wide"]["frames"] == 14  # type: ignore[index]
+
+
+def test_a_sharp_wide_clip_passes_through_bit_for_bit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = record(tmp_path, (0.0, 0.0))
+    facts = probed(names, capsys)
+    assert {s["action"] for s in facts["plan"]} == {"pass"}  # type: ignore[attr-defined]
+    out = tmp_path / "out.mkv"
+    words = ["deblur", *names, "-o", str(out), "--offset", "0", "--method", "swap", "--codec", "ffv1"]
+    assert main([*words, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (result["frames_changed"], result["frames_passed"]) == (0, 14)
+
+
+def test_one_clip_alone_and_previews(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pair: Pair = make_pair(tmp_path)
+    assert main(["probe", str(pair.wide), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["size"] == "128x96"
+    for name in ("look.png", "look.mp4"):
+        assert main(["probe", str(pair.wide), str(pair.ultra), "--preview", str(tmp_path / name), "-q"]) == 0
+    picture = cv2.imread(str(tmp_path / "look.png"))
+    assert picture is not None and picture.shape == (96, 128, 3)
+    assert (tmp_path / "look.mp4").stat().st_size > 1000
+    said = capsys.readouterr().out
+    for words in ("128x96", "ultra started", "together with wide", "views agree", "mend", "blur of wide"):
+        assert words in said
+    assert main(["probe", str(pair.wide), str(pair.ultra), "--preview", str(tmp_path / "look.txt")]) == 2
+    assert main(["probe", str(pair.wide), "--preview", str(tmp_path / "look.png")]) == 2
+    assert main(["probe", str(pair.wide), str(pair.ultra), "--offset", "9"]) == 3
+    errors = capsys.readouterr().err
+    assert "only one clip is named" in errors and "share no time" in errors
+
+
+def test_words_tell_what_moves_one_lens_and_how_rows_are_read() -> None:
+    found = {
+        "fov_ratio": 2.0, "shift_px": (1.0, 2.0), "residual": 0.01, "correlation": 0.9,
+        "exposure_frames": 0.8, "ultra_exposure_frames": 0.0, "rows_late_frames": 0.0, "stabiliser_px": None,
+        "depth_along_deg": None, "trusted": True, "maps": 1,
+    }  # fmt: skip
+    facts = {
+        "registration": found, "clock_drift_ppm": 0.0, "swapped": False, "order_source": "as named",
+        "offset_s": 0.0, "offset_source": "given", "offset_confidence": 1.0, "fov_ratio_prior": 2.0,
+        "fov_ratio_source": "given", "sharpness": [],
+    }  # fmt: skip
+    assert {"stabiliser", "rolling shutter"}.isdisjoint(dict(pair_rows(facts)))
+    rows = dict(pair_rows(facts | {"registration": found | {"rows_late_frames": 0.15, "stabiliser_px": 7.5}}))
+    assert "by 7.5 px" in rows["stabiliser"] and "+0.15 of a frame" in rows["rolling shutter"]
+    plain = registration_words(found)
+    assert plain.startswith(
+        "reference sees 2.000 times as much, off by +1.0, +2.0 px, views agree to 0.900, "
+    )
+    assert plain.endswith("shutter 0.8 of a frame")
+    steadied = found | {"exposure_frames": None}
+    assert "software" in dict(pair_rows(facts | {"registration": steadied}))["wide shutter"]
+    assert "steadied by software" in registration_words(steadied) and "shutter" not in registration_words(
+        steadied
+    )
+    more = {
+        "rows_late_frames": 0.15,
+        "stabiliser_px": 7.5,
+        "ultra_exposure_frames": 0.3,
+        "depth_along_deg": 20.0,
+    }
+    said = registration_words(found | more | {"trusted": False})
+    for words in (
+        "(not used)",
+        "the reference's 0.3",
+        "rolling shutter +0.15",
+        "lens by 7.5 px",
+        "at 20 degrees",
+    ):
+        assert words in said
+
+
+def moment(time_s: float, advantage: float, wide: float = 9.0, ultra: float = 2.0) -> Sharpness:
+    return Sharpness(time_s, wide, ultra, advantage)
+
+
+def test_stretches_follow_each_other_and_short_ones_vanish() -> None:
+    advantages = [5, 5, 5, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0]
+    samples = [moment(i / 2, a) for i, a in enumerate(advantages)]
+    segments = plan_segments(samples, 20.0)
+    assert [s.action for s in segments] == ["deblur", "pass"]
+    assert segments[0].end_s == segments[1].start_s == 1.25
+    roles = Roles(tuple(samples), tuple(segments))
+    assert [roles.weight_at(t) for t in (0.0, 1.25, 1.25 + FADE_S / 2, 3.0)] == pytest.approx([1, 1, 0.5, 0])
+    both = plan_segments([moment(i / 2, 5, 30, 25) for i in range(4)], 20.0)
+    assert [s.action for s in both] == ["both blurred"]
+
+
+def test_colour_may_not_shift_where_nothing_is_blurred() -> None:
+    generator = np.random.default_rng(0)
+    change = generator.normal(0, 0.01, (256, 320, 3)).astype(np.float32)
+    tint = np.linspace(-0.03, 0.05, 320, dtype=np.float32)[None, :, None]
+    sharp, blurred = np.zeros((64, 80), np.float16), np.full((64, 80), 0.1, np.float16)
+    guarded = guard_colour(change + tint, sharp)
+    blocks = guarded.reshape(256 // BLOCK, BLOCK, 320 // BLOCK, BLOCK, 3).mean(axis=(1, 3))
+    assert np.abs(blocks).max() < 1 / 255
+    assert np.std(guarded) == pytest.approx(0.01, rel=0.1)  # detail stays
+    np.testing.assert_array_equal(guard_colour(change + tint, blurred), change + tint)
+    assert guard_colour(change, sharp) is change
+
+
+def test_sharp_places_are_told_from_blurred_ones_without_a_step() -> None:
+    blur = np.zeros((BLOCK, 2 * BLOCK), np.float16)
+    np.testing.assert_array_equal(sharp_share(blur, 8 * BLOCK, 4 * BLOCK), np.ones((4 * BLOCK, 8 * BLOCK)))
+    assert sharp_share(blur + np.float16(0.02), 8 * BLOCK, 4 * BLOCK) is None
+    blur[:, BLOCK:] = 0.02  # the right half is blurred
+    found = sharp_share(blur, 8 * BLOCK, 4 * BLOCK)
+    assert found is not None
+    share = found.mean(axis=0)
+    assert share[: 3 * BLOCK].min() > 0.99 and share[5 * BLOCK :].max() < 0.01
+    assert np.abs(np.diff(share)).max() < 0.02  # no step between them
