@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from asled_cli.job.records import DeblurConfig as DeblurConfig
     from asled_cli.job.records import DeblurPlan as DeblurPlan
     from asled_cli.job.records import DeblurResult as DeblurResult
-    from asled_cli.job.records import Progress as Progress
     from asled_cli.pipeline import run_deblur as run_deblur
+    from asled_cli.progress import Progress as Progress
 
 __version__ = "0.1.0"
 
@@ -29,7 +29,7 @@ _HOME = {
     "InputError": "errors",
     "InterruptedRunError": "errors",
     "MemoryLimitError": "errors",
-    "Progress": "job.records",
+    "Progress": "progress",
     "UsageError": "errors",
     "WeightsError": "errors",
     "run_deblur": "pipeline",

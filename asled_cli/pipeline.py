@@ -18,7 +18,7 @@ import cv2
 from asled_cli.job.blur_plan import NO_ROLES, Roles, find_roles
 from asled_cli.job.method import load_restorer
 from asled_cli.job.plan import make_plan, refuse_if_strict
-from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, Progress, Report, ignore
+from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, JobReport
 from asled_cli.job.resume.disk_space import SpaceWatch
 from asled_cli.job.resume.journal import Journal
 from asled_cli.job.resume.start_point import Start, find_start, skip_written
@@ -26,6 +26,7 @@ from asled_cli.job.sampling import moments_to_judge, read_sample, reading_pairs
 from asled_cli.job.tally import Tally, any_problem
 from asled_cli.job.target import softened
 from asled_cli.metrics.clip_psnr import measure_psnr
+from asled_cli.progress import Progress, ignore
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
@@ -51,7 +52,7 @@ MOST_FOLLOWERS = 4  # threads that follow a stabiliser, each with a stretch of s
 log = logging.getLogger(__name__)
 
 
-def run_deblur(config: DeblurConfig, report: Report = ignore) -> DeblurResult:
+def run_deblur(config: DeblurConfig, report: JobReport = ignore) -> DeblurResult:
     """Mend one clip and return what was done.
 
     report: called with the plan before the work starts, then with Progress. Raises an AsledError with a
@@ -102,7 +103,7 @@ def _open_writer(plan: DeblurPlan, journal: Journal | None = None) -> ClipWriter
     )
 
 
-def _analyse(plan: DeblurPlan, journal: Journal, report: Report, stop: StopFlag) -> Registration:
+def _analyse(plan: DeblurPlan, journal: Journal, report: JobReport, stop: StopFlag) -> Registration:
     """Look at a few short runs of frames to find how the two views belong together."""
     runs: list[list[FramePair]] = []
     for done, total, run in read_sample(plan):
@@ -122,7 +123,7 @@ def _analyse(plan: DeblurPlan, journal: Journal, report: Report, stop: StopFlag)
     return journal.keep_registration(registration)
 
 
-def _follow(plan: DeblurPlan, registration: Registration, report: Report, stop: StopFlag) -> Registration:
+def _follow(plan: DeblurPlan, registration: Registration, report: JobReport, stop: StopFlag) -> Registration:
     """Look at every frame of a clip in which a stabiliser moves one lens alone."""
     if registration.sway is None:
         return registration
@@ -137,7 +138,7 @@ def _follow(plan: DeblurPlan, registration: Registration, report: Report, stop: 
         )
 
 
-def _judge(plan: DeblurPlan, registration: Registration, report: Report, stop: StopFlag) -> Roles:
+def _judge(plan: DeblurPlan, registration: Registration, report: JobReport, stop: StopFlag) -> Roles:
     """Look at moments along the clip to find where the wide view needs mending and the other one can help."""
     if plan.config.roles == "given":
         return NO_ROLES
@@ -149,13 +150,13 @@ def _judge(plan: DeblurPlan, registration: Registration, report: Report, stop: S
     return roles
 
 
-def _told(report: Report, stop: StopFlag, done: int, total: int) -> None:
+def _told(report: JobReport, stop: StopFlag, done: int, total: int) -> None:
     stop.check()
     report(Progress("judge", done, total))
 
 
 def _pass_through(
-    plan: DeblurPlan, registration: Registration, roles: Roles, writer: ClipWriter, report: Report
+    plan: DeblurPlan, registration: Registration, roles: Roles, writer: ClipWriter, report: JobReport
 ) -> DeblurResult | None:
     """The wide clip as it is, where no frame is to change; None where frames must be encoded all the same."""
     if registration.trusted and not roles.changes_nothing:
@@ -174,7 +175,7 @@ def _render(
     roles: Roles,
     journal: Journal,
     writer: ClipWriter,
-    report: Report,
+    report: JobReport,
     stop: StopFlag,
 ) -> DeblurResult:
     """The streaming part: every frame of the clip that is not finished yet once through all stages."""
@@ -253,7 +254,7 @@ def _turns(pairs: Iterator[FramePair], renderer: ReferenceRenderer) -> Iterator[
     yield from renderer.prepare_last()
 
 
-def _measure(result: DeblurResult, report: Report) -> DeblurResult:
+def _measure(result: DeblurResult, report: JobReport) -> DeblurResult:
     """Add the PSNR of the input and of the written file against the truth."""
     plan, truth = result.plan, result.plan.config.truth
     assert truth is not None and result.out is not None

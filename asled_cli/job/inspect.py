@@ -9,9 +9,10 @@ from typing import Any
 
 from asled_cli.job.blur_plan import Roles, find_roles
 from asled_cli.job.match import MatchedClips, check_shared_time, match_clips
-from asled_cli.job.records import DeblurConfig, Progress, Report, ignore
+from asled_cli.job.records import DeblurConfig
 from asled_cli.job.sampling import moments_to_judge, read_sampled_runs
 from asled_cli.job.tally import registration_facts
+from asled_cli.progress import Progress, Report, ignore
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration

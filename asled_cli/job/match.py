@@ -5,7 +5,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from asled_cli.errors import InputError
-from asled_cli.job.records import DeblurConfig, Report, ignore
+from asled_cli.job.records import DeblurConfig
+from asled_cli.progress import Report, ignore
 from asled_cli.registration.geometry.lenses import COMMON_FOV_RATIO
 from asled_cli.sync.lens_order import NAMED, Order, find_order
 from asled_cli.sync.offset import Timing, find_timing
@@ -36,7 +37,9 @@ def match_clips(config: DeblurConfig, report: Report = ignore) -> MatchedClips:
     """
     wide, ultra = probe_both(config.wide, config.ultra)
     _check_same_orientation(wide, ultra)
-    timing = find_timing(config, wide, ultra, _guess_ratio(config, wide, ultra), report)
+    timing = find_timing(
+        wide, ultra, _guess_ratio(config, wide, ultra), offset_s=config.offset_s, report=report
+    )
     order = NAMED if config.roles == "given" else find_order(wide, ultra, timing.clock)
     notes: list[str] = []
     if order.swapped:

@@ -10,10 +10,11 @@ import numpy as np
 from asled_cli.errors import InputError, UsageError
 from asled_cli.job.match import check_shared_time, match_clips, probe_both
 from asled_cli.job.method import QUEUED_BYTES, FrameSize, choose_method
-from asled_cli.job.records import DeblurConfig, DeblurPlan, Report, ignore
+from asled_cli.job.records import DeblurConfig, DeblurPlan
 from asled_cli.job.sampling import RUN_LENGTH, RUNS, SHORT_CLIP
 from asled_cli.job.target import turn_to_ultra
 from asled_cli.metrics.clip_psnr import check_truth
+from asled_cli.progress import Report, ignore
 from asled_cli.registration.geometry.canvas import Canvas
 from asled_cli.runtime.stages import usable_cores
 from asled_cli.video.encode.encoder import EncodeConfig, choose_encoder

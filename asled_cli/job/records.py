@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from asled_cli.errors import UsageError
+from asled_cli.progress import Progress
 from asled_cli.runtime.precision import Precision
 
 if TYPE_CHECKING:
@@ -168,21 +169,8 @@ class DeblurPlan:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far one step of the job is."""
-
-    step: str  # "synchronise", "analyse", "follow", "judge", "deblur" or "measure"
-    done: int
-    total: int  # an estimate for "deblur"
-
-
 Event = DeblurPlan | Progress
-Report = Callable[[Event], None]
-
-
-def ignore(event: Event) -> None:
-    """A report that nobody reads."""
+JobReport = Callable[[Event], None]  # the plan before the work starts, then Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from itertools import pairwise
 import numpy as np
 
 from asled_cli.errors import InputError
-from asled_cli.registration.blur.reblur import Exposure
 from asled_cli.registration.blur.reference_motion import luma, shrink, without_shades
 from asled_cli.registration.estimate.ambiguity import choose_place
 from asled_cli.registration.estimate.disparity import Direction, HalfViews, find_baseline
@@ -41,6 +40,7 @@ from asled_cli.registration.geometry.homography import (
     within,
 )
 from asled_cli.registration.geometry.lenses import LensPrior
+from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.model.ois_path import Sway
 from asled_cli.registration.model.registration import Knot, Registration
 from asled_cli.registration.model.tone_curve import Tone, fit_tone

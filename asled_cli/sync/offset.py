@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Literal
 
 from asled_cli.errors import InputError
-from asled_cli.job.records import DeblurConfig, Progress, Report, ignore
+from asled_cli.progress import Progress, Report, ignore
 from asled_cli.sync.audio import match_sound
 from asled_cli.sync.correlation import CurveMatch, match_curves
 from asled_cli.sync.lens_order import BELIEVED_VIEW, both_ways
@@ -39,15 +39,14 @@ class Timing:
 
 
 def find_timing(
-    config: DeblurConfig, wide: Clip, ultra: Clip, fov_ratio: float, report: Report = ignore
+    wide: Clip, ultra: Clip, fov_ratio: float, *, offset_s: float | None = None, report: Report = ignore
 ) -> Timing:
-    """The first that is believed: option, one file, sound, moving scene, camera motion, a confirmed guess.
+    """Return the first that is accepted: option, one file, sound, moving scene, camera motion, a guess.
 
-    fov_ratio: a guess. Raises InputError if the clips fit together nowhere.
+    fov_ratio: a guess. offset_s: where the user gives it. Raises InputError if the clips fit nowhere.
     """
-    if config.offset_s is not None:
-        given = Fraction(config.offset_s).limit_denominator(10**6)
-        return Timing(Clock(given), "given", 1.0, "given")
+    if offset_s is not None:
+        return Timing(_clock(offset_s), "given", 1.0, "given")
     if wide.path == ultra.path:
         return Timing(Clock(), "file", 1.0, "two tracks of one file")
     heard = match_sound(wide, ultra) if wide.has_audio and ultra.has_audio else None

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.registration.blur.reblur import Exposure
 from asled_cli.registration.geometry.lenses import centre_crop
+from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.model.registration import Knot, Registration
 from asled_cli.registration.model.tone_curve import identity_tone
 

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from asled_cli import pipeline
 from asled_cli.errors import AsledError, InputError, InterruptedRunError, MemoryLimitError
 from asled_cli.job.plan import make_plan
-from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, Event, Progress, Report, ignore
-from asled_cli.registration.blur.reblur import Exposure
+from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, Event, JobReport
+from asled_cli.progress import Progress, ignore
 from asled_cli.registration.geometry.homography import Matrix
 from asled_cli.registration.geometry.lenses import centre_crop
+from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.model.registration import Knot, Registration
 from asled_cli.registration.model.tone_curve import identity_tone
 from asled_cli.video.decode.probe import probe_clip
@@ -52,7 +53,7 @@ def known_registration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "analyse", lambda runs, prior: registration())
 
 
-def run(pair: Pair, out: Path, report: Report = ignore, **changes: Any) -> DeblurResult:
+def run(pair: Pair, out: Path, report: JobReport = ignore, **changes: Any) -> DeblurResult:
     encode = EncodeConfig(crf=10, preset="ultrafast", overwrite=out.exists())
     config = DeblurConfig(pair.wide, pair.ultra, out=out, method="swap", encode=encode)
     return pipeline.run_deblur(replace(config, **changes), report)

@@ -16,9 +16,10 @@ from asled_cli.errors import AsledError, InputError, InterruptedRunError, UsageE
 from asled_cli.job.blur_plan import PAST_S, Roles
 from asled_cli.job.blur_plan import Segment as Stretch
 from asled_cli.job.plan import make_plan
-from asled_cli.job.records import DeblurConfig, DeblurResult, Event, Progress, Report, ignore
+from asled_cli.job.records import DeblurConfig, DeblurResult, Event, JobReport
 from asled_cli.job.resume.journal import FILE, Journal
 from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
+from asled_cli.progress import Progress, ignore
 from asled_cli.video.encode.encoder import EncodeConfig
 from asled_cli.video.output_file import work_folder
 from asled_cli.zoo import checkpoint as weights
@@ -63,7 +64,7 @@ def config(pair: Pair, out: Path, network: Path | None, **changes: Any) -> Deblu
     return replace(job, **changes)
 
 
-def stop_at(frame: int) -> Report:
+def stop_at(frame: int) -> JobReport:
     def report(event: Event) -> None:
         if isinstance(event, Progress) and event.step == "deblur" and event.done == frame:
             raise DeliberateError
@@ -75,7 +76,7 @@ class DeliberateError(Exception):
     """Stands for anything that ends a process."""
 
 
-def resume(job: DeblurConfig, report: Report = ignore) -> DeblurResult:
+def resume(job: DeblurConfig, report: JobReport = ignore) -> DeblurResult:
     return pipeline.run_deblur(replace(job, resume=True), report)
 
 
@@ -90,7 +91,7 @@ def test_the_same_file_however_often_it_was_broken_off(
     job = config(pair, tmp_path / "parts.mp4", with_network, **changes)
     began: list[int] = []
 
-    def watch(frame: int) -> Report:
+    def watch(frame: int) -> JobReport:
         stop, first = stop_at(frame), len(began)
 
         def report(event: Event) -> None:

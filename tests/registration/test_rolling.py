@@ -15,9 +15,10 @@ from asled_cli.lab.synthesis.shake_blur import shake_pair
 from asled_cli.lab.synthesis.synthetic_pair import MadePair
 from asled_cli.lab.training_data.register import frame_pairs
 from asled_cli.registration.analyse import analyse
-from asled_cli.registration.blur.reblur import Exposure, Reblur, row_times
+from asled_cli.registration.blur.reblur import Reblur, row_times
 from asled_cli.registration.blur.reference_motion import Moment, displacement
 from asled_cli.registration.geometry.lenses import LensPrior
+from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import render_references
 from asled_cli.registration.stabilisation.ois_tracking import follow_clip

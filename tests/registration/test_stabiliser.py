@@ -11,15 +11,16 @@ from factories.textures import texture
 from numpy.typing import NDArray
 from scipy.interpolate import CubicHermiteSpline
 
-from asled_cli.job.records import DeblurConfig, Event, Progress
+from asled_cli.job.records import DeblurConfig, Event
 from asled_cli.job.resume.serialization import load_record, save_record
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.filming import Hand, Lens, film, write_film
 from asled_cli.pipeline import run_deblur
+from asled_cli.progress import Progress
 from asled_cli.registration.analyse import analyse
-from asled_cli.registration.blur.reblur import Exposure
 from asled_cli.registration.geometry.homography import apply, pixel_grid
 from asled_cli.registration.geometry.lenses import LensPrior
+from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.model.ois_path import Sway
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import render_references

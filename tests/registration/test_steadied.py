@@ -17,10 +17,11 @@ from asled_cli.lab.camera.hand_shake import Trajectory
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.blur.intra_frame_shake import fit_tremor
 from asled_cli.registration.blur.linear_blur import find_way, line
-from asled_cli.registration.blur.reblur import Exposure, Reblur, Tremor
+from asled_cli.registration.blur.reblur import Reblur
 from asled_cli.registration.blur.reference_motion import Moment
 from asled_cli.registration.geometry.homography import pixel_grid
 from asled_cli.registration.geometry.lenses import LensPrior
+from asled_cli.registration.model.exposure import Exposure, Tremor
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import render_references
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame, swap_weight

@@ -7,9 +7,10 @@ from factories.textures import texture
 from numpy.typing import NDArray
 
 from asled_cli.registration.blur.intra_frame_shake import fit_tremor
-from asled_cli.registration.blur.reblur import STEADY, Exposure, Reblur, Tick, Tremor
+from asled_cli.registration.blur.reblur import Reblur
 from asled_cli.registration.blur.reference_motion import Moment
 from asled_cli.registration.geometry.homography import pixel_grid
+from asled_cli.registration.model.exposure import STEADY, Exposure, Tick, Tremor
 
 SIZE = (160, 112)
 PAN = (9.0, 4.0)  # pixels per frame

@@ -23,7 +23,8 @@ from rich.table import Table
 
 from asled_cli.cli.output.probe_report import registration_words
 from asled_cli.errors import AsledError
-from asled_cli.job.records import DeblurPlan, DeblurResult, Event, Progress, Report
+from asled_cli.job.records import DeblurPlan, DeblurResult, Event, JobReport
+from asled_cli.progress import Progress
 
 PLAIN_LINE_EVERY_S = 5.0  # progress lines where no bar can be drawn
 STEP_WORDS = {
@@ -67,7 +68,7 @@ class _LogLines(logging.Handler):
 
 
 @contextmanager
-def progress(style: Style) -> Iterator[Report]:
+def progress(style: Style) -> Iterator[JobReport]:
     """A report function for `run_deblur`: plan to stdout, progress and warnings to stderr."""
     stderr = Console(stderr=True)
     handler = _LogLines(stderr, style.as_json)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from asled_cli.job.records import Report, ignore
 from asled_cli.lab.evaluation.costs import measure_costs
 from asled_cli.lab.evaluation.figures import write_pictures
 from asled_cli.lab.evaluation.report import Table, clip_table, cost_table, mean_tables, notes, write_report
@@ -11,6 +10,7 @@ from asled_cli.lab.evaluation.statistics import Summary, summarise
 from asled_cli.lab.scoring.config import EvalConfig
 from asled_cli.lab.scoring.score_all import evaluate
 from asled_cli.metrics.protocols import PROTOCOLS
+from asled_cli.progress import Report, ignore
 
 
 @dataclass(frozen=True)

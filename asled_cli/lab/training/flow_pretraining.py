@@ -21,11 +21,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from asled_cli.errors import InputError, InterruptedRunError, UsageError
-from asled_cli.job.records import Progress, Report, ignore
 from asled_cli.lab.datasets.sources import Split, find_sources
 from asled_cli.lab.synthesis.flow_pairs import FlowPair, degrade, make_pair, read_picture
 from asled_cli.lab.training.checkpoints import CsvLog, read_checkpoint, replace_file, write_checkpoint
 from asled_cli.nets.spynet import LEVELS, SIZE_MULTIPLE, SpyNet
+from asled_cli.progress import Progress, Report, ignore
 from asled_cli.runtime.processes import START, batches_of, start_worker
 
 log = logging.getLogger(__name__)

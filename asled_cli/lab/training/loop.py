@@ -17,8 +17,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from asled_cli.errors import AsledError, InterruptedRunError
-from asled_cli.job.records import Progress as Event
-from asled_cli.job.records import Report, ignore
 from asled_cli.lab.training import losses
 from asled_cli.lab.training.matching_loss import alignment_loss
 from asled_cli.lab.training.monitor import Watch
@@ -35,6 +33,8 @@ from asled_cli.lab.training.validation import draw_strip, validate
 from asled_cli.lab.training_data.cached_clip import find_clips, stack_samples, to_inputs
 from asled_cli.lab.training_data.crops import CropDataset
 from asled_cli.nets.interface import ChunkInputs
+from asled_cli.progress import Progress as Event
+from asled_cli.progress import Report, ignore
 from asled_cli.runtime.distributed import ALONE, Team
 from asled_cli.runtime.processes import START, batches_of, start_worker
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from asled_cli.errors import UsageError
-from asled_cli.job.records import Report, ignore
 from asled_cli.lab.training.flow_pretraining import FlowTrainConfig, train_flow
 from asled_cli.lab.training.loop import train
 from asled_cli.lab.training.recipe import TrainConfig, build_config, parse, read_recipe, read_table
 from asled_cli.lab.training_data.prepare import prepare
+from asled_cli.progress import Report, ignore
 from asled_cli.runtime.device import explain_out_of_memory, resolve_device
 from asled_cli.runtime.distributed import join_team
 from asled_cli.runtime.signals import StopFlag

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError, UsageError
-from asled_cli.job.records import Progress, Report, ignore
 from asled_cli.lab.camera.dual_lens import LensRig, pull, soften_for_ultra
 from asled_cli.lab.datasets.image_sequence import EightBit, Pictures
 from asled_cli.lab.datasets.layouts import Averaging, DatasetClip, Layout, read_layout
@@ -22,6 +21,7 @@ from asled_cli.lab.datasets.sources import Split, find_sources
 from asled_cli.lab.synthesis.random_clip import random_pair
 from asled_cli.lab.training_data.cached_clip import find_clips
 from asled_cli.lab.training_data.register import ClipViews, crop_sample, made_views, make_sample, write_sample
+from asled_cli.progress import Progress, Report, ignore
 from asled_cli.runtime.processes import run_in_processes
 
 log = logging.getLogger(__name__)

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.registration.blur.linear_blur import find_way, matched
-from asled_cli.registration.blur.reblur import STEADY, Exposure, Reblur, Tremor, gradient
+from asled_cli.registration.blur.reblur import Reblur, gradient
 from asled_cli.registration.blur.reference_motion import Moment, shrink
 from asled_cli.registration.geometry.homography import Image, robust_weight, sample, within
+from asled_cli.registration.model.exposure import STEADY, Exposure, Tremor
 
 # Shorter travel within an exposure shows no waves; longer exposures than this (intervals) average them out.
 _TRAVEL_PX, _LENGTH = 3.0, 2.0

@@ -9,7 +9,6 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from asled_cli.registration.blur.reblur import Exposure
 from asled_cli.registration.blur.reference_motion import shrink
 from asled_cli.registration.estimate.observations import Measured, halved_map
 from asled_cli.registration.geometry.canvas import Canvas
@@ -24,6 +23,7 @@ from asled_cli.registration.geometry.homography import (
     sample,
     within,
 )
+from asled_cli.registration.model.exposure import Exposure
 
 # Trial exposures in target frame intervals: a shutter of 1/12 of the interval up to a mean of nine frames.
 _LENGTHS = (0.08, 0.16, 0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from asled_cli.registration.blur.intra_frame_shake import fit_tremor
-from asled_cli.registration.blur.reblur import STEADY, Exposure, Reblur, Tremor
+from asled_cli.registration.blur.reblur import Reblur
 from asled_cli.registration.blur.reference_motion import MotionMeter, halved, luma, moments, shrink
 from asled_cli.registration.geometry.canvas import Canvas
 from asled_cli.registration.geometry.homography import Image, Matrix, Observation, apply, pixel_grid, reducing
+from asled_cli.registration.model.exposure import STEADY, Exposure, Tremor
 from asled_cli.registration.model.ois_path import Sway
 from asled_cli.registration.model.tone_curve import Tone
 from asled_cli.video.frames import FramePair

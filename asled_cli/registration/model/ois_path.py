@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.registration.blur.reblur import Exposure
+from asled_cli.registration.model.exposure import Exposure
 
 # A stretch this many times longer than usual between two shifts is crossed straight.
 _GAP = 3.0

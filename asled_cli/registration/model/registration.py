@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from asled_cli.registration.blur.reblur import Exposure
 from asled_cli.registration.geometry.homography import (
     Image,
     Matrix,
@@ -13,6 +12,7 @@ from asled_cli.registration.geometry.homography import (
     resize_matrix,
     translation,
 )
+from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.model.ois_path import Sway
 from asled_cli.registration.model.tone_curve import Tone
 

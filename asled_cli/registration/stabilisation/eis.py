@@ -12,7 +12,6 @@ from dataclasses import replace
 import numpy as np
 
 from asled_cli.registration.blur.linear_blur import WaySearch, difference
-from asled_cli.registration.blur.reblur import Exposure
 from asled_cli.registration.estimate.observations import Measured, halved_map
 from asled_cli.registration.geometry.homography import (
     Image,
@@ -24,6 +23,7 @@ from asled_cli.registration.geometry.homography import (
     translation,
     within,
 )
+from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.stabilisation.ois import find_shift
 
 # A clip was steadied where its motion explains less than this share of the blur that ways of their own

@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.registration.blur.reblur import Exposure
 from asled_cli.registration.blur.reference_motion import shrink, without_shades
 from asled_cli.registration.estimate.exposure import disagreement
 from asled_cli.registration.estimate.observations import Measured, doubled_map, halved_map
@@ -27,6 +26,7 @@ from asled_cli.registration.geometry.homography import (
     sample,
     translation,
 )
+from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.model.ois_path import Sway
 
 Shifts = NDArray[np.float64]
