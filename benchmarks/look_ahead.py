@@ -32,7 +32,7 @@ from asled_cli.lab.bench.run import machine
 from asled_cli.lab.training.loop import update
 from asled_cli.lab.training.losses import psnr_per_frame
 from asled_cli.lab.training.recipe import TrainConfig, config_from_table
-from asled_cli.lab.training.state import Progress, resume_run, save_run, start_run
+from asled_cli.lab.training.state import TrainState, resume_run, save_run, start_run
 from asled_cli.lab.training_data.cached_clip import (
     find_clips,
     read_clip,
@@ -109,7 +109,7 @@ def read_config(case: str, steps: int) -> TrainConfig:
     )
 
 
-def train(config: TrainConfig, clips: Path, run: Path, *, still: bool) -> Progress:
+def train(config: TrainConfig, clips: Path, run: Path, *, still: bool) -> TrainState:
     """A run to its end, from the checkpoint in `run` if there is one."""
     run.mkdir(parents=True, exist_ok=True)
     checkpoint = run / "checkpoint.pt"

@@ -231,7 +231,7 @@ def test_missing_metric_weights_leave_the_others(
 
     monkeypatch.setattr("torch.hub.download_url_to_file", refuse)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr("asled_cli.lab.scoring.extras._SEEN", set())
+    monkeypatch.setattr("asled_cli.lab.scoring.frame_scores._SEEN", set())
     config = EvalConfig(
         "generic", blur_and_truth, models=("input",), workers=1, metrics=("psnr", "lpips-alex")
     )

@@ -15,7 +15,7 @@ from asled_cli.errors import InputError, UsageError
 from asled_cli.lab.camera.rolling_shutter import pixel_grid
 from asled_cli.lab.datasets.image_sequence import PictureArray
 from asled_cli.lab.datasets.layouts import open_pictures, read_layout
-from asled_cli.lab.datasets.sharp_sources import find_clips
+from asled_cli.lab.datasets.sources import find_clips
 from asled_cli.lab.synthesis.clip import SynthConfig
 from asled_cli.lab.synthesis.frame_interpolation import InterpolatedPictures
 from asled_cli.lab.synthesis.pair_files import FilesConfig

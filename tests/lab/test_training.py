@@ -25,7 +25,7 @@ from asled_cli.lab.training.recipe import (
     read_table,
 )
 from asled_cli.lab.training.run import FLOW, read_flow_recipe
-from asled_cli.lab.training.state import Progress, begin
+from asled_cli.lab.training.state import TrainState, begin
 from asled_cli.lab.training_data.cached_clip import read_clip, stack_samples, to_inputs, to_tensors
 from asled_cli.lab.training_data.crops import CropDataset, SampleConfig
 from asled_cli.metrics.psnr_ssim import ssim
@@ -66,7 +66,7 @@ def clips(tmp_path: Path) -> Path:
     return folder
 
 
-def same_weights(one: Progress, other: Progress) -> bool:
+def same_weights(one: TrainState, other: TrainState) -> bool:
     pairs = [
         *zip(one.network.parameters(), other.network.parameters(), strict=True),
         *zip(one.average.parameters(), other.average.parameters(), strict=True),
@@ -94,7 +94,7 @@ def test_resumed_run_equals_uninterrupted_run(clips: Path, tmp_path: Path) -> No
 def test_interrupt_leaves_a_checkpoint(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     update = training.update
 
-    def interrupted(progress: Progress, batch: Any) -> tuple[float, float]:
+    def interrupted(progress: TrainState, batch: Any) -> tuple[float, float]:
         if progress.step == 4:
             raise KeyboardInterrupt
         return update(progress, batch)

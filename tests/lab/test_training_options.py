@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from asled_cli.lab.training import losses
 from asled_cli.lab.training import state as progress_module
 from asled_cli.lab.training.checkpoints import read_checkpoint, write_checkpoint
 from asled_cli.lab.training.loop import train
+from asled_cli.lab.training.monitor import Watch
 from asled_cli.lab.training.recipe import LossConfig, TrainConfig
 from asled_cli.lab.training.state import flow_parameters, save_run, start_run
+from asled_cli.lab.training.validation import Score
 from asled_cli.lab.training_data.crops import SampleConfig
 from asled_cli.metrics.lpips import distance
 from asled_cli.nets.spynet import SpyNet
@@ -184,6 +187,16 @@ def test_curves_and_strip_are_drawn(clips: Path, tmp_path: Path) -> None:
     assert (curves != 255).any(axis=2).mean() > 0.005
     strip = cv2.imread(str(tmp_path / "run" / "strip.png"))
     assert strip is not None and strip.shape == (36, 4 * 40, 3)
+
+
+def test_without_matplotlib_the_curves_are_left_out_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    watch = Watch(tmp_path, 0)
+    watch.score(1, Score(*[1.0] * len(Score._fields)), np.zeros((4, 4, 3), np.uint8))
+    assert "asled[plots]" in caplog.text and not (tmp_path / "curves.png").exists()
+    assert (tmp_path / "validation.csv").read_text().count("\n") == 2
 
 
 def test_tensorboard_is_missed_with_a_sentence(

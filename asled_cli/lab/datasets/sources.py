@@ -1,11 +1,11 @@
-"""Sharp photos and videos in a folder, split into those that train and those that only judge."""
+"""Sharp photos and videos: which train and which only judge, and what `asled synth-blur` blurs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from asled_cli.errors import InputError
+from asled_cli.errors import InputError, UsageError
 
 Split = Literal["train", "held-out", "all"]
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
@@ -60,3 +60,122 @@ def find_sources(folder: Path, split: Split) -> Sources:
     if not photos and not videos:
         raise InputError(f"{folder} holds no photo and no video of the {split} split.")
     return Sources(photos, videos)
+
+
+_LENSES = "HR/W", "HR/UW"
+
+
+@dataclass(frozen=True, slots=True)
+class SharpSource:
+    """One clip or photo to blur.
+
+    name: what the result is called. wide: a video, a folder of frames, or a photo. ultra: the other lens's
+    clip of the same moment, None where both views are to be cut from `wide`.
+    """
+
+    name: str
+    wide: Path
+    ultra: Path | None = None
+
+
+def find_clips(places: Sequence[Path], ultras: Sequence[Path] = ()) -> list[SharpSource]:
+    """Every clip in `places`, sorted by name: videos, folders of frames, folders of these, RealMCVSR trees.
+
+    ultras: the other lens's clip for each of `places`, or none. Raises InputError where there is no clip,
+    UsageError where the two lists do not fit together.
+    """
+    if ultras:
+        if len(ultras) != len(places):
+            raise UsageError(
+                f"--ultra is given {len(ultras)} times for {len(places)} sources, expected one for each.",
+                "Give them in the order of the sources.",
+            )
+        pairs = zip(places, ultras, strict=True)
+        return _named([SharpSource(wide.stem, wide, _existing(ultra)) for wide, ultra in pairs])
+    return _named([source for place in places for source in _clips_in(_existing(place))])
+
+
+def find_photos(places: Sequence[Path]) -> list[SharpSource]:
+    """Every photo and clip in `places`, sorted by name; of a clip, one frame will be taken.
+
+    Raises InputError where there is neither.
+    """
+    found = []
+    for place in places:
+        if not _existing(place).is_dir():
+            found.append(SharpSource(place.stem, place))
+            continue
+        files = sorted(p for p in place.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES | VIDEO_SUFFIXES)
+        found += [SharpSource(p.stem, p) for p in files if not p.name.startswith(".")]
+        if not files:
+            raise InputError(f"{place} holds no photo and no video.")
+    return _named(found)
+
+
+def _clips_in(place: Path) -> list[SharpSource]:
+    if not place.is_dir():
+        if place.suffix.lower() not in VIDEO_SUFFIXES:
+            raise InputError(
+                f"{place} is neither a video nor a folder of frames.",
+                "A photo can only be shaken: --mode shake.",
+            )
+        return [SharpSource(place.stem, place)]
+    if trees := [tree for tree in (place, *_folders(place)) if (tree / _LENSES[0]).is_dir()]:
+        return [source for tree in trees for source in _lens_pairs(tree)]
+    if any(p.suffix.lower() in PHOTO_SUFFIXES for p in place.iterdir()):
+        return [SharpSource(place.name, place)]
+    clips = [source for folder in _folders(place) for source in _clips_in(folder)]
+    clips += [SharpSource(p.stem, p) for p in place.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES]
+    if not clips:
+        raise InputError(f"{place} holds no video and no folder of frames.")
+    return clips
+
+
+def _lens_pairs(tree: Path) -> list[SharpSource]:
+    """The clips of one split of RealMCVSR, both lenses."""
+    wide, ultra = (tree / lens for lens in _LENSES)
+    if not ultra.is_dir():
+        raise InputError(f"{tree} has {_LENSES[0]} but no {_LENSES[1]}, expected both lenses.")
+    sources = []
+    for folder in _folders(wide):
+        other = ultra / folder.name
+        if not other.is_dir():
+            raise InputError(f"{folder} has no counterpart {other}, expected both lenses.")
+        _check_names(folder, other)
+        sources.append(SharpSource(folder.name, folder, other))
+    return sources
+
+
+def _check_names(one: Path, other: Path) -> None:
+    names = [
+        {p.stem for p in place.iterdir() if p.suffix.lower() in PHOTO_SUFFIXES} for place in (one, other)
+    ]
+    if odd := sorted(names[0] ^ names[1]):
+        raise InputError(f"Frame {odd[0]} is in only one of {one} and {other}, expected equal names.")
+
+
+def _folders(place: Path) -> list[Path]:
+    return sorted(p for p in place.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _existing(place: Path) -> Path:
+    if not place.exists():
+        raise InputError(f"{place} does not exist.")
+    return place
+
+
+def _named(sources: Iterable[SharpSource]) -> list[SharpSource]:
+    """The sources sorted by name; where two have one name, their folders' names are put before it."""
+    found = list(sources)
+    names = [source.name for source in found]
+    told = [
+        SharpSource(f"{s.wide.parent.name}_{s.name}", s.wide, s.ultra) if names.count(s.name) > 1 else s
+        for s in found
+    ]
+    again = [source.name for source in told]
+    for name in again:
+        if again.count(name) > 1:
+            raise UsageError(
+                f"Two sources are called {name}.", "Rename one, or run them one after the other."
+            )
+    return sorted(told, key=lambda source: source.name)

@@ -16,8 +16,15 @@ from asled_cli.job.blur_plan import Roles
 from asled_cli.lab.scoring.alignment import AlignedClip, align_clip
 from asled_cli.lab.scoring.clips import ScoreClip
 from asled_cli.lab.scoring.config import EvalConfig
-from asled_cli.lab.scoring.extras import load_extras, semi_reference
-from asled_cli.lab.scoring.frame_scores import Judge, Row, TruthWindow, to_shown, to_unit
+from asled_cli.lab.scoring.frame_scores import (
+    Judge,
+    Row,
+    TruthWindow,
+    load_extras,
+    semi_reference,
+    to_shown,
+    to_unit,
+)
 from asled_cli.lab.scoring.methods import Model, load_restorer
 from asled_cli.metrics.protocols import PROTOCOLS
 from asled_cli.metrics.sharpness import sharpness

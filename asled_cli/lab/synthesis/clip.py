@@ -17,8 +17,7 @@ from asled_cli.lab.camera.degradation import PLAIN_LOOK
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.datasets.image_sequence import EightBit, MeanPictures, PictureArray, Pictures, Stretch
 from asled_cli.lab.datasets.layouts import open_pictures
-from asled_cli.lab.datasets.sharp_sources import SharpSource
-from asled_cli.lab.datasets.sources import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Sources
+from asled_cli.lab.datasets.sources import PHOTO_SUFFIXES, VIDEO_SUFFIXES, SharpSource, Sources
 from asled_cli.lab.synthesis.average_blur import average_pair, frames_needed
 from asled_cli.lab.synthesis.frame_interpolation import InterpolatedPictures
 from asled_cli.lab.synthesis.random_clip import (

@@ -13,8 +13,7 @@ from typing import Any
 
 from asled_cli import __version__
 from asled_cli.errors import InputError, InterruptedRunError, UsageError
-from asled_cli.lab.datasets.sharp_sources import find_clips, find_photos
-from asled_cli.lab.datasets.sources import PHOTO_SUFFIXES
+from asled_cli.lab.datasets.sources import PHOTO_SUFFIXES, find_clips, find_photos
 from asled_cli.lab.synthesis.clip import SynthConfig, SynthTask, clip_seed, make_clip, plan_clips
 from asled_cli.lab.synthesis.pair_files import FilesConfig, write_clip
 from asled_cli.lab.training.checkpoints import replace_file

@@ -22,7 +22,7 @@ from asled_cli.lab.training.matching_loss import alignment_loss
 from asled_cli.lab.training.monitor import Watch
 from asled_cli.lab.training.recipe import LossConfig, TrainConfig, read_recipe
 from asled_cli.lab.training.state import (
-    Progress,
+    TrainState,
     flow_parameters,
     resume_run,
     save_run,
@@ -33,8 +33,7 @@ from asled_cli.lab.training.validation import draw_strip, validate
 from asled_cli.lab.training_data.cached_clip import find_clips, stack_samples, to_inputs
 from asled_cli.lab.training_data.crops import CropDataset
 from asled_cli.nets.interface import ChunkInputs
-from asled_cli.progress import Progress as Event
-from asled_cli.progress import Report, ignore
+from asled_cli.progress import Progress, Report, ignore
 from asled_cli.runtime.distributed import ALONE, Team
 from asled_cli.runtime.processes import START, batches_of, start_worker
 
@@ -56,7 +55,7 @@ def train(
     tensorboard: bool = False,
     report: Report = ignore,
     check: Callable[[], None] = lambda: None,
-) -> Progress:
+) -> TrainState:
     """Train until `config.steps` (or `stop_at`), leaving files in `out` (module docstring).
 
     data: folder with train/*.npz and valid/*.npz (or *.npz directly, then without validation); clips may be
@@ -101,7 +100,7 @@ def train(
 
 
 def _run(
-    progress: Progress,
+    progress: TrainState,
     batches: Iterator[dict[str, Tensor]],
     last: int,
     clips: Sequence[Path],
@@ -121,7 +120,7 @@ def _run(
             progress.seconds = progress.team.mean(torch.tensor(progress.seconds, device=device))
 
     while progress.step < last and not progress.ended:
-        report(Event("train", progress.step, _steps_expected(progress)))
+        report(Progress("train", progress.step, _steps_expected(progress)))
         progress.team.check(check, device)
         loss, norm = update(progress, next(batches))
         count()
@@ -151,7 +150,7 @@ def _run(
             save_run(progress, out)
 
 
-def _steps_expected(progress: Progress) -> int:
+def _steps_expected(progress: TrainState) -> int:
     """Steps of the whole run; where the clock ends it, at the pace so far."""
     config = progress.config
     if not config.minutes or not progress.seconds:
@@ -161,7 +160,7 @@ def _steps_expected(progress: Progress) -> int:
     )
 
 
-def update(progress: Progress, batch: dict[str, Tensor]) -> tuple[float, float]:
+def update(progress: TrainState, batch: dict[str, Tensor]) -> tuple[float, float]:
     """One step of AdamW on one batch: loss and gradient norm. Skipped, norm nan, if either is not finite."""
     config, network = progress.config, progress.network
     device = next(network.parameters()).device
@@ -231,7 +230,7 @@ def autocast(config: TrainConfig, device: torch.device) -> AbstractContextManage
     return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
 
 
-def _follow_average(progress: Progress) -> None:
+def _follow_average(progress: TrainState) -> None:
     """Move the average towards the weights; faster at the start, where there is little to average."""
     decay = min(progress.config.ema_decay, (1 + progress.step) / (10 + progress.step))
     with torch.no_grad():
@@ -259,7 +258,7 @@ def _loader(
     )
 
 
-def _score(progress: Progress, clips: Sequence[Path], out: Path, watch: Watch) -> None:
+def _score(progress: TrainState, clips: Sequence[Path], out: Path, watch: Watch) -> None:
     config = progress.config
     device = next(progress.average.parameters()).device
 

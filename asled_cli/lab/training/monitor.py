@@ -1,5 +1,10 @@
-"""What a training run shows while it goes: CSV logs, curves, picture strips, and TensorBoard if asked for."""
+"""What a training run shows while it goes: CSV logs, curves, picture strips, and TensorBoard if asked for.
 
+The curves need matplotlib, an optional extra; without it the CSV files hold the same numbers.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import UsageError
-from asled_cli.lab.training.checkpoints import CsvLog, explain_full_disk, replace_file
-from asled_cli.lab.training.curves import draw_curves
+from asled_cli.lab.training.checkpoints import CsvLog, explain_full_disk, read_csv, replace_file
 from asled_cli.lab.training.validation import Score
 
 LOSS_COLUMNS = ("step", "loss", "gradient", "rate", "seconds")
+PSNR_CURVES = {"network": "network_db", "swap": "swap_db", "reference": "reference_db", "input": "input_db"}
+
+log = logging.getLogger(__name__)
 
 
 class Watch:
@@ -20,6 +27,7 @@ class Watch:
 
     def __init__(self, out: Path, step: int, *, active: bool = True, tensorboard: bool = False) -> None:
         self.out, self.active = out, active
+        self._plots = active and _has_matplotlib()
         self._board: Any = _open_board(out / "tensorboard", step) if active and tensorboard else None
         if active:
             self._losses = CsvLog(out / "loss.csv", LOSS_COLUMNS, step)
@@ -41,7 +49,8 @@ class Watch:
         with explain_full_disk(self.out / "validation.csv"):
             self._scores.append(step=step, **score._asdict())
             replace_file(self.out / "strip.png", lambda part: part.write_bytes(bytes(data)))
-            draw_curves(self.out)
+            if self._plots:
+                draw_curves(self.out)
         self._scalars("validation", {"step": step, **score._asdict()})
         if self._board is not None:
             self._board.add_image("input | swap | network | truth", strip, step, dataformats="HWC")
@@ -64,6 +73,39 @@ def _open_board(folder: Path, step: int) -> Any:
     except ImportError as error:
         raise UsageError(
             "--tensorboard needs the package tensorboard, which is not installed.",
-            "pip install 'asled[watch]', or go without: loss.csv and curves.png are always written.",
+            "pip install 'asled[watch]', or leave it out: loss.csv and validation.csv are always written.",
         ) from error
     return SummaryWriter(str(folder), purge_step=step)
+
+
+def draw_curves(out: Path) -> None:
+    """Write curves.png from loss.csv and validation.csv of a run: loss, and PSNR beside swap and input."""
+    from matplotlib.figure import Figure  # an extra, and slow to load
+
+    losses, scores = read_csv(out / "loss.csv"), read_csv(out / "validation.csv")
+    panels = {"loss": {"loss": _points(losses, "loss")}}
+    if scores:
+        panels["PSNR (dB)"] = {name: _points(scores, column) for name, column in PSNR_CURVES.items()}
+    figure = Figure(figsize=(9, 3.2 * len(panels)), layout="constrained")
+    for axes, (title, curves) in zip(
+        figure.subplots(len(panels), squeeze=False)[:, 0], panels.items(), strict=True
+    ):
+        for name, points in curves.items():
+            axes.plot(*np.array(points).reshape(-1, 2).T, label=name)
+        axes.set(xlabel="step", ylabel=title)
+        axes.legend()
+    replace_file(out / "curves.png", lambda part: figure.savefig(part, format="png", dpi=100))
+
+
+def _points(rows: Sequence[Mapping[str, str]], column: str) -> list[tuple[float, float]]:
+    points = [(float(row["step"]), float(row[column])) for row in rows if row.get(column)]
+    return [point for point in points if np.isfinite(point).all()]
+
+
+def _has_matplotlib() -> bool:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        log.warning("No curves.png: it needs matplotlib (pip install 'asled[plots]').")
+        return False
+    return True

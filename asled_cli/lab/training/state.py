@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Progress:
+class TrainState:
     """A run between two steps: all that a checkpoint holds."""
 
     config: TrainConfig
@@ -55,7 +55,7 @@ class Progress:
         return self.step >= self.config.steps or 0 < limit <= self.seconds
 
 
-def start_run(config: TrainConfig, out: Path, device: str, team: Team = ALONE) -> Progress:
+def start_run(config: TrainConfig, out: Path, device: str, team: Team = ALONE) -> TrainState:
     """A new run, weights fresh or from `config.init`. Raises UsageError if `out` holds a run already."""
     if (out / "checkpoint.pt").exists():
         raise UsageError(f"{out} holds a checkpoint already.", "Pass --resume, or choose another folder.")
@@ -68,7 +68,7 @@ def start_run(config: TrainConfig, out: Path, device: str, team: Team = ALONE) -
     return begin(config, network, device, team)
 
 
-def begin(config: TrainConfig, network: Any, device: str, team: Team = ALONE) -> Progress:
+def begin(config: TrainConfig, network: Any, device: str, team: Team = ALONE) -> TrainState:
     """The start of a run that trains `network`."""
     network = network.to(device, memory_format=torch.channels_last)
     average = copy.deepcopy(network).eval().requires_grad_(False)
@@ -97,7 +97,7 @@ def begin(config: TrainConfig, network: Any, device: str, team: Team = ALONE) ->
     lpips = None
     if config.losses.perceptual:
         lpips = load_module(config.losses.perceptual_backbone).to(device)
-    return Progress(config, network, average, optimizer, trained, team, teacher, lpips)
+    return TrainState(config, network, average, optimizer, trained, team, teacher, lpips)
 
 
 def _freeze_others(network: Any, part: str) -> None:
@@ -147,7 +147,7 @@ def _load_flow(network: Any, path: Path) -> None:
         ) from error
 
 
-def resume_run(path: Path, config: TrainConfig, device: str, team: Team = ALONE) -> Progress:
+def resume_run(path: Path, config: TrainConfig, device: str, team: Team = ALONE) -> TrainState:
     """The run in the checkpoint `path`. Raises WeightsError if it cannot be read or is of another network."""
     stored = read_checkpoint(path)
     before = config_from_table(stored["config"])
@@ -170,7 +170,7 @@ def resume_run(path: Path, config: TrainConfig, device: str, team: Team = ALONE)
     return progress
 
 
-def save_run(progress: Progress, out: Path) -> None:
+def save_run(progress: TrainState, out: Path) -> None:
     """Write the checkpoint and, for use, the averaged weights; only the team's first process does.
 
     Raises AsledError, and writes nothing, if a weight is not finite or the disk is full.
@@ -195,7 +195,7 @@ def save_run(progress: Progress, out: Path) -> None:
     save_weights(progress, out / "weights.safetensors", {"step": str(progress.step)})
 
 
-def save_weights(progress: Progress, path: Path, notes: Mapping[str, str]) -> None:
+def save_weights(progress: TrainState, path: Path, notes: Mapping[str, str]) -> None:
     """Write the averaged weights. Raises AsledError if the disk is full."""
     with explain_full_disk(path):
         weights.save(path, progress.config.network, progress.average, notes=notes)
