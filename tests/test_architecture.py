@@ -149,3 +149,18 @@ def test_pictures_and_files_need_no_torch() -> None:
         if any(name.split(".")[0] == "torch" for name in imported(path))
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_media_files_are_opened_in_two_places() -> None:
+    """`av.open` takes names for URLs and follows playlists: only the two doors may call it."""
+    doors = {"video/decode/open_clip.py", "video/open_output.py"}
+    wrong = [
+        f"{path.relative_to(PACKAGE)}, line {node.lineno}: {ast.unparse(node)}"
+        for path in FILES
+        if path.relative_to(PACKAGE).as_posix() not in doors
+        for node in ast.walk(ast.parse(path.read_text()))
+        if ast.unparse(node) in ("av.open", "av.container.open", "cv2.VideoCapture", "cv2.VideoWriter")
+        or (isinstance(node, ast.ImportFrom) and node.module in ("av", "av.container")
+            and any(alias.name == "open" for alias in node.names))
+    ]  # fmt: skip
+    assert not wrong, "\n".join(wrong)

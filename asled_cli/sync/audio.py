@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.video.clock import Clock
-from asled_cli.video.decode.probe import open_clip
+from asled_cli.video.decode.open_clip import open_clip
 from asled_cli.video.frames import Clip
 
 RATE = 16_000  # samples per second; a step of 1/16 ms is far below a frame interval

@@ -16,6 +16,7 @@ MAX_BOXES = 10_000  # per level
 MAX_KEYS = 1_000  # per `meta` box
 _DOLBY_VISION = {b"dvcC", b"dvvC", b"dvwC"}
 _SPATIAL = {b"lhvC", b"vexu"}  # layers of MV-HEVC (ISO/IEC 14496-15), and what Apple says about its views
+_IN_THIS_FILE = 1  # flag of a data reference
 QUICKTIME_CAMERA = "com.apple.quicktime.camera."
 
 
@@ -28,6 +29,7 @@ class TrackBoxes:
     dolby_vision: bool = False
     spatial: bool = False  # two views coded in one track (MV-HEVC)
     tag: str = ""  # four-character code of the sample description, such as "hvc1" or "mebx"
+    external: bool = False  # its samples are in another file
 
     @property
     def lens_model(self) -> str | None:
@@ -130,7 +132,19 @@ def _track(trak: memoryview) -> TrackBoxes | None:
     inside = {kind for _, body in boxes_in(entries) for kind in _boxes_of_entry(body)}
     tag = bytes(entries[4:8]).decode("ascii", "replace").strip()
     keys = _keys(child_of(trak, b"meta"))
-    return TrackBoxes(track_id, keys, bool(inside & _DOLBY_VISION), bool(inside & _SPATIAL), tag)
+    return TrackBoxes(
+        track_id,
+        keys,
+        dolby_vision=bool(inside & _DOLBY_VISION),
+        spatial=bool(inside & _SPATIAL),
+        tag=tag,
+        external=_is_external(child_of(trak, b"mdia", b"minf", b"dinf", b"dref")),
+    )
+
+
+def _is_external(references: memoryview) -> bool:
+    """Whether a `dref` box names another file: its flag says that it is not this one, and a name follows."""
+    return any(len(body) > 5 and not body[3] & _IN_THIS_FILE for _, body in boxes_in(references[8:]))
 
 
 def _boxes_of_entry(entry: memoryview) -> set[bytes]:

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.video.open_output import open_output
+
 RATE = 30
 BLUR_FRAMES = 5  # instants averaged into one wide frame
 Picture = NDArray[np.uint8]
@@ -52,7 +54,7 @@ def blurred_view(scene: Picture, index: int, size: tuple[int, int]) -> Picture:
 
 def write_clip(path: Path, frames: int, size: tuple[int, int], picture: Callable[[int], Picture]) -> None:
     """Encode pictures as 8-bit H.264."""
-    with av.open(str(path), "w") as container:
+    with open_output(path) as container:
         stream = container.add_stream("libx264", rate=RATE, options={"crf": "18", "preset": "veryfast"})
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.srgb import to_bytes
+from asled_cli.video.decode.open_clip import open_clip
 from asled_cli.video.decode.pixel_format import Converter, to_8_bit, to_16_bit
 from asled_cli.video.frames import MATRIX_BT709, RANGE_LIMITED, ColorTags
+from asled_cli.video.open_output import open_output
 
 Codec = Literal["h264", "hevc"]
 _ENCODERS: dict[Codec, str] = {"h264": "libx264", "hevc": "libx265"}
@@ -125,7 +127,7 @@ def encode_and_decode(frames: NDArray[np.uint8], codec: Codec, crf: int) -> NDAr
     """
     converter = Converter(_PHONE_COLOR)
     file = io.BytesIO()
-    with av.open(file, "w", format="mp4") as container:
+    with open_output(file, "mp4") as container:
         stream = container.add_stream(_ENCODERS[codec], rate=30, options=_encoder_options(codec, crf))
         assert isinstance(stream, av.VideoStream)
         stream.height, stream.width = frames.shape[1:3]
@@ -137,7 +139,7 @@ def encode_and_decode(frames: NDArray[np.uint8], codec: Codec, crf: int) -> NDAr
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
     file.seek(0)
-    with av.open(file, "r") as coded:
+    with open_clip(file) as coded:
         return np.stack([to_8_bit(converter.to_rgb(frame)) for frame in coded.decode(video=0)])
 
 

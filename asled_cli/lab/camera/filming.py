@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.lab.camera.dual_lens import LensRig, Matrix, frame_center, pull, soften_for_ultra, translation
+from asled_cli.video.open_output import open_output
 
 Clip8 = NDArray[np.uint8]
 TICKS_PER_S = 600  # in which phones count time
@@ -110,7 +111,7 @@ def write_film(
     path: Path, frames: Clip8, times_s: Sequence[float], sound: Sound | None = None, *, crf: int = 12
 ) -> Path:
     """Write (T, H, W, 3) frames as H.264, shown at `times_s` (rounded to 1/600 s), with a sound track."""
-    with av.open(str(path), "w", options={"video_track_timescale": str(TICKS_PER_S)}) as out:
+    with open_output(path, options={"video_track_timescale": str(TICKS_PER_S)}) as out:
         options = {"preset": "ultrafast", "crf": str(crf), "g": "30"}
         video = out.add_stream("libx264", rate=30, options=options)
         video.height, video.width = frames.shape[1:3]

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,9 @@ from asled_cli.lab.synthesis.synthetic_pair import (
     describe,
     finish_pair,
 )
+from asled_cli.video.decode.open_clip import open_clip
 from asled_cli.video.decode.pixel_format import Converter, to_8_bit
-from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.decode.probe import probe_clip, select_stream
 from asled_cli.video.frames import Clip
 
 
@@ -117,9 +117,8 @@ def read_frames(path: Path, start: int, count: int) -> NDArray[np.uint8]:
 
 def _decode(clip: Clip, start: int, count: int) -> NDArray[np.uint8]:
     path, converter = clip.path, Converter(clip.resolved_color)
-    with av.open(path) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
+    with open_clip(path) as container:
+        stream = select_stream(container, path, 0)
         rate, base = stream.average_rate, stream.time_base
         if rate is None or base is None:
             raise InputError(f"{path} states no frame rate.")

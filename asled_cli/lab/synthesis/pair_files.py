@@ -17,6 +17,7 @@ from asled_cli.lab.datasets.image_sequence import Picture, Pictures
 from asled_cli.lab.synthesis.clip import SynthClip
 from asled_cli.lab.synthesis.ground_truth_flow import hidden, lens_flow, true_flow
 from asled_cli.lab.synthesis.synthetic_pair import MadePair
+from asled_cli.video.open_output import open_output
 
 PairLayout = Literal["generic", "realmcvsr"]
 Store = Literal["frames", "video"]
@@ -130,7 +131,7 @@ def _write_video(path: Path, pictures: Pictures, fps: float) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     rate = Fraction(fps).limit_denominator(1001)
     try:
-        with av.open(str(part), "w", format="matroska", options={"fflags": "+bitexact"}) as container:
+        with open_output(part, "matroska", {"fflags": "+bitexact"}) as container:
             stream = container.add_stream("ffv1", rate=rate, options={"level": "3", "slices": "4"})
             stream.width, stream.height = pictures.size
             stream.pix_fmt = "bgr0"

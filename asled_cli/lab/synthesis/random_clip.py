@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,8 @@ from asled_cli.lab.datasets.sources import Sources
 from asled_cli.lab.synthesis.average_blur import average_pair
 from asled_cli.lab.synthesis.shake_blur import Depth, Picture, shake_pair
 from asled_cli.lab.synthesis.synthetic_pair import Faults, MadePair
+from asled_cli.video.decode.open_clip import open_clip
+from asled_cli.video.decode.probe import select_stream
 
 # Width and height of a training clip: 0.1 to 0.15 megapixels, landscape, square and portrait.
 SIZES = ((448, 256), (384, 288), (320, 416), (352, 352), (416, 272), (256, 416), (480, 320))
@@ -248,8 +249,8 @@ def fit_size(size: tuple[int, int], extent: tuple[int, int], ratio: float) -> tu
 
 def video_extent(video: Path) -> tuple[int, int]:
     """(width, height) of a video's first stream."""
-    with av.open(video) as container:
-        stream = container.streams.video[0]
+    with open_clip(video) as container:
+        stream = select_stream(container, video, 0)
         return stream.width, stream.height
 
 

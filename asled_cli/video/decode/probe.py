@@ -1,4 +1,4 @@
-"""Looks at one clip: opens it with errors a user understands, and gathers its facts into a `Clip`."""
+"""Looks at one clip and gathers its facts into a `Clip`."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -14,6 +14,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from asled_cli.errors import InputError, reason
+from asled_cli.video.decode.open_clip import MAX_PIXELS, open_clip
 from asled_cli.video.frames import (
     MATRIX_BT709,
     UNSPECIFIED,
@@ -24,48 +25,8 @@ from asled_cli.video.frames import (
 )
 from asled_cli.video.mp4_boxes import TrackBoxes, focal_35mm, lens_model, read_tracks
 
-MAX_PIXELS = 1 << 26  # 67 million, twice 8K: a larger size in a header is damage or malice
 PROBE_PACKETS = 600  # give up on a first frame after this many packets, 10 s at 60 fps
-QUICKTIME_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
 RERECORD = "Use another copy of the clip, or record it again."
-
-
-def open_clip(path: Path) -> InputContainer:
-    """The opened container. Raises InputError with one sentence for each way a file can be unusable."""
-    _check_readable(path)
-    try:
-        # max_pixels makes the decoders refuse a huge declared size before they allocate pictures.
-        options = {"max_pixels": str(MAX_PIXELS)}
-        return av.open(str(path), "r", options=options, metadata_errors="replace")
-    except av.FFmpegError as error:
-        raise InputError(*_explain_unopened(path)) from error
-
-
-def _check_readable(path: Path) -> None:
-    try:
-        if path.is_dir():
-            raise InputError(f"{path} is a folder, expected a video file.", "Name one clip inside it.")
-        if not path.exists():
-            raise InputError(f"{path} does not exist.", "Check the spelling of the file name.")
-        with path.open("rb") as file:
-            empty = not file.read(1)
-    except PermissionError as error:
-        raise InputError(f"{path} cannot be read: permission denied.", "Check who owns the file.") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    if empty:
-        raise InputError(f"{path} is empty (0 bytes).", "Copy the clip from the phone again.")
-
-
-def _explain_unopened(path: Path) -> tuple[str, str]:
-    with path.open("rb") as file:
-        head = file.read(12)
-    if head[4:8] in QUICKTIME_BOXES:
-        return (
-            f"{path} has no index (moov): the recording or the copy was not finished.",
-            "Copy the clip again; a repair tool may rebuild the index of a recording that broke off.",
-        )
-    return f"{path} is not a video that can be read.", "Expected a clip such as .mov, .mp4 or .mkv."
 
 
 def video_streams(container: InputContainer) -> list[VideoStream]:
@@ -109,8 +70,14 @@ def probe_clip(path: Path, track: int = 0) -> Clip:
     """
     with open_clip(path) as container:
         stream = select_stream(container, path, track)
+        boxes = read_tracks(path)
+        if stream.id in boxes and boxes[stream.id].external:
+            raise InputError(
+                f"{path} only refers to pictures in another file, which is not opened.",
+                "Export it from the program that wrote it as a self-contained movie.",
+            )
         frame = _first_frame(container, stream, path)
-        return _gather(path, track, container, stream, frame, read_tracks(path))
+        return _gather(path, track, container, stream, frame, boxes)
 
 
 def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame:

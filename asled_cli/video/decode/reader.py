@@ -19,8 +19,9 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError, reason
+from asled_cli.video.decode.open_clip import open_clip
 from asled_cli.video.decode.pixel_format import Converter
-from asled_cli.video.decode.probe import RERECORD, count_video_tracks, open_clip, probe_clip, select_stream
+from asled_cli.video.decode.probe import RERECORD, count_video_tracks, probe_clip, select_stream
 from asled_cli.video.frames import Clip, Frame
 
 __all__ = [

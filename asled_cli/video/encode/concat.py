@@ -16,6 +16,7 @@ from asled_cli.errors import AsledError, UsageError, reason
 from asled_cli.video.encode.encoder import Encoder, cannot_hold, open_encoder
 from asled_cli.video.encode.segments import Segment, read_packets
 from asled_cli.video.frames import Clip
+from asled_cli.video.open_output import open_output
 from asled_cli.video.output_file import FORMATS
 from asled_cli.video.preserve.tracks import CopiedTracks, movie_timescale
 
@@ -38,9 +39,8 @@ class Movie:
     ) -> None:
         form = FORMATS[suffix.lower() or Path(str(file)).suffix]
         options = {} if form == "matroska" else movie_options(source)
-        target = str(file) if isinstance(file, Path) else file
         self._source = source
-        self._container: OutputContainer = av.open(target, "w", format=form, options=options)
+        self._container: OutputContainer = open_output(file, form, options)
         self._tracks: CopiedTracks | None = None
         try:
             self._stream = open_encoder(self._container, source, encoder)

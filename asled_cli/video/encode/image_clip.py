@@ -8,11 +8,13 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.video.open_output import open_output
+
 
 def write_pictures(path: Path, pictures: Sequence[NDArray[np.uint8]], rate: int) -> None:
     """Write (H, W, 3) uint8 RGB pictures of one even size as H.264 at `rate` per second."""
     part = path.with_name(f".{path.name}.part")
-    with av.open(str(part), "w", format="mp4") as out:
+    with open_output(part, "mp4") as out:
         stream = out.add_stream("libx264", rate=rate, options={"crf": "18", "preset": "fast"})
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = "yuv420p"

@@ -11,9 +11,11 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from asled_cli.errors import AsledError
-from asled_cli.video.decode.probe import open_clip, probe_clip
+from asled_cli.video.decode.open_clip import open_clip
+from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.encode.concat import movie_options
 from asled_cli.video.frames import Clip
+from asled_cli.video.open_output import open_output
 from asled_cli.video.output_file import FORMATS
 from asled_cli.video.preserve.inventory import take_inventory
 from asled_cli.video.preserve.quicktime_keys import graft_track_keys
@@ -62,7 +64,7 @@ def _rewrap(source: Clip, out: Path) -> list[str]:
     # Unofficial is what libavformat calls the box that tells of a Dolby Vision layer.
     options = {} if form == "matroska" else {**movie_options(source), "strict": "unofficial"}
     with open_clip(source.path) as container, contextlib.ExitStack() as stack:
-        movie: OutputContainer = stack.enter_context(av.open(str(out), "w", format=form, options=options))
+        movie: OutputContainer = stack.enter_context(open_output(out, form, options))
         picture = container.streams[source.stream_index]
         assert isinstance(picture, VideoStream)
         copied = movie.add_stream_from_template(picture, opaque=True)

@@ -13,7 +13,8 @@ import av
 from av.packet import Packet
 from av.stream import Stream
 
-from asled_cli.video.decode.probe import open_clip, probe_clip
+from asled_cli.video.decode.open_clip import open_clip
+from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.frames import Clip
 from asled_cli.video.mp4_boxes import read_tracks
 from asled_cli.video.preserve.tracks import is_copyable, is_inside, kept_metadata

@@ -6,7 +6,7 @@ The index of a fresh movie lies behind its media, so that it can grow without an
 import struct
 from pathlib import Path
 
-from asled_cli.video.decode.probe import open_clip
+from asled_cli.video.decode.open_clip import open_clip
 from asled_cli.video.frames import Clip
 from asled_cli.video.mp4_boxes import boxes_in, child_of, read_index, read_tracks
 

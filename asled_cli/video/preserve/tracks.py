@@ -14,7 +14,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
 
-from asled_cli.video.decode.probe import open_clip
+from asled_cli.video.decode.open_clip import open_clip
 from asled_cli.video.frames import Clip
 
 if TYPE_CHECKING:

@@ -1,0 +1,79 @@
+"""What a file is that cannot be opened as a clip (a playlist, a photo, ...), and what to do about it."""
+
+import mmap
+from pathlib import Path
+
+_HEAD = 4096  # bytes that are looked at
+_QUICKTIME_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
+# Brands of ISO/IEC 23008-12 (HEIF) and AVIF stills, right behind `ftyp`.
+_PHOTO_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"}
+_PHOTO_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"II*\0", b"MM\0*", b"BM")
+_CLIP_MARKS = (b"mpvd", b"ftypmp4", b"ftypiso", b"ftypqt  ", b"ftypavc1")  # of a movie behind the picture
+_SCRIPTS = (
+    (b"ffconcat", "a list of files (ffconcat)"),
+    (b"#EXTM3U", "a playlist (m3u8)"),
+    (b"[playlist]", "a playlist (pls)"),
+    (b"v=0", "a description of a stream (SDP)"),
+    (b"[Reference]", "a reference to a stream"),
+)
+_SCRIPT_TAGS = (
+    (b"<MPD", "a DASH manifest"),
+    (b"<AssetMap", "an IMF package"),
+    (b"<smil", "a playlist (SMIL)"),
+)
+
+
+def is_heif_photo(path: Path) -> bool:
+    """Whether the file is a still picture in the boxes of a movie, which may have a clip inside."""
+    head = _head(path)
+    return head[4:8] == b"ftyp" and head[8:12] in _PHOTO_BRANDS
+
+
+def explain_unopened(path: Path) -> tuple[str, str]:
+    """Return the sentence and the hint for a readable file that is not opened as a clip."""
+    head = _head(path)
+    script = _script_kind(head)
+    if script is not None:
+        return (
+            f"{path} is {script}, not a clip: the files that it names are not opened.",
+            "Name the clip itself.",
+        )
+    if is_heif_photo(path) or head.startswith(_PHOTO_STARTS):
+        return _explain_photo(path)
+    if head[4:8] in _QUICKTIME_BOXES:
+        return (
+            f"{path} has no index (moov): the recording or the copy was not finished.",
+            "Copy the clip again; a repair tool may rebuild the index of an interrupted recording.",
+        )
+    return f"{path} is not a video that can be read.", "Expected a clip such as .mov, .mp4 or .mkv."
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_HEAD)
+
+
+def _script_kind(head: bytes) -> str | None:
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    for start, words in _SCRIPTS:
+        if text.startswith(start):
+            return words
+    return next((words for tag, words in _SCRIPT_TAGS if text.startswith(b"<") and tag in text), None)
+
+
+def _explain_photo(path: Path) -> tuple[str, str]:
+    if has_clip_inside(path):
+        return (
+            f"{path} is a photo with a short clip inside (motion photo), expected the clip.",
+            "Export the clip from the phone's gallery (save as video), and name the exported file.",
+        )
+    return (
+        f"{path} is a photo, expected a clip.",
+        "Of a Live Photo, name the .mov file that lies beside it.",
+    )
+
+
+def has_clip_inside(path: Path) -> bool:
+    """Whether a photo holds a movie behind the picture, as phones write motion photos."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return any(data.find(mark, 12) >= 0 for mark in _CLIP_MARKS)
