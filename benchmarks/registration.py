@@ -22,13 +22,13 @@ import cv2
 import numpy as np
 from report import write_report
 
+from asled_cli.imaging.homography import Matrix, apply, pixel_grid
 from asled_cli.lab.bench.run import machine
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.filming import Lens, draw_hand, film
 from asled_cli.lab.datasets.sources import find_sources
 from asled_cli.lab.synthesis.shake_blur import read_picture
 from asled_cli.registration.analyse import analyse
-from asled_cli.registration.geometry.homography import Matrix, apply, pixel_grid
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
 from asled_cli.video.decode.pixel_format import to_16_bit

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from report import write_report
 
+from asled_cli.imaging.homography import apply, pixel_grid
 from asled_cli.lab.camera.degradation import LensLook, ToneCurve
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
@@ -29,7 +30,6 @@ from asled_cli.lab.synthesis.average_blur import average_pair
 from asled_cli.lab.synthesis.shake_blur import Depth, shake_pair
 from asled_cli.lab.synthesis.synthetic_pair import MadePair
 from asled_cli.lab.training_data.register import frame_pairs, register
-from asled_cli.registration.geometry.homography import apply, pixel_grid
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame, swap_weight

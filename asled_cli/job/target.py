@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 from asled_cli.errors import InputError
+from asled_cli.imaging.homography import resize_matrix
 from asled_cli.job.match import MatchedClips
 from asled_cli.registration.estimate.template_match import Place
 from asled_cli.registration.geometry.canvas import reduced_sizes
-from asled_cli.registration.geometry.homography import resize_matrix
 from asled_cli.sync.lens_order import BELIEVED_VIEW, both_ways
 from asled_cli.video.frames import Box, Clip, Frame
 

@@ -12,6 +12,8 @@ from itertools import pairwise
 import numpy as np
 
 from asled_cli.errors import InputError
+from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid, simplified
+from asled_cli.imaging.warp import sample, within
 from asled_cli.registration.blur.reference_motion import luma, shrink, without_shades
 from asled_cli.registration.estimate.ambiguity import choose_place
 from asled_cli.registration.estimate.disparity import Direction, HalfViews, find_baseline
@@ -27,19 +29,8 @@ from asled_cli.registration.estimate.observations import Measured, inner, measur
 from asled_cli.registration.estimate.parallax import solve_parallax
 from asled_cli.registration.estimate.reference_exposure import find_own_exposure
 from asled_cli.registration.geometry.canvas import Canvas
-from asled_cli.registration.geometry.homography import (
-    Fit,
-    Image,
-    Matrix,
-    Observation,
-    apply,
-    pixel_grid,
-    refine,
-    sample,
-    simplified,
-    within,
-)
 from asled_cli.registration.geometry.lenses import LensPrior
+from asled_cli.registration.geometry.solver import Fit, Observation, refine
 from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.model.ois_path import Sway
 from asled_cli.registration.model.registration import Knot, Registration

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
+from asled_cli.imaging.warp import sample
 from asled_cli.registration.blur.intra_frame_shake import fit_tremor, may_show_tremor
 from asled_cli.registration.blur.reblur import Reblur, row_times
 from asled_cli.registration.blur.reference_motion import (
@@ -27,7 +29,6 @@ from asled_cli.registration.blur.reference_motion import (
 from asled_cli.registration.estimate.disparity import Direction, HalfViews, solve_disparity
 from asled_cli.registration.estimate.reference_exposure import travel
 from asled_cli.registration.geometry.canvas import Canvas
-from asled_cli.registration.geometry.homography import Image, Matrix, apply, pixel_grid, sample
 from asled_cli.registration.model.exposure import STEADY, Tremor
 from asled_cli.registration.model.registration import Knot, Registration
 from asled_cli.registration.rendering.aligned_frame import GUIDE_STRIDE, AlignedFrame, without_reference

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.registration.geometry.homography import Image, pixel_grid
+from asled_cli.imaging.homography import Image, pixel_grid
 
 LONG_SIDE = 256  # pixels of the small pictures; a hand's tremor is about a tenth of a pixel there
 _STRIDE = 4

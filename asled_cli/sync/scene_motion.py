@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.registration.geometry.homography import Image, Matrix, resize_matrix
+from asled_cli.imaging.homography import Image, Matrix, resize_matrix
 from asled_cli.sync.correlation import CurveMatch, Curves, match_changes
 
 LONG_SIDE = 128  # pixels of the small pictures that cells are means of

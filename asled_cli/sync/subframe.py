@@ -12,15 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.registration.geometry.homography import (
-    Image,
-    Matrix,
-    apply,
-    pixel_grid,
-    robust_weight,
-    sample,
-    sample_with_gradient,
-)
+from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
+from asled_cli.imaging.warp import sample, sample_with_gradient
+from asled_cli.registration.geometry.solver import robust_weight
 
 _MOMENTS, _LEAST_MOMENTS = 48, 8
 _ROUNDS = 6

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.imaging.homography import Matrix, resize_matrix
 from asled_cli.registration.estimate.template_match import Place
 from asled_cli.registration.geometry.canvas import reduced_sizes
-from asled_cli.registration.geometry.homography import Matrix, resize_matrix
 from asled_cli.registration.geometry.lenses import centre_crop
 from asled_cli.sync.camera_motion import MotionCurve, measure_motion, small_size
 from asled_cli.sync.correlation import CurveMatch

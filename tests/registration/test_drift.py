@@ -5,10 +5,10 @@ from fractions import Fraction
 import numpy as np
 from factories.textures import texture
 
+from asled_cli.imaging.homography import apply, pixel_grid
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.filming import Lens, draw_hand, film
 from asled_cli.registration.analyse import analyse
-from asled_cli.registration.geometry.homography import apply, pixel_grid
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.video.decode.pixel_format import to_16_bit
 from asled_cli.video.frames import Frame, FramePair

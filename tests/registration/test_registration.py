@@ -10,6 +10,7 @@ from factories.textures import psnr
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
+from asled_cli.imaging.homography import apply, pixel_grid
 from asled_cli.lab.camera.degradation import LensLook, ToneCurve
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
@@ -18,7 +19,6 @@ from asled_cli.lab.synthesis.shake_blur import Depth, shake_pair
 from asled_cli.lab.synthesis.synthetic_pair import MadePair
 from asled_cli.lab.training_data.register import frame_pairs, register
 from asled_cli.registration.analyse import analyse
-from asled_cli.registration.geometry.homography import apply, pixel_grid
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import ReferenceRenderer, render_references

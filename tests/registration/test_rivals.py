@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from asled_cli.imaging.homography import apply, pixel_grid
 from asled_cli.lab.camera.dual_lens import LensRig, frame_center, pull, soften_for_ultra, translation
 from asled_cli.registration.estimate.ambiguity import choose_place
 from asled_cli.registration.estimate.template_match import locate_rivals
-from asled_cli.registration.geometry.homography import apply, pixel_grid
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.video.frames import Frame, FramePair
 

@@ -11,6 +11,7 @@ from factories.textures import texture
 from numpy.typing import NDArray
 from scipy.interpolate import CubicHermiteSpline
 
+from asled_cli.imaging.homography import apply, pixel_grid
 from asled_cli.job.records import DeblurConfig, Event
 from asled_cli.job.resume.serialization import load_record, save_record
 from asled_cli.lab.camera.dual_lens import LensRig
@@ -18,7 +19,6 @@ from asled_cli.lab.camera.filming import Hand, Lens, film, write_film
 from asled_cli.pipeline import run_deblur
 from asled_cli.progress import Progress
 from asled_cli.registration.analyse import analyse
-from asled_cli.registration.geometry.homography import apply, pixel_grid
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.model.ois_path import Sway

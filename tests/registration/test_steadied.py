@@ -10,6 +10,7 @@ from factories.textures import psnr, texture
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, shift
 
+from asled_cli.imaging.homography import pixel_grid
 from asled_cli.job.tally import registration_facts
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.filming import Hand, Lens, film
@@ -19,7 +20,6 @@ from asled_cli.registration.blur.intra_frame_shake import fit_tremor
 from asled_cli.registration.blur.linear_blur import find_way, line
 from asled_cli.registration.blur.reblur import Reblur
 from asled_cli.registration.blur.reference_motion import Moment
-from asled_cli.registration.geometry.homography import pixel_grid
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.exposure import Exposure, Tremor
 from asled_cli.registration.model.registration import Registration

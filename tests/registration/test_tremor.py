@@ -6,10 +6,10 @@ import pytest
 from factories.textures import texture
 from numpy.typing import NDArray
 
+from asled_cli.imaging.homography import pixel_grid
 from asled_cli.registration.blur.intra_frame_shake import fit_tremor
 from asled_cli.registration.blur.reblur import Reblur
 from asled_cli.registration.blur.reference_motion import Moment
-from asled_cli.registration.geometry.homography import pixel_grid
 from asled_cli.registration.model.exposure import STEADY, Exposure, Tick, Tremor
 
 SIZE = (160, 112)

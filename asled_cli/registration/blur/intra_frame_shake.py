@@ -14,10 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.imaging.homography import Image
+from asled_cli.imaging.warp import sample, within
 from asled_cli.registration.blur.linear_blur import find_way, matched
 from asled_cli.registration.blur.reblur import Reblur, gradient
 from asled_cli.registration.blur.reference_motion import Moment, shrink
-from asled_cli.registration.geometry.homography import Image, robust_weight, sample, within
+from asled_cli.registration.geometry.solver import robust_weight
 from asled_cli.registration.model.exposure import STEADY, Exposure, Tremor
 
 # Shorter travel within an exposure shows no waves; longer exposures than this (intervals) average them out.

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.imaging.homography import Image, pixel_grid
+from asled_cli.imaging.warp import sample_at
 from asled_cli.registration.blur.reference_motion import Moment, displacement
-from asled_cli.registration.geometry.homography import Image, pixel_grid, sample_at
 from asled_cli.registration.model.exposure import STEADY, Exposure, Tick, Tremor
 
 # Distance in pixels between neighbouring instants of an exposure, and the bounds on their number.

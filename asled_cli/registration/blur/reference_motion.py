@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.registration.geometry.homography import Image, pixel_grid
+from asled_cli.imaging.homography import Image, pixel_grid
 
 # Where flow there and back leads home (to 2 px) for less than this share of a picture, the scene has changed.
 _CUT_CONSISTENT, _HOME_PX = 0.2, 2.0

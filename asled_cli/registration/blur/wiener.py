@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.imaging.homography import Image
 from asled_cli.registration.blur.tile_spectra import Tiles, response, turns
-from asled_cli.registration.geometry.homography import Image
 
 # Shorter ways (pixels) are left: networks learned on references as blurred as that, and undo it themselves.
 # From the second on the whole of a blur is undone; between them a share, so that nothing jumps.

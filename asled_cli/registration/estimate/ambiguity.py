@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid, resize_matrix
+from asled_cli.imaging.warp import sample, within
 from asled_cli.registration.blur.reference_motion import without_shades
 from asled_cli.registration.estimate.template_match import (
     Place,
@@ -20,18 +22,8 @@ from asled_cli.registration.estimate.template_match import (
     spread_pairs,
 )
 from asled_cli.registration.geometry.canvas import reduced_size
-from asled_cli.registration.geometry.homography import (
-    Image,
-    Matrix,
-    Observation,
-    apply,
-    pixel_grid,
-    refine,
-    resize_matrix,
-    sample,
-    within,
-)
 from asled_cli.registration.geometry.lenses import LensPrior, centre_crop
+from asled_cli.registration.geometry.solver import Observation, refine
 from asled_cli.video.frames import FramePair
 
 _LONG_SIDE = 160  # of the reduced target; the reference has the same density at the prior's ratio

@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.imaging.homography import Image
+from asled_cli.imaging.warp import sample
 from asled_cli.registration.blur.reference_motion import halved_places, luma, shrink
-from asled_cli.registration.geometry.homography import Image, sample
 
 Direction = tuple[float, float]
 

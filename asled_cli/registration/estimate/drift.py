@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from asled_cli.imaging.homography import Matrix, reducing
 from asled_cli.registration.blur.reference_motion import shrink
 from asled_cli.registration.estimate.exposure import disagreement
 from asled_cli.registration.estimate.observations import Measured
 from asled_cli.registration.geometry.canvas import Canvas
-from asled_cli.registration.geometry.homography import Matrix, Observation, reducing, refine
+from asled_cli.registration.geometry.solver import Observation, refine
 from asled_cli.registration.model.exposure import Exposure
 
 # Runs get canvases of their own when a corner moves this far (reduced pixels) and one fits so much better.

@@ -9,20 +9,12 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid, reducing
+from asled_cli.imaging.warp import sample, within
 from asled_cli.registration.blur.reference_motion import shrink
 from asled_cli.registration.estimate.observations import Measured, halved_map
 from asled_cli.registration.geometry.canvas import Canvas
-from asled_cli.registration.geometry.homography import (
-    Image,
-    Matrix,
-    Observation,
-    apply,
-    pixel_grid,
-    reducing,
-    refine,
-    sample,
-    within,
-)
+from asled_cli.registration.geometry.solver import Observation, refine
 from asled_cli.registration.model.exposure import Exposure
 
 # Trial exposures in target frame intervals: a shutter of 1/12 of the interval up to a mean of nine frames.

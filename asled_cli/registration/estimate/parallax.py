@@ -9,15 +9,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from asled_cli.registration.geometry.homography import (
-    Image,
-    Matrix,
-    Observation,
-    apply,
-    pixel_grid,
-    robust_weight,
-    sample_with_gradient,
-)
+from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
+from asled_cli.imaging.warp import sample_with_gradient
+from asled_cli.registration.geometry.solver import Observation, robust_weight
 
 # Window of the smooth field, as a share of the picture's longer side (40 px at 640).
 WINDOW_SHARE = 1 / 16

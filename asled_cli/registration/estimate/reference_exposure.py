@@ -12,10 +12,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.imaging.homography import Image, pixel_grid
+from asled_cli.imaging.warp import sample, within
 from asled_cli.registration.blur.reference_motion import Moment, displacement, luma, pull
 from asled_cli.registration.blur.tile_spectra import Tiles, response, turns
 from asled_cli.registration.estimate.exposure import vertex
-from asled_cli.registration.geometry.homography import Image, pixel_grid, sample, within
 
 # Exposures tried, in target frame intervals; a shutter is open for one interval at most.
 _TRIALS = (0.0, 0.06, 0.12, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0)

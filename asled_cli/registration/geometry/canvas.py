@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.registration.geometry.homography import Image, Matrix, resize_matrix, translation
+from asled_cli.imaging.homography import Image, Matrix, resize_matrix, translation
 from asled_cli.video.frames import Frame, FramePair
 
 # Longer side of the pictures that are compared; larger ones cost time and add no precision to one geometry.

@@ -4,14 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from asled_cli.registration.geometry.homography import (
-    Image,
-    Matrix,
-    interpolate,
-    local_scale,
-    resize_matrix,
-    translation,
-)
+from asled_cli.imaging.homography import Image, Matrix, interpolate, local_scale, resize_matrix, translation
 from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.model.ois_path import Sway
 from asled_cli.registration.model.tone_curve import Tone

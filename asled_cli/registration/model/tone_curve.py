@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.registration.geometry.homography import Image
+from asled_cli.imaging.homography import Image
 
 _KNOTS = 9
 # Strength of the pull towards a smooth curve and towards the identity's slope, in samples per knot interval.

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.registration.geometry.homography import Image
+from asled_cli.imaging.homography import Image
 
 # Window in which errors are averaged, in reduced pixels.
 _WINDOW_PX = 3.0

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.registration.geometry.homography import Image, Matrix, apply, pixel_grid
+from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
 from asled_cli.registration.model.registration import Knot, Registration
 
 

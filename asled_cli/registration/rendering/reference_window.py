@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.imaging.homography import Image
 from asled_cli.registration.blur.reference_motion import Moment, connect, pull
-from asled_cli.registration.geometry.homography import Image
 from asled_cli.video.frames import FramePair
 
 

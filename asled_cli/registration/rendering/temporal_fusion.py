@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.imaging.homography import Image, pixel_grid
+from asled_cli.imaging.warp import sample_at
 from asled_cli.registration.blur.reference_motion import luma, pull
 from asled_cli.registration.blur.wiener import SHORT_PX, View, longest_travel, unblur
-from asled_cli.registration.geometry.homography import Image, pixel_grid, sample_at
 from asled_cli.registration.rendering.aligned_frame import GUIDE_STRIDE, AlignedFrame
 
 # Difference of the reduced pictures (0..1) at which a neighbour's weight falls to 1/e: three times the usual

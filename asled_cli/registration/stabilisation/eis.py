@@ -11,18 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid, translation
+from asled_cli.imaging.warp import sample, within
 from asled_cli.registration.blur.linear_blur import WaySearch, difference
 from asled_cli.registration.estimate.observations import Measured, halved_map
-from asled_cli.registration.geometry.homography import (
-    Image,
-    Matrix,
-    Observation,
-    apply,
-    pixel_grid,
-    sample,
-    translation,
-    within,
-)
+from asled_cli.registration.geometry.solver import Observation
 from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.stabilisation.ois import find_shift
 

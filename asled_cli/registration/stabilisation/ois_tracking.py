@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.imaging.homography import Image, translation
 from asled_cli.registration.estimate.ambiguity import correlation
 from asled_cli.registration.estimate.observations import measure_run, recolour
 from asled_cli.registration.geometry.canvas import WORK_LONG_SIDE, Canvas, reduce_for_analysis
-from asled_cli.registration.geometry.homography import Image, translation
 from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.model.ois_path import Sway
 from asled_cli.registration.model.registration import Knot, Registration

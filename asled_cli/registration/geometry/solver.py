@@ -1,20 +1,13 @@
-"""Projective maps between views: applying, rescaling, blending, and the Gauss-Newton step that refines them.
-
-A map is a (3, 3) float64 matrix taking pixel (x, y, 1) of one picture to another; pixel centres lie at
-whole numbers, so a picture resized by s moves pixel x to (x + 0.5) * s - 0.5.
-"""
+"""The robust Gauss-Newton solver of the one map that makes all frames of a run agree."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Matrix = NDArray[np.float64]
-Image = NDArray[np.float32]
-Sample = TypeVar("Sample", np.float32, np.uint16)
+from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
+from asled_cli.imaging.warp import sample_with_gradient
 
 # Corner displacement (pixels at the size being solved) that the prior lets pass freely in the directions
 # two phone lenses hardly use: shear, unequal scale, keystone.
@@ -22,72 +15,6 @@ _LENS_SLACK_PX = 1.5
 # Neighbouring pixels carry the same information; this many of them count as one observation.
 _PIXELS_PER_OBSERVATION = 50.0
 _PART = 8192  # pixels
-
-
-def resize_matrix(old: tuple[int, int], new: tuple[int, int]) -> Matrix:
-    """Return the map from pixels of a picture of size `old` (width, height) to its copy resized to `new`."""
-    sx, sy = new[0] / old[0], new[1] / old[1]
-    return np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]], dtype=np.float64)
-
-
-def reducing(size: tuple[int, int], factor: int) -> Matrix:
-    """Return the map from pixels of a picture of `size` (width, height) to those `factor` times as large."""
-    return resize_matrix(size, (size[0] // factor, size[1] // factor))
-
-
-def translation(x: float, y: float) -> Matrix:
-    """Return the map that adds (x, y) pixels."""
-    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], dtype=np.float64)
-
-
-def pixel_grid(size: tuple[int, int]) -> tuple[Image, Image]:
-    """Return x and y, each (H, W) float32, of every pixel of a picture of `size` (width, height)."""
-    x, y = np.meshgrid(np.arange(size[0], dtype=np.float32), np.arange(size[1], dtype=np.float32))
-    return x, y
-
-
-def apply(matrix: Matrix, x: Image, y: Image) -> tuple[Image, Image]:
-    """Return the images of the points (x, y), any shape, under `matrix`."""
-    m = (matrix / matrix[2, 2]).astype(np.float32)
-    u = m[0, 0] * x + m[0, 1] * y + m[0, 2]
-    v = m[1, 0] * x + m[1, 1] * y + m[1, 2]
-    if m[2, 0] == 0 and m[2, 1] == 0:
-        return u, v
-    w = m[2, 0] * x + m[2, 1] * y + 1
-    return u / w, v / w
-
-
-def interpolate(first: Matrix, second: Matrix, fraction: float) -> Matrix:
-    """Return the map between two close maps, `fraction` 0 (first) to 1 (second)."""
-    a, b = first / first[2, 2], second / second[2, 2]
-    return np.asarray(a + fraction * (b - a), dtype=np.float64)
-
-
-def simplified(matrix: Matrix, size: tuple[int, int], free: int) -> Matrix:
-    """Return the affine map (free = 6) or the similarity (4) nearest to `matrix` at the middle of a picture.
-
-    size: (width, height) of the picture whose pixels it takes. The middle stays where `matrix` takes it.
-    """
-    m = matrix / matrix[2, 2]
-    middle = np.array([(size[0] - 1) / 2, (size[1] - 1) / 2])
-    x, y, w = m @ np.append(middle, 1.0)
-    there = np.array([x, y]) / w
-    turn = (m[:2, :2] - np.outer(there, m[2, :2])) / w  # the derivative at the middle
-    if free == 4:
-        scale, slope = (turn[0, 0] + turn[1, 1]) / 2, (turn[1, 0] - turn[0, 1]) / 2
-        turn = np.array([[scale, -slope], [slope, scale]])
-    result = np.eye(3)
-    result[:2, :2], result[:2, 2] = turn, there - turn @ middle
-    return result
-
-
-def local_scale(matrix: Matrix, size: tuple[int, int]) -> float:
-    """Return how many pixels one pixel at the centre of a picture of `size` becomes under `matrix`."""
-    x, y = (size[0] - 1) / 2, (size[1] - 1) / 2
-    points = np.array([[x, y], [x + 1, y], [x, y + 1]], dtype=np.float32)
-    u, v = apply(matrix, points[:, 0], points[:, 1])
-    area = (u[1] - u[0]) * (v[2] - v[0]) - (u[2] - u[0]) * (v[1] - v[0])
-    return float(np.sqrt(abs(area)))
 
 
 @dataclass(frozen=True)
@@ -221,38 +148,6 @@ def _add_lens_prior(a: Matrix, b: Matrix, matrix: Matrix, weight: float) -> None
     ):
         a[:8, :8] += weight * np.outer(direction, direction)
         b[:8] -= weight * direction * value
-
-
-def sample_with_gradient(image: Image, u: Image, v: Image) -> tuple[Image, Image, Image, NDArray[np.bool_]]:
-    """Return `image` at (u, v), its x and y derivatives there, and where that is inside."""
-    gx = cv2.Sobel(image, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
-    gy = cv2.Sobel(image, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
-    stacked = cv2.merge([image, gx, gy])
-    sampled = sample(np.asarray(stacked, dtype=np.float32), u, v)
-    height, width = image.shape
-    inside = (u >= 1) & (v >= 1) & (u <= width - 2) & (v <= height - 2)
-    return sampled[..., 0], sampled[..., 1], sampled[..., 2], inside
-
-
-def sample(image: Image, u: Image, v: Image) -> Image:
-    """Return `image` (H', W'[, C]) at the points (u, v), each (H, W); bilinear, border repeated."""
-    sampled = cv2.remap(image, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(sampled, dtype=np.float32)
-
-
-def sample_at(
-    image: NDArray[Sample], places: NDArray[Any], interpolation: int = cv2.INTER_LINEAR
-) -> NDArray[Sample]:
-    """Return `image` (H', W'[, C]) at `places` (H, W, 2) float32, x then y; bordered by its own edge."""
-    # Stubs lack the form with one map of two channels.
-    sampled = cv2.remap(image, places, None, interpolation, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-    return np.asarray(sampled, dtype=image.dtype)
-
-
-def within(image: Image, u: Image, v: Image) -> NDArray[np.bool_]:
-    """Return which of the points (u, v) lie on `image` (H', W'[, C])."""
-    height, width = image.shape[:2]
-    return np.asarray((u >= 0) & (v >= 0) & (u <= width - 1) & (v <= height - 1))
 
 
 def robust_weight(error: Image, inside: NDArray[np.bool_]) -> Image:

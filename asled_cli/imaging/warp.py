@@ -1,0 +1,43 @@
+"""Sampling pictures at points that lie between pixels."""
+
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.imaging.homography import Image
+
+Sample = TypeVar("Sample", np.float32, np.uint16)
+
+
+def sample_with_gradient(image: Image, u: Image, v: Image) -> tuple[Image, Image, Image, NDArray[np.bool_]]:
+    """Return `image` at (u, v), its x and y derivatives there, and where that is inside."""
+    gx = cv2.Sobel(image, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
+    gy = cv2.Sobel(image, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
+    stacked = cv2.merge([image, gx, gy])
+    sampled = sample(np.asarray(stacked, dtype=np.float32), u, v)
+    height, width = image.shape
+    inside = (u >= 1) & (v >= 1) & (u <= width - 2) & (v <= height - 2)
+    return sampled[..., 0], sampled[..., 1], sampled[..., 2], inside
+
+
+def sample(image: Image, u: Image, v: Image) -> Image:
+    """Return `image` (H', W'[, C]) at the points (u, v), each (H, W); bilinear, border repeated."""
+    sampled = cv2.remap(image, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(sampled, dtype=np.float32)
+
+
+def sample_at(
+    image: NDArray[Sample], places: NDArray[Any], interpolation: int = cv2.INTER_LINEAR
+) -> NDArray[Sample]:
+    """Return `image` (H', W'[, C]) at `places` (H, W, 2) float32, x then y; bordered by its own edge."""
+    # Stubs lack the form with one map of two channels.
+    sampled = cv2.remap(image, places, None, interpolation, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    return np.asarray(sampled, dtype=image.dtype)
+
+
+def within(image: Image, u: Image, v: Image) -> NDArray[np.bool_]:
+    """Return which of the points (u, v) lie on `image` (H', W'[, C])."""
+    height, width = image.shape[:2]
+    return np.asarray((u >= 0) & (v >= 0) & (u <= width - 1) & (v <= height - 1))
