@@ -23,9 +23,10 @@ import torch
 from numpy.typing import NDArray
 from report import write_report
 
+from asled_cli.imaging.warp import warp_homography
 from asled_cli.job.records import DeblurConfig, Method
 from asled_cli.lab.bench.run import machine
-from asled_cli.lab.camera.dual_lens import LensRig, pull, soften_for_ultra
+from asled_cli.lab.camera.dual_lens import LensRig, soften_for_ultra
 from asled_cli.lab.camera.filming import SOUND_RATE, Lens, Sound, draw_hand, film, write_film
 from asled_cli.lab.datasets.sources import find_sources
 from asled_cli.lab.synthesis.shake_blur import read_picture
@@ -141,11 +142,11 @@ def film_video(case: Case, path: Path, folder: Path) -> None:
     start = first + round(2 * case.late)
     ultra_at = range(start, min(start + 2 * FRAMES, len(frames)), 2)
     needed = range(min(wide_at) - half, max(wide_at) + half + 1)
-    sharp = {i: pull(frames[i], wide_map, SIZE) for i in needed}
+    sharp = {i: warp_homography(frames[i], wide_map, SIZE) for i in needed}
     means = [np.mean([sharp[i + k] for k in range(-half, half + 1)], axis=0) for i in wide_at]
     # The source is sampled 1 / scale times as densely as the wide view.
     soft = max(1.0, case.rig.ratio / scale)
-    ultra = [pull(soften_for_ultra(frames[i], soft), ultra_map, SIZE) for i in ultra_at]
+    ultra = [warp_homography(soften_for_ultra(frames[i], soft), ultra_map, SIZE) for i in ultra_at]
     write_pair(case, folder, np.stack(means), np.stack([sharp[i] for i in wide_at]), np.stack(ultra))
 
 

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from report import write_report
 from safetensors.torch import load_file
 
+from asled_cli.imaging.flow import DenseFlow
+from asled_cli.imaging.light import to_grey
 from asled_cli.lab.bench.run import machine
 from asled_cli.lab.synthesis.flow_pairs import FlowPair
 from asled_cli.lab.training.flow_pretraining import FlowTrainConfig, MadePairs, dis_flow
@@ -79,9 +81,8 @@ def spynet(path: Path) -> Finder:
 
 def dis_ultrafast(pair: FlowPair) -> NDArray[np.float32]:
     """OpenCV's dense inverse search at its fastest."""
-    luma = [cv2.cvtColor(np.rint(frame * 255).astype(np.uint8), cv2.COLOR_RGB2GRAY) for frame in pair[:2]]
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-    return np.asarray(search.calc(luma[0], luma[1], np.zeros_like(pair.flow)), dtype=np.float32)
+    first, second = (to_grey(np.rint(frame * 255).astype(np.uint8)) for frame in pair[:2])
+    return DenseFlow("ultrafast").between(first, second)
 
 
 def errors(find: Finder, pairs: Sequence[FlowPair]) -> dict[str, float]:

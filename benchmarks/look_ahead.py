@@ -28,6 +28,8 @@ from report import write_report
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from asled_cli.imaging.flow import DenseFlow
+from asled_cli.imaging.light import LUMA_BT601
 from asled_cli.lab.bench.run import machine
 from asled_cli.lab.training.loop import update
 from asled_cli.lab.training.losses import psnr_per_frame
@@ -175,13 +177,13 @@ def no_flow(first: Tensor, _: Tensor) -> Tensor:
 
 def dis_flow(first: Tensor, second: Tensor) -> Tensor:
     """(N, 3, H, W) each to (N, 2, H, W): OpenCV's dense inverse search on 8-bit luma, medium preset."""
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    search = DenseFlow()
+    weights = torch.tensor(LUMA_BT601, dtype=torch.float32).view(1, 3, 1, 1)
     one, other = (
         (255 * (view.detach().float() * weights).sum(1)).round().clamp(0, 255).byte().numpy()
         for view in (first, second)
     )
-    flows = [search.calc(a, b, np.zeros((*a.shape, 2), np.float32)) for a, b in zip(one, other, strict=True)]
+    flows = [search.between(a, b) for a, b in zip(one, other, strict=True)]
     return torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2)
 
 

@@ -6,9 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.imaging.homography import Image
+from asled_cli.imaging.homography import Image, Matrix, pixel_grid
 
 Sample = TypeVar("Sample", np.float32, np.uint16)
+Pixel = TypeVar("Pixel", np.uint8, np.float32)
+Values = TypeVar("Values", NDArray[np.float32], NDArray[np.float64])
 
 
 def sample_with_gradient(image: Image, u: Image, v: Image) -> tuple[Image, Image, Image, NDArray[np.bool_]]:
@@ -41,3 +43,29 @@ def within(image: Image, u: Image, v: Image) -> NDArray[np.bool_]:
     """Return which of the points (u, v) lie on `image` (H', W'[, C])."""
     height, width = image.shape[:2]
     return np.asarray((u >= 0) & (v >= 0) & (u <= width - 1) & (v <= height - 1))
+
+
+def warp(image: Values, flow: Image) -> Values:
+    """Return `image` (H, W[, C]) sampled at each pixel plus `flow` (H, W, 2); bilinear, border repeated."""
+    x, y = pixel_grid((flow.shape[1], flow.shape[0]))
+    warped = cv2.remap(
+        image, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(warped, image.dtype)
+
+
+def warp_homography(
+    image: NDArray[Pixel],
+    matrix: Matrix,
+    size: tuple[int, int],
+    *,
+    border: int = cv2.BORDER_REFLECT_101,
+    interpolation: int = cv2.INTER_CUBIC,
+) -> NDArray[Pixel]:
+    """Return out(p) = image(matrix p), of `size` (width, height) and the dtype of `image`."""
+    flags = interpolation | cv2.WARP_INVERSE_MAP
+    if (matrix[2] == (0.0, 0.0, 1.0)).all():
+        out = cv2.warpAffine(image, matrix[:2], size, flags=flags, borderMode=border)
+    else:
+        out = cv2.warpPerspective(image, matrix, size, flags=flags, borderMode=border)
+    return np.asarray(out, dtype=image.dtype)

@@ -1,19 +1,18 @@
 """PSNR of a finished clip against the sharp truth, frame by frame as a player would show them."""
 
-import math
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from asled_cli.errors import InputError
+from asled_cli.metrics.psnr_ssim import psnr_of_error
 from asled_cli.video.decode.pairing import pair_frames
 from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.decode.reader import ClipReader
 from asled_cli.video.frames import Clip, Frame
 
 FULL_SCALE = 65535.0
-IDENTICAL_DB = 100.0  # stands for the infinite PSNR of equal pictures
 
 
 def check_truth(path: Path, wide: Clip) -> None:
@@ -46,14 +45,14 @@ def measure_psnr(
     ):
         for pair in pair_frames(frames, sharp, offset_s):
             if pair.reference is not None:
-                scores.append(psnr(pair.target, pair.reference))
+                scores.append(frame_psnr(pair.target, pair.reference))
     if not scores:
         raise InputError(f"{path} and the truth {truth} share no frame in time.")
     return sum(scores) / len(scores)
 
 
-def psnr(frame: Frame, sharp: Frame) -> float:
-    """10 log10 (1 / mean squared error) in dB, with values scaled to 0..1."""
+def frame_psnr(frame: Frame, sharp: Frame) -> float:
+    """Return the PSNR in dB of 16-bit frames; differences in float32 take half the memory."""
     difference = frame.rgb.astype(np.float32) - sharp.rgb
     error = float(np.mean(np.square(difference, out=difference), dtype=np.float64)) / FULL_SCALE**2
-    return min(IDENTICAL_DB, 10 * math.log10(1 / error)) if error > 0 else IDENTICAL_DB
+    return psnr_of_error(error)

@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
+from asled_cli.imaging.light import LUMA_BT601
 from asled_cli.metrics.psnr_ssim import Picture
 
-_LUMA = np.array([0.299, 0.587, 0.114])
 _NOISE_SIGMA = 1.0  # pixels; lets edges pass and most of the noise not
 
 
@@ -14,7 +14,7 @@ def sharpness(picture: Picture) -> float:
 
     Compares pictures of one scene and size only; noise counts as detail where it is coarse.
     """
-    luma = cv2.GaussianBlur(picture @ _LUMA, (0, 0), _NOISE_SIGMA)
+    luma = cv2.GaussianBlur(picture @ LUMA_BT601, (0, 0), _NOISE_SIGMA)
     across = cv2.Sobel(luma, cv2.CV_64F, 1, 0, scale=1 / 8)
     down = cv2.Sobel(luma, cv2.CV_64F, 0, 1, scale=1 / 8)
     return 255.0 * float(np.sqrt(np.mean(across * across + down * down)))

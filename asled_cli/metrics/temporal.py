@@ -5,21 +5,20 @@ since those with another flow do not compare. Pictures are (H, W, 3) float64 RGB
 """
 
 from dataclasses import dataclass
-from typing import TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.imaging.flow import DenseFlow
+from asled_cli.imaging.light import LUMA_BT601
+from asled_cli.imaging.warp import warp
 from asled_cli.metrics.psnr_ssim import Picture
 
 FLOW_NAME = "DIS medium"
-_LUMA = np.array([0.299, 0.587, 0.114])  # BT.601, as OpenCV's own conversion
 # Forward-backward check of Sundaram, Brox, Keutzer (ECCV 2010), equation 5, as most warping errors use it.
 _OCCLUSION_SHARE, _OCCLUSION_PX2 = 0.01, 0.5
 
 Flow = NDArray[np.float32]
-Values = TypeVar("Values", NDArray[np.float64], NDArray[np.float32])
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def warping_error(before: Picture, after: Picture, step: TruthStep) -> float:
     """
     if not step.visible.any():
         return 0.0
-    error = np.square(after - _pull(before, step.flow)).mean(axis=2)
+    error = np.square(after - warp(before, step.flow)).mean(axis=2)
     return 1000.0 * float(error[step.visible].mean())
 
 
@@ -75,32 +74,19 @@ def dis_flow(first: Picture, second: Picture) -> Flow:
     """
     if min(first.shape[:2]) < 16:
         return np.zeros((*first.shape[:2], 2), np.float32)
-    method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return np.asarray(
-        method.calc(_grey(first), _grey(second), np.zeros((*first.shape[:2], 2), np.float32)), np.float32
-    )
+    return DenseFlow().between(_grey(first), _grey(second))
 
 
 def _grey(picture: Picture) -> NDArray[np.uint8]:
-    return np.asarray(np.clip(np.rint(picture @ _LUMA * 255.0), 0, 255), np.uint8)
+    return np.asarray(np.clip(np.rint(picture @ LUMA_BT601 * 255.0), 0, 255), np.uint8)
 
 
 def _visible(backward: Flow, forward: Flow) -> NDArray[np.bool_]:
     """Where going back and forth ends near the start, and the way lies inside the picture."""
-    returned = _pull(forward, backward) + backward
-    bound = _OCCLUSION_SHARE * (np.square(backward) + np.square(_pull(forward, backward))).sum(axis=2)
+    returned = warp(forward, backward) + backward
+    bound = _OCCLUSION_SHARE * (np.square(backward) + np.square(warp(forward, backward))).sum(axis=2)
     height, width = backward.shape[:2]
     x = np.arange(width) + backward[..., 0]
     y = np.arange(height)[:, None] + backward[..., 1]
     inside = (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
     return np.asarray(inside & (np.square(returned).sum(axis=2) <= bound + _OCCLUSION_PX2))
-
-
-def _pull(values: Values, flow: Flow) -> Values:
-    """out(p) = values(p + flow(p)), bilinear, border repeated."""
-    height, width = flow.shape[:2]
-    x = np.arange(width, dtype=np.float32) + flow[..., 0]
-    y = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
-    return np.asarray(
-        cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), values.dtype
-    )

@@ -13,8 +13,8 @@ import numpy as np
 
 from asled_cli.errors import InputError
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid, simplified
+from asled_cli.imaging.light import luma, shrink, without_shades
 from asled_cli.imaging.warp import sample, within
-from asled_cli.registration.blur.reference_motion import luma, shrink, without_shades
 from asled_cli.registration.estimate.ambiguity import choose_place
 from asled_cli.registration.estimate.disparity import Direction, HalfViews, find_baseline
 from asled_cli.registration.estimate.drift import follow_drift

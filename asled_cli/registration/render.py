@@ -11,21 +11,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.imaging.flow import MotionMeter
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
-from asled_cli.imaging.warp import sample
+from asled_cli.imaging.light import luma, luma_codes, shrink
+from asled_cli.imaging.warp import sample, warp
 from asled_cli.registration.blur.intra_frame_shake import fit_tremor, may_show_tremor
 from asled_cli.registration.blur.reblur import Reblur, row_times
-from asled_cli.registration.blur.reference_motion import (
-    Moment,
-    MotionMeter,
-    displacement,
-    halved,
-    halved_places,
-    luma,
-    luma_codes,
-    pull,
-    shrink,
-)
+from asled_cli.registration.blur.reference_motion import Moment, displacement, halved, halved_places
 from asled_cli.registration.estimate.disparity import Direction, HalfViews, solve_disparity
 from asled_cli.registration.estimate.reference_exposure import travel
 from asled_cli.registration.geometry.canvas import Canvas
@@ -262,7 +254,7 @@ class ReferenceRenderer:
         )
         mismatch = other.picture - sample(reblur.exposed_at(other.time, knot.exposure), u, v)
         inverse = np.linalg.inv((work_map / work_map[2, 2])[:2, :2]).astype(np.float32)
-        return pull(mismatch, sample(r.travel(i, j), u, v) @ inverse.T)
+        return warp(mismatch, sample(r.travel(i, j), u, v) @ inverse.T)
 
     def _flow(
         self, moment: Moment, time: float, other: float | None, places: _Places, inverse: Matrix

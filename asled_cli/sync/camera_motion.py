@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.imaging.flow import DenseFlow
 from asled_cli.imaging.homography import Image, pixel_grid
 
 LONG_SIDE = 256  # pixels of the small pictures; a hand's tremor is about a tenth of a pixel there
@@ -39,14 +40,13 @@ def small_size(width: int, height: int, long_side: int = LONG_SIDE) -> tuple[int
 
 def measure_motion(frames: Iterable[tuple[float, NDArray[np.uint8]]]) -> MotionCurve:
     """Return the motion of a stream of (seconds, small grey picture (h, w) uint8), two held at a time."""
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    flow = DenseFlow("fast")
     times: list[float] = []
     steps: list[NDArray[np.float64]] = []
     last: NDArray[np.uint8] | None = None
     for time, picture in frames:
         if last is not None:
-            empty = np.zeros((*picture.shape, 2), np.float32)
-            steps.append(_fit(last, np.asarray(flow.calc(last, picture, empty), np.float32)))
+            steps.append(_fit(last, flow.between(last, picture)))
         times.append(time)
         last = picture
     return MotionCurve(np.array(times), np.array(steps).reshape(-1, 4))

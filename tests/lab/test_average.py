@@ -8,7 +8,7 @@ import pytest
 from factories.textures import moving_video, psnr, write_video
 
 from asled_cli.errors import InputError
-from asled_cli.imaging.srgb import bytes_to_linear, linear_to_srgb, to_bytes
+from asled_cli.imaging.light import bytes_to_linear, linear_to_srgb, to_bytes
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.synthesis.average_blur import average_pair, read_frames
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from factories.textures import moving_video, psnr, texture
 
-from asled_cli.imaging.srgb import bytes_to_linear, linear_to_srgb, to_bytes
+from asled_cli.imaging.light import bytes_to_linear, linear_to_srgb, to_bytes
 from asled_cli.lab.camera.degradation import (
     Codec,
     LensLook,

@@ -10,7 +10,7 @@ from factories.textures import moving_video, write_video
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
-from asled_cli.imaging.srgb import linear_to_srgb, srgb_to_linear
+from asled_cli.imaging.light import linear_to_srgb, srgb_to_linear
 from asled_cli.lab.datasets.image_sequence import (
     MeanPictures,
     PictureArray,

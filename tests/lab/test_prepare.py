@@ -10,7 +10,7 @@ from factories.textures import moving_video, texture, write_video
 
 from asled_cli.cli import app
 from asled_cli.errors import InputError, UsageError
-from asled_cli.lab.camera.dual_lens import pull
+from asled_cli.imaging.warp import warp_homography
 from asled_cli.lab.training_data.cached_clip import find_clips, read_clip
 from asled_cli.lab.training_data.prepare import DataConfig, prepare
 from asled_cli.registration.geometry.lenses import centre_crop
@@ -46,7 +46,9 @@ def test_the_centre_is_the_papers_reference(pairs: Path, tmp_path: Path) -> None
     clip = read_clip(folder / "valid" / "walk_000_00000.npz")
     ultra = cv2.imread(str(pairs / "average" / "ref" / "walk_000" / "0001.png"))
     assert ultra is not None
-    expected = pull(np.ascontiguousarray(ultra[..., ::-1]), centre_crop(2.0, (128, 96), (128, 96)), (128, 96))
+    expected = warp_homography(
+        np.ascontiguousarray(ultra[..., ::-1]), centre_crop(2.0, (128, 96), (128, 96)), (128, 96)
+    )
     np.testing.assert_array_equal(clip.reference[1], expected)
     assert (clip.guide[..., 3] > 0.05).all()  # as if all were blurred
     assert (clip.guide[..., 4:] == 1).all()  # taken at its word

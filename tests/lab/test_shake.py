@@ -7,10 +7,10 @@ from factories.textures import psnr, texture
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError, UsageError
+from asled_cli.imaging.homography import pixel_grid
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
 from asled_cli.lab.camera.layered_scene import STABILISER_REACH
-from asled_cli.lab.camera.rolling_shutter import pixel_grid
 from asled_cli.lab.synthesis.ground_truth_flow import front_layer, hidden, lens_flow, true_flow
 from asled_cli.lab.synthesis.shake_blur import Depth, shake_pair
 from asled_cli.lab.synthesis.synthetic_pair import MadePair

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from asled_cli.cli import app
 from asled_cli.errors import InputError, UsageError
-from asled_cli.lab.camera.rolling_shutter import pixel_grid
+from asled_cli.imaging.homography import pixel_grid
 from asled_cli.lab.datasets.image_sequence import PictureArray
 from asled_cli.lab.datasets.layouts import open_pictures, read_layout
 from asled_cli.lab.datasets.sources import find_clips

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from asled_cli.imaging.homography import apply, pixel_grid
-from asled_cli.lab.camera.dual_lens import LensRig, frame_center, pull, soften_for_ultra, translation
+from asled_cli.imaging.homography import apply, pixel_grid, translation
+from asled_cli.imaging.warp import warp_homography
+from asled_cli.lab.camera.dual_lens import LensRig, frame_center, soften_for_ultra
 from asled_cli.registration.estimate.ambiguity import choose_place
 from asled_cli.registration.estimate.template_match import locate_rivals
 from asled_cli.registration.geometry.lenses import LensPrior
@@ -46,8 +47,8 @@ def filmed(wall: NDArray[np.uint8], rig: LensRig = RIG, blur_px: int = 9, frames
     pairs = []
     for i in range(frames):
         to_wall = home @ translation(4.0 * i, 1.5 * i) @ translation(*(-np.array(frame_center(SIZE))))
-        wide = cv2.blur(pull(wall, to_wall, SIZE), (blur_px, 1))
-        ultra = pull(soft, to_wall @ np.linalg.inv(rig.homography(SIZE)), SIZE)
+        wide = cv2.blur(warp_homography(wall, to_wall, SIZE), (blur_px, 1))
+        ultra = warp_homography(soft, to_wall @ np.linalg.inv(rig.homography(SIZE)), SIZE)
         views = [np.clip(view + noise.normal(0, 2.0, view.shape), 0, 255) for view in (wide, ultra)]
         coded = [np.asarray(view * 257, np.uint16) for view in views]
         target, reference = (Frame(i, i, Fraction(i, 30), view, None) for view in coded)

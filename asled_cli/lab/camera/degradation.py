@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.imaging.srgb import to_bytes
+from asled_cli.imaging.light import LUMA_BT709, to_bytes
 from asled_cli.video.decode.open_clip import open_clip
 from asled_cli.video.decode.pixel_format import Converter, to_8_bit, to_16_bit
 from asled_cli.video.frames import MATRIX_BT709, RANGE_LIMITED, ColorTags
@@ -26,7 +26,6 @@ _ENCODERS: dict[Codec, str] = {"h264": "libx264", "hevc": "libx265"}
 _X264_ONE_THREAD = "threads=1:lookahead-threads=1:sync-lookahead=0:mbtree=0"
 _X265_ONE_THREAD = "log-level=none:pools=none:frame-threads=1"
 _PHONE_COLOR = ColorTags(matrix=MATRIX_BT709, range=RANGE_LIMITED)
-_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # BT.709
 
 
 def _channels(values: tuple[float, float, float]) -> NDArray[np.float32]:
@@ -51,7 +50,7 @@ class ToneCurve:
             return coded
         out = np.clip(coded, 0.0, 1.0) ** _channels(self.gamma) * _channels(self.gain) + _channels(self.bias)
         if self.saturation != 1.0:
-            luma = (out @ _LUMA)[..., None]
+            luma = (out @ LUMA_BT709.astype(np.float32))[..., None]
             out = luma + np.float32(self.saturation) * (out - luma)
         return np.asarray(np.clip(out, 0.0, 1.0), np.float32)
 

@@ -5,14 +5,13 @@ centres at integers.
 """
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Matrix = NDArray[np.float64]
-Pixel = TypeVar("Pixel", np.uint8, np.float32)
+from asled_cli.imaging.homography import Matrix, translation
+from asled_cli.imaging.warp import Pixel
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,33 +50,11 @@ def frame_center(size: tuple[int, int]) -> tuple[float, float]:
     return (size[0] - 1) / 2.0, (size[1] - 1) / 2.0
 
 
-def translation(x: float, y: float) -> Matrix:
-    """(3, 3) homography that adds (x, y)."""
-    return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
-
-
 def rotation_about(center: tuple[float, float], angle_rad: float) -> Matrix:
     """(3, 3) rotation by `angle_rad` about `center`."""
     cosine, sine = np.cos(angle_rad), np.sin(angle_rad)
     turn = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
     return np.asarray(translation(*center) @ turn @ translation(-center[0], -center[1]))
-
-
-def pull(
-    image: NDArray[Pixel],
-    matrix: Matrix,
-    size: tuple[int, int],
-    *,
-    border: int = cv2.BORDER_REFLECT_101,
-    interpolation: int = cv2.INTER_CUBIC,
-) -> NDArray[Pixel]:
-    """Sample `image` so that out(p) = image(matrix p); out is `size` = (width, height), dtype of `image`."""
-    flags = interpolation | cv2.WARP_INVERSE_MAP
-    if (matrix[2] == (0.0, 0.0, 1.0)).all():
-        out = cv2.warpAffine(image, matrix[:2], size, flags=flags, borderMode=border)
-    else:
-        out = cv2.warpPerspective(image, matrix, size, flags=flags, borderMode=border)
-    return np.asarray(out, dtype=image.dtype)
 
 
 def soften_for_ultra(image: NDArray[Pixel], ratio: float, softness: float = 0.33) -> NDArray[Pixel]:

@@ -15,7 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.lab.camera.dual_lens import LensRig, Matrix, frame_center, pull, soften_for_ultra, translation
+from asled_cli.imaging.homography import Matrix, translation
+from asled_cli.imaging.warp import warp_homography
+from asled_cli.lab.camera.dual_lens import LensRig, frame_center, soften_for_ultra
 from asled_cli.video.open_output import open_output
 
 Clip8 = NDArray[np.uint8]
@@ -92,7 +94,9 @@ def film(photo: Clip8, hand: Hand, lens: Lens, times_s: Sequence[float], wide_si
         for k in range(count):
             x, y, roll = hand.at(time + span * ((k + 0.5) / count - 0.5))
             turn = np.array([[np.cos(roll), -np.sin(roll), x], [np.sin(roll), np.cos(roll), y], [0, 0, 1]])
-            total += pull(seen, home @ turn @ centre @ to_wide, lens.size, interpolation=cv2.INTER_LINEAR)
+            total += warp_homography(
+                seen, home @ turn @ centre @ to_wide, lens.size, interpolation=cv2.INTER_LINEAR
+            )
         frames[i] = np.rint(total / count)
     return frames
 

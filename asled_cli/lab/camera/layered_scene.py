@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.lab.camera.dual_lens import Matrix, pull, rotation_about, soften_for_ultra, translation
+from asled_cli.imaging.homography import Matrix, translation
+from asled_cli.imaging.warp import warp_homography
+from asled_cli.lab.camera.dual_lens import rotation_about, soften_for_ultra
 from asled_cli.lab.camera.hand_shake import Trajectory
 from asled_cli.lab.camera.rolling_shutter import frame_to_scene
 
@@ -109,7 +111,7 @@ class Scene:
         if not ultra:
             ends = _TO_FINE @ ends
         if not self.readout:
-            return pull(pixels, ends[0], self.size, border=border, interpolation=cv2.INTER_LINEAR)
+            return warp_homography(pixels, ends[0], self.size, border=border, interpolation=cv2.INTER_LINEAR)
         maps = frame_to_scene(ends, self.size)
         return np.asarray(cv2.remap(pixels, *maps, cv2.INTER_LINEAR, borderMode=border), np.float32)
 

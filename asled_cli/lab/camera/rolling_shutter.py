@@ -8,20 +8,18 @@ shifts and good to a hundredth of a pixel for the few milliradians a hand turns 
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.lab.camera.dual_lens import Matrix
+from asled_cli.imaging.homography import Matrix, pixel_grid
 
 Coordinates = tuple[NDArray[np.float32], NDArray[np.float32]]
 _SOLVER_STEPS = 4  # each shrinks the error by the rows' motion over the frame's height: < 0.1 per step
 
 
-def pixel_grid(size: tuple[int, int]) -> Coordinates:
-    """x and y, each (H, W) float32, of every pixel centre of a frame of `size` = (width, height)."""
-    y, x = np.mgrid[0 : size[1], 0 : size[0]].astype(np.float32)
-    return x, y
-
-
 def project(matrix: Matrix, points: Coordinates) -> Coordinates:
-    """Apply a (3, 3) homography to points of any shape."""
+    """Apply a (3, 3) homography to points of any shape.
+
+    As `imaging.homography.apply`, but rounded otherwise where the last entry is not 1: the bytes of published
+    synthetic sets depend on it.
+    """
     m = matrix.astype(np.float32)
     x, y = points
     depth = m[2, 0] * x + m[2, 1] * y + m[2, 2]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
-from asled_cli.imaging.srgb import bytes_to_linear, linear_to_srgb, srgb_to_linear
+from asled_cli.imaging.light import bytes_to_linear, linear_to_srgb, srgb_to_linear
 from asled_cli.video.decode.pixel_format import to_8_bit
 from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.decode.reader import ClipReader, frame_times

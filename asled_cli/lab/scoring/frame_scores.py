@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import AsledError
+from asled_cli.imaging.light import LUMA_BT601
 from asled_cli.lab.datasets.image_sequence import Pictures
 from asled_cli.lab.scoring.config import Metric
 from asled_cli.metrics import temporal
@@ -194,8 +195,7 @@ def semi_reference(result: Picture, aligned: AlignedFrame) -> float:
     result that copies the other view scores high by construction, so never compare `swap` with it.
     """
     assert aligned.reference is not None
-    luma = np.array([0.299, 0.587, 0.114])
-    own, other = ((view @ luma)[..., None] for view in (result, aligned.reference / FULL_SCALE))
+    own, other = ((view @ LUMA_BT601)[..., None] for view in (result, aligned.reference / FULL_SCALE))
     likeness = ssim_map(np.repeat(own, 3, axis=2), np.repeat(other, 3, axis=2)).mean(axis=2)
     weight = cv2.GaussianBlur(swap_weight(aligned), (0, 0), 1.5)[5:-5, 5:-5]
     total = float(weight.sum())

@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
-from asled_cli.imaging.srgb import bytes_to_linear, linear_to_srgb
+from asled_cli.imaging.homography import translation
+from asled_cli.imaging.light import bytes_to_linear, linear_to_srgb
+from asled_cli.imaging.warp import warp_homography
 from asled_cli.lab.camera.degradation import PLAIN_LOOK, LensLook
-from asled_cli.lab.camera.dual_lens import PLAIN_RIG, LensRig, pull, soften_for_ultra, translation
+from asled_cli.lab.camera.dual_lens import PLAIN_RIG, LensRig, soften_for_ultra
 from asled_cli.lab.synthesis.synthetic_pair import (
     NO_FAULTS,
     Faults,
@@ -63,11 +65,13 @@ def average_pair(
     footage = _scaled(footage, scale)
     offsets = _window_path(footage, size, rig.ratio, (pan_px, wobble), generator)
     homography = rig.homography(size)
-    sharp = np.stack([pull(f, translation(*o), size) for f, o in zip(footage, offsets, strict=True)])
+    sharp = np.stack(
+        [warp_homography(f, translation(*o), size) for f, o in zip(footage, offsets, strict=True)]
+    )
     to_source = np.linalg.inv(homography)
     ultra = np.stack(
         [
-            pull(soften_for_ultra(f, rig.ratio, softness), translation(*o) @ to_source, size)
+            warp_homography(soften_for_ultra(f, rig.ratio, softness), translation(*o) @ to_source, size)
             for f, o in zip(footage, offsets, strict=True)
         ]
     )

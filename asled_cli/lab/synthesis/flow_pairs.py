@@ -1,6 +1,6 @@
 """Pairs of frames with exact flow, made from photos: what an optical flow network learns from.
 
-The second frame is a picture; the first is that picture pulled along a drawn flow, so that
+The second frame is a picture; the first is that picture warped along a drawn flow, so that
 first(p) = second(p + flow(p)) holds by construction. Layers in front hide what lies behind, as objects do.
 """
 
@@ -43,12 +43,12 @@ def make_pair(
     wide = size_px + 2 * MARGIN_PX
     pan = _smooth_flow(draw, size_px, motion_px)
     second = _texture(pictures, draw, wide)
-    first, flow = _pull(second, pan), pan
+    first, flow = _warp_inner(second, pan), pan
     for _ in range(draw.integers(1, 4)):
         motion = pan * draw.uniform(0, 1) + _smooth_flow(draw, size_px, motion_px * draw.uniform(0, 1))
         texture, shape = _texture(pictures, draw, wide), _blob(draw, wide)
-        here = _pull(shape, motion)[..., None]
-        first = first + here * (_pull(texture, motion) - first)
+        here = _warp_inner(shape, motion)[..., None]
+        first = first + here * (_warp_inner(texture, motion) - first)
         second = second + shape[..., None] * (texture - second)
         flow = np.where(here > 0.5, motion, flow)
     inner = slice(MARGIN_PX, MARGIN_PX + size_px)
@@ -81,18 +81,18 @@ def _smooth_flow(draw: np.random.Generator, size: int, motion: float) -> Image:
     return np.asarray(shift + places @ linear + wobble, dtype=np.float32)
 
 
-def _pull(image: Image, flow: Image) -> Image:
+def _warp_inner(image: Image, flow: Image) -> Image:
     """The inner part of `image` (MARGIN_PX around it) seen along `flow`: out(p) = image(p + flow(p))."""
     size = flow.shape[0]
     x, y = np.meshgrid(np.arange(size, dtype=np.float32), np.arange(size, dtype=np.float32))
-    pulled = cv2.remap(
+    warped = cv2.remap(
         image,
         x + flow[..., 0] + MARGIN_PX,
         y + flow[..., 1] + MARGIN_PX,
         cv2.INTER_CUBIC if image.ndim == 3 else cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REFLECT_101,
     )
-    return np.asarray(pulled, dtype=np.float32)
+    return np.asarray(warped, dtype=np.float32)
 
 
 def _texture(pictures: Sequence[NDArray[np.uint8]], draw: np.random.Generator, size: int) -> Image:

@@ -2,12 +2,13 @@
 
 from collections import OrderedDict
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
-from asled_cli.lab.camera.rolling_shutter import pixel_grid
+from asled_cli.imaging.flow import DenseFlow
+from asled_cli.imaging.light import to_grey
+from asled_cli.imaging.warp import warp
 from asled_cli.lab.datasets.image_sequence import Picture, Pictures
 
 Flow = NDArray[np.float32]
@@ -27,7 +28,7 @@ class InterpolatedPictures:
         if factor < 1:
             raise InputError(f"Interpolation by {factor} is impossible, expected 1 or more.")
         self.source, self.factor = source, factor
-        self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._search = DenseFlow()
         self._flows: OrderedDict[int, tuple[Flow, Flow]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -50,11 +51,8 @@ class InterpolatedPictures:
 
     def _flow(self, first: int, before: Picture, after: Picture) -> tuple[Flow, Flow]:
         if first not in self._flows:
-            luma = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (before, after)]
-            still = np.zeros((*luma[0].shape, 2), np.float32)
-            ahead = np.asarray(self._search.calc(luma[0], luma[1], still.copy()), np.float32)
-            back = np.asarray(self._search.calc(luma[1], luma[0], still), np.float32)
-            self._flows[first] = ahead, back
+            a, b = to_grey(before), to_grey(after)
+            self._flows[first] = self._search.between(a, b), self._search.between(b, a)
             while len(self._flows) > 2:
                 self._flows.popitem(last=False)
         return self._flows[first]
@@ -73,7 +71,7 @@ def between(
     early = (1 - time) * _trust(ahead, to_before, motion)
     late = time * _trust(back, to_after, -motion)
     share = (late / (early + late))[..., None]
-    first, second = _pull(before, to_before), _pull(after, to_after)
+    first, second = (warp(p.astype(np.float32), f) for p, f in ((before, to_before), (after, to_after)))
     return np.asarray(np.clip(np.rint(first + share * (second - first)), 0, 255), np.uint8)
 
 
@@ -82,15 +80,5 @@ def _trust(found: Flow, place: Flow, expected: Flow) -> NDArray[np.float32]:
 
     Where it does not, the point is hidden in that neighbour.
     """
-    miss = np.linalg.norm(_pull(found, place) - expected, axis=-1)
+    miss = np.linalg.norm(warp(found, place) - expected, axis=-1)
     return np.asarray(np.maximum(np.exp(-miss), _LEAST_TRUST), np.float32)
-
-
-def _pull(picture: NDArray[np.uint8] | Flow, flow: Flow) -> NDArray[np.float32]:
-    height, width = flow.shape[:2]
-    x, y = pixel_grid((width, height))
-    values = picture.astype(np.float32)
-    pulled = cv2.remap(
-        values, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(pulled, np.float32)

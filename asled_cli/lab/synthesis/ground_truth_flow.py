@@ -5,8 +5,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import UsageError
-from asled_cli.lab.camera.dual_lens import Matrix
-from asled_cli.lab.camera.rolling_shutter import pixel_grid, to_frame, to_scene
+from asled_cli.imaging.homography import Matrix, pixel_grid
+from asled_cli.lab.camera.rolling_shutter import to_frame, to_scene
 from asled_cli.lab.synthesis.synthetic_pair import MadePair
 
 Flow = NDArray[np.float32]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
-from asled_cli.imaging.srgb import bytes_to_linear, linear_to_srgb
+from asled_cli.imaging.light import bytes_to_linear, linear_to_srgb
 from asled_cli.lab.camera.degradation import PLAIN_LOOK, LensLook
 from asled_cli.lab.camera.dual_lens import PLAIN_RIG, LensRig, frame_center
 from asled_cli.lab.camera.hand_shake import USUAL_SHAKE, Shake, Trajectory, draw_trajectory

@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.imaging.srgb import to_bytes
+from asled_cli.imaging.homography import Matrix
+from asled_cli.imaging.light import to_bytes
+from asled_cli.imaging.warp import warp_homography
 from asled_cli.lab.camera.degradation import LensLook, ToneCurve
-from asled_cli.lab.camera.dual_lens import Matrix, pull
 from asled_cli.lab.camera.rolling_shutter import frame_to_scene, to_frame
 
 Clip8 = NDArray[np.uint8]
@@ -183,10 +184,12 @@ def _seen_from_wide(view: NDArray[np.uint8], scene: SceneClip, layer: int, t: in
     motion, ultra_motion = scene.motion, scene.ultra_motion
     at_rest = scene.layer_homographies[layer]
     if motion is None or ultra_motion is None:
-        return pull(view, at_rest, (width, height))
+        return warp_homography(view, at_rest, (width, height))
     if np.ptp(motion[layer, t], axis=0).max() == 0:
         floated = np.linalg.inv(ultra_motion[layer, t, 0]) @ motion[layer, t, 0]
-        return pull(view, at_rest if np.allclose(floated, at_rest, atol=1e-9) else floated, (width, height))
+        return warp_homography(
+            view, at_rest if np.allclose(floated, at_rest, atol=1e-9) else floated, (width, height)
+        )
     points = frame_to_scene(motion[layer, t], (width, height))
     maps = to_frame(ultra_motion[layer, t], points, height)
     return np.asarray(cv2.remap(view, *maps, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101), np.uint8)

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -21,6 +20,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from asled_cli.errors import InputError, InterruptedRunError, UsageError
+from asled_cli.imaging.flow import DenseFlow
+from asled_cli.imaging.light import to_grey
 from asled_cli.lab.datasets.sources import Split, find_sources
 from asled_cli.lab.synthesis.flow_pairs import FlowPair, degrade, make_pair, read_picture
 from asled_cli.lab.training.checkpoints import CsvLog, read_checkpoint, replace_file, write_checkpoint
@@ -268,9 +269,8 @@ def _score(network: SpyNet, pairs: Sequence[FlowPair], device: str) -> FlowScore
 
 def dis_flow(pair: FlowPair) -> NDArray[np.float32]:
     """The flow of OpenCV's dense inverse search, medium preset, on 8-bit luma."""
-    luma = [cv2.cvtColor(np.rint(frame * 255).astype(np.uint8), cv2.COLOR_RGB2GRAY) for frame in pair[:2]]
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return np.asarray(search.calc(luma[0], luma[1], np.zeros_like(pair.flow)), dtype=np.float32)
+    first, second = (to_grey(np.rint(frame * 255).astype(np.uint8)) for frame in pair[:2])
+    return DenseFlow().between(first, second)
 
 
 def end_point_error(find: Callable[[FlowPair], NDArray[np.float32]], pairs: Sequence[FlowPair]) -> float:

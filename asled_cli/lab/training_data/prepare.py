@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError, UsageError
-from asled_cli.lab.camera.dual_lens import LensRig, pull, soften_for_ultra
+from asled_cli.imaging.warp import warp_homography
+from asled_cli.lab.camera.dual_lens import LensRig, soften_for_ultra
 from asled_cli.lab.datasets.image_sequence import EightBit, Pictures
 from asled_cli.lab.datasets.layouts import Averaging, DatasetClip, Layout, read_layout
 from asled_cli.lab.datasets.sources import Split, find_sources
@@ -202,7 +203,7 @@ def _see_as_ultra(truth: NDArray[np.uint8], ratio: float) -> NDArray[np.uint8]:
     """What an ultra-wide lens beside a single lens would show: the truth, small, and mirrored around it."""
     size = truth.shape[2], truth.shape[1]
     back = np.asarray(np.linalg.inv(LensRig(ratio=ratio).homography(size)), np.float64)
-    return np.stack([pull(soften_for_ultra(frame, ratio), back, size) for frame in truth])
+    return np.stack([warp_homography(soften_for_ultra(frame, ratio), back, size) for frame in truth])
 
 
 def _windows(

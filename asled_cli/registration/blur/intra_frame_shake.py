@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image
+from asled_cli.imaging.light import shrink
 from asled_cli.imaging.warp import sample, within
 from asled_cli.registration.blur.linear_blur import find_way, matched
 from asled_cli.registration.blur.reblur import Reblur, gradient
-from asled_cli.registration.blur.reference_motion import Moment, shrink
+from asled_cli.registration.blur.reference_motion import Moment
 from asled_cli.registration.geometry.solver import robust_weight
 from asled_cli.registration.model.exposure import STEADY, Exposure, Tremor
 

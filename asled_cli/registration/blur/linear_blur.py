@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image
+from asled_cli.imaging.light import shrink
 from asled_cli.imaging.warp import sample, within
 from asled_cli.registration.blur.reblur import Reblur, from_light, to_light
-from asled_cli.registration.blur.reference_motion import shrink
 from asled_cli.registration.model.exposure import Exposure
 
 Way = tuple[float, float]

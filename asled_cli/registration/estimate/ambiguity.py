@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid, resize_matrix
+from asled_cli.imaging.light import without_shades
 from asled_cli.imaging.warp import sample, within
-from asled_cli.registration.blur.reference_motion import without_shades
 from asled_cli.registration.estimate.template_match import (
     Place,
     displacement,

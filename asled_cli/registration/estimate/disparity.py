@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image
+from asled_cli.imaging.light import luma, shrink
 from asled_cli.imaging.warp import sample
-from asled_cli.registration.blur.reference_motion import halved_places, luma, shrink
+from asled_cli.registration.blur.reference_motion import halved_places
 
 Direction = tuple[float, float]
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from asled_cli.imaging.homography import Matrix, reducing
-from asled_cli.registration.blur.reference_motion import shrink
+from asled_cli.imaging.light import shrink
 from asled_cli.registration.estimate.exposure import disagreement
 from asled_cli.registration.estimate.observations import Measured
 from asled_cli.registration.geometry.canvas import Canvas

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid, reducing
+from asled_cli.imaging.light import shrink
 from asled_cli.imaging.warp import sample, within
-from asled_cli.registration.blur.reference_motion import shrink
 from asled_cli.registration.estimate.observations import Measured, halved_map
 from asled_cli.registration.geometry.canvas import Canvas
 from asled_cli.registration.geometry.solver import Observation, refine

@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from asled_cli.imaging.flow import MotionMeter
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid, reducing
+from asled_cli.imaging.light import luma, shrink
 from asled_cli.registration.blur.intra_frame_shake import fit_tremor
 from asled_cli.registration.blur.reblur import Reblur
-from asled_cli.registration.blur.reference_motion import MotionMeter, halved, luma, moments, shrink
+from asled_cli.registration.blur.reference_motion import halved, moments
 from asled_cli.registration.geometry.canvas import Canvas
 from asled_cli.registration.geometry.solver import Observation
 from asled_cli.registration.model.exposure import STEADY, Exposure, Tremor

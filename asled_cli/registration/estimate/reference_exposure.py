@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image, pixel_grid
-from asled_cli.imaging.warp import sample, within
-from asled_cli.registration.blur.reference_motion import Moment, displacement, luma, pull
+from asled_cli.imaging.light import luma
+from asled_cli.imaging.warp import sample, warp, within
+from asled_cli.registration.blur.reference_motion import Moment, displacement
 from asled_cli.registration.blur.tile_spectra import Tiles, response, turns
 from asled_cli.registration.estimate.exposure import vertex
 
@@ -69,7 +70,7 @@ def _unlikeness(first: Moment, second: Moment) -> float:
     flow = _flow(first, second)
     if flow is None:
         return 0.0
-    unlike = travel(first, 1.0) - pull(travel(second, 1.0), flow)
+    unlike = travel(first, 1.0) - warp(travel(second, 1.0), flow)
     return float(np.median(np.hypot(unlike[::8, ::8, 0], unlike[::8, ::8, 1])))
 
 
@@ -88,7 +89,7 @@ def _scores(first: Moment, second: Moment, side: int) -> NDArray[np.float64]:
     u, v = x + flow[..., 0], y + flow[..., 1]
     tiles = Tiles(side, (width, height))
     pictures = [tiles.padded(grey) for grey in (_grey(first.image), sample(_grey(second.image), u, v))]
-    ways = [tiles.averaged(way) for way in (travel(first, 1.0), pull(travel(second, 1.0), flow))]
+    ways = [tiles.averaged(way) for way in (travel(first, 1.0), warp(travel(second, 1.0), flow))]
     seen = within(first.image, u, v).astype(np.float32)[..., None]
     left = []
     for row in range(1, tiles.counts[0] - 1, 2):

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image, apply, pixel_grid
+from asled_cli.imaging.light import luma
 from asled_cli.imaging.warp import sample
-from asled_cli.registration.blur.reference_motion import luma
 from asled_cli.registration.geometry.canvas import Canvas
 from asled_cli.registration.model.registration import Registration
 from asled_cli.video.frames import FramePair

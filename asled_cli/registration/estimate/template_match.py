@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
 from asled_cli.imaging.homography import Image, Matrix, resize_matrix, simplified, translation
-from asled_cli.registration.blur.reference_motion import luma, without_shades
+from asled_cli.imaging.light import luma, without_shades
 from asled_cli.registration.geometry.canvas import reduced_size
 from asled_cli.registration.geometry.lenses import LensPrior, centre_crop
 from asled_cli.video.frames import FramePair

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image
-from asled_cli.registration.blur.reference_motion import Moment, connect, pull
+from asled_cli.imaging.warp import warp
+from asled_cli.registration.blur.reference_motion import Moment, connect
 from asled_cli.video.frames import FramePair
 
 
@@ -55,7 +56,7 @@ class ReferenceWindow:
         for k in range(i, j, step):
             pair = self.flows[k if step == 1 else k - 1]
             assert pair is not None, "frames of one scene are joined by flow"
-            total = total + pull(pair[0 if step == 1 else 1], total)
+            total = total + warp(pair[0 if step == 1 else 1], total)
         return total
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image, pixel_grid
-from asled_cli.imaging.warp import sample_at
-from asled_cli.registration.blur.reference_motion import luma, pull
+from asled_cli.imaging.light import luma
+from asled_cli.imaging.warp import sample_at, warp
 from asled_cli.registration.blur.wiener import SHORT_PX, View, longest_travel, unblur
 from asled_cli.registration.rendering.aligned_frame import GUIDE_STRIDE, AlignedFrame
 
@@ -143,10 +143,10 @@ def _lay(frame: AlignedFrame, around: Sequence[tuple[int, AlignedFrame, Image]])
     likeness = np.float32(np.clip(_NOISES * usual, _STRICTEST, _MILDEST))
     laid = [_Laid(own, np.ones_like(covered), _travel(frame))]
     for (distance, neighbour, flow), picture, difference in zip(around, pictures, differences, strict=True):
-        seen = pull(neighbour.guide[..., _COVERED].astype(np.float32), flow)
+        seen = warp(neighbour.guide[..., _COVERED].astype(np.float32), flow)
         weight = np.exp(-np.square(difference / likeness)) * covered * seen
         weight *= np.float32(1 if -distance in distances else _ONE_SIDED)
-        laid.append(_Laid(picture, weight, pull(_travel(neighbour), flow)))
+        laid.append(_Laid(picture, weight, warp(_travel(neighbour), flow)))
     return laid
 
 
@@ -181,7 +181,7 @@ def _flows_around(frames: Sequence[AlignedFrame], i: int) -> Iterator[tuple[int,
                 break
             here = frames[j - step]
             one = (here.flow_next if step == 1 else here.flow_previous).astype(np.float32)
-            flow = one if flow is None else flow + pull(one, flow)
+            flow = one if flow is None else flow + warp(one, flow)
             yield j - i, frames[j], flow
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Matrix, apply, pixel_grid, reducing, translation
+from asled_cli.imaging.light import shrink, without_shades
 from asled_cli.imaging.warp import sample
-from asled_cli.registration.blur.reference_motion import shrink, without_shades
 from asled_cli.registration.estimate.exposure import disagreement
 from asled_cli.registration.estimate.observations import Measured, doubled_map, halved_map
 from asled_cli.registration.geometry.canvas import Canvas

@@ -1,0 +1,92 @@
+"""Dense optical flow: OpenCV's dense inverse search (DIS; Kroeger et al., ECCV 2016)."""
+
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.imaging.homography import Image, pixel_grid
+
+Grey = NDArray[np.uint8]
+Preset = Literal["ultrafast", "fast", "medium"]
+_PRESETS: dict[Preset, int] = {
+    "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+    "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+}
+# Where flow there and back leads home (to 2 px) for less than this share of a picture, the scene has changed.
+_CUT_CONSISTENT, _HOME_PX = 0.2, 2.0
+
+
+# Reduction at which a shift of the whole picture is sought, the share of both pictures that must then show
+# the same, and the share of their difference that may be left.
+_SHIFT_REDUCTION, _SHIFT_OVERLAP, _SHIFT_GAIN = 4, 0.5, 0.8
+
+
+class DenseFlow:
+    """Motion from one 8-bit grey picture to another; keeps its buffers from call to call."""
+
+    def __init__(self, preset: Preset = "medium", refinements: int | None = None) -> None:
+        """refinements: iterations of the variational refinement; None: as the preset has it."""
+        self._method = cv2.DISOpticalFlow.create(_PRESETS[preset])
+        if refinements is not None:
+            self._method.setVariationalRefinementIterations(refinements)
+
+    def between(self, first: Grey, second: Grey, start: Image | None = None) -> Image:
+        """Return (H, W, 2) float32 pixels: what is at p in `first` is at p + flow(p) in `second`.
+
+        start: a first guess, overwritten; None: no motion.
+        """
+        guess = np.zeros((*first.shape, 2), np.float32) if start is None else start
+        return np.asarray(self._method.calc(first, second, guess), dtype=np.float32)
+
+
+class MotionMeter:
+    """Dense flow between neighbouring frames, both ways, with cuts and large shifts recognised."""
+
+    def __init__(self) -> None:
+        self._flow = DenseFlow(refinements=3)
+
+    def between(self, first: Grey, second: Grey) -> tuple[Image, Image] | None:
+        """Return flow first -> second and back, (H, W, 2) pixels; None if the scene is another one."""
+        start = np.empty((*first.shape, 2), np.float32)
+        start[:] = _whole_shift(first, second)
+        forward = self._flow.between(first, second, start.copy())
+        backward = self._flow.between(second, first, -start)
+        if _consistent_share(forward, backward) < _CUT_CONSISTENT:
+            return None
+        return forward, backward
+
+
+def _whole_shift(first: Grey, second: Grey) -> tuple[float, float]:
+    """Return where `second` shows what `first` shows, (x, y) pixels, if that is farther than flow can look.
+
+    Phase correlation of reduced pictures; (0, 0) where a shift by it does not bring them clearly closer.
+    """
+    size = (first.shape[1] // _SHIFT_REDUCTION, first.shape[0] // _SHIFT_REDUCTION)
+    a, b = (cv2.resize(f, size, interpolation=cv2.INTER_AREA).astype(np.float32) for f in (first, second))
+    (x, y), _ = cv2.phaseCorrelate(a, b, cv2.createHanningWindow(size, cv2.CV_32F))
+    moved = cv2.warpAffine(
+        b, np.array([[1, 0, x], [0, 1, y]]), size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT, borderValue=-1,
+    )  # fmt: skip
+    seen = moved >= 0
+    if seen.mean() < _SHIFT_OVERLAP:
+        return 0.0, 0.0
+    still = float(np.abs(a - b)[seen].mean())
+    if float(np.abs(a - moved)[seen].mean()) > still * _SHIFT_GAIN:
+        return 0.0, 0.0
+    return float(x) * _SHIFT_REDUCTION, float(y) * _SHIFT_REDUCTION
+
+
+def _consistent_share(forward: Image, backward: Image) -> float:
+    """Return the share of pixels that come home when they follow `forward` and then `backward`."""
+    some = np.ascontiguousarray(forward[::2, ::2])
+    x, y = pixel_grid((forward.shape[1], forward.shape[0]))
+    there = cv2.remap(
+        backward, x[::2, ::2] + some[..., 0], y[::2, ::2] + some[..., 1], cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    miss = some + there
+    return float(np.mean(miss[..., 0] ** 2 + miss[..., 1] ** 2 < _HOME_PX**2))
