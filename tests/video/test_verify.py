@@ -28,7 +28,7 @@ def test_a_faithful_copy_passes(hlg_clip: Path, tmp_path: Path, suffix: str) -> 
     # Matroska has no place for keys of a track.
     assert differing(checks) == ({"track metadata"} if suffix == ".mkv" else set())
     names = {check.name for check in checks}
-    assert {"frames", "times", "length", "turn", "colours", "audio 1", "metadata", "decoded"} <= names
+    assert {"frames", "times", "length", "rotation", "colours", "audio 1", "metadata", "decoded"} <= names
 
 
 def test_sound_of_matroska_may_move_by_its_rounded_milliseconds(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ LOSSES: dict[str, tuple[dict[str, object], set[str]]] = {
     "no sound": ({"audio": 0}, {"audio tracks"}),
     "other colours": ({"color": UNTAGGED}, {"colours"}),
     "HLG": ({"color": HLG}, {"colours"}),
-    "turned": ({"rotation": -90}, {"turn"}),
+    "turned": ({"rotation": -90}, {"rotation"}),
     "smaller": ({"size": (48, 48)}, {"picture"}),
     "deeper": ({"codec": "libx265", "pix_fmt": "yuv420p10le", "options": {}}, {"depth"}),
     "a key lost": ({"metadata": {}}, {"metadata"}),

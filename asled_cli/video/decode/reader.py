@@ -30,6 +30,7 @@ __all__ = [
     "count_video_tracks",
     "frame_times",
     "probe_clip",
+    "read_pictures",
     "read_runs",
     "read_small",
 ]
@@ -131,6 +132,28 @@ def read_runs(clip: Clip, starts: Sequence[Fraction], length: int) -> Iterator[l
         decoder.close()
 
 
+def read_pictures(
+    clip: Clip,
+    problems: ReadProblems | None = None,
+    *,
+    start_s: Fraction | None = None,
+    end_s: Fraction | None = None,
+) -> Iterator[tuple[Fraction, av.VideoFrame]]:
+    """Time and decoded picture of each frame in [start_s, end_s), nothing converted.
+
+    problems: where damage is counted.
+    """
+    decoder = _Decoder(clip, problems or ReadProblems())
+    try:
+        for pts, picture in decoder.pictures() if start_s is None else decoder.pictures_from(start_s):
+            time = pts * clip.time_base
+            if end_s is not None and time >= end_s:
+                return
+            yield time, picture
+    finally:
+        decoder.close()
+
+
 def read_small(
     clip: Clip, size: tuple[int, int], *, start_s: Fraction | None = None, end_s: Fraction | None = None
 ) -> Iterator[tuple[Fraction, NDArray[np.uint8]]]:
@@ -138,17 +161,10 @@ def read_small(
 
     About as fast as decoding alone, since no full picture is converted.
     """
-    decoder = _Decoder(clip, ReadProblems())
     shrink = VideoReformatter()
-    try:
-        for pts, picture in decoder.pictures() if start_s is None else decoder.pictures_from(start_s):
-            time = pts * clip.time_base
-            if end_s is not None and time >= end_s:
-                return
-            grey = shrink.reformat(picture, *size, format="gray", interpolation=Interpolation.AREA)
-            yield time, np.asarray(grey.to_ndarray(), dtype=np.uint8)
-    finally:
-        decoder.close()
+    for time, picture in read_pictures(clip, start_s=start_s, end_s=end_s):
+        grey = shrink.reformat(picture, *size, format="gray", interpolation=Interpolation.AREA)
+        yield time, np.asarray(grey.to_ndarray(), dtype=np.uint8)
 
 
 def frame_times(clip: Clip) -> list[Fraction]:

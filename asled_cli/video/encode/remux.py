@@ -17,10 +17,11 @@ from asled_cli.video.encode.concat import movie_options
 from asled_cli.video.frames import Clip
 from asled_cli.video.open_output import open_output
 from asled_cli.video.output_file import FORMATS
+from asled_cli.video.preserve.check import Check
 from asled_cli.video.preserve.inventory import take_inventory
 from asled_cli.video.preserve.quicktime_keys import graft_track_keys
 from asled_cli.video.preserve.tracks import CopiedTracks
-from asled_cli.video.preserve.verify import Check, verify
+from asled_cli.video.preserve.verify import verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def copy_clip(source: Clip, out: Path) -> Copy | None:
             raise
         return None
     differences = tuple(check for check in checks if not check.same)
-    if not all(check.name.endswith("metadata") for check in differences):  # Matroska keeps few keys
+    if not all(check.label for check in differences):  # a file format may have no place for a label
         return None
     lost = ("Dolby Vision layer",) if layer_lost else ()
     return Copy(next(int(c.found) for c in checks if c.name == "frames"), (*dropped, *lost), differences)

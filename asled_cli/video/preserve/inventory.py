@@ -1,6 +1,6 @@
 """What a file holds, counted from its packets and headers: frame times, copied tracks, metadata. No decoding.
 
-Memory: one number per frame; of the other tracks only sums and digests.
+Memory: one number per frame and per packet of sound; of the contents only digests.
 """
 
 import hashlib
@@ -10,40 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Stream
+from av.stream import Disposition, Stream
 
 from asled_cli.video.decode.open_clip import open_clip
 from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.frames import Clip
 from asled_cli.video.mp4_boxes import read_tracks
+from asled_cli.video.preserve.track_facts import Labels, TrackSum, labels_of
 from asled_cli.video.preserve.tracks import is_copyable, is_inside, kept_metadata
 
 
-@dataclass(slots=True)
-class TrackSum:
-    """One copied track. times and content are digests: equal digests, equal packets.
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A named part of the clip, seconds."""
 
-    whole: False for codecs whose packets a muxer may cut otherwise (raw sound) or fill up (subtitles).
-    """
+    start_s: Fraction
+    end_s: Fraction
+    title: str
 
-    kind: str
-    codec: str
-    whole: bool
-    packets: int = 0
-    size: int = 0  # bytes
-    first_s: Fraction | None = None
-    times: Any = field(default_factory=hashlib.sha256)
-    content: Any = field(default_factory=hashlib.sha256)
-
-    def add(self, packet: "Packet[Stream]", shift: Fraction) -> None:
-        ticks = packet.pts if packet.pts is not None else packet.dts or 0
-        time = (ticks - round(shift / packet.time_base)) * packet.time_base
-        self.first_s = time if self.first_s is None else self.first_s
-        self.packets += 1
-        self.size += packet.size
-        self.times.update(f"{time};".encode())
-        self.content.update(bytes(packet))
+    def __str__(self) -> str:
+        return f"{float(self.start_s):.3f} to {float(self.end_s):.3f} s {self.title}".strip()
 
 
 @dataclass(slots=True)
@@ -58,15 +46,41 @@ class Inventory:
     ticks: list[int]
     last_step: int
     tracks: list[TrackSum]
+    labels: Labels  # of the video track
     metadata: dict[str, str]
     track_keys: dict[str, str | float]  # QuickTime keys of the video track itself
-    chapters: list[str]  # start and title
+    chapters: list[Chapter]
+    attachments: list[str]  # cover pictures and attached files such as fonts: name and digest
+    rounded: bool  # Matroska: times count milliseconds, and may all start later
     broken_off: bool  # the demuxer met damage that it could not pass
 
     @property
     def times(self) -> list[Fraction]:
         """Times of the frames in seconds."""
         return [tick * self.clip.time_base for tick in self.ticks]
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What is gathered while the packets of a file pass."""
+
+    clip: Clip
+    sums: dict[int, TrackSum]
+    covers: dict[int, Any]  # digests of attached pictures
+    shown: dict[int, int] = field(default_factory=dict)  # frame time -> duration, ticks
+
+    def add(
+        self, packet: "Packet[Stream]", start_s: Fraction | None, end_s: Fraction | None, shift: Fraction
+    ) -> None:
+        index = packet.stream_index
+        if index == self.clip.stream_index:
+            tick = packet.pts if packet.pts is not None else packet.dts
+            if tick is not None and not packet.is_discard:
+                self.shown[tick] = packet.duration or 0
+        elif index in self.covers:
+            self.covers[index].update(bytes(packet))
+        elif packet.dts is not None and is_inside(packet, start_s, end_s):
+            self.sums[index].add(packet, shift)
 
 
 def take_inventory(
@@ -84,44 +98,49 @@ def take_inventory(
     """
     clip = probe_clip(path, track)
     with open_clip(path) as container:
-        sums = {
-            stream.index: TrackSum(stream.type, stream.codec_context.name, _keeps_packets(stream))
-            for stream in container.streams
-            if is_copyable(stream) and stream.index != clip.stream_index
-        }
-        shown: dict[int, int] = {}
+        others = [stream for stream in container.streams if stream.index != clip.stream_index]
+        reading = _Reading(
+            clip,
+            sums={stream.index: TrackSum.of(stream) for stream in others if is_copyable(stream)},
+            covers={stream.index: hashlib.sha256() for stream in others if _is_cover(stream)},
+        )
         broken_off = False
         try:
-            for packet in container.demux([clip.stream_index, *sums]):
-                if not packet.size:
-                    continue
-                if packet.stream_index == clip.stream_index:
-                    _add_frame(shown, packet)
-                elif packet.dts is not None and is_inside(packet, start_s, end_s):
-                    sums[packet.stream_index].add(packet, shift)
+            for packet in container.demux([clip.stream_index, *reading.sums, *reading.covers]):
+                if packet.size:
+                    reading.add(packet, start_s, end_s, shift)
         except av.FFmpegError:
             broken_off = True
-        ticks = sorted(shown)
+        ticks = sorted(reading.shown)
+        video = container.streams[clip.stream_index]
         return Inventory(
             clip=clip,
             ticks=ticks,
-            last_step=shown[ticks[-1]] if ticks else 0,
-            tracks=list(sums.values()),
+            last_step=reading.shown[ticks[-1]] if ticks else 0,
+            tracks=list(reading.sums.values()),
+            labels=labels_of(video),
             metadata=kept_metadata(dict(container.metadata)),
-            track_keys=_track_keys(path, container.streams[clip.stream_index].id),
-            chapters=[_chapter_words(chapter) for chapter in container.chapters()],
+            track_keys=_track_keys(path, video.id),
+            chapters=[_chapter(chapter) for chapter in container.chapters()],
+            attachments=_attachments(container, reading.covers),
+            rounded="matroska" in container.format.name,
             broken_off=broken_off,
         )
 
 
-def _add_frame(shown: dict[int, int], packet: "Packet[Stream]") -> None:
-    tick = packet.pts if packet.pts is not None else packet.dts
-    if tick is not None and not packet.is_discard:
-        shown[tick] = packet.duration or 0
+def _is_cover(stream: Stream) -> bool:
+    return stream.type == "video" and bool(stream.disposition & Disposition.attached_pic)
 
 
-def _keeps_packets(stream: Stream) -> bool:
-    return stream.type == "audio" and not stream.codec_context.name.startswith("pcm_")
+def _attachments(container: InputContainer, covers: dict[int, Any]) -> list[str]:
+    """Name and digest of every attached file and cover picture, sorted."""
+    found = [f"picture {digest.hexdigest()[:8]}" for digest in covers.values()]
+    for stream in container.streams:
+        if stream.type == "attachment":
+            content = getattr(stream, "data", None) or b""
+            name = stream.metadata.get("filename", "file")
+            found.append(f"{name} {hashlib.sha256(content).hexdigest()[:8]}")
+    return sorted(found)
 
 
 def _track_keys(path: Path, number: int) -> dict[str, str | float]:
@@ -129,6 +148,6 @@ def _track_keys(path: Path, number: int) -> dict[str, str | float]:
     return {} if facts is None else facts.keys
 
 
-def _chapter_words(chapter: Any) -> str:
-    start = chapter["start"] * (chapter["time_base"] or Fraction(1, 1000))
-    return f"{float(start):.3f} s {chapter['metadata'].get('title', '')}".strip()
+def _chapter(chapter: Any) -> Chapter:
+    base = chapter["time_base"] or Fraction(1, 1000)
+    return Chapter(chapter["start"] * base, chapter["end"] * base, chapter["metadata"].get("title", ""))

@@ -1,0 +1,220 @@
+"""Checks of every written picture against the source's picture of that time and its neighbours.
+
+What deblurring, noise, compression and rounding change passes; a picture that is another one, out of order,
+repeated, mirrored, moved, recoloured or blurred does not. Memory: a few signatures of either clip.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+
+from asled_cli.video.decode.reader import ReadProblems, read_pictures
+from asled_cli.video.frames import Clip
+from asled_cli.video.preserve.check import Check
+from asled_cli.video.preserve.frame_signature import Cells, Signature, Signer
+from asled_cli.video.preserve.signature_match import (
+    Fit,
+    best_match,
+    difference,
+    measure_fit,
+    moved,
+    turned,
+)
+
+REACH = 2  # frames before and after that a frame is compared with
+
+# Limits, each between what deblurred, noisy, dark and compressed clips show and what the fault shows; the
+# table is in docs/robustness.md.
+LEAST_CORRELATION = 0.7
+LEAST_SPREAD = 3.0  # levels: a flatter picture has no correlation to speak of
+MOST_RMS = 40.0  # levels, whatever the correlation
+FLAT_RMS = 12.0  # levels, where source or copy is flat
+MOST_BRIGHTNESS = 6.0  # levels
+CONTRAST = (0.75, 1.35)
+MOST_CHROMA = 8.0  # levels RMS
+LEAST_SHARPNESS = 0.6  # of the source's, at any level
+FROZEN = 0.15  # of the source's own change since the frame before, from MOVING levels on
+MOVING = 2.0
+
+Timed = tuple[Fraction, Signature]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A frame of the source with its neighbours, by their distance in frames."""
+
+    time: Fraction
+    signature: Signature
+    around: dict[int, Signature]
+
+
+@dataclass(slots=True)
+class Findings:
+    """Frames at fault, per kind of check: number of the frame and what was seen."""
+
+    compared: int = 0
+    faults: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+
+    def add(self, check: str, frame: int, seen: str) -> None:
+        self.faults.setdefault(check, []).append((frame, seen))
+
+
+# Check, and what is expected of every frame.
+EXPECTED = {
+    "pictures": "the source's, at any sharpness",
+    "picture order": "each frame at its time",
+    "picture orientation": "as in the source",
+    "picture colours": "as in the source",
+    "picture sharpness": f"at least {LEAST_SHARPNESS:g} of the source's",
+}
+
+
+def compare_frames(
+    source: Clip,
+    out: Clip,
+    *,
+    shift: Fraction = Fraction(0),
+    start_s: Fraction | None = None,
+    end_s: Fraction | None = None,
+    expected: int,
+) -> list[Check]:
+    """Decode both clips and compare every picture.
+
+    shift: time of the source that `out` shows at its time 0, seconds; start_s, end_s: range of the source.
+    expected: frames that `out` should hold. Raises InputError where a clip cannot be decoded.
+    """
+    problems, findings = ReadProblems(), Findings()
+    written = _signed(out, problems)
+    moments = around(_signed(source, ReadProblems(), start_s=start_s, end_s=end_s))
+    count = 0
+    before: tuple[Moment, Signature] | None = None
+    for index, moment, signature in pair_by_time(moments, written, shift):
+        count = index + 1
+        if moment is not None:
+            _judge(index, moment, signature, before, findings)
+            before = moment, signature
+    sentences = problems.sentences("the copy")
+    found = f"{count} frames" + (f", {' '.join(sentences)}" if sentences else "")
+    decoded = Check("decoded", f"{expected} frames", found, count == expected and not sentences)
+    return [decoded, *checks_of(findings)]
+
+
+def _signed(
+    clip: Clip, problems: ReadProblems, *, start_s: Fraction | None = None, end_s: Fraction | None = None
+) -> Iterator[Timed]:
+    signer = Signer(clip)
+    for time, picture in read_pictures(clip, problems, start_s=start_s, end_s=end_s):
+        yield time, signer.sign(picture)
+
+
+def around(frames: Iterable[Timed], reach: int = REACH) -> Iterator[Moment]:
+    """Yield each frame with up to `reach` neighbours on either side."""
+    window: deque[Timed] = deque(maxlen=2 * reach + 1)
+    for item in frames:
+        window.append(item)
+        if len(window) > reach:
+            place = len(window) - 1 - reach
+            yield _moment(window, place)
+    for place in range(max(0, len(window) - reach), len(window)):
+        yield _moment(window, place)
+
+
+def _moment(window: "deque[Timed]", place: int) -> Moment:
+    time, signature = window[place]
+    around = {n - place: other for n, (_, other) in enumerate(window) if n != place}
+    return Moment(time, signature, {k: v for k, v in around.items() if abs(k) <= REACH})
+
+
+def pair_by_time(
+    moments: Iterable[Moment], written: Iterable[Timed], shift: Fraction
+) -> Iterator[tuple[int, Moment | None, Signature]]:
+    """Yield the number of each written frame, the source's moment nearest in time, and its signature.
+
+    None where none is nearer than the one before: the source has fewer frames.
+    """
+    waiting = iter(moments)
+    this, following = next(waiting, None), next(waiting, None)
+    for index, (time, signature) in enumerate(written):
+        time += shift
+        while this is not None and following is not None:
+            if abs(following.time - time) > abs(this.time - time):
+                break
+            this, following = following, next(waiting, None)
+        yield index, this, signature
+
+
+def _judge(
+    index: int,
+    moment: Moment,
+    out: Signature,
+    before: tuple[Moment, Signature] | None,
+    findings: Findings,
+) -> None:
+    """Add what is wrong with one frame; of a picture that is another one only that."""
+    findings.compared += 1
+    source, fit = moment.signature, measure_fit(moment.signature, out)
+    neighbours = {f"{k:+d}": other.luma for k, other in moment.around.items()}
+    if (match := best_match(source, out, neighbours)) is not None:
+        findings.add("picture order", index, f"shows the source's frame {match[0]} from there")
+    elif before is not None and is_frozen(before, (moment, out)):
+        findings.add("picture order", index, "repeats the frame before")
+    near = [other.luma for k, other in moment.around.items() if abs(k) == 1]
+    views = turned(source.luma) | moved(source.luma, near)
+    if (match := best_match(source, out, views)) is not None:
+        findings.add("picture orientation", index, match[0])
+    if (words := other_picture(fit, out.luma)) is not None:
+        findings.add("pictures", index, words)
+        return
+    if (words := other_colours(fit)) is not None:
+        findings.add("picture colours", index, words)
+    least = min((value for value in fit.sharpness if not math.isnan(value)), default=1.0)
+    if least < LEAST_SHARPNESS:
+        findings.add("picture sharpness", index, f"{least:.2f} of the source's")
+
+
+def is_frozen(before: tuple[Moment, Signature], now: tuple[Moment, Signature]) -> bool:
+    """Return whether the copy stands still between two frames while the source moves."""
+    motion = difference(before[0].signature.luma, now[0].signature.luma)
+    return motion > MOVING and difference(before[1].luma, now[1].luma) < FROZEN * motion
+
+
+def other_picture(fit: Fit, luma: Cells) -> str | None:
+    """Return in words why a frame cannot be the source's, None if it can."""
+    spread = min(fit.spread, float(luma.std()))
+    unlike = spread > LEAST_SPREAD and fit.correlation < LEAST_CORRELATION
+    if unlike or fit.rms > (MOST_RMS if spread > LEAST_SPREAD else FLAT_RMS):
+        return f"another picture, correlation {fit.correlation:.2f}, {fit.rms:.0f} levels off"
+    return None
+
+
+def other_colours(fit: Fit) -> str | None:
+    """Return in words how brightness, contrast or chroma differ, None if they do not."""
+    if abs(fit.brightness) > MOST_BRIGHTNESS:
+        return f"brightness {fit.brightness:+.0f} levels"
+    if fit.spread > LEAST_SPREAD and not CONTRAST[0] <= fit.contrast <= CONTRAST[1]:
+        return f"contrast {fit.contrast:.2f} of the source's"
+    return f"chroma {fit.chroma:.0f} levels off" if fit.chroma > MOST_CHROMA else None
+
+
+def checks_of(findings: Findings) -> Iterator[Check]:
+    """Yield one check per kind; a fault names the first frames, those in a row as a range."""
+    for name, expected in EXPECTED.items():
+        faults = findings.faults.get(name, [])
+        found = f"{findings.compared} frames compared"
+        if faults:
+            first, seen = faults[0]
+            found = f"{len(faults)} of {findings.compared} frames differ: {_ranges(n for n, _ in faults)}; "
+            found += f"frame {first}: {seen}"
+        yield Check(name, expected, found, not faults)
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """Return numbers in words, such as "3, 7 to 9", no more than three parts."""
+    all_numbers = list(numbers)
+    breaks = [n for n, (one, two) in enumerate(pairwise(all_numbers), start=1) if two != one + 1]
+    parts = [all_numbers[a:b] for a, b in pairwise([0, *breaks, len(all_numbers)])]
+    words = [f"{p[0]} to {p[-1]}" if len(p) > 1 else f"{p[0]}" for p in parts[:3]]
+    return ", ".join(words) + (", ..." if len(parts) > 3 else "")

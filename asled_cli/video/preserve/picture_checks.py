@@ -1,0 +1,42 @@
+"""Checks of how the picture is described: size, depth, rotation, colours, chroma location, fields, HDR."""
+
+from collections.abc import Iterator
+
+from asled_cli.video.frames import UNSPECIFIED, Clip
+from asled_cli.video.preserve.check import Check, compare
+
+
+def compare_picture(before: Clip, after: Clip) -> Iterator[Check]:
+    """Compare what the headers and the first frame say about the picture."""
+    yield compare("picture", f"{before.width}x{before.height}", f"{after.width}x{after.height}")
+    yield compare("depth", f"{before.bit_depth} bit", f"{after.bit_depth} bit")
+    yield compare("sample aspect ratio", before.sample_aspect_ratio, after.sample_aspect_ratio)
+    yield compare("rotation", _rotation(before), _rotation(after))
+    yield compare("field order", _fields(before), _fields(after))
+    yield Check("colours", _colours(before), _colours(after), _same_colours(before, after))
+    if before.mastering is not None:
+        yield compare("mastering data", before.mastering, after.mastering)
+
+
+def _rotation(clip: Clip) -> str:
+    matrix = clip.display_matrix
+    mirrored = matrix is not None and matrix[0] * matrix[4] - matrix[1] * matrix[3] < 0
+    return f"{clip.rotation} degrees{', mirrored' if mirrored else ''}"
+
+
+def _fields(clip: Clip) -> str:
+    return "interlaced" if clip.interlaced else "progressive"
+
+
+def _colours(clip: Clip) -> str:
+    tags = clip.color
+    return f"matrix {tags.matrix}, primaries {tags.primaries}, transfer {tags.transfer}, range {tags.range}"
+
+
+def _same_colours(before: Clip, after: Clip) -> bool:
+    """Equal tags; where the source tells no range, its default may be spelled out, as some encoders do."""
+    one, two = before.color, after.color
+    tags = (one.primaries, one.transfer) == (two.primaries, two.transfer)
+    needless = before.pix_fmt.startswith("gray") and two.matrix == UNSPECIFIED  # x264 writes none for grey
+    tags &= needless or one.matrix == two.matrix
+    return tags and (one.range == two.range or (not one.range and two.range == before.resolved_color.range))

@@ -1,0 +1,152 @@
+"""How well the signature of a written frame fits its source frame, and whether something else fits better.
+
+A frame may differ from its source by what deblurring, noise and compression change. So each fault is a
+hypothesis: the frame shows X (the frame before, a mirrored picture ...) instead of its source S. With both
+taken as vectors of luma cells, the share p = <O - S, X - S> / |X - S|^2 is 0 for O = S and 1 for O = X.
+A frame without the noise of its source has p = 1/2 towards any other frame of a static scene, and one that
+shows the far end of the exposure of S has p = 1/2 towards the neighbour, so that only p above
+`SHARE` counts.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.video.preserve.frame_signature import Cells, Signature
+
+SHARE = 0.75
+ALIGNED = 0.7  # cosine between O - S and X - S: what else changed may not be larger than the fault
+LEAST_CHANGE = 1.0  # levels RMS by which X must differ from S
+MOST_SHIFT = 4  # cells, of 64 along the longer side
+ZOOM = 1.05
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Numbers of one frame. correlation: of luma cells, -1 to 1. rms: their difference, levels.
+
+    brightness: mean difference, levels. contrast: ratio of the spread along the source. chroma: RMS
+    difference of chroma cells, levels. sharpness: per level, amplitude against the source's without its
+    noise; NaN where the source shows too little.
+    """
+
+    correlation: float
+    spread: float  # standard deviation of the source's luma cells, levels
+    rms: float
+    brightness: float
+    contrast: float
+    chroma: float
+    sharpness: tuple[float, ...]
+
+
+def measure_fit(source: Signature, out: Signature) -> Fit:
+    """Return how far the written frame is from its source frame."""
+    one, two = _centred(source.luma), _centred(out.luma)
+    power, cross = float(one @ one), float(one @ two)
+    both = np.sqrt(power * float(two @ two))
+    chroma = 0.0
+    if source.chroma is not None and out.chroma is not None:
+        chroma = float(np.sqrt(np.square(out.chroma - source.chroma).mean()))
+    return Fit(
+        correlation=cross / both if both > 0 else float(power == 0),
+        spread=float(np.sqrt(power / one.size)),
+        rms=float(np.sqrt(np.square(out.luma - source.luma).mean())),
+        brightness=float(out.luma.mean() - source.luma.mean()),
+        contrast=cross / power if power > 0 else 1.0,
+        chroma=chroma,
+        sharpness=tuple(
+            _sharpness(s, o, n) for n, (s, o) in enumerate(zip(source.detail, out.detail, strict=False))
+        ),
+    )
+
+
+# Noise of a phone in low light, after its own filter and compression, stays below 12 levels of sigma.
+MOST_NOISE = 12.0
+NOISE_PERCENTILE = 10  # of cells: where the picture shows next to nothing but noise
+LEAST_DETAIL = 1.0  # levels: less of it is not judged
+
+
+def _sharpness(source: Cells, out: Cells, level: int) -> float:
+    """Amplitude of detail as a share of the source's, of which what noise can explain is taken off."""
+    # White noise of sigma s has, after averaging n x n pixels, the Haar energy (s / n)^2 * 3/4.
+    most = 0.75 * (MOST_NOISE / 2 ** (level + 1)) ** 2
+    noise = min(float(np.percentile(source, NOISE_PERCENTILE)), most)
+    power = float(source.mean()) - noise
+    if power < LEAST_DETAIL**2:
+        return float("nan")
+    return float(np.sqrt(float(out.mean()) / power))
+
+
+def _centred(luma: Cells) -> NDArray[np.float64]:
+    values = luma.astype(np.float64).ravel()
+    return np.asarray(values - values.mean())
+
+
+def best_match(
+    source: Signature, out: Signature, others: Mapping[str, Cells], least: float = LEAST_CHANGE
+) -> tuple[str, float] | None:
+    """Return which of `others` the frame shows instead of its source, with its share p; None if none.
+
+    others: luma cells by name. least: levels RMS by which one must differ to be a candidate.
+    Brightness and contrast are left out, so that fades and exposure steps say nothing.
+    """
+    base = _centred(source.luma)
+    error = _without(_centred(out.luma), base)
+    size = float(np.linalg.norm(error))
+    best: tuple[str, float] | None = None
+    for name, luma in others.items():
+        change = _without(_centred(luma), base)
+        length = float(np.linalg.norm(change))
+        if size == 0 or length < least * np.sqrt(change.size):
+            continue
+        along = float(error @ change)
+        share, cosine = along / length**2, along / (length * size)
+        if share > SHARE and cosine > ALIGNED and (best is None or cosine > best[1]):
+            best = name, cosine
+    return best
+
+
+def _without(values: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return `values` without their part along `base`."""
+    power = float(base @ base)
+    return values if power == 0 else np.asarray(values - (float(values @ base) / power) * base)
+
+
+def difference(one: Cells, two: Cells) -> float:
+    """Return the RMS difference in levels, brightness left out."""
+    change = _centred(one) - _centred(two)
+    return float(np.sqrt(change @ change / change.size))
+
+
+def turned(luma: Cells) -> dict[str, Cells]:
+    """Return the picture mirrored and rotated in all ways that keep its shape."""
+    views = {
+        "mirrored": luma[:, ::-1],
+        "upside down and mirrored": luma[::-1],
+        "rotated by 180 degrees": luma[::-1, ::-1],
+    }
+    if luma.shape[0] == luma.shape[1]:
+        views |= {"rotated by 90 degrees": np.rot90(luma), "rotated by 270 degrees": np.rot90(luma, 3)}
+    return {name: np.asarray(view) for name, view in views.items()}
+
+
+def moved(luma: Cells, neighbours: Sequence[Cells]) -> dict[str, Cells]:
+    """Return the picture shifted in four directions, by no less than it moves between frames, and zoomed."""
+    motion = max((difference(luma, other) for other in neighbours), default=0.0)
+    views: dict[str, Cells] = {}
+    for name, shifts in _shifts(luma):
+        views |= next(({name: view} for view in shifts if difference(view, luma) >= motion), {})
+    return views
+
+
+def _shifts(luma: Cells) -> Iterator[tuple[str, list[Cells]]]:
+    for name, axis, sign in (("left", 1, -1), ("right", 1, 1), ("up", 0, -1), ("down", 0, 1)):
+        yield f"shifted {name}", [_shifted(luma, axis, sign * step) for step in (1, 2, MOST_SHIFT)]
+
+
+def _shifted(luma: Cells, axis: int, step: int) -> Cells:
+    """Return the picture moved by `step` cells, its border repeated."""
+    places = np.clip(np.arange(luma.shape[axis]) - step, 0, luma.shape[axis] - 1)
+    return np.asarray(np.take(luma, places, axis=axis))

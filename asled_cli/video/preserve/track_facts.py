@@ -1,0 +1,116 @@
+"""What a copied track holds: packets by digest, times, cues of subtitles, and the labels a player shows.
+
+Memory: one number per packet of sound, a few per cue.
+"""
+
+import hashlib
+from array import array
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from av.audio.codeccontext import AudioCodecContext
+from av.packet import Packet
+from av.stream import Disposition, Stream
+
+from asled_cli.video.preserve.tracks import kept_metadata
+
+# Written by muxers themselves, or about the file that they were taken from.
+TITLE_TAGS = ("title", "name")  # in Matroska, and in MP4
+OWN_TAGS = (
+    *TITLE_TAGS,
+    "language",
+    "handler_name",
+    "duration",
+    "encoder",
+    "vendor_id",
+    "creation_time",
+    "source_id",
+)
+OWN_TAG_STARTS = ("bps", "number_of_", "_statistics_")  # statistics of mkvmerge, stale in any copy
+LENGTH_BYTES = 2  # of the text in a sample of QuickTime's timed text (ISO/IEC 14496-17)
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What a player says about a track, and by which it chooses one."""
+
+    language: str = "und"
+    title: str = ""
+    flags: frozenset[str] = frozenset()  # dispositions, such as "default" and "forced"
+    tags: dict[str, str] = field(default_factory=dict)  # other metadata
+
+
+def labels_of(stream: Stream) -> Labels:
+    """Return language, title, flags and other metadata of a track."""
+    flags = frozenset(flag.name or "" for flag in Disposition if stream.disposition & flag)
+    metadata = stream.metadata
+    tags = {key: value for key, value in kept_metadata(metadata).items() if not _is_own(key.lower())}
+    title = next((metadata[key] for key in TITLE_TAGS if metadata.get(key)), "")
+    return Labels(metadata.get("language", "und"), title, flags, tags)
+
+
+def _is_own(key: str) -> bool:
+    return key in OWN_TAGS or key.startswith(OWN_TAG_STARTS)
+
+
+class Cue(NamedTuple):
+    """One subtitle. start_s, length_s: seconds; a length of 0 is not known. text: as read, for messages."""
+
+    start_s: float
+    length_s: float
+    content: bytes  # digest
+    text: str
+
+
+@dataclass(slots=True)
+class TrackSum:
+    """One copied track. content is a digest: equal digests, equal packets.
+
+    whole: False for codecs whose packets a muxer may cut otherwise (raw sound) or fill up (subtitles).
+    """
+
+    kind: str
+    codec: str
+    whole: bool
+    form: str = ""  # sample rate and channels of sound
+    labels: Labels = field(default_factory=Labels)
+    packets: int = 0
+    size: int = 0  # bytes
+    first_s: Fraction | None = None
+    times: "array[float]" = field(default_factory=lambda: array("d"))  # seconds
+    cues: list[Cue] = field(default_factory=list)
+    content: Any = field(default_factory=hashlib.sha256)
+
+    @classmethod
+    def of(cls, stream: Stream) -> "TrackSum":
+        """Return the empty sum of a stream."""
+        context = stream.codec_context
+        whole, form = False, ""
+        if isinstance(context, AudioCodecContext):
+            whole = not context.name.startswith("pcm_")
+            form = f"{context.sample_rate} Hz, {context.layout.nb_channels} channels"
+        return cls(stream.type, context.name, whole, form, labels_of(stream))
+
+    def add(self, packet: "Packet[Stream]", shift: Fraction) -> None:
+        """Count one more packet. shift: taken off its time, seconds."""
+        ticks = packet.pts if packet.pts is not None else packet.dts or 0
+        time = (ticks - round(shift / packet.time_base)) * packet.time_base
+        self.first_s = time if self.first_s is None else self.first_s
+        self.packets += 1
+        self.size += packet.size
+        if self.kind == "subtitle":
+            self._add_cue(packet, float(time))
+        else:
+            self.times.append(float(time))
+            self.content.update(bytes(packet))
+
+    def _add_cue(self, packet: "Packet[Stream]", start_s: float) -> None:
+        raw = bytes(packet)
+        if self.codec == "mov_text":
+            length = int.from_bytes(raw[:LENGTH_BYTES], "big")
+            raw = raw[LENGTH_BYTES:] if length else b""  # an empty sample only fills the time between two
+        if raw:
+            text = raw[:40].decode("utf-8", "replace")
+            length_s = float((packet.duration or 0) * packet.time_base)
+            self.cues.append(Cue(start_s, length_s, hashlib.sha256(raw).digest()[:8], text))
