@@ -34,7 +34,7 @@ from asled_cli.registration.render import ReferenceRenderer
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.registration.rendering.temporal_fusion import frame_windows, fuse_references, fuse_window
 from asled_cli.registration.stabilisation.ois_tracking import follow_clip
-from asled_cli.restoration.network import Memory, restore
+from asled_cli.restoration.base import Memory, restore
 from asled_cli.runtime.device import explain_out_of_memory
 from asled_cli.runtime.memory import return_freed_memory
 from asled_cli.runtime.signals import StopFlag

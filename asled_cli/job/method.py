@@ -11,14 +11,10 @@ import torch
 from asled_cli.errors import MemoryLimitError, WeightsError
 from asled_cli.job.records import DeblurConfig, DeblurPlan
 from asled_cli.nets.interface import NetworkFacts
-from asled_cli.restoration.network import (
-    FusingRestorer,
-    NetworkRestorer,
-    NetworkSetting,
-    Restorer,
-    SwapRestorer,
-)
+from asled_cli.restoration.base import FusingRestorer, Restorer
+from asled_cli.restoration.network import NetworkRestorer, NetworkSetting
 from asled_cli.restoration.oom_fallback import SHORTEST_CHUNK
+from asled_cli.restoration.swap import SwapRestorer
 from asled_cli.restoration.tiles import Tile, cut_tiles
 from asled_cli.runtime.device import DTYPES, free_memory, resolve_device, resolve_precision
 from asled_cli.video.frames import Clip

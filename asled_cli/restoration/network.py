@@ -6,10 +6,8 @@ its look-ahead, whatever the length of the clip.
 
 import gc
 import logging
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,107 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asled_cli.nets.interface import ChunkInputs, VideoNetwork
-from asled_cli.registration.rendering.aligned_frame import AlignedFrame, swap_weight
-from asled_cli.registration.rendering.temporal_fusion import FrameWindows, fuse_window
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame
+from asled_cli.restoration.base import FULL_SCALE, Memory, RestoredFrame, restored_frame
 from asled_cli.restoration.oom_fallback import recut_states, smaller_pieces, tile_words
-from asled_cli.restoration.sharp_regions import guard_colour, sharp_share
+from asled_cli.restoration.sharp_regions import limit_colour, sharp_share
+from asled_cli.restoration.swap import swap_change
 from asled_cli.restoration.tiles import Tile, cut_tiles
 from asled_cli.runtime.device import is_out_of_memory, memory_limit
-from asled_cli.video.frames import Frame
-
-FULL_SCALE = 65535.0  # of a 16-bit picture
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class RestoredFrame:
-    """A frame and what is to be added to it.
-
-    change: (H, W, 3) float32, RGB with 1.0 as full scale, gamma as coded; None: leave the frame as it is.
-    has_reference: whether the other view was there to help. memory: what must be known to go on after this
-    frame in another process, at the end of a segment; None where nothing must.
-    """
-
-    target: Frame
-    change: NDArray[np.float32] | None
-    has_reference: bool
-    memory: "Memory | None" = None
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What a network remembers after a frame: its state for each tile; and the pieces in force."""
-
-    states: dict[Tile, Any]  # each a named tuple of tensors
-    chunk: int
-    tile: int
-
-
-class Restorer(Protocol):
-    """Turns aligned frames into restored ones, in order, possibly some frames later."""
-
-    def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
-        """Take the next frame; return those that are finished now."""
-        ...
-
-    def flush(self) -> list[RestoredFrame]:
-        """Finish the frames that are still inside; the clip is over."""
-        ...
-
-
-def restore(frames: Iterable[AlignedFrame], restorer: Restorer) -> Iterator[RestoredFrame]:
-    """Run a whole stream of frames through a restorer."""
-    for frame in frames:
-        yield from restorer.push(frame)
-    yield from restorer.flush()
-
-
-class FusingRestorer:
-    """Hands every frame on with its reference averaged over `reach` frames on either side."""
-
-    def __init__(self, restorer: Restorer, reach: int) -> None:
-        self.restorer = restorer
-        self._windows = FrameWindows(reach)
-
-    def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
-        """Return what the restorer finishes with the frames that have seen their neighbours now."""
-        return [done for w in self._windows.push(aligned) for done in self.restorer.push(fuse_window(w))]
-
-    def flush(self) -> list[RestoredFrame]:
-        """Finish the frames that are still inside either of the two."""
-        last = [done for w in self._windows.flush() for done in self.restorer.push(fuse_window(w))]
-        return last + self.restorer.flush()
-
-
-class FrameByFrame:
-    """Restores every frame by itself, at once.
-
-    change: what is added to a frame, (H, W, 3) float32, RGB with 1.0 as full scale; None: nothing.
-    """
-
-    def __init__(self, change: Callable[[AlignedFrame], NDArray[np.float32] | None]) -> None:
-        self._change = change
-
-    def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
-        """Return this frame at once."""
-        return [_restored(aligned, self._change(aligned))]
-
-    def flush(self) -> list[RestoredFrame]:
-        """Nothing waits inside."""
-        return []
-
-
-class SwapRestorer(FrameByFrame):
-    """Puts the aligned reference in the place of the target wherever it can be trusted; no network."""
-
-    def __init__(self, strength: float) -> None:
-        super().__init__(partial(_swapped, strength))
-
-
-def _swapped(strength: float, aligned: AlignedFrame) -> NDArray[np.float32] | None:
-    nothing = aligned.reference is None or strength == 0
-    return None if nothing else _guarded(aligned, swap_change(aligned, strength))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +64,7 @@ class NetworkRestorer:
     def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
         """Return a chunk of frames once its look-ahead is there, else nothing."""
         if self.setting.strength == 0:
-            return [_restored(aligned, None)]
+            return [restored_frame(aligned, None)]
         self.waiting.append(aligned)
         finished: list[RestoredFrame] = []
         while len(self.waiting) >= self._next_length() + self.setting.overlap:
@@ -190,7 +96,7 @@ class NetworkRestorer:
             del cause
         done, self.waiting = self.waiting[:keep], self.waiting[keep:]
         frames = [
-            _restored(frame, _guarded(frame, _spared(frame, change.numpy(), self.setting.strength)))
+            restored_frame(frame, limit_colour(frame, _spared(frame, change.numpy(), self.setting.strength)))
             for frame, change in zip(done, changes, strict=True)
         ]
         if self._segment:
@@ -290,15 +196,6 @@ def _grids(grids: list[NDArray[np.float16]], device: torch.device) -> Tensor:
     return stacked.permute(0, 3, 1, 2)[None]
 
 
-def swap_change(aligned: AlignedFrame, strength: float) -> NDArray[np.float32]:
-    """(H, W, 3): what the plain swap adds to a frame that has a reference."""
-    assert aligned.reference is not None
-    change = aligned.reference.astype(np.float32)
-    change -= aligned.pair.target.rgb
-    change *= (swap_weight(aligned) * np.float32(strength / FULL_SCALE))[..., None]
-    return change
-
-
 def _spared(
     aligned: AlignedFrame, change: NDArray[np.float32], strength: float
 ) -> NDArray[np.float32] | None:
@@ -317,14 +214,3 @@ def _spared(
     if aligned.reference is None:
         return np.asarray(change * (1 - share), np.float32)
     return change + share * ((1 - share) * swap_change(aligned, strength) - change)
-
-
-def _guarded(aligned: AlignedFrame, change: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-    """A change without shifts of colour where nothing is blurred; as it is where no reference told so."""
-    if change is None or aligned.reference is None:
-        return change
-    return guard_colour(change, aligned.guide[..., 3])
-
-
-def _restored(aligned: AlignedFrame, change: NDArray[np.float32] | None) -> RestoredFrame:
-    return RestoredFrame(aligned.pair.target, change, aligned.reference is not None)

@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame
+
 BLOCK = 64  # pixels
 # A block's mean may move this far where nothing is blurred; 1 code of 8 bit is 1/255.
 _LIMIT = 0.6 / 255
@@ -55,3 +57,10 @@ def _sharpness(blur: NDArray[np.float16], blocks: tuple[int, int]) -> NDArray[np
     strength = cv2.resize(blur.astype(np.float32), blocks, interpolation=cv2.INTER_AREA)
     sharp = (np.float32(_BLURRED) - strength) / np.float32(_BLURRED - _SHARP)
     return np.asarray(np.clip(sharp, 0, 1), np.float32)
+
+
+def limit_colour(aligned: AlignedFrame, change: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+    """A change without shifts of colour where nothing is blurred; as it is where no reference told so."""
+    if change is None or aligned.reference is None:
+        return change
+    return guard_colour(change, aligned.guide[..., 3])

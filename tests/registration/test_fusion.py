@@ -14,7 +14,7 @@ from asled_cli.job.method import network_restorer
 from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.registration.rendering.temporal_fusion import FrameWindows, fuse_references, fuse_window
-from asled_cli.restoration.network import FusingRestorer, restore
+from asled_cli.restoration.base import FusingRestorer, restore
 from asled_cli.video.frames import Frame, FramePair
 from asled_cli.zoo import checkpoint as weights
 

@@ -16,17 +16,10 @@ from asled_cli.nets.asled.network import AsledNet
 from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
 from asled_cli.nets.interface import ChunkInputs, NetworkFacts
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
-from asled_cli.restoration.network import (
-    FULL_SCALE,
-    NetworkRestorer,
-    NetworkSetting,
-    RestoredFrame,
-    SwapRestorer,
-    _spared,
-    restore,
-    swap_change,
-)
+from asled_cli.restoration.base import FULL_SCALE, RestoredFrame, restore
+from asled_cli.restoration.network import NetworkRestorer, NetworkSetting, _spared
 from asled_cli.restoration.oom_fallback import recut_states, smaller_pieces
+from asled_cli.restoration.swap import SwapRestorer, swap_change
 from asled_cli.restoration.tiles import cut_tiles
 from asled_cli.video.frames import Frame, FramePair
 

@@ -24,7 +24,7 @@ from asled_cli.job.resume.fingerprint import fingerprint, settings
 from asled_cli.job.resume.serialization import load_record, save_record
 from asled_cli.job.tally import Tally
 from asled_cli.registration.model.registration import Registration
-from asled_cli.restoration.network import Memory
+from asled_cli.restoration.base import Memory
 from asled_cli.video.encode.segments import Segment, is_intact
 from asled_cli.video.output_file import sync, work_folder
 

@@ -29,7 +29,7 @@ from asled_cli.lab.scoring.methods import Model, load_restorer
 from asled_cli.metrics.protocols import PROTOCOLS
 from asled_cli.metrics.sharpness import sharpness
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
-from asled_cli.restoration.network import RestoredFrame
+from asled_cli.restoration.base import RestoredFrame
 from asled_cli.zoo.checkpoint import replace_file
 
 # The parts of the program that scores depend on; a change in any of them makes kept scores stale.

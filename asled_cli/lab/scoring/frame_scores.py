@@ -23,7 +23,7 @@ from asled_cli.metrics.protocols import Protocol
 from asled_cli.metrics.psnr_ssim import Picture, psnr, psnr_of_error, ssim, ssim_map
 from asled_cli.metrics.sharpness import sharpness
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame, swap_weight
-from asled_cli.restoration.network import FULL_SCALE, RestoredFrame
+from asled_cli.restoration.base import FULL_SCALE, RestoredFrame
 
 Row = dict[str, float]
 PairScore = Callable[[Picture, Picture], float]

@@ -20,7 +20,8 @@ from asled_cli.job.method import network_restorer
 from asled_cli.lab.scoring.config import EvalConfig
 from asled_cli.lab.scoring.frame_scores import TruthWindow
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
-from asled_cli.restoration.network import FULL_SCALE, FrameByFrame, Restorer, SwapRestorer
+from asled_cli.restoration.base import FULL_SCALE, FrameByFrame, Restorer
+from asled_cli.restoration.swap import SwapRestorer
 from asled_cli.runtime.device import DTYPES, resolve_device, resolve_precision
 from asled_cli.zoo import checkpoint as weights
 from asled_cli.zoo import registry as zoo

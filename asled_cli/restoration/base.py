@@ -1,0 +1,100 @@
+"""What every way of restoring shares: a frame and its change, and a stream of frames run through a restorer.
+
+Restorers have push and flush, so that the result never depends on how frames arrive.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame
+from asled_cli.registration.rendering.temporal_fusion import FrameWindows, fuse_window
+from asled_cli.restoration.tiles import Tile
+from asled_cli.video.frames import Frame
+
+FULL_SCALE = 65535.0  # of a 16-bit picture
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredFrame:
+    """A frame and what is to be added to it.
+
+    change: (H, W, 3) float32, RGB with 1.0 as full scale, gamma as coded; None: leave the frame as it is.
+    has_reference: whether the other view was there to help. memory: what must be known to go on after this
+    frame in another process, at the end of a segment; None where nothing must.
+    """
+
+    target: Frame
+    change: NDArray[np.float32] | None
+    has_reference: bool
+    memory: "Memory | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a network remembers after a frame: its state for each tile; and the pieces in force."""
+
+    states: dict[Tile, Any]  # each a named tuple of tensors
+    chunk: int
+    tile: int
+
+
+class Restorer(Protocol):
+    """Turns aligned frames into restored ones, in order, possibly some frames later."""
+
+    def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
+        """Take the next frame; return those that are finished now."""
+        ...
+
+    def flush(self) -> list[RestoredFrame]:
+        """Finish the frames that are still inside; the clip is over."""
+        ...
+
+
+def restore(frames: Iterable[AlignedFrame], restorer: Restorer) -> Iterator[RestoredFrame]:
+    """Run a whole stream of frames through a restorer."""
+    for frame in frames:
+        yield from restorer.push(frame)
+    yield from restorer.flush()
+
+
+class FusingRestorer:
+    """Hands every frame on with its reference averaged over `reach` frames on either side."""
+
+    def __init__(self, restorer: Restorer, reach: int) -> None:
+        self.restorer = restorer
+        self._windows = FrameWindows(reach)
+
+    def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
+        """Return what the restorer finishes with the frames that have seen their neighbours now."""
+        return [done for w in self._windows.push(aligned) for done in self.restorer.push(fuse_window(w))]
+
+    def flush(self) -> list[RestoredFrame]:
+        """Finish the frames that are still inside either of the two."""
+        last = [done for w in self._windows.flush() for done in self.restorer.push(fuse_window(w))]
+        return last + self.restorer.flush()
+
+
+class FrameByFrame:
+    """Restores every frame by itself, at once.
+
+    change: what is added to a frame, (H, W, 3) float32, RGB with 1.0 as full scale; None: nothing.
+    """
+
+    def __init__(self, change: Callable[[AlignedFrame], NDArray[np.float32] | None]) -> None:
+        self._change = change
+
+    def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
+        """Return this frame at once."""
+        return [restored_frame(aligned, self._change(aligned))]
+
+    def flush(self) -> list[RestoredFrame]:
+        """Nothing waits inside."""
+        return []
+
+
+def restored_frame(aligned: AlignedFrame, change: NDArray[np.float32] | None) -> RestoredFrame:
+    return RestoredFrame(aligned.pair.target, change, aligned.reference is not None)
