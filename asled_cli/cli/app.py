@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -19,12 +18,14 @@ from asled_cli.cli.bench import bench
 from asled_cli.cli.deblur import deblur
 from asled_cli.cli.evaluate import evaluate
 from asled_cli.cli.models import models
+from asled_cli.cli.output.streams import code_after, tolerant_streams
 from asled_cli.cli.probe import probe
 from asled_cli.cli.synth_blur import synth_blur
 from asled_cli.cli.train import train
 from asled_cli.cli.verify import verify
 from asled_cli.errors import AsledError, InterruptedRunError
 from asled_cli.runtime.memory import share_one_arena
+from asled_cli.runtime.printable import printable
 
 app = typer.Typer(
     name="asled",
@@ -67,27 +68,23 @@ def main(words: Sequence[str] | None = None) -> int:
     """
     words = sys.argv[1:] if words is None else list(words)
     share_one_arena()
+    with tolerant_streams() as stdout:
+        code = _run(words)
+        return code_after(code, stdout, words[0] if words else "")
+
+
+def _run(words: Sequence[str]) -> int:
     try:
         app(words, prog_name="asled")
     except SystemExit as stop:  # typer ends every run with it: help, bad usage and success alike
-        return _close_stdout(stop.code if isinstance(stop.code, int) else 1)
+        return stop.code if isinstance(stop.code, int) else 1
     except AsledError as error:
         from asled_cli.cli.output.console import show_error
 
         if "--debug" in words:
-            traceback.print_exc()
+            sys.stderr.write(printable(traceback.format_exc(), keep="\n"))
         show_error(error, as_json="--json" in words)
         return error.exit_code
     except KeyboardInterrupt:
         return InterruptedRunError.exit_code
-    return _close_stdout(0)
-
-
-def _close_stdout(code: int) -> int:
-    """Flush stdout while a reader that has gone away (asled ... | head) can still be met with silence."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return code
+    return 0

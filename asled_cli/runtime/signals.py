@@ -1,4 +1,4 @@
-"""Ctrl-C and termination signals as a flag, so that a file is never cut off in the middle of a packet."""
+"""Ctrl-C, termination and hang-up signals as a flag: no file is cut off in the middle of a packet."""
 
 import logging
 import os
@@ -14,7 +14,9 @@ log = logging.getLogger(__name__)
 
 
 class StopFlag:
-    """Set by the first SIGINT or SIGTERM while the context lasts; the second one ends the process at once.
+    """Set by the first SIGINT, SIGTERM or SIGHUP in the context; the second one ends the process at once.
+
+    A SIGHUP that is ignored from the start (`nohup`) stays ignored.
 
     Handlers are installed in the main thread only, since Python allows no other. A KeyboardInterrupt inside
     an encoder call would lose the packets of that call, hence a flag that is asked between frames.
@@ -36,7 +38,7 @@ class StopFlag:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _stopping_signals():
                 self._previous[number] = signal.signal(number, self._on_signal)
         return self
 
@@ -53,6 +55,12 @@ class StopFlag:
             os._exit(InterruptedRunError.exit_code)
         self._set.set()
         log.warning("stopping after the current frames; once more to stop at once")
+
+
+def _stopping_signals() -> list[int]:
+    hang_up = getattr(signal, "SIGHUP", None)  # the terminal was closed; unknown to Windows
+    ignored = hang_up is None or signal.getsignal(hang_up) == signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([] if ignored else [hang_up])]
 
 
 def _nothing() -> None:

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
+from rich.text import Text
 
 from asled_cli.cli.output.probe_report import registration_words
 from asled_cli.errors import AsledError
 from asled_cli.job.records import DeblurPlan, DeblurResult, Event, JobReport
 from asled_cli.progress import Progress
+from asled_cli.runtime.printable import printable, shortened
 
 PLAIN_LINE_EVERY_S = 5.0  # progress lines where no bar can be drawn
 STEP_WORDS = {
@@ -64,7 +66,8 @@ class _LogLines(logging.Handler):
         if self.as_json:
             _json_line(sys.stderr, word, {"message": record.getMessage()})
         else:
-            self.stderr.print(f"{word}: {record.getMessage()}", markup=False, highlight=False, soft_wrap=True)
+            line = Text(f"{word}: {printable(record.getMessage())}")
+            self.stderr.print(line, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -135,6 +138,7 @@ class _LineReport:
         if not first and event.done < event.total and now - self.last_line < PLAIN_LINE_EVERY_S:
             return
         self.last_line = now
+        event = replace(event, total=max(event.total, event.done))  # a total is a guess from the header
         fps = event.done / (now - started) if now > started else 0.0
         left = (event.total - event.done) / fps if fps > 0 else None
         self._write(event, fps, left)
@@ -174,7 +178,7 @@ def show_plan(plan: DeblurPlan, style: Style) -> None:
     }
     _show_rows(rows)
     for note in plan.notes:
-        sys.stdout.write(f"note: {note}\n")
+        sys.stdout.write(f"note: {shown(note)}\n")
     sys.stdout.flush()
 
 
@@ -227,11 +231,11 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
         for row in rows:
             _json_line(sys.stdout, title, dict(zip(columns, row, strict=True)))
         return
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(printable(title)), title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(Text(shown(cell)) for cell in row))
     Console().print(table)
 
 
@@ -241,7 +245,7 @@ def show_lines(event: str, lines: Sequence[str], style: Style) -> None:
         if style.as_json:
             _json_line(sys.stdout, event, {"text": line})
         elif not style.quiet:
-            sys.stdout.write(f"{event}: {line}\n")
+            sys.stdout.write(f"{event}: {shown(line)}\n")
     sys.stdout.flush()
 
 
@@ -251,20 +255,36 @@ def show_error(error: AsledError, *, as_json: bool = False) -> None:
         facts = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
         _json_line(sys.stderr, "error", facts)
         return
-    sys.stderr.write(f"error: {error.message}\n")
+    sys.stderr.write(f"error: {printable(error.message)}\n")
     if error.hint:
-        sys.stderr.write(f"hint: {error.hint}\n")
+        sys.stderr.write(f"hint: {printable(error.hint)}\n")
 
 
 def _json_line(stream: Any, event: str, facts: Mapping[str, object]) -> None:
-    stream.write(json.dumps({"event": event, **facts}, default=str) + "\n")
+    stream.write(json.dumps(_finite({"event": event, **facts}), default=str) + "\n")
     stream.flush()
+
+
+def _finite(value: object) -> object:
+    """Numbers that JSON has no word for (infinite, or none) as null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return value
+
+
+def shown(text: str) -> str:
+    """A value as people are shown it: on one line, without anything a terminal would act upon."""
+    return printable(shortened(text))
 
 
 def _show_rows(rows: Mapping[str, str]) -> None:
     width = max(len(name) for name in rows)
     for name, words in rows.items():
-        sys.stdout.write(f"{name:<{width}}  {words}\n")
+        sys.stdout.write(f"{name:<{width}}  {shown(words)}\n")
 
 
 def _clip_words(clip: Any) -> str:
