@@ -58,9 +58,11 @@ class StopFlag:
 
 
 def _stopping_signals() -> list[int]:
-    hang_up = getattr(signal, "SIGHUP", None)  # the terminal was closed; unknown to Windows
-    ignored = hang_up is None or signal.getsignal(hang_up) == signal.SIG_IGN
-    return [signal.SIGINT, signal.SIGTERM, *([] if ignored else [hang_up])]
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    hang_up: signal.Signals | None = getattr(signal, "SIGHUP", None)  # a closed terminal; not on Windows
+    if hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN:
+        numbers.append(hang_up)
+    return list(numbers)
 
 
 def _nothing() -> None:
