@@ -3,18 +3,17 @@
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
 import av
 import numpy as np
 from av.container import InputContainer
-from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideType
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from asled_cli.errors import InputError, reason
 from asled_cli.video.decode.open_clip import MAX_PIXELS, open_clip
+from asled_cli.video.decode.side_data import VIEW_ID, read_side_data
 from asled_cli.video.frames import (
     MATRIX_BT709,
     UNSPECIFIED,
@@ -116,8 +115,8 @@ def _gather(
     color = ColorTags(
         int(codec.colorspace), int(codec.color_primaries), int(codec.color_trc), int(codec.color_range)
     )
-    matrix = _side_data(frame, SideType.DISPLAYMATRIX)
-    dolby = boxes.dolby_vision or _side_data(frame, SideType.DOVI_METADATA) is not None
+    matrix = read_side_data(frame, SideType.DISPLAYMATRIX)
+    dolby = boxes.dolby_vision or read_side_data(frame, SideType.DOVI_METADATA) is not None
     clip = Clip(
         path=path,
         stream_index=stream.index,
@@ -145,17 +144,12 @@ def _gather(
         lens_model=boxes.lens_model or lens_model(container.metadata),
         readout_s=boxes.readout_s,
         dolby_vision=dolby,
-        spatial=boxes.spatial,
+        spatial=boxes.spatial or read_side_data(frame, VIEW_ID) is not None,
         interlaced=frame.interlaced_frame,
         alpha=any(c.is_alpha for c in frame.format.components),
         mastering=_mastering(frame),
     )
     return _with_warnings(clip)
-
-
-def _side_data(frame: av.VideoFrame, kind: SideType) -> bytes | None:
-    data = cast("dict[SideType, SideData]", frame.side_data).get(kind)
-    return None if data is None else bytes(data)
 
 
 def _duration_s(container: InputContainer, stream: Stream) -> Fraction | None:
@@ -173,7 +167,7 @@ def _track_facts(stream: Stream, boxes: TrackBoxes | None) -> Track:
 
 def _mastering(frame: av.VideoFrame) -> MasteringDisplay | None:
     """HDR10 side data: AVMasteringDisplayMetadata is ten rationals, AVContentLightMetadata two integers."""
-    raw = _side_data(frame, SideType.MASTERING_DISPLAY_METADATA)
+    raw = read_side_data(frame, SideType.MASTERING_DISPLAY_METADATA)
     if raw is None or len(raw) < 88:
         return None
     numbers = np.frombuffer(raw[:80], np.int32).reshape(10, 2).astype(np.float64)
@@ -182,7 +176,7 @@ def _mastering(frame: av.VideoFrame) -> MasteringDisplay | None:
         return None
     value = numbers[:, 0] / numbers[:, 1]
     red, green, blue, white = ((round(value[i] * 50000), round(value[i + 1] * 50000)) for i in (0, 2, 4, 6))
-    light = _side_data(frame, SideType.CONTENT_LIGHT_LEVEL)
+    light = read_side_data(frame, SideType.CONTENT_LIGHT_LEVEL)
     max_cll, max_fall = np.frombuffer(light[:8], np.uint32) if light else (0, 0)
     return MasteringDisplay(
         green=green,
@@ -214,5 +208,8 @@ def _with_warnings(clip: Clip) -> Clip:
             f"{name} has a Dolby Vision layer, which is dropped: the HLG or HDR10 base layer is kept."
         )
     if clip.spatial:
-        notes.append(f"{name} is spatial video (MV-HEVC): only its main view is read and written.")
+        notes.append(
+            f"{name} is spatial video (MV-HEVC): only its main view is read and written, "
+            "its second view is not used yet."
+        )
     return replace(clip, warnings=tuple(notes))

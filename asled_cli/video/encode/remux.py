@@ -47,7 +47,7 @@ def copy_clip(source: Clip, out: Path) -> Copy | None:
         dropped = _rewrap(source, out)
         graft_track_keys(source, out)
         checks = verify(source.path, out, track=source.track)
-        layer_lost = source.dolby_vision and not probe_clip(out).dolby_vision
+        lost = _lost_layers(source, probe_clip(out))
     except (av.FFmpegError, ValueError, AsledError) as error:
         if isinstance(error, OSError):
             raise
@@ -55,8 +55,16 @@ def copy_clip(source: Clip, out: Path) -> Copy | None:
     differences = tuple(check for check in checks if not check.same)
     if not all(check.label for check in differences):  # a file format may have no place for a label
         return None
-    lost = ("Dolby Vision layer",) if layer_lost else ()
     return Copy(next(int(c.found) for c in checks if c.name == "frames"), (*dropped, *lost), differences)
+
+
+def _lost_layers(source: Clip, copy: Clip) -> list[str]:
+    """Return what of the picture's own layers the copy lacks, in words."""
+    layers = {
+        "Dolby Vision layer": source.dolby_vision and not copy.dolby_vision,
+        "second view": source.spatial and not copy.spatial,
+    }
+    return [name for name, lost in layers.items() if lost]
 
 
 def _rewrap(source: Clip, out: Path) -> list[str]:
