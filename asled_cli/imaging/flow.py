@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image, pixel_grid
+from asled_cli.imaging.light import shrink
 
 Grey = NDArray[np.uint8]
 Preset = Literal["ultrafast", "fast", "medium"]
@@ -32,14 +33,29 @@ class DenseFlow:
         self._method = cv2.DISOpticalFlow.create(_PRESETS[preset])
         if refinements is not None:
             self._method.setVariationalRefinementIterations(refinements)
+        # Smaller pictures have less than one patch on the finest level: OpenCV then refuses them, reads
+        # outside of them, or ends the process.
+        self._least = self._method.getPatchSize() << self._method.getFinestScale()
 
     def between(self, first: Grey, second: Grey, start: Image | None = None) -> Image:
         """Return (H, W, 2) float32 pixels: what is at p in `first` is at p + flow(p) in `second`.
 
-        start: a first guess, overwritten; None: no motion.
+        start: a first guess, (H, W, 2) or one for all pixels, (2,); None: no motion.
         """
-        guess = np.zeros((*first.shape, 2), np.float32) if start is None else start
-        return np.asarray(self._method.calc(first, second, guess), dtype=np.float32)
+        height, width = first.shape
+        a, b = self._large_enough(first), self._large_enough(second)
+        guess = np.zeros((*a.shape, 2), np.float32)
+        if start is not None:
+            guess[:height, :width] = start
+        found = np.asarray(self._method.calc(a, b, guess), dtype=np.float32)
+        return found if found.shape[:2] == (height, width) else np.ascontiguousarray(found[:height, :width])
+
+    def _large_enough(self, picture: Grey) -> Grey:
+        """Return the picture, continued by its last row and column up to the least size."""
+        rows, columns = (max(0, self._least - side) for side in picture.shape)
+        if rows or columns:
+            return np.pad(picture, ((0, rows), (0, columns)), mode="edge")
+        return np.ascontiguousarray(picture)  # OpenCV refuses rows with gaps between them
 
 
 class MotionMeter:
@@ -50,9 +66,8 @@ class MotionMeter:
 
     def between(self, first: Grey, second: Grey) -> tuple[Image, Image] | None:
         """Return flow first -> second and back, (H, W, 2) pixels; None if the scene is another one."""
-        start = np.empty((*first.shape, 2), np.float32)
-        start[:] = _whole_shift(first, second)
-        forward = self._flow.between(first, second, start.copy())
+        start = np.array(_whole_shift(first, second), np.float32)
+        forward = self._flow.between(first, second, start)
         backward = self._flow.between(second, first, -start)
         if _consistent_share(forward, backward) < _CUT_CONSISTENT:
             return None
@@ -64,8 +79,8 @@ def _whole_shift(first: Grey, second: Grey) -> tuple[float, float]:
 
     Phase correlation of reduced pictures; (0, 0) where a shift by it does not bring them clearly closer.
     """
-    size = (first.shape[1] // _SHIFT_REDUCTION, first.shape[0] // _SHIFT_REDUCTION)
-    a, b = (cv2.resize(f, size, interpolation=cv2.INTER_AREA).astype(np.float32) for f in (first, second))
+    a, b = shrink(first, _SHIFT_REDUCTION), shrink(second, _SHIFT_REDUCTION)
+    size = (a.shape[1], a.shape[0])
     (x, y), _ = cv2.phaseCorrelate(a, b, cv2.createHanningWindow(size, cv2.CV_32F))
     moved = cv2.warpAffine(
         b, np.array([[1, 0, x], [0, 1, y]]), size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,

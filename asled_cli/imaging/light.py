@@ -57,7 +57,7 @@ def without_shades(grey: Image, sigma_px: float) -> Image:
     return np.asarray(grey - cv2.GaussianBlur(grey, (0, 0), sigma_px), dtype=np.float32)
 
 
-def shrink(image: Image, factor: int) -> Image:
-    """Return `image` reduced by a whole `factor`, each pixel the mean of its square."""
-    size = (image.shape[1] // factor, image.shape[0] // factor)
+def shrink(image: Image | NDArray[np.uint8], factor: int) -> Image:
+    """Return `image` reduced by a whole `factor`, each pixel the mean of its square; never below 1 x 1."""
+    size = (max(1, image.shape[1] // factor), max(1, image.shape[0] // factor))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.float32)

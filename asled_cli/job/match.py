@@ -7,6 +7,7 @@ from pathlib import Path
 from asled_cli.errors import InputError
 from asled_cli.job.records import DeblurConfig
 from asled_cli.progress import Report, ignore
+from asled_cli.registration.geometry.canvas import check_large_enough
 from asled_cli.registration.geometry.lenses import COMMON_FOV_RATIO
 from asled_cli.sync.lens_order import NAMED, Order, find_order
 from asled_cli.sync.offset import Timing, find_timing
@@ -52,7 +53,17 @@ def match_clips(config: DeblurConfig, report: Report = ignore) -> MatchedClips:
 
 
 def probe_both(first: Path, second: Path) -> tuple[Clip, Clip]:
-    """The clips of two files, or the first two video tracks of one. Raises InputError as `probe_clip`."""
+    """The clips of two files, or the first two video tracks of one.
+
+    Raises InputError as `probe_clip`, and for frames too small to be compared.
+    """
+    wide, ultra = _probe_two(first, second)
+    for clip in (wide, ultra):
+        check_large_enough(clip.path.name, (clip.width, clip.height))
+    return wide, ultra
+
+
+def _probe_two(first: Path, second: Path) -> tuple[Clip, Clip]:
     wide = probe_clip(first)
     if not _same_file(first, second):
         return wide, probe_clip(second)

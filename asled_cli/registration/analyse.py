@@ -28,7 +28,7 @@ from asled_cli.registration.estimate.exposure import (
 from asled_cli.registration.estimate.observations import Measured, inner, measure_run, recolour, spread
 from asled_cli.registration.estimate.parallax import solve_parallax
 from asled_cli.registration.estimate.reference_exposure import find_own_exposure
-from asled_cli.registration.geometry.canvas import Canvas
+from asled_cli.registration.geometry.canvas import Canvas, check_large_enough
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.geometry.solver import Fit, Observation, refine
 from asled_cli.registration.model.exposure import Exposure
@@ -47,6 +47,7 @@ _LENGTH_FACTORS = ((0.7, 0.85, 1.0, 1.18, 1.4, 1.65), (0.9, 1.0, 1.1))
 _FIELD_GAIN, _DRIFT_GAIN, _MAP_GAIN = 0.02, 0.03, 0.005
 # Below this correlation of equally blurred views, without their coarsest shades, registration has failed.
 _TRUST_CORRELATION = 0.5
+_TRUST_SHARE = 0.05  # of the target that the reference must show for that, or a few pixels would decide
 _SHADE_SHARE = 1 / 40
 _DRIFT_ROUNDS, _SWAY_ROUNDS, _STEADIED_STEPS = 3, 2, 4
 
@@ -68,6 +69,8 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     assert first.reference is not None
     target_size = (first.target.rgb.shape[1], first.target.rgb.shape[0])
     reference_size = (first.reference.rgb.shape[1], first.reference.rgb.shape[0])
+    check_large_enough("The target", target_size)
+    check_large_enough("The reference", reference_size)
     canvas = Canvas(target_size, reference_size, choose_place(usable, prior).matrix)
     interval_s = _frame_interval(usable)
     canvases = [canvas] * len(usable)
@@ -270,7 +273,7 @@ def _match_colours(
     a = np.stack([luma(t) for t in targets])
     b = np.stack([luma(tone(r)) for r in references])
     w = np.stack(weights) > 0.99
-    if not w.any():
+    if w.mean() < _TRUST_SHARE:
         return tone, 1.0, 0.0
     details = np.corrcoef(_details(a)[w], _details(b)[w]) if a[w].std() > 1e-4 else np.zeros((2, 2))
     return tone, float(np.mean(np.abs(a - b)[w])), float(details[0, 1])

@@ -119,7 +119,8 @@ def _rows(
 
     factor: by which pictures are reduced, so that waves as long as a detail is wide can be found.
     """
-    inner = (slice(_BORDER_PX, -_BORDER_PX), slice(_BORDER_PX, -_BORDER_PX))
+    border = min(_BORDER_PX, min(u.shape) // 4)
+    inner = tuple(slice(border, side - border) for side in u.shape)
     u, v = u[inner], v[inner]
     inside = within(view, u, v)
     error = target[inner] - sample(view, u, v)

@@ -97,7 +97,7 @@ def _gain(views: HalfViews, direction: Direction) -> float:
 def _best_shift(views: HalfViews, direction: Direction) -> tuple[Image, Image]:
     """Return the shift of each pixel, and by how much it lowers the difference, both 0 where not believed."""
     reach = _REACH_SHARE * max(views.target.shape[:2])
-    count = int(reach / _STEP_PX)
+    count = max(1, int(reach / _STEP_PX))
     shifts = np.arange(-count, count + 1, dtype=np.float32) * np.float32(_STEP_PX)
     costs = np.stack([_cost(views, direction, float(shift)) for shift in shifts])
     chosen = (costs + np.float32(_SMALL) * np.sqrt(np.abs(shifts))[:, None, None]).argmin(axis=0)

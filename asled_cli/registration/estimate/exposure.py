@@ -32,6 +32,7 @@ _LONG_TRAVEL_PX = 16.0
 _ROLLINGS, _ROLLING_GAIN = (-0.3, -0.15, 0.0, 0.15, 0.3, 0.45), 0.02
 # Later trials stay within this factor of the first choice; a mean of fewer frames than two is no comb.
 _NEARBY, _SHORTEST_COMB = 3.0, 2.0
+_LEAST_PIXELS = 64  # that both views show; fewer tell nothing of how alike they are
 
 
 def find_exposure(
@@ -207,7 +208,7 @@ def disagreement(frames: Sequence[Observation], matrix: Matrix) -> float:
         targets.append(frame.target)
         masks.append(within(frame.reference, u, v))
     x, y, m = np.stack(warped), np.stack(targets), np.stack(masks)
-    if not m.any():
+    if np.count_nonzero(m) < _LEAST_PIXELS:
         return 1.0
     x, y = x[m], y[m]
     gain = float(np.cov(x[::3], y[::3])[0, 1] / max(float(np.var(x[::3])), 1e-8))

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.errors import InputError
 from asled_cli.imaging.homography import Image, Matrix, resize_matrix, translation
 from asled_cli.video.frames import Frame, FramePair
 
@@ -14,14 +15,26 @@ from asled_cli.video.frames import Frame, FramePair
 WORK_LONG_SIDE = 640
 # The reference canvas reaches this share beyond the target on each side, for motion during the exposure.
 _MARGIN_SHARE = 0.08
+# Shorter side of any reduced picture at least, so that a long and thin one keeps something to compare.
+LEAST_SIDE = 16
 # Softness of a picture by its own pixels, as the deviation of a Gaussian, pixels (measured on made clips).
 _PIXEL_SIGMA = 0.53
 
 
 def reduced_size(size: tuple[int, int], long_side: int = WORK_LONG_SIDE) -> tuple[int, int]:
-    """Return (width, height) scaled down so that the longer side is at most `long_side`."""
-    factor = max(1.0, max(size) / long_side)
+    """Return (width, height) scaled down to a longer side of `long_side`, but to LEAST_SIDE both ways."""
+    factor = max(1.0, min(max(size) / long_side, min(size) / LEAST_SIDE))
     return round(size[0] / factor), round(size[1] / factor)
+
+
+def check_large_enough(name: str, size: tuple[int, int]) -> None:
+    """Raise InputError if a picture of `size` (width, height) is too small to be found in another one."""
+    if min(size) < LEAST_SIDE:
+        raise InputError(
+            f"{name} has frames of {size[0]}x{size[1]} pixels, expected {LEAST_SIDE} or more on each side: "
+            "so little cannot be compared with another view.",
+            "Name the clips as the camera recorded them.",
+        )
 
 
 def reduced_sizes(
@@ -70,7 +83,7 @@ class Canvas:
 
     @cached_property
     def margin(self) -> int:
-        return max(8, round(max(self.work_size) * _MARGIN_SHARE))
+        return max(8, round(min(max(self.work_size), WORK_LONG_SIDE) * _MARGIN_SHARE))
 
     @cached_property
     def canvas_size(self) -> tuple[int, int]:
@@ -123,7 +136,10 @@ class Canvas:
         """
         matrix, small = self.to_reference, np.asarray(rgb)
         if self.density > 1.2:
-            size = (round(rgb.shape[1] / self.density), round(rgb.shape[0] / self.density))
+            size = (
+                max(1, round(rgb.shape[1] / self.density)),
+                max(1, round(rgb.shape[0] / self.density)),
+            )
             small = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), dtype=np.uint16)
             matrix = resize_matrix((rgb.shape[1], rgb.shape[0]), size) @ matrix
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP

@@ -164,7 +164,7 @@ def read_small(
     shrink = VideoReformatter()
     for time, picture in read_pictures(clip, start_s=start_s, end_s=end_s):
         grey = shrink.reformat(picture, *size, format="gray", interpolation=Interpolation.AREA)
-        yield time, np.asarray(grey.to_ndarray(), dtype=np.uint8)
+        yield time, np.ascontiguousarray(grey.to_ndarray(), dtype=np.uint8)  # rows of odd width have gaps
 
 
 def frame_times(clip: Clip) -> list[Fraction]:
