@@ -20,6 +20,7 @@ from asled_cli.job.method import load_restorer
 from asled_cli.job.plan import make_plan, refuse_if_strict
 from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, JobReport
 from asled_cli.job.resume.disk_space import SpaceWatch
+from asled_cli.job.resume.inputs import InputWatch
 from asled_cli.job.resume.journal import Journal
 from asled_cli.job.resume.start_point import Start, find_start, skip_written
 from asled_cli.job.sampling import moments_to_judge, read_sample, reading_pairs
@@ -61,12 +62,13 @@ def run_deblur(config: DeblurConfig, report: JobReport = ignore) -> DeblurResult
     began = time.monotonic()
     cv2.setNumThreads(1)  # the stages are the threads; OpenCV's own would only fight with torch's
     with StopFlag() as stop, explain_out_of_memory():
+        inputs = InputWatch([config.wide, config.ultra])
         plan = make_plan(config, report)
         if config.dry_run:
             report(plan)
             _open_writer(plan).abort()  # whether the encoder starts and the file format fits
             return DeblurResult(plan=plan, out=None)
-        with Journal.open(plan) as journal:
+        with Journal.open(plan, inputs) as journal:
             plan = journal.plan
             report(plan)
             stop.tidy_up = lambda: log.warning(journal.advice)
@@ -81,6 +83,7 @@ def run_deblur(config: DeblurConfig, report: JobReport = ignore) -> DeblurResult
                 refuse_if_strict(plan, [] if registration.trusted else ["the two views do not fit together"])
                 result = _pass_through(plan, registration, roles, writer, report)
                 result = result or _render(plan, registration, roles, journal, writer, report, stop)
+                journal.check_inputs()  # before their sound and tags are copied
                 refuse_if_strict(plan, [f"{name}: {count}" for name, count in result.problems.items()])
             result = replace(result, dropped_tracks=tuple(writer.dropped), differences=writer.differences)
         result = replace(result, analysis_s=analysis_s, wall_s=time.monotonic() - began)
@@ -100,6 +103,7 @@ def _open_writer(plan: DeblurPlan, journal: Journal | None = None) -> ClipWriter
         done=() if journal is None else journal.segments,
         segment=segment_length(plan.wide),
         strict=config.strict,
+        approve=None if journal is None else journal.approve,
     )
 
 
@@ -201,6 +205,7 @@ def _render(
                 journal.keep(
                     segment, tally, damaged=any_problem(wide.problems, ultra.problems), memory=memory
                 )
+                journal.check_inputs()
                 space.check(writer.segments)
 
         with restored:  # closing the last stage closes all that feed it

@@ -103,7 +103,7 @@ def test_a_right_withdrawn_in_mid_run(
     job = config(pair, place / "out.mov")
     closed = place if right == "folder" else work_folder(job.out)
     mode = 0o555 if right == "folder" else 0o500
-    opened, replaced = os.open, Path.replace
+    opened, replaced, linked = os.open, Path.replace, os.link
 
     def refuse(path: Any, flags: int, *rest: Any, **more: Any) -> int:
         if os.geteuid() == 0 and flags & os.O_CREAT and Path(path).parent == closed:
@@ -115,11 +115,17 @@ def test_a_right_withdrawn_in_mid_run(
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return replaced(path, target)
 
+    def refuse_to_link(path: Path, target: Path) -> None:
+        if os.geteuid() == 0 and target.parent == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        linked(path, target)
+
     def withdraw(event: Event) -> None:
         if isinstance(event, Progress) and event.step == "deblur" and event.done == 3:
             closed.chmod(mode)
             patch.setattr(os, "open", refuse)
             patch.setattr(Path, "replace", refuse_to_move)
+            patch.setattr(os, "link", refuse_to_link)
 
     with monkeypatch.context() as patch, pytest.raises(AsledError, match="Permission denied") as caught:
         pipeline.run_deblur(job, withdraw)

@@ -1,7 +1,9 @@
 """A job that was broken off goes on to the very file that an uninterrupted one writes."""
 
+import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +19,10 @@ from asled_cli.job.blur_plan import PAST_S, Roles
 from asled_cli.job.blur_plan import Segment as Stretch
 from asled_cli.job.plan import make_plan
 from asled_cli.job.records import DeblurConfig, DeblurResult, Event, JobReport
+from asled_cli.job.resume import inputs
+from asled_cli.job.resume import work_folder as folders
 from asled_cli.job.resume.journal import FILE, Journal
+from asled_cli.job.resume.work_folder import WorkFolder
 from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
 from asled_cli.progress import Progress, ignore
 from asled_cli.video.encode.encoder import EncodeConfig
@@ -151,7 +156,7 @@ def test_broken_off_after_publishing_is_finished(
 ) -> None:
     job, folder = config(pair, tmp_path / "out.mp4", None), work_folder(tmp_path / "out.mp4")
     with monkeypatch.context() as killed:  # a killed process tidies nothing up
-        killed.setattr("asled_cli.job.resume.journal.shutil.rmtree", lambda *_, **__: None)
+        killed.setattr(WorkFolder, "remove", WorkFolder.release)
         pipeline.run_deblur(job)
     before = (tmp_path / "out.mp4").read_bytes()
     assert folder.is_dir()
@@ -230,23 +235,194 @@ def test_names_in_a_journal_cannot_lead_out_of_its_folder(unfinished: DeblurConf
             resume(unfinished)
 
 
-@pytest.mark.skipif(not hasattr(os, "getuid"), reason="POSIX permissions")
-def test_the_folder_is_private_and_a_foreign_one_is_refused(unfinished: DeblurConfig, tmp_path: Path) -> None:
+posix = pytest.mark.skipif(not hasattr(os, "getuid"), reason="POSIX permissions")
+
+
+@posix
+def test_the_folder_is_private_and_a_foreign_one_is_refused(
+    unfinished: DeblurConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = work_folder(tmp_path / "out.mp4")
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    with monkeypatch.context() as other:
+        other.setattr(os, "getuid", lambda: folder.stat().st_uid + 1)
+        other.setattr(folders, "_owner_of_new_files", lambda _: folder.stat().st_uid + 1)
+        with pytest.raises(UsageError, match="belongs to another user"):
+            resume(unfinished)
     folder.chmod(0o755)
-    with pytest.raises(UsageError, match="not a private folder"):
+    (folder / "state-000009.safetensors").symlink_to("/etc/passwd")  # as another user could have done
+    with pytest.raises(UsageError, match="was not put there by asled"):
         resume(unfinished)
+
+
+@posix
+@pytest.mark.parametrize("more", [{"resume": True}, {"overwrite": True}])
+def test_a_disk_without_rights_holds_work_like_any_other(
+    more: dict[str, bool], unfinished: DeblurConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAT and network drives show one owner and one mode for all files, and refuse to change them."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    work_folder(tmp_path / "out.mp4").chmod(0o755)
+    monkeypatch.setattr(Path, "chmod", refuse)
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+    assert unfinished.encode is not None
+    encode = replace(unfinished.encode, overwrite="overwrite" in more)
+    job = replace(unfinished, encode=encode, resume="resume" in more)
+    assert pipeline.run_deblur(job).frames_written == FRAMES
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_a_foreign_output_is_not_replaced_by_resuming(unfinished: DeblurConfig, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    out.write_bytes(b"somebody else's")
+    with pytest.raises(UsageError, match=r"not a file that this job wrote.* --resume --overwrite"):
+        resume(unfinished)
+    assert out.read_bytes() == b"somebody else's"
+    assert unfinished.encode is not None
+    again = replace(unfinished, encode=replace(unfinished.encode, overwrite=True))
+    assert resume(again).frames_written == FRAMES and len(out.read_bytes()) > 100
+
+
+def test_an_output_that_appears_meanwhile_is_kept_and_so_is_the_work(pair: Pair, tmp_path: Path) -> None:
+    job, out = config(pair, tmp_path / "out.mp4", None), tmp_path / "out.mp4"
+
+    def report(event: Event) -> None:
+        if isinstance(event, Progress) and event.step == "deblur" and event.done == 15:
+            out.write_bytes(b"somebody else's")
+
+    with pytest.raises(AsledError, match="appeared while the job ran, and is left as it is") as caught:
+        pipeline.run_deblur(job, report)
+    assert out.read_bytes() == b"somebody else's"
+    finished = work_folder(out) / "joined.mp4"
+    assert finished.is_file() and str(finished) in caught.value.hint
+    out.unlink()
+    assert resume(job).frames_written == FRAMES
+
+
+def test_a_published_file_that_was_edited_since_is_not_replaced(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, out = config(pair, tmp_path / "out.mp4", None), tmp_path / "out.mp4"
+    with monkeypatch.context() as killed:
+        killed.setattr(WorkFolder, "remove", WorkFolder.release)
+        pipeline.run_deblur(job)
+    with out.open("ab") as file:
+        file.write(b"a tag of mine")
+    edited = out.read_bytes()
+    with pytest.raises(UsageError, match="not a file that this job wrote"):
+        resume(job)
+    assert out.read_bytes() == edited
+
+
+@pytest.mark.parametrize("change", ["replaced", "grown", "cut"])
+@pytest.mark.parametrize("role", ["wide", "ultra"])
+def test_an_input_that_changes_under_way_is_noticed(
+    role: str, change: str, pair: Pair, tmp_path: Path
+) -> None:
+    clips = {name: tmp_path / f"{name}.mp4" for name in ("wide", "ultra")}
+    for name, path in clips.items():
+        shutil.copyfile(getattr(pair, name), path)
+    job = replace(config(pair, tmp_path / "out.mp4", None), **clips)
+
+    def report(event: Event) -> None:
+        if isinstance(event, Progress) and event.step == "deblur" and event.done == 33:
+            alter(clips[role], change, pair.truth)
+
+    with pytest.raises(InputError, match=rf"{role}.mp4 changed while the job worked on it") as caught:
+        pipeline.run_deblur(job, report)
+    assert not job.out.exists() and "frames are kept" in caught.value.hint
+    with pytest.raises(AsledError, match="is not the file that|has no video track|damaged"):
+        resume(job)
+    shutil.copyfile(getattr(pair, role), clips[role])  # another time, the same content
+    assert resume(job).frames_written == FRAMES
+
+
+def alter(path: Path, change: str, other: Path) -> None:
+    if change == "replaced":
+        shutil.copyfile(other, path.with_suffix(".new"))
+        path.with_suffix(".new").replace(path)
+    elif change == "grown":
+        with path.open("ab") as file:
+            file.write(bytes(1000))
+    else:
+        os.truncate(path, path.stat().st_size - 1000)
+
+
+def test_a_touched_input_is_no_change(pair: Pair, tmp_path: Path) -> None:
+    job = config(pair, tmp_path / "out.mp4", None)
+
+    def report(event: Event) -> None:
+        if isinstance(event, Progress) and event.step == "deblur":
+            os.utime(pair.wide)
+
+    assert pipeline.run_deblur(job, report).frames_written == FRAMES
+
+
+def test_large_files_must_keep_their_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "WHOLE_UP_TO", 1000)
+    monkeypatch.setattr(inputs, "SAMPLE_BYTES", 4)
+    path = tmp_path / "clip"
+    path.write_bytes(bytes(2000))
+    before = inputs.fingerprint(path)
+    assert inputs.is_same(before, inputs.fingerprint(path))
+    os.utime(path, (1, 1))
+    assert not inputs.is_same(before, inputs.fingerprint(path))
+
+
+def test_files_of_others_in_the_work_folder_are_never_removed(
+    unfinished: DeblurConfig, tmp_path: Path
+) -> None:
+    folder = work_folder(tmp_path / "out.mp4")
+    (folder / "precious.txt").write_text("mine")
+    assert unfinished.encode is not None
+    with pytest.raises(UsageError, match=r"holds files that asled did not write: precious\.txt"):
+        pipeline.run_deblur(replace(unfinished, encode=replace(unfinished.encode, overwrite=True)))
+    assert resume(unfinished).frames_written == FRAMES
+    assert [path.name for path in folder.iterdir()] == ["precious.txt"]
+
+
+def test_names_that_agree_at_their_start_have_folders_of_their_own(tmp_path: Path) -> None:
+    names = [f"{letter * 115}{letter * 100}{n}.mp4" for letter in "xé" for n in (1, 2)]
+    folders_of = {work_folder(tmp_path / name).name for name in names}
+    assert len(folders_of) == 4 and max(len(os.fsencode(name)) for name in folders_of) < 230
+    assert work_folder(tmp_path / f"{'x' * 190}.mp4").name == f".{'x' * 190}.mp4.asled"
 
 
 def test_two_runs_on_one_output_are_kept_apart(unfinished: DeblurConfig) -> None:
 
-    with (
-        Journal.open(make_plan(replace(unfinished, resume=True))),
-        pytest.raises(UsageError, match="Another run"),
-    ):
-        resume(unfinished)
+    assert unfinished.encode is not None
+    over = replace(unfinished, encode=replace(unfinished.encode, overwrite=True))
+    with Journal.open(make_plan(replace(unfinished, resume=True))) as journal:
+        for job in (replace(unfinished, resume=True), unfinished, over):
+            with pytest.raises(UsageError, match="Another run"):
+                pipeline.run_deblur(job)
+        assert journal.segments and all((journal.folder / s.file).exists() for s in journal.segments)
+
+
+def test_a_run_cannot_begin_in_a_folder_that_another_one_removes(tmp_path: Path) -> None:
+    """The slow one has the old folder's lock in its hands when the other one begins anew."""
+    path = tmp_path / ".out.mp4.asled"
+    slow = WorkFolder.make(path)
+    real = os.open
+    with pytest.MonkeyPatch.context() as patch:
+
+        def race(name: Any, flags: int, *rest: Any, **more: Any) -> int:
+            handle = real(name, flags, *rest, **more)
+            if str(name) == str(path):
+                patch.undo()
+                slow.remove()
+                WorkFolder.make(path).release()
+            return handle
+
+        patch.setattr(os, "open", race)
+        with pytest.raises(UsageError, match="Another run"):
+            WorkFolder.take(path)
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
 
 
 def test_an_error_tells_how_to_go_on(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

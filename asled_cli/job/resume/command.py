@@ -24,6 +24,8 @@ def resume_command(config: DeblurConfig) -> str:
         value = getattr(encode, field.name)
         if field.name not in ("options", "overwrite") and value != field.default:
             words += [f"--{flag(field.name)}", str(value)]
+    if encode.overwrite:
+        words += ["--overwrite"]
     for key, value in encode.options.items():
         words += ["--encoder-opt", f"{key}={value}"]
     return shlex.join([*words, "--resume"])

@@ -1,8 +1,8 @@
 """What a job depends on, in plain values: by it an unfinished job knows whether it can go on."""
 
-import hashlib
-from dataclasses import fields
-from pathlib import Path
+from dataclasses import fields, replace
+from fractions import Fraction
+from typing import Any
 
 import torch
 
@@ -11,24 +11,8 @@ from asled_cli.job.records import DeblurConfig, DeblurPlan
 from asled_cli.video.encode.encoder import EncodeConfig, codec_library
 from asled_cli.zoo import checkpoint as weights
 
-WHOLE_UP_TO = 64 * 2**20  # bytes; larger files are hashed in samples, so that hours of video take no minute
-SAMPLES, SAMPLE_BYTES = 64, 2**18
 # Where things lie, and what is done besides mending, changes no frame.
 NOT_SETTINGS = {"wide", "ultra", "out", "weights", "device", "encode", "dry_run", "truth", "resume", "strict"}
-
-
-def fingerprint(path: Path) -> dict[str, object]:
-    """Size and SHA-256 of a file; of a large one the SHA-256 of its start, its end and samples between."""
-    digest, size = hashlib.sha256(), path.stat().st_size
-    with path.open("rb") as file:
-        if size <= WHOLE_UP_TO:
-            while block := file.read(SAMPLE_BYTES):
-                digest.update(block)
-        else:
-            for sample in range(SAMPLES):
-                file.seek((size - SAMPLE_BYTES) * sample // (SAMPLES - 1))
-                digest.update(file.read(SAMPLE_BYTES))
-    return {"size": size, "sha256": digest.hexdigest()}
 
 
 def settings(plan: DeblurPlan) -> dict[str, object]:
@@ -49,6 +33,30 @@ def settings(plan: DeblurPlan) -> dict[str, object]:
         "--encoder-opt": str(sorted(encode.options.items())),
         "the format of the output": plan.out.suffix.lower(),
     }
+
+
+def pieces(plan: DeblurPlan) -> dict[str, object]:
+    """Choices that depend on the machine as it is just now, and must not change under way."""
+    clock = {"offset_s": str(plan.offset_s), "clock_rate": str(plan.clock_rate)}
+    sizes = {"chunk": plan.chunk, "overlap": plan.overlap, "tile": plan.tile}
+    return {**sizes, **clock, "box": plan.wide.box, "fov_ratio": plan.fov_ratio}
+
+
+def with_pieces(plan: DeblurPlan, kept: dict[str, Any]) -> DeblurPlan:
+    """The plan with the choices of an earlier run, as `pieces` gave them."""
+    chunk, overlap, tile = (int(kept[name]) for name in ("chunk", "overlap", "tile"))
+    offset, rate = Fraction(kept["offset_s"]), Fraction(kept["clock_rate"])
+    box = kept.get("box")
+    return replace(
+        plan,
+        wide=replace(plan.wide, box=None if box is None else tuple(box)),
+        offset_s=offset,
+        clock_rate=rate,
+        fov_ratio=float(kept.get("fov_ratio", plan.fov_ratio)),
+        chunk=chunk,
+        overlap=overlap,
+        tile=tile,
+    )
 
 
 def flag(name: str) -> str:

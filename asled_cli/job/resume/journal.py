@@ -6,35 +6,33 @@ which a torn last one is ignored.
 """
 
 import contextlib
+import hashlib
 import json
 import os
-import shutil
 from dataclasses import asdict, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any, Self
 
 from safetensors import SafetensorError
 
-from asled_cli.errors import AsledError, UsageError, reason
+from asled_cli.errors import AsledError, UsageError
 from asled_cli.job.records import DeblurPlan
 from asled_cli.job.resume.command import resume_command
 from asled_cli.job.resume.entries import Entry, cut_torn_line, entry_of, read_events
-from asled_cli.job.resume.fingerprint import fingerprint, settings
+from asled_cli.job.resume.fingerprint import pieces, settings, with_pieces
+from asled_cli.job.resume.inputs import InputWatch, is_same
 from asled_cli.job.resume.serialization import load_record, save_record
+from asled_cli.job.resume.work_folder import FILE, REGISTRATION, WorkFolder
 from asled_cli.job.tally import Tally
 from asled_cli.registration.model.registration import Registration
 from asled_cli.restoration.base import Memory
+from asled_cli.runtime.atomic_file import cannot_write, sync
 from asled_cli.video.encode.segments import Segment, is_intact
-from asled_cli.video.output_file import sync, work_folder
+from asled_cli.video.output_file import work_folder
 
-try:
-    import fcntl
-except ImportError:  # Windows: two runs on one output are not kept apart there
-    fcntl = None  # type: ignore[assignment]
+__all__ = ["FILE", "Journal"]
 
-FILE, LOCK, REGISTRATION = "journal.jsonl", "lock", "registration.safetensors"
-ANEW = "Begin anew with --overwrite."
+ANEW = "Start over with --overwrite."
 
 
 class Journal:
@@ -43,49 +41,47 @@ class Journal:
     Leaving the block with an exception keeps what is worth keeping and tells how to continue.
     """
 
-    def __init__(self, plan: DeblurPlan, folder: Path) -> None:
+    def __init__(self, plan: DeblurPlan, work: WorkFolder, inputs: InputWatch) -> None:
         self.plan = plan
-        self.folder = folder
+        self.folder = work.path
         self.entries: list[Entry] = []
         self.registration: Registration | None = None
         self.complete = False  # all frames are there
-        self._lock = _lock(folder)
+        self._work, self._inputs = work, inputs
+        self._published: dict[str, object] | None = None  # size and hash of the file last published
         self._file: IO[str] | None = None
 
     @classmethod
-    def open(cls, plan: DeblurPlan) -> Self:
-        """Begin, or with `resume` go on. Raises UsageError where that is not what the folder allows."""
+    def open(cls, plan: DeblurPlan, inputs: InputWatch | None = None) -> Self:
+        """Begin, or with `resume` continue. Raises UsageError where that is not what the folder allows.
+
+        inputs: watches the clips since before they were first read.
+        """
         folder = work_folder(plan.out)
+        inputs = inputs or InputWatch([plan.wide.path, plan.ultra.path])
         if plan.config.resume:
-            return cls._continue(plan, folder)
-        if folder.exists():
+            return cls._continue(plan, folder, inputs)
+        if os.path.lexists(folder):
             _discard_old(plan, folder)
+        journal = cls(plan, WorkFolder.make(folder), inputs)
         try:
-            folder.mkdir(mode=0o700)
-        except OSError as error:
-            raise UsageError(f"{folder.parent} cannot be written: {error.strerror or error}.") from error
-        journal = None
-        try:
-            journal = cls(plan, folder)
-            journal._append({"event": "begin", **_identity(plan), "pieces": _pieces(plan)})
+            journal._append({"event": "begin", **journal._identity(), "pieces": pieces(plan)})
             sync(folder.parent)
         except BaseException:
-            if journal is not None:
-                journal.close()
-            shutil.rmtree(folder, ignore_errors=True)
+            journal.remove()
             raise
         return journal
 
     @classmethod
-    def _continue(cls, plan: DeblurPlan, folder: Path) -> Self:
+    def _continue(cls, plan: DeblurPlan, folder: Path, inputs: InputWatch) -> Self:
         if not _is_file(folder / FILE):
             raise UsageError(
                 f"There is no unfinished work on {plan.out} to resume.", "Run without --resume to begin."
             )
-        _check_private(folder)
-        journal = cls(plan, folder)
+        journal = cls(plan, WorkFolder.take(folder), inputs)
         try:
             journal._read()
+            journal._check_output()
         except BaseException:
             journal.close()
             raise
@@ -95,18 +91,20 @@ class Journal:
         events = list(read_events(self.folder / FILE))
         if not events or events[0].get("event") != "begin":
             raise AsledError(f"The unfinished work in {self.folder} is damaged.", ANEW)
-        _compare(events[0], _identity(self.plan), self.plan)
-        self.plan = _with_pieces(self.plan, events[0]["pieces"])
         try:
+            _compare(events[0], self._identity(), self.plan)
+            self.plan = with_pieces(self.plan, events[0]["pieces"])
             for event in events[1:]:
                 if event["event"] == "complete":
                     self.complete = True
+                elif event["event"] == "published":
+                    self._published = {name: event[name] for name in ("size", "sha256")}
                 elif event["event"] == "registration":
                     self.registration = load_record(self.folder / REGISTRATION, Registration)
                 elif event["event"] == "segment":
                     self._take(entry_of(event))
         except (KeyError, TypeError, ValueError) as error:
-            raise AsledError(f"The unfinished work in {self.folder} is damaged: {error}.") from error
+            raise AsledError(f"The unfinished work in {self.folder} is damaged: {error}.", ANEW) from error
         self._drop_damaged()
         if self.entries:
             self.plan = replace(self.plan, chunk=self.entries[-1].chunk, tile=self.entries[-1].tile)
@@ -185,17 +183,56 @@ class Journal:
         self._append({"event": "complete"})
         self.complete = True
 
+    def approve(self, finished: Path) -> bool:
+        """Look at inputs and output before `finished` is published; whether an existing output may go.
+
+        Notes size and hash of the file, so that a later run knows it. Raises InputError if an input changed.
+        """
+        self._inputs.confirm()
+        replace_it = self._may_overwrite or self._is_published()
+        self._append({"event": "published", **_content(finished)})
+        return replace_it
+
+    def check_inputs(self) -> None:
+        """Raise InputError if a clip is not the file any more that the job began with."""
+        self._inputs.check()
+
+    @property
+    def _may_overwrite(self) -> bool:
+        return self.plan.config.encode is not None and self.plan.config.encode.overwrite
+
+    def _is_published(self) -> bool:
+        """Whether the output is the very file that a run of this job published."""
+        if self._published is None or not self.plan.out.is_file():
+            return False
+        return self.plan.out.stat().st_size == self._published["size"] and (
+            _content(self.plan.out) == self._published
+        )
+
+    def _check_output(self) -> None:
+        """Refuse to continue where a file of somebody else has the name of the output."""
+        if self.plan.out.exists() and not self._may_overwrite and not self._is_published():
+            raise UsageError(
+                f"{self.plan.out} exists, and is not a file that this job wrote.",
+                "Move it away, or replace it with --resume --overwrite; the unfinished work is kept.",
+            )
+
+    def _identity(self) -> dict[str, object]:
+        roles = (("wide", self.plan.wide.path), ("ultra", self.plan.ultra.path))
+        inputs = {role: self._inputs.fingerprint(path) for role, path in roles}
+        return {"inputs": inputs, "settings": settings(self.plan)}
+
     def _save(self, name: str, record: object) -> None:
         try:
             save_record(self.folder / name, record)
         except (OSError, SafetensorError) as error:
-            raise _cannot_write(self.folder, error) from error
+            raise cannot_write(self.folder, error) from error
 
     def _append(self, event: dict[str, object]) -> None:
         try:
             self._write_line(event)
         except OSError as error:
-            raise _cannot_write(self.folder, error) from error
+            raise cannot_write(self.folder, error) from error
 
     def _write_line(self, event: dict[str, object]) -> None:
         if self._file is None:
@@ -210,18 +247,19 @@ class Journal:
 
     def remove(self) -> None:
         """The job is done: leave nothing."""
-        self.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._close_file()
+        self._work.remove()
 
     def close(self) -> None:
         """Release file and lock; twice is harmless."""
+        self._close_file()
+        self._work.release()
+
+    def _close_file(self) -> None:
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.close()
             self._file = None
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
 
     @property
     def advice(self) -> str:
@@ -233,55 +271,30 @@ class Journal:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        worth = bool(self.entries) or self.registration is not None
+        if error is None or not (self.entries or self.registration is not None):
+            self.remove()
+            return
         self.close()
-        if error is None or not worth:
-            shutil.rmtree(self.folder, ignore_errors=True)
-        elif isinstance(error, AsledError):
+        if isinstance(error, AsledError):
             error.hint = f"{error.hint} {self.advice}".strip()
 
 
-def _identity(plan: DeblurPlan) -> dict[str, object]:
-    inputs = {"wide": fingerprint(plan.wide.path), "ultra": fingerprint(plan.ultra.path)}
-    return {"inputs": inputs, "settings": settings(plan)}
-
-
-def _pieces(plan: DeblurPlan) -> dict[str, object]:
-    """Choices that depend on the machine as it is just now, and must not change under way."""
-    clock = {"offset_s": str(plan.offset_s), "clock_rate": str(plan.clock_rate)}
-    pieces = {"chunk": plan.chunk, "overlap": plan.overlap, "tile": plan.tile}
-    return {**pieces, **clock, "box": plan.wide.box, "fov_ratio": plan.fov_ratio}
-
-
-def _with_pieces(plan: DeblurPlan, pieces: dict[str, Any]) -> DeblurPlan:
-    chunk, overlap, tile = (int(pieces[name]) for name in ("chunk", "overlap", "tile"))
-    offset, rate = Fraction(pieces["offset_s"]), Fraction(pieces["clock_rate"])
-    box = pieces.get("box")
-    return replace(
-        plan,
-        wide=replace(plan.wide, box=None if box is None else tuple(box)),
-        offset_s=offset,
-        clock_rate=rate,
-        fov_ratio=float(pieces.get("fov_ratio", plan.fov_ratio)),
-        chunk=chunk,
-        overlap=overlap,
-        tile=tile,
-    )
+def _content(path: Path) -> dict[str, object]:
+    """Size and hash of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"size": path.stat().st_size, "sha256": digest}
 
 
 def _compare(begun: dict[str, Any], now: dict[str, Any], plan: DeblurPlan) -> None:
-    anew = "Begin anew with --overwrite, or go on with what it was begun with."
+    over = "Start over with --overwrite, or continue with what it was begun with."
     for role, path in (("wide", plan.wide.path), ("ultra", plan.ultra.path)):
-        if begun["inputs"].get(role) != now["inputs"][role]:
-            raise UsageError(f"{path} is not the file that {plan.out} was begun with.", anew)
+        if not is_same(begun["inputs"][role], now["inputs"][role]):
+            raise UsageError(f"{path} is not the file that {plan.out} was begun with.", over)
     for name, value in now["settings"].items():
         was = begun["settings"].get(name)
         if was != value:
-            raise UsageError(f"{plan.out} was begun with another value of {name}: {was}, now {value}.", anew)
-
-
-def _cannot_write(folder: Path, error: Exception) -> AsledError:
-    return AsledError(f"{folder} cannot be written: {reason(error)}.")
+            raise UsageError(f"{plan.out} was begun with another value of {name}: {was}, now {value}.", over)
 
 
 def _is_file(path: Path) -> bool:
@@ -292,44 +305,27 @@ def _is_file(path: Path) -> bool:
         raise UsageError(f"{path.parent} cannot be read: {error.strerror or error}.") from error
 
 
-def _lock(folder: Path) -> int | None:
-    if fcntl is None:
-        return None
-    try:
-        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise UsageError(
-            f"Another run is working in {folder} at this moment.", "Wait for it, or stop it."
-        ) from error
-    return handle
-
-
-def _check_private(folder: Path) -> None:
-    """Refuse a folder that somebody else may have put there."""
-    facts = folder.lstat()
-    foreign = hasattr(os, "getuid") and facts.st_uid != os.getuid()
-    if folder.is_symlink() or foreign or facts.st_mode & 0o077:
-        raise UsageError(f"{folder} is not a private folder of yours.", "Remove it, and begin anew.")
-
-
 def _discard_old(plan: DeblurPlan, folder: Path) -> None:
-    """Remove older unfinished work, if it is none, or may be overwritten."""
-    _check_private(folder)
-    lock = _lock(folder)
-    if lock is not None:
-        os.close(lock)
-    path = folder / FILE
-    events = list(read_events(path)) if _is_file(path) else []
-    frames = max((int(e.get("frames", 0)) for e in events if e.get("event") == "segment"), default=0)
-    may = plan.config.encode is not None and plan.config.encode.overwrite
-    if frames and not may:
-        raise UsageError(
-            f"{plan.out} was begun before, and {frames} of about {plan.frames} frames are done.",
-            "Pass --resume to go on, or --overwrite to begin anew.",
-        )
-    shutil.rmtree(folder)
+    """Remove older unfinished work, if there is none in it, or it may be overwritten."""
+    work = WorkFolder.take(folder)
+    try:
+        if foreign := work.foreign_files():
+            raise UsageError(
+                f"{folder} holds files that asled did not write: {', '.join(foreign[:3])}.",
+                "Move them away, and run the same again.",
+            )
+        frames = _frames_done(folder)
+        if frames and not (plan.config.encode is not None and plan.config.encode.overwrite):
+            raise UsageError(
+                f"{plan.out} was begun before, and {frames} of about {plan.frames} frames are done.",
+                "Pass --resume to continue, or --overwrite to start over.",
+            )
+    except BaseException:
+        work.release()
+        raise
+    work.remove()
+
+
+def _frames_done(folder: Path) -> int:
+    events = list(read_events(folder / FILE)) if _is_file(folder / FILE) else []
+    return max((int(e.get("frames", 0)) for e in events if e.get("event") == "segment"), default=0)

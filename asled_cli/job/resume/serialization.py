@@ -4,13 +4,10 @@ Understands dataclasses, named tuples, tuples, lists, dictionaries as lists of p
 NumPy arrays and tensors. An array that stands in several places is stored once and comes back as one object.
 """
 
-import contextlib
 import dataclasses
 import json
-import re
 import types
 import typing
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from asled_cli.errors import AsledError
-from asled_cli.video.output_file import sync
+from asled_cli.runtime.atomic_file import system_errors, write_file
 
 _TREE = "tree"
-_OF_THE_SYSTEM = re.compile(r"I/O error: (.+) \(os error (\d+)\)")
 
 
 def save_record(path: Path, record: object) -> None:
@@ -33,29 +29,13 @@ def save_record(path: Path, record: object) -> None:
     """
     arrays: dict[str, torch.Tensor] = {}
     tree = _pack(record, arrays, {})
-    temporary = path.with_suffix(".new")
-    try:
-        with _plain_errors():
-            save_file(arrays, temporary, metadata={_TREE: json.dumps(tree)})
-        temporary.chmod(0o600)
-        sync(temporary)
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):  # a torn file takes room, and nobody will read it
-            temporary.unlink(missing_ok=True)
-        raise
+    text = json.dumps(tree)
 
+    def write(part: Path) -> None:
+        with system_errors():
+            save_file(arrays, part, metadata={_TREE: text})
 
-@contextlib.contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Turn what safetensors makes of an error of the operating system back into that error."""
-    try:
-        yield
-    except SafetensorError as error:
-        found = _OF_THE_SYSTEM.search(str(error))
-        if found is None:
-            raise
-        raise OSError(int(found[2]), found[1]) from error
+    write_file(path, write, overwrite=True, private=True)
 
 
 def load_record(path: Path, kind: Any) -> Any:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.errors import AsledError, reason
+from asled_cli.errors import AsledError
+from asled_cli.runtime.atomic_file import cannot_write, private_folder, publish
 from asled_cli.video.decode.pixel_format import Converter
 from asled_cli.video.encode.concat import Movie, join, rehearse
 from asled_cli.video.encode.encoder import EncodeConfig, choose_encoder
@@ -21,7 +22,7 @@ from asled_cli.video.encode.remux import Copy, copy_clip
 from asled_cli.video.encode.segments import Segment, SegmentEncoder
 from asled_cli.video.encode.yuv import apply_change, spread_change
 from asled_cli.video.frames import Clip, Frame
-from asled_cli.video.output_file import check_output, private_folder, publish
+from asled_cli.video.output_file import check_output
 from asled_cli.video.preserve.quicktime_keys import graft_track_keys
 from asled_cli.video.preserve.verify import LONGEST_LAST_S, Check, verify
 
@@ -51,7 +52,9 @@ class ClipWriter:
     Without them the times are exactly the source's. folder: where the segments are kept, whatever happens; by
     default a private one beside `out` that is always removed. done: segments in it that need not be written
     again; writing goes on after them. segment: frames of each. strict: whether any difference from the
-    source is an error. Memory: one frame besides the encoder's own.
+    source is an error. approve: called with the finished file before it gets its name; tells whether an
+    existing file of that name may be replaced, which by default is what `config` says.
+    Memory: one frame besides the encoder's own.
     Raises UsageError for an output or an encoder that cannot be, AsledError if writing fails.
     """
 
@@ -67,6 +70,7 @@ class ClipWriter:
         done: Sequence[Segment] = (),
         segment: int | None = None,
         strict: bool = False,
+        approve: Callable[[Path], bool] | None = None,
     ) -> None:
         config = config or EncodeConfig()
         check_output(out, [source.path], config.overwrite or folder is not None)
@@ -87,6 +91,7 @@ class ClipWriter:
         self._run: SegmentEncoder | None = None
         self._closed = False
         self._strict = strict
+        self._approve = approve or (lambda finished: config.overwrite)
         self._keep_folder = folder is not None
         self._folder = folder or private_folder(out)
 
@@ -184,7 +189,7 @@ class ClipWriter:
         try:
             yield
         except (av.FFmpegError, OSError) as error:
-            raise AsledError(f"{self._out} cannot be written: {reason(error)}.") from error
+            raise cannot_write(self._out, error) from error
 
     def flush(self) -> Segment | None:
         """End the last segment, after the last frame; None if there is none to end."""
@@ -218,8 +223,19 @@ class ClipWriter:
     def _publish(self) -> None:
         if self._copy is None:
             self._join()
-        with self._explained():
-            publish(self._finished, self._out)
+        replace = self._approve(self._finished)
+        try:
+            with self._explained():
+                publish(self._finished, self._out, replace)
+        except AsledError as error:
+            if not isinstance(error.__cause__, FileExistsError):
+                raise
+            self._keep_folder = True  # the work is done: it must not be lost
+            raise AsledError(
+                f"{self._out} appeared while the job ran, and is left as it is.",
+                f"The finished clip is {self._finished}. Move the other file away, "
+                "or replace it with --overwrite.",
+            ) from error
 
     def _join(self) -> None:
         if not self.segments:
@@ -241,8 +257,12 @@ class ClipWriter:
         return self._folder / f"joined{self._out.suffix.lower()}"
 
     def _new_file(self) -> Path:
-        """An empty file for the finished movie, which nobody else can read."""
-        os.close(os.open(self._finished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+        """An empty file for the finished movie, which nobody else can read.
+
+        One of an earlier run is not written into: it may have got the output's name as a second name.
+        """
+        self._finished.unlink(missing_ok=True)
+        os.close(os.open(self._finished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         return self._finished
 
     @property
