@@ -336,7 +336,7 @@ def test_an_input_that_changes_under_way_is_noticed(
     with pytest.raises(InputError, match=rf"{role}.mp4 changed while the job worked on it") as caught:
         pipeline.run_deblur(job, report)
     assert not job.out.exists() and "frames are kept" in caught.value.hint
-    with pytest.raises(AsledError, match="is not the file that|has no video track|damaged"):
+    with pytest.raises(AsledError, match=r"is not the file that|has no video track|damaged"):
         resume(job)
     shutil.copyfile(getattr(pair, role), clips[role])  # another time, the same content
     assert resume(job).frames_written == FRAMES
