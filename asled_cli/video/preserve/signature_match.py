@@ -11,16 +11,17 @@ shows the far end of the exposure of S has p = 1/2 towards the neighbour, so tha
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.video.preserve.frame_signature import Cells, Signature
 
 SHARE = 0.75
-ALIGNED = 0.7  # cosine between O - S and X - S: what else changed may not be larger than the fault
+ALIGNED = 0.6  # cosine between O - S and X - S: what else changed may not be larger than the fault
 LEAST_CHANGE = 1.0  # levels RMS by which X must differ from S
-MOST_SHIFT = 4  # cells, of 64 along the longer side
-ZOOM = 1.05
+SHIFTS = (1, 2, 4, 8)  # cells, of 64 along the longer side
+ZOOMS = (0.9, 0.95, 1.05, 1.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,19 @@ def _without(values: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[
     return values if power == 0 else np.asarray(values - (float(values @ base) / power) * base)
 
 
+def same_change(source: tuple[Cells, Cells], out: tuple[Cells, Cells]) -> float:
+    """Return the correlation, -1 to 1, of how two frames in a row differ in the source and in the copy."""
+    one, two = (_centred(pair[1]) - _centred(pair[0]) for pair in (source, out))
+    both = float(np.linalg.norm(one) * np.linalg.norm(two))
+    return float(one @ two) / both if both > 0 else 0.0
+
+
+def misfit(source: Cells, out: Cells) -> float:
+    """Return the sum of squares, levels squared, that is left of `out` but for brightness and contrast."""
+    left = _without(_centred(out), _centred(source))
+    return float(left @ left)
+
+
 def difference(one: Cells, two: Cells) -> float:
     """Return the RMS difference in levels, brightness left out."""
     change = _centred(one) - _centred(two)
@@ -133,17 +147,30 @@ def turned(luma: Cells) -> dict[str, Cells]:
 
 
 def moved(luma: Cells, neighbours: Sequence[Cells]) -> dict[str, Cells]:
-    """Return the picture shifted in four directions, by no less than it moves between frames, and zoomed."""
+    """Return the picture shifted and zoomed, by no less than it changes between frames.
+
+    Less than that may be the place in its exposure that a deblurred frame shows.
+    """
     motion = max((difference(luma, other) for other in neighbours), default=0.0)
-    views: dict[str, Cells] = {}
-    for name, shifts in _shifts(luma):
-        views |= next(({name: view} for view in shifts if difference(view, luma) >= motion), {})
-    return views
+    views = dict(_shifts(luma)) | {f"zoomed by {zoom:g}": _zoomed(luma, zoom) for zoom in ZOOMS}
+    return {name: view for name, view in views.items() if difference(view, luma) >= motion}
 
 
-def _shifts(luma: Cells) -> Iterator[tuple[str, list[Cells]]]:
+def _shifts(luma: Cells) -> Iterator[tuple[str, Cells]]:
+    height, width = luma.shape
     for name, axis, sign in (("left", 1, -1), ("right", 1, 1), ("up", 0, -1), ("down", 0, 1)):
-        yield f"shifted {name}", [_shifted(luma, axis, sign * step) for step in (1, 2, MOST_SHIFT)]
+        for step in SHIFTS:
+            share = step / (width if axis else height)
+            yield f"shifted {name} by {share:.0%}", _shifted(luma, axis, sign * step)
+
+
+def _zoomed(luma: Cells, zoom: float) -> Cells:
+    """Return the picture enlarged about its centre, its border repeated."""
+    height, width = luma.shape
+    x, y = (1 - zoom) * (width - 1) / 2, (1 - zoom) * (height - 1) / 2
+    matrix = np.array([[zoom, 0, x], [0, zoom, y]])
+    border = cv2.BORDER_REPLICATE
+    return np.asarray(cv2.warpAffine(luma, matrix, (width, height), borderMode=border), np.float32)
 
 
 def _shifted(luma: Cells, axis: int, step: int) -> Cells:

@@ -121,7 +121,9 @@ def _compare_end(
         return Check("length", "a last frame", "none", False)
     step = wanted[-1] - wanted[-2] if len(wanted) > 1 else 1 / before.clip.average_rate
     rest = None
-    if before.clip.duration_s is not None and not cut:
+    if before.rounded and not cut:  # Matroska declares no length of a track, only of the longest one
+        rest = before.last_step * before.clip.time_base
+    elif before.clip.duration_s is not None and not cut:
         rest = before.clip.start_s + before.clip.duration_s - before.times[-1]
     whole = rest is not None and before.times[-1] - before.times[0] == wanted[-1] - wanted[0]
     if not whole or rest is None or not 0 < rest <= step + LONGEST_LAST_S:
