@@ -1,4 +1,4 @@
-"""Pairs of clips whose offset only their sound tells: made sounds and those of real videos, under noise."""
+"""Pairs of clips whose offset only their sound tells: synthetic sounds and those of real videos, under noise."""
 
 import tempfile
 from collections.abc import Iterator

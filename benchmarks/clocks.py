@@ -2,7 +2,7 @@
 
     python benchmarks/clocks.py sound|photos|videos SOURCES --out benchmarks/results/clocks.json
 
-sound: made sounds and those of real videos, in other codecs and rates, alone and under noise 5 dB louder
+sound: synthetic sounds and those of real videos, in other codecs and rates, alone and under noise 5 dB louder
 than they are. photos: mute clips of photos under hand shake with noise, at equal and unequal frame rates,
 with lost frames, and of two different hands. videos: mute pairs cut from real videos, of one moment, of two
 videos, and of two halves of one. SOURCES: a folder with photos and videos. What --out holds already is not

@@ -1,4 +1,4 @@
-"""End-point error of SPyNet on held-out made pairs beside OpenCV's DIS flow, as JSON.
+"""End-point error of SPyNet on held-out synthetic pairs beside OpenCV's DIS flow, as JSON.
 
     python benchmarks/flow_error.py PHOTOS --out benchmarks/results/flow_error.json
 
@@ -23,7 +23,7 @@ from asled_cli.imaging.flow import DenseFlow
 from asled_cli.imaging.light import to_grey
 from asled_cli.lab.bench.run import machine
 from asled_cli.lab.synthesis.flow_pairs import FlowPair
-from asled_cli.lab.training.flow_pretraining import FlowTrainConfig, MadePairs, dis_flow
+from asled_cli.lab.training.flow_pretraining import FlowTrainConfig, SyntheticPairs, dis_flow
 from asled_cli.nets.spynet import SpyNet
 from asled_cli.zoo import checkpoint as weights
 from asled_cli.zoo import registry as zoo
@@ -49,7 +49,7 @@ def main(words: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     config = FlowTrainConfig(size_px=options.size, motion_px=options.motion)
-    made = MadePairs(options.photos, "held-out", config, SEED)
+    made = SyntheticPairs(options.photos, "held-out", config, SEED)
     pairs = [made.pair(number) for number in range(options.pairs)]
     finders: dict[str, Finder] = {
         "spynet": spynet(options.weights or weights.find_file(zoo.PARTS["spynet"])),

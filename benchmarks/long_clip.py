@@ -2,7 +2,7 @@
 
     python benchmarks/long_clip.py [--frames 36,3600] [--repeats 3] [--method swap] [--out FILE]
 
-Made clips of 192x108 with sound; each run is a process of its own. The short run is repeated and its
+Synthetic clips of 192x108 with sound; each run is a process of its own. The short run is repeated and its
 median counts.
 Exit code 1 if the peaks differ by more than 5 %.
 """

@@ -28,7 +28,7 @@ from asled_cli.lab.camera.degradation import LensLook, ToneCurve
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
 from asled_cli.lab.synthesis.shake_blur import shake_pair
-from asled_cli.lab.synthesis.synthetic_pair import MadePair
+from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 from asled_cli.lab.training_data.cached_clip import read_clip, stack_samples, to_inputs, to_tensors
 from asled_cli.lab.training_data.register import make_sample, write_sample
 from asled_cli.nets.blend import swap
@@ -57,7 +57,7 @@ ULTRA = LensLook(
 )
 
 
-def filmed(photo: Path, seed: int, case: tuple[float, float, float]) -> MadePair:
+def filmed(photo: Path, seed: int, case: tuple[float, float, float]) -> SyntheticPair:
     """The photo under hand shake, blurred by about 12 px where nothing stabilises."""
     readout, stabiliser, steadied = case
     return shake_pair(
@@ -84,7 +84,7 @@ def psnr(pictures: NDArray[Any], truth: NDArray[np.uint8]) -> float:
     return float(np.mean(10 * np.log10(255**2 / errors)))
 
 
-def scores(pair: MadePair, net: torch.nn.Module) -> dict[str, float]:
+def scores(pair: SyntheticPair, net: torch.nn.Module) -> dict[str, float]:
     """PSNR of the mixture by confidence of input and averaged references, and of the network."""
     with TemporaryDirectory() as folder:
         path = Path(folder, "clip.npz")

@@ -1,4 +1,4 @@
-"""A made 4K clip as phones record them, through `asled deblur` and `asled verify`: what is kept of it.
+"""A synthetic 4K clip as phones record them, through `asled deblur` and `asled verify`: what is kept of it.
 
     python benchmarks/phone_4k.py [--frames 10] [--method swap] [--out FILE]
 

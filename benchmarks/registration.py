@@ -1,4 +1,4 @@
-"""How well two lenses are registered: made pairs with a known geometry, the errors as JSON.
+"""How well two lenses are registered: synthetic pairs with a known geometry, the errors as JSON.
 
     python benchmarks/registration.py PHOTOS --out benchmarks/results/registration.json
 
@@ -43,7 +43,7 @@ NOISE = 2.0  # codes of 255, standard deviation
 
 @dataclass(frozen=True)
 class Case:
-    """One made clip: geometry at its start and how it drifts to its end."""
+    """One synthetic clip: geometry at its start and how it drifts to its end."""
 
     photo: Path
     seed: int

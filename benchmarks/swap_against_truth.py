@@ -28,7 +28,7 @@ from asled_cli.lab.camera.hand_shake import Shake
 from asled_cli.lab.datasets.sources import Sources, find_sources
 from asled_cli.lab.synthesis.average_blur import average_pair
 from asled_cli.lab.synthesis.shake_blur import Depth, shake_pair
-from asled_cli.lab.synthesis.synthetic_pair import MadePair
+from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 from asled_cli.lab.training_data.register import frame_pairs, register
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
@@ -42,7 +42,7 @@ FRAMES = 24  # of a shaken clip: the analysis measures 18 of them, as of any lon
 BLURS = ((8.0, 0.5), (20.0, 0.8), (40.0, 0.9))  # pixels, exposure in frame intervals
 AVERAGES = ((3, (10.0, 0.0)), (7, (6.0, 2.0)), (9, (3.0, 5.0)))  # frames, pan in pixels per frame
 
-Make = Callable[[], MadePair]
+Make = Callable[[], SyntheticPair]
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -83,11 +83,11 @@ def cases(sources: Sources, count: int) -> Iterator[tuple[str, Make]]:
             yield f"mean {name} {frames}", _bind(average_pair, path, given)
 
 
-def _bind(make: Callable[..., MadePair], path: Path, given: Mapping[str, Any]) -> Make:
+def _bind(make: Callable[..., SyntheticPair], path: Path, given: Mapping[str, Any]) -> Make:
     return lambda: make(path, **given)
 
 
-def measure(made: MadePair) -> dict[str, float]:
+def measure(made: SyntheticPair) -> dict[str, float]:
     """Return the error of the geometry and the PSNR (dB) of input, swap, and the swaps that know more."""
     found, frames = register(frame_pairs(made), LensPrior())
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
@@ -118,7 +118,7 @@ def psnr(one: NDArray[Any], other: NDArray[Any]) -> float:
     return float(10 * np.log10(255**2 / np.mean((one.astype(np.float64) - other) ** 2)))
 
 
-def error_px(made: MadePair, found: Registration) -> float:
+def error_px(made: SyntheticPair, found: Registration) -> float:
     """Median over the frame of the distance to the true geometry, wide pixels."""
     knot = found.middle
     x, y = pixel_grid(SIZE)

@@ -1,4 +1,4 @@
-"""Speed and memory of the main job: a made 1080p pair through `asled deblur`, the numbers as JSON.
+"""Speed and memory of the main job: a synthetic 1080p pair through `asled deblur`, the numbers as JSON.
 
     python benchmarks/throughput.py --frames 48 --repeats 3 --out benchmarks/results/throughput.json
 

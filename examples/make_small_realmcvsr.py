@@ -1,4 +1,4 @@
-"""A made miniature of RealMCVSR: same folders, same names, two lenses, procedural pictures.
+"""A synthetic miniature of RealMCVSR: same folders, same names, two lenses, procedural pictures.
 
     python examples/make_small_realmcvsr.py mini                  # 16 clips of 12 frames, 256x144
     asled eval --dataset realmcvsr --root mini --protocol refvsr --models input,swap,asled-fast
@@ -73,7 +73,7 @@ def view(
 
 def main(words: Sequence[str] | None = None) -> None:
     """Write the whole miniature."""
-    parser = argparse.ArgumentParser(description="A made miniature of RealMCVSR.")
+    parser = argparse.ArgumentParser(description="A synthetic miniature of RealMCVSR.")
     parser.add_argument("root", type=Path)
     parser.add_argument("--frames", type=int, default=12)
     parser.add_argument("--size", default="256x144", help="WIDTHxHEIGHT [256x144]")

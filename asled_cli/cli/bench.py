@@ -11,8 +11,8 @@ from asled_cli.errors import UsageError
 
 
 def bench(
-    size: Annotated[str, typer.Option(help="Frames of the made clips, WIDTHxHEIGHT.")] = "1920x1080",
-    frames: Annotated[int, typer.Option(help="Frames of the made clips.")] = 24,
+    size: Annotated[str, typer.Option(help="Frames of the synthetic clips, WIDTHxHEIGHT.")] = "1920x1080",
+    frames: Annotated[int, typer.Option(help="Frames of the synthetic clips.")] = 24,
     repeats: Annotated[int, typer.Option(help="Timed runs after one that warms up.")] = 2,
     method: opt.MethodName = "auto",
     model: opt.ModelName = None,
@@ -24,7 +24,7 @@ def bench(
     verbose: opt.Verbose = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Time `asled deblur` on a made pair: each stage alone, and all of them together."""
+    """Time `asled deblur` on a synthetic pair: each stage alone, and all of them together."""
     width, _, height = size.partition("x")
     if not (width.isdecimal() and height.isdecimal()):
         raise UsageError(f"--size is {size!r}, expected WIDTHxHEIGHT such as 1920x1080.")

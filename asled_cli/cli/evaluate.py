@@ -31,7 +31,7 @@ def evaluate(
     split: Annotated[
         str | None,
         typer.Option(
-            help="train, valid or test; made also: strong, and each with -uncoded behind it.",
+            help="train, valid or test; made also: strong, and each with -uncompressed behind it.",
             show_default="test; made: valid",
             rich_help_panel=DATA,
         ),
@@ -53,7 +53,7 @@ def evaluate(
     models: Annotated[
         str,
         typer.Option(
-            help="Rows: input, reference, swap, half-detail, networks, or NAME=FILE for other weights.",
+            help="Rows: input, reference, swap, oracle-half, networks, or NAME=FILE for other weights.",
             rich_help_panel=SCORING,
         ),
     ] = ",".join(cfg.USUAL_MODELS),

@@ -234,7 +234,7 @@ def synth_blur(
     style = console.Style(as_json=as_json, quiet=quiet)
     with console.progress(style) as report:
         result = run(job, report)
-    facts = {"made": result.made, "kept": result.kept, "left out": len(result.left_out)}
+    facts = {"synthetic": result.made, "kept": result.kept, "left out": len(result.left_out)}
     console.show_facts("synth-blur", facts | {"manifest": str(result.manifest)}, style)
 
 

@@ -10,14 +10,14 @@ import typer
 from asled_cli.cli import options as opt
 
 SourceClip = Annotated[Path, typer.Argument(metavar="IN", help="The clip as it was.")]
-MendedClip = Annotated[Path, typer.Argument(metavar="OUT", help="The clip that was made from it.")]
+ResultClip = Annotated[Path, typer.Argument(metavar="OUT", help="The clip that was made from it.")]
 Decode = Annotated[bool, typer.Option("--decode", help="Also decode every frame of OUT.")]
 Track = Annotated[int, typer.Option(help="Which video track of IN, from 0.")]
 
 
 def verify(
     source: SourceClip,
-    out: MendedClip,
+    out: ResultClip,
     start: opt.Start = None,
     end: opt.End = None,
     track: Track = 0,

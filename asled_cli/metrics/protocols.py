@@ -68,6 +68,6 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
     ),
 }
 
-# The blurred input of RealMCVSR in the AsLeD paper, table 1: PSNR, SSIM, LPIPS. If a made input scores
+# The blurred input of RealMCVSR in the AsLeD paper, table 1: PSNR, SSIM, LPIPS. If a synthetic input scores
 # otherwise, its blur is not theirs.
 PAPER_INPUT = {"psnr": 18.22, "ssim": 0.8009, "lpips": 0.4319}

@@ -74,7 +74,7 @@ PUBLISHED: dict[str, PublishedNetwork] = {
         training="examples/recipes/asled_fast_cpu.toml, asled_fast_further.toml, asled_fast_fusion.toml, "
         "asled_fast_gpu.toml: 29,100 + 300 + 800 + 784 steps, 2,342 clips",
         scores={"dB over input": 7.74, "dB over swap": 1.37},
-        protocol="basicsr PSNR, ten made validation clips (version 3), which also chose the checkpoint",
+        protocol="basicsr PSNR, ten synthetic validation clips (version 3), which also chose the checkpoint",
     ),
     "asled": PublishedNetwork(
         name="asled",
@@ -104,7 +104,7 @@ PUBLISHED: dict[str, PublishedNetwork] = {
         paper="Xiao and Wang, AsLeD-Net (NeurIPS 2025)",
         training="examples/recipes/asled_cpu.toml, asled_h200.toml: 580 + 414 steps",
         scores={"dB over input": 7.01, "dB over swap": 0.65},
-        protocol="basicsr PSNR, ten made validation clips (version 3), which also chose the checkpoint",
+        protocol="basicsr PSNR, ten synthetic validation clips (version 3), which also chose the checkpoint",
     ),
 }
 
@@ -144,7 +144,7 @@ PARTS: dict[str, PublishedFile] = {
         paper="Ranjan and Black, SPyNet (CVPR 2017)",
         training="examples/recipes/flow_cpu.toml with its phases cut short, 2,900 steps",
         scores={"px error": 3.61, "px of OpenCV's DIS": 2.26, "px of no motion": 7.34},
-        protocol="mean over all pixels of 48 made pairs of 192 x 192 from photos never trained on",
+        protocol="mean over all pixels of 48 synthetic pairs of 192 x 192 from photos never trained on",
     )
 }
 """Parts of networks that were trained alone: what a recipe may start from, by name."""

@@ -110,7 +110,7 @@ def add_sound(source: Path, out: Path, seconds: float) -> Path:
 
 
 def known_registration() -> Registration:
-    """The made pair's geometry, with a drift and an exposure that make neighbours matter."""
+    """The synthetic pair's geometry, with a drift and an exposure that make neighbours matter."""
     size = (WIDTH, HEIGHT)
     matrix = centre_crop(RATIO, size, size)
     moved = matrix @ np.array([[1, 0, 0.7], [0, 1, -0.4], [0, 0, 1.0]])

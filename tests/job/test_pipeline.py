@@ -39,7 +39,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 
 
 def registration() -> Registration:
-    """What the analysis of the made pair should find."""
+    """What the analysis of the synthetic pair should find."""
     size = (WIDTH, HEIGHT)
     matrix: Matrix = centre_crop(RATIO, size, size)
     field = np.zeros((HEIGHT, WIDTH, 2), np.float32)
@@ -49,7 +49,7 @@ def registration() -> Registration:
 
 @pytest.fixture(autouse=True)
 def known_registration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare the tests the analysis: the geometry of the made pair is known."""
+    """Spare the tests the analysis: the geometry of the synthetic pair is known."""
     monkeypatch.setattr(pipeline, "analyse", lambda runs, prior: registration())
 
 

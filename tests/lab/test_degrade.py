@@ -16,7 +16,7 @@ from asled_cli.lab.camera.degradation import (
     without_coding,
 )
 from asled_cli.lab.datasets.sources import Sources
-from asled_cli.lab.eval_sets.catalogue import MADE_SETS, MadeEntry, MadeSet
+from asled_cli.lab.eval_sets.catalogue import EVAL_SETS, EvalClip, EvalSet
 from asled_cli.lab.synthesis.average_blur import average_pair
 from asled_cli.lab.synthesis.synthetic_pair import Faults
 
@@ -56,13 +56,13 @@ def test_a_plain_look_changes_nothing() -> None:
 def test_a_set_may_leave_coding_out_and_nothing_else() -> None:
     noisy = LensLook(noise=(0.01, 0.02), codec="h264", crf=24)
 
-    def make(look: LensLook) -> MadeEntry:
+    def make(look: LensLook) -> EvalClip:
         settings = {"size": SIZE, "frames": 6, "count": 3, "wide_look": look, "ultra_look": look}
-        return MadeEntry("average", False, 2, lambda _, seed: average_pair(VIDEO, seed=seed, **settings))  # type: ignore[arg-type]
+        return EvalClip("average", False, 2, lambda _, seed: average_pair(VIDEO, seed=seed, **settings))  # type: ignore[arg-type]
 
     clips = {"clip": make(noisy), "never coded": make(replace(noisy, codec=None))}
-    coded, uncoded = (MadeSet("", 1, clips, on) for on in (True, False))
-    plain = uncoded.make(Sources({}, {}), "clip")
+    coded, uncompressed = (EvalSet("", 1, clips, on) for on in (True, False))
+    plain = uncompressed.make(Sources({}, {}), "clip")
     wanted, other = (coded.make(Sources({}, {}), name) for name in ("never coded", "clip"))
     for view in ("wide", "ultra", "truth"):
         np.testing.assert_array_equal(getattr(plain, view), getattr(wanted, view))
@@ -71,8 +71,8 @@ def test_a_set_may_leave_coding_out_and_nothing_else() -> None:
         raise ZeroDivisionError
     np.testing.assert_array_equal(coded.make(Sources({}, {}), "clip").wide, other.wide)
     for split in ("valid", "test", "strong"):
-        assert MADE_SETS[split].clips == MADE_SETS[f"{split}-uncoded"].clips
-        assert MADE_SETS[split].name != MADE_SETS[f"{split}-uncoded"].name  # scores are kept by it
+        assert EVAL_SETS[split].clips == EVAL_SETS[f"{split}-uncompressed"].clips
+        assert EVAL_SETS[split].name != EVAL_SETS[f"{split}-uncompressed"].name  # scores are kept by it
 
 
 def test_tone_is_gain_gamma_bias_per_channel() -> None:

@@ -19,7 +19,7 @@ from asled_cli.errors import AsledError, InputError, UsageError, WeightsError
 from asled_cli.job.blur_plan import Roles, Segment
 from asled_cli.lab.datasets.image_sequence import PictureArray
 from asled_cli.lab.datasets.sources import HELD_OUT_PHOTOS, HELD_OUT_VIDEOS
-from asled_cli.lab.eval_sets.catalogue import MADE_SETS
+from asled_cli.lab.eval_sets.catalogue import EVAL_SETS
 from asled_cli.lab.evaluation import figures as pictures
 from asled_cli.lab.evaluation.costs import measure_costs
 from asled_cli.lab.evaluation.run import run_eval
@@ -293,8 +293,8 @@ def test_half_detail_keeps_what_half_the_pixels_can_show() -> None:
     for truth in (finest, slope):
         view = PictureArray(np.stack([truth, truth]))
         clip = ScoreClip("a", PictureArray(np.zeros_like(view.frames)), None, view, "id")
-        scores = scoring.score_clip(clip, [rows.Model("half-detail", "half-detail")], config)
-        found.append(scores["half-detail"][0].rows[1]["psnr"])
+        scores = scoring.score_clip(clip, [rows.Model("oracle-half", "oracle-half")], config)
+        found.append(scores["oracle-half"][0].rows[1]["psnr"])
     # A board of single pixels becomes grey, half of full scale off everywhere; a slope loses rounding alone.
     assert found[0] == pytest.approx(20 * np.log10(2), abs=0.2)
     assert found[1] > 50
@@ -302,9 +302,9 @@ def test_half_detail_keeps_what_half_the_pixels_can_show() -> None:
 
 def test_half_detail_needs_a_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_frames(tmp_path / "blur/a", moving_video(3, 96, 64))
-    words = ["eval", "--dataset", "generic", "--root", str(tmp_path), "--models", "half-detail"]
+    words = ["eval", "--dataset", "generic", "--root", str(tmp_path), "--models", "oracle-half"]
     assert app.main([*words, "--metrics", "sharpness", "--workers", "1", "-q"]) == 2
-    assert "half-detail is made of the truth" in capsys.readouterr().err
+    assert "oracle-half is made of the truth" in capsys.readouterr().err
 
 
 def test_single_lens_sets_have_no_reference(blur_and_truth: Path) -> None:
@@ -320,9 +320,9 @@ def test_single_lens_sets_have_no_reference(blur_and_truth: Path) -> None:
         (["--dataset", "generic"], 2, "belong together"),
         (["--dataset", "generic", "--root", "/no/such"], 3, "/no/such is no folder"),
         (
-            ["--dataset", "made", "--root", ".", "--split", "train"],
+            ["--dataset", "synthetic", "--root", ".", "--split", "train"],
             2,
-            "expected valid, test, strong, valid-uncoded",
+            "expected valid, test, strong, valid-uncompressed",
         ),
         (["--pairs", "a.mp4"], 2, "expected RESULT:TRUTH"),
         (["--pairs", "a.mp4:b.mp4", "--metrics", "magic"], 2, "'magic', known: psnr"),
@@ -400,7 +400,7 @@ def test_other_weights_need_spandrel(tmp_path: Path) -> None:
 
 
 def test_made_sets_are_fixed_and_large_enough() -> None:
-    test, valid, strong = MADE_SETS["test"], MADE_SETS["valid"], MADE_SETS["strong"]
+    test, valid, strong = EVAL_SETS["test"], EVAL_SETS["valid"], EVAL_SETS["strong"]
     main = [entry for entry in test.clips.values() if not entry.special]
     assert len(main) >= 16 and len(valid.clips) == 10
     assert sum(entry.group == "average" for entry in main) == sum(entry.group == "shake" for entry in main)
@@ -415,7 +415,7 @@ def test_made_sets_are_fixed_and_large_enough() -> None:
 def test_made_clips_need_their_sources(tmp_path: Path) -> None:
     name = sorted(HELD_OUT_PHOTOS)[0]
     cv2.imwrite(str(tmp_path / f"{name}.png"), texture(64, 48))
-    config = EvalConfig("made", tmp_path, clips=("juggle_still",), workers=1, split="test")
+    config = EvalConfig("synthetic", tmp_path, clips=("juggle_still",), workers=1, split="test")
     with pytest.raises(InputError, match="The clips of this set need sam2_football_juggle"):
         run_eval(config)
     assert "sam2_football_juggle" in HELD_OUT_VIDEOS
@@ -428,9 +428,9 @@ def test_made_clips_need_their_sources(tmp_path: Path) -> None:
         ("scores.md", "valid", "valid"),
         ("scores.md", "test", "test"),
         ("scores.md", "strong", "strong"),
-        ("scores.md", "valid-uncoded", "valid-uncoded"),
-        ("scores.md", "test-uncoded", "test-uncoded"),
-        ("scores.md", "strong-uncoded", "strong-uncoded"),
+        ("scores.md", "valid-uncompressed", "valid-uncompressed"),
+        ("scores.md", "test-uncompressed", "test-uncompressed"),
+        ("scores.md", "strong-uncompressed", "strong-uncompressed"),
         ("results.md", "ten", "test"),
     ],
 )
@@ -439,7 +439,7 @@ def test_an_old_report_says_so(page: str, folder: str, split: str) -> None:
     docs = Path(__file__).parents[2] / "docs"
     report = json.loads((docs / "scores" / folder / "scores.json").read_text())
     made_with = {model["name"]: model["sha256"] for model in report["models"]}["asled-fast"]
-    same_clips = report.get("made_set_version", 1) == MADE_SETS[split].version
+    same_clips = report.get("set_version", 1) == EVAL_SETS[split].version
     of_today = same_clips and made_with == zoo.published("asled-fast").sha256
     line = f"**Out of date:** made with weights {made_with[:12]}"
     assert (line in (docs / page).read_text()) == (not of_today), (

@@ -1,4 +1,4 @@
-"""Made pairs keep what they promise, the loss is what it says, and a run resumes where it stopped."""
+"""Synthetic pairs keep what they promise, the loss is what it says, and a run resumes where it stopped."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -91,7 +91,7 @@ def test_sharp_sources_become_made_clips(tmp_path: Path) -> None:
     sources.mkdir()
     write_video(sources / "walk.mp4", moving_video(36, 256, 192))
     cv2.imwrite(str(sources / "alley.png"), texture(420, 360, finest=2.0))
-    folder = prepare(sources, tmp_path / "cache", DataConfig(reference="centre", made_clips=2))
+    folder = prepare(sources, tmp_path / "cache", DataConfig(reference="centre", synthetic_clips=2))
     assert len(find_clips(folder / "train")) == 2
 
 

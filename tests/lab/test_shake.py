@@ -13,14 +13,14 @@ from asled_cli.lab.camera.hand_shake import Shake
 from asled_cli.lab.camera.layered_scene import STABILISER_REACH
 from asled_cli.lab.synthesis.ground_truth_flow import front_layer, hidden, lens_flow, true_flow
 from asled_cli.lab.synthesis.shake_blur import Depth, shake_pair
-from asled_cli.lab.synthesis.synthetic_pair import MadePair
+from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 
 SIZE = (128, 96)
 PHOTO = texture(520, 420, seed=1, finest=2.0)
 RIG = LensRig(ratio=1.9, rotation_deg=0.3, shift_px=(4.0, -2.5), perspective=(0.002, -0.001))
 
 
-def small_pair(**settings: object) -> MadePair:
+def small_pair(**settings: object) -> SyntheticPair:
     given: dict[str, object] = {
         "seed": 3,
         "size": SIZE,
@@ -111,7 +111,7 @@ def test_two_layers_move_apart_and_cover_each_other() -> None:
     assert psnr(sample(pair.truth[3], true_flow(pair, 0, 3))[kept], pair.truth[0][kept]) > 31.0
 
 
-def _far_lens_flow(pair: MadePair) -> NDArray[np.float32]:
+def _far_lens_flow(pair: SyntheticPair) -> NDArray[np.float32]:
     x, y = pixel_grid(pair.size)
     points = np.stack([x, y], -1).reshape(1, -1, 2).astype(np.float64)
     there = cv2.perspectiveTransform(points, pair.homography).reshape(*x.shape, 2)

@@ -1,4 +1,4 @@
-"""Registration against made clips whose geometry, exposure and colour are known."""
+"""Registration against synthetic clips whose geometry, exposure and colour are known."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -16,7 +16,7 @@ from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
 from asled_cli.lab.synthesis.average_blur import average_pair
 from asled_cli.lab.synthesis.shake_blur import Depth, shake_pair
-from asled_cli.lab.synthesis.synthetic_pair import MadePair
+from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 from asled_cli.lab.training_data.register import frame_pairs, register
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.geometry.lenses import LensPrior
@@ -49,7 +49,7 @@ def still_video(seed: int, frames: int = 24) -> NDArray[np.uint8]:
     return np.repeat(photo(seed)[None], frames, axis=0)
 
 
-def shaken(seed: int, **changes: object) -> MadePair:
+def shaken(seed: int, **changes: object) -> SyntheticPair:
     given: dict[str, object] = {
         "size": SIZE, "frames": 9, "exposure": 0.8, "ultra_exposure": 0.1, "scale": 1.0,
         "shake": Shake(blur_px=8.0), "rig": RIG, "ultra_look": LOOK,
@@ -57,17 +57,17 @@ def shaken(seed: int, **changes: object) -> MadePair:
     return shake_pair(photo(seed), seed=seed, **{**given, **changes})  # type: ignore[arg-type]
 
 
-def median_error_px(made: MadePair, found: Registration) -> float:
+def median_error_px(made: SyntheticPair, found: Registration) -> float:
     """Median distance over the frame between found and true geometry, in target pixels."""
     return float(np.median(distance_px(made, found)))
 
 
-def worst_error_px(made: MadePair, found: Registration) -> float:
+def worst_error_px(made: SyntheticPair, found: Registration) -> float:
     """The largest of those distances."""
     return float(distance_px(made, found).max())
 
 
-def distance_px(made: MadePair, found: Registration) -> NDArray[np.float32]:
+def distance_px(made: SyntheticPair, found: Registration) -> NDArray[np.float32]:
     knot = found.middle
     x, y = pixel_grid(made.size)
     u, v = apply(knot.homography, x + knot.field[..., 0], y + knot.field[..., 1])

@@ -12,7 +12,7 @@ from scipy.interpolate import lagrange
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
 from asled_cli.lab.synthesis.shake_blur import shake_pair
-from asled_cli.lab.synthesis.synthetic_pair import MadePair
+from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 from asled_cli.lab.training_data.register import frame_pairs
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.blur.reblur import Reblur, row_times
@@ -88,7 +88,7 @@ def test_a_rolling_view_is_made_of_rows_of_its_times() -> None:
         np.testing.assert_allclose(rung[row], reblur.ladder(time, [0.5])[0][row], atol=1e-5)
 
 
-def made(readout: float) -> MadePair:
+def made(readout: float) -> SyntheticPair:
     return shake_pair(
         texture(620, 420, seed=8), seed=3, size=SIZE, frames=FRAMES, exposure=0.7, ultra_exposure=0.05,
         scale=1.0, shake=Shake(9.0, roll_share=0.1), readout=readout, rig=LensRig(RATIO, 0.3, (2.0, -1.0)),
@@ -96,7 +96,7 @@ def made(readout: float) -> MadePair:
 
 
 @pytest.fixture(scope="module", params=[0.35, 0.7])
-def rolled(request: pytest.FixtureRequest) -> tuple[MadePair, Registration]:
+def rolled(request: pytest.FixtureRequest) -> tuple[SyntheticPair, Registration]:
     pair = made(request.param)
     return pair, analyse([frame_pairs(pair)], LensPrior())
 
@@ -105,14 +105,14 @@ def psnr(pictures: NDArray[np.float64], truth: NDArray[np.uint8]) -> float:
     return float(10 * np.log10(255**2 / np.mean((pictures - truth) ** 2)))
 
 
-def gain_db(pair: MadePair, found: Registration) -> float:
+def gain_db(pair: SyntheticPair, found: Registration) -> float:
     """By how much the registered reference is nearer to the truth than the blurred view."""
     frames = [f.reference for f in render_references(frame_pairs(pair), found) if f.reference is not None]
     reference, truth = np.stack(frames)[INNER] / 257.0, pair.truth[INNER]
     return psnr(reference, truth) - psnr(pair.wide[INNER].astype(float), truth)
 
 
-def test_the_rows_times_are_found(rolled: tuple[MadePair, Registration]) -> None:
+def test_the_rows_times_are_found(rolled: tuple[SyntheticPair, Registration]) -> None:
     pair, found = rolled
     # What both lenses show in a row, the ultra-wide one reads nearer to its middle row.
     true = pair.parameters["readout"] * (1 - 1 / RATIO)
@@ -120,7 +120,7 @@ def test_the_rows_times_are_found(rolled: tuple[MadePair, Registration]) -> None
     assert found.sway is None and follow_clip([], found) is found
 
 
-def test_the_reference_is_moved_row_by_row(rolled: tuple[MadePair, Registration]) -> None:
+def test_the_reference_is_moved_row_by_row(rolled: tuple[SyntheticPair, Registration]) -> None:
     pair, found = rolled
     still = [replace(knot, exposure=replace(knot.exposure, rolling=0.0)) for knot in found.knots]
     without = gain_db(pair, replace(found, knots=tuple(still)))

@@ -91,8 +91,8 @@ def _unpack(kind: Any, tree: Any, arrays: dict[str, torch.Tensor], made: dict[st
         return _unpack_fields(kind, tree, arrays, made)
     if origin is dict:
         keys, values = ([pair[i] for pair in tree] for i in (0, 1))
-        made_keys = (_unpack(inner[0], key, arrays, made) for key in keys)
-        return dict(zip(made_keys, (_unpack(inner[1], v, arrays, made) for v in values), strict=True))
+        keys_read = (_unpack(inner[0], key, arrays, made) for key in keys)
+        return dict(zip(keys_read, (_unpack(inner[1], v, arrays, made) for v in values), strict=True))
     if origin is list or (origin is tuple and inner[-1] is Ellipsis):
         return origin(_unpack(inner[0], part, arrays, made) for part in tree)
     if origin is tuple:

@@ -1,4 +1,4 @@
-"""A made pair of clips to time the program on: a moving camera over a scene full of detail."""
+"""A synthetic pair of clips to time the program on: a moving camera over a scene full of detail."""
 
 from collections.abc import Callable
 from pathlib import Path

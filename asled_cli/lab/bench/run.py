@@ -46,7 +46,7 @@ class BenchConfig:
 
 
 def run_bench(config: BenchConfig, mend: Callable[[DeblurConfig], DeblurResult]) -> dict[str, Any]:
-    """Mend a made pair several times and return the times, in plain values.
+    """Mend a synthetic pair several times and return the times, in plain values.
 
     mend: runs one job, `pipeline.run_deblur`. render: from the first frame to the last, all stages at once; a
     stage's own time is what it would need alone. peak_mib: of this process, with the making of the clips.

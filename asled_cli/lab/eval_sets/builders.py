@@ -1,4 +1,4 @@
-"""What fixed sets of made clips are put together from: sizes, lenses, averaged video, shaken photos."""
+"""What fixed sets of synthetic clips are put together from: sizes, lenses, averaged video, shaken photos."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from asled_cli.lab.camera.degradation import Codec, LensLook, ToneCurve
 from asled_cli.lab.datasets.sources import Sources
 from asled_cli.lab.synthesis.average_blur import average_pair
 from asled_cli.lab.synthesis.shake_blur import Depth, shake_pair
-from asled_cli.lab.synthesis.synthetic_pair import MadePair
+from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 
 FRAMES = 14
 LANDSCAPE, WIDER, PORTRAIT, SQUARE = (448, 256), (512, 288), (288, 416), (352, 352)  # width, height
@@ -21,7 +21,7 @@ class SetClip:
     """One clip: its group, and how it is made from sources and a seed."""
 
     group: str
-    build: Callable[[Sources, int], MadePair]
+    build: Callable[[Sources, int], SyntheticPair]
 
 
 def wide_look(codec: Codec, crf: int, noise: tuple[float, float] = (0.004, 0.010)) -> LensLook:
@@ -38,7 +38,7 @@ def ultra_look(gain: tuple[float, float, float], gamma: float, codec: Codec, crf
 def video_clip(group: str, name: str, start: int, **settings: Any) -> SetClip:
     """Real video, averaged over 7 frames unless said otherwise; `settings` as `average_pair` takes them."""
 
-    def build(sources: Sources, seed: int) -> MadePair:
+    def build(sources: Sources, seed: int) -> SyntheticPair:
         usual = {"frames": FRAMES, "count": 7, "wobble": 0.5, "scale": 0.9}
         return average_pair(
             find_source(sources.videos, name), seed=seed, start=start, **{**usual, **settings}
@@ -56,7 +56,7 @@ def photo_clip(
     extent: of the cut-out, a share of the picture. exposure: in frame intervals; ultra_share: of it.
     """
 
-    def build(sources: Sources, seed: int) -> MadePair:
+    def build(sources: Sources, seed: int) -> SyntheticPair:
         depths = () if near is None else (Depth(find_source(sources.photos, near), extent=extent),)
         usual = {"frames": FRAMES, "scale": 0.6, "lens_blur": 0.4}
         return shake_pair(

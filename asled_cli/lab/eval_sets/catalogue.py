@@ -1,6 +1,6 @@
-"""The fixed sets of made clips that scores are given on: choices are made by `valid`, none by the others.
+"""The fixed sets of synthetic clips that scores are given on: choices are made by `valid`, none by the others.
 
-Each once as phones code it, and once uncoded: what coding took away, no reference can give back.
+Each once as phones code it, and once uncompressed: what coding took away, no reference can give back.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,58 +13,58 @@ from asled_cli.lab.eval_sets import held_out as test_set
 from asled_cli.lab.eval_sets import strong_blur as strong_set
 from asled_cli.lab.eval_sets.builders import SetClip
 from asled_cli.lab.eval_sets.validation import VALIDATION_CLIPS, VALIDATION_VERSION
-from asled_cli.lab.synthesis.synthetic_pair import MadePair
+from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 
 
 @dataclass(frozen=True, slots=True)
-class MadeEntry:
+class EvalClip:
     """One clip of a set; group and special as in `evaluation.clips.ScoreClip`."""
 
     group: str
     special: bool
     seed: int
-    build: Callable[[Sources, int], MadePair]
+    build: Callable[[Sources, int], SyntheticPair]
 
 
 @dataclass(frozen=True, slots=True)
-class MadeSet:
-    """A named list of made clips from held-out sources, always the same for one version."""
+class EvalSet:
+    """A named list of synthetic clips from held-out sources, always the same for one version."""
 
     name: str
     version: int
-    clips: Mapping[str, MadeEntry]
+    clips: Mapping[str, EvalClip]
     coded: bool = True
     """Whether clips went through an encoder, as their looks say."""
 
-    def make(self, sources: Sources, name: str) -> MadePair:
+    def make(self, sources: Sources, name: str) -> SyntheticPair:
         """The clip called `name`. Raises InputError if a source is not there."""
         entry = self.clips[name]
         with nullcontext() if self.coded else without_coding():
             return entry.build(sources, entry.seed)
 
 
-def _validation_entries() -> dict[str, MadeEntry]:
+def _validation_entries() -> dict[str, EvalClip]:
     """The ten clips of `validation_clips` with the seeds they have there."""
     entries = {}
     for seed, (name, build) in enumerate(VALIDATION_CLIPS.items(), start=1000):
         group = "shake" if "shake" in name or "layers" in name else "average"
-        entries[name] = MadeEntry(group, False, seed, build)
+        entries[name] = EvalClip(group, False, seed, build)
     return entries
 
 
-def _entries(clips: Mapping[str, SetClip], first_seed: int) -> dict[str, MadeEntry]:
+def _entries(clips: Mapping[str, SetClip], first_seed: int) -> dict[str, EvalClip]:
     return {
-        name: MadeEntry(clip.group, clip.group not in test_set.MAIN_GROUPS, seed, clip.build)
+        name: EvalClip(clip.group, clip.group not in test_set.MAIN_GROUPS, seed, clip.build)
         for seed, (name, clip) in enumerate(clips.items(), start=first_seed)
     }
 
 
-_VALID = MadeSet("made valid", VALIDATION_VERSION, _validation_entries())
-_TEST = MadeSet("made test", test_set.TEST_VERSION, _entries(test_set.TEST_CLIPS, 7000))
-_STRONG = MadeSet("made strong", strong_set.STRONG_VERSION, _entries(strong_set.STRONG_CLIPS, 9000))
+_VALID = EvalSet("synthetic valid", VALIDATION_VERSION, _validation_entries())
+_TEST = EvalSet("synthetic test", test_set.TEST_VERSION, _entries(test_set.TEST_CLIPS, 7000))
+_STRONG = EvalSet("synthetic strong", strong_set.STRONG_VERSION, _entries(strong_set.STRONG_CLIPS, 9000))
 _CODED = {"valid": _VALID, "test": _TEST, "strong": _STRONG}
 
-MADE_SETS: dict[str, MadeSet] = _CODED | {
-    f"{split}-uncoded": replace(made, name=f"{made.name} (uncoded)", coded=False)
+EVAL_SETS: dict[str, EvalSet] = _CODED | {
+    f"{split}-uncompressed": replace(made, name=f"{made.name} (uncompressed)", coded=False)
     for split, made in _CODED.items()
 }

@@ -22,7 +22,7 @@ from asled_cli.lab.eval_sets.builders import (
     video_clip,
     wide_look,
 )
-from asled_cli.lab.synthesis.synthetic_pair import Faults, MadePair
+from asled_cli.lab.synthesis.synthetic_pair import Faults, SyntheticPair
 
 # Bumped when the clips change, so that scores of different sets are never compared.
 # 2: H.264 without macroblock tree.
@@ -34,7 +34,7 @@ MAIN_GROUPS = ("average", "shake")
 def _with_view_of(one: SetClip, other: SetClip) -> SetClip:
     """The first clip, with the ultra view of the second: a reference of another scene."""
 
-    def build(sources: Sources, seed: int) -> MadePair:
+    def build(sources: Sources, seed: int) -> SyntheticPair:
         pair = one.build(sources, seed)
         return replace(pair, ultra=other.build(sources, seed + 500).ultra)
 

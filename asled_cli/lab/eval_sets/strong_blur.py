@@ -1,6 +1,6 @@
 """Ten test clips under strong blur: held-out sources as in `test_set`, in other stretches, pairs and crops.
 
-How strong was set by what needs no method at all: the truth at half detail (`half-detail` of `asled eval`)
+How strong was set by what needs no method at all: the truth at half detail (`oracle-half` of `asled eval`)
 gains 10.5 dB over the input on the mean, where that of the test set gains 8.4. Settings were fixed before any
 method had seen the clips.
 """

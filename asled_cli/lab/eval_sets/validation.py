@@ -1,4 +1,4 @@
-"""Ten fixed made clips from held-out sources: five averages of real video, five photos under hand shake."""
+"""Ten fixed synthetic clips from held-out sources: five averages of real video, five photos under hand shake."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,7 +9,7 @@ from asled_cli.lab.datasets.sources import Sources
 from asled_cli.lab.eval_sets.builders import FRAMES, find_source
 from asled_cli.lab.synthesis.average_blur import average_pair
 from asled_cli.lab.synthesis.shake_blur import Depth, shake_pair
-from asled_cli.lab.synthesis.synthetic_pair import MadePair
+from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 
 # Bumped when the clips change, so that scores of different sets are never compared.
 # 2: H.264 without macroblock tree, which changed the four clips that it codes.
@@ -34,8 +34,8 @@ def _ultra(gain: tuple[float, float, float], gamma: float, codec: Codec = "hevc"
 def _video(
     name: str, start: int, *, size: tuple[int, int], scale: float, pan: tuple[float, float], rig: LensRig,
     ultra: LensLook, wide: LensLook = _WIDE, linear: bool = False,
-) -> Callable[[Sources, int], MadePair]:  # fmt: skip
-    def make(sources: Sources, seed: int) -> MadePair:
+) -> Callable[[Sources, int], SyntheticPair]:  # fmt: skip
+    def make(sources: Sources, seed: int) -> SyntheticPair:
         return average_pair(
             find_source(sources.videos, name, _ASKING), seed=seed, size=size, frames=FRAMES, count=7,
             start=start, scale=scale, pan_px=pan, wobble=0.4, rig=rig, linear=linear,
@@ -49,8 +49,8 @@ def _photo(
     name: str, *, size: tuple[int, int], scale: float, exposure: float, shake: Shake, rig: LensRig,
     ultra: LensLook, wide: LensLook = _WIDE, near: str | None = None,
     baseline: tuple[float, float] = (0.0, 0.0),
-) -> Callable[[Sources, int], MadePair]:  # fmt: skip
-    def make(sources: Sources, seed: int) -> MadePair:
+) -> Callable[[Sources, int], SyntheticPair]:  # fmt: skip
+    def make(sources: Sources, seed: int) -> SyntheticPair:
         depths = () if near is None else (Depth(find_source(sources.photos, near, _ASKING), extent=0.6),)
         return shake_pair(
             find_source(sources.photos, name, _ASKING), seed=seed, size=size, frames=FRAMES,
@@ -61,7 +61,7 @@ def _photo(
     return make
 
 
-VALIDATION_CLIPS: dict[str, Callable[[Sources, int], MadePair]] = {
+VALIDATION_CLIPS: dict[str, Callable[[Sources, int], SyntheticPair]] = {
     "juggle_pan": _video(
         "sam2_football_juggle", 20, size=(448, 256), scale=0.75, pan=(4.0, 1.0),
         rig=LensRig(1.95, 0.2, (3.0, -2.0)), ultra=_ultra((1.06, 1.0, 0.95), 1.04),
@@ -108,7 +108,7 @@ VALIDATION_CLIPS: dict[str, Callable[[Sources, int], MadePair]] = {
 }  # fmt: skip
 
 
-def validation_pairs(sources: Sources) -> Iterator[tuple[str, MadePair]]:
+def validation_pairs(sources: Sources) -> Iterator[tuple[str, SyntheticPair]]:
     """(name, clip) of the ten, one at a time, always the same; `sources` are the held-out ones.
 
     Raises InputError if a source is not there.

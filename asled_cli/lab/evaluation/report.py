@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from asled_cli import __version__
-from asled_cli.lab.eval_sets.catalogue import MADE_SETS
+from asled_cli.lab.eval_sets.catalogue import EVAL_SETS
 from asled_cli.lab.evaluation.costs import Cost
 from asled_cli.lab.evaluation.statistics import Mean, Summary, clip_mean, metrics_of
 from asled_cli.lab.scoring.config import EvalConfig
@@ -96,9 +96,9 @@ def notes(evaluation: Evaluation, summary: Summary) -> list[str]:
         lines.append(f"Flow of warp (MSE x 1000, visible pixels) and tOF (pixels): OpenCV {FLOW_NAME}.")
     if "tgrad" in found:
         lines.append("t-grad: mean |difference of temporal gradients|, 8-bit steps.")
-    if config.dataset == "made":
-        made_set = MADE_SETS[config.resolved_split]
-        lines.append(f"Clips: {made_set.name} set, version {made_set.version}, from held-out sources.")
+    if config.dataset == "synthetic":
+        eval_set = EVAL_SETS[config.resolved_split]
+        lines.append(f"Clips: {eval_set.name} set, version {eval_set.version}, from held-out sources.")
     if config.dataset == "realmcvsr":
         views = "W and UW" if config.average_reference else "W only"
         light = "linear light" if config.linear else "coded values"
@@ -134,7 +134,7 @@ def as_dict(evaluation: Evaluation, summary: Summary, costs: Sequence[Cost]) -> 
         "asled": __version__,
         "protocol": asdict(PROTOCOLS[evaluation.config.protocol]),
         "config": json.loads(json.dumps(config, default=str)),
-        "made_set_version": _made_set_version(evaluation.config),
+        "set_version": _made_set_version(evaluation.config),
         "machine": {"system": platform.platform(), "torch": torch.__version__},
         "models": [{"name": m.name, "kind": m.kind, "sha256": m.sha256} for m in evaluation.models],
         "means": {group: _plain_means(models) for group, models in summary.groups.items()},
@@ -152,7 +152,7 @@ def as_dict(evaluation: Evaluation, summary: Summary, costs: Sequence[Cost]) -> 
 
 
 def _made_set_version(config: EvalConfig) -> int | None:
-    return MADE_SETS[config.resolved_split].version if config.dataset == "made" else None
+    return EVAL_SETS[config.resolved_split].version if config.dataset == "synthetic" else None
 
 
 def _plain_means(models: dict[str, dict[str, Mean]]) -> dict[str, Any]:

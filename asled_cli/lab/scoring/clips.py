@@ -30,9 +30,9 @@ from asled_cli.lab.datasets.layouts import (
     read_layout,
 )
 from asled_cli.lab.datasets.sources import find_sources
-from asled_cli.lab.eval_sets.catalogue import MADE_SETS
+from asled_cli.lab.eval_sets.catalogue import EVAL_SETS
 from asled_cli.lab.scoring.config import EvalConfig
-from asled_cli.lab.synthesis.synthetic_pair import MadePair
+from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 from asled_cli.video.decode.pixel_format import to_16_bit
 from asled_cli.video.frames import Frame, FramePair
 
@@ -82,8 +82,8 @@ def clip_names(config: EvalConfig) -> list[str]:
     """Names of the clips that `config` asks for. Raises InputError or UsageError if there are none."""
     if config.pairs:
         names = [_pair_name(words) for words in config.pairs]
-    elif config.dataset == "made":
-        names = list(MADE_SETS[config.resolved_split].clips)
+    elif config.dataset == "synthetic":
+        names = list(EVAL_SETS[config.resolved_split].clips)
     else:
         names = [clip.name for clip in _layout_clips(config)]
     unknown = sorted(set(config.clips) - set(names))
@@ -93,35 +93,37 @@ def clip_names(config: EvalConfig) -> list[str]:
 
 
 def identify(config: EvalConfig, name: str) -> ScoreClip:
-    """The clip called `name`, only for what it is called and depends on; made clips are not made for it."""
-    return made_clip(config, name, make=False) if config.dataset == "made" else open_clip(config, name)
+    """The clip called `name`, only for what it is called and depends on; synthetic clips are not made for it."""
+    return (
+        synthetic_clip(config, name, make=False) if config.dataset == "synthetic" else open_clip(config, name)
+    )
 
 
 def open_clip(config: EvalConfig, name: str) -> ScoreClip:
     """The clip called `name`. Raises InputError if its pictures do not belong together."""
     if config.pairs:
         clip = _plain_pair(next(words for words in config.pairs if _pair_name(words) == name))
-    elif config.dataset == "made":
-        clip = made_clip(config, name, make=True)
+    elif config.dataset == "synthetic":
+        clip = synthetic_clip(config, name, make=True)
     else:
         clip = _from_layout(next(clip for clip in _layout_clips(config) if clip.name == name), config)
     return first_frames(clip, config.frames)
 
 
-def made_clip(config: EvalConfig, name: str, *, make: bool) -> ScoreClip:
-    """A made clip. make False: an empty clip with the right identity, for looking up what was made before."""
+def synthetic_clip(config: EvalConfig, name: str, *, make: bool) -> ScoreClip:
+    """A synthetic clip. make False: an empty clip with the right identity, for looking up what was made before."""
     assert config.root is not None
-    made_set = MADE_SETS[config.resolved_split]
-    entry = made_set.clips[name]
+    eval_set = EVAL_SETS[config.resolved_split]
+    entry = eval_set.clips[name]
     sources = find_sources(config.root, "held-out")
     held_out = [_stamp(path) for path in (*sources.photos.values(), *sources.videos.values())]
-    identity = _hash([made_set.name, made_set.version, name, entry.seed, held_out])
+    identity = _hash([eval_set.name, eval_set.version, name, entry.seed, held_out])
     empty = PictureArray(np.zeros((0, 1, 1, 3), np.uint8))
     clip = ScoreClip(name, empty, empty, empty, identity, entry.group, entry.special)
-    return with_pictures(clip, made_set.make(sources, name)) if make else clip
+    return with_pictures(clip, eval_set.make(sources, name)) if make else clip
 
 
-def with_pictures(clip: ScoreClip, pair: MadePair) -> ScoreClip:
+def with_pictures(clip: ScoreClip, pair: SyntheticPair) -> ScoreClip:
     """The same clip with the pictures of `pair`."""
     return replace(
         clip,
@@ -147,7 +149,7 @@ def first_frames(clip: ScoreClip, frames: int | None) -> ScoreClip:
 
 
 def _layout_clips(config: EvalConfig) -> list[DatasetClip]:
-    assert config.dataset is not None and config.dataset != "made" and config.root is not None
+    assert config.dataset is not None and config.dataset != "synthetic" and config.root is not None
     averaging = Averaging(count=config.average, reference=config.average_reference, linear=config.linear)
     return read_layout(
         config.dataset, config.root, config.resolved_split, averaging, need_truth=config.dataset != "generic"

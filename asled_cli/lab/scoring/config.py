@@ -10,7 +10,7 @@ from asled_cli.errors import UsageError
 from asled_cli.runtime.precision import Precision
 from asled_cli.runtime.stages import usable_cores
 
-Dataset = Literal["made", "realmcvsr", "generic", "hsd", "gopro", "dvd", "bsd"]
+Dataset = Literal["synthetic", "realmcvsr", "generic", "hsd", "gopro", "dvd", "bsd"]
 Alignment = Literal["registered", "centre-crop"]
 Protocol = Literal["basicsr", "refvsr", "nafnet", "asled-paper"]
 Metric = Literal[
@@ -23,8 +23,10 @@ USUAL_METRICS: tuple[Metric, ...] = ("psnr", "ssim", "tgrad", "warp", "tof", "sh
 PAPER_METRICS: tuple[Metric, ...] = ("psnr", "ssim", "lpips-alex")
 WITHOUT_TRUTH: frozenset[Metric] = frozenset({"sharpness", "niqe", "brisque", "semi"})
 USUAL_MODELS = ("input", "swap", "asled-fast")
-SPLITS = {"made": ("valid", "test", "strong", "valid-uncoded", "test-uncoded", "strong-uncoded")}
-USUAL_SPLIT = {"made": "valid"}
+SPLITS = {
+    "synthetic": ("valid", "test", "strong", "valid-uncompressed", "test-uncompressed", "strong-uncompressed")
+}
+USUAL_SPLIT = {"synthetic": "valid"}
 
 
 @dataclass(frozen=True)
@@ -34,17 +36,17 @@ class EvalConfig:
     dataset: Dataset | None = None
     """Layout of `root`; None: only `pairs`."""
     root: Path | None = None
-    """Top folder of the data set; for `made` the folder of sharp photos and videos."""
+    """Top folder of the data set; for `synthetic` the folder of sharp photos and videos."""
     _: KW_ONLY
     pairs: tuple[str, ...] = ()
     """RESULT:TRUTH, or RESULT alone where there is no truth; files or folders of pictures."""
     models: tuple[str, ...] = USUAL_MODELS
-    """Rows: input, reference, swap, half-detail, networks of the zoo, or NAME=FILE for any weights."""
+    """Rows: input, reference, swap, oracle-half, networks of the zoo, or NAME=FILE for any weights."""
     weights: Path | None = None
     """A checkpoint for the one network among `models` instead of the published one."""
     split: str | None = None
-    """train, valid or test as the layout has it; `made`: valid, test or strong, as coded or with -uncoded
-    behind it. None: test, for `made` valid."""
+    """train, valid or test as the layout has it; `synthetic`: valid, test or strong, as coded or with -uncompressed
+    behind it. None: test, for `synthetic` valid."""
     clips: tuple[str, ...] = ()
     """Only these clips; empty: all."""
     frames: int | None = None

@@ -1,6 +1,6 @@
 """The rows of a report: what each model is, and how it restores a clip.
 
-input, reference, swap and half-detail need no weights; networks of the zoo run as in `asled deblur`; other
+input, reference, swap and oracle-half need no weights; networks of the zoo run as in `asled deblur`; other
 files are single-image networks that spandrel (an optional extra) recognises.
 """
 
@@ -26,7 +26,7 @@ from asled_cli.runtime.device import DTYPES, resolve_device, resolve_precision
 from asled_cli.zoo import checkpoint as weights
 from asled_cli.zoo import registry as zoo
 
-WithoutWeights = Literal["input", "reference", "swap", "half-detail"]
+WithoutWeights = Literal["input", "reference", "swap", "oracle-half"]
 Kind = WithoutWeights | Literal["network", "single-image"]
 
 
@@ -69,14 +69,14 @@ def find_models(config: EvalConfig) -> list[Model]:
 def load_restorer(
     model: Model, config: EvalConfig, size: tuple[int, int], truth: TruthWindow | None = None
 ) -> Restorer:
-    """What restores clips of `size` (width, height) as `model` does. truth: of the clip, for half-detail."""
+    """What restores clips of `size` (width, height) as `model` does. truth: of the clip, for oracle-half."""
     if model.kind == "input":
         return FrameByFrame(_nothing)
     if model.kind == "reference":
         return FrameByFrame(_to_reference)
     if model.kind == "swap":
         return SwapRestorer(1.0)
-    if model.kind == "half-detail":
+    if model.kind == "oracle-half":
         assert truth is not None
         return FrameByFrame(partial(_to_half_detail, truth))
     assert model.path is not None

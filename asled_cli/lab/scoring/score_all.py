@@ -108,9 +108,9 @@ def score_by_name(
 def _check_truth(clip: ScoreClip, models: Sequence[Model], config: EvalConfig) -> None:
     if clip.truth is not None:
         return
-    if any(model.kind == "half-detail" for model in models):
+    if any(model.kind == "oracle-half" for model in models):
         raise UsageError(
-            f"half-detail is made of the truth, and clip {clip.name} has none.", "Leave it out of --models."
+            f"oracle-half is made of the truth, and clip {clip.name} has none.", "Leave it out of --models."
         )
     if not set(config.metrics) & WITHOUT_TRUTH:
         raise UsageError(

@@ -15,8 +15,8 @@ from asled_cli.lab.camera.dual_lens import PLAIN_RIG, LensRig, soften_for_ultra
 from asled_cli.lab.synthesis.synthetic_pair import (
     NO_FAULTS,
     Faults,
-    MadePair,
     SceneClip,
+    SyntheticPair,
     describe,
     finish_pair,
 )
@@ -45,7 +45,7 @@ def average_pair(
     wide_look: LensLook = PLAIN_LOOK,
     ultra_look: LensLook = PLAIN_LOOK,
     faults: Faults = NO_FAULTS,
-) -> MadePair:
+) -> SyntheticPair:
     """Make a clip whose wide frames are means of `count` consecutive sharp ones, the centre one its truth.
 
     video: a file, or decoded frames (N, h, w, 3) uint8 RGB. size: (width, height) of both clips. step: video

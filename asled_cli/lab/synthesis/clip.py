@@ -30,7 +30,7 @@ from asled_cli.lab.synthesis.random_clip import (
     random_wide_look,
 )
 from asled_cli.lab.synthesis.shake_blur import Depth, shake_pair
-from asled_cli.lab.synthesis.synthetic_pair import NO_FAULTS, MadePair
+from asled_cli.lab.synthesis.synthetic_pair import NO_FAULTS, SyntheticPair
 from asled_cli.video.decode.probe import probe_clip
 
 Mode = Literal["average", "shake"]
@@ -144,7 +144,7 @@ class SynthTask:
 
 @dataclass(frozen=True)
 class SynthClip:
-    """What one source became: T pictures each, and the made scene where its geometry is known.
+    """What one source became: T pictures each, and the synthetic scene where its geometry is known.
 
     The ultra view of a real second lens may have another size. parameters: all that was drawn, fit for JSON.
     """
@@ -154,7 +154,7 @@ class SynthClip:
     ultra: Pictures
     fps: float
     parameters: Mapping[str, Any]
-    scene: MadePair | None = None
+    scene: SyntheticPair | None = None
 
 
 def plan_clips(source: SharpSource, config: SynthConfig, clips: int | None = None) -> list[SynthTask]:
@@ -237,7 +237,7 @@ def _average_both(task: SynthTask, ultra: Path, config: SynthConfig) -> SynthCli
     )
 
 
-def _average(task: SynthTask, config: SynthConfig, seed: int) -> MadePair:
+def _average(task: SynthTask, config: SynthConfig, seed: int) -> SyntheticPair:
     draw = np.random.default_rng((seed, 0))
     phone = config.look == "phone"
     rig = random_rig(draw) if phone else LensRig()
@@ -267,7 +267,7 @@ def _average(task: SynthTask, config: SynthConfig, seed: int) -> MadePair:
     return replace(pair, fps=_rate(task.source.wide) / config.stride, parameters=told)
 
 
-def _shake(task: SynthTask, config: SynthConfig, seed: int, photos: tuple[Path, ...]) -> MadePair:
+def _shake(task: SynthTask, config: SynthConfig, seed: int, photos: tuple[Path, ...]) -> SyntheticPair:
     """A photo, or a frame of a clip, filmed by a drawn hand; what the config says is not drawn."""
     draw = np.random.default_rng((seed, 0))
     photo = _photo(task.source.wide, draw)

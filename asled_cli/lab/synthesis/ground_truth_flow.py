@@ -1,4 +1,4 @@
-"""Exact correspondences of a made clip: motion from frame to frame, from lens to lens, and occlusion."""
+"""Exact correspondences of a synthetic clip: motion from frame to frame, from lens to lens, and occlusion."""
 
 import cv2
 import numpy as np
@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 from asled_cli.errors import UsageError
 from asled_cli.imaging.homography import Matrix, pixel_grid
 from asled_cli.lab.camera.rolling_shutter import to_frame, to_scene
-from asled_cli.lab.synthesis.synthetic_pair import MadePair
+from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 
 Flow = NDArray[np.float32]
 
 
-def true_flow(pair: MadePair, t: int, to: int) -> Flow:
+def true_flow(pair: SyntheticPair, t: int, to: int) -> Flow:
     """(H, W, 2) x, y in pixels: what truth `t` shows at p lies in truth `to` at p + flow(p).
 
     Where layers overlap it is the motion of the one in front. Raises UsageError for real video.
@@ -21,7 +21,7 @@ def true_flow(pair: MadePair, t: int, to: int) -> Flow:
     return _in_front(pair, t, [_flow(pair, layer[t], layer[to]) for layer in motion])
 
 
-def lens_flow(pair: MadePair, t: int) -> Flow:
+def lens_flow(pair: SyntheticPair, t: int) -> Flow:
     """(H, W, 2): what truth `t` shows at p lies in ultra frame t at p + flow(p), in ultra pixels."""
     motion = _known(pair)
     assert pair.ultra_motion is not None
@@ -29,7 +29,7 @@ def lens_flow(pair: MadePair, t: int) -> Flow:
     return _in_front(pair, t, [_flow(pair, wide[t], ultra[t]) for wide, ultra in views])
 
 
-def hidden(pair: MadePair, t: int, to: int) -> NDArray[np.bool_]:
+def hidden(pair: SyntheticPair, t: int, to: int) -> NDArray[np.bool_]:
     """(H, W): True where what truth `t` shows cannot be seen in truth `to`, being covered or outside."""
     flow = true_flow(pair, t, to)
     x, y = pixel_grid(pair.size)
@@ -39,7 +39,7 @@ def hidden(pair: MadePair, t: int, to: int) -> NDArray[np.bool_]:
     return np.asarray(outside | (there != front_layer(pair, t)))
 
 
-def front_layer(pair: MadePair, t: int) -> NDArray[np.uint8]:
+def front_layer(pair: SyntheticPair, t: int) -> NDArray[np.uint8]:
     """(H, W) index of the layer that covers most of each pixel of truth `t`, 0 = far."""
     front = np.zeros(pair.truth.shape[1:3], np.uint8)
     for index, masks in enumerate(pair.layer_masks, start=1):
@@ -47,19 +47,19 @@ def front_layer(pair: MadePair, t: int) -> NDArray[np.uint8]:
     return front
 
 
-def _known(pair: MadePair) -> Matrix:
+def _known(pair: SyntheticPair) -> Matrix:
     if pair.motion is None:
         raise UsageError("Real video has no exact flow.", "Make the pair by shaking a photo instead.")
     return pair.motion
 
 
-def _flow(pair: MadePair, start: Matrix, end: Matrix) -> Flow:
+def _flow(pair: SyntheticPair, start: Matrix, end: Matrix) -> Flow:
     x, y = pixel_grid(pair.size)
     there_x, there_y = to_frame(end, to_scene(start, (x, y), pair.size[1]), pair.size[1])
     return np.stack([there_x - x, there_y - y], axis=-1)
 
 
-def _in_front(pair: MadePair, t: int, flows: list[Flow]) -> Flow:
+def _in_front(pair: SyntheticPair, t: int, flows: list[Flow]) -> Flow:
     front = front_layer(pair, t)
     out = flows[0]
     for index, flow in enumerate(flows[1:], start=1):

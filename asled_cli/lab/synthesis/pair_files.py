@@ -16,7 +16,7 @@ from asled_cli.errors import AsledError, UsageError
 from asled_cli.lab.datasets.image_sequence import Picture, Pictures
 from asled_cli.lab.synthesis.clip import SynthClip
 from asled_cli.lab.synthesis.ground_truth_flow import hidden, lens_flow, true_flow
-from asled_cli.lab.synthesis.synthetic_pair import MadePair
+from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 from asled_cli.video.open_output import open_output
 
 PairLayout = Literal["generic", "realmcvsr"]
@@ -71,7 +71,7 @@ def write_clip(root: Path, name: str, clip: SynthClip, config: FilesConfig) -> N
         ) from error
 
 
-def _scene(clip: SynthClip, name: str) -> MadePair:
+def _scene(clip: SynthClip, name: str) -> SyntheticPair:
     if clip.scene is None or clip.scene.motion is None:
         raise UsageError(
             f"{name} is real video, which has no exact flow.", "Drop --flow and --occlusion, or shake photos."
@@ -79,7 +79,7 @@ def _scene(clip: SynthClip, name: str) -> MadePair:
     return clip.scene
 
 
-def _write_geometry(root: Path, name: str, scene: MadePair, config: FilesConfig) -> None:
+def _write_geometry(root: Path, name: str, scene: SyntheticPair, config: FilesConfig) -> None:
     folders, frames = config.folders(), len(scene.truth)
     if config.flow:
         _write_folder(

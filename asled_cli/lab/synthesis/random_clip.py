@@ -1,4 +1,4 @@
-"""The wide distribution of made clips that networks train on: real video averaged, and photos under shake."""
+"""The wide distribution of synthetic clips that networks train on: real video averaged, and photos under shake."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from asled_cli.lab.camera.hand_shake import Shake
 from asled_cli.lab.datasets.sources import Sources
 from asled_cli.lab.synthesis.average_blur import average_pair
 from asled_cli.lab.synthesis.shake_blur import Depth, Picture, shake_pair
-from asled_cli.lab.synthesis.synthetic_pair import Faults, MadePair
+from asled_cli.lab.synthesis.synthetic_pair import Faults, SyntheticPair
 from asled_cli.video.decode.open_clip import open_clip
 from asled_cli.video.decode.probe import select_stream
 
@@ -56,7 +56,7 @@ def random_pair(
     frames: int | None = None,
     size: tuple[int, int] | None = None,
     odds: Odds = USUAL_ODDS,
-) -> MadePair:
+) -> SyntheticPair:
     """Draw one clip of the training distribution; equal arguments give equal bytes.
 
     frames: None draws 13..18. size: (width, height), None draws one of SIZES; smaller where the source is
@@ -72,7 +72,7 @@ def random_pair(
 
 def _random_average(
     sources: Sources, seed: int, size: tuple[int, int], frames: int, odds: Odds, draw: np.random.Generator
-) -> MadePair:
+) -> SyntheticPair:
     video = _pick(sources.videos.values(), "video", draw)
     rig = random_rig(draw)
     extent = video_extent(video)
@@ -104,7 +104,7 @@ def _random_average(
 
 def _random_shake(
     sources: Sources, seed: int, size: tuple[int, int], frames: int, odds: Odds, draw: np.random.Generator
-) -> MadePair:
+) -> SyntheticPair:
     photo = _pick(sources.photos.values(), "photo", draw)
     settings = draw_shake(photo, sources, size, frames, odds, draw)
     looks = {name: in_good_light(settings[name], seed, odds) for name in ("wide_look", "ultra_look")}

@@ -17,8 +17,8 @@ from asled_cli.lab.camera.layered_scene import Light, Scene, make_layer, ragged_
 from asled_cli.lab.synthesis.synthetic_pair import (
     NO_FAULTS,
     Faults,
-    MadePair,
     SceneClip,
+    SyntheticPair,
     describe,
     finish_pair,
 )
@@ -62,7 +62,7 @@ def shake_pair(
     wide_look: LensLook = PLAIN_LOOK,
     ultra_look: LensLook = PLAIN_LOOK,
     faults: Faults = NO_FAULTS,
-) -> MadePair:
+) -> SyntheticPair:
     """Film `photo` with a shaking phone; light is gathered in linear light at 15 or more instants per frame.
 
     photo: a file or (h, w, 3) uint8 RGB. size: (width, height) of both clips. exposure, ultra_exposure:

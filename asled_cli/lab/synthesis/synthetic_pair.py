@@ -1,4 +1,4 @@
-"""Made dual-lens clips with known truth: the record, and how scene frames become what two lenses deliver.
+"""Synthetic dual-lens clips with known truth: the record, and how scene frames become what two lenses deliver.
 
 `average_pair` (real video, frames averaged) and `shake_pair` (a photo under hand shake) both end here.
 """
@@ -40,8 +40,8 @@ NO_FAULTS = Faults()
 
 
 @dataclass(frozen=True)
-class MadePair:
-    """One made dual-lens clip; (T, H, W, 3) uint8 RGB coded as sRGB, unless said otherwise.
+class SyntheticPair:
+    """One synthetic dual-lens clip; (T, H, W, 3) uint8 RGB coded as sRGB, unless said otherwise.
 
     wide: blurred target with noise and codec. ultra: the ultra view, same pixel count, after its own
     degradations. truth: sharp wide. ultra_clean: ultra before colour, noise, codec and faults.
@@ -90,7 +90,7 @@ class MadePair:
 class SceneClip:
     """What the two lenses see before their electronics; coded 0..1 float32, (T, H, W, 3).
 
-    ultra has T + |lag| frames: one for each of t + lag and of t. Other fields as in `MadePair`.
+    ultra has T + |lag| frames: one for each of t + lag and of t. Other fields as in `SyntheticPair`.
     """
 
     wide: NDArray[np.float32]
@@ -113,7 +113,7 @@ def finish_pair(
     seed: int,
     kind: str,
     parameters: dict[str, Any],
-) -> MadePair:
+) -> SyntheticPair:
     """Run both lenses' electronics and the faults over the scene's frames, and add the true reference."""
     frames = len(scene.truth)
     lag = faults.lag_frames
@@ -128,7 +128,7 @@ def finish_pair(
     for index in faults.missing:
         valid[index] = False
         ultra[index] = 0
-    return MadePair(
+    return SyntheticPair(
         wide=wide_look.apply(scene.wide, generator),
         ultra=ultra,
         truth=to_bytes(scene.truth),

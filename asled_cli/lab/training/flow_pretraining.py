@@ -1,4 +1,4 @@
-"""Pre-train SPyNet on made pairs with exact flow, so that no third-party weights are needed.
+"""Pre-train SPyNet on synthetic pairs with exact flow, so that no third-party weights are needed.
 
 In the output folder: checkpoint.pt (everything to resume), spynet.safetensors and scores.csv with the
 end-point error on held-out photos, beside that of OpenCV's DIS flow and of no motion.
@@ -75,7 +75,7 @@ class FlowTrainConfig:
             raise UsageError(f"size_px is {self.size_px}, expected a multiple of {SIZE_MULTIPLE}.")
 
 
-class MadePairs(Dataset[tuple[Tensor, Tensor, Tensor]]):
+class SyntheticPairs(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """Pair number i of a run, always the same: (3, S, S), (3, S, S), (2, S, S)."""
 
     def __init__(self, folder: Path, split: Split, config: FlowTrainConfig, seed: int) -> None:
@@ -148,7 +148,7 @@ def train_flow(
     held_out = _held_out(photos, config)
     last = min(config.steps, stop_at or config.steps)
     score, losses, started = _score(network, held_out, device), [], time.monotonic()
-    loader = _loader(MadePairs(photos, "train", config, config.seed), step, last)
+    loader = _loader(SyntheticPairs(photos, "train", config, config.seed), step, last)
     with batches_of(loader) as batches:
         for first, second, truth in batches:
             report(Progress("train", step, config.steps))
@@ -229,7 +229,7 @@ def _share_gradients(network: SpyNet) -> None:
             weight.grad = total.clone()
 
 
-def _loader(pairs: MadePairs, step: int, last: int) -> DataLoader[tuple[Tensor, Tensor, Tensor]]:
+def _loader(pairs: SyntheticPairs, step: int, last: int) -> DataLoader[tuple[Tensor, Tensor, Tensor]]:
     """The batches of updates step + 1 ... last; the same ones whether or not the run was interrupted."""
     config = pairs.config
     numbers = range(step * config.batch, last * config.batch)
@@ -251,7 +251,7 @@ def _rate(config: FlowTrainConfig, step: int) -> float:
 
 
 def _held_out(photos: Path, config: FlowTrainConfig) -> list[FlowPair]:
-    pairs = MadePairs(photos, "held-out", config, HELD_OUT_SEED)
+    pairs = SyntheticPairs(photos, "held-out", config, HELD_OUT_SEED)
     return [pairs.pair(number) for number in range(config.score_pairs)]
 
 

@@ -21,7 +21,7 @@ from asled_cli.lab.datasets.layouts import Averaging, DatasetClip, Layout, read_
 from asled_cli.lab.datasets.sources import Split, find_sources
 from asled_cli.lab.synthesis.random_clip import random_pair
 from asled_cli.lab.training_data.cached_clip import find_clips
-from asled_cli.lab.training_data.register import ClipViews, crop_sample, made_views, make_sample, write_sample
+from asled_cli.lab.training_data.register import ClipViews, crop_sample, synthetic_views, make_sample, write_sample
 from asled_cli.progress import Progress, Report, ignore
 from asled_cli.runtime.processes import run_in_processes
 
@@ -70,11 +70,11 @@ class DataConfig:
     """Frames larger than this are cut to windows of at most this side, a multiple of 4."""
     windows: int = 2
     """Windows kept of each run of frames that is larger."""
-    made_clips: int = 500
+    synthetic_clips: int = 500
     """Clips made from `sources`."""
 
     def __post_init__(self) -> None:
-        least_values = {"run_frames": 2, "windows": 1, "made_clips": 1, "window_px": 32, "reference_reach": 0}
+        least_values = {"run_frames": 2, "windows": 1, "synthetic_clips": 1, "window_px": 32, "reference_reach": 0}
         for name, least in least_values.items():
             if getattr(self, name) < least:
                 raise UsageError(f"data.{name} is {getattr(self, name)}, expected {least} or more.")
@@ -84,7 +84,7 @@ class DataConfig:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """Cached clips to make: a run of frames of a data set's clip, or a made clip."""
+    """Cached clips to make: a run of frames of a data set's clip, or a synthetic clip."""
 
     path: Path
     clip: DatasetClip | None = None
@@ -140,14 +140,14 @@ def _recognise(data: Path) -> Literal["cached", "sources"] | Layout:
 
 
 def _made_tasks(data: Path, cache: Path, config: DataConfig) -> Iterator[_Task]:
-    for seed in range(config.made_clips):
+    for seed in range(config.synthetic_clips):
         yield _Task(cache / "train" / f"{seed:06d}.npz", sources=data, seed=seed)
     try:
         find_sources(data, "held-out")
     except InputError:
         log.warning("%s names no held-out sources (held_out.txt): the run goes without validation.", data)
         return
-    for seed in range(1_000_000, 1_000_000 + max(1, min(10, config.made_clips // 10))):
+    for seed in range(1_000_000, 1_000_000 + max(1, min(10, config.synthetic_clips // 10))):
         yield _Task(cache / "valid" / f"{seed:06d}.npz", sources=data, split="held-out", seed=seed)
 
 
@@ -173,7 +173,7 @@ def _make(task: _Task, config: DataConfig) -> str:
     """Make the cached clips of one task; returns why there are none, or nothing."""
     try:
         if task.sources is not None:
-            views = made_views(random_pair(find_sources(task.sources, task.split), task.seed))
+            views = synthetic_views(random_pair(find_sources(task.sources, task.split), task.seed))
         else:
             views = _read_views(task, config)
         ratio = None if config.reference == "registered" else config.ratio

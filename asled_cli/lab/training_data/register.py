@@ -1,4 +1,4 @@
-"""Made clips registered the way a deblurring run does it, and kept as training samples.
+"""Synthetic clips registered the way a deblurring run does it, and kept as training samples.
 
 A network trains on what it will meet: the reference with the real errors of the real registration.
 """
@@ -20,7 +20,7 @@ from asled_cli.errors import AsledError, InputError
 from asled_cli.lab.datasets.sources import find_sources
 from asled_cli.lab.eval_sets.validation import validation_pairs
 from asled_cli.lab.synthesis.random_clip import random_pair
-from asled_cli.lab.synthesis.synthetic_pair import MadePair
+from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
@@ -50,15 +50,15 @@ class ClipViews:
     facts: Mapping[str, Any]
 
 
-def made_views(pair: MadePair) -> ClipViews:
-    """The views of a made clip."""
+def synthetic_views(pair: SyntheticPair) -> ClipViews:
+    """The views of a synthetic clip."""
     facts = {**pair.parameters, "kind": pair.kind}
     return ClipViews(pair.wide, pair.ultra, pair.truth, pair.reference_valid, pair.fps, facts)
 
 
-def frame_pairs(clip: MadePair | ClipViews) -> list[FramePair]:
+def frame_pairs(clip: SyntheticPair | ClipViews) -> list[FramePair]:
     """Return the clip as a decoder and pairing would deliver it."""
-    views = made_views(clip) if isinstance(clip, MadePair) else clip
+    views = synthetic_views(clip) if isinstance(clip, SyntheticPair) else clip
     pairs = []
     for i, (wide, ultra, there) in enumerate(zip(views.target, views.ultra, views.there, strict=True)):
         time = Fraction(i, round(views.fps))
@@ -74,7 +74,7 @@ def register(pairs: Sequence[FramePair], prior: LensPrior) -> tuple[Registration
 
 
 def make_sample(
-    clip: MadePair | ClipViews, ratio: float | None = None, reach: int = 0
+    clip: SyntheticPair | ClipViews, ratio: float | None = None, reach: int = 0
 ) -> dict[str, NDArray[np.generic]]:
     """Return the arrays of one cached clip (see `cached`): registered, or with the plain centre of the ultra.
 
@@ -82,7 +82,7 @@ def make_sample(
     enlarged (asled_paper 3.1), nothing moves (`centred`); None registers. reach: frames on either side
     over which a registered reference is averaged. Raises InputError if registering fails.
     """
-    views = made_views(clip) if isinstance(clip, MadePair) else clip
+    views = synthetic_views(clip) if isinstance(clip, SyntheticPair) else clip
     return _registered(views, reach) if ratio is None else _centred(views, ratio)
 
 

@@ -33,7 +33,7 @@ _SHARE, _LEAST = 0.8, 0.004
 # Between equally good shifts the smaller one: cost of one pixel's square root.
 _SMALL = 0.002
 # Directions tried over half a turn; the mean difference they must save, 0..1, and against the median of all
-# (two made clips with depth saved 1.8e-3 and 2.7e-3, eight without at most 6e-5).
+# (two synthetic clips with depth saved 1.8e-3 and 2.7e-3, eight without at most 6e-5).
 _DIRECTIONS, _WORTHWHILE, _ALONG_OVER_ACROSS = 8, 3e-4, 1.5
 
 

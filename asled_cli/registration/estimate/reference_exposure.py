@@ -22,10 +22,10 @@ from asled_cli.registration.estimate.exposure import vertex
 # Exposures tried, in target frame intervals; a shutter is open for one interval at most.
 _TRIALS = (0.0, 0.06, 0.12, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0)
 # An exposure is believed when it takes this share off what none at all leaves of the difference. On 28 clips
-# with sharp references none took more than 0.02, on made shakes 0.3 and more intervals took 0.1 to 0.6.
+# with sharp references none took more than 0.02, on synthetic shakes 0.3 and more intervals took 0.1 to 0.6.
 _GAIN = 0.05
 # What is not quite so (ways that bend, errors of flow, tiles with two motions) speaks against long exposures:
-# on made clips, 0.12 to 0.5 intervals were found 0.7 to 0.95 times as long as they were.
+# on synthetic clips, 0.12 to 0.5 intervals were found 0.7 to 0.95 times as long as they were.
 _FULL = 1.15
 # Pairs looked at, those of the most unlike motion; below this difference (canvas pixels) nothing can show.
 _PAIRS, _UNLIKE_PX = 8, 1.0
