@@ -1,4 +1,4 @@
-"""Pairs of clips whose offset only their sound tells: synthetic sounds and those of real videos, under noise."""
+"""Pairs of clips whose offset is known from audio alone: synthetic and recorded sound, under noise."""
 
 import tempfile
 from collections.abc import Iterator

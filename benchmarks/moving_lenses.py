@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from report import write_report
 
-from asled_cli.lab.camera.degradation import LensLook, ToneCurve
+from asled_cli.lab.camera.degradation import SensorModel, ToneCurve
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
 from asled_cli.lab.synthesis.shake_blur import shake_pair
@@ -46,8 +46,8 @@ CASES = (
     (0.0, 0.0, 8.0),
     (0.0, 0.4, 5.0),
 )
-WIDE = LensLook(noise=(0.004, 0.010), noise_blur=0.6, codec="hevc", crf=22)
-ULTRA = LensLook(
+WIDE = SensorModel(noise=(0.004, 0.010), noise_blur=0.6, codec="hevc", crf=22)
+ULTRA = SensorModel(
     tone=ToneCurve(gain=(1.05, 1, 0.95), gamma=(1.04, 1.04, 1.04), saturation=0.95),
     noise=(0.007, 0.018),
     noise_blur=0.6,
@@ -59,11 +59,11 @@ ULTRA = LensLook(
 
 def filmed(photo: Path, seed: int, case: tuple[float, float, float]) -> SyntheticPair:
     """The photo under hand shake, blurred by about 12 px where nothing stabilises."""
-    readout, stabiliser, steadied = case
+    readout, ois, eis_window = case
     return shake_pair(
         photo, seed=seed, size=SIZE, frames=FRAMES, exposure=0.8, ultra_exposure=0.1, scale=0.6,
-        shake=Shake(12.0, travel_px=4.0), readout=readout, stabiliser=stabiliser, steadied=steadied,
-        rig=LensRig(1.93, 0.2, (6.0, -4.0)), lens_blur=0.4, wide_look=WIDE, ultra_look=ULTRA,
+        shake=Shake(12.0, travel_px=4.0), readout=readout, ois=ois, eis_window=eis_window,
+        rig=LensRig(1.93, 0.2, (6.0, -4.0)), lens_blur=0.4, wide_sensor=WIDE, ultra_sensor=ULTRA,
     )  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def main(words: Sequence[str] | None = None) -> None:
     net = weights.load(weights.find("asled-fast")).eval()
     found = []
     for case in CASES:
-        named = dict(zip(("readout", "stabiliser", "steadied"), case, strict=True))
+        named = dict(zip(("readout", "ois", "eis_window"), case, strict=True))
         found.append(named | measure(options.photos, case, net))
         sys.stderr.write(f"{found[-1]}\n")
     sys.stdout.write(write_report(found, options.out))

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from report import write_report
 
 from asled_cli.imaging.homography import apply, pixel_grid
-from asled_cli.lab.camera.degradation import LensLook, ToneCurve
+from asled_cli.lab.camera.degradation import SensorModel, ToneCurve
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
 from asled_cli.lab.datasets.sources import Sources, find_sources
@@ -35,7 +35,7 @@ from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame, swap_weight
 
 SIZE = (448, 256)
-LOOK = LensLook(tone=ToneCurve(gain=(1.1, 0.95, 0.85), gamma=(0.9, 0.9, 0.9)))
+LOOK = SensorModel(tone=ToneCurve(gain=(1.1, 0.95, 0.85), gamma=(0.9, 0.9, 0.9)))
 SHAKEN = LensRig(ratio=1.9, rotation_deg=-0.3, shift_px=(-5.0, 4.0), perspective=(0.002, -0.001))
 PANNED = LensRig(ratio=1.95, rotation_deg=0.3, shift_px=(6.0, -4.0))
 FRAMES = 24  # of a shaken clip: the analysis measures 18 of them, as of any longer clip
@@ -70,7 +70,7 @@ def cases(sources: Sources, count: int) -> Iterator[tuple[str, Make]]:
     for i, (name, path) in enumerate(photos[:: max(len(photos) // count, 1)][:count]):
         for blur, exposure in BLURS:
             given: dict[str, Any] = {"seed": i, "size": SIZE, "frames": FRAMES, "exposure": exposure,
-                                     "rig": SHAKEN, "ultra_look": LOOK}  # fmt: skip
+                                     "rig": SHAKEN, "ultra_sensor": LOOK}  # fmt: skip
             given["shake"] = Shake(blur_px=blur)
             yield f"shake {name} {blur:g}", _bind(shake_pair, path, given)
         given = given | {"exposure": 0.8, "shake": Shake(blur_px=20.0, travel_px=4.0)}
@@ -79,7 +79,7 @@ def cases(sources: Sources, count: int) -> Iterator[tuple[str, Make]]:
     for i, (name, path) in enumerate(sources.videos.items()):
         for frames, pan in AVERAGES:
             given = {"seed": i, "size": SIZE, "count": frames, "pan_px": pan, "start": 8, "rig": PANNED,
-                     "ultra_look": LOOK}  # fmt: skip
+                     "ultra_sensor": LOOK}  # fmt: skip
             yield f"mean {name} {frames}", _bind(average_pair, path, given)
 
 

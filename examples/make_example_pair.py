@@ -21,7 +21,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
-from asled_cli.lab.camera.degradation import LensLook, ToneCurve
+from asled_cli.lab.camera.degradation import SensorModel, ToneCurve
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
 from asled_cli.lab.synthesis.shake_blur import shake_pair
@@ -51,8 +51,8 @@ def make_pair(picture: Path, folder: Path) -> None:
         shake=Shake(blur_px=18.0, roll_share=0.12),
         rig=LensRig(ratio=1.92, rotation_deg=0.25, shift_px=(6.0, -4.0)),
         fps=float(FPS),
-        wide_look=LensLook(noise=(0.003, 0.008), noise_blur=0.6),
-        ultra_look=LensLook(
+        wide_sensor=SensorModel(noise=(0.003, 0.008), noise_blur=0.6),
+        ultra_sensor=SensorModel(
             tone=ToneCurve(gain=(1.08, 1.0, 0.9), gamma=(1.06, 1.04, 1.0), saturation=0.92),
             noise=(0.005, 0.014),
             noise_blur=0.6,

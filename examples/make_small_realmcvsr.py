@@ -1,7 +1,7 @@
 """A synthetic miniature of RealMCVSR: same folders, same names, two lenses, procedural pictures.
 
     python examples/make_small_realmcvsr.py mini                  # 16 clips of 12 frames, 256x144
-    asled eval --dataset realmcvsr --root mini --protocol refvsr --models input,swap,asled-fast
+    asled eval --dataset realmcvsr --root mini --protocol refvsr --methods input,swap,asled-fast
 
 Both lenses are sharp, as in the real set; `asled` makes the blur by averaging 7 frames of W. UW sees 1.967
 times as much (59 mm over 30 mm). The scores prove the machinery, not the networks.

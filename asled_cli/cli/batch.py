@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from asled_cli.cli import options as opt
+from asled_cli.cli.options import shared as opt
 from asled_cli.errors import UsageError
 
 Source = Annotated[

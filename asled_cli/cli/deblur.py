@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asled_cli.cli import options as opt
+from asled_cli.cli.options import shared as opt
 from asled_cli.errors import UsageError
 from asled_cli.job.records import DeblurConfig
 

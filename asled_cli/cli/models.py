@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asled_cli.cli import options as opt
+from asled_cli.cli.options import shared as opt
 
 if TYPE_CHECKING:
     from asled_cli.zoo.registry import Costs, PublishedFile

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from asled_cli.cli import options as opt
+from asled_cli.cli.options import shared as opt
 
 SourceClip = Annotated[Path, typer.Argument(metavar="IN", help="The clip as it was.")]
 ResultClip = Annotated[Path, typer.Argument(metavar="OUT", help="The clip that was made from it.")]

@@ -14,8 +14,8 @@ from asled_cli.registration.model.registration import Registration
 from asled_cli.video.frames import FramePair
 
 Action = Literal["deblur", "pass", "both blurred"]
-# Decibels of gradient energy by which the reference must be sharper to be of use. Six synthetic clips: a sharp
-# target reached 0.1, a blur of 12 px (of 1920) 0.4 to 6, one of 30 px 1.6 to 11.
+# Decibels of gradient energy by which the reference must be sharper to be of use. Six synthetic clips: a
+# sharp target reached 0.1, a blur of 12 px (of 1920) 0.4 to 6, one of 30 px 1.6 to 11.
 USEFUL_DB = 0.4
 # Share of the frame's longer side beyond which a reference counts as blurred too (12 px of 1920).
 BLURRED_SHARE = 0.006

@@ -201,7 +201,7 @@ def _spared(
 ) -> NDArray[np.float32] | None:
     """A network's change where there was blur; the less of it, the plain swap's, and then none.
 
-    Of synthetic clips that need no mending, 41 dB of likeness to themselves became 45; ten blurred ones lost 0.05.
+    Sharp synthetic clips: PSNR to the input rose from 41 to 45 dB; ten blurred ones lost 0.05 dB.
     Without a reference, blur is what the frames right beside saw of it. None: they saw nothing either.
     """
     blur = aligned.guide[..., 3] if aligned.reference is not None else aligned.blur_around

@@ -13,8 +13,8 @@ from asled_cli.video.decode.pairing import pair_lists
 from asled_cli.video.decode.reader import read_runs
 from asled_cli.video.frames import Clip, FramePair
 
-# Correlation of the located pictures: 24 synthetic pairs of one scene reached 0.75 or more, of two scenes or the
-# wrong way round they stayed below 0.4.
+# Correlation of the located pictures: 24 synthetic pairs of one scene reached 0.75 or more; pairs of two
+# scenes, or in the wrong order, stayed below 0.4.
 BELIEVED_VIEW = 0.55
 _CLEARLY = 0.15  # how much better the other way round must fit
 _LOOKS = 4  # moments of the clip

@@ -108,7 +108,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 
 @pytest.fixture
 def analysed_once(monkeypatch: pytest.MonkeyPatch, analyses: list[Registration]) -> None:
-    """The analysis of the synthetic pair, which takes longest, is done once for all tests that ask for this."""
+    """Run the slow analysis of the synthetic pair once for all tests that use this."""
 
     def remember(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registration:
         if not analyses:

@@ -1,4 +1,4 @@
-"""Which times the analysis looks at."""
+"""Which times the analysis sensors at."""
 
 from fractions import Fraction
 from itertools import pairwise

@@ -9,7 +9,7 @@ from factories.textures import moving_video, psnr, texture
 from asled_cli.imaging.light import bytes_to_linear, linear_to_srgb, to_bytes
 from asled_cli.lab.camera.degradation import (
     Codec,
-    LensLook,
+    SensorModel,
     ToneCurve,
     add_noise,
     encode_and_decode,
@@ -50,14 +50,14 @@ def test_light_and_bytes_are_inverse() -> None:
 
 def test_a_plain_look_changes_nothing() -> None:
     frames = VIDEO[:2].astype(np.float32) / 255.0
-    np.testing.assert_array_equal(LensLook().apply(frames, np.random.default_rng(0)), VIDEO[:2])
+    np.testing.assert_array_equal(SensorModel().apply(frames, np.random.default_rng(0)), VIDEO[:2])
 
 
 def test_a_set_may_leave_coding_out_and_nothing_else() -> None:
-    noisy = LensLook(noise=(0.01, 0.02), codec="h264", crf=24)
+    noisy = SensorModel(noise=(0.01, 0.02), codec="h264", crf=24)
 
-    def make(look: LensLook) -> EvalClip:
-        settings = {"size": SIZE, "frames": 6, "count": 3, "wide_look": look, "ultra_look": look}
+    def make(look: SensorModel) -> EvalClip:
+        settings = {"size": SIZE, "frames": 6, "count": 3, "wide_sensor": look, "ultra_sensor": look}
         return EvalClip("average", False, 2, lambda _, seed: average_pair(VIDEO, seed=seed, **settings))  # type: ignore[arg-type]
 
     clips = {"clip": make(noisy), "never coded": make(replace(noisy, codec=None))}

@@ -92,7 +92,15 @@ def test_the_miniature_runs_whole_and_writes_its_report(
         "--workers",
         "1",
     ]
-    words += ["--models", f"input,swap,tiny={tiny_weights}", "--protocol", "refvsr", "--cost", "32x32", "-q"]
+    words += [
+        "--methods",
+        f"input,swap,tiny={tiny_weights}",
+        "--protocol",
+        "refvsr",
+        "--profile",
+        "32x32",
+        "-q",
+    ]
     assert app.main(words) == 0
     said = capsys.readouterr().out
     assert "0000" in said and "tiny" in said and "GFLOP" in said
@@ -118,7 +126,7 @@ def test_the_miniature_runs_whole_and_writes_its_report(
 
 
 def test_input_row_equals_scikit_image(blur_and_truth: Path) -> None:
-    config = EvalConfig("generic", blur_and_truth, models=("input",), workers=1)
+    config = EvalConfig("generic", blur_and_truth, methods=("input",), workers=1)
     result = run.evaluate(config)
     clip = open_clip(config, "a")
     assert clip.truth is not None
@@ -129,7 +137,9 @@ def test_input_row_equals_scikit_image(blur_and_truth: Path) -> None:
 
 
 def test_results_do_not_depend_on_workers(miniature: Path) -> None:
-    config = EvalConfig("realmcvsr", miniature, models=("input", "swap"), frames=3, device="cpu", workers=1)
+    config = EvalConfig(
+        "realmcvsr", miniature, methods=("input", "swap"), max_frames=3, device="cpu", workers=1
+    )
     alone, together = run.evaluate(config), run.evaluate(replace(config, workers=2))
     assert alone.scores == together.scores
 
@@ -138,9 +148,9 @@ def test_an_interrupted_run_goes_on_per_clip(
     miniature: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = EvalConfig(
-        "realmcvsr", miniature, models=("input",), alignment="centre-crop", workers=1, work=tmp_path
+        "realmcvsr", miniature, methods=("input",), alignment="centre-crop", workers=1, cache=tmp_path
     )
-    whole = run.evaluate(replace(config, work=None))
+    whole = run.evaluate(replace(config, cache=None))
     done: list[str] = []
     score = run.score_clip
 
@@ -200,7 +210,7 @@ def test_clips_without_a_truth_get_scores_that_need_none(tmp_path: Path) -> None
     frames = moving_video(8, 96, 64)
     write_frames(tmp_path / "blur/a", frames)
     write_frames(tmp_path / "ref/a", frames)
-    config = EvalConfig("generic", tmp_path, models=("input", "swap"), workers=1, fov_ratio=1.0)
+    config = EvalConfig("generic", tmp_path, methods=("input", "swap"), workers=1, fov_ratio=1.0)
     result = run.evaluate(replace(config, metrics=("sharpness", "semi")))
     assert all("psnr" not in row and row["sharpness"] > 0 for one in result.scores for row in one.rows)
     assert all(0.8 < row["semi"] <= 1.0 for row in result.scores[1].rows)
@@ -218,7 +228,7 @@ def test_values_that_are_no_numbers_are_refused(tmp_path: Path, capsys: pytest.C
     network.decoder.head.weight.data.fill_(float("nan"))
     path = tmp_path / "broken.safetensors"
     weights.save(path, "asled-fast", network)
-    words = ["eval", "--dataset", "generic", "--root", str(tmp_path / "set"), "--models", f"broken={path}"]
+    words = ["eval", "--dataset", "generic", "--root", str(tmp_path / "set"), "--methods", f"broken={path}"]
     assert app.main([*words, "--workers", "1", "-q", "--fov-ratio", "1"]) == 1
     assert "broken gave values that are no numbers in frame 0" in capsys.readouterr().err
 
@@ -233,7 +243,7 @@ def test_missing_metric_weights_leave_the_others(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("asled_cli.lab.scoring.frame_scores._SEEN", set())
     config = EvalConfig(
-        "generic", blur_and_truth, models=("input",), workers=1, metrics=("psnr", "lpips-alex")
+        "generic", blur_and_truth, methods=("input",), workers=1, metrics=("psnr", "lpips-alex")
     )
     with caplog.at_level("WARNING", logger="asled_cli"):
         found = run.evaluate(config).scores[0].rows[0]
@@ -261,7 +271,7 @@ def test_a_network_is_not_held_back_where_nobody_looked_for_blur(tmp_path: Path)
     weights.save(tmp_path / "some.safetensors", "asled-fast", network)
     pictures = PictureArray(np.stack([texture(128, 96, seed=seed) for seed in range(3)]))
     clip = ScoreClip("a", pictures, pictures, pictures, "id")
-    config = EvalConfig("generic", tmp_path, models=("swap", f"some={tmp_path / 'some.safetensors'}"),
+    config = EvalConfig("generic", tmp_path, methods=("swap", f"some={tmp_path / 'some.safetensors'}"),
                         alignment="centre-crop", metrics=("psnr",))  # fmt: skip
     scores = scoring.score_clip(clip, rows.find_models(config), config)
     swapped, changed = (scores[name][0].rows[1]["psnr_to_input"] for name in ("swap", "some"))
@@ -272,7 +282,7 @@ def test_sharp_stretches_pass_through_as_when_deblurring() -> None:
     generator = np.random.default_rng(2)
     wide, ultra = (generator.integers(0, 255, (4, 48, 64, 3), dtype=np.uint8) for _ in range(2))
     clip = ScoreClip("a", PictureArray(wide), PictureArray(ultra), PictureArray(wide), "id", fps=10.0)
-    config = EvalConfig("generic", Path(), models=("reference", "swap"), metrics=("psnr",))
+    config = EvalConfig("generic", Path(), methods=("reference", "swap"), metrics=("psnr",))
     first_half = Segment(-1e9, 0.25, "pass", 0.0, 1.0, 1.0), Segment(0.25, 1e9, "deblur", 3.0, 9.0, 1.0)
     aligned = replace(align_clip(clip, "centre-crop", 2.0), roles=Roles((), first_half))
     models = [rows.Model(name, name) for name in ("reference", "swap")]
@@ -302,13 +312,13 @@ def test_half_detail_keeps_what_half_the_pixels_can_show() -> None:
 
 def test_half_detail_needs_a_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_frames(tmp_path / "blur/a", moving_video(3, 96, 64))
-    words = ["eval", "--dataset", "generic", "--root", str(tmp_path), "--models", "oracle-half"]
+    words = ["eval", "--dataset", "generic", "--root", str(tmp_path), "--methods", "oracle-half"]
     assert app.main([*words, "--metrics", "sharpness", "--workers", "1", "-q"]) == 2
     assert "oracle-half is made of the truth" in capsys.readouterr().err
 
 
 def test_single_lens_sets_have_no_reference(blur_and_truth: Path) -> None:
-    config = EvalConfig("generic", blur_and_truth, models=("input", "swap"), workers=1)
+    config = EvalConfig("generic", blur_and_truth, methods=("input", "swap"), workers=1)
     one, other = run.evaluate(config).scores
     assert [row["psnr"] for row in one.rows] == [row["psnr"] for row in other.rows]
 
@@ -328,9 +338,9 @@ def test_single_lens_sets_have_no_reference(blur_and_truth: Path) -> None:
         (["--pairs", "a.mp4:b.mp4", "--metrics", "magic"], 2, "'magic', known: psnr"),
         (["--pairs", "a.mp4:b.mp4"], 3, "a.mp4 does not exist"),
         (["--pairs", "a:b", "--average", "4"], 2, "expected an odd number"),
-        (["--pairs", "a:b", "--cost", "big"], 2, "expected sizes such as"),
-        (["--dataset", "generic", "--root", ".", "--models", "magic"], 2, "--models has 'magic'"),
-        (["--dataset", "generic", "--root", ".", "--models", "a=no.pth"], 4, "no.pth do not exist"),
+        (["--pairs", "a:b", "--profile", "big"], 2, "expected sizes such as"),
+        (["--dataset", "generic", "--root", ".", "--methods", "magic"], 2, "--methods has 'magic'"),
+        (["--dataset", "generic", "--root", ".", "--methods", "a=no.pth"], 4, "no.pth do not exist"),
     ],
 )
 def test_bad_use_has_its_code_and_a_sentence(
@@ -344,7 +354,7 @@ def test_a_network_without_weights_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delitem(zoo.PUBLISHED, "asled")
-    assert app.main(["eval", "--dataset", "generic", "--root", ".", "--models", "asled", "-q"]) == 4
+    assert app.main(["eval", "--dataset", "generic", "--root", ".", "--methods", "asled", "-q"]) == 4
     assert "No weights of asled are published yet." in capsys.readouterr().err.replace("\n", " ")
 
 
@@ -379,8 +389,8 @@ def test_special_clips_stay_out_of_the_main_means() -> None:
 
 
 def test_costs_count_what_a_network_does(tiny_weights: Path, blur_and_truth: Path) -> None:
-    config = EvalConfig("generic", blur_and_truth, models=(f"tiny={tiny_weights}", "swap"),
-                        costs=((64, 64), (32, 32)), device="cpu", precision="fp32")  # fmt: skip
+    config = EvalConfig("generic", blur_and_truth, methods=(f"tiny={tiny_weights}", "swap"),
+                        profile_sizes=((64, 64), (32, 32)), device="cpu", precision="fp32")  # fmt: skip
     small, large = measure_costs(config, rows.find_models(config))
     assert (small.width, large.width) == (32, 64)
     assert small.flops is not None and large.flops is not None
@@ -392,7 +402,7 @@ def test_costs_count_what_a_network_does(tiny_weights: Path, blur_and_truth: Pat
 def test_other_weights_need_spandrel(tmp_path: Path) -> None:
     path = tmp_path / "nafnet.pth"
     path.write_bytes(b"weights")
-    config = EvalConfig("generic", tmp_path, models=(f"nafnet={path}",))
+    config = EvalConfig("generic", tmp_path, methods=(f"nafnet={path}",))
     (model,) = rows.find_models(config)
     assert model.kind == "single-image"
     with pytest.raises((UsageError, WeightsError), match="spandrel"):
@@ -436,13 +446,13 @@ def test_made_clips_need_their_sources(tmp_path: Path) -> None:
 )
 def test_an_old_report_says_so(page: str, folder: str, split: str) -> None:
     """Reports in docs/ are of the weights and clips of today, or their readers are told that they are not."""
-    docs = Path(__file__).parents[2] / "docs"
-    report = json.loads((docs / "scores" / folder / "scores.json").read_text())
+    root = Path(__file__).parents[2]
+    report = json.loads((root / "benchmarks" / "scores" / folder / "scores.json").read_text())
     made_with = {model["name"]: model["sha256"] for model in report["models"]}["asled-fast"]
     same_clips = report.get("set_version", 1) == EVAL_SETS[split].version
     of_today = same_clips and made_with == zoo.published("asled-fast").sha256
     line = f"**Out of date:** made with weights {made_with[:12]}"
-    assert (line in (docs / page).read_text()) == (not of_today), (
+    assert (line in (root / "docs" / page).read_text()) == (not of_today), (
         f"the report is of today again: take the **Out of date** line out of docs/{page}"
         if of_today
         else f"docs/{page} must say {line!r}, or its command must be run again"
@@ -457,7 +467,7 @@ def test_crops_show_where_the_input_is_worst(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     for view, picture in (("gt", truth), ("blur", blurred)):
         write_frames(tmp_path / "one" / view / "a", np.stack([picture] * 3))
-    config = EvalConfig("generic", tmp_path / "one", models=("input",), workers=1, work=tmp_path / "work")
+    config = EvalConfig("generic", tmp_path / "one", methods=("input",), workers=1, cache=tmp_path / "work")
     (name, crop), (_, wanted) = pictures._crops(run.evaluate(config), "a")
     assert name == "input" and crop.shape == wanted.shape == (160, 160, 3)
     assert (crop == 160).all(axis=2).sum() == 30 * 40 and (wanted == 90).all()

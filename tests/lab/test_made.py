@@ -9,7 +9,7 @@ import pytest
 from factories.textures import moving_video, texture, write_video
 
 from asled_cli.errors import InputError
-from asled_cli.lab.camera.degradation import LensLook
+from asled_cli.lab.camera.degradation import SensorModel
 from asled_cli.lab.datasets.sources import HELD_OUT_PHOTOS, HELD_OUT_VIDEOS, Sources, find_sources
 from asled_cli.lab.eval_sets.validation import VALIDATION_CLIPS, validation_pairs
 from asled_cli.lab.synthesis.random_clip import (
@@ -105,7 +105,7 @@ def test_validation_clips_use_held_out_material_only() -> None:
 
 
 def test_good_light_leaves_little_noise_and_coding_in_both_views() -> None:
-    look = LensLook(noise=(0.01, 0.02), codec="h264", crf=24)
+    look = SensorModel(noise=(0.01, 0.02), codec="h264", crf=24)
     never, always = Odds(good_light=0.0), Odds(good_light=1.0)
     seeds = range(400)
     assert all(in_good_light(look, seed, never) == look for seed in seeds)

@@ -65,7 +65,7 @@ def config(tmp_path: Path) -> EvalConfig:
             cv2.imwrite(str(tmp_path / view / "a" / f"{index}.png"), np.full((32, 32, 3), 60, np.uint8))
     (tmp_path / "net.pth").write_bytes(b"known")
     return EvalConfig(
-        "generic", tmp_path, models=("input", f"net={tmp_path / 'net.pth'}"), workers=1, device="cpu"
+        "generic", tmp_path, methods=("input", f"net={tmp_path / 'net.pth'}"), workers=1, device="cpu"
     )
 
 
@@ -77,8 +77,10 @@ def test_single_image_networks_restore_frame_by_frame(config: EvalConfig) -> Non
     # out = in + 0.25, rounded to 8 bit
     step = (round(60 + 0.25 * 255) - 60) / 255
     assert after.rows[1]["psnr"] == pytest.approx(-20 * np.log10(step), abs=0.01)
-    (cost,) = measure_costs(EvalConfig("generic", config.root, models=config.models[1:],
-                                       costs=((32, 32),), device="cpu"), find_models(config)[1:])  # fmt: skip
+    alone = EvalConfig(
+        "generic", config.root, methods=config.methods[1:], profile_sizes=((32, 32),), device="cpu"
+    )
+    (cost,) = measure_costs(alone, find_models(config)[1:])
     assert cost.parameters == 12 and cost.flops == 2 * 9 * 32 * 32
 
 

@@ -21,12 +21,12 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `asled synth-blur` makes of a video (two clips) and of photos."""
     folder = tmp_path_factory.mktemp("pairs")
     write_video(folder / "walk.mp4", moving_video(14, 256, 192))
-    words = ["--length", "4", "--frames", "3", "--clips", "2", "-j", "1", "-q"]
+    words = ["--frames", "4", "--window", "3", "--clips", "2", "-j", "1", "-q"]
     assert app.main(["synth-blur", str(folder / "walk.mp4"), "-o", str(folder / "average"), *words]) == 0
     (folder / "photos").mkdir()
     for seed in range(2):
         cv2.imwrite(str(folder / "photos" / f"p{seed}.png"), texture(420, 360, seed=seed, finest=2.0))
-    words = ["--mode", "shake", "--length", "4", "--size", "128x96", "-j", "1", "-q"]
+    words = ["--mode", "shake", "--frames", "4", "--size", "128x96", "-j", "1", "-q"]
     assert app.main(["synth-blur", str(folder / "photos"), "-o", str(folder / "shake"), *words]) == 0
     return folder
 

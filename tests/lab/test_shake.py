@@ -119,7 +119,7 @@ def _far_lens_flow(pair: SyntheticPair) -> NDArray[np.float32]:
 
 
 def test_a_floating_lens_sees_what_the_ultra_sees_elsewhere_in_each_frame() -> None:
-    pair, still = (small_pair(shake=Shake(12.0), stabiliser=share) for share in (0.6, 0.0))
+    pair, still = (small_pair(shake=Shake(12.0), ois=share) for share in (0.6, 0.0))
     off = [np.median(lens_flow(pair, t) - _far_lens_flow(pair), axis=(0, 1)) for t in range(len(pair.truth))]
     assert np.ptp(off, axis=0).max() > 1.0
     assert np.abs(np.array(off) * RIG.ratio).max() < 1.2 * STABILISER_REACH * pair.size[0]
@@ -132,8 +132,8 @@ def test_a_floating_lens_sees_what_the_ultra_sees_elsewhere_in_each_frame() -> N
     assert psnr(sample(pair.truth[1], one)[12:-12, 12:-12], pair.truth[0][12:-12, 12:-12]) > 31.0
 
 
-def test_steadied_frames_lie_still_and_are_blurred_as_by_the_hand() -> None:
-    pair, still = (small_pair(frames=9, shake=Shake(12.0, roll_share=0.0), steadied=s) for s in (6.0, 0.0))
+def test_eis_frames_stand_still_and_keep_their_blur() -> None:
+    pair, still = (small_pair(frames=9, shake=Shake(12.0, roll_share=0.0), eis_window=s) for s in (6.0, 0.0))
     moves = [
         np.mean([np.abs(np.median(true_flow(one, t, t + 1), axis=(0, 1))).max() for t in range(8)])
         for one in (pair, still)

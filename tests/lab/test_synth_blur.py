@@ -47,7 +47,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_a_mean_is_numpys_mean_of_the_decoded_frames(
     material: Path, tmp_path: Path, count: int, stride: int
 ) -> None:
-    words = ["--frames", str(count), "--stride", str(stride), "-j", "1", "-q"]
+    words = ["--window", str(count), "--stride", str(stride), "-j", "1", "-q"]
     assert app.main(["synth-blur", str(material / "walk.mp4"), "-o", str(tmp_path), *words]) == 0
     decoded = load(material / "walk.mp4").astype(np.float64)
     told = json.loads((tmp_path / "manifest.json").read_text())["clips"]["walk"]["parameters"]
@@ -70,9 +70,9 @@ def test_both_lenses_of_a_real_pair_are_averaged(tmp_path: Path) -> None:
             cv2.imwrite(str(folder / f"{t:04d}.png"), frame[..., ::-1])
     job = SynthJob(
         sources=[tmp_path / "tree"], out=tmp_path / "out", jobs=1,
-        synth=SynthConfig(frames=5, ultra_frames=3), files=FilesConfig(layout="realmcvsr", split="test"),
+        synth=SynthConfig(window=5, ultra_window=3), files=FilesConfig(layout="realmcvsr", split="test"),
     )  # fmt: skip
-    assert synth_blur(job).made == 1
+    assert synth_blur(job).written == 1
     (clip,) = read_layout("realmcvsr", tmp_path / "out", "test")
     assert clip.frames == 5 and clip.reference is not None
     for t in range(5):
@@ -87,7 +87,7 @@ def test_both_lenses_of_a_real_pair_are_averaged(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["average", "shake"])
 def test_equal_seeds_give_equal_bytes(material: Path, tmp_path: Path, mode: str, store: str) -> None:
     source = material / ("walk.mp4" if mode == "average" else "photos")
-    words = ["--mode", mode, "--length", "3", "--look", "phone", "--as", store, "-q", "-j", "1"]
+    words = ["--mode", mode, "--frames", "3", "--degrade", "phone", "--format", store, "-q", "-j", "1"]
     words += ["--size", "96x64", "--ratio", "1.9"]
     for name, seed in (("one", "5"), ("same", "5"), ("other", "6")):
         out = str(tmp_path / name)
@@ -101,15 +101,15 @@ def test_several_processes_make_the_same_bytes(material: Path, tmp_path: Path) -
     for jobs in (1, 2):
         job = SynthJob(
             sources=[material / "photos"], out=tmp_path / str(jobs), jobs=jobs,
-            synth=SynthConfig(mode="shake", length=2, size=(64, 48)),
+            synth=SynthConfig(mode="shake", frames=2, size=(64, 48)),
         )  # fmt: skip
-        assert synth_blur(job).made == 2
+        assert synth_blur(job).written == 2
     assert files(tmp_path / "1") == files(tmp_path / "2")
 
 
 def test_videos_hold_the_same_pictures_as_folders(material: Path, tmp_path: Path) -> None:
     for store in ("frames", "video"):
-        words = ["--length", "3", "--clips", "1", "--as", store, "-j", "1", "-q"]
+        words = ["--frames", "3", "--clips", "1", "--format", store, "-j", "1", "-q"]
         assert app.main(["synth-blur", str(material / "walk.mp4"), "-o", str(tmp_path / store), *words]) == 0
     for view in ("blur", "gt", "ref"):
         np.testing.assert_array_equal(
@@ -119,7 +119,18 @@ def test_videos_hold_the_same_pictures_as_folders(material: Path, tmp_path: Path
 
 def test_flow_takes_one_truth_to_the_next(material: Path, tmp_path: Path) -> None:
     """A bound on what lies between the next truth pulled along the written flow and this truth."""
-    words = ["--mode", "shake", "--look", "plain", "--length", "3", "--flow", "--occlusion", "--layers", "1"]
+    words = [
+        "--mode",
+        "shake",
+        "--degrade",
+        "none",
+        "--frames",
+        "3",
+        "--flow",
+        "--occlusion",
+        "--layers",
+        "1",
+    ]
     words += ["--size", "128x96", "--blur-px", "10", "-j", "1", "-q"]
     assert app.main(["synth-blur", str(material / "photos" / "photo0.png"), "-o", str(tmp_path), *words]) == 0
     truth = load(tmp_path / "gt" / "photo0")
@@ -137,9 +148,9 @@ def test_flow_takes_one_truth_to_the_next(material: Path, tmp_path: Path) -> Non
 
 
 def test_scoring_reads_what_is_written(material: Path, tmp_path: Path) -> None:
-    words = ["--length", "2", "--clips", "1", "-j", "1", "-q"]
+    words = ["--frames", "2", "--clips", "1", "-j", "1", "-q"]
     assert app.main(["synth-blur", str(material / "walk.mp4"), "-o", str(tmp_path / "pairs"), *words]) == 0
-    words = ["--root", str(tmp_path / "pairs"), "--models", "input", "--out", str(tmp_path / "scores")]
+    words = ["--root", str(tmp_path / "pairs"), "--methods", "input", "--out", str(tmp_path / "scores")]
     assert app.main(["eval", "--dataset", "generic", *words, "-q"]) == 0
     assert (tmp_path / "scores" / "scores.json").exists()
 
@@ -147,14 +158,14 @@ def test_scoring_reads_what_is_written(material: Path, tmp_path: Path) -> None:
 def test_a_stopped_run_goes_on(material: Path, tmp_path: Path) -> None:
     job = SynthJob(
         sources=[material / "photos"], out=tmp_path, jobs=1,
-        synth=SynthConfig(mode="shake", length=2, size=(64, 48)),
+        synth=SynthConfig(mode="shake", frames=2, size=(64, 48)),
     )  # fmt: skip
     synth_blur(job)
     whole = files(tmp_path)
     (tmp_path / "manifest" / "photo1.clip.json").unlink()
     (tmp_path / "gt" / "photo1" / "0001.png").unlink()
     result = synth_blur(job)
-    assert (result.made, result.kept) == (1, 1)
+    assert (result.written, result.kept) == (1, 1)
     assert files(tmp_path) == whole
     other = dataclasses.replace(job, synth=dataclasses.replace(job.synth, seed=1))
     with pytest.raises(UsageError, match="holds clips made with seed = 0, asked for is 1"):
@@ -176,7 +187,7 @@ def test_interpolation_finds_the_frames_between() -> None:
 
 
 def test_a_long_video_gives_several_clips(material: Path, tmp_path: Path) -> None:
-    words = ["--length", "2", "--frames", "3", "-j", "1", "-q"]
+    words = ["--frames", "2", "--window", "3", "-j", "1", "-q"]
     assert app.main(["synth-blur", str(material / "walk.mp4"), "-o", str(tmp_path), *words]) == 0
     assert [p.name for p in sorted((tmp_path / "gt").iterdir())] == [f"walk_{i:03d}" for i in range(5)]
 
@@ -184,14 +195,18 @@ def test_a_long_video_gives_several_clips(material: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["{walk}", "--frames", "6"], 2, "--frames is 6, expected an odd number"),
+        (["{walk}", "--window", "6"], 2, "--window is 6, expected an odd number"),
         (["{walk}", "--flow"], 2, "need --mode shake"),
         (["{walk}", "--layers", "2"], 2, "--layers means nothing with --mode average"),
         (["{photos}", "--mode", "shake", "--stride", "2"], 2, "--stride means nothing with --mode shake"),
-        (["{walk}", "--steadied", "5"], 2, "--steadied means nothing with --mode average"),
-        (["{photos}", "--mode", "shake", "--steadied", "-1"], 2, "--steadied is -1.0, expected 0.0 to 100.0"),
+        (["{walk}", "--eis-window", "5"], 2, "--eis-window means nothing with --mode average"),
+        (
+            ["{photos}", "--mode", "shake", "--eis-window", "-1"],
+            2,
+            "--eis-window is -1.0, expected 0.0 to 100.0",
+        ),
         (["{walk}", "--size", "big"], 2, "expected WIDTHxHEIGHT"),
-        (["{walk}", "--frames", "21"], 3, "has 12 frames, need at least 21"),
+        (["{walk}", "--window", "21"], 3, "has 12 frames, need at least 21"),
         (["{walk}", "--ultra", "{walk}", "--ultra", "{walk}"], 2, "--ultra is given 2 times for 1 sources"),
         (["nowhere.mp4"], 3, "nowhere.mp4 does not exist"),
         (["{photo}"], 3, "A photo can only be shaken"),

@@ -104,7 +104,7 @@ def test_trains_on_a_miniature_of_realmcvsr_and_is_scored_on_it(
     words = ["--set", "data.reference=centre", "--set", "data.ratio=1.967"]
     words += ["--set", "options.result_reach=0"]  # without motion, results cannot be laid onto each other
     assert run(recipe, "--data", mini, "-o", out, "-q", "--device", "cpu", *words) == 0
-    words = ["--models", f"input,swap,trained={out / 'best.safetensors'}", "--protocol", "asled-paper"]
+    words = ["--methods", f"input,swap,trained={out / 'best.safetensors'}", "--protocol", "asled-paper"]
     words += ["--alignment", "centre-crop", "--fov-ratio", "1.967", "--workers", "1"]
     words += ["--out", str(tmp_path / "score")]
     assert app.main(["eval", "--dataset", "realmcvsr", "--root", str(mini), "-q", *words]) == 0

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
 from asled_cli.imaging.homography import apply, pixel_grid
-from asled_cli.lab.camera.degradation import LensLook, ToneCurve
+from asled_cli.lab.camera.degradation import SensorModel, ToneCurve
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
 from asled_cli.lab.synthesis.average_blur import average_pair
@@ -27,7 +27,7 @@ from asled_cli.video.frames import Frame, FramePair
 
 SIZE = (192, 128)
 RIG = LensRig(ratio=1.9, rotation_deg=0.3, shift_px=(3.0, -2.0))
-LOOK = LensLook(tone=ToneCurve(gain=(1.05, 0.95, 0.85), gamma=(0.9, 0.9, 0.9)))
+LOOK = SensorModel(tone=ToneCurve(gain=(1.05, 0.95, 0.85), gamma=(0.9, 0.9, 0.9)))
 
 
 def photo(seed: int, size: tuple[int, int] = (900, 640)) -> NDArray[np.uint8]:
@@ -52,7 +52,7 @@ def still_video(seed: int, frames: int = 24) -> NDArray[np.uint8]:
 def shaken(seed: int, **changes: object) -> SyntheticPair:
     given: dict[str, object] = {
         "size": SIZE, "frames": 9, "exposure": 0.8, "ultra_exposure": 0.1, "scale": 1.0,
-        "shake": Shake(blur_px=8.0), "rig": RIG, "ultra_look": LOOK,
+        "shake": Shake(blur_px=8.0), "rig": RIG, "ultra_sensor": LOOK,
     }  # fmt: skip
     return shake_pair(photo(seed), seed=seed, **{**given, **changes})  # type: ignore[arg-type]
 
@@ -122,7 +122,7 @@ def test_averaged_pans_are_found_and_swapped_as_with_true_geometry(
         count=count,
         pan_px=pan,
         rig=RIG,
-        ultra_look=LOOK,
+        ultra_sensor=LOOK,
     )
     found, frames = register(frame_pairs(made), LensPrior())
     assert found.trusted
@@ -149,7 +149,14 @@ def test_keystone_is_found_where_there_is_some() -> None:
 
 def test_keystone_is_not_made_up_above_an_empty_sky() -> None:
     made = average_pair(
-        open_road(3, 14), seed=3, size=SIZE, frames=12, count=3, pan_px=(10.0, 0.0), rig=RIG, ultra_look=LOOK
+        open_road(3, 14),
+        seed=3,
+        size=SIZE,
+        frames=12,
+        count=3,
+        pan_px=(10.0, 0.0),
+        rig=RIG,
+        ultra_sensor=LOOK,
     )
     found, _ = register(frame_pairs(made), LensPrior())
     assert median_error_px(made, found) < 0.1

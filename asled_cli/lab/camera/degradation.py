@@ -21,7 +21,7 @@ from asled_cli.video.open_output import open_output
 
 Codec = Literal["h264", "hevc"]
 _ENCODERS: dict[Codec, str] = {"h264": "libx264", "hevc": "libx265"}
-# A thread that looks ahead would make the bytes depend on how busy the machine is; the macroblock tree made
+# A thread that sensors ahead would make the bytes depend on how busy the machine is; the macroblock tree made
 # them depend on what the memory held before: other bytes for equal frames in 8 of 40 runs, none without it.
 _X264_ONE_THREAD = "threads=1:lookahead-threads=1:sync-lookahead=0:mbtree=0"
 _X265_ONE_THREAD = "log-level=none:pools=none:frame-threads=1"
@@ -69,7 +69,7 @@ def without_coding() -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class LensLook:
+class SensorModel:
     """All that happens to one lens's frames after the scene; nothing by default.
 
     noise: (standard deviation of read noise, of shot noise at full white), coded 0..1. noise_blur: sigma in
@@ -99,7 +99,7 @@ class LensLook:
         return to_bytes(frame)
 
 
-PLAIN_LOOK = LensLook()
+IDEAL_SENSOR = SensorModel()
 
 
 def add_noise(

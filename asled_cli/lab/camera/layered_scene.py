@@ -18,7 +18,7 @@ Light = NDArray[np.float32]
 # Sharp layers are kept this much finer than the wide lens samples them: linear interpolation from there is
 # closer to the ideal than cubic from the picture itself, and ten times as fast on four channels.
 FINENESS = 2
-# How far a stabiliser shifts the view either way, as a share of its width: 1 to 1.5 degrees in a main camera.
+# How far OIS shifts the view either way, as a share of its width: 1 to 1.5 degrees in a main camera.
 STABILISER_REACH = 0.02
 _TO_FINE = np.array([[FINENESS, 0, (FINENESS - 1) / 2], [0, FINENESS, (FINENESS - 1) / 2], [0, 0, 1.0]])
 
@@ -41,13 +41,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class Scene:
-    """Layers (far first) before a phone whose wide frame's centre looks at `center` of the far layer at rest.
+    """Layers (far first) before a phone; the wide frame's centre sensors at `center` of the far layer at rest.
 
     rig: (3, 3) wide pixel to ultra pixel for the far layer. baseline: shift between the lenses of a layer of
-    nearness 1, in wide pixels. readout: rolling shutter, first row to last, in frame intervals. stabiliser:
-    share of the hand's shake (not of its pan) that the wide lens floats against, as far as it reaches.
-    steadied: over how many frames (sigma) software has smoothed the path of both clips' frames, moving each
-    as a whole; their blur is that of the hand still.
+    nearness 1, in wide pixels. readout: rolling shutter, first row to last, in frame intervals. ois: share of
+    the shake (not of the pan) that optical stabilisation of the wide lens compensates, within its range.
+    eis_window: frames (sigma) over which electronic stabilisation smooths the path of both clips' frames;
+    each frame moves as a whole and keeps its blur.
     """
 
     layers: tuple[Layer, ...]
@@ -57,13 +57,13 @@ class Scene:
     rig: Matrix
     baseline: tuple[float, float] = (0.0, 0.0)
     readout: float = 0.0
-    stabiliser: float = 0.0
-    steadied: float = 0.0
+    ois: float = 0.0
+    eis_window: float = 0.0
 
-    def floated(self, time: float) -> NDArray[np.float64]:
-        """(2,): by how much the stabiliser has shifted the wide lens's view at `time`, pixels."""
+    def ois_shift(self, time: float) -> NDArray[np.float64]:
+        """Return (2,): the OIS shift of the wide view at `time`, in pixels."""
         reach = STABILISER_REACH * self.size[0]
-        return np.asarray(-reach * np.tanh(self.stabiliser * self.trajectory.waves_at(time)[:2] / reach))
+        return np.asarray(-reach * np.tanh(self.ois * self.trajectory.waves_at(time)[:2] / reach))
 
     def motion(self, layer: Layer, time: float) -> Matrix:
         """(3, 3): wide pixel at `time` (in frame intervals), its lens at rest, to pixel of `layer`."""
@@ -120,15 +120,17 @@ class Scene:
 
         frame: time of the frame that shows it, by which software places it; None: `time` itself.
         """
-        steady = translation(*-self.trajectory.smoothed_away(time if frame is None else frame, self.steadied))
+        steady = translation(
+            *-self.trajectory.smoothed_away(time if frame is None else frame, self.eis_window)
+        )
         both = []
         for side in (-0.5, 0.5):
             row = time + side * self.readout
             matrix = self.motion(layer, row) @ steady
             if ultra:
                 matrix = matrix @ np.linalg.inv(self.homography(layer))
-            elif self.stabiliser:
-                matrix = matrix @ translation(*self.floated(row))
+            elif self.ois:
+                matrix = matrix @ translation(*self.ois_shift(row))
             both.append(matrix)
         return np.stack(both)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from asled_cli.errors import InputError
-from asled_cli.lab.camera.degradation import Codec, LensLook, ToneCurve
+from asled_cli.lab.camera.degradation import Codec, SensorModel, ToneCurve
 from asled_cli.lab.datasets.sources import Sources
 from asled_cli.lab.synthesis.average_blur import average_pair
 from asled_cli.lab.synthesis.shake_blur import Depth, shake_pair
@@ -24,15 +24,15 @@ class SetClip:
     build: Callable[[Sources, int], SyntheticPair]
 
 
-def wide_look(codec: Codec, crf: int, noise: tuple[float, float] = (0.004, 0.010)) -> LensLook:
-    """Sensor and encoder of the wide lens; noise as in `LensLook`."""
-    return LensLook(noise=noise, noise_blur=0.6, codec=codec, crf=crf)
+def wide_sensor(codec: Codec, crf: int, noise: tuple[float, float] = (0.004, 0.010)) -> SensorModel:
+    """Sensor and encoder of the wide lens; noise as in `SensorModel`."""
+    return SensorModel(noise=noise, noise_blur=0.6, codec=codec, crf=crf)
 
 
-def ultra_look(gain: tuple[float, float, float], gamma: float, codec: Codec, crf: int = 23) -> LensLook:
+def ultra_sensor(gain: tuple[float, float, float], gamma: float, codec: Codec, crf: int = 23) -> SensorModel:
     """The ultra lens: colours of its own, more noise, sharpened. gain: of R, G, B."""
     tone = ToneCurve(gain=gain, gamma=(gamma, gamma, gamma), saturation=0.96)
-    return LensLook(tone=tone, noise=(0.007, 0.018), noise_blur=0.6, sharpen=0.3, codec=codec, crf=crf)
+    return SensorModel(tone=tone, noise=(0.007, 0.018), noise_blur=0.6, sharpen=0.3, codec=codec, crf=crf)
 
 
 def video_clip(group: str, name: str, start: int, **settings: Any) -> SetClip:

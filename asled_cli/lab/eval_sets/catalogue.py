@@ -1,4 +1,4 @@
-"""The fixed sets of synthetic clips that scores are given on: choices are made by `valid`, none by the others.
+"""The fixed synthetic sets that scores are given on: choices are based on `valid`, none on the others.
 
 Each once as phones code it, and once uncompressed: what coding took away, no reference can give back.
 """
@@ -34,7 +34,7 @@ class EvalSet:
     version: int
     clips: Mapping[str, EvalClip]
     coded: bool = True
-    """Whether clips went through an encoder, as their looks say."""
+    """Whether clips went through an encoder, as their sensors say."""
 
     def make(self, sources: Sources, name: str) -> SyntheticPair:
         """The clip called `name`. Raises InputError if a source is not there."""

@@ -1,8 +1,8 @@
-"""Ten fixed synthetic clips from held-out sources: five averages of real video, five photos under hand shake."""
+"""Ten fixed synthetic clips from held-out sources: five averaged videos, five photos under hand shake."""
 
 from collections.abc import Callable, Iterator
 
-from asled_cli.lab.camera.degradation import Codec, LensLook, ToneCurve
+from asled_cli.lab.camera.degradation import Codec, SensorModel, ToneCurve
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
 from asled_cli.lab.datasets.sources import Sources
@@ -16,12 +16,12 @@ from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 # 3: decoded with rounding and smooth chroma, like files; before, coded clips were 1 level too dark.
 VALIDATION_VERSION = 3
 _ASKING = "The validation clips"
-_WIDE = LensLook(noise=(0.004, 0.010), noise_blur=0.6, codec="hevc", crf=22)
-_WIDE_H264 = LensLook(noise=(0.004, 0.010), noise_blur=0.6, codec="h264", crf=21)
+_WIDE = SensorModel(noise=(0.004, 0.010), noise_blur=0.6, codec="hevc", crf=22)
+_WIDE_H264 = SensorModel(noise=(0.004, 0.010), noise_blur=0.6, codec="h264", crf=21)
 
 
-def _ultra(gain: tuple[float, float, float], gamma: float, codec: Codec = "hevc") -> LensLook:
-    return LensLook(
+def _ultra(gain: tuple[float, float, float], gamma: float, codec: Codec = "hevc") -> SensorModel:
+    return SensorModel(
         tone=ToneCurve(gain=gain, gamma=(gamma, gamma, gamma), saturation=0.95),
         noise=(0.007, 0.018),
         noise_blur=0.6,
@@ -33,13 +33,13 @@ def _ultra(gain: tuple[float, float, float], gamma: float, codec: Codec = "hevc"
 
 def _video(
     name: str, start: int, *, size: tuple[int, int], scale: float, pan: tuple[float, float], rig: LensRig,
-    ultra: LensLook, wide: LensLook = _WIDE, linear: bool = False,
+    ultra: SensorModel, wide: SensorModel = _WIDE, linear: bool = False,
 ) -> Callable[[Sources, int], SyntheticPair]:  # fmt: skip
     def make(sources: Sources, seed: int) -> SyntheticPair:
         return average_pair(
             find_source(sources.videos, name, _ASKING), seed=seed, size=size, frames=FRAMES, count=7,
             start=start, scale=scale, pan_px=pan, wobble=0.4, rig=rig, linear=linear,
-            wide_look=wide, ultra_look=ultra,
+            wide_sensor=wide, ultra_sensor=ultra,
         )  # fmt: skip
 
     return make
@@ -47,7 +47,7 @@ def _video(
 
 def _photo(
     name: str, *, size: tuple[int, int], scale: float, exposure: float, shake: Shake, rig: LensRig,
-    ultra: LensLook, wide: LensLook = _WIDE, near: str | None = None,
+    ultra: SensorModel, wide: SensorModel = _WIDE, near: str | None = None,
     baseline: tuple[float, float] = (0.0, 0.0),
 ) -> Callable[[Sources, int], SyntheticPair]:  # fmt: skip
     def make(sources: Sources, seed: int) -> SyntheticPair:
@@ -55,7 +55,7 @@ def _photo(
         return shake_pair(
             find_source(sources.photos, name, _ASKING), seed=seed, size=size, frames=FRAMES,
             exposure=exposure, ultra_exposure=0.15 * exposure, scale=scale, shake=shake, depths=depths,
-            baseline_px=baseline, rig=rig, lens_blur=0.4, wide_look=wide, ultra_look=ultra,
+            baseline_px=baseline, rig=rig, lens_blur=0.4, wide_sensor=wide, ultra_sensor=ultra,
         )  # fmt: skip
 
     return make

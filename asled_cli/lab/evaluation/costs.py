@@ -37,7 +37,7 @@ class Cost:
 
 
 def measure_costs(config: EvalConfig, models: list[Model]) -> list[Cost]:
-    """The costs of every network among `models` at every size of `config.costs`, smallest first."""
+    """The costs of every network among `models` at every size of `config.profile_sizes`, smallest first."""
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
     found: list[Cost] = []
@@ -47,7 +47,7 @@ def measure_costs(config: EvalConfig, models: list[Model]) -> list[Cost]:
             continue
         network = network if model.kind == "network" else network.model
         seconds_per_pixel = 0.0
-        for width, height in sorted(config.costs, key=lambda size: size[0] * size[1]):
+        for width, height in sorted(config.profile_sizes, key=lambda size: size[0] * size[1]):
             too_long = seconds_per_pixel * width * height * (REPEATS + 1) > LONGEST_S
             cost = _measure(model, network, (width, height), device, too_long=too_long)
             if cost.ms is not None:

@@ -80,7 +80,7 @@ def _profiles(evaluation: Evaluation, clip: str) -> list[tuple[str, Image]]:
 
 
 def _kept(evaluation: Evaluation, clip: str, model: str, what: str) -> Image | None:
-    folder = Kept(evaluation.config.work_folder)
+    folder = Kept(evaluation.config.cache_folder)
     path = folder.path(clip, model, evaluation.keys[clip, model], f".{what}.png")
     return read_picture_file(path) if path is not None and path.is_file() else None
 

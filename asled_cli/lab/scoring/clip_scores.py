@@ -74,7 +74,7 @@ def score_key(clip: ScoreClip, model: Model, config: EvalConfig, code: str) -> s
     """A hash of everything that the scores of `clip` by `model` depend on."""
     facts = [
         code, clip.identity, clip.name, model.name, model.kind, model.identity, config.protocol,
-        sorted(config.metrics), config.alignment, config.fov_ratio, config.frames, config.device,
+        sorted(config.metrics), config.alignment, config.fov_ratio, config.max_frames, config.device,
         config.precision,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

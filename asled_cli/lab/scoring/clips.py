@@ -93,7 +93,7 @@ def clip_names(config: EvalConfig) -> list[str]:
 
 
 def identify(config: EvalConfig, name: str) -> ScoreClip:
-    """The clip called `name`, only for what it is called and depends on; synthetic clips are not made for it."""
+    """Return the identity of the clip called `name`; synthetic clips are not rendered for it."""
     return (
         synthetic_clip(config, name, make=False) if config.dataset == "synthetic" else open_clip(config, name)
     )
@@ -107,11 +107,11 @@ def open_clip(config: EvalConfig, name: str) -> ScoreClip:
         clip = synthetic_clip(config, name, make=True)
     else:
         clip = _from_layout(next(clip for clip in _layout_clips(config) if clip.name == name), config)
-    return first_frames(clip, config.frames)
+    return first_frames(clip, config.max_frames)
 
 
 def synthetic_clip(config: EvalConfig, name: str, *, make: bool) -> ScoreClip:
-    """A synthetic clip. make False: an empty clip with the right identity, for looking up what was made before."""
+    """Return a synthetic clip. make False: an empty clip with the right identity, for cached scores."""
     assert config.root is not None
     eval_set = EVAL_SETS[config.resolved_split]
     entry = eval_set.clips[name]

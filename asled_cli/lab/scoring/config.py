@@ -22,7 +22,7 @@ METRICS: tuple[Metric, ...] = get_args(Metric)
 USUAL_METRICS: tuple[Metric, ...] = ("psnr", "ssim", "tgrad", "warp", "tof", "sharpness")
 PAPER_METRICS: tuple[Metric, ...] = ("psnr", "ssim", "lpips-alex")
 WITHOUT_TRUTH: frozenset[Metric] = frozenset({"sharpness", "niqe", "brisque", "semi"})
-USUAL_MODELS = ("input", "swap", "asled-fast")
+USUAL_METHODS = ("input", "swap", "asled-fast")
 SPLITS = {
     "synthetic": ("valid", "test", "strong", "valid-uncompressed", "test-uncompressed", "strong-uncompressed")
 }
@@ -40,16 +40,16 @@ class EvalConfig:
     _: KW_ONLY
     pairs: tuple[str, ...] = ()
     """RESULT:TRUTH, or RESULT alone where there is no truth; files or folders of pictures."""
-    models: tuple[str, ...] = USUAL_MODELS
+    methods: tuple[str, ...] = USUAL_METHODS
     """Rows: input, reference, swap, oracle-half, networks of the zoo, or NAME=FILE for any weights."""
     weights: Path | None = None
-    """A checkpoint for the one network among `models` instead of the published one."""
+    """A checkpoint for the one network among `methods` instead of the published one."""
     split: str | None = None
-    """train, valid or test as the layout has it; `synthetic`: valid, test or strong, as coded or with -uncompressed
-    behind it. None: test, for `synthetic` valid."""
+    """train, valid or test as the layout has it; `synthetic`: valid, test or strong, each also with
+    -uncompressed. None: test, for `synthetic` valid."""
     clips: tuple[str, ...] = ()
     """Only these clips; empty: all."""
-    frames: int | None = None
+    max_frames: int | None = None
     """Only the first frames of each clip."""
     protocol: Protocol = "basicsr"
     metrics: tuple[Metric, ...] = USUAL_METRICS
@@ -65,7 +65,7 @@ class EvalConfig:
     """Average the reference of realmcvsr too."""
     linear: bool = False
     """Average light instead of coded values."""
-    costs: tuple[tuple[int, int], ...] = ()
+    profile_sizes: tuple[tuple[int, int], ...] = ()
     """Frame sizes (width, height) at which to measure the networks' speed and memory."""
     device: str = "auto"
     precision: Precision = "auto"
@@ -73,8 +73,8 @@ class EvalConfig:
     """Clips scored at once, each on one thread. None: one per core, on a GPU one."""
     out: Path | None = None
     """Folder for the report; None: only the table is shown."""
-    work: Path | None = None
-    """Folder for what can be used again: finished clips, registrations. None: OUT/work."""
+    cache: Path | None = None
+    """Folder for what can be used again: finished clips, registrations. None: OUT/cache."""
     seed: int = 0
     """Of the bootstrap."""
 
@@ -83,7 +83,7 @@ class EvalConfig:
             raise UsageError("--dataset and --root belong together, one of them is missing.")
         if (self.dataset is None) == (not self.pairs):
             raise UsageError("Give either --dataset with --root, or --pairs RESULT:TRUTH.")
-        for name, value in (("--frames", self.frames), ("--workers", self.workers)):
+        for name, value in (("--max-frames", self.max_frames), ("--workers", self.workers)):
             if value is not None and value < 1:
                 raise UsageError(f"{name} is {value}, expected 1 or more.")
         if self.average < 1 or self.average % 2 == 0:
@@ -96,8 +96,8 @@ class EvalConfig:
         allowed = SPLITS.get(self.dataset or "")
         if self.split is not None and allowed is not None and self.split not in allowed:
             raise UsageError(f"--split is {self.split!r}, expected {', '.join(allowed)} for {self.dataset}.")
-        if len(set(self.models)) != len(self.models) or not self.models:
-            raise UsageError(f"--models is {','.join(self.models) or 'empty'}, expected each row once.")
+        if len(set(self.methods)) != len(self.methods) or not self.methods:
+            raise UsageError(f"--methods is {','.join(self.methods) or 'empty'}, expected each row once.")
 
     @property
     def resolved_split(self) -> str:
@@ -105,9 +105,9 @@ class EvalConfig:
         return self.split or USUAL_SPLIT.get(self.dataset or "", "test")
 
     @property
-    def work_folder(self) -> Path | None:
+    def cache_folder(self) -> Path | None:
         """Where finished clips are kept, if anywhere."""
-        return self.work or (None if self.out is None else self.out / "work")
+        return self.cache or (None if self.out is None else self.out / "cache")
 
     def worker_count(self, *, on_cpu: bool) -> int:
         """Clips to score at once."""

@@ -52,14 +52,14 @@ def find_models(config: EvalConfig) -> list[Model]:
     """
     if config.pairs:
         return [Model("result", "input")]
-    models = [_find(word) for word in config.models]
+    models = [_find(word) for word in config.methods]
     if config.weights is None:
         return models
     networks = [model for model in models if model.kind == "network" and "=" not in model.name]
     if len(networks) != 1:
         raise UsageError(
-            f"--weights goes with one network, but --models has {len(networks)}.",
-            "Name others as NAME=FILE in --models.",
+            f"--weights goes with one network, but --methods has {len(networks)}.",
+            "Name others as NAME=FILE in --methods.",
         )
     given = weights.find(networks[0].name, config.weights)
     swapped = replace(networks[0], path=given, sha256=weights.hash_file(given))
@@ -157,13 +157,13 @@ def _find(word: str) -> Model:
     if equals:
         path = Path(file)
         if not path.is_file():
-            raise WeightsError(f"The weights {path} do not exist.", f"Is the file in --models {word} right?")
+            raise WeightsError(f"The weights {path} do not exist.", f"Is the file in --methods {word} right?")
         return Model(name, "network" if _is_ours(path) else "single-image", path, weights.hash_file(path))
     if name in get_args(WithoutWeights):
         return Model(name, name)  # type: ignore[arg-type]  # the name is the kind
     if name not in zoo.PUBLISHED and name not in zoo.BUILDERS:
         known = [*get_args(WithoutWeights), *zoo.PUBLISHED]
-        raise UsageError(f"--models has {name!r}, known: {', '.join(known)}, or NAME=FILE.")
+        raise UsageError(f"--methods has {name!r}, known: {', '.join(known)}, or NAME=FILE.")
     if name not in zoo.PUBLISHED:
         return Model(name, "network")
     path = weights.find(name)

@@ -19,7 +19,7 @@ from asled_cli.progress import Progress, Report, ignore
 from asled_cli.runtime.device import explain_out_of_memory, resolve_device
 from asled_cli.runtime.signals import StopFlag
 
-ASK_EVERY_S = 0.2  # how often a run over several processes looks whether it is to stop
+ASK_EVERY_S = 0.2  # how often a run over several processes sensors whether it is to stop
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def score_by_name(
 
     code: `code_fingerprint`.
     """
-    kept = Kept(config.work_folder)
+    kept = Kept(config.cache_folder)
     clip = identify(config, name)
     keys = {model.name: score_key(clip, model, config, code) for model in models}
     found = {model.name: kept.find(name, model.name, keys[model.name]) for model in models}
@@ -110,7 +110,7 @@ def _check_truth(clip: ScoreClip, models: Sequence[Model], config: EvalConfig) -
         return
     if any(model.kind == "oracle-half" for model in models):
         raise UsageError(
-            f"oracle-half is made of the truth, and clip {clip.name} has none.", "Leave it out of --models."
+            f"oracle-half is made of the truth, and clip {clip.name} has none.", "Leave it out of --methods."
         )
     if not set(config.metrics) & WITHOUT_TRUTH:
         raise UsageError(

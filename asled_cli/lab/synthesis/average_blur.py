@@ -10,7 +10,7 @@ from asled_cli.errors import InputError
 from asled_cli.imaging.homography import translation
 from asled_cli.imaging.light import bytes_to_linear, linear_to_srgb
 from asled_cli.imaging.warp import warp_homography
-from asled_cli.lab.camera.degradation import PLAIN_LOOK, LensLook
+from asled_cli.lab.camera.degradation import IDEAL_SENSOR, SensorModel
 from asled_cli.lab.camera.dual_lens import PLAIN_RIG, LensRig, soften_for_ultra
 from asled_cli.lab.synthesis.synthetic_pair import (
     NO_FAULTS,
@@ -42,8 +42,8 @@ def average_pair(
     wobble: float = 0.0,
     rig: LensRig = PLAIN_RIG,
     softness: float = 0.33,
-    wide_look: LensLook = PLAIN_LOOK,
-    ultra_look: LensLook = PLAIN_LOOK,
+    wide_sensor: SensorModel = IDEAL_SENSOR,
+    ultra_sensor: SensorModel = IDEAL_SENSOR,
     faults: Faults = NO_FAULTS,
 ) -> SyntheticPair:
     """Make a clip whose wide frames are means of `count` consecutive sharp ones, the centre one its truth.
@@ -88,7 +88,8 @@ def average_pair(
         ultra_motion=None,
     )
     return finish_pair(
-        scene, wide_look=wide_look, ultra_look=ultra_look, faults=faults, seed=seed, fps=fps, kind="average",
+        scene, wide_sensor=wide_sensor, ultra_sensor=ultra_sensor, faults=faults, seed=seed, fps=fps,
+        kind="average",
         exposures=(count / step, ultra_count / step) if count > 1 else (0.0, 0.0),
         parameters={**drawn, "source": drawn["video"], "start": start, "corner": [*map(float, offsets[0])]},
     )  # fmt: skip

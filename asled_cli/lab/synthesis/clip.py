@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError, UsageError
-from asled_cli.lab.camera.degradation import PLAIN_LOOK
+from asled_cli.lab.camera.degradation import IDEAL_SENSOR
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.datasets.image_sequence import EightBit, MeanPictures, PictureArray, Pictures, Stretch
 from asled_cli.lab.datasets.layouts import open_pictures
@@ -26,15 +26,15 @@ from asled_cli.lab.synthesis.random_clip import (
     fit_size,
     photo_extent,
     random_rig,
-    random_ultra_look,
-    random_wide_look,
+    random_ultra_sensor,
+    random_wide_sensor,
 )
 from asled_cli.lab.synthesis.shake_blur import Depth, shake_pair
 from asled_cli.lab.synthesis.synthetic_pair import NO_FAULTS, SyntheticPair
 from asled_cli.video.decode.probe import probe_clip
 
 Mode = Literal["average", "shake"]
-Look = Literal["plain", "phone"]
+Degradation = Literal["none", "phone"]
 Clip8 = NDArray[np.uint8]
 
 LONGEST_CLIP = 60  # frames of views cut from one picture, which are held in memory
@@ -49,23 +49,23 @@ class SynthConfig:
     """average: means of neighbouring frames. shake: a photo, or one frame, filmed by a shaking hand."""
     seed: int = 0
     """Of everything drawn."""
-    length: int | None = None
+    frames: int | None = None
     """Frames of a clip; longer sources give several. None: 60 to average, all of a real pair, 13 to shake."""
     size: tuple[int, int] | None = None
     """(width, height) of both views in pixels; None: what one source pixel to a wide pixel gives."""
-    look: Look | None = None
-    """plain: what the scene gives. phone: noise, colour, sharpening and codec of two phone lenses, drawn."""
+    degrade: Degradation | None = None
+    """none: what the scene gives. phone: noise, colour, sharpening and codec of two phone lenses, drawn."""
     ratio: float | None = None
-    """Field of view of the ultra lens over the wide one's; None: 2 for plain, drawn for phone."""
-    frames: int = 7
+    """Field of view of the ultra lens over the wide one's; None: 2, or drawn for phone."""
+    window: int = 7
     """average: frames of a mean, odd; the centre one is the truth."""
-    ultra_frames: int = 1
+    ultra_window: int = 1
     """average: the same for the ultra view; 1 leaves it sharp."""
     stride: int = 1
     """average: source frames from one frame of the clip to the next."""
     linear: bool = False
     """average: mean of linear light instead of coded values."""
-    interpolate: int = 1
+    upsample_fps: int = 1
     """average: the source's rate is first raised this many times, along the optical flow."""
     exposure: float | None = None
     """shake: of the wide lens, in frame intervals."""
@@ -77,29 +77,29 @@ class SynthConfig:
     """shake: nearer layers that move before the photo, 0 to 4."""
     readout: float | None = None
     """shake: rolling shutter from first to last row, in frame intervals."""
-    stabiliser: float | None = None
-    """shake: share of it that the wide lens floats against."""
-    steadied: float | None = None
-    """shake: over how many frames software has smoothed the path, of the frames and not of their blur."""
+    ois: float | None = None
+    """shake: share of it that the optical stabiliser of the wide lens takes out, 0 to 1."""
+    eis_window: float | None = None
+    """shake: frames (sigma) over which electronic stabilisation smooths the camera path; blur is kept."""
     baseline_px: float | None = None
     """shake: shift between the lenses of the nearest layer, in wide pixels."""
 
     def __post_init__(self) -> None:
-        for flag, value in (("frames", self.frames), ("ultra-frames", self.ultra_frames)):
+        for flag, value in (("window", self.window), ("ultra-window", self.ultra_window)):
             if value < 1 or value % 2 == 0:
                 raise UsageError(f"--{flag} is {value}, expected an odd number: the centre one is the truth.")
         for flag, number, low, high in (
             ("stride", self.stride, 1, 100),
-            ("interpolate", self.interpolate, 1, 64),
-            ("length", self.length, 1, 10_000),
+            ("upsample-fps", self.upsample_fps, 1, 64),
+            ("frames", self.frames, 1, 10_000),
             ("layers", self.layers, 0, 4),
             ("ratio", self.ratio, 1.0, 4.0),
             ("exposure", self.exposure, 0.0, 1.0),
             ("ultra-exposure", self.ultra_exposure, 0.0, 1.0),
             ("blur-px", self.blur_px, 0.0, 200.0),
             ("rolling-shutter", self.readout, 0.0, 1.0),
-            ("stabiliser", self.stabiliser, 0.0, 1.0),
-            ("steadied", self.steadied, 0.0, 100.0),
+            ("ois", self.ois, 0.0, 1.0),
+            ("eis-window", self.eis_window, 0.0, 100.0),
             ("baseline-px", self.baseline_px, 0.0, 200.0),
         ):
             if number is not None and not low <= number <= high:
@@ -116,18 +116,18 @@ class SynthConfig:
 
 
 _ONE_MODE: dict[str, tuple[Mode, str]] = {
-    "frames": ("average", "frames"),
-    "ultra_frames": ("average", "ultra-frames"),
+    "window": ("average", "window"),
+    "ultra_window": ("average", "ultra-window"),
     "stride": ("average", "stride"),
     "linear": ("average", "linear"),
-    "interpolate": ("average", "interpolate"),
+    "upsample_fps": ("average", "upsample-fps"),
     "exposure": ("shake", "exposure"),
     "ultra_exposure": ("shake", "ultra-exposure"),
     "blur_px": ("shake", "blur-px"),
     "layers": ("shake", "layers"),
     "readout": ("shake", "rolling-shutter"),
-    "stabiliser": ("shake", "stabiliser"),
-    "steadied": ("shake", "steadied"),
+    "ois": ("shake", "ois"),
+    "eis_window": ("shake", "eis-window"),
     "baseline_px": ("shake", "baseline-px"),
 }
 
@@ -163,19 +163,19 @@ def plan_clips(source: SharpSource, config: SynthConfig, clips: int | None = Non
     Raises InputError if the source has too few frames for a clip of one frame.
     """
     if config.mode == "shake":
-        count, length = clips or 1, config.length or SHAKE_LENGTH
+        count, length = clips or 1, config.frames or SHAKE_LENGTH
         starts = list(range(count))
     else:
         views = [source.wide] + ([] if source.ultra is None else [source.ultra])
-        total = (min(len(open_pictures(view)) for view in views) - 1) * config.interpolate + 1
+        total = (min(len(open_pictures(view)) for view in views) - 1) * config.upsample_fps + 1
         count, step, reach = _window(config)
         there = (total - 2 * reach - 1) // step + 1 if total > 2 * reach else 0
         if there < 1:
             raise InputError(
-                f"{source.wide} has {(total - 1) // config.interpolate + 1} frames, need at least "
-                f"{2 * reach // config.interpolate + 1} to average {config.frames}."
+                f"{source.wide} has {(total - 1) // config.upsample_fps + 1} frames, need at least "
+                f"{2 * reach // config.upsample_fps + 1} to average {config.window}."
             )
-        length = min(config.length or (there if source.ultra else LONGEST_CLIP), there)
+        length = min(config.frames or (there if source.ultra else LONGEST_CLIP), there)
         starts = [first * step for first in range(0, there - length + 1, length)][:clips]
     names = [source.name] if len(starts) == 1 else [f"{source.name}_{i:03d}" for i in range(len(starts))]
     return [SynthTask(name, source, start, length) for name, start in zip(names, starts, strict=True)]
@@ -201,23 +201,23 @@ def clip_seed(seed: int, name: str) -> int:
 
 def _window(config: SynthConfig) -> tuple[int, int, int]:
     """(frames of a mean, from one to the next, and before the first centre), all after interpolation."""
-    factor = config.interpolate
-    widest = max(config.frames, config.ultra_frames)
-    return (config.frames - 1) * factor + 1, config.stride * factor, (widest - 1) * factor // 2
+    factor = config.upsample_fps
+    widest = max(config.window, config.ultra_window)
+    return (config.window - 1) * factor + 1, config.stride * factor, (widest - 1) * factor // 2
 
 
 def _series(place: Path, config: SynthConfig) -> Pictures:
     pictures: Pictures = EightBit(open_pictures(place))
-    return InterpolatedPictures(pictures, config.interpolate) if config.interpolate > 1 else pictures
+    return InterpolatedPictures(pictures, config.upsample_fps) if config.upsample_fps > 1 else pictures
 
 
 def _average_both(task: SynthTask, ultra: Path, config: SynthConfig) -> SynthClip:
     """Both lenses of a real pair, frame by frame and of any length: nothing is held but a window."""
-    if config.look == "phone" or config.size or config.ratio:
-        raise UsageError("--look phone, --size and --ratio are for views cut from one lens's picture, "
+    if config.degrade == "phone" or config.size or config.ratio:
+        raise UsageError("--degrade phone, --size and --ratio are for views cut from one lens's picture, "
                          f"{task.source.name} has two lenses of its own.")  # fmt: skip
     count, step, reach = _window(config)
-    ultra_count = (config.ultra_frames - 1) * config.interpolate + 1
+    ultra_count = (config.ultra_window - 1) * config.upsample_fps + 1
     wide = _series(task.source.wide, config)
 
     def centred(pictures: Pictures, frames: int) -> Pictures:
@@ -226,7 +226,7 @@ def _average_both(task: SynthTask, ultra: Path, config: SynthConfig) -> SynthCli
 
     parameters = {
         "count": count, "step": step, "start": task.start, "linear": config.linear,
-        "ultra_count": ultra_count, "interpolate": config.interpolate,
+        "ultra_count": ultra_count, "interpolate": config.upsample_fps,
     }  # fmt: skip
     return SynthClip(
         blur=centred(wide, count),
@@ -239,10 +239,10 @@ def _average_both(task: SynthTask, ultra: Path, config: SynthConfig) -> SynthCli
 
 def _average(task: SynthTask, config: SynthConfig, seed: int) -> SyntheticPair:
     draw = np.random.default_rng((seed, 0))
-    phone = config.look == "phone"
+    phone = config.degrade == "phone"
     rig = random_rig(draw) if phone else LensRig()
     rig = replace(rig, ratio=config.ratio or rig.ratio)
-    looks = (random_wide_look(draw), random_ultra_look(draw)) if phone else (PLAIN_LOOK, PLAIN_LOOK)
+    sensors = (random_wide_sensor(draw), random_ultra_sensor(draw)) if phone else (IDEAL_SENSOR, IDEAL_SENSOR)
     series = _series(task.source.wide, config)
     count, step, reach = _window(config)
     needed = frames_needed(task.length, step, reach)
@@ -254,17 +254,17 @@ def _average(task: SynthTask, config: SynthConfig, seed: int) -> SyntheticPair:
         size=size,
         frames=task.length,
         count=count,
-        ultra_count=(config.ultra_frames - 1) * config.interpolate + 1,
+        ultra_count=(config.ultra_window - 1) * config.upsample_fps + 1,
         step=step,
         linear=config.linear,
         start=0,
         rig=rig,
-        wide_look=looks[0],
-        ultra_look=looks[1],
+        wide_sensor=sensors[0],
+        ultra_sensor=sensors[1],
     )
-    own = {"start": task.start, "interpolate": config.interpolate, "source": task.source.wide.name}
-    told = {name: value for name, value in pair.parameters.items() if name != "video"} | own
-    return replace(pair, fps=_rate(task.source.wide) / config.stride, parameters=told)
+    own = {"start": task.start, "interpolate": config.upsample_fps, "source": task.source.wide.name}
+    known = {name: value for name, value in pair.parameters.items() if name != "video"} | own
+    return replace(pair, fps=_rate(task.source.wide) / config.stride, parameters=known)
 
 
 def _shake(task: SynthTask, config: SynthConfig, seed: int, photos: tuple[Path, ...]) -> SyntheticPair:
@@ -276,10 +276,10 @@ def _shake(task: SynthTask, config: SynthConfig, seed: int, photos: tuple[Path, 
     drawn = draw_shake(photo, others, (SHAKE_WIDTH, SHAKE_HEIGHT), task.length, USUAL_ODDS, draw)
     drawn["size"] = config.size or fit_size((SHAKE_WIDTH, SHAKE_HEIGHT), extent, drawn["rig"].ratio)
     drawn["faults"] = NO_FAULTS
-    if config.look == "plain":
-        drawn |= {"wide_look": PLAIN_LOOK, "ultra_look": PLAIN_LOOK, "lens_blur": 0.0}
+    if config.degrade == "none":
+        drawn |= {"wide_sensor": IDEAL_SENSOR, "ultra_sensor": IDEAL_SENSOR, "lens_blur": 0.0}
         drawn["rig"] = LensRig()
-    for name in ("exposure", "ultra_exposure", "readout", "stabiliser", "steadied"):
+    for name in ("exposure", "ultra_exposure", "readout", "ois", "eis_window"):
         if (asked := getattr(config, name)) is not None:
             drawn[name] = asked
     if config.ratio is not None:

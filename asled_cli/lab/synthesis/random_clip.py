@@ -1,4 +1,4 @@
-"""The wide distribution of synthetic clips that networks train on: real video averaged, and photos under shake."""
+"""The wide distribution of synthetic training clips: averaged video, and photos under hand shake."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
-from asled_cli.lab.camera.degradation import Codec, LensLook, ToneCurve
+from asled_cli.lab.camera.degradation import Codec, SensorModel, ToneCurve
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
 from asled_cli.lab.datasets.sources import Sources
@@ -40,8 +40,8 @@ class Odds:
     one_plane: float = 0.4
     three_layers: float = 0.15
     rolling_shutter: float = 0.2
-    stabiliser: float = 0.15
-    steadied: float = 0.15
+    ois: float = 0.15
+    eis_window: float = 0.15
 
 
 USUAL_ODDS = Odds()
@@ -96,8 +96,8 @@ def _random_average(
         wobble=float(draw.uniform(0.0, 0.8)),
         rig=rig,
         softness=float(draw.uniform(0.29, 0.42)),
-        wide_look=in_good_light(random_wide_look(draw, odds), seed, odds),
-        ultra_look=in_good_light(random_ultra_look(draw, odds), seed, odds),
+        wide_sensor=in_good_light(random_wide_sensor(draw, odds), seed, odds),
+        ultra_sensor=in_good_light(random_ultra_sensor(draw, odds), seed, odds),
         faults=random_faults(frames, draw, odds),
     )
 
@@ -107,8 +107,8 @@ def _random_shake(
 ) -> SyntheticPair:
     photo = _pick(sources.photos.values(), "photo", draw)
     settings = draw_shake(photo, sources, size, frames, odds, draw)
-    looks = {name: in_good_light(settings[name], seed, odds) for name in ("wide_look", "ultra_look")}
-    return shake_pair(photo, seed=seed, **settings | looks)
+    sensors = {name: in_good_light(settings[name], seed, odds) for name in ("wide_sensor", "ultra_sensor")}
+    return shake_pair(photo, seed=seed, **settings | sensors)
 
 
 def draw_shake(
@@ -147,11 +147,11 @@ def draw_shake(
         rig=random_rig(draw),
         softness=float(draw.uniform(0.29, 0.42)),
         lens_blur=float(draw.uniform(0.3, 0.8)) if draw.random() < 0.6 else 0.0,
-        wide_look=random_wide_look(draw, odds),
-        ultra_look=random_ultra_look(draw, odds),
+        wide_sensor=random_wide_sensor(draw, odds),
+        ultra_sensor=random_ultra_sensor(draw, odds),
         faults=random_faults(frames, draw, odds),
-        stabiliser=float(draw.uniform(0.3, 0.8)) if draw.random() < odds.stabiliser else 0.0,
-        steadied=float(draw.uniform(3.0, 15.0)) if draw.random() < odds.steadied else 0.0,
+        ois=float(draw.uniform(0.3, 0.8)) if draw.random() < odds.ois else 0.0,
+        eis_window=float(draw.uniform(3.0, 15.0)) if draw.random() < odds.eis_window else 0.0,
     )
 
 
@@ -179,8 +179,8 @@ def random_rig(draw: np.random.Generator) -> LensRig:
     )
 
 
-def in_good_light(look: LensLook, seed: int, odds: Odds = USUAL_ODDS) -> LensLook:
-    """The look, or by the odds that of a bright day coded at a high rate; all looks of a seed alike."""
+def in_good_light(look: SensorModel, seed: int, odds: Odds = USUAL_ODDS) -> SensorModel:
+    """The look, or by the odds that of a bright day coded at a high rate; all sensors of a seed alike."""
     draw = np.random.default_rng((seed, 9))
     if draw.random() >= odds.good_light:
         return look
@@ -190,9 +190,9 @@ def in_good_light(look: LensLook, seed: int, odds: Odds = USUAL_ODDS) -> LensLoo
     return replace(look, noise=(read * _LESS_NOISE, shot * _LESS_NOISE), codec=codec, crf=crf)
 
 
-def random_wide_look(draw: np.random.Generator, odds: Odds = USUAL_ODDS) -> LensLook:
+def random_wide_sensor(draw: np.random.Generator, odds: Odds = USUAL_ODDS) -> SensorModel:
     """Sensor and encoder of the wide lens; its colours stay, they are the truth's."""
-    return LensLook(
+    return SensorModel(
         noise=(float(draw.uniform(0.0, 0.012)), float(draw.uniform(0.0, 0.025))),
         noise_blur=float(draw.choice([0.0, 0.6, 0.9])),
         sharpen=float(draw.uniform(0.1, 0.5)) if draw.random() < 0.2 else 0.0,
@@ -201,9 +201,9 @@ def random_wide_look(draw: np.random.Generator, odds: Odds = USUAL_ODDS) -> Lens
     )
 
 
-def random_ultra_look(draw: np.random.Generator, odds: Odds = USUAL_ODDS) -> LensLook:
+def random_ultra_sensor(draw: np.random.Generator, odds: Odds = USUAL_ODDS) -> SensorModel:
     """Colour, sensor and encoder of the ultra lens: smaller pixels, so more noise; often sharpened."""
-    return LensLook(
+    return SensorModel(
         tone=random_tone(draw, odds.big_color_difference),
         noise=(float(draw.uniform(0.0, 0.02)), float(draw.uniform(0.0, 0.04))),
         noise_blur=float(draw.choice([0.0, 0.6, 0.9])),

@@ -59,10 +59,10 @@ class SynthJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SynthResult:
-    """What a call made."""
+    """What a call did."""
 
-    made: int
-    """Clips made now."""
+    written: int
+    """Clips written now."""
     kept: int
     """Clips that were there already."""
     left_out: Sequence[str]
@@ -91,7 +91,7 @@ def synth_blur(job: SynthJob, report: Report = ignore) -> SynthResult:
     manifest = job.out / "manifest.json"
     _write_json(manifest, {**settings, "clips": clips})
     kept = len(tasks) - len(waiting)
-    return SynthResult(made=len(there) - kept, kept=kept, left_out=left_out, manifest=manifest)
+    return SynthResult(written=len(there) - kept, kept=kept, left_out=left_out, manifest=manifest)
 
 
 def _plan(job: SynthJob, sources: Sequence[Any]) -> tuple[list[SynthTask], list[str]]:

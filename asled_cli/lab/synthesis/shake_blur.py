@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
 from asled_cli.imaging.light import bytes_to_linear, linear_to_srgb
-from asled_cli.lab.camera.degradation import PLAIN_LOOK, LensLook
+from asled_cli.lab.camera.degradation import IDEAL_SENSOR, SensorModel
 from asled_cli.lab.camera.dual_lens import PLAIN_RIG, LensRig, frame_center
 from asled_cli.lab.camera.hand_shake import USUAL_SHAKE, Shake, Trajectory, draw_trajectory
 from asled_cli.lab.camera.layered_scene import Light, Scene, make_layer, ragged_mask
@@ -53,14 +53,14 @@ def shake_pair(
     depths: tuple[Depth, ...] = (),
     baseline_px: tuple[float, float] = (0.0, 0.0),
     readout: float = 0.0,
-    stabiliser: float = 0.0,
-    steadied: float = 0.0,
+    ois: float = 0.0,
+    eis_window: float = 0.0,
     rig: LensRig = PLAIN_RIG,
     softness: float = 0.33,
     lens_blur: float = 0.0,
     fps: float = 30.0,
-    wide_look: LensLook = PLAIN_LOOK,
-    ultra_look: LensLook = PLAIN_LOOK,
+    wide_sensor: SensorModel = IDEAL_SENSOR,
+    ultra_sensor: SensorModel = IDEAL_SENSOR,
     faults: Faults = NO_FAULTS,
 ) -> SyntheticPair:
     """Film `photo` with a shaking phone; light is gathered in linear light at 15 or more instants per frame.
@@ -68,9 +68,9 @@ def shake_pair(
     photo: a file or (h, w, 3) uint8 RGB. size: (width, height) of both clips. exposure, ultra_exposure:
     frame intervals, 0 gives the truth. scale: the photo is first scaled down by this (photos are soft at full
     size), drawn from 0.5..1 when None, more where the ultra view needs it. baseline_px: shift between the
-    lenses of a layer of nearness 1, in wide pixels. readout: rolling shutter in frame intervals. stabiliser:
-    share of the shake (whose blur is given without it) that the wide lens floats against, 0..1. steadied:
-    over how many frames (sigma) software has smoothed the path of both clips' frames, not their blur.
+    lenses of a layer of nearness 1, in wide pixels. readout: rolling shutter in frame intervals. ois: share
+    of the shake (whose blur is given without it) that OIS of the wide lens compensates, 0..1. eis_window:
+    frames (sigma) over which EIS smooths the path of both clips' frames, not their blur.
     lens_blur: sigma in wide pixels by which even the truth is soft.
     Raises InputError if the photo cannot be read or is too small.
     """
@@ -86,11 +86,11 @@ def shake_pair(
         near = make_layer(cutout, rig.ratio, softness, lens_blur=lens_blur)
         layers.append(replace(near, place=place, nearness=depth.nearness, velocity=depth.velocity))
     scene = Scene(
-        tuple(layers), path, size, center, rig.homography(size), baseline_px, readout, stabiliser, steadied
+        tuple(layers), path, size, center, rig.homography(size), baseline_px, readout, ois, eis_window
     )
     return finish_pair(
         film(scene, frames, exposure, ultra_exposure, faults.lag_frames),
-        wide_look=wide_look, ultra_look=ultra_look, faults=faults, seed=seed, fps=fps, kind="shake",
+        wide_sensor=wide_sensor, ultra_sensor=ultra_sensor, faults=faults, seed=seed, fps=fps, kind="shake",
         exposures=(exposure, ultra_exposure), parameters={**drawn, "source": drawn["photo"], "scale": scale},
     )  # fmt: skip
 
@@ -187,7 +187,7 @@ def _view_at_detail(
 ) -> tuple[NDArray[np.uint8], tuple[float, float]]:  # fmt: skip
     """Choose where to look (the best textured of a few places) and cut away what no lens ever sees.
 
-    Returns the cut picture and the point of it that the wide frame's centre looks at when the pose is zero.
+    Returns the cut picture and the point of it that the wide frame's centre sensors at when the pose is zero.
     """
     poses = np.stack([path.at(t) for t in np.linspace(-1.5, frames + 0.5, 4 * frames)])[:, :2]
     low, high = poses.min(0), poses.max(0)

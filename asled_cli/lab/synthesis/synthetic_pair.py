@@ -1,4 +1,4 @@
-"""Synthetic dual-lens clips with known truth: the record, and how scene frames become what two lenses deliver.
+"""Synthetic dual-lens clips with ground truth: the record, and how scene frames become both views.
 
 `average_pair` (real video, frames averaged) and `shake_pair` (a photo under hand shake) both end here.
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from asled_cli.imaging.homography import Matrix
 from asled_cli.imaging.light import to_bytes
 from asled_cli.imaging.warp import warp_homography
-from asled_cli.lab.camera.degradation import LensLook, ToneCurve
+from asled_cli.lab.camera.degradation import SensorModel, ToneCurve
 from asled_cli.lab.camera.rolling_shutter import frame_to_scene, to_frame
 
 Clip8 = NDArray[np.uint8]
@@ -105,8 +105,8 @@ class SceneClip:
 def finish_pair(
     scene: SceneClip,
     *,
-    wide_look: LensLook,
-    ultra_look: LensLook,
+    wide_sensor: SensorModel,
+    ultra_sensor: SensorModel,
     faults: Faults,
     exposures: tuple[float, float],
     fps: float,
@@ -123,13 +123,13 @@ def finish_pair(
     generator = np.random.default_rng((seed, 2))
     if faults.finger:
         shown = hold_finger(shown, faults.finger, generator)
-    ultra = ultra_look.apply(shown, generator)
+    ultra = ultra_sensor.apply(shown, generator)
     valid = np.ones(frames, np.bool_)
     for index in faults.missing:
         valid[index] = False
         ultra[index] = 0
     return SyntheticPair(
-        wide=wide_look.apply(scene.wide, generator),
+        wide=wide_sensor.apply(scene.wide, generator),
         ultra=ultra,
         truth=to_bytes(scene.truth),
         ultra_clean=clean,
@@ -142,7 +142,7 @@ def finish_pair(
         reference_valid=valid,
         exposure=exposures[0],
         ultra_exposure=exposures[1],
-        tone=ultra_look.tone,
+        tone=ultra_sensor.tone,
         fps=fps,
         seed=seed,
         kind=kind,
@@ -186,9 +186,9 @@ def _seen_from_wide(view: NDArray[np.uint8], scene: SceneClip, layer: int, t: in
     if motion is None or ultra_motion is None:
         return warp_homography(view, at_rest, (width, height))
     if np.ptp(motion[layer, t], axis=0).max() == 0:
-        floated = np.linalg.inv(ultra_motion[layer, t, 0]) @ motion[layer, t, 0]
+        ois_shift = np.linalg.inv(ultra_motion[layer, t, 0]) @ motion[layer, t, 0]
         return warp_homography(
-            view, at_rest if np.allclose(floated, at_rest, atol=1e-9) else floated, (width, height)
+            view, at_rest if np.allclose(ois_shift, at_rest, atol=1e-9) else ois_shift, (width, height)
         )
     points = frame_to_scene(motion[layer, t], (width, height))
     maps = to_frame(ultra_motion[layer, t], points, height)

@@ -70,7 +70,7 @@ def train(
         if resume
         else start_run(config, out, device, team)
     )
-    team.wait()  # the first process must not write a checkpoint while another one looks for an old one
+    team.wait()  # the first process must not write a checkpoint while another one sensors for an old one
     watch = Watch(out, progress.step, active=team.leads, tensorboard=tensorboard)
     clips = find_clips(data / "valid")
     if not clips:

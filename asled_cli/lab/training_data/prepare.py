@@ -21,7 +21,13 @@ from asled_cli.lab.datasets.layouts import Averaging, DatasetClip, Layout, read_
 from asled_cli.lab.datasets.sources import Split, find_sources
 from asled_cli.lab.synthesis.random_clip import random_pair
 from asled_cli.lab.training_data.cached_clip import find_clips
-from asled_cli.lab.training_data.register import ClipViews, crop_sample, synthetic_views, make_sample, write_sample
+from asled_cli.lab.training_data.register import (
+    ClipViews,
+    crop_sample,
+    make_sample,
+    synthetic_views,
+    write_sample,
+)
 from asled_cli.progress import Progress, Report, ignore
 from asled_cli.runtime.processes import run_in_processes
 
@@ -74,7 +80,13 @@ class DataConfig:
     """Clips made from `sources`."""
 
     def __post_init__(self) -> None:
-        least_values = {"run_frames": 2, "windows": 1, "synthetic_clips": 1, "window_px": 32, "reference_reach": 0}
+        least_values = {
+            "run_frames": 2,
+            "windows": 1,
+            "synthetic_clips": 1,
+            "window_px": 32,
+            "reference_reach": 0,
+        }
         for name, least in least_values.items():
             if getattr(self, name) < least:
                 raise UsageError(f"data.{name} is {getattr(self, name)}, expected {least} or more.")

@@ -1,4 +1,4 @@
-"""Option types shared by the commands: each flag's name, unit and help stand once, here."""
+"""Option types shared by the commands: name, unit and help of each flag."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,12 +16,12 @@ CLIPS, PICTURE, RESTORE, ENCODE, TERMINAL = (
     "Terminal",
 )
 
-WideClip = Annotated[Path, typer.Argument(metavar="WIDE", help="The blurred clip, to be mended.")]
+WideClip = Annotated[Path, typer.Argument(metavar="WIDE", help="The blurred clip, to be deblurred.")]
 UltraClip = Annotated[
     Path | None,
     typer.Argument(
         metavar="ULTRA",
-        help="The ultra-wide clip of the same moment, usually sharper.",
+        help="The ultra-wide clip recorded at the same time, usually sharper.",
         show_default="the second video track of WIDE",
     ),
 ]
@@ -37,29 +37,33 @@ Overwrite = Annotated[
 ]
 Start = Annotated[
     float | None,
-    typer.Option(help="First second of WIDE to use.", show_default="its start", rich_help_panel=CLIPS),
+    typer.Option(
+        help="First time of WIDE to use, in seconds.", show_default="its start", rich_help_panel=CLIPS
+    ),
 ]
 End = Annotated[
     float | None,
-    typer.Option(help="Stop before this second of WIDE.", show_default="its end", rich_help_panel=CLIPS),
+    typer.Option(
+        help="Stop before this time of WIDE, in seconds.", show_default="its end", rich_help_panel=CLIPS
+    ),
 ]
 Offset = Annotated[
     float | None,
     typer.Option(
         help="Seconds that ULTRA started after WIDE; may be negative.",
-        show_default="by sound, camera motion or pictures",
+        show_default="from audio, else scene motion, else camera motion",
         rich_help_panel=CLIPS,
     ),
 ]
 Truth = Annotated[
     Path | None,
-    typer.Option(help="The sharp clip, if known: prints PSNR before and after.", rich_help_panel=CLIPS),
+    typer.Option(help="Ground-truth clip; prints PSNR before and after.", rich_help_panel=CLIPS),
 ]
 
 FovRatio = Annotated[
     float | None,
     typer.Option(
-        help="How much larger ULTRA's view is, 1 to 8.",
+        help="Field-of-view ratio of ULTRA over WIDE, 1 to 8.",
         show_default="lens data in the files, else 2",
         rich_help_panel=PICTURE,
     ),
@@ -76,7 +80,7 @@ RolesName = Annotated[
 TargetName = Annotated[
     Target,
     typer.Option(
-        help="Which clip is mended; ultra: where the wide lens sees too, with the wide clip's help.",
+        help="Clip to deblur. ultra: deblur the ultra-wide clip inside the wide field of view.",
         rich_help_panel=PICTURE,
     ),
 ]
@@ -84,7 +88,8 @@ TargetName = Annotated[
 MethodName = Annotated[
     Method,
     typer.Option(
-        help="network: restore; swap: put in the aligned ultra view; auto: network if it is at hand.",
+        help="network: restore with a neural network; swap: no network, copies detail from the registered "
+        "ultra view; auto: network if its weights are found.",
         rich_help_panel=RESTORE,
     ),
 ]
@@ -93,19 +98,17 @@ ModelName = Annotated[
     typer.Option("--model", "-m", help="A network listed by `asled models`.", rich_help_panel=RESTORE),
 ]
 WeightsFile = Annotated[
-    Path | None, typer.Option(help="A checkpoint instead of the published one.", rich_help_panel=RESTORE)
+    Path | None, typer.Option(help="Checkpoint to use instead of the published one.", rich_help_panel=RESTORE)
 ]
 Strength = Annotated[
-    float, typer.Option(help="0: change nothing, 1: the full change.", rich_help_panel=RESTORE)
+    float, typer.Option(help="Share of the change to apply, 0 (none) to 1 (all).", rich_help_panel=RESTORE)
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=RESTORE)]
-PrecisionName = Annotated[
-    Precision, typer.Option(help="Number format of the network.", rich_help_panel=RESTORE)
-]
+PrecisionName = Annotated[Precision, typer.Option(help="Floating-point precision.", rich_help_panel=RESTORE)]
 Chunk = Annotated[
     int | None,
     typer.Option(
-        help="Frames restored at once; more costs memory.",
+        help="Frames restored at once; more frames need more memory.",
         show_default="the network's",
         rich_help_panel=RESTORE,
     ),
@@ -113,13 +116,15 @@ Chunk = Annotated[
 Overlap = Annotated[
     int | None,
     typer.Option(
-        help="Frames looked ahead past each chunk.", show_default="the network's", rich_help_panel=RESTORE
+        help="Look-ahead: frames read after each chunk as context.",
+        show_default="the network's",
+        rich_help_panel=RESTORE,
     ),
 ]
 Tile = Annotated[
     int | None,
     typer.Option(
-        help="Work in tiles of this many pixels, 0: whole frames.",
+        help="Tile size in pixels; 0: whole frames.",
         show_default="by frame size",
         rich_help_panel=RESTORE,
     ),
@@ -135,16 +140,14 @@ Codec = Annotated[
 Crf = Annotated[
     int | None,
     typer.Option(
-        help="Quality on the encoder's scale, lower is better.",
+        help="Constant rate factor; lower is better.",
         show_default="16 to 20, by encoder",
         rich_help_panel=ENCODE,
     ),
 ]
-Preset = Annotated[
-    str | None, typer.Option(help="Speed of the encoder, in its own words.", rich_help_panel=ENCODE)
-]
+Preset = Annotated[str | None, typer.Option(help="Speed preset of the encoder.", rich_help_panel=ENCODE)]
 PixFmt = Annotated[
-    str, typer.Option(help="Pixel format; auto: as near to that of WIDE as it gets.", rich_help_panel=ENCODE)
+    str, typer.Option(help="Pixel format; auto: closest to that of WIDE.", rich_help_panel=ENCODE)
 ]
 EncoderOption = Annotated[
     list[str] | None,
@@ -158,22 +161,27 @@ EncoderOption = Annotated[
 
 Resume = Annotated[
     bool,
-    typer.Option("--resume", help="Go on with a run that was broken off.", rich_help_panel=CLIPS),
+    typer.Option("--resume", help="Resume an interrupted run.", rich_help_panel=CLIPS),
 ]
 Strict = Annotated[
     bool,
-    typer.Option("--strict", help="Refuse what would otherwise be a warning.", rich_help_panel=TERMINAL),
+    typer.Option("--strict", help="Treat warnings as errors.", rich_help_panel=TERMINAL),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Check everything, print the plan, stop.", rich_help_panel=TERMINAL)
+    bool, typer.Option("--dry-run", help="Check the input, print the plan, stop.", rich_help_panel=TERMINAL)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON lines instead of text.", rich_help_panel=TERMINAL)]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="No plan, no progress, no summary.", rich_help_panel=TERMINAL)
 ]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Say more about what is done.", rich_help_panel=TERMINAL)
+    bool, typer.Option("--verbose", "-v", help="Print more detail.", rich_help_panel=TERMINAL)
 ]
 Debug = Annotated[
     bool, typer.Option("--debug", help="Show a traceback for every error.", rich_help_panel=TERMINAL)
+]
+
+Processes = Annotated[
+    int,
+    typer.Option("--jobs", "-j", help="Processes.", show_default="all cores", rich_help_panel=TERMINAL),
 ]

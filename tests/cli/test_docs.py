@@ -1,0 +1,46 @@
+"""The pages that are written from the program equal it; links in the docs lead somewhere."""
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).parents[2]
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_commands_is_up_to_date() -> None:
+    page = load(ROOT / "docs" / "make_cli.py").render()
+    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == page, "run python docs/make_cli.py"
+
+
+def test_links_between_pages_lead_to_files() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/README.md")]
+    broken = [
+        f"{page.relative_to(ROOT)} -> {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert not broken, "\n".join(broken)
+
+
+def test_options_in_the_docs_exist() -> None:
+    commands = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    known = set(re.findall(r"--[a-z][a-z-]+", commands))
+    others = {"--nproc-per-node", "--check", "--strict", "--dist", "--list-files"}  # torchrun, ruff, pytest
+    pages = [ROOT / "README.md", *(ROOT / "docs" / "guides").glob("*.md"), ROOT / "docs" / "scores.md"]
+    unknown = [
+        f"{page.relative_to(ROOT)}: {option}"
+        for page in pages
+        for option in sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text(encoding="utf-8"))))
+        if option not in known | others
+    ]
+    assert not unknown, "\n".join(unknown)
