@@ -41,7 +41,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Scene:
-    """Layers (far first) before a phone; the wide frame's centre sensors at `center` of the far layer at rest.
+    """Layers (far first) before a phone; the wide frame's centre looks at `center` of the far layer at rest.
 
     rig: (3, 3) wide pixel to ultra pixel for the far layer. baseline: shift between the lenses of a layer of
     nearness 1, in wide pixels. readout: rolling shutter, first row to last, in frame intervals. ois: share of
