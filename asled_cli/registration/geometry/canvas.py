@@ -17,7 +17,7 @@ WORK_LONG_SIDE = 640
 _MARGIN_SHARE = 0.08
 # Shorter side of any reduced picture at least, so that a long and thin one keeps something to compare.
 LEAST_SIDE = 16
-# Softness of a picture by its own pixels, as the deviation of a Gaussian, pixels (measured on synthetic clips).
+# Softness of a picture by its own pixels, as the deviation of a Gaussian, pixels (synthetic clips).
 _PIXEL_SIGMA = 0.53
 
 
