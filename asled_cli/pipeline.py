@@ -17,7 +17,7 @@ import cv2
 
 from asled_cli.job.blur_plan import NO_ROLES, Roles, find_roles
 from asled_cli.job.method import load_restorer
-from asled_cli.job.plan import make_plan, refuse_if_strict
+from asled_cli.job.plan import make_plan, refuse_if_strict, report_if_strict
 from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, JobReport
 from asled_cli.job.resume.disk_space import SpaceWatch
 from asled_cli.job.resume.inputs import InputWatch
@@ -84,8 +84,8 @@ def run_deblur(config: DeblurConfig, report: JobReport = ignore) -> DeblurResult
                 result = _pass_through(plan, registration, roles, writer, report)
                 result = result or _render(plan, registration, roles, journal, writer, report, stop)
                 journal.check_inputs()  # before their sound and tags are copied
-                refuse_if_strict(plan, [f"{name}: {count}" for name, count in result.problems.items()])
             result = replace(result, dropped_tracks=tuple(writer.dropped), differences=writer.differences)
+        report_if_strict(result)
         result = replace(result, analysis_s=analysis_s, wall_s=time.monotonic() - began)
         return result if config.truth is None else _measure(result, report)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from asled_cli.errors import InputError, UsageError
+from asled_cli.errors import AsledError, InputError, UsageError
 from asled_cli.job.match import check_shared_time, match_clips, probe_both
 from asled_cli.job.method import QUEUED_BYTES, FrameSize, choose_method
-from asled_cli.job.records import DeblurConfig, DeblurPlan
+from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult
 from asled_cli.job.sampling import RUN_LENGTH, RUNS, SHORT_CLIP
 from asled_cli.job.target import turn_to_ultra
 from asled_cli.metrics.clip_psnr import check_truth
@@ -176,3 +176,15 @@ def refuse_if_strict(plan: DeblurPlan, warnings: Sequence[str]) -> None:
     """Raise InputError for the first of `warnings` if the job is to be strict."""
     if plan.config.strict and warnings:
         raise InputError(f"{warnings[0].rstrip('.')}.", "Without --strict this would be a warning.")
+
+
+def report_if_strict(result: DeblurResult) -> None:
+    """Raise AsledError if a strict job made anything but a faithful file, which is kept all the same."""
+    found = [f"{name}: {count}" for name, count in result.problems.items()]
+    found += [f"{lost} is left out" for lost in result.dropped_tracks]
+    found += [f"{c.name} is {c.found}, was {c.expected}" for c in result.differences]
+    if result.plan.config.strict and found:
+        raise AsledError(
+            f"{result.out} is complete, but not all is as --strict asks: {'; '.join(found)}.",
+            "The file is kept. Look at it, and use it if you can do with that.",
+        )

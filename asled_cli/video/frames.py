@@ -17,6 +17,7 @@ MATRIX_BT709, MATRIX_BT601, MATRIX_BT2020 = 1, 6, 9
 # BT.709, FCC, BT.470BG, BT.601, SMPTE 240M, BT.2020: those with a plain 3x3 matrix that swscale knows too.
 KNOWN_MATRICES = (MATRIX_BT709, 4, 5, MATRIX_BT601, 7, MATRIX_BT2020)
 TRANSFER_PQ, TRANSFER_HLG = 16, 18
+LONGEST_LAST_S = Fraction(1, 2)  # a longer rest of the declared length may mean that the file was cut off
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,11 @@ class Clip:
     average_rate: Fraction  # frames per second, nominal only
     start_s: Fraction  # time of the first frame
     duration_s: Fraction | None  # declared length of the track
-    frame_estimate: int  # declared count; an edit list may hide some of them
+    frame_estimate: int  # declared count, without those that an edit list hides
     track: int = 0  # n-th real video track of the file
+    end_declared: bool = True  # False: duration_s is that of the file, whose sound may be longer
+    header_tick: Fraction = Fraction(1, 1000)  # seconds to which the file rounds the lengths in its header
+    index_complete: bool = False  # the index names every frame, and the file holds all that it names
     bit_rate: int | None = None  # bits per second of this track
     other_tracks: tuple[Track, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
@@ -112,6 +116,20 @@ class Clip:
         full = self.pix_fmt.startswith(("yuvj", "gbr", "rgb", "bgr", "gray"))  # whatever the tag says
         range_ = RANGE_FULL if full else self.color.range or RANGE_LIMITED
         return ColorTags(matrix, self.color.primaries, self.color.transfer, range_)
+
+    def last_duration(self, time: Fraction, step: Fraction, own: Fraction = Fraction(0)) -> Fraction:
+        """Return how long the last frame is shown, seconds.
+
+        time: of that frame. step: from the frame before it. own: what its packet says, 0 if it says nothing.
+        The declared end counts, unless it is not that of this track, is rounded, or cannot be true.
+        """
+        if self.duration_s is None or not self.end_declared:
+            return step
+        rest = self.start_s + self.duration_s - time
+        if own and abs(rest - own) <= self.header_tick:
+            return own
+        believed = rest > 0 and (self.index_complete or rest <= step + LONGEST_LAST_S)
+        return rest if believed else step
 
     @property
     def seen_size(self) -> tuple[int, int]:

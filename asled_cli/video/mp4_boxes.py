@@ -71,6 +71,17 @@ def read_tracks(path: Path) -> dict[int, TrackBoxes]:
     return {track.track_id: track for track in tracks if track is not None}
 
 
+def read_movie_timescale(path: Path) -> int:
+    """Ticks per second of the lengths and edit lists in the header; 0 for other containers and damage."""
+    try:
+        with path.open("rb") as file:
+            header = child_of(memoryview(read_index(file)[1]), b"mvhd")
+    except OSError:
+        return 0
+    at = 20 if len(header) and header[0] == 1 else 12  # version 1 has 64-bit dates
+    return int.from_bytes(header[at : at + 4], "big")
+
+
 def read_index(file: BinaryIO) -> tuple[int, bytes]:
     """Where the body of the movie box (`moov`) begins, and the body; empty where there is none, or damage."""
     size_of_file = file.seek(0, 2)

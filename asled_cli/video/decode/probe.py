@@ -1,5 +1,6 @@
 """Looks at one clip and gathers its facts into a `Clip`."""
 
+import re
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -22,7 +23,13 @@ from asled_cli.video.frames import (
     MasteringDisplay,
     Track,
 )
-from asled_cli.video.mp4_boxes import TrackBoxes, focal_35mm, lens_model, read_tracks
+from asled_cli.video.mp4_boxes import (
+    TrackBoxes,
+    focal_35mm,
+    lens_model,
+    read_movie_timescale,
+    read_tracks,
+)
 
 PROBE_PACKETS = 600  # give up on a first frame after this many packets, 10 s at 60 fps
 RERECORD = "Use another copy of the clip, or record it again."
@@ -111,7 +118,9 @@ def _gather(
     if stream.time_base is None:
         raise InputError(f"{path}: the video track has no time base.", RERECORD)
     rate = stream.average_rate or stream.guessed_rate or Fraction(30)
-    duration = _duration_s(container, stream)
+    start = Fraction(frame.pts or 0) * stream.time_base
+    duration, own_end = _duration_s(container, stream, start)
+    complete, shown = _look_at_index(path, container, stream)
     color = ColorTags(
         int(codec.colorspace), int(codec.color_primaries), int(codec.color_trc), int(codec.color_range)
     )
@@ -131,10 +140,13 @@ def _gather(
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
         time_base=stream.time_base,
         average_rate=rate,
-        start_s=Fraction(frame.pts or 0) * stream.time_base,
+        start_s=start,
         duration_s=duration,
-        frame_estimate=stream.frames or round((duration or 0) * rate),
+        frame_estimate=shown or stream.frames or round((duration or 0) * rate),
         track=track,
+        end_declared=own_end,
+        header_tick=Fraction(1, read_movie_timescale(path) or 1000),
+        index_complete=complete,
         bit_rate=stream.bit_rate,
         other_tracks=tuple(
             _track_facts(s, all_boxes.get(s.id)) for s in container.streams if s.index != stream.index
@@ -152,10 +164,42 @@ def _gather(
     return _with_warnings(clip)
 
 
-def _duration_s(container: InputContainer, stream: Stream) -> Fraction | None:
+def _duration_s(container: InputContainer, stream: Stream, start: Fraction) -> tuple[Fraction | None, bool]:
+    """Declared length in seconds, and whether it is that of this track and not of the longest one.
+
+    start: of the track, seconds. In Matroska a tag tells the length; FFmpeg puts the end there.
+    """
     if stream.duration is not None and stream.time_base is not None:
-        return stream.duration * stream.time_base
-    return Fraction(container.duration, av.time_base) if container.duration else None
+        return stream.duration * stream.time_base, True
+    tags = {key.upper(): value for key, value in stream.metadata.items()}
+    tagged = _clock_seconds(tags.get("DURATION", ""))
+    if tagged:
+        return tagged - (0 if any(key.startswith("_STATISTICS_") for key in tags) else start), True
+    if not container.duration:
+        return None, False
+    return Fraction(container.duration, av.time_base), len(container.streams) == 1
+
+
+def _clock_seconds(text: str) -> Fraction | None:
+    """The seconds of a length such as 00:01:02.345000000, as Matroska's muxers note it; None for others."""
+    found = re.fullmatch(r"(\d{1,4}):(\d\d):(\d\d(?:\.\d{1,12})?)", text.strip())
+    if found is None:
+        return None
+    return int(found[1]) * 3600 + int(found[2]) * 60 + Fraction(found[3])
+
+
+def _look_at_index(path: Path, container: InputContainer, stream: Stream) -> tuple[bool, int]:
+    """Whether the file holds all frames that its index names; and how many of them an edit list shows.
+
+    False, 0 for containers without such an index.
+    """
+    if "mov" not in container.format.name or not stream.frames:  # a fragmented file counts none
+        return False, 0
+    shown, end = 0, 0
+    for entry in stream.index_entries:
+        shown += not entry.is_discard
+        end = max(end, entry.pos + entry.size)
+    return 0 < end <= path.stat().st_size, shown
 
 
 def _track_facts(stream: Stream, boxes: TrackBoxes | None) -> Track:

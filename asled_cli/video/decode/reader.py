@@ -93,8 +93,14 @@ class ClipReader:
             if end is not None and last >= end:
                 return
             yield self._decoder.frame(index, pts, picture)
-        if self.clip.duration_s is not None and last is not None and end is None:
-            self.problems.ended_early = self.clip.start_s + self.clip.duration_s - last > EARLY_END_S
+        self.problems.ended_early = last is not None and end is None and self._ends_early(last)
+
+    def _ends_early(self, last: Fraction) -> bool:
+        """Whether the declared end is far behind the last frame, without that frame being shown so long."""
+        clip = self.clip
+        if clip.duration_s is None or clip.index_complete or not clip.end_declared:
+            return False
+        return clip.start_s + clip.duration_s - last > EARLY_END_S
 
     def __iter__(self) -> Self:
         return self

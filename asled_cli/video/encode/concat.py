@@ -67,15 +67,31 @@ class Movie:
         base = self._source.time_base
         self._tracks.start(shift * base)
         times = _decoding_times(segments)
+        durations = _durations(segments)
+        left = sum(len(segment.ticks) for segment in segments)
         for segment in segments:
             for stored in read_packets(folder / segment.file):
+                left -= 1
                 packet: Packet[Stream] = Packet(stored.content)
                 packet.pts, packet.dts = stored.pts - shift, next(times) - shift
-                packet.duration, packet.time_base = stored.duration, base
+                packet.duration, packet.time_base = durations.pop(stored.pts, stored.duration), base
+                if not left:
+                    self._end_with(packet, segment.end - shift)
                 packet.is_keyframe, packet.stream = stored.is_keyframe, self._stream
                 self._container.mux(packet)
                 self._tracks.pull(stored.pts * base)
         self._tracks.pull(None)
+
+    def _end_with(self, packet: "Packet[Stream]", end: int) -> None:
+        """Let the last packet in decoding order reach to `end`, where the last picture ends, in ticks.
+
+        MP4 stores when the next packet is decoded, not how long a picture is shown: where the last packet
+        is a B-frame, the track would otherwise end before the last picture does.
+        """
+        assert packet.pts is not None
+        packet.dts = packet.pts
+        if self._container.format.name != "matroska":
+            packet.duration = end - packet.pts
 
     def finish(self) -> None:
         """Write the index and close the file."""
@@ -121,6 +137,13 @@ def movie_options(source: Clip) -> dict[str, str]:
         "movie_timescale": str(movie_timescale(source)),
         "write_tmcd": "0",
     }
+
+
+def _durations(segments: Sequence[Segment]) -> dict[int, int]:
+    """Return how long each picture is shown, by its time, all in ticks; encoders do not always tell."""
+    ticks = [tick for segment in segments for tick in segment.ticks]
+    ends = [*ticks[1:], segments[-1].end] if segments else []
+    return {tick: end - tick for tick, end in zip(ticks, ends, strict=True)}
 
 
 def _decoding_times(segments: Sequence[Segment]) -> Iterator[int]:

@@ -1,6 +1,5 @@
 """Checks of what lies beside the picture: sound, subtitles, chapters, attachments and labels."""
 
-from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 
@@ -71,19 +70,29 @@ def _compare_packets(
     same &= before.content.digest() == after.content.digest()
     if before.whole:
         same &= before.packets == after.packets and after.size >= before.size
-        same &= _same_times(before.times, after.times, slack, origins)
+        same &= _same_times(before, after, slack, origins)
     elif before.kind == "audio":
         same &= after.size >= before.size
-        same &= _same_times(before.times[:1], after.times[:1], slack, origins)
+        same &= _same_times(before, after, slack, origins, most=1)
     return Check(name, _track_words(before), _track_words(after), same, vital)
 
 
 def _same_times(
-    before: "array[float]", after: "array[float]", slack: Fraction, origins: tuple[Fraction, Fraction]
+    one: TrackSum,
+    other: TrackSum,
+    slack: Fraction,
+    origins: tuple[Fraction, Fraction],
+    most: int | None = None,
 ) -> bool:
-    """Whether all times agree; rounded ones from the first frame of either file on."""
+    """Whether the times of all packets, or of the first `most`, agree.
+
+    Rounded ones are compared from the first frame of either file on; where the clocks of the files differ,
+    a tick of the coarser one passes.
+    """
+    before, after = one.times[:most], other.times[:most]
     moved = float(origins[1] - origins[0]) if slack else 0.0
     near = 2 * float(slack) + FLOAT_S  # the first frame and the packet are rounded
+    near += 0.0 if one.tick_s == other.tick_s else max(one.tick_s, other.tick_s)
     pairs = zip(before, after, strict=False)
     return len(before) == len(after) and all(abs(two - one - moved) <= near for one, two in pairs)
 

@@ -78,6 +78,7 @@ class TrackSum:
     packets: int = 0
     size: int = 0  # bytes
     first_s: Fraction | None = None
+    tick_s: float = 0.0  # in which the file counts the times, seconds
     times: "array[float]" = field(default_factory=lambda: array("d"))  # seconds
     cues: list[Cue] = field(default_factory=list)
     content: Any = field(default_factory=hashlib.sha256)
@@ -96,14 +97,15 @@ class TrackSum:
         """Count one more packet. shift: taken off its time, seconds."""
         ticks = packet.pts if packet.pts is not None else packet.dts or 0
         time = (ticks - round(shift / packet.time_base)) * packet.time_base
-        self.first_s = time if self.first_s is None else self.first_s
+        self.first_s, self.tick_s = time if self.first_s is None else self.first_s, float(packet.time_base)
+        content = _without_adts(bytes(packet)) if self.codec == "aac" else bytes(packet)
         self.packets += 1
-        self.size += packet.size
+        self.size += len(content)
         if self.kind == "subtitle":
             self._add_cue(packet, float(time))
         else:
             self.times.append(float(time))
-            self.content.update(bytes(packet))
+            self.content.update(content)
 
     def _add_cue(self, packet: "Packet[Stream]", start_s: float) -> None:
         raw = bytes(packet)
@@ -114,3 +116,14 @@ class TrackSum:
             text = raw[:40].decode("utf-8", "replace")
             length_s = float((packet.duration or 0) * packet.time_base)
             self.cues.append(Cue(start_s, length_s, hashlib.sha256(raw).digest()[:8], text))
+
+
+def _without_adts(packet: bytes) -> bytes:
+    """Return an AAC packet without the ADTS header that streams put before it, and movies do not.
+
+    Layout: ISO/IEC 13818-7, 6.2.
+    """
+    if len(packet) < 7 or packet[0] != 0xFF or packet[1] & 0xF6 != 0xF0:
+        return packet
+    length = (packet[3] & 3) << 11 | packet[4] << 3 | packet[5] >> 5
+    return packet[7 if packet[1] & 1 else 9 :] if length == len(packet) else packet

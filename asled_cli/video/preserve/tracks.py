@@ -3,7 +3,6 @@
 Reads the source a second time, so that copying never waits for decoding or the other way round.
 """
 
-import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from math import ceil, lcm
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
 # Written anew by the muxer, or wrong in a re-encoded file ("timecode" can fail the whole file).
 OWN_KEYS = ("major_brand", "minor_version", "compatible_brands", "encoder", "timecode", "vendor_id")
+# What Matroska's muxers count of a track; true of the old file only.
+COUNTED_KEYS = ("duration", "bps", "number_of_frames", "number_of_bytes")
 PRIMING_PACKETS = 1  # kept before a cut, so that the sound decoder is warm at the first shown sample
 MAX_TIMESCALE = 2**31 - 1
 
@@ -52,7 +53,7 @@ class CopiedTracks:
         self._add_tracks()
         self._add_metadata(start_s or Fraction(0))
         self._waiting = self._read()
-        self._next = next(self._waiting, None)
+        self._next: Packet[Stream] | None = None
 
     def _add_tracks(self) -> None:
         facts = {track.index: track for track in self._clip.other_tracks}
@@ -80,6 +81,7 @@ class CopiedTracks:
     def start(self, shift: Fraction) -> None:
         """Say how much earlier everything is to be written, seconds: 0 for a whole clip."""
         self._shift = shift
+        self._next = next(self._waiting, None)
 
     def pull(self, until_s: Fraction | None) -> None:
         """Write all packets before `until_s` on the source's clock; None writes all the rest."""
@@ -99,12 +101,13 @@ class CopiedTracks:
             packet.dts = packet.dts - ticks if packet.dts is not None else None
 
     def _read(self) -> Iterator["Packet[Stream]"]:
-        """Packets of the copied tracks inside the range, in file order."""
+        """Packets of the copied tracks inside the range, in file order.
+
+        Read from the start of the file: seeking would miss the priming packet before time 0, and long
+        packets, such as subtitles, that begin long before the range.
+        """
         if not self._copies:
             return
-        if self._start is not None:
-            with contextlib.suppress(av.FFmpegError):  # a damaged index: then all is read, from the start
-                self._container.seek(int(max(self._start - 1, Fraction(0)) * av.time_base))
         streams = [self._container.streams[index] for index in self._copies]
         try:
             for packet in self._container.demux(streams):
@@ -154,7 +157,15 @@ def _time(packet: "Packet[Stream]") -> Fraction:
 
 def kept_metadata(metadata: dict[str, str]) -> dict[str, str]:
     """The entries that a copy keeps."""
-    return {key: value for key, value in metadata.items() if key not in OWN_KEYS}
+    return {key: value for key, value in metadata.items() if not _is_own(key.lower())}
+
+
+def _is_own(key: str) -> bool:
+    """Whether a key, in small letters, belongs to the file and not to the recording.
+
+    Matroska writes keys in capitals, and counts with a language behind the name, such as BPS-eng.
+    """
+    return key in OWN_KEYS or key.startswith("_statistics_") or key.split("-")[0] in COUNTED_KEYS
 
 
 def _copy_chapters(

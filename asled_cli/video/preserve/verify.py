@@ -19,10 +19,9 @@ from asled_cli.video.preserve.track_checks import (
     compare_tracks,
 )
 
-__all__ = ["LONGEST_LAST_S", "Check", "verify"]
+__all__ = ["Check", "verify"]
 
 MATROSKA_TICK = Fraction(1, 1000)  # Matroska counts in milliseconds and may move the start
-LONGEST_LAST_S = Fraction(1, 2)  # a longer rest of the declared length means that the source was cut off
 
 
 def verify(
@@ -119,20 +118,14 @@ def _compare_end(
     """When the last frame ends: as declared, or, where the source is cut, one step after its start."""
     if not wanted or not after.ticks or not before.ticks:
         return Check("length", "a last frame", "none", False)
-    step = wanted[-1] - wanted[-2] if len(wanted) > 1 else 1 / before.clip.average_rate
-    rest = None
-    if before.rounded and not cut:  # Matroska declares no length of a track, only of the longest one
-        rest = before.last_step * before.clip.time_base
-    elif before.clip.duration_s is not None and not cut:
-        rest = before.clip.start_s + before.clip.duration_s - before.times[-1]
-    whole = rest is not None and before.times[-1] - before.times[0] == wanted[-1] - wanted[0]
-    if not whole or rest is None or not 0 < rest <= step + LONGEST_LAST_S:
-        rest = step
+    step = rest = wanted[-1] - wanted[-2] if len(wanted) > 1 else 1 / before.clip.average_rate
+    if not cut and before.times[-1] - before.times[0] == wanted[-1] - wanted[0]:
+        own = before.last_step * before.clip.time_base
+        rest = before.clip.last_duration(before.times[-1], step, own)
     expected = wanted[-1] - wanted[0] + rest
-    if slack or after.clip.duration_s is None:  # Matroska declares no length of a track
-        found = after.times[-1] - after.times[0] + after.last_step * after.clip.time_base
-    else:
-        found = after.clip.start_s + after.clip.duration_s - after.times[0]
-    # One tick for headers that round; Matroska adds the same for either end.
-    near = abs(expected - found) <= before.clip.time_base + 2 * slack
+    shown = after.clip.last_duration(after.times[-1], step, after.last_step * after.clip.time_base)
+    found = after.times[-1] - after.times[0] + shown
+    # Headers round the length to ticks of their own; Matroska adds the same for either end.
+    tick = max(before.clip.time_base, after.clip.time_base, before.clip.header_tick, after.clip.header_tick)
+    near = abs(expected - found) <= tick + 2 * slack
     return Check("length", f"{float(expected):.4f} s", f"{float(found):.4f} s", near)
