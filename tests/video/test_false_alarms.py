@@ -65,7 +65,7 @@ def test_matroska_whose_sound_is_longer(tmp_path: Path, suffix: str, tagged: boo
     """The file declares the length of its longest track, and keys that are true of that file only."""
     path = rewrap(make_clip(tmp_path / "in.mov", audio=1, last=20), tmp_path / "in.mkv")
     if not tagged:
-        path.write_bytes(path.read_bytes().replace(b"DURATION", b"DURATIOX"))
+        path.write_bytes(path.read_bytes().replace(b"DURATION", b"BPS-abcd"))
     clip = probe_clip(path)
     assert clip.duration_s is not None and clip.end_declared == tagged
     out = tmp_path / f"out{suffix}"
