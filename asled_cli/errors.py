@@ -46,6 +46,10 @@ class WeightsError(AsledError):
     exit_code = 4
 
 
+class MissingWeightsError(WeightsError):
+    """Raised where no file of weights is found at all; one that is found but damaged is a WeightsError."""
+
+
 class MemoryLimitError(AsledError):
     """Raised when the work does not fit into memory, even in the smallest pieces."""
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 
 import torch
 
-from asled_cli.errors import MemoryLimitError, WeightsError
+from asled_cli.errors import MemoryLimitError, MissingWeightsError, WeightsError
 from asled_cli.job.records import DeblurConfig, DeblurPlan
 from asled_cli.nets.interface import NetworkFacts
 from asled_cli.restoration.base import FusingRestorer, Restorer
@@ -69,7 +69,7 @@ def choose_method(config: DeblurConfig, wide: Clip | FrameSize) -> MethodChoice:
     model = config.model or zoo.DEFAULT
     try:
         path = weights.find(model, config.weights)
-    except WeightsError as error:
+    except MissingWeightsError as error:  # weights that are there but damaged are never passed over
         if config.method == "network" or config.weights is not None or config.model is not None:
             raise
         return MethodChoice(method="swap", reason=f"no network at hand: {error.message}")

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from asled_cli.errors import UsageError, WeightsError
+from asled_cli.errors import MissingWeightsError, UsageError, WeightsError, reason
 from asled_cli.nets.interface import NetworkFacts
 from asled_cli.zoo import registry as zoo
+from asled_cli.zoo.weight_file import parse_config, read_header, read_tensors
 
 FOLDER_VARIABLE = "ASLED_WEIGHTS"
-HASH_CHUNK_BYTES = 1 << 20
 
 
 def find(name: str, given: Path | None = None) -> Path:
@@ -31,7 +30,8 @@ def find(name: str, given: Path | None = None) -> Path:
     """
     if given is not None:
         if not given.is_file():
-            raise WeightsError(f"The weights {given} do not exist.", "Give a .safetensors file.")
+            said = "are no file" if given.exists() else "do not exist"
+            raise WeightsError(f"The weights {given} {said}.", "Give a .safetensors file.")
         return given
     if name not in zoo.PUBLISHED and name in zoo.BUILDERS:
         kin = " or ".join(one.name for one in zoo.PUBLISHED.values() if one.architecture == name)
@@ -51,7 +51,7 @@ def find_file(record: zoo.PublishedFile) -> Path:
     if record.repository is not None:
         return verify(_download(record), record.sha256)
     folders = ", ".join(map(str, weight_folders()))
-    raise WeightsError(
+    raise MissingWeightsError(
         f"The weights of {record.name} ({record.file}) are in none of: {folders}.",
         f"Install the program again, or set {FOLDER_VARIABLE} to the folder that holds them.",
     )
@@ -69,12 +69,12 @@ def verify(path: Path, sha256: str) -> Path:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file, as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(HASH_CHUNK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+    """SHA-256 of a file of weights, as 64 hexadecimal digits. Raises WeightsError if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"The weights {path} cannot be read: {reason(error)}.") from error
 
 
 def load(path: Path) -> Any:
@@ -82,27 +82,25 @@ def load(path: Path) -> Any:
 
     Raises WeightsError if the file is not safetensors, has no header, or does not fit the network it names.
     """
-    header, tensors = _open(path, tensors=True)
+    header = _header(path)
+    meta = _outline(path, header)
+    tensors = read_tensors(path, meta, header["network"])  # what does not fit is never allocated
     module = _build(path, header)
-    try:
-        module.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-    except RuntimeError as error:
-        raise WeightsError(
-            f"{path} does not fit the network {header['network']!r} it names: {error}"
-        ) from error
+    module.load_state_dict(tensors)
     return module.eval()
 
 
 def architecture(path: Path) -> str:
     """The kind of network that `path` names in its header. Raises WeightsError as `load`."""
-    return _open(path, tensors=False)[0]["network"]
+    return _header(path)["network"]
 
 
 def facts(path: Path) -> NetworkFacts:
-    """What a runner must know about the network in `path`, without its weights. Raises as `load`."""
-    with torch.device("meta"):
-        module = _build(path, _open(path, tensors=False)[0])
-    return module.facts  # type: ignore[no-any-return]
+    """What a runner must know about the network in `path`, its weights checked. Raises as `load`."""
+    header = _header(path)
+    meta = _outline(path, header)
+    read_tensors(path, meta, header["network"])
+    return meta.facts  # type: ignore[no-any-return]
 
 
 def save(
@@ -152,27 +150,29 @@ def _download(record: zoo.PublishedFile) -> Path:
     try:
         return Path(hf_hub_download(record.repository, record.file, revision=record.revision))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise WeightsError(
+        raise MissingWeightsError(
             f"The weights of {record.name} could not be fetched from {record.repository}: {error}.",
             "Check the network connection, or download the file and pass it as --weights.",
         ) from error
 
 
-def _open(path: Path, *, tensors: bool) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            header = file.metadata() or {}
-            found = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path} cannot be read as safetensors: {error}.") from error
+def _header(path: Path) -> dict[str, str]:
+    """The header of a file of ours, with the name of a known network and its config."""
+    header = read_header(path)
     if "network" not in header or "config" not in header:
         raise WeightsError(f"{path} does not say which network it belongs to.", "Only asled's own files do.")
-    return header, found
+    return header
+
+
+def _outline(path: Path, header: Mapping[str, str]) -> Any:
+    """The network without memory for its weights: names and shapes only."""
+    with torch.device("meta"):
+        return _build(path, header)
 
 
 def _build(path: Path, header: Mapping[str, str]) -> Any:
+    options = zoo.UNNAMED.get(header["network"], {}) | parse_config(path, header)
     try:
-        options = zoo.UNNAMED.get(header["network"], {}) | json.loads(header["config"])
         return zoo.build(header["network"], options)
-    except (UsageError, ValueError) as error:
+    except UsageError as error:
         raise WeightsError(f"{path} names a network that cannot be built: {error}") from error

@@ -170,11 +170,14 @@ def build(architecture: str, options: Options) -> Any:
     Raises UsageError for an unknown architecture or option.
     """
     if architecture not in BUILDERS:
-        raise UsageError(f"There is no network {architecture!r}.", f"Known: {', '.join(sorted(BUILDERS))}.")
+        raise UsageError(
+            f"There is no network {architecture[:60]!r}.", f"Known: {', '.join(sorted(BUILDERS))}."
+        )
     try:
         return BUILDERS[architecture](options)
-    except TypeError as error:
-        raise UsageError(f"{architecture} does not take these options: {dict(options)} ({error}).") from error
+    except (TypeError, ValueError) as error:
+        said = str(error).removesuffix(".")
+        raise UsageError(f"{architecture} does not take these options: {said}.") from error
 
 
 def _build_asled_fast(options: Options) -> Any:
@@ -190,7 +193,10 @@ def _build_asled(options: Options) -> Any:
     from asled_cli.nets.asled.config import AsledConfig, SearchConfig
     from asled_cli.nets.asled.network import AsledNet  # torch loads here
 
-    return AsledNet(AsledConfig(**{**options, "search": SearchConfig(**options.get("search", {}))}))
+    search = options.get("search", {})
+    if not isinstance(search, Mapping):
+        raise ValueError(f"search is {str(search)[:60]!r}, expected a table")
+    return AsledNet(AsledConfig(**{**options, "search": SearchConfig(**search)}))
 
 
 BUILDERS: dict[str, Callable[[Options], Any]] = {"asled-fast": _build_asled_fast, "asled": _build_asled}

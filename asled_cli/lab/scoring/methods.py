@@ -25,6 +25,7 @@ from asled_cli.restoration.swap import SwapRestorer
 from asled_cli.runtime.device import DTYPES, resolve_device, resolve_precision
 from asled_cli.zoo import checkpoint as weights
 from asled_cli.zoo import registry as zoo
+from asled_cli.zoo.weight_file import read_header
 
 WithoutWeights = Literal["input", "reference", "swap", "oracle-half"]
 Kind = WithoutWeights | Literal["network", "single-image"]
@@ -145,8 +146,10 @@ def load_single_image(path: Path, device: torch.device) -> Any:
         ) from error
     try:
         model = ModelLoader(device=device).load_from_file(path)
-    except (UnsupportedModelError, OSError, ValueError, RuntimeError) as error:
+    except UnsupportedModelError as error:
         raise WeightsError(f"{path} is of no network that spandrel knows: {error}.") from error
+    except Exception as error:  # of many kinds where a file is damaged
+        raise WeightsError(f"{path} cannot be read as weights: {error}.") from error
     if not isinstance(model, ImageModelDescriptor) or model.scale != 1 or model.input_channels != 3:
         raise WeightsError(f"{path} is no network that restores RGB pictures of one size.")
     return model.eval()
@@ -178,9 +181,13 @@ def check_loadable(models: Sequence[Model]) -> None:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a file says which of our networks it belongs to."""
+    """Whether a file says which of our networks it belongs to. Raises WeightsError if that one is damaged."""
     try:
-        weights.facts(path)
+        ours = "network" in read_header(path)
     except WeightsError:
+        if path.suffix == ".safetensors":
+            raise
         return False
-    return True
+    if ours:
+        weights.facts(path)
+    return ours

@@ -1,6 +1,7 @@
 """What a training run leaves on disk: checkpoints that are complete or absent, and CSV logs."""
 
 import csv
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,15 +55,73 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Load a checkpoint to the CPU, tensors and plain values only. Raises WeightsError if it cannot."""
+def read_checkpoint(path: Path, content: Mapping[str, type]) -> dict[str, Any]:
+    """Load a checkpoint to the CPU, tensors and plain values only; code in it is never run.
+
+    content: what it must hold, name to type. Raises WeightsError if it cannot be read or lacks something.
+    """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        _check_archive(path)
+        stored = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises errors of many kinds for a damaged file
-        raise WeightsError(f"{path} cannot be read as a checkpoint: {error}.") from error
-    if not isinstance(content, dict):
+        said = str(error).partition("\n")[0].removesuffix(".")  # torch goes on with advice to trust the file
+        raise WeightsError(f"{path} cannot be read as a checkpoint: {said}.") from error
+    if not isinstance(stored, dict):
         raise WeightsError(f"{path} is not a checkpoint of a training run.")
-    return content
+    for name, kind in content.items():
+        value = stored.get(name)
+        if not isinstance(value, (int, float) if kind is float else kind) or (kind is int and value < 0):
+            raise WeightsError(
+                f"{path} is no complete checkpoint of a training run: {name} is {type(value).__name__}, "
+                f"expected {kind.__name__}.",
+                "Train from the start in another folder.",
+            )
+    return stored
+
+
+def _check_archive(path: Path) -> None:
+    """Raise ValueError for a file that is no archive as torch.save writes it, or unfolds to more than it has."""
+    if not path.is_file():
+        raise ValueError("there is no such file")
+    if not zipfile.is_zipfile(path):
+        raise ValueError("it is damaged or of another program")
+    with zipfile.ZipFile(path) as archive:
+        if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+            raise ValueError("it is compressed, as torch.save never does")
+
+
+def restore_module(path: Path, module: torch.nn.Module, stored: Mapping[Any, Any]) -> None:
+    """Put stored weights into `module`. Raises WeightsError unless names, shapes and values are right."""
+    for name, value in module.state_dict().items():
+        found = stored.get(name)
+        if not isinstance(found, torch.Tensor) or found.shape != value.shape:
+            shape = list(found.shape) if isinstance(found, torch.Tensor) else "missing"
+            raise WeightsError(
+                f"{path} does not fit its network: {name} is {shape}, not {list(value.shape)}."
+            )
+        if not found.is_floating_point() or not bool(found.isfinite().all()):
+            raise WeightsError(
+                f"{path} holds weights that are not finite numbers, in {name}.",
+                "Start from an earlier checkpoint, or train from the start in another folder.",
+            )
+    try:
+        module.load_state_dict(dict(stored))
+    except RuntimeError as error:
+        raise WeightsError(f"{path} does not fit its network: {error}.") from error
+
+
+def restore_optimizer(path: Path, optimizer: torch.optim.Optimizer, stored: Mapping[str, Any]) -> None:
+    """Put a stored state into `optimizer`. Raises WeightsError unless it belongs to the same weights."""
+    try:
+        optimizer.load_state_dict(dict(stored))
+        for parameter, values in optimizer.state.items():
+            for value in values.values():
+                if value.ndim and value.shape != parameter.shape:
+                    raise ValueError(f"{list(value.shape)} numbers for weights of {list(parameter.shape)}")
+                if not bool(value.isfinite().all()):
+                    raise ValueError("numbers that are not finite")
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise WeightsError(f"{path} has an optimizer that does not fit its network: {error}.") from error
 
 
 class CsvLog:

@@ -24,7 +24,14 @@ from asled_cli.imaging.flow import DenseFlow
 from asled_cli.imaging.light import to_grey
 from asled_cli.lab.datasets.sources import Split, find_sources
 from asled_cli.lab.synthesis.flow_pairs import FlowPair, degrade, make_pair, read_picture
-from asled_cli.lab.training.checkpoints import CsvLog, read_checkpoint, replace_file, write_checkpoint
+from asled_cli.lab.training.checkpoints import (
+    CsvLog,
+    read_checkpoint,
+    replace_file,
+    restore_module,
+    restore_optimizer,
+    write_checkpoint,
+)
 from asled_cli.nets.spynet import LEVELS, SIZE_MULTIPLE, SpyNet
 from asled_cli.progress import Progress, Report, ignore
 from asled_cli.runtime.processes import START, batches_of, start_worker
@@ -296,9 +303,9 @@ def _save(
 
 def _restore(path: Path, network: SpyNet, optimizer: torch.optim.Optimizer, config: FlowTrainConfig) -> int:
     """Load a checkpoint into both and return its step. Raises UsageError if it is of another run."""
-    content = read_checkpoint(path)
+    content = read_checkpoint(path, {"config": dict, "network": dict, "optimizer": dict, "step": int})
     if content["config"] != asdict(config):
         raise UsageError(f"{path} was made with {content['config']}, asked for is {asdict(config)}.")
-    network.load_state_dict(content["network"])
-    optimizer.load_state_dict(content["optimizer"])
+    restore_module(path, network, content["network"])
+    restore_optimizer(path, optimizer, content["optimizer"])
     return int(content["step"])

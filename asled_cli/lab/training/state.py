@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from asled_cli.errors import AsledError, UsageError, WeightsError
-from asled_cli.lab.training.checkpoints import explain_full_disk, read_checkpoint, write_checkpoint
+from asled_cli.lab.training.checkpoints import (
+    explain_full_disk,
+    read_checkpoint,
+    restore_module,
+    restore_optimizer,
+    write_checkpoint,
+)
 from asled_cli.lab.training.matching_loss import matches
 from asled_cli.lab.training.recipe import TrainConfig, config_from_table, config_to_table
 from asled_cli.lab.training.warm_start import are_set_alike, copy_deepened
@@ -22,8 +26,18 @@ from asled_cli.nets.spynet import SpyNet
 from asled_cli.runtime.distributed import ALONE, Team
 from asled_cli.zoo import checkpoint as weights
 from asled_cli.zoo import registry as zoo
+from asled_cli.zoo.weight_file import read_tensors
 
 log = logging.getLogger(__name__)
+
+_CONTENT = {
+    "config": dict,
+    "network": dict,
+    "average": dict,
+    "optimizer": dict,
+    "step": int,
+    "best_db": float,
+}
 
 
 @dataclass(slots=True)
@@ -136,21 +150,23 @@ def _load_initial(network: Any, path: Path) -> None:
 def _load_flow(network: Any, path: Path) -> None:
     """Put the weights in `path`, or those published under that name, into every flow network of `network`."""
     path = _file_of(path, zoo.PARTS)
-    try:
-        tensors = load_file(path)
-        for module in network.modules():
-            if isinstance(module, SpyNet):
-                module.load_state_dict(tensors)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise WeightsError(
-            f"{path} holds no weights of SPyNet: {error}.", "Train some: flow_cpu.toml."
-        ) from error
+    for module in network.modules():
+        if isinstance(module, SpyNet):
+            try:
+                module.load_state_dict(read_tensors(path, module, "spynet"))
+            except WeightsError as error:
+                raise WeightsError(
+                    f"{path} holds no weights of SPyNet: {error.message}", "Train some: flow_cpu.toml."
+                ) from error
 
 
 def resume_run(path: Path, config: TrainConfig, device: str, team: Team = ALONE) -> TrainState:
     """The run in the checkpoint `path`. Raises WeightsError if it cannot be read or is of another network."""
-    stored = read_checkpoint(path)
-    before = config_from_table(stored["config"])
+    stored = read_checkpoint(path, _CONTENT)
+    try:
+        before = config_from_table(stored["config"])
+    except AsledError as error:
+        raise WeightsError(f"{path} has a config that this version does not know: {error.message}") from error
     if (before.network, before.options) != (config.network, config.options):
         raise WeightsError(
             f"{path} is of {before.network} {before.options}, not {config.network} {config.options}."
@@ -158,13 +174,13 @@ def resume_run(path: Path, config: TrainConfig, device: str, team: Team = ALONE)
     if before != config:
         log.warning("The recipe changed since the checkpoint; the run goes on with the new one.")
     progress = begin(config, zoo.build(config.network, config.options), device, team)
-    progress.network.load_state_dict(stored["network"])
-    progress.average.load_state_dict(stored["average"])
-    progress.optimizer.load_state_dict(stored["optimizer"])
+    for part in ("network", "average"):
+        restore_module(path, getattr(progress, part), stored[part])
+    restore_optimizer(path, progress.optimizer, stored["optimizer"])
     for group, now in zip(progress.optimizer.param_groups, (1.0, config.flow_rate_factor), strict=False):
         group["factor"] = now
-    progress.step, progress.best_db = stored["step"], stored["best_db"]
-    progress.seconds = stored.get("seconds", 0.0)
+    progress.step, progress.best_db = stored["step"], float(stored["best_db"])
+    progress.seconds = float(stored.get("seconds", 0.0))
     if team.leads:
         log.info("Resumed after step %d.", progress.step)
     return progress

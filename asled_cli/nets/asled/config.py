@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from asled_cli.nets.asled.matching import Strategy
+from asled_cli.nets.limits import BLOCKS, CHANNELS, check_config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,9 @@ class SearchConfig:
     """Reach in pixels; registered references are off by less, bare crops may want `coarse`."""
     tile: int = 8
     """Side in pixels of the squares searched together, and the cell of `coarse`."""
+
+    def __post_init__(self) -> None:
+        check_config(self, {"radius": (0, 128), "tile": (1, 256)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +77,9 @@ class AsledConfig:
     """Reference-guided motion compensation (§3.4), the same less a step, or its replacement."""
 
     def __post_init__(self) -> None:
+        blocks = ("encoder_blocks", "trunk_blocks", "decoder_blocks")
+        limits = dict.fromkeys(blocks, BLOCKS) | {"channels": CHANNELS, "neighbours": (1, 64)}
+        check_config(self, limits)
         if self.temperature <= 0:
             raise ValueError(f"temperature is {self.temperature}, expected a number above 0.")
 

@@ -25,9 +25,11 @@ from asled_cli.nets.asled_fast.result_fusion import ResultFusion, ResultWindow
 from asled_cli.nets.blend import blend
 from asled_cli.nets.blocks import ConvStack, ResidualBlock, scale_initial_weights
 from asled_cli.nets.interface import GUIDE_STRIDE, ChunkInputs, NetworkFacts
+from asled_cli.nets.limits import BLOCKS, CHANNELS, check_config
 from asled_cli.nets.warp import scale_flow, warp
 
 GUIDE_CHANNELS = 6
+MAX_REACH = 16  # frames on either side; each costs look-ahead and memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,12 @@ class AsledFastConfig:
     """Channels at 1/2 size of what finds the weights of that mixture."""
     fusion_blocks: int = 2
     """Residual blocks there."""
+
+    def __post_init__(self) -> None:
+        blocks = ("encoder_blocks", "backward_blocks", "forward_blocks", "decoder_blocks", "fusion_blocks")
+        channels = ("fine_channels", "coarse_channels", "fusion_channels")
+        limits = dict.fromkeys(blocks, BLOCKS) | dict.fromkeys(channels, CHANNELS)
+        check_config(self, limits | {"result_reach": (0, MAX_REACH)})
 
 
 class AsledFastState(NamedTuple):

@@ -1,0 +1,50 @@
+"""Check the config of a network before it is built: a config may come from a file of somebody else."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+CHANNELS = (1, 512)
+"""Fewest and most channels of any layer; the largest published network has 64."""
+BLOCKS = (0, 128)
+"""Fewest and most residual blocks of one part; the largest published network has 30."""
+SHOWN_CHARS = 60  # of a value in a message: files may hold long ones
+
+
+def check_config(config: Any, limits: Mapping[str, tuple[int, int]]) -> None:
+    """Raise ValueError unless every field has its declared type and lies within its limits.
+
+    config: a dataclass of whole numbers, numbers, flags, Literals and other dataclasses, which check
+    themselves. limits: (least, most) by name of a field; numbers must be finite anyway.
+    """
+    kinds = get_type_hints(type(config))
+    for name in (field.name for field in fields(config)):
+        value = getattr(config, name)
+        expected = _expected(value, kinds[name], limits.get(name))
+        if expected:
+            raise ValueError(f"{name} is {shorten(value)}, expected {expected}.")
+
+
+def shorten(value: object) -> str:
+    """Return a value as Python writes it, cut to a length that fits into a sentence."""
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + "..."
+
+
+def _expected(value: Any, kind: Any, limit: tuple[int, int] | None) -> str:
+    """Return what a field should hold instead of `value`; nothing where it is right."""
+    if kind is bool:
+        return "" if type(value) is bool else "true or false"
+    if kind is int:
+        least, most = limit or (-math.inf, math.inf)
+        right = type(value) is int and least <= value <= most
+        return "" if right else "a whole number" + (f" from {least} to {most}" if limit else "")
+    if kind is float:
+        return "" if type(value) in (int, float) and math.isfinite(value) else "a number"
+    if get_origin(kind) is Literal:
+        known = get_args(kind)
+        return "" if type(value) is str and value in known else "one of " + ", ".join(known)
+    if is_dataclass(kind):
+        return "" if isinstance(value, kind) else "a table of settings"  # type: ignore[arg-type]
+    raise TypeError(f"no check for {kind}")
