@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
+from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 CHANNELS = (1, 512)
 """Fewest and most channels of any layer; the largest published network has 64."""
 BLOCKS = (0, 128)
 """Fewest and most residual blocks of one part; the largest published network has 30."""
+_WORDS: dict[Any, str] = {bool: "true or false", str: "a text"}
 SHOWN_CHARS = 60  # of a value in a message: files may hold long ones
 
 
@@ -21,7 +23,7 @@ def check_config(config: Any, limits: Mapping[str, tuple[int, int]]) -> None:
     kinds = get_type_hints(type(config))
     for name in (field.name for field in fields(config)):
         value = getattr(config, name)
-        expected = _expected(value, kinds[name], limits.get(name))
+        expected = expected_kind(value, kinds[name], limits.get(name))
         if expected:
             raise ValueError(f"{name} is {shorten(value)}, expected {expected}.")
 
@@ -32,10 +34,11 @@ def shorten(value: object) -> str:
     return text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + "..."
 
 
-def _expected(value: Any, kind: Any, limit: tuple[int, int] | None) -> str:
-    """Return what a field should hold instead of `value`; nothing where it is right."""
-    if kind is bool:
-        return "" if type(value) is bool else "true or false"
+def expected_kind(value: Any, kind: Any, limit: tuple[int, int] | None = None) -> str:
+    """Return what a field of type `kind` should hold instead of `value`; nothing where it is right.
+
+    limit: least and most of a whole number. Numbers must be finite, and true is no number.
+    """
     if kind is int:
         least, most = limit or (-math.inf, math.inf)
         right = type(value) is int and least <= value <= most
@@ -45,6 +48,12 @@ def _expected(value: Any, kind: Any, limit: tuple[int, int] | None) -> str:
     if get_origin(kind) is Literal:
         known = get_args(kind)
         return "" if type(value) is str and value in known else "one of " + ", ".join(known)
-    if is_dataclass(kind):
-        return "" if isinstance(value, kind) else "a table of settings"  # type: ignore[arg-type]
-    raise TypeError(f"no check for {kind}")
+    if get_origin(kind) is tuple:
+        parts = get_args(kind)
+        right = isinstance(value, tuple | list) and len(value) == len(parts)
+        right = right and not any(map(expected_kind, value, parts))
+        return "" if right else f"a list of {len(parts)} numbers"
+    if isinstance(kind, UnionType):  # such as Path | None
+        return "" if any(not expected_kind(value, part) for part in get_args(kind)) else "a name of a file"
+    plain = get_origin(kind) or kind
+    return "" if isinstance(value, plain) else _WORDS.get(plain, "a table of settings")

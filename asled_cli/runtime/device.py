@@ -1,12 +1,12 @@
 """Which processor runs the network, in which number format, and what to do about its memory."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 
 import torch
 
 from asled_cli.errors import MemoryLimitError, UsageError
+from asled_cli.runtime.limits import free_memory as free_memory
 from asled_cli.runtime.precision import Precision
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -82,21 +82,3 @@ def memory_limit() -> MemoryLimitError:
         "There is not enough memory for this job.",
         "Try a smaller --chunk, --tile 512, or --method swap, which needs least.",
     )
-
-
-def free_memory() -> int | None:
-    """Bytes that this machine, or the container it runs in, can still give; None where it does not tell.
-
-    Linux tells (what is free and what it could free); others do not, without a package for it.
-    """
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    known = {name: int(rest.split()[0]) * 1024 for name, rest in (line.split(":") for line in lines)}
-    free = [known["MemAvailable"]] if "MemAvailable" in known else []
-    group = Path("/sys/fs/cgroup")
-    with suppress(OSError, ValueError):  # no container, or one without a limit ("max")
-        limit = int((group / "memory.max").read_text())
-        free.append(max(0, limit - int((group / "memory.current").read_text())))
-    return min(free, default=None)

@@ -4,7 +4,6 @@ The only place in the package that starts threads. Stages chain by being iterate
 the next one; closing the last closes them all. Within a stage, `spread` shares work among several threads.
 """
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +13,8 @@ from queue import Empty, Full, Queue
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
+
+from asled_cli.runtime.limits import usable_cores as usable_cores
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -222,8 +223,3 @@ def closing_items(items: Iterable[T]) -> Iterator[Iterator[T]]:
         yield source
     finally:
         _close(source)
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -49,11 +49,9 @@ def read_tensors(path: Path, module: torch.nn.Module, name: str) -> dict[str, to
     """
     expected = {key: list(value.shape) for key, value in module.state_dict().items()}
     with _opened(path) as file:
-        shapes = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
-        problem = _misfit(
-            {key: (part.get_shape(), part.get_dtype()) for key, part in shapes.items()}, expected
-        )
-        if problem:
+        parts = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
+        found = {key: (part.get_shape(), part.get_dtype()) for key, part in parts.items()}
+        if problem := _misfit(found, expected):
             raise WeightsError(f"{path} does not fit the network {name!r}: {problem}.")
         tensors = {key: file.get_tensor(key).float() for key in expected}
     for key, tensor in tensors.items():

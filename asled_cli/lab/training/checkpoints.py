@@ -55,7 +55,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def read_checkpoint(path: Path, content: Mapping[str, type]) -> dict[str, Any]:
+def read_checkpoint(path: Path, content: Mapping[str, type] = {}) -> dict[str, Any]:
     """Load a checkpoint to the CPU, tensors and plain values only; code in it is never run.
 
     content: what it must hold, name to type. Raises WeightsError if it cannot be read or lacks something.
@@ -69,8 +69,9 @@ def read_checkpoint(path: Path, content: Mapping[str, type]) -> dict[str, Any]:
     if not isinstance(stored, dict):
         raise WeightsError(f"{path} is not a checkpoint of a training run.")
     for name, kind in content.items():
-        value = stored.get(name)
-        if not isinstance(value, (int, float) if kind is float else kind) or (kind is int and value < 0):
+        value: Any = stored.get(name)
+        right = isinstance(value, int | float if kind is float else kind)
+        if not right or (kind is int and value < 0):
             raise WeightsError(
                 f"{path} is no complete checkpoint of a training run: {name} is {type(value).__name__}, "
                 f"expected {kind.__name__}.",
@@ -80,7 +81,7 @@ def read_checkpoint(path: Path, content: Mapping[str, type]) -> dict[str, Any]:
 
 
 def _check_archive(path: Path) -> None:
-    """Raise ValueError for a file that is no archive as torch.save writes it, or unfolds to more than it has."""
+    """Raise ValueError for a file that is no archive as torch.save writes it: none of it is compressed."""
     if not path.is_file():
         raise ValueError("there is no such file")
     if not zipfile.is_zipfile(path):

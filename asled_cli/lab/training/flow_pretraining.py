@@ -5,6 +5,7 @@ end-point error on held-out photos, beside that of OpenCV's DIS flow and of no m
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -32,6 +33,7 @@ from asled_cli.lab.training.checkpoints import (
     restore_optimizer,
     write_checkpoint,
 )
+from asled_cli.lab.training.monitor import SkippedSteps
 from asled_cli.nets.spynet import LEVELS, SIZE_MULTIPLE, SpyNet
 from asled_cli.progress import Progress, Report, ignore
 from asled_cli.runtime.processes import START, batches_of, start_worker
@@ -155,6 +157,7 @@ def train_flow(
     held_out = _held_out(photos, config)
     last = min(config.steps, stop_at or config.steps)
     score, losses, started = _score(network, held_out, device), [], time.monotonic()
+    skipped = SkippedSteps(out)
     loader = _loader(SyntheticPairs(photos, "train", config, config.seed), step, last)
     with batches_of(loader) as batches:
         for first, second, truth in batches:
@@ -169,20 +172,29 @@ def train_flow(
             for group in optimizer.param_groups:
                 group["lr"] = _rate(config, step)
             optimizer.zero_grad()
-            losses.append(
-                _learn(network, config, step, first.to(device), second.to(device), truth.to(device))
-            )
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
+            loss = _learn(network, config, step, first.to(device), second.to(device), truth.to(device))
+            norm = float(torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0))
+            finite = math.isfinite(loss) and math.isfinite(norm)
             step += 1
+            if finite:
+                losses.append(loss)
+                optimizer.step()
+            skipped.note(step, finite)
+            if step == last:
+                skipped.check_share()
             if step % config.score_every == 0 or step == last:
                 score = _score(network, held_out, device)
                 seconds = time.monotonic() - started
-                scores.append(step=step, loss=float(np.mean(losses)), **score._asdict(), seconds=seconds)
-                log.info("step %d: loss %.3f, %s, %.0f s", step, np.mean(losses), score, seconds)
+                scores.append(step=step, loss=_mean(losses), **score._asdict(), seconds=seconds)
+                log.info("step %d: loss %.3f, %s, %.0f s", step, _mean(losses), score, seconds)
                 losses.clear()
                 _save(out, network, optimizer, config, step, score)
     return score
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Return the mean; not a number where there are none."""
+    return sum(values) / len(values) if values else math.nan
 
 
 def _learn(

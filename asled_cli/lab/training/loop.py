@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from asled_cli.errors import AsledError, InterruptedRunError
 from asled_cli.lab.training import losses
 from asled_cli.lab.training.matching_loss import alignment_loss
-from asled_cli.lab.training.monitor import Watch
+from asled_cli.lab.training.monitor import SkippedSteps, Watch
 from asled_cli.lab.training.recipe import LossConfig, TrainConfig, read_recipe
 from asled_cli.lab.training.state import (
     TrainState,
@@ -38,9 +38,6 @@ from asled_cli.runtime.distributed import ALONE, Team
 from asled_cli.runtime.processes import START, batches_of, start_worker
 
 log = logging.getLogger(__name__)
-
-BAD_STEPS_ALLOWED = 10
-"""Updates in a row that may be skipped for a gradient that is not finite, before the run gives up."""
 
 
 def train(
@@ -109,7 +106,7 @@ def _run(
     report: Report,
     check: Callable[[], None],
 ) -> None:
-    config, bad_steps, began, total = progress.config, 0, time.perf_counter(), 0.0
+    config, skipped, began, total = progress.config, SkippedSteps(out), time.perf_counter(), 0.0
     device = next(progress.network.parameters()).device
     started = began - progress.seconds
 
@@ -124,13 +121,7 @@ def _run(
         progress.team.check(check, device)
         loss, norm = update(progress, next(batches))
         count()
-        bad_steps = 0 if math.isfinite(norm) else bad_steps + 1
-        if bad_steps > BAD_STEPS_ALLOWED:
-            raise AsledError(
-                f"The loss was not finite for {bad_steps} steps up to step {progress.step}; the last good "
-                f"checkpoint is kept in {out}.",
-                "Resume it with a lower learning rate.",
-            )
+        skipped.note(progress.step, math.isfinite(norm))
         total += loss
         if progress.step % config.log_every == 0:
             seconds = (time.perf_counter() - began) / config.log_every
@@ -146,7 +137,9 @@ def _run(
             count()
             began = time.perf_counter()
         last_one = progress.step == last or progress.ended
-        if bad_steps == 0 and (progress.step % config.checkpoint_every == 0 or last_one):
+        if last_one:
+            skipped.check_share()
+        if not skipped.in_a_row and (progress.step % config.checkpoint_every == 0 or last_one):
             save_run(progress, out)
 
 

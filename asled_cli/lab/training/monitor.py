@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.errors import UsageError
+from asled_cli.errors import AsledError, UsageError
 from asled_cli.lab.training.checkpoints import CsvLog, explain_full_disk, read_csv, replace_file
 from asled_cli.lab.training.validation import Score
 
@@ -20,6 +20,41 @@ LOSS_COLUMNS = ("step", "loss", "gradient", "rate", "seconds")
 PSNR_CURVES = {"network": "network_db", "swap": "swap_db", "reference": "reference_db", "input": "input_db"}
 
 log = logging.getLogger(__name__)
+
+
+BAD_STEPS_ALLOWED = 10
+"""Updates in a row that may be skipped for a gradient that is not finite, before the run gives up."""
+
+
+class SkippedSteps:
+    """Count updates that were skipped because loss or gradient was not finite; give up where none helps."""
+
+    def __init__(self, out: Path) -> None:
+        self.out, self.in_a_row = out, 0
+        self._skipped = self._steps = 0
+
+    def note(self, step: int, finite: bool) -> None:
+        """Count one update. Raises AsledError after too many skipped in a row."""
+        self._steps += 1
+        self._skipped += not finite
+        self.in_a_row = 0 if finite else self.in_a_row + 1
+        if self.in_a_row > BAD_STEPS_ALLOWED:
+            raise AsledError(
+                f"The loss was not finite for {self.in_a_row} steps up to step {step}; the last good "
+                f"checkpoint is kept in {self.out}.",
+                "Resume it with a lower learning rate.",
+            )
+
+    def check_share(self) -> None:
+        """Raise AsledError at the end of a run of which more than half of the steps were skipped."""
+        if 2 * self._skipped > self._steps:
+            raise AsledError(
+                f"The loss was not finite in {self._skipped} of {self._steps} steps: the run learned nothing "
+                f"to rely on. The last good checkpoint, if there is one, is kept in {self.out}.",
+                "Check the training clips, and lower the learning rate.",
+            )
+        if self._skipped:
+            log.warning("%d of %d steps were skipped: loss not finite.", self._skipped, self._steps)
 
 
 class Watch:

@@ -6,11 +6,12 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_type_hints
 
 from asled_cli.errors import UsageError
 from asled_cli.lab.training_data.crops import SampleConfig
 from asled_cli.lab.training_data.prepare import DataConfig
+from asled_cli.nets.limits import expected_kind, shorten
 
 Config = TypeVar("Config")
 _FILES = ("init", "init_flow", "teacher")  # fields of TrainConfig that are paths
@@ -157,7 +158,7 @@ def read_table(path: Path, changes: Sequence[str] = ()) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             table = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # not TOML, not UTF-8, nested too deeply
         raise UsageError(f"{path} cannot be read as a recipe: {error}.") from error
     for change in changes:
         _merge(table, _read_change(change))
@@ -170,7 +171,7 @@ def _read_change(change: str) -> dict[str, Any]:
         for text in (value, f'"{value}"'):  # words need no quotes on a command line
             try:
                 return tomllib.loads(f"{name} = {text}")
-            except tomllib.TOMLDecodeError:
+            except (ValueError, RecursionError):
                 continue
     raise UsageError(f"--set is {change!r}, expected NAME=VALUE such as samples.batch=8.")
 
@@ -191,7 +192,7 @@ def config_from_table(table: Mapping[str, Any]) -> TrainConfig:
     values["samples"] = build_config(SampleConfig, values.get("samples", {}), "samples.")
     values["losses"] = build_config(LossConfig, values.get("losses", {}), "losses.")
     for name in _FILES:
-        if values.get(name) is not None:
+        if isinstance(values.get(name), str):
             values[name] = Path(values[name])
     return build_config(TrainConfig, values)
 
@@ -207,19 +208,16 @@ def build_config(kind: type[Config], values: Mapping[str, Any], prefix: str = ""
 
     prefix: what the table is called in complaints.
     """
-    known = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if not isinstance(values, Mapping):
+        raise UsageError(f"{prefix.rstrip('.')} is {shorten(values)}, expected a table of settings.")
+    kinds = get_type_hints(kind)
     for name, value in values.items():
         if name not in known:
             raise UsageError(f"{prefix}{name} is no setting.", f"Known: {', '.join(sorted(known))}.")
-        _check_kind(prefix + name, value, known[name].type)
+        if expected := expected_kind(value, kinds[name]):
+            raise UsageError(f"{prefix}{name} is {shorten(value)}, expected {expected}.")
     try:
         return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
     except TypeError as error:
         raise UsageError(f"A setting is missing or has the wrong type: {error}.") from error
-
-
-def _check_kind(name: str, value: Any, kind: Any) -> None:
-    """Plain numbers are checked; everything else checks itself where it is used."""
-    wrong = (kind is int and type(value) is not int) or (kind is float and type(value) not in (int, float))
-    if wrong:
-        raise UsageError(f"{name} is {value!r}, expected a {'whole ' if kind is int else ''}number.")

@@ -5,6 +5,7 @@ flow_previous, flow_next float16 (T, h, w, 2); valid, reset bool (T); h = ceil(H
 """
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,10 @@ from torch import Tensor
 
 from asled_cli.errors import InputError
 from asled_cli.nets.interface import GUIDE_STRIDE, ChunkInputs
+from asled_cli.runtime.limits import free_memory
+
+# What reading an archive of arrays raises where it is damaged.
+_UNREADABLE = (OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +47,44 @@ class CachedClip:
 def read_clip(path: Path) -> CachedClip:
     """Load one cached clip. Raises InputError if the file is damaged, incomplete or inconsistent."""
     try:
+        _check_unpacked_size(path)
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             clip = CachedClip(**{name: torch.from_numpy(stored[name]) for name in CachedClip.__slots__})
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (*_UNREADABLE, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path} is not a cached training clip: {error}.", "Make it again.") from error
+    if problem := _misfit(clip):
+        raise InputError(f"{path} is not a cached training clip: {problem}.", "Make it again.")
+    return clip
+
+
+def _check_unpacked_size(path: Path) -> None:
+    """Raise ValueError for an archive that claims to unpack to more than this machine can hold."""
+    with zipfile.ZipFile(path) as archive:
+        size = sum(part.file_size for part in archive.infolist())
+    free = free_memory()
+    if free is not None and size > free:
+        raise ValueError(f"it unpacks to {size / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free")
+
+
+def _misfit(clip: CachedClip) -> str:
+    """Return what is wrong with the arrays of a clip; nothing if they are as the module says."""
+    if clip.target.ndim != 4 or not len(clip.target):
+        return f"target has the shape {tuple(clip.target.shape)}, expected (T, H, W, 3)"
     frames, height, width = clip.target.shape[:3]
     grid = (frames, -(-height // GUIDE_STRIDE), -(-width // GUIDE_STRIDE))
-    views = (clip.target, clip.reference, clip.truth)
-    maps = (clip.guide, clip.flow_previous, clip.flow_next)
-    if any(v.shape != (frames, height, width, 3) for v in views) or any(m.shape[:3] != grid for m in maps):
-        raise InputError(
-            f"{path} mixes sizes: its views and its guide do not belong together.", "Make it again."
-        )
-    return clip
+    for name, channels in (("target", 3), ("reference", 3), ("truth", 3)):
+        array = getattr(clip, name)
+        if array.shape != (frames, height, width, channels) or array.dtype != torch.uint8:
+            return f"it mixes sizes or types: {name} is {tuple(array.shape)} {array.dtype}"
+    for name, channels in (("guide", 6), ("flow_previous", 2), ("flow_next", 2)):
+        array = getattr(clip, name)
+        if array.shape != (*grid, channels) or not array.is_floating_point():
+            return f"it mixes sizes or types: {name} is {tuple(array.shape)} {array.dtype}"
+        if not bool(array.isfinite().all()):
+            return f"{name} holds numbers that are not finite"
+    if clip.reset.shape != (frames,) or clip.reset.dtype != torch.bool:
+        return f"it mixes sizes or types: reset is {tuple(clip.reset.shape)} {clip.reset.dtype}"
+    return ""
 
 
 def find_clips(folder: Path) -> list[Path]:

@@ -45,6 +45,11 @@ class SampleConfig:
     has room for all (20 MB for one of 16 frames of 0.13 megapixels)."""
 
     def __post_init__(self) -> None:
+        for name in ("batch", "rescan_every", "crops_per_clip", "crop_px"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"samples.{name} is {getattr(self, name)}, expected at least 1.")
+        if not 0 <= self.drop_reference <= 1:
+            raise UsageError(f"samples.drop_reference is {self.drop_reference}, expected 0 to 1.")
         if self.crop_px % GUIDE_STRIDE:
             raise UsageError(f"crop_px is {self.crop_px}, expected a multiple of {GUIDE_STRIDE}.")
         if self.photometric < 0 or not 0 <= self.misalign_px < self.crop_px // 2:
