@@ -6,6 +6,7 @@ Times are exact fractions of a second on the clip's own clock: `pts * time_base`
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -61,6 +62,7 @@ class Track:
         return f"track {self.index} ({self.kind}{', ' + name if name else ''})"
 
 
+TimesFrom = Literal["presentation", "decoding", "counting"]  # what tells when a picture is shown
 Box = tuple[int, int, int, int]  # x, y of the first pixel, width and height, pixels
 
 
@@ -83,7 +85,7 @@ class Clip:
     average_rate: Fraction  # frames per second, nominal only
     start_s: Fraction  # time of the first frame
     duration_s: Fraction | None  # declared length of the track
-    frame_estimate: int  # declared count, without those that an edit list hides
+    frame_estimate: int  # declared count, else that of the packets; without those an edit list hides
     track: int = 0  # n-th real video track of the file
     end_declared: bool = True  # False: duration_s is that of the file, whose sound may be longer
     header_tick: Fraction = Fraction(1, 1000)  # seconds to which the file rounds the lengths in its header
@@ -99,6 +101,7 @@ class Clip:
     interlaced: bool = False
     alpha: bool = False
     mastering: MasteringDisplay | None = None
+    times_from: TimesFrom = "presentation"  # AVI has times of decoding only, raw streams have none
     box: Box | None = None  # the part of the picture that frames are to show; None: all of it
     warnings: tuple[str, ...] = ()  # sentences worth showing to the user
 

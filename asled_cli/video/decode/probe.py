@@ -8,12 +8,14 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import InputContainer
+from av.packet import Packet
 from av.sidedata.sidedata import Type as SideType
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from asled_cli.errors import InputError, reason
 from asled_cli.video.decode.open_clip import MAX_PIXELS, open_clip
+from asled_cli.video.decode.packet_times import read_ticks, times_of_format
 from asled_cli.video.decode.side_data import VIEW_ID, read_side_data
 from asled_cli.video.frames import (
     MATRIX_BT709,
@@ -21,6 +23,7 @@ from asled_cli.video.frames import (
     Clip,
     ColorTags,
     MasteringDisplay,
+    TimesFrom,
     Track,
 )
 from asled_cli.video.mp4_boxes import (
@@ -82,17 +85,35 @@ def probe_clip(path: Path, track: int = 0) -> Clip:
                 f"{path} only refers to pictures in another file, which is not opened.",
                 "Export it from the program that wrote it as a self-contained movie.",
             )
-        frame = _first_frame(container, stream, path)
-        return _gather(path, track, container, stream, frame, boxes)
+        frame, packet = _first_frame(container, stream, path)
+        clip = _gather(path, track, container, stream, frame, boxes)
+        clip = _with_times(clip, times_of_format(container, packet), packet)
+    if not clip.frame_estimate:  # a live or raw stream, whose header was written before its end
+        with open_clip(path) as container:
+            ticks = read_ticks(container, select_stream(container, path, track), clip)
+        clip = replace(clip, frame_estimate=max(1, len(ticks)))
+    return clip
 
 
-def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame:
+def _with_times(clip: Clip, times_from: TimesFrom, first: "Packet[VideoStream]") -> Clip:
+    """Return the clip with its start where the first packet has it, if its pictures have no times."""
+    if times_from == "presentation":
+        return clip
+    return replace(clip, times_from=times_from, start_s=(first.dts or 0) * clip.time_base)
+
+
+def _first_frame(
+    container: InputContainer, stream: VideoStream, path: Path
+) -> tuple[av.VideoFrame, "Packet[VideoStream]"]:
+    """Return the first frame that can be decoded, and the first packet with content."""
     failure: Exception | None = None
+    first: Packet[VideoStream] | None = None
     try:
         for count, packet in enumerate(container.demux(stream)):
+            first = first or (packet if packet.size else None)
             try:
                 for frame in packet.decode():
-                    return frame
+                    return frame, first or packet
             except av.FFmpegError as error:
                 failure = error
             if count > PROBE_PACKETS:

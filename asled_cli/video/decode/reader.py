@@ -3,6 +3,7 @@
 At most the decoder's own frames and the one handed out are in memory.
 """
 
+import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from asled_cli.errors import InputError, reason
 from asled_cli.video.decode.open_clip import open_clip
+from asled_cli.video.decode.packet_times import PacketClock, nominal_step, read_ticks
 from asled_cli.video.decode.pixel_format import Converter
 from asled_cli.video.decode.probe import RERECORD, count_video_tracks, probe_clip, select_stream
 from asled_cli.video.frames import Clip, Frame
@@ -177,15 +179,7 @@ def frame_times(clip: Clip) -> list[Fraction]:
     """Presentation times of all frames in seconds, sorted, by reading packets without decoding them."""
     with open_clip(clip.path) as container:
         stream = select_stream(container, clip.path, clip.track)
-        ticks = []
-        try:
-            for packet in container.demux(stream):
-                tick = packet.pts if packet.pts is not None else packet.dts
-                if packet.size and not packet.is_discard and tick is not None:
-                    ticks.append(tick)
-        except av.FFmpegError:
-            pass  # a cut-off file: the packets before the cut are what there is
-        return [tick * clip.time_base for tick in sorted(ticks)]
+        return [tick * clip.time_base for tick in read_ticks(container, stream, clip)]
 
 
 class _Decoder:
@@ -201,6 +195,8 @@ class _Decoder:
         self._counted_from: int | None = None  # earlier packets are only there to decode the others
 
     def _open(self) -> None:
+        self._clock = PacketClock(self._clip)
+        self._coming: list[int] = []  # times of the packets in the decoder, a heap, where pictures have none
         self._container = open_clip(self._clip.path)
         self._stream = select_stream(self._container, self._clip.path, self._clip.track)
 
@@ -230,23 +226,29 @@ class _Decoder:
         """Packets from a keyframe shown at or before `start`, and that keyframe's pts."""
         back = Fraction(0)
         wanted = floor(start / self._clip.time_base)
+        if self._clip.times_from == "counting":  # from the first picture on, or nobody knows which one it is
+            self.close()
+            self._open()
+            return self._packets(), floor(self._clip.start_s / self._clip.time_base)
         while True:
             goal = max(start - back, self._clip.start_s)
             self._go_to(goal)
             packets = self._packets()
             for packet in packets:
-                if packet.is_keyframe and packet.pts is not None:
+                first = self._clock.tick(packet)
+                if packet.is_keyframe and first is not None:
                     break
             else:
                 return iter(()), wanted
-            if packet.pts <= wanted or goal <= self._clip.start_s:
-                return chain([packet], packets), packet.pts
+            if first <= wanted or goal <= self._clip.start_s:
+                return chain([packet], packets), first
             back = max(2 * back, SEEK_STEP_S)  # the index is in decoding order, so it can land late
 
     def _go_to(self, goal: Fraction) -> None:
         """Seek to `goal` or before it; to the very start where a damaged index allows no seeking."""
         try:
             self._container.seek(floor(goal / self._clip.time_base), stream=self._stream)
+            self._coming.clear()
         except av.FFmpegError:
             self.close()
             self._open()
@@ -272,19 +274,21 @@ class _Decoder:
         self, packets: Iterator["Packet[VideoStream]"] | None = None
     ) -> Iterator[tuple[int, av.VideoFrame]]:
         """All pictures of `packets` (default: of the whole track) with strictly increasing pts."""
-        nominal = max(1, round(1 / (self._clip.average_rate * self._clip.time_base)))
+        nominal = nominal_step(self._clip)
         last: int | None = None
         for packet in self._packets() if packets is None else packets:
-            self._expect(packet)
+            tick = self._expect(packet)
             try:
                 decoded = packet.decode()
             except av.FFmpegError as error:
                 self._count_failure(error)
+                if tick in self._coming:
+                    self._coming.remove(tick)
                 continue
             for picture in decoded:
                 self._failures = 0
                 self._check_unchanged(picture)
-                pts = picture.pts
+                pts = self._time_of(picture)
                 if pts is None:
                     self._problems.missing_timestamps += 1
                     pts = 0 if last is None else last + nominal
@@ -296,15 +300,25 @@ class _Decoder:
                 yield pts, picture
         self._problems.lost_frames += len(self._due)
 
-    def _expect(self, packet: "Packet[VideoStream]") -> None:
-        """Remember that a picture is due, where the codec makes one of every packet."""
+    def _expect(self, packet: "Packet[VideoStream]") -> int | None:
+        """Remember that a picture is due, where the codec makes one of every packet; return its time."""
+        tick = self._clock.tick(packet) if packet.size and not packet.is_discard else None
+        if tick is None:
+            return None
+        if self._clip.times_from != "presentation":
+            heapq.heappush(self._coming, tick)
+            return tick
         if self._clip.codec not in ONE_PICTURE_EACH or self._clip.interlaced:  # fields may come apart
-            return
-        tick = packet.pts
-        if tick is None or not packet.size or packet.is_discard:
-            return
-        if self._counted_from is None or tick >= self._counted_from:
+            return tick
+        if packet.pts is not None and (self._counted_from is None or tick >= self._counted_from):
             self._due.add(tick)
+        return tick
+
+    def _time_of(self, picture: av.VideoFrame) -> int | None:
+        """Return the picture's own time, or the earliest of those that no picture has taken yet."""
+        if self._clip.times_from == "presentation":
+            return picture.pts
+        return heapq.heappop(self._coming) if self._coming else None
 
     def _meet(self, pts: int) -> None:
         """Pictures come in order of time: whatever was due before this one will not come any more."""

@@ -15,6 +15,7 @@ from av.packet import Packet
 from av.stream import Disposition, Stream
 
 from asled_cli.video.decode.open_clip import open_clip
+from asled_cli.video.decode.packet_times import PacketClock
 from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.frames import Clip
 from asled_cli.video.mp4_boxes import read_tracks
@@ -67,6 +68,7 @@ class _Reading:
     clip: Clip
     sums: dict[int, TrackSum]
     covers: dict[int, Any]  # digests of attached pictures
+    clock: PacketClock
     shown: dict[int, int] = field(default_factory=dict)  # frame time -> duration, ticks
 
     def add(
@@ -74,7 +76,7 @@ class _Reading:
     ) -> None:
         index = packet.stream_index
         if index == self.clip.stream_index:
-            tick = packet.pts if packet.pts is not None else packet.dts
+            tick = self.clock.tick(packet)
             if tick is not None and not packet.is_discard:
                 self.shown[tick] = packet.duration or 0
         elif index in self.covers:
@@ -103,6 +105,7 @@ def take_inventory(
             clip,
             sums={stream.index: TrackSum.of(stream) for stream in others if is_copyable(stream)},
             covers={stream.index: hashlib.sha256() for stream in others if _is_cover(stream)},
+            clock=PacketClock(clip),
         )
         broken_off = False
         try:
