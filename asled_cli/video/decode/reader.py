@@ -226,7 +226,7 @@ class _Decoder:
         """Packets from a keyframe shown at or before `start`, and that keyframe's pts."""
         back = Fraction(0)
         wanted = floor(start / self._clip.time_base)
-        if self._clip.times_from == "counting":  # from the first picture on, or nobody knows which one it is
+        if not self._knows_where_it_is:
             self.close()
             self._open()
             return self._packets(), floor(self._clip.start_s / self._clip.time_base)
@@ -243,6 +243,13 @@ class _Decoder:
             if first <= wanted or goal <= self._clip.start_s:
                 return chain([packet], packets), first
             back = max(2 * back, SEEK_STEP_S)  # the index is in decoding order, so it can land late
+
+    @property
+    def _knows_where_it_is(self) -> bool:
+        """Whether the time of a picture is known without having counted from the first one."""
+        if self._clip.times_from == "decoding":  # pictures before a keyframe may be left out after seeking
+            return not self._stream.codec_context.has_b_frames
+        return self._clip.times_from == "presentation"
 
     def _go_to(self, goal: Fraction) -> None:
         """Seek to `goal` or before it; to the very start where a damaged index allows no seeking."""
