@@ -29,7 +29,7 @@ SEGMENT = 6  # frames
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 CHILD = (
     "import sys; from asled_cli import pipeline; from asled_cli.cli.app import main;"
-    f"pipeline.segment_length = lambda clip: {SEGMENT}; sys.exit(main(sys.argv[1:]))"
+    f"pipeline.STEPS = pipeline.Steps(segment_length=lambda clip: {SEGMENT}); sys.exit(main(sys.argv[1:]))"
 )
 
 

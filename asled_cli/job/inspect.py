@@ -1,24 +1,21 @@
 """What one or two clips are, and how they go together: everything `asled probe` tells."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from asled_cli.job.blur_plan import Roles, find_roles
+from asled_cli.job.analysis import judge_clips, register_clips
+from asled_cli.job.blur_plan import Roles
 from asled_cli.job.match import MatchedClips, check_shared_time, match_clips
 from asled_cli.job.records import DeblurConfig
-from asled_cli.job.sampling import moments_to_judge, read_sampled_runs
 from asled_cli.job.tally import registration_facts
-from asled_cli.progress import Progress, Report, ignore
-from asled_cli.registration.analyse import analyse
+from asled_cli.progress import Report, ignore
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import render_references
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
-from asled_cli.sync.lens_order import sample_moments
 from asled_cli.video.decode.reader import frame_times
 from asled_cli.video.frames import Clip, FramePair
 
@@ -70,14 +67,9 @@ def inspect_pair(config: DeblurConfig, report: Report = ignore) -> Inspection:
     wide, ultra, clock = match.wide, match.ultra, match.timing.clock
     notes = check_shared_time(wide, ultra, clock, wide.start_s, None)
     match = replace(match, notes=(*match.notes, *notes))
-    runs = []
-    for done, total, run in read_sampled_runs(wide, ultra, clock, wide.start_s, None):
-        runs.append(run)
-        report(Progress("analyse", done, total))
-    small = analyse(runs, LensPrior(fov_ratio=match.fov_ratio, source=match.fov_source))
-    found = small.resized((wide.width, wide.height), (ultra.width, ultra.height))
-    count = moments_to_judge(wide, ultra, clock)
-    roles = find_roles(sample_moments(wide, ultra, clock, count), found, _telling(report, count))
+    prior = LensPrior(fov_ratio=match.fov_ratio, source=match.fov_source)
+    found, runs = register_clips(wide, ultra, clock, prior, report)
+    roles = judge_clips(wide, ultra, clock, found, report)
     return Inspection(match, found, roles, tuple(runs[len(runs) // 2]))
 
 
@@ -116,7 +108,3 @@ def clip_facts(clip: Clip) -> dict[str, Any]:
         "interlaced": clip.interlaced,
         "warnings": list(clip.warnings),
     }
-
-
-def _telling(report: Report, total: int) -> Callable[[int], None]:
-    return lambda done: report(Progress("judge", done, total))

@@ -11,7 +11,7 @@ from asled_cli.errors import AsledError, InputError, UsageError
 from asled_cli.job.match import check_shared_time, match_clips, probe_both
 from asled_cli.job.method import QUEUED_BYTES, FrameSize, choose_method
 from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult
-from asled_cli.job.sampling import RUN_LENGTH, RUNS, SHORT_CLIP
+from asled_cli.job.sampling import RUN_LENGTH, RUNS, SHORT_CLIP, count_frames
 from asled_cli.job.target import turn_to_ultra
 from asled_cli.metrics.clip_psnr import check_truth
 from asled_cli.progress import Report, ignore
@@ -47,7 +47,7 @@ def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
     notes = [*found.notes, *check_shared_time(wide, ultra, clock, start, end)]
     choice = choose_method(config, FrameSize(*wide.seen_size))
     helpers = choose_helpers(choice.method, choice.device, wide)
-    frames = _frame_count(wide, start, end)
+    frames = count_frames(wide, start, end)
     return DeblurPlan(
         config=config,
         wide=wide,
@@ -133,14 +133,6 @@ def _window(config: DeblurConfig, wide: Clip) -> tuple[Fraction, Fraction | None
             f"--end is {float(end):g} s, but {wide.path.name} starts at {float(wide.start_s):.3f} s."
         )
     return start, end
-
-
-def _frame_count(wide: Clip, start: Fraction, end: Fraction | None) -> int:
-    if wide.duration_s is None or wide.duration_s <= 0:
-        return wide.frame_estimate
-    whole = wide.start_s + wide.duration_s
-    part = min(end or whole, whole) - max(start, wide.start_s)
-    return max(1, round(wide.frame_estimate * part / wide.duration_s))
 
 
 def _memory(wide: Clip, ultra: Clip) -> int:

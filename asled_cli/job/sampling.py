@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from fractions import Fraction
 from math import ceil
 
-from asled_cli.job.records import DeblurPlan
 from asled_cli.registration.geometry.canvas import reduce_for_analysis
 from asled_cli.runtime.stages import Stage
 from asled_cli.sync.lens_order import end_of
@@ -14,26 +13,28 @@ from asled_cli.video.decode.pairing import pair_frames, pair_lists
 from asled_cli.video.decode.reader import ClipReader, read_runs
 from asled_cli.video.frames import Clip, FramePair
 
+Range = tuple[Fraction | None, Fraction | None]
+ALL: Range = (None, None)
 RUNS, RUN_LENGTH = 4, 11  # runs, and frames of each: exposures up to 9 frame intervals are looked for
 JUDGED_S, LEAST_MOMENTS, MOST_MOMENTS = Fraction(1, 2), 6, 60
 SHORT_CLIP = 60  # frames; a clip up to here is looked at from end to end
 SAMPLE_BYTES = 900 * 2**20  # of full pictures held at once: shorter runs where frames are large
 
 
-def read_sample(plan: DeblurPlan) -> Iterator[tuple[int, int, list[FramePair]]]:
-    """The runs of a job; see `read_sampled_runs`."""
-    return read_sampled_runs(plan.wide, plan.ultra, plan.clock, plan.start_s, plan.end_s)
-
-
 @contextmanager
-def reading_pairs(plan: DeblurPlan) -> Iterator[Iterator[FramePair]]:
-    """All pairs of a job in order of time, as small as the analysis needs them, decoded in threads."""
+def reading_pairs(
+    wide: Clip, ultra: Clip, clock: Clock, wide_range: Range = ALL, ultra_range: Range = ALL
+) -> Iterator[Iterator[FramePair]]:
+    """Give all pairs in order of time, as small as the analysis needs them, decoded in threads.
+
+    wide_range, ultra_range: start and end on each clip's own clock; None: no limit.
+    """
     with (
-        ClipReader(plan.wide, start_s=plan.wide_range[0], end_s=plan.wide_range[1]) as wide,
-        ClipReader(plan.ultra, start_s=plan.ultra_range[0], end_s=plan.ultra_range[1]) as ultra,
+        ClipReader(wide, start_s=wide_range[0], end_s=wide_range[1]) as wide_frames,
+        ClipReader(ultra, start_s=ultra_range[0], end_s=ultra_range[1]) as ultra_frames,
     ):
-        targets, references = Stage(wide, 2, "decode wide"), Stage(ultra, 2, "decode ultra")
-        pairs = pair_frames(targets, references, plan.clock)
+        targets, references = Stage(wide_frames, 2, "decode wide"), Stage(ultra_frames, 2, "decode ultra")
+        pairs = pair_frames(targets, references, clock)
         with Stage(map(reduce_for_analysis, pairs), 2, "reduce") as reduced:
             yield reduced
 
@@ -57,6 +58,15 @@ def read_sampled_runs(
         inside = [frame for frame in run if end_s is None or frame.time < end_s]
         pairs = pair_lists(inside, others, clock)
         yield done, len(starts), [reduce_for_analysis(pair) for pair in pairs]
+
+
+def count_frames(wide: Clip, start: Fraction, end: Fraction | None) -> int:
+    """Return the number of frames from `start` to `end` that the file's header promises."""
+    if wide.duration_s is None or wide.duration_s <= 0:
+        return wide.frame_estimate
+    whole = wide.start_s + wide.duration_s
+    part = min(end or whole, whole) - max(start, wide.start_s)
+    return max(1, round(wide.frame_estimate * part / wide.duration_s))
 
 
 def moments_to_judge(wide: Clip, ultra: Clip, clock: Clock) -> int:

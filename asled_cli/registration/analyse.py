@@ -5,7 +5,8 @@ size over all frames; a smooth parallax field; slow drift from run to run; the c
 line the lenses lie apart, if things close by show it; and how long the reference's own shutter was open.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import pairwise
 
@@ -37,7 +38,11 @@ from asled_cli.registration.model.registration import Knot, Registration
 from asled_cli.registration.model.tone_curve import Tone, fit_tone
 from asled_cli.registration.stabilisation.eis import find_steadied
 from asled_cli.registration.stabilisation.ois import find_swaying, follow_stabiliser
+from asled_cli.registration.stabilisation.ois_tracking import MapFunction, follow_clip
 from asled_cli.video.frames import FramePair
+
+Size = tuple[int, int]
+Analyse = Callable[[Sequence[Sequence[FramePair]], LensPrior], Registration]
 
 _MEASURED_FRAMES, _TRIAL_FRAMES, _BASELINE_FRAMES = 18, 8, 5
 # Lengths tried once colours are known, as shares of the one found before; then about the best of them.
@@ -137,6 +142,30 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
         sway=sway and _final(sway, knots[len(knots) // 2], canvases[len(knots) // 2]),
         reference_exposure=own_exposure,
     )
+
+
+def register_clip(
+    runs: Sequence[Sequence[FramePair]],
+    pairs: Callable[[], AbstractContextManager[Iterable[FramePair]]],
+    prior: LensPrior,
+    *,
+    sizes: tuple[Size, Size] | None = None,
+    analyse: Analyse = analyse,
+    map_function: MapFunction = map,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> Registration:
+    """Return the registration of a clip: what runs of it show and, under OIS, each frame's own shift.
+
+    pairs: opens the whole clip, at any size; called only where each frame must be looked at. sizes: (width,
+    height) of full target and reference frames; None: as in `runs`. Raises InputError as `analyse`.
+    """
+    found = analyse(runs, prior)
+    if sizes is not None:
+        found = found.resized(*sizes)
+    if found.sway is None:
+        return found
+    with pairs() as frames:
+        return follow_clip(frames, found, map_function, on_progress)
 
 
 def _measure(

@@ -21,6 +21,7 @@ from asled_cli.cli.app import main
 from asled_cli.nets.asled.config import AsledConfig
 from asled_cli.nets.asled.network import AsledNet
 from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
+from asled_cli.pipeline import Steps
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
@@ -115,7 +116,7 @@ def analysed_once(monkeypatch: pytest.MonkeyPatch, analyses: list[Registration])
             analyses.append(analyse(runs, prior))
         return analyses[0]
 
-    monkeypatch.setattr("asled_cli.pipeline.analyse", remember)
+    monkeypatch.setattr("asled_cli.pipeline.STEPS", Steps(analyse=remember))
 
 
 @pytest.fixture(scope="module")

@@ -42,8 +42,10 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 
 @pytest.fixture(autouse=True)
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "segment_length", lambda clip: SEGMENT)
-    monkeypatch.setattr(pipeline, "analyse", lambda runs, prior: known_registration())
+    steps = pipeline.Steps(
+        analyse=lambda runs, prior: known_registration(), segment_length=lambda clip: SEGMENT
+    )
+    monkeypatch.setattr(pipeline, "STEPS", steps)
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +53,10 @@ def whole(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The file of an undisturbed run."""
     out = tmp_path_factory.mktemp("whole") / "out.mov"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "segment_length", lambda clip: SEGMENT)
-        patch.setattr(pipeline, "analyse", lambda runs, prior: known_registration())
+        steps = pipeline.Steps(
+            analyse=lambda runs, prior: known_registration(), segment_length=lambda clip: SEGMENT
+        )
+        patch.setattr(pipeline, "STEPS", steps)
         pipeline.run_deblur(config(pair, out))
     return out.read_bytes()
 

@@ -28,8 +28,9 @@ def deblur(words: list[str], said: Path) -> None:
     from asled_cli import pipeline
     from asled_cli.cli.app import main
 
-    pipeline.segment_length = lambda clip: SEGMENT
-    pipeline.analyse = lambda runs, prior: known_registration()
+    pipeline.STEPS = pipeline.Steps(
+        analyse=lambda runs, prior: known_registration(), segment_length=lambda clip: SEGMENT
+    )
     sys.stdout = sys.stderr = said.open("a", buffering=1)
     sys.exit(main(["deblur", *words]))
 

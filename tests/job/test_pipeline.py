@@ -50,7 +50,7 @@ def registration() -> Registration:
 @pytest.fixture(autouse=True)
 def known_registration(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare the tests the analysis: the geometry of the synthetic pair is known."""
-    monkeypatch.setattr(pipeline, "analyse", lambda runs, prior: registration())
+    monkeypatch.setattr(pipeline, "STEPS", pipeline.Steps(analyse=lambda runs, prior: registration()))
 
 
 def run(pair: Pair, out: Path, report: JobReport = ignore, **changes: Any) -> DeblurResult:
@@ -142,7 +142,7 @@ def test_views_that_do_not_fit_are_warned_about_and_not_used(
     pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     found = replace(registration(), trusted=False)
-    monkeypatch.setattr(pipeline, "analyse", lambda runs, prior: found)
+    monkeypatch.setattr(pipeline, "STEPS", pipeline.Steps(analyse=lambda runs, prior: found))
     result = run(pair, tmp_path / "out.mp4")
     assert (result.frames_written, result.frames_changed) == (FRAMES, 0)
     assert "do not seem to show the same scene" in caplog.text
@@ -156,7 +156,9 @@ def test_strict_makes_failures_of_warnings(
         run(pair, out, strict=True)
     monkeypatch.setattr(pipeline, "make_plan", lambda *words: replace(make_plan(*words), notes=()))
     assert run(pair, tmp_path / "fine.mp4", strict=True).frames_written == FRAMES
-    monkeypatch.setattr(pipeline, "analyse", lambda runs, prior: replace(registration(), trusted=False))
+    monkeypatch.setattr(
+        pipeline, "STEPS", pipeline.Steps(analyse=lambda runs, prior: replace(registration(), trusted=False))
+    )
     with pytest.raises(InputError, match="do not fit together"):
         run(pair, out, strict=True)
     assert not out.exists()
@@ -189,11 +191,11 @@ def failing(real: Callable[..., Any], after: int, error: BaseException) -> Calla
 
 STATIONS = {
     "decode": "asled_cli.video.decode.reader.ClipReader.__next__",
-    "analyse": "asled_cli.pipeline.analyse",
+    "analyse": "asled_cli.job.analysis.register_clip",
     "align": "asled_cli.registration.render.ReferenceRenderer.prepare",
     "align in a helper": "asled_cli.registration.render.ReferenceRenderer._align",
     "flush": "asled_cli.registration.render.ReferenceRenderer.prepare_last",
-    "restore": "asled_cli.restoration.network.SwapRestorer.push",
+    "restore": "asled_cli.restoration.base.FrameByFrame.push",
     "write": "asled_cli.video.encode.writer.ClipWriter.write",
     "finish": "asled_cli.video.encode.writer.ClipWriter._check",
 }
@@ -257,7 +259,7 @@ def test_a_signal_during_the_analysis_stops_it(pair: Pair, tmp_path: Path) -> No
 def test_out_of_memory_is_told_as_such(
     error: Exception, pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asled_cli.restoration.network.SwapRestorer.push", failing(ignore, 0, error))
+    monkeypatch.setattr("asled_cli.restoration.base.FrameByFrame.push", failing(ignore, 0, error))
     with pytest.raises(MemoryLimitError, match="--chunk"):
         run(pair, tmp_path / "out.mp4")
     assert only(tmp_path) == {".out.mp4.asled"}
@@ -265,7 +267,7 @@ def test_out_of_memory_is_told_as_such(
 
 def test_other_runtime_errors_are_ours(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "asled_cli.restoration.network.SwapRestorer.push", failing(ignore, 0, RuntimeError("our bug"))
+        "asled_cli.restoration.base.FrameByFrame.push", failing(ignore, 0, RuntimeError("our bug"))
     )
     with pytest.raises(RuntimeError, match="our bug") as caught:
         run(pair, tmp_path / "out.mp4")

@@ -15,6 +15,7 @@ from factories.small_pair import Pair, known_registration, make_pair
 
 from asled_cli import pipeline
 from asled_cli.errors import AsledError, InputError, InterruptedRunError, UsageError
+from asled_cli.job import analysis
 from asled_cli.job.blur_plan import PAST_S, Roles
 from asled_cli.job.blur_plan import Segment as Stretch
 from asled_cli.job.plan import make_plan
@@ -53,8 +54,10 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Six frames each, a known registration, one thread: small pictures are faster so."""
-    monkeypatch.setattr(pipeline, "segment_length", lambda clip: SEGMENT)
-    monkeypatch.setattr(pipeline, "analyse", lambda runs, prior: known_registration())
+    steps = pipeline.Steps(
+        analyse=lambda runs, prior: known_registration(), segment_length=lambda clip: SEGMENT
+    )
+    monkeypatch.setattr(pipeline, "STEPS", steps)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -119,7 +122,7 @@ def test_the_same_file_however_often_it_was_broken_off(
 
 def test_counts_go_on_too(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sharp, blurred = Stretch(-PAST_S, 0.5, "pass", 0, 1, 1), Stretch(0.5, PAST_S, "deblur", 5, 9, 1)
-    monkeypatch.setattr(pipeline, "find_roles", lambda *_: Roles((), (sharp, blurred)))
+    monkeypatch.setattr(analysis, "find_roles", lambda *_: Roles((), (sharp, blurred)))
     expected = pipeline.run_deblur(config(pair, tmp_path / "whole.mp4", None))
     job = config(pair, tmp_path / "out.mp4", None)
     with pytest.raises(DeliberateError):
@@ -143,9 +146,7 @@ def test_broken_off_while_joining_only_joins_again(
         broken.setattr("asled_cli.video.encode.writer.join", fail)
         with pytest.raises(DeliberateError):
             pipeline.run_deblur(job)
-    monkeypatch.setattr(
-        "asled_cli.restoration.network.SwapRestorer.push", fail
-    )  # nothing is to be done again
+    monkeypatch.setattr("asled_cli.restoration.base.FrameByFrame.push", fail)  # nothing is to be done again
     result = resume(job)
     assert result.frames_written == FRAMES
     assert (tmp_path / "out.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
@@ -429,7 +430,7 @@ def test_an_error_tells_how_to_go_on(pair: Pair, tmp_path: Path, monkeypatch: py
     def fail(*_: object) -> None:
         raise InputError("broken")
 
-    monkeypatch.setattr("asled_cli.restoration.network.SwapRestorer.flush", fail)
+    monkeypatch.setattr("asled_cli.restoration.base.FrameByFrame.flush", fail)
     job = config(pair, tmp_path / "a b.mp4", None, strength=0.9)
     with pytest.raises(InputError) as caught:
         pipeline.run_deblur(job)

@@ -11,6 +11,7 @@ from factories.clips import hide_start, hlg_portrait, make_clip
 from factories.small_pair import Pair, known_registration, make_pair
 
 from asled_cli import pipeline
+from asled_cli.job import analysis
 from asled_cli.job.blur_plan import Roles, Segment
 from asled_cli.job.records import DeblurConfig, DeblurResult
 from asled_cli.video.decode.probe import probe_clip
@@ -136,8 +137,8 @@ def test_a_job_copies_where_no_frame_is_to_change(
     copied: bool,
 ) -> None:
     found = replace(known_registration(), trusted=trusted)
-    monkeypatch.setattr(pipeline, "analyse", lambda runs, prior: found)
-    monkeypatch.setattr(pipeline, "find_roles", lambda *words: Roles((), segments))
+    monkeypatch.setattr(pipeline, "STEPS", pipeline.Steps(analyse=lambda runs, prior: found))
+    monkeypatch.setattr(analysis, "find_roles", lambda *words: Roles((), segments))
     out = tmp_path / "out.mp4"
     result = run(pair, out)
     frames = len(pictures(pair.wide))

@@ -1,6 +1,7 @@
 """A clip with its reference laid onto it, the way `asled deblur` does it, or as the paper does."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
@@ -12,14 +13,13 @@ from asled_cli.job.sampling import judged_moments, run_starts
 from asled_cli.job.tally import registration_facts
 from asled_cli.lab.scoring.clips import ScoreClip
 from asled_cli.lab.scoring.config import Alignment
-from asled_cli.registration.analyse import analyse
+from asled_cli.registration.analyse import register_clip
 from asled_cli.registration.geometry.canvas import reduce_for_analysis
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import render_references
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame, without_reference
 from asled_cli.registration.rendering.centre_crop import crop_reference
-from asled_cli.registration.stabilisation.ois_tracking import follow_clip
 from asled_cli.video.frames import FramePair
 
 STILL_REPEATS = 3  # a single picture is shown to the registration this often, as a clip that stands still
@@ -75,8 +75,12 @@ def _analyse(clip: ScoreClip, fov_ratio: float) -> Registration:
     runs = [[reduce_for_analysis(pair) for pair in clip.pairs(run)] for run in _runs(clip)]
     if clip.frames == 1:
         runs = [_standing_still(runs[0][0])]
-    small = analyse(runs, LensPrior(fov_ratio=fov_ratio, source="given"))
-    return follow_clip(clip.pairs(range(clip.frames)), small.resized(clip.target.size, clip.reference.size))
+    return register_clip(
+        runs,
+        lambda: nullcontext(clip.pairs(range(clip.frames))),
+        LensPrior(fov_ratio=fov_ratio, source="given"),
+        sizes=(clip.target.size, clip.reference.size),
+    )
 
 
 def _runs(clip: ScoreClip) -> list[range]:

@@ -7,6 +7,7 @@ import argparse
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,14 +22,13 @@ from asled_cli.lab.datasets.sources import find_sources
 from asled_cli.lab.eval_sets.validation import validation_pairs
 from asled_cli.lab.synthesis.random_clip import random_pair
 from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
-from asled_cli.registration.analyse import analyse
+from asled_cli.registration.analyse import register_clip
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import render_references
 from asled_cli.registration.rendering.aligned_frame import GUIDE_STRIDE, AlignedFrame
 from asled_cli.registration.rendering.centre_crop import crop_reference
 from asled_cli.registration.rendering.temporal_fusion import fuse_references
-from asled_cli.registration.stabilisation.ois_tracking import follow_clip
 from asled_cli.video.decode.pixel_format import to_8_bit, to_16_bit
 from asled_cli.video.frames import Frame, FramePair
 
@@ -69,7 +69,7 @@ def frame_pairs(clip: SyntheticPair | ClipViews) -> list[FramePair]:
 
 def register(pairs: Sequence[FramePair], prior: LensPrior) -> tuple[Registration, list[AlignedFrame]]:
     """Return the registration of a short clip, held in memory whole, and its aligned frames."""
-    registration = follow_clip(pairs, analyse([pairs], prior))
+    registration = register_clip([pairs], lambda: nullcontext(pairs), prior)
     return registration, list(render_references(pairs, registration))
 
 

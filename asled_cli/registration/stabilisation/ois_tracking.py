@@ -31,7 +31,7 @@ _ALIKE = 0.4
 _ROUNDS = 3  # first on a canvas that stands still, then on one that moves as found
 
 
-class Share(Protocol):
+class MapFunction(Protocol):
     """Calls a function on each item and gives the results in order, as `map` does."""
 
     def __call__(
@@ -42,13 +42,14 @@ class Share(Protocol):
 def follow_clip(
     pairs: Iterable[FramePair],
     registration: Registration,
-    share: Share = map,
-    told: Callable[[int], None] = lambda done: None,
+    map_function: MapFunction = map,
+    on_progress: Callable[[int], None] = lambda done: None,
 ) -> Registration:
     """Return the registration with the sway of all frames that have a reference, if it has one at all.
 
-    pairs: of the whole clip, at any size. share: as `map`, perhaps by several threads. told: called with the
-    number of frames done. Memory: a stretch of reduced frames, as many as `share` works on at once.
+    pairs: of the whole clip, at any size. map_function: as `map`, perhaps by several threads.
+    on_progress: called with the number of frames done. Memory: a stretch of reduced frames, as many as
+    `map_function` works on at once.
     """
     known = registration.sway
     if known is None:
@@ -57,11 +58,11 @@ def follow_clip(
     shifts: list[NDArray[np.float64]] = []
     follow = partial(_follow, registration, known.exposure)
     done = 0
-    for found, count in share(follow, _stretches(pairs, _OVERLAP + ceil(known.exposure.length / 2))):
+    for found, count in map_function(follow, _stretches(pairs, _OVERLAP + ceil(known.exposure.length / 2))):
         times.append(found.times_s)
         shifts.append(found.shifts)
         done += count
-        told(done)
+        on_progress(done)
     if not sum(map(len, times)):
         return registration
     return replace(registration, sway=Sway(np.concatenate(times), np.concatenate(shifts), known.exposure))

@@ -1,0 +1,53 @@
+"""The stages that register frames and fuse their references, in one thread or side by side."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from asled_cli.registration.render import ReferenceRenderer
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame
+from asled_cli.registration.rendering.temporal_fusion import frame_windows, fuse_references, fuse_window
+from asled_cli.runtime.stages import Stage, closing_items, spread
+from asled_cli.video.frames import FramePair
+
+QUEUE = 2  # frames between two stages
+
+
+Aligned = Iterator[AlignedFrame]
+
+
+def align_stages(
+    pairs: Stage[FramePair],
+    renderer: ReferenceRenderer,
+    *,
+    reach: int,
+    threads: int,
+    room: int,
+    select: Callable[[Aligned], Aligned],
+) -> list[Stage[AlignedFrame]]:
+    """Return the stages; the last one gives the frames that `select` lets through, up to `room` ahead.
+
+    reach: frames on either side over which references are fused. One stage where a network needs the cores
+    (threads = 1), else two side by side, with as many helpers in each.
+    """
+    frames = _registered(pairs, renderer, threads)
+    if not reach or threads == 1:
+        return [Stage(select(fuse_references(frames, reach)), room, "align")]
+    aligned = Stage(frames, QUEUE, "align")
+    fused = spread(fuse_window, frame_windows(aligned, reach), threads)
+    return [aligned, Stage(select(fused), room, "fuse")]
+
+
+def _registered(
+    pairs: Iterator[FramePair], renderer: ReferenceRenderer, threads: int
+) -> Iterator[AlignedFrame]:
+    """Registered frames, without the reference as it was recorded, which nobody needs any more."""
+    with closing_items(spread(lambda align: align(), _turns(pairs, renderer), threads)) as frames:
+        for frame in frames:
+            yield replace(frame, pair=replace(frame.pair, reference=None))
+
+
+def _turns(pairs: Iterator[FramePair], renderer: ReferenceRenderer) -> Iterator[Callable[[], AlignedFrame]]:
+    """The work on each frame in turn, once all that it needs has been seen."""
+    for pair in pairs:
+        yield from renderer.prepare(pair)
+    yield from renderer.prepare_last()

@@ -1,0 +1,63 @@
+"""The passes over two clips before anything is restored: where the views match, and what needs deblurring."""
+
+from functools import partial
+
+from asled_cli.job.blur_plan import Roles, find_roles
+from asled_cli.job.sampling import (
+    ALL,
+    Range,
+    count_frames,
+    moments_to_judge,
+    read_sampled_runs,
+    reading_pairs,
+)
+from asled_cli.progress import Progress, Report
+from asled_cli.registration.analyse import Analyse, analyse, register_clip
+from asled_cli.registration.geometry.lenses import LensPrior
+from asled_cli.registration.model.registration import Registration
+from asled_cli.runtime.stages import spread, usable_cores
+from asled_cli.sync.lens_order import sample_moments
+from asled_cli.video.clock import Clock
+from asled_cli.video.frames import Clip, FramePair
+
+MAX_FOLLOWERS = 4  # threads that follow OIS, each with a stretch of small pictures and their motion
+
+
+def register_clips(
+    wide: Clip,
+    ultra: Clip,
+    clock: Clock,
+    prior: LensPrior,
+    report: Report,
+    *,
+    wide_range: Range = ALL,
+    ultra_range: Range = ALL,
+    analyse: Analyse = analyse,
+) -> tuple[Registration, list[list[FramePair]]]:
+    """Return how the views match at full size, and the short runs of reduced pairs that showed it.
+
+    Where OIS moves one lens alone, every frame is looked at. Raises InputError as `analyse`.
+    """
+    start = wide.start_s if wide_range[0] is None else wide_range[0]
+    runs: list[list[FramePair]] = []
+    for done, total, run in read_sampled_runs(wide, ultra, clock, start, wide_range[1]):
+        runs.append(run)
+        report(Progress("analyse", done, total))
+    frames = count_frames(wide, start, wide_range[1])
+    found = register_clip(
+        runs,
+        lambda: reading_pairs(wide, ultra, clock, wide_range, ultra_range),
+        prior,
+        sizes=(wide.seen_size, (ultra.width, ultra.height)),
+        analyse=analyse,
+        map_function=partial(spread, threads=min(MAX_FOLLOWERS, usable_cores())),
+        on_progress=lambda done: report(Progress("follow", done, frames)),
+    )
+    return found, runs
+
+
+def judge_clips(wide: Clip, ultra: Clip, clock: Clock, found: Registration, report: Report) -> Roles:
+    """Look at moments along the clip to find where the wide view is blurred and the other one can help."""
+    count = moments_to_judge(wide, ultra, clock)
+    moments = sample_moments(wide, ultra, clock, count)
+    return find_roles(moments, found, lambda done: report(Progress("judge", done, count)))
