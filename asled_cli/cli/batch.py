@@ -9,6 +9,8 @@ import typer
 
 from asled_cli.cli.options import shared as opt
 from asled_cli.errors import UsageError
+from asled_cli.job.records import DeblurConfig
+from asled_cli.runtime.option_limits import MAX_JOBS
 
 Source = Annotated[
     Path,
@@ -18,7 +20,9 @@ Source = Annotated[
     ),
 ]
 OutFolder = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for results and report.")]
-Jobs = Annotated[int, typer.Option(min=1, help="Clips at a time; with several GPUs, one process per GPU.")]
+Jobs = Annotated[
+    int, typer.Option(min=1, max=MAX_JOBS, help="Clips at a time; with several GPUs, one process per GPU.")
+]
 ListOnly = Annotated[bool, typer.Option("--list", help="Only show which clips belong together.")]
 
 
@@ -42,9 +46,12 @@ def batch(
     from asled_cli.cli.output import console
     from asled_cli.job.batch.pairs import find_pairs, read_manifest
     from asled_cli.job.batch.run import REPORT, run_batch
+    from asled_cli.video.encode.encoder import EncodeConfig
 
     if not source.exists():
         raise UsageError(f"{source} does not exist.", "Name a manifest or a folder.")
+    # What is wrong with the options is wrong for every pair: it is said once, before the first one.
+    DeblurConfig(source, source, method=method, strength=strength, encode=EncodeConfig(codec, crf))
     style = console.Style(as_json=as_json, quiet=quiet)
     with console.progress(style):  # shows what is warned of
         pairs = find_pairs(source) if source.is_dir() else read_manifest(source)

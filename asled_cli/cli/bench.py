@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from asled_cli.cli.options import shared as opt
-from asled_cli.errors import UsageError
+from asled_cli.runtime.option_limits import read_size
 
 
 def bench(
@@ -25,15 +25,13 @@ def bench(
     debug: opt.Debug = False,
 ) -> None:
     """Time `asled deblur` on a synthetic pair: each stage alone, and all of them together."""
-    width, _, height = size.partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
-        raise UsageError(f"--size is {size!r}, expected WIDTHxHEIGHT such as 1920x1080.")
+    sides = read_size("--size", size, least=64)
     from asled_cli.cli.output import console
     from asled_cli.lab.bench.run import BenchConfig, bench_rows, run_bench  # torch and av load here
     from asled_cli.pipeline import run_deblur
 
     config = BenchConfig(
-        size=(int(width), int(height)), frames=frames, repeats=repeats, method=method, model=model,
+        size=sides, frames=frames, repeats=repeats, method=method, model=model,
         weights=weights, device=device, precision=precision,
     )  # fmt: skip
     style = console.Style(as_json=as_json, quiet=quiet, verbose=verbose)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from asled_cli.cli.options import evaluation as ev
 from asled_cli.cli.options import shared as opt
-from asled_cli.errors import UsageError
 from asled_cli.lab.scoring import config as cfg
+from asled_cli.runtime.option_limits import read_size
 
 
 def evaluate(
@@ -38,12 +38,13 @@ def evaluate(
     debug: opt.Debug = False,
 ) -> None:
     """Evaluate methods (networks, swap, input) against ground truth."""
+    sizes = tuple(read_size("--profile", word, least=16) for word in cfg.split_words(profile))
     config = cfg.EvalConfig(
         dataset, root, pairs=tuple(pairs or ()), methods=cfg.split_words(methods), weights=weights,
         split=split, clips=cfg.split_words(clips), max_frames=max_frames, protocol=protocol,
         metrics=cfg.choose_metrics(metrics), metric_weights=metric_weights, alignment=alignment,
         fov_ratio=fov_ratio, average=average, average_reference=average_reference, linear=linear,
-        profile_sizes=_sizes(profile), device=device, precision=precision, workers=workers, out=out,
+        profile_sizes=sizes, device=device, precision=precision, workers=workers, out=out,
         cache=cache, seed=seed,
     )  # fmt: skip
     from asled_cli.cli.output import console
@@ -56,16 +57,3 @@ def evaluate(
         console.show_table(title, columns, rows, style)
     console.show_lines("note", result.notes, style)
     console.show_lines("written", [str(path) for path in result.written], style)
-
-
-def _sizes(text: str) -> tuple[tuple[int, int], ...]:
-    """Return 256x256,1920x1080 as numbers. Raises UsageError for anything else."""
-    sizes = []
-    for word in cfg.split_words(text):
-        width, _, height = word.partition("x")
-        if not (width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 16):
-            raise UsageError(
-                f"--profile has {word!r}, expected sizes such as 256x256,1920x1080, 16 px or more."
-            )
-        sizes.append((int(width), int(height)))
-    return tuple(sizes)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from asled_cli.cli.options import shared as opt
 from asled_cli.cli.options import synthesis as syn
-from asled_cli.errors import UsageError
+from asled_cli.runtime.option_limits import read_size
 
 
 def synth_blur(
@@ -50,8 +48,9 @@ def synth_blur(
     from asled_cli.lab.synthesis.run import SynthJob
     from asled_cli.lab.synthesis.run import synth_blur as run
 
+    sides = None if size is None else read_size("--size", size, least=32)
     synth = SynthConfig(
-        mode=mode, seed=seed, frames=frames, size=None if size is None else _size(size), degrade=degrade,
+        mode=mode, seed=seed, frames=frames, size=sides, degrade=degrade,
         ratio=ratio, window=window, ultra_window=ultra_window, stride=stride, linear=linear,
         upsample_fps=upsample_fps, exposure=exposure, ultra_exposure=ultra_exposure, blur_px=blur_px,
         layers=layers, readout=rolling_shutter, ois=ois, eis_window=eis_window, baseline_px=baseline_px,
@@ -65,11 +64,3 @@ def synth_blur(
         result = run(job, report)
     facts = {"written": result.written, "kept": result.kept, "left out": len(result.left_out)}
     console.show_facts("synth-blur", facts | {"manifest": str(result.manifest)}, style)
-
-
-def _size(text: str) -> tuple[int, int]:
-    """Return WIDTHxHEIGHT as numbers. Raises UsageError for anything else."""
-    found = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
-    if found is None:
-        raise UsageError(f"--size is {text!r}, expected WIDTHxHEIGHT such as 448x256.")
-    return int(found[1]), int(found[2])

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from asled_cli.cli.options import shared as opt
+from asled_cli.runtime.option_limits import check_range
 
 SourceClip = Annotated[Path, typer.Argument(metavar="IN", help="The clip as it was.")]
 ResultClip = Annotated[Path, typer.Argument(metavar="OUT", help="The clip that was made from it.")]
 Decode = Annotated[bool, typer.Option("--decode", help="Also decode every frame of OUT.")]
-Track = Annotated[int, typer.Option(help="Which video track of IN, from 0.")]
+Track = Annotated[int, typer.Option(min=0, max=999, help="Which video track of IN, from 0.")]
 
 
 def verify(
@@ -27,6 +28,7 @@ def verify(
     debug: opt.Debug = False,
 ) -> None:
     """Compare OUT with IN: frames, times, sound, turn, colours, metadata. Exit code 1 if anything differs."""
+    check_range(start, end)
     from asled_cli.cli.output import console
     from asled_cli.video.preserve import verify as video
 

@@ -9,6 +9,7 @@ from asled_cli.job.records import DeblurConfig
 from asled_cli.progress import Report, ignore
 from asled_cli.registration.geometry.canvas import check_large_enough
 from asled_cli.registration.geometry.lenses import COMMON_FOV_RATIO
+from asled_cli.runtime.option_limits import FOV_RATIO_LIMITS
 from asled_cli.sync.lens_order import NAMED, Order, find_order
 from asled_cli.sync.offset import Timing, find_timing
 from asled_cli.video.clock import Clock
@@ -138,7 +139,14 @@ def _fov_ratio(config: DeblurConfig, wide: Clip, ultra: Clip) -> tuple[float, st
         return config.fov_ratio, "given"
     if wide.focal_35mm and ultra.focal_35mm and wide.focal_35mm > ultra.focal_35mm:
         words = f"{wide.focal_35mm:g} mm over {ultra.focal_35mm:g} mm"
-        return wide.focal_35mm / ultra.focal_35mm, words
+        ratio, most = wide.focal_35mm / ultra.focal_35mm, FOV_RATIO_LIMITS[1]
+        if ratio > most:
+            raise InputError(
+                f"The lenses that the files name have a view ratio of {ratio:.2f} ({words}), expected up to "
+                f"{most:g}.",
+                "Are both clips of one moment? If so, pass --fov-ratio.",
+            )
+        return ratio, words
     return COMMON_FOV_RATIO, "as on most phones"
 
 

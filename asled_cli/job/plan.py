@@ -123,6 +123,10 @@ def _output_path(config: DeblurConfig, wide: Clip) -> Path:
 def _window(config: DeblurConfig, wide: Clip) -> tuple[Fraction, Fraction | None]:
     start = wide.start_s if config.start_s is None else Fraction(config.start_s)
     end = None if config.end_s is None else Fraction(config.end_s)
+    if start < min(wide.start_s, Fraction(0)):
+        raise UsageError(
+            f"--start is {float(start):g} s, but {wide.path.name} starts at {float(wide.start_s):.3f} s."
+        )
     last = None if wide.duration_s is None else wide.start_s + wide.duration_s
     if last is not None and start >= last:
         raise UsageError(

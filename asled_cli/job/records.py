@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from asled_cli.errors import UsageError
 from asled_cli.progress import Progress
+from asled_cli.runtime import option_limits as limits
 from asled_cli.runtime.precision import Precision
 
 if TYPE_CHECKING:
@@ -63,19 +64,14 @@ class DeblurConfig:
     strict: bool = False  # refuse what could otherwise be done with a warning
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.strength <= 1.0:
-            raise UsageError(f"--strength is {self.strength}, expected 0 to 1.")
-        if self.fov_ratio is not None and not 1.0 <= self.fov_ratio <= 8.0:
-            raise UsageError(f"--fov-ratio is {self.fov_ratio}, expected 1 to 8 (most phones: 1.85 to 2).")
-        if self.start_s is not None and self.end_s is not None and self.end_s <= self.start_s:
-            raise UsageError(f"--end is {self.end_s} s, expected more than --start ({self.start_s} s).")
-        for flag, value, least in (
-            ("chunk", self.chunk, 1),
-            ("overlap", self.overlap, 0),
-            ("tile", self.tile, 0),
-        ):
-            if value is not None and value < least:
-                raise UsageError(f"--{flag} is {value}, expected {least} or more.")
+        limits.check_number("--strength", self.strength, 0, 1)
+        limits.check_number("--fov-ratio", self.fov_ratio, *limits.FOV_RATIO_LIMITS, limits.FOV_RATIO_HINT)
+        limits.check_time("--offset", self.offset_s)
+        limits.check_range(self.start_s, self.end_s)
+        limits.check_number("--chunk", self.chunk, 1, limits.MAX_FRAMES)
+        limits.check_number("--overlap", self.overlap, 0, limits.MAX_FRAMES)
+        limits.check_number("--tile", self.tile, 0, limits.MAX_SIDE)
+        limits.check_number("--crf", None if self.encode is None else self.encode.crf, 0, limits.MAX_CRF)
         if self.method == "swap" and (self.weights is not None or self.model is not None):
             raise UsageError(
                 "--method swap uses no network, but --model or --weights names one.", "Drop one of the two."

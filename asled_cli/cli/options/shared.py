@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from asled_cli.job.records import Method, RolesChoice, Target
+from asled_cli.runtime.option_limits import FOV_RATIO_LIMITS
 from asled_cli.runtime.precision import Precision
 
 CLIPS, PICTURE, RESTORE, ENCODE, TERMINAL = (
@@ -63,7 +64,7 @@ Truth = Annotated[
 FovRatio = Annotated[
     float | None,
     typer.Option(
-        help="Field-of-view ratio of ULTRA over WIDE, 1 to 8.",
+        help="Field-of-view ratio of ULTRA over WIDE, {:g} to {:g}.".format(*FOV_RATIO_LIMITS),
         show_default="lens data in the files, else 2",
         rich_help_panel=PICTURE,
     ),

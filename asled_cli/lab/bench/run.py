@@ -16,6 +16,7 @@ from asled_cli import __version__
 from asled_cli.errors import UsageError
 from asled_cli.job.records import DeblurConfig, DeblurResult, Method
 from asled_cli.lab.bench.clips import make_pair
+from asled_cli.runtime import option_limits as limits
 from asled_cli.runtime.precision import Precision
 
 SHORTEST = 8  # frames that registration and a chunk need to be worth timing
@@ -37,10 +38,8 @@ class BenchConfig:
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
-        if self.frames < SHORTEST or self.repeats < 1:
-            raise UsageError(
-                f"--frames is {self.frames} and --repeats {self.repeats}, expected {SHORTEST} and 1 or more."
-            )
+        limits.check_number("--frames", self.frames, SHORTEST, limits.MAX_FRAMES)
+        limits.check_number("--repeats", self.repeats, 1, 1000)
         if min(self.size) < 64 or any(side % 2 for side in self.size):
             raise UsageError(f"--size is {self.size[0]}x{self.size[1]}, expected even numbers, 64 or more.")
 

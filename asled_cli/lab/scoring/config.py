@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from asled_cli.errors import UsageError
+from asled_cli.runtime import option_limits as limits
 from asled_cli.runtime.precision import Precision
 from asled_cli.runtime.stages import usable_cores
 
@@ -83,13 +84,13 @@ class EvalConfig:
             raise UsageError("--dataset and --root belong together, one of them is missing.")
         if (self.dataset is None) == (not self.pairs):
             raise UsageError("Give either --dataset with --root, or --pairs RESULT:TRUTH.")
-        for name, value in (("--max-frames", self.max_frames), ("--workers", self.workers)):
-            if value is not None and value < 1:
-                raise UsageError(f"{name} is {value}, expected 1 or more.")
-        if self.average < 1 or self.average % 2 == 0:
+        limits.check_number("--max-frames", self.max_frames, 1, limits.MAX_FRAMES)
+        limits.check_number("--workers", self.workers, 1, limits.MAX_JOBS)
+        limits.check_number("--seed", self.seed, 0, limits.MAX_SEED)
+        limits.check_number("--fov-ratio", self.fov_ratio, *limits.FOV_RATIO_LIMITS, limits.FOV_RATIO_HINT)
+        limits.check_number("--average", self.average, 1, limits.MAX_FRAMES)
+        if self.average % 2 == 0:
             raise UsageError(f"--average is {self.average}, expected an odd number of frames, such as 7.")
-        if not 1.0 <= self.fov_ratio <= 4.0:
-            raise UsageError(f"--fov-ratio is {self.fov_ratio}, expected 1 to 4 (most phones: 1.85 to 2).")
         unknown = [metric for metric in self.metrics if metric not in METRICS]
         if unknown or not self.metrics:
             raise UsageError(f"--metrics has {', '.join(unknown) or 'nothing'}, known: {', '.join(METRICS)}.")

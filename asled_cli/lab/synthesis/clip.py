@@ -31,6 +31,7 @@ from asled_cli.lab.synthesis.random_clip import (
 )
 from asled_cli.lab.synthesis.shake_blur import Depth, shake_pair
 from asled_cli.lab.synthesis.synthetic_pair import NO_FAULTS, SyntheticPair
+from asled_cli.runtime import option_limits as limits
 from asled_cli.video.decode.probe import probe_clip
 
 Mode = Literal["average", "shake"]
@@ -86,9 +87,12 @@ class SynthConfig:
 
     def __post_init__(self) -> None:
         for flag, value in (("window", self.window), ("ultra-window", self.ultra_window)):
-            if value < 1 or value % 2 == 0:
+            if value % 2 == 0:
                 raise UsageError(f"--{flag} is {value}, expected an odd number: the centre one is the truth.")
         for flag, number, low, high in (
+            ("seed", self.seed, 0, limits.MAX_SEED),
+            ("window", self.window, 1, 1001),
+            ("ultra-window", self.ultra_window, 1, 1001),
             ("stride", self.stride, 1, 100),
             ("upsample-fps", self.upsample_fps, 1, 64),
             ("frames", self.frames, 1, 10_000),
@@ -102,8 +106,7 @@ class SynthConfig:
             ("eis-window", self.eis_window, 0.0, 100.0),
             ("baseline-px", self.baseline_px, 0.0, 200.0),
         ):
-            if number is not None and not low <= number <= high:
-                raise UsageError(f"--{flag} is {number}, expected {low} to {high}.")
+            limits.check_number(f"--{flag}", number, low, high)
         if self.size is not None and (min(self.size) < 32 or self.size[0] % 2 or self.size[1] % 2):
             raise UsageError(f"--size is {self.size[0]}x{self.size[1]}, expected even numbers of 32 or more.")
         self._check_mode()

@@ -18,6 +18,7 @@ from asled_cli.lab.synthesis.clip import SynthConfig, SynthTask, clip_seed, make
 from asled_cli.lab.synthesis.pair_files import FilesConfig, write_clip
 from asled_cli.lab.training.checkpoints import replace_file
 from asled_cli.progress import Progress, Report, ignore
+from asled_cli.runtime import option_limits as limits
 from asled_cli.runtime.processes import run_in_processes
 from asled_cli.runtime.signals import StopFlag
 from asled_cli.runtime.stages import usable_cores
@@ -45,10 +46,8 @@ class SynthJob:
     """Processes; 0: one for each core. 1 works in this one."""
 
     def __post_init__(self) -> None:
-        if self.jobs < 0:
-            raise UsageError(f"--jobs is {self.jobs}, expected 0 (all cores) or more.")
-        if self.clips is not None and self.clips < 1:
-            raise UsageError(f"--clips is {self.clips}, expected 1 or more.")
+        limits.check_number("--jobs", self.jobs, 0, limits.MAX_JOBS, "0 means all cores.")
+        limits.check_number("--clips", self.clips, 1, limits.MAX_FRAMES)
         if self.ultras and self.synth.mode == "shake":
             raise UsageError("--ultra means nothing with --mode shake, which makes both views.")
         if (self.files.flow or self.files.occlusion) and self.synth.mode == "average":

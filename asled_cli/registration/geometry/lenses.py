@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import UsageError
+from asled_cli.runtime.option_limits import FOV_RATIO_LIMITS
 
 Matrix = NDArray[np.float64]
 
 # 26 mm (main) against 13 mm (ultra-wide), 35 mm equivalents: the pair of most phones.
 COMMON_FOV_RATIO = 2.0
-FOV_RATIO_LIMITS = (1.0, 4.0)
 
 
 @dataclass(frozen=True)
