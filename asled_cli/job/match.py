@@ -122,8 +122,19 @@ def _check_same_orientation(wide: Clip, ultra: Clip) -> None:
         raise InputError(
             f"{wide.path.name} is rotated by {wide.rotation} degrees, {ultra.path.name} by {ultra.rotation}, "
             "expected the same for both lenses of one phone.",
-            "Are both from one recording, and neither edited? If so, set one clip's rotation to the other's.",
+            _rotation_hint(wide, ultra),
         )
+
+
+def _rotation_hint(wide: Clip, ultra: Clip) -> str:
+    """Advice for clips of unlike rotation: of one the flag was changed, or the picture itself turned."""
+    turned = next((clip for clip in (wide, ultra) if not clip.rotation), wide)
+    if (wide.width > wide.height) == (ultra.width > ultra.height):
+        return "Are both from one recording? If so, set the rotation flag of one to the other's."
+    return (
+        f"Are both from one recording? If so, the picture of {turned.path.name} was turned by an editor: "
+        "use the clip as the phone recorded it."
+    )
 
 
 def _guess_ratio(config: DeblurConfig, wide: Clip, ultra: Clip) -> float:

@@ -17,6 +17,7 @@ from asled_cli.metrics.clip_psnr import check_truth
 from asled_cli.progress import Report, ignore
 from asled_cli.registration.geometry.canvas import Canvas
 from asled_cli.runtime.stages import usable_cores
+from asled_cli.video.clock import exact_seconds
 from asled_cli.video.encode.encoder import EncodeConfig, choose_encoder
 from asled_cli.video.frames import Clip
 from asled_cli.video.output_file import FORMATS, check_output, work_folder
@@ -121,8 +122,8 @@ def _output_path(config: DeblurConfig, wide: Clip) -> Path:
 
 
 def _window(config: DeblurConfig, wide: Clip) -> tuple[Fraction, Fraction | None]:
-    start = wide.start_s if config.start_s is None else Fraction(config.start_s)
-    end = None if config.end_s is None else Fraction(config.end_s)
+    start = wide.start_s if config.start_s is None else exact_seconds(config.start_s)
+    end = None if config.end_s is None else exact_seconds(config.end_s)
     if start < min(wide.start_s, Fraction(0)):
         raise UsageError(
             f"--start is {float(start):g} s, but {wide.path.name} starts at {float(wide.start_s):.3f} s."

@@ -65,8 +65,15 @@ def count_frames(wide: Clip, start: Fraction, end: Fraction | None) -> int:
     if wide.duration_s is None or wide.duration_s <= 0:
         return wide.frame_estimate
     whole = wide.start_s + wide.duration_s
-    part = min(end or whole, whole) - max(start, wide.start_s)
-    return max(1, round(wide.frame_estimate * part / wide.duration_s))
+    if end is None and start <= wide.start_s:
+        return max(1, wide.frame_estimate)
+
+    def before(time: Fraction) -> int:
+        """Frames with an earlier time, where all are equally long."""
+        return min(wide.frame_estimate, max(0, ceil((time - wide.start_s) * wide.frame_estimate / length)))
+
+    length = wide.duration_s
+    return max(1, before(min(whole if end is None else end, whole)) - before(start))
 
 
 def moments_to_judge(wide: Clip, ultra: Clip, clock: Clock) -> int:

@@ -36,3 +36,8 @@ class Clock:
 def as_clock(offset: "Clock | float | Fraction") -> Clock:
     """A clock of that offset, which may be a clock already."""
     return offset if isinstance(offset, Clock) else Clock(Fraction(offset))
+
+
+def exact_seconds(seconds: float | Fraction) -> Fraction:
+    """The seconds that a number was written as: 0.1 is a tenth, which no float is."""
+    return Fraction(repr(seconds)) if isinstance(seconds, float) else Fraction(seconds)

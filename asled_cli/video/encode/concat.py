@@ -18,7 +18,7 @@ from asled_cli.video.encode.segments import Segment, read_packets
 from asled_cli.video.frames import Clip
 from asled_cli.video.open_output import open_output
 from asled_cli.video.output_file import FORMATS
-from asled_cli.video.preserve.tracks import CopiedTracks, movie_timescale
+from asled_cli.video.preserve.tracks import OPTIONS, CopiedTracks, movie_timescale
 
 
 class Movie:
@@ -38,7 +38,7 @@ class Movie:
         suffix: str = "",
     ) -> None:
         form = FORMATS[suffix.lower() or Path(str(file)).suffix]
-        options = {} if form == "matroska" else movie_options(source)
+        options = OPTIONS if form == "matroska" else movie_options(source)
         self._source = source
         self._container: OutputContainer = open_output(file, form, options)
         self._tracks: CopiedTracks | None = None
@@ -132,6 +132,7 @@ def join(movie: Movie, folder: Path, segments: Sequence[Segment], shift: int, ou
 def movie_options(source: Clip) -> dict[str, str]:
     """Options of the muxer with which a movie keeps the times and the keys of `source`."""
     return {
+        **OPTIONS,
         "movflags": "use_metadata_tags",
         "video_track_timescale": str(source.time_base.denominator),
         "movie_timescale": str(movie_timescale(source)),

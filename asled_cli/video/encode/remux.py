@@ -20,7 +20,7 @@ from asled_cli.video.output_file import FORMATS
 from asled_cli.video.preserve.check import Check
 from asled_cli.video.preserve.inventory import take_inventory
 from asled_cli.video.preserve.quicktime_keys import graft_track_keys
-from asled_cli.video.preserve.tracks import CopiedTracks
+from asled_cli.video.preserve.tracks import OPTIONS, CopiedTracks
 from asled_cli.video.preserve.verify import verify
 
 
@@ -70,8 +70,7 @@ def _lost_layers(source: Clip, copy: Clip) -> list[str]:
 def _rewrap(source: Clip, out: Path) -> list[str]:
     """Write the packets of the picture and of the tracks that are copied; return what is left out."""
     form = FORMATS[out.suffix.lower()]
-    # Unofficial is what libavformat calls the box that tells of a Dolby Vision layer.
-    options = {} if form == "matroska" else {**movie_options(source), "strict": "unofficial"}
+    options = OPTIONS if form == "matroska" else movie_options(source)
     with open_clip(source.path) as container, contextlib.ExitStack() as stack:
         movie: OutputContainer = stack.enter_context(open_output(out, form, options))
         picture = container.streams[source.stream_index]

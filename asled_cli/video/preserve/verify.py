@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
+from asled_cli.video.clock import exact_seconds
 from asled_cli.video.preserve.check import Check
 from asled_cli.video.preserve.frame_checks import compare_frames
 from asled_cli.video.preserve.inventory import Inventory, take_inventory
@@ -94,7 +95,7 @@ def _slack(inventory: Inventory) -> Fraction:
 
 
 def _exact(seconds: float | Fraction | None) -> Fraction | None:
-    return None if seconds is None else Fraction(seconds)
+    return None if seconds is None else exact_seconds(seconds)
 
 
 def _compare_frames(wanted: list[Fraction], after: Inventory, slack: Fraction) -> Iterator[Check]:
