@@ -31,6 +31,7 @@ def evaluate(
     workers: ev.Workers = None,
     out: ev.OutFolder = None,
     cache: ev.Cache = None,
+    overwrite: ev.Overwrite = False,
     seed: ev.Seed = 0,
     as_json: opt.AsJson = False,
     quiet: opt.Quiet = False,
@@ -45,7 +46,7 @@ def evaluate(
         metrics=cfg.choose_metrics(metrics), metric_weights=metric_weights, alignment=alignment,
         fov_ratio=fov_ratio, average=average, average_reference=average_reference, linear=linear,
         profile_sizes=sizes, device=device, precision=precision, workers=workers, out=out,
-        cache=cache, seed=seed,
+        cache=cache, overwrite=overwrite, seed=seed,
     )  # fmt: skip
     from asled_cli.cli.output import console
     from asled_cli.lab.evaluation.run import run_eval  # torch and av load here, not for --help

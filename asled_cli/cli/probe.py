@@ -17,6 +17,8 @@ Preview = Annotated[
     typer.Option(help="Draw the registered pair: .png: checkerboard, .mp4: side by side.", metavar="FILE"),
 ]
 
+Overwrite = Annotated[bool, typer.Option("--overwrite", "-y", help="Replace an existing preview.")]
+
 
 def probe(
     wide: opt.WideClip,
@@ -25,6 +27,7 @@ def probe(
     fov_ratio: opt.FovRatio = None,
     roles: opt.RolesName = "auto",
     preview: Preview = None,
+    overwrite: Overwrite = False,
     as_json: opt.AsJson = False,
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
@@ -38,7 +41,7 @@ def probe(
 
     style = console.Style(as_json=as_json, quiet=quiet, verbose=verbose)
     if preview is not None:
-        check_preview(preview, [wide, ultra or wide])
+        check_preview(preview, [wide, ultra or wide], overwrite=overwrite)
     if ultra is None and count_video_tracks(wide) < 2:
         if preview is not None:
             raise UsageError("--preview draws a pair, but only one clip is named.", "Name both clips.")
@@ -53,7 +56,7 @@ def probe(
     with console.progress(style) as report:
         found = inspect.inspect_pair(config, report)
         if preview is not None:
-            draw_preview(inspect.align_sample(found), preview)
+            draw_preview(inspect.align_sample(found), preview, overwrite=overwrite)
     facts = found.as_dict()
     if as_json:
         console.show_facts("pair", facts, style)

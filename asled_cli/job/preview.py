@@ -1,6 +1,7 @@
 """Pictures of a registered pair: a checkerboard of both views, or both beside each other as a clip."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from asled_cli.errors import InputError, UsageError
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
+from asled_cli.runtime.atomic_file import cannot_write, write_file
 from asled_cli.video.decode.pixel_format import to_8_bit
 from asled_cli.video.encode.image_clip import write_pictures
 
@@ -17,27 +19,46 @@ _RATE = 10  # frames per second of the preview clip, slow enough to look at
 _GAP = 4  # pixels between the views
 
 
-def check_preview(path: Path, inputs: Sequence[Path]) -> None:
-    """Raise UsageError unless a preview can be written there."""
+def check_preview(path: Path, inputs: Sequence[Path], *, overwrite: bool = False) -> None:
+    """Raise UsageError unless a preview can be written there, and may be."""
     if path.suffix.lower() not in (".png", ".mp4"):
         raise UsageError(f"--preview is {path.name!r}, expected a name that ends in .png or .mp4.")
     if not path.absolute().parent.is_dir():
         raise UsageError(f"--preview: the folder {path.absolute().parent} does not exist.")
     if any(path.exists() and other.exists() and path.samefile(other) for other in inputs):
         raise UsageError(f"--preview {path} is an input, expected another file.")
+    if path.exists() and not overwrite:
+        raise _exists(path)
 
 
-def draw_preview(frames: Sequence[AlignedFrame], path: Path) -> None:
-    """Write the preview. Raises InputError if no frame has a registered reference."""
+def draw_preview(frames: Sequence[AlignedFrame], path: Path, *, overwrite: bool = False) -> None:
+    """Write the preview, complete or not at all.
+
+    Raises InputError if no frame has a registered reference, UsageError if a file has appeared at `path` and
+    `overwrite` is False, AsledError if it cannot be written.
+    """
     usable = [frame for frame in frames if frame.reference is not None]
     if not usable:
         raise InputError("The two views could not be registered: there is nothing to preview.")
     if path.suffix.lower() == ".png":
         picture = checkerboard(usable[len(usable) // 2])
-        _, coded = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))
-        path.write_bytes(coded.tobytes())
+        data = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))[1].tobytes()
+        write: Callable[[Path], object] = partial(Path.write_bytes, data=data)
     else:
-        write_pictures(path, [side_by_side(frame) for frame in usable], _RATE)
+        pictures = [side_by_side(frame) for frame in usable]
+        write = partial(write_pictures, pictures=pictures, rate=_RATE)
+    try:
+        write_file(path, write, overwrite=overwrite)
+    except FileExistsError as error:
+        raise _exists(path) from error
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _exists(path: Path) -> UsageError:
+    return UsageError(
+        f"--preview: {path} exists already.", "Choose another name, or replace it with --overwrite."
+    )
 
 
 def checkerboard(frame: AlignedFrame) -> NDArray[np.uint8]:

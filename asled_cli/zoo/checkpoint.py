@@ -3,8 +3,7 @@
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from safetensors.torch import save_file
 
 from asled_cli.errors import MissingWeightsError, UsageError, WeightsError, reason
 from asled_cli.nets.interface import NetworkFacts
+from asled_cli.runtime.atomic_file import replace_file, system_errors
 from asled_cli.zoo import registry as zoo
 from asled_cli.zoo.weight_file import parse_config, read_header, read_tensors
 
@@ -116,21 +116,8 @@ def save(
     tensors = {
         name: value.detach().to("cpu", dtype).contiguous() for name, value in module.state_dict().items()
     }
-    replace_file(path, lambda temporary: save_file(tensors, temporary, metadata=header))
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then move it there in one step."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.chmod(0o644)  # mkstemp makes it private
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with system_errors():
+        replace_file(path, lambda temporary: save_file(tensors, temporary, metadata=header))
 
 
 def weight_folders() -> Iterator[Path]:

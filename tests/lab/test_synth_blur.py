@@ -231,3 +231,45 @@ def test_lenses_that_do_not_belong_together_are_named(tmp_path: Path) -> None:
         cv2.imwrite(str(folder / name), texture(32, 32))
     with pytest.raises(InputError, match="Frame 0000 is in only one of"):
         find_clips([tmp_path])
+
+
+def test_folders_of_others_are_neither_replaced_nor_removed(tmp_path: Path) -> None:
+    """The output is the folder of the sources, or holds other clips of the same name."""
+    tree = tmp_path / "RealMCVSR"
+    for lens in ("W", "UW"):
+        (tree / "train/HR" / lens / "0001").mkdir(parents=True)
+        for index, picture in enumerate(moving_video(8, 64, 48)):
+            cv2.imwrite(str(tree / "train/HR" / lens / "0001" / f"{index:04d}.png"), picture)
+    before = files(tmp_path)
+    job = SynthJob(
+        sources=[tree], out=tree, jobs=1, synth=SynthConfig(frames=3), files=FilesConfig(layout="realmcvsr")
+    )
+    with pytest.raises(UsageError, match=r"W/0001 exists, and asled did not write it"):
+        synth_blur(job)
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "manifest/mine.txt", "manifest/settings.json"])
+def test_lists_of_others_are_not_replaced(name: str, material: Path, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("{}")
+    job = SynthJob(sources=[material / "walk.mp4"], out=tmp_path, jobs=1, synth=SynthConfig(frames=3))
+    with pytest.raises(UsageError, match="asled"):
+        synth_blur(job)
+    assert files(tmp_path) == {name: b"{}"}
+
+
+def test_a_clip_whose_record_is_missing_is_made_again_unless_it_was_edited(
+    material: Path, tmp_path: Path
+) -> None:
+    job = SynthJob(sources=[material / "walk.mp4"], out=tmp_path, jobs=1, synth=SynthConfig(frames=3))
+    synth_blur(job)
+    before, record = files(tmp_path), tmp_path / "manifest" / "walk.clip.json"
+    record.unlink()
+    assert synth_blur(job).made == 1 and files(tmp_path) == before
+    record.unlink()
+    (tmp_path / "gt" / "walk" / "mine.png").write_bytes(b"mine")
+    with pytest.raises(UsageError, match="gt/walk exists, and asled did not write it"):
+        synth_blur(job)
+    assert (tmp_path / "gt" / "walk" / "mine.png").read_bytes() == b"mine"

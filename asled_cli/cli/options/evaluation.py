@@ -102,4 +102,7 @@ Cache = Annotated[
         help="Folder for finished clips, used again.", show_default="OUT/cache", rich_help_panel=_OUTPUT
     ),
 ]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", "-y", help="Replace files of others in --out.", rich_help_panel=_OUTPUT)
+]
 Seed = Annotated[int, typer.Option(help="Seed of the confidence intervals.", rich_help_panel=_OUTPUT)]

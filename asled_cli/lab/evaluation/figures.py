@@ -5,6 +5,7 @@ The plots are drawn by matplotlib, an optional extra: axes and labels are not wh
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from asled_cli.lab.datasets.image_sequence import read_picture_file
 from asled_cli.lab.evaluation.statistics import clip_mean
 from asled_cli.lab.scoring.clip_scores import Kept
 from asled_cli.lab.scoring.score_all import Evaluation
+from asled_cli.runtime.own_files import OwnFiles
 
 log = logging.getLogger(__name__)
 
@@ -26,21 +28,24 @@ CROP_PX = 160  # side of a crop: five in a row fit a page, and one file stays be
 SETTINGS = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 92], ".png": []}
 
 
-def write_pictures(evaluation: Evaluation, out: Path) -> list[Path]:
-    """Write pictures/, crops/ and profiles/, one file per clip, and, with matplotlib, plots/ below `out`."""
+def write_pictures(evaluation: Evaluation, files: OwnFiles) -> list[Path]:
+    """Write pictures/, crops/ and profiles/, one file per clip, and, with matplotlib, plots/.
+
+    Raises UsageError where a file of another is in the way, OSError where the disk takes no more.
+    """
     written: list[Path] = []
     clips = dict.fromkeys(one.clip for one in evaluation.scores)
     kinds = (("pictures", ".jpg", _side_by_side), ("crops", ".jpg", _crops), ("profiles", ".png", _profiles))
     for folder, suffix, compose in kinds:
-        (out / folder).mkdir(parents=True, exist_ok=True)
         for clip in clips:
             views = compose(evaluation, clip)
             if views:
-                path = out / folder / f"{Path(clip).stem}{suffix}"
                 columns = len(views) if folder == "crops" else None
-                cv2.imwrite(str(path), _stack(views, columns)[..., ::-1], SETTINGS[suffix])
-                written.append(path)
-    return written + _plots(evaluation, out)
+                picture = _stack(views, columns)[..., ::-1]
+                data = cv2.imencode(suffix, picture, SETTINGS[suffix])[1].tobytes()
+                name = f"{folder}/{Path(clip).stem}{suffix}"
+                written.append(files.write(name, partial(Path.write_bytes, data=data)))
+    return written + _plots(evaluation, files)
 
 
 def _side_by_side(evaluation: Evaluation, clip: str) -> list[tuple[str, Image]]:
@@ -104,7 +109,7 @@ def _stack(views: Sequence[tuple[str, Image]], columns: int | None = None) -> Im
     return canvas
 
 
-def _plots(evaluation: Evaluation, out: Path) -> list[Path]:
+def _plots(evaluation: Evaluation, files: OwnFiles) -> list[Path]:
     """Gain against the input's sharpness, and bars per clip; nothing but a sentence without matplotlib."""
     try:
         from matplotlib.figure import Figure
@@ -120,7 +125,6 @@ def _plots(evaluation: Evaluation, out: Path) -> list[Path]:
         return []
     sharp = {s.clip: float(s.facts.get("input_sharpness", 0.0)) for s in evaluation.scores}
     gains = {m: [psnr[clip, m] - psnr[clip, "input"] for clip in clips] for m in models}
-    (out / "plots").mkdir(parents=True, exist_ok=True)
     scatter, bars = Figure(figsize=(6, 4), layout="tight"), Figure(figsize=(10, 4), layout="tight")
     axes, bar_axes = scatter.subplots(), bars.subplots()
     width, places = 0.8 / len(models), np.arange(len(clips))
@@ -130,9 +134,10 @@ def _plots(evaluation: Evaluation, out: Path) -> list[Path]:
     axes.set(xlabel="sharpness of the input over that of the truth", ylabel="PSNR gain, dB")
     bar_axes.set(ylabel="PSNR gain, dB")
     bar_axes.set_xticks(np.arange(len(clips)) + 0.4, clips, rotation=60, ha="right", fontsize=7)
-    paths = [out / "plots" / "gain_against_sharpness.png", out / "plots" / "gain_per_clip.png"]
-    for figure, own, path in zip((scatter, bars), (axes, bar_axes), paths, strict=True):
+    paths = []
+    names = ("plots/gain_against_sharpness.png", "plots/gain_per_clip.png")
+    for figure, own, name in zip((scatter, bars), (axes, bar_axes), names, strict=True):
         own.axhline(0, color="grey", linewidth=0.8)
         own.legend(fontsize=7)
-        figure.savefig(path, dpi=110)
+        paths.append(files.write(name, partial(figure.savefig, dpi=110, format="png")))
     return paths

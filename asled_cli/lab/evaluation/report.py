@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from asled_cli.lab.scoring.config import EvalConfig
 from asled_cli.lab.scoring.score_all import Evaluation
 from asled_cli.metrics.protocols import PAPER_INPUT, PROTOCOLS
 from asled_cli.metrics.temporal import FLOW_NAME
-from asled_cli.zoo.checkpoint import replace_file
+from asled_cli.runtime.own_files import OwnFiles
 
 Table = tuple[str, list[str], list[list[str]]]  # title, columns, rows
 HEADINGS = {
@@ -29,21 +30,21 @@ HEADINGS = {
     "semi": "semi-ref",
 }  # fmt: skip
 DIGITS = {"psnr": 2, "psnr_gain": 2, "psnr_to_input": 2, "ssim": 4, "ssim_gain": 4, "niqe": 4, "brisque": 4}
+NAMES = ("frames.csv", "scores.json", "report.md", "table.tex")
 SELF_CHECK_DB = 0.5  # an input farther than this from the paper's was blurred otherwise
 
 
-def write_report(evaluation: Evaluation, summary: Summary, costs: Sequence[Cost], out: Path) -> list[Path]:
-    """Write frames.csv, scores.json, report.md and table.tex into `out`; returns their paths."""
-    out.mkdir(parents=True, exist_ok=True)
+def write_report(
+    evaluation: Evaluation, summary: Summary, costs: Sequence[Cost], files: OwnFiles
+) -> list[Path]:
+    """Write `NAMES` into the folder of `files`; returns their paths. Raises UsageError, OSError."""
     texts = {
         "frames.csv": _frames_csv(evaluation),
         "scores.json": json.dumps(as_dict(evaluation, summary, costs), indent=1) + "\n",
         "report.md": markdown(evaluation, summary, costs),
         "table.tex": latex(summary),
     }
-    for name, text in texts.items():
-        replace_file(out / name, lambda temporary, text=text: temporary.write_text(text))  # type: ignore[misc]
-    return [out / name for name in texts]
+    return [files.write(name, partial(Path.write_text, data=text)) for name, text in texts.items()]
 
 
 def mean_tables(summary: Summary) -> list[Table]:
@@ -127,9 +128,8 @@ def _self_check(summary: Summary) -> list[str]:
 def as_dict(evaluation: Evaluation, summary: Summary, costs: Sequence[Cost]) -> dict[str, Any]:
     """Everything but the frames, in plain values."""
     metrics = metrics_of(evaluation.scores)
-    config = {
-        k: v for k, v in asdict(evaluation.config).items() if k not in ("root", "out", "work", "weights")
-    }
+    apart = ("root", "out", "cache", "weights", "overwrite")  # where things are changes no score
+    config = {k: v for k, v in asdict(evaluation.config).items() if k not in apart}
     return {
         "asled": __version__,
         "protocol": asdict(PROTOCOLS[evaluation.config.protocol]),

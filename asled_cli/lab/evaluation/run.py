@@ -5,12 +5,22 @@ from pathlib import Path
 
 from asled_cli.lab.evaluation.costs import measure_costs
 from asled_cli.lab.evaluation.figures import write_pictures
-from asled_cli.lab.evaluation.report import Table, clip_table, cost_table, mean_tables, notes, write_report
+from asled_cli.lab.evaluation.report import (
+    NAMES,
+    Table,
+    clip_table,
+    cost_table,
+    mean_tables,
+    notes,
+    write_report,
+)
 from asled_cli.lab.evaluation.statistics import Summary, summarise
 from asled_cli.lab.scoring.config import EvalConfig
 from asled_cli.lab.scoring.score_all import evaluate
 from asled_cli.metrics.protocols import PROTOCOLS
 from asled_cli.progress import Report, ignore
+from asled_cli.runtime.atomic_file import explain_full_disk
+from asled_cli.runtime.own_files import OwnFiles
 
 
 @dataclass(frozen=True)
@@ -25,19 +35,31 @@ class EvalResult:
 
 def run_eval(config: EvalConfig, report: Report = ignore) -> EvalResult:
     """Score, average and, with `config.out`, write the report. Raises an AsledError with a sentence."""
+    files = _files(config)
     evaluation = evaluate(config, report)
     summary = summarise(evaluation.scores, PROTOCOLS[config.protocol], config.seed)
     costs = measure_costs(config, evaluation.models)
     written: list[Path] = []
-    if config.out is not None:
-        written = write_report(evaluation, summary, costs, config.out)
-        written += write_pictures(evaluation, config.out)
+    if files is not None:
+        with explain_full_disk(files.root, "Run the same again to continue; finished clips are kept."):
+            written = write_report(evaluation, summary, costs, files)
+            written += write_pictures(evaluation, files)
     tables = [
         clip_table(evaluation),
         *map(_without_intervals, mean_tables(summary)),
         *([cost_table(costs)] if costs else []),
     ]
     return EvalResult(tables, notes(evaluation, summary), written, summary)
+
+
+def _files(config: EvalConfig) -> OwnFiles | None:
+    """The folder for the report. Raises UsageError where files of others have the names of its own."""
+    if config.out is None:
+        return None
+    advice = "Choose another --out, move it away, or replace it with --overwrite."
+    files = OwnFiles(config.out, config.out / ".asled-eval.json", overwrite=config.overwrite, advice=advice)
+    files.check(NAMES)
+    return files
 
 
 def _without_intervals(table: Table) -> Table:

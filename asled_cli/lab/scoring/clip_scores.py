@@ -30,7 +30,7 @@ from asled_cli.metrics.protocols import PROTOCOLS
 from asled_cli.metrics.sharpness import sharpness
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.restoration.base import RestoredFrame
-from asled_cli.zoo.checkpoint import replace_file
+from asled_cli.runtime.atomic_file import explain_full_disk, replace_file
 
 # The parts of the program that scores depend on; a change in any of them makes kept scores stale.
 _JUDGED_BY = (
@@ -86,7 +86,8 @@ class Kept:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+            with explain_full_disk(folder):
+                folder.mkdir(parents=True, exist_ok=True)
 
     def find(self, clip: str, model: str, key: str) -> ClipScores | None:
         """The scores kept under `key`, if any."""
@@ -100,11 +101,14 @@ class Kept:
         for name, picture in pictures.items():
             path = self.path(scores.clip, scores.model, key, f".{name}.png")
             if path is not None and picture is not None:
-                coded = cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
-                replace_file(path, lambda temporary, coded=coded: temporary.write_bytes(coded))  # type: ignore[misc]
+                self._write(path, cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
         path = self.path(scores.clip, scores.model, key, ".json")
         if path is not None:
-            replace_file(path, lambda temporary: temporary.write_text(json.dumps(asdict(scores))))
+            self._write(path, json.dumps(asdict(scores)).encode())
+
+    def _write(self, path: Path, data: bytes) -> None:
+        with explain_full_disk(path, "Run the same again to continue; finished clips are kept."):
+            replace_file(path, lambda part: part.write_bytes(data))
 
     def path(self, clip: str, model: str, key: str, suffix: str) -> Path | None:
         """Where something of this key lies."""

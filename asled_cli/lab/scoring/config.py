@@ -76,6 +76,8 @@ class EvalConfig:
     """Folder for the report; None: only the table is shown."""
     cache: Path | None = None
     """Folder for what can be used again: finished clips, registrations. None: OUT/cache."""
+    overwrite: bool = False
+    """Replace files in `out` that this command did not write."""
     seed: int = 0
     """Of the bootstrap."""
 

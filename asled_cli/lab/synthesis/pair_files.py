@@ -1,9 +1,13 @@
 """Blurred clips on disk: in the layouts that training and scoring read, as pictures or as lossless videos."""
 
+import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
+from glob import escape
 from pathlib import Path
 from typing import Literal
 
@@ -12,16 +16,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.errors import AsledError, UsageError
+from asled_cli.errors import UsageError
 from asled_cli.lab.datasets.image_sequence import Picture, Pictures
 from asled_cli.lab.synthesis.clip import SynthClip
 from asled_cli.lab.synthesis.ground_truth_flow import hidden, lens_flow, true_flow
 from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
+from asled_cli.runtime.atomic_file import explain_full_disk, set_mode, short_name
+from asled_cli.runtime.own_files import OwnFiles
 from asled_cli.video.open_output import open_output
 
 PairLayout = Literal["generic", "realmcvsr"]
 Store = Literal["frames", "video"]
 Split = Literal["train", "valid", "test"]
+_NUMBERED = re.compile(r"\d{4,}\.(png|flo)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,27 +55,37 @@ class FilesConfig:
         extra = {"flow": "flow", "lens_flow": "flow_to_ref", "hidden": "occlusion"}
         return {view: f"{top}/{folder}".lstrip("/") for view, folder in (names | extra).items()}
 
+    def places(self, name: str) -> dict[str, str]:
+        """View -> where that of the clip `name` goes, below the output folder; only the views asked for."""
+        asked = {"flow": self.flow, "lens_flow": self.flow, "hidden": self.occlusion}
+        suffix = ".mkv" if self.store == "video" else ""
+        return {
+            view: f"{folder}/{name}{'' if view in asked else suffix}"
+            for view, folder in self.folders().items()
+            if asked.get(view, True)
+        }
+
 
 def write_clip(root: Path, name: str, clip: SynthClip, config: FilesConfig) -> None:
     """Write all views of a clip; each appears under its name only when it is complete.
 
     Raises UsageError if flow is asked for and the clip is real video, AsledError if the disk is full.
     """
-    folders = config.folders()
-    views = {"blur": clip.blur, "truth": clip.truth, "ultra": clip.ultra}
-    try:
-        for view, pictures in views.items():
+    files = own_files(root, name)
+    with explain_full_disk(root / name, "Run the same again to continue; clips that are complete stay."):
+        for view, pictures in (("blur", clip.blur), ("truth", clip.truth), ("ultra", clip.ultra)):
+            place = config.places(name)[view]
             if config.store == "video":
-                _write_video(root / folders[view] / f"{name}.mkv", pictures, clip.fps)
+                files.write(place, partial(_write_video, pictures=pictures, fps=clip.fps))
             else:
-                _write_folder(root / folders[view] / name, _pngs(pictures))
+                _write_folder(files, place, _pngs(pictures))
         if config.flow or config.occlusion:
-            _write_geometry(root, name, _scene(clip, name), config)
-    except OSError as error:
-        raise AsledError(
-            f"{name} cannot be written to {root}: {error.strerror or error}.",
-            "Free some space, or choose another folder; clips that are complete stay.",
-        ) from error
+            _write_geometry(files, name, _scene(clip, name), config)
+
+
+def own_files(root: Path, name: str) -> OwnFiles:
+    """What earlier runs wrote of the clip `name`, and may be replaced."""
+    return OwnFiles(root, root / "manifest" / f"{name}.files.json")
 
 
 def _scene(clip: SynthClip, name: str) -> SyntheticPair:
@@ -79,16 +96,14 @@ def _scene(clip: SynthClip, name: str) -> SyntheticPair:
     return clip.scene
 
 
-def _write_geometry(root: Path, name: str, scene: SyntheticPair, config: FilesConfig) -> None:
-    folders, frames = config.folders(), len(scene.truth)
+def _write_geometry(files: OwnFiles, name: str, scene: SyntheticPair, config: FilesConfig) -> None:
+    places, frames = config.places(name), len(scene.truth)
     if config.flow:
-        _write_folder(
-            root / folders["flow"] / name, _flows(true_flow(scene, t, t + 1) for t in range(frames - 1))
-        )
-        _write_folder(root / folders["lens_flow"] / name, _flows(lens_flow(scene, t) for t in range(frames)))
+        _write_folder(files, places["flow"], _flows(true_flow(scene, t, t + 1) for t in range(frames - 1)))
+        _write_folder(files, places["lens_flow"], _flows(lens_flow(scene, t) for t in range(frames)))
     if config.occlusion:
         masks = (hidden(scene, t, t + 1).astype(np.uint8) * 255 for t in range(frames - 1))
-        _write_folder(root / folders["hidden"] / name, ((".png", _png(mask)) for mask in masks))
+        _write_folder(files, places["hidden"], ((".png", _png(mask)) for mask in masks))
 
 
 def _pngs(pictures: Pictures) -> Iterator[tuple[str, bytes]]:
@@ -109,17 +124,19 @@ def _flows(flows: Iterator[NDArray[np.float32]]) -> Iterator[tuple[str, bytes]]:
         yield ".flo", b"PIEH" + size + np.ascontiguousarray(flow, "<f4").tobytes()
 
 
-def _write_folder(folder: Path, files: Iterator[tuple[str, bytes]]) -> None:
+def _write_folder(files: OwnFiles, place: str, content: Iterator[tuple[str, bytes]]) -> None:
     """Fill a hidden folder with 0000.<suffix>, 0001.<suffix> ..., then give it its name."""
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    folder = files.root / place
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for old in folder.parent.glob(f".{escape(short_name(folder.name))}.part-*"):  # a run was killed there
+        if all(_NUMBERED.fullmatch(path.name) for path in old.iterdir()):
+            shutil.rmtree(old)
+    part = Path(tempfile.mkdtemp(prefix=f".{short_name(folder.name)}.part-", dir=folder.parent))
     try:
-        for index, (suffix, data) in enumerate(files):
+        for index, (suffix, data) in enumerate(content):
             (part / f"{index:04d}{suffix}").write_bytes(data)
-        if folder.exists():  # left by a run that ended before the clip's record was written
-            shutil.rmtree(folder)
-        part.rename(folder)
+        set_mode(part, 0o755)
+        files.publish_folder(part, place)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
@@ -127,22 +144,15 @@ def _write_folder(folder: Path, files: Iterator[tuple[str, bytes]]) -> None:
 
 def _write_video(path: Path, pictures: Pictures, fps: float) -> None:
     """Lossless RGB (FFV1 in Matroska), one thread and no random identifiers: equal pictures, equal bytes."""
-    part = path.with_name(f".{path.name}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
     rate = Fraction(fps).limit_denominator(1001)
-    try:
-        with open_output(part, "matroska", {"fflags": "+bitexact"}) as container:
-            stream = container.add_stream("ffv1", rate=rate, options={"level": "3", "slices": "4"})
-            stream.width, stream.height = pictures.size
-            stream.pix_fmt = "bgr0"
-            stream.codec_context.thread_count = 1
-            stream.codec_context.flags |= av.codec.context.Flags.bitexact
-            for index in range(len(pictures)):
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pictures[index]), format="rgb24")
-                frame.pts, frame.time_base = index, 1 / rate
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with open_output(path, "matroska", {"fflags": "+bitexact"}) as container:
+        stream = container.add_stream("ffv1", rate=rate, options={"level": "3", "slices": "4"})
+        stream.width, stream.height = pictures.size
+        stream.pix_fmt = "bgr0"
+        stream.codec_context.thread_count = 1
+        stream.codec_context.flags |= av.codec.context.Flags.bitexact
+        for index in range(len(pictures)):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pictures[index]), format="rgb24")
+            frame.pts, frame.time_base = index, 1 / rate
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())

@@ -4,21 +4,25 @@ In the output folder, besides the clips: manifest/<clip>.json, written when a cl
 interrupted run goes on; and manifest.json, the settings and all clips, written at the end.
 """
 
+import contextlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from asled_cli import __version__
 from asled_cli.errors import InputError, InterruptedRunError, UsageError
 from asled_cli.lab.datasets.sources import PHOTO_SUFFIXES, find_clips, find_photos
 from asled_cli.lab.synthesis.clip import SynthConfig, SynthTask, clip_seed, make_clip, plan_clips
-from asled_cli.lab.synthesis.pair_files import FilesConfig, write_clip
-from asled_cli.lab.training.checkpoints import replace_file
+from asled_cli.lab.synthesis.pair_files import FilesConfig, own_files, write_clip
 from asled_cli.progress import Progress, Report, ignore
 from asled_cli.runtime import option_limits as limits
+from asled_cli.runtime.atomic_file import explain_full_disk, replace_file
 from asled_cli.runtime.processes import run_in_processes
 from asled_cli.runtime.signals import StopFlag
 from asled_cli.runtime.stages import usable_cores
@@ -72,7 +76,8 @@ class SynthResult:
 def synth_blur(job: SynthJob, report: Report = ignore) -> SynthResult:
     """Make all clips of a job and return what was done; clips that are complete already are kept.
 
-    Raises InputError if no source can be used, UsageError if `out` holds clips of other settings.
+    Raises InputError if no source can be used, UsageError if `out` holds clips of other settings, or
+    anything by the name of a clip that this command did not write.
     """
     shaken = job.synth.mode == "shake"
     sources = find_photos(job.sources) if shaken else find_clips(job.sources, job.ultras)
@@ -81,14 +86,17 @@ def synth_blur(job: SynthJob, report: Report = ignore) -> SynthResult:
     _check_folder(job.out, settings)
     tasks, left_out = _plan(job, sources)
     waiting = [task for task in tasks if not _record(job.out, task.name).exists()]
-    with StopFlag() as stop:
+    for task in waiting:
+        own_files(job.out, task.name).check(job.files.places(task.name).values())
+    with StopFlag() as stop, _locked(job.out):
+        _write_json(_settings_file(job.out), settings)
         left_out += _make_all(job, waiting, photos, len(tasks), report, stop.check)
-    there = [task.name for task in tasks if _record(job.out, task.name).exists()]
-    if not there:
-        raise InputError(f"None of {len(sources)} sources could be used. {' '.join(left_out)}")
-    clips = {name: json.loads(_record(job.out, name).read_text()) for name in there}
-    manifest = job.out / "manifest.json"
-    _write_json(manifest, {**settings, "clips": clips})
+        there = [task.name for task in tasks if _record(job.out, task.name).exists()]
+        if not there:
+            raise InputError(f"None of {len(sources)} sources could be used. {' '.join(left_out)}")
+        clips = {name: json.loads(_record(job.out, name).read_text()) for name in there}
+        manifest = job.out / "manifest.json"
+        _write_json(manifest, {**settings, "clips": clips})
     kept = len(tasks) - len(waiting)
     return SynthResult(written=len(there) - kept, kept=kept, left_out=left_out, manifest=manifest)
 
@@ -158,20 +166,56 @@ def _settings(job: SynthJob) -> dict[str, Any]:
 
 
 def _check_folder(out: Path, settings: dict[str, Any]) -> None:
-    """Begin the folder, or make sure that it is this job's. Raises UsageError if it is another's."""
-    (out / "manifest").mkdir(parents=True, exist_ok=True)
-    path = out / "manifest" / "settings.json"
-    if path.exists():
-        before = json.loads(path.read_text())
-        for part in ("synth", "files"):
-            for name, value in settings[part].items():
-                if before.get(part, {}).get(name) != value:
-                    old = before.get(part, {}).get(name)
-                    raise UsageError(
-                        f"{out} holds clips made with {name} = {old}, asked for is {value}.",
-                        "Choose another folder, or the same settings to go on.",
-                    )
-    _write_json(path, settings)
+    """Make sure that a folder is this job's, or has none yet. Raises UsageError if it is another's."""
+    path = _settings_file(out)
+    if not path.exists():
+        for name in ("manifest.json", "manifest"):
+            path = out / name
+            if os.path.lexists(path) and not _is_bare(path):
+                raise UsageError(f"{path} exists, and asled did not write it.", "Choose another folder.")
+        return
+    before = _read_settings(path)
+    for part in ("synth", "files"):
+        for name, value in settings[part].items():
+            old = before[part].get(name)
+            if old != value:
+                raise UsageError(
+                    f"{out} holds clips made with {name} = {old}, asked for is {value}.",
+                    "Choose another folder, or the same settings to continue.",
+                )
+
+
+def _is_bare(path: Path) -> bool:
+    """Whether a folder holds nothing, but for the lock of a run that ended early."""
+    return path.is_dir() and all(inner.name == ".lock" for inner in path.iterdir())
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {part: dict(found[part]) for part in ("synth", "files")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{path} is not a list of settings that asled wrote.", "Choose another folder."
+        ) from error
+
+
+@contextlib.contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Keep other runs out of the folder. Raises UsageError if one works there."""
+    with explain_full_disk(out):
+        (out / "manifest").mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(out / "manifest" / ".lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise UsageError(
+            f"Another run is writing to {out} at this moment.", "Wait for it, or stop it."
+        ) from error
+
+
+def _settings_file(out: Path) -> Path:
+    return out / "manifest" / "settings.json"
 
 
 def _record(out: Path, name: str) -> Path:
@@ -180,4 +224,5 @@ def _record(out: Path, name: str) -> Path:
 
 def _write_json(path: Path, content: object) -> None:
     text = json.dumps(content, indent=1, sort_keys=True) + "\n"
-    replace_file(path, lambda part: part.write_text(text))
+    with explain_full_disk(path, "Run the same again to continue; clips that are complete stay."):
+        replace_file(path, lambda part: part.write_text(text, encoding="utf-8"))

@@ -1,17 +1,18 @@
 """What a training run leaves on disk: checkpoints that are complete or absent, and CSV logs."""
 
 import csv
+import io
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
-from asled_cli.errors import AsledError, WeightsError
-from asled_cli.zoo.checkpoint import replace_file as replace_file
+from asled_cli.errors import WeightsError
+from asled_cli.runtime.atomic_file import explain_full_disk, replace_file
+
+KEPT = "Free some space and continue with --resume; what was there before is kept."
 
 
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
@@ -19,32 +20,10 @@ def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
 
     Raises AsledError if it cannot be written.
     """
-    with explain_full_disk(path):
-        replace_file(path, lambda temporary: torch.save(dict(content), temporary))
-
-
-# What torch.save ("unexpected pos": fewer bytes arrived than were sent) and safetensors say of a full disk.
-_FULL_DISK = ("unexpected pos", "file write", "writing file", "No space left")
-
-
-@contextmanager
-def explain_full_disk(path: Path) -> Iterator[None]:
-    """Turn what a disk without room makes torch and safetensors raise into one sentence about `path`."""
-    try:
-        yield
-    except OSError as error:
-        raise _unwritten(path, error.strerror or str(error)) from error
-    except (RuntimeError, SafetensorError) as error:
-        if not any(words in str(error) for words in _FULL_DISK):
-            raise
-        raise _unwritten(path, "is the disk full?") from error
-
-
-def _unwritten(path: Path, reason: str) -> AsledError:
-    return AsledError(
-        f"{path} cannot be written: {reason}; what was there before is kept.",
-        "Free some space and go on with --resume.",
-    )
+    with explain_full_disk(path, KEPT):
+        data = io.BytesIO()  # torch does not say why it could not write to a file
+        torch.save(dict(content), data)
+        replace_file(path, lambda temporary: temporary.write_bytes(data.getbuffer()))
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

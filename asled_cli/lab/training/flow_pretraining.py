@@ -26,9 +26,9 @@ from asled_cli.imaging.light import to_grey
 from asled_cli.lab.datasets.sources import Split, find_sources
 from asled_cli.lab.synthesis.flow_pairs import FlowPair, degrade, make_pair, read_picture
 from asled_cli.lab.training.checkpoints import (
+    KEPT,
     CsvLog,
     read_checkpoint,
-    replace_file,
     restore_module,
     restore_optimizer,
     write_checkpoint,
@@ -36,6 +36,7 @@ from asled_cli.lab.training.checkpoints import (
 from asled_cli.lab.training.monitor import SkippedSteps
 from asled_cli.nets.spynet import LEVELS, SIZE_MULTIPLE, SpyNet
 from asled_cli.progress import Progress, Report, ignore
+from asled_cli.runtime.atomic_file import explain_full_disk, replace_file
 from asled_cli.runtime.processes import START, batches_of, start_worker
 
 log = logging.getLogger(__name__)
@@ -310,7 +311,9 @@ def _save(
     state = network.state_dict().items()  # half precision, as all published weights
     tensors = {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in state}
     header = {"network": "spynet", "step": str(step)} | {k: str(v) for k, v in score._asdict().items()}
-    replace_file(out / "spynet.safetensors", lambda path: save_file(tensors, path, metadata=header))
+    path = out / "spynet.safetensors"
+    with explain_full_disk(path, KEPT):
+        replace_file(path, lambda part: save_file(tensors, part, metadata=header))
 
 
 def _restore(path: Path, network: SpyNet, optimizer: torch.optim.Optimizer, config: FlowTrainConfig) -> int:

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import AsledError, UsageError
-from asled_cli.lab.training.checkpoints import CsvLog, explain_full_disk, read_csv, replace_file
+from asled_cli.lab.training.checkpoints import KEPT, CsvLog, read_csv
 from asled_cli.lab.training.validation import Score
+from asled_cli.runtime.atomic_file import explain_full_disk, replace_file
 
 LOSS_COLUMNS = ("step", "loss", "gradient", "rate", "seconds")
 PSNR_CURVES = {"network": "network_db", "swap": "swap_db", "reference": "reference_db", "input": "input_db"}
@@ -65,13 +66,14 @@ class Watch:
         self._plots = active and _has_matplotlib()
         self._board: Any = _open_board(out / "tensorboard", step) if active and tensorboard else None
         if active:
-            self._losses = CsvLog(out / "loss.csv", LOSS_COLUMNS, step)
-            self._scores = CsvLog(out / "validation.csv", ("step", *Score._fields), step)
+            with explain_full_disk(out / "loss.csv"):
+                self._losses = CsvLog(out / "loss.csv", LOSS_COLUMNS, step)
+                self._scores = CsvLog(out / "validation.csv", ("step", *Score._fields), step)
 
     def losses(self, **row: float) -> None:
         """One line of the loss log."""
         if self.active:
-            with explain_full_disk(self.out / "loss.csv"):
+            with explain_full_disk(self.out / "loss.csv", KEPT):
                 self._losses.append(**row)
             self._scalars("train", row)
 
@@ -81,7 +83,7 @@ class Watch:
             return
         done, data = cv2.imencode(".png", strip[..., ::-1])
         assert done
-        with explain_full_disk(self.out / "validation.csv"):
+        with explain_full_disk(self.out / "validation.csv", KEPT):
             self._scores.append(step=step, **score._asdict())
             replace_file(self.out / "strip.png", lambda part: part.write_bytes(bytes(data)))
             if self._plots:

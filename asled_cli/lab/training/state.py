@@ -12,7 +12,7 @@ import torch
 
 from asled_cli.errors import AsledError, UsageError, WeightsError
 from asled_cli.lab.training.checkpoints import (
-    explain_full_disk,
+    KEPT,
     read_checkpoint,
     restore_module,
     restore_optimizer,
@@ -23,6 +23,7 @@ from asled_cli.lab.training.recipe import TrainConfig, config_from_table, config
 from asled_cli.lab.training.warm_start import are_set_alike, copy_deepened
 from asled_cli.metrics.lpips import load_module
 from asled_cli.nets.spynet import SpyNet
+from asled_cli.runtime.atomic_file import explain_full_disk
 from asled_cli.runtime.distributed import ALONE, Team
 from asled_cli.zoo import checkpoint as weights
 from asled_cli.zoo import registry as zoo
@@ -213,5 +214,5 @@ def save_run(progress: TrainState, out: Path) -> None:
 
 def save_weights(progress: TrainState, path: Path, notes: Mapping[str, str]) -> None:
     """Write the averaged weights. Raises AsledError if the disk is full."""
-    with explain_full_disk(path):
+    with explain_full_disk(path, KEPT):
         weights.save(path, progress.config.network, progress.average, notes=notes)

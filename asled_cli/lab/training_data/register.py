@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.errors import AsledError, InputError
+from asled_cli.errors import InputError
 from asled_cli.lab.datasets.sources import find_sources
 from asled_cli.lab.eval_sets.validation import validation_pairs
 from asled_cli.lab.synthesis.random_clip import random_pair
@@ -29,6 +29,7 @@ from asled_cli.registration.render import render_references
 from asled_cli.registration.rendering.aligned_frame import GUIDE_STRIDE, AlignedFrame
 from asled_cli.registration.rendering.centre_crop import crop_reference
 from asled_cli.registration.rendering.temporal_fusion import fuse_references
+from asled_cli.runtime.atomic_file import explain_full_disk, replace_file
 from asled_cli.video.decode.pixel_format import to_8_bit, to_16_bit
 from asled_cli.video.frames import Frame, FramePair
 
@@ -138,17 +139,14 @@ def crop_sample(
 
 def write_sample(path: Path, sample: Mapping[str, NDArray[np.generic]]) -> None:
     """Write a cached clip at `path`, complete or not at all. Raises AsledError if the disk is full."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            np.savez(file, **sample)  # type: ignore[arg-type]
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise AsledError(
-            f"{path} cannot be written: {error.strerror or error}.",
-            "Free some space and run the same again; clips that are complete stay.",
-        ) from error
+    hint = "Run the same again once there is room; clips that are complete stay."
+    with explain_full_disk(path, hint):
+        replace_file(path, lambda part: _save_arrays(part, sample))
+
+
+def _save_arrays(path: Path, sample: Mapping[str, NDArray[np.generic]]) -> None:
+    with path.open("wb") as file:  # given a name, NumPy would add a suffix to it
+        np.savez(file, **sample)  # type: ignore[arg-type]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -13,8 +13,7 @@ from asled_cli.video.open_output import open_output
 
 def write_pictures(path: Path, pictures: Sequence[NDArray[np.uint8]], rate: int) -> None:
     """Write (H, W, 3) uint8 RGB pictures of one even size as H.264 at `rate` per second."""
-    part = path.with_name(f".{path.name}.part")
-    with open_output(part, "mp4") as out:
+    with open_output(path, "mp4") as out:
         stream = out.add_stream("libx264", rate=rate, options={"crf": "18", "preset": "fast"})
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = "yuv420p"
@@ -23,4 +22,3 @@ def write_pictures(path: Path, pictures: Sequence[NDArray[np.uint8]], rate: int)
             frame.pts, frame.time_base = index, Fraction(1, rate)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-    part.replace(path)
