@@ -6,6 +6,7 @@ its look-ahead, whatever the length of the clip.
 
 import gc
 import logging
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from asled_cli.errors import WeightsError
 from asled_cli.nets.interface import ChunkInputs, VideoNetwork
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.restoration.base import FULL_SCALE, Memory, RestoredFrame, restored_frame
@@ -94,6 +96,12 @@ class NetworkRestorer:
                 cause = error
             self._shrink(cause)  # outside the handler, whose traceback holds what could not be computed
             del cause
+        if not all(math.isfinite(float(change.sum())) for change in changes):
+            raise WeightsError(
+                "The network gave numbers that are not finite: its weights are damaged, or too large for "
+                "the precision.",
+                "Use --precision fp32, other --weights, or --method swap.",
+            )
         done, self.waiting = self.waiting[:keep], self.waiting[keep:]
         frames = [
             restored_frame(frame, limit_colour(frame, _spared(frame, change.numpy(), self.setting.strength)))

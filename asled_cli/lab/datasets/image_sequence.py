@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
+from asled_cli.imaging import picture_file
 from asled_cli.imaging.light import bytes_to_linear, linear_to_srgb, srgb_to_linear
 from asled_cli.video.decode.pixel_format import to_8_bit
 from asled_cli.video.decode.probe import probe_clip
@@ -227,9 +228,7 @@ def mean_picture(window: Sequence[Picture], *, linear: bool = False) -> Picture:
 
 def read_picture_file(path: Path) -> Picture:
     """(H, W, 3) RGB of a picture file, uint8 or uint16. Raises InputError if it is not a colour picture."""
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise InputError(f"{path} is no picture that can be read.", "Is the copy complete?")
+    image = picture_file.read_picture(path, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     if image.ndim != 3 or image.shape[2] not in (3, 4) or image.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{path} is a picture of {image.shape} {image.dtype}, expected RGB of 8 or 16 bit.")
     return np.ascontiguousarray(image[..., 2::-1])

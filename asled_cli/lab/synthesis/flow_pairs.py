@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.errors import InputError
+from asled_cli.imaging import picture_file
 
 Image = NDArray[np.float32]
 
@@ -30,9 +30,7 @@ class FlowPair(NamedTuple):
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
     """A photo at half its size, RGB: sharp to the pixel even where the file is not. Raises InputError."""
-    picture = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_2)
-    if picture is None:
-        raise InputError(f"{path} cannot be read as a picture.")
+    picture = picture_file.read_picture(path, cv2.IMREAD_REDUCED_COLOR_2)
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 

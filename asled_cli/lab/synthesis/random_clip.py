@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
+from asled_cli.imaging import picture_file
 from asled_cli.lab.camera.degradation import Codec, SensorModel, ToneCurve
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
@@ -258,9 +259,7 @@ def photo_extent(photo: Picture) -> tuple[int, int]:
     """(width, height) of a picture. Raises InputError if it cannot be read."""
     if not isinstance(photo, Path):
         return photo.shape[1], photo.shape[0]
-    image = cv2.imread(str(photo), cv2.IMREAD_REDUCED_GRAYSCALE_8)
-    if image is None:
-        raise InputError(f"{photo} is no picture that OpenCV can read.")
+    image = picture_file.read_picture(photo, cv2.IMREAD_REDUCED_GRAYSCALE_8)
     return image.shape[1] * 8, image.shape[0] * 8
 
 

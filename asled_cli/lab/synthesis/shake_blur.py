@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
+from asled_cli.imaging import picture_file
 from asled_cli.imaging.light import bytes_to_linear, linear_to_srgb
 from asled_cli.lab.camera.degradation import IDEAL_SENSOR, SensorModel
 from asled_cli.lab.camera.dual_lens import PLAIN_RIG, LensRig, frame_center
@@ -126,9 +127,7 @@ def read_picture(photo: Picture) -> NDArray[np.uint8]:
     """(h, w, 3) uint8 RGB of a picture file, or the array itself. Raises InputError if it cannot be read."""
     if not isinstance(photo, Path):
         return photo
-    image = cv2.imread(str(photo), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"{photo} is no picture that OpenCV can read.")
+    image = picture_file.read_picture(photo, cv2.IMREAD_COLOR)
     return np.ascontiguousarray(image[..., ::-1]).astype(np.uint8)
 
 
@@ -162,6 +161,10 @@ def cut_out(
     if (depth.picture is not None and shrink < 1.0) or enlarge > 1.0:
         factor = max(shrink, enlarge * 1.01)
         new = math.ceil(source.shape[1] * factor), math.ceil(source.shape[0] * factor)
+        if new[0] * new[1] > picture_file.MAX_PIXELS:  # a photo that is a line: it would take all memory
+            raise InputError(
+                f"A photo of {source.shape[1]}x{source.shape[0]} pixels is too narrow to cut from."
+            )
         source = cv2.resize(source, new, interpolation=cv2.INTER_AREA).astype(np.uint8)
     x = int(generator.integers(0, source.shape[1] - wanted[0] + 1))
     y = int(generator.integers(0, source.shape[0] - wanted[1] + 1))

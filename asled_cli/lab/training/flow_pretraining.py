@@ -89,7 +89,12 @@ class SyntheticPairs(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """Pair number i of a run, always the same: (3, S, S), (3, S, S), (2, S, S)."""
 
     def __init__(self, folder: Path, split: Split, config: FlowTrainConfig, seed: int) -> None:
-        self.pictures = [read_picture(path) for path in find_sources(folder, split).photos.values()]
+        self.pictures = []
+        for path in find_sources(folder, split).photos.values():
+            try:
+                self.pictures.append(read_picture(path))
+            except InputError as error:
+                log.warning("%s It is left out.", error.message)
         if not self.pictures:
             raise InputError(f"{folder} holds no photo of the {split} split.")
         self.config, self.seed = config, seed
