@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -44,11 +45,12 @@ def batch(
 ) -> None:
     """Mend many pairs of clips; go on after failures and, called again, after a break."""
     from asled_cli.cli.output import console
-    from asled_cli.job.batch.pairs import find_pairs, read_manifest
+    from asled_cli.job.batch.manifest import read_manifest
+    from asled_cli.job.batch.pairs import find_pairs
     from asled_cli.job.batch.run import REPORT, run_batch
     from asled_cli.video.encode.encoder import EncodeConfig
 
-    if not source.exists():
+    if not os.path.exists(source):  # noqa: PTH110 (false, not an error, for a name that is too long)
         raise UsageError(f"{source} does not exist.", "Name a manifest or a folder.")
     # What is wrong with the options is wrong for every pair: it is said once, before the first one.
     DeblurConfig(source, source, method=method, strength=strength, encode=EncodeConfig(codec, crf))

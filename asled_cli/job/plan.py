@@ -20,7 +20,7 @@ from asled_cli.runtime.stages import usable_cores
 from asled_cli.video.clock import exact_seconds
 from asled_cli.video.encode.encoder import EncodeConfig, choose_encoder
 from asled_cli.video.frames import Clip
-from asled_cli.video.output_file import FORMATS, check_output, work_folder
+from asled_cli.video.output_file import check_output, default_output, work_folder
 
 MEMORY_BASE = 700 * 2**20  # interpreter, torch and codecs, measured
 ANALYSIS_BYTES = 64  # per pixel of a frame that the analysis looks at, measured
@@ -109,9 +109,7 @@ def _check_truth_of(truth: Path, clips: Sequence[Clip]) -> None:
 
 def _output_path(config: DeblurConfig, wide: Clip) -> Path:
     """Where to write. Raises UsageError if the file must not or cannot be written there."""
-    path = wide.path
-    suffix = path.suffix if path.suffix.lower() in FORMATS else ".mp4"
-    out = config.out or path.with_name(f"{path.stem}_deblurred{suffix}")
+    out = config.out or default_output(wide.path)
     inputs = [path for path in (config.wide, config.ultra, config.truth) if path is not None]
     # A run that is resumed may have been cut off after it had published its result.
     overwrite = (config.encode is not None and config.encode.overwrite) or (

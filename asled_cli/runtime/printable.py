@@ -13,6 +13,7 @@ MAX_CELL = 2000  # characters of one value that are shown
 # Joiners that scripts and emoji need; all other invisible format signs can reorder or hide what is read.
 _HARMLESS_FORMAT = {"\u200c", "\u200d"}
 _UNSAFE_KINDS = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, format signs, halves of pairs, line separators
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # also as full-width signs
 # What stands for a sign that the terminal's character set lacks. Bars become heights from 1 to 8.
 _ASCII = {
     **{bar: str(height) for height, bar in enumerate("▁▂▃▄▅▆▇█", 1)},
@@ -37,6 +38,14 @@ def printable(text: str, keep: str = "") -> str:
 def shortened(text: str, most: int = MAX_CELL) -> str:
     """Return at most `most` characters of `text`, and how many more there are."""
     return text if len(text) <= most else f"{text[:most]}... ({len(text) - most} more characters)"
+
+
+def spreadsheet_cell(value: object) -> object:
+    """Return a cell of a CSV table that a spreadsheet shows as it is, and never takes for a formula."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value, keep="\n")
+    return f"'{text}" if value.lstrip().startswith(_FORMULA) or value.startswith(("\t", "\r")) else text
 
 
 def encodable(text: str, encoding: str) -> str:

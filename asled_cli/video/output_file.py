@@ -9,6 +9,7 @@ from asled_cli.errors import UsageError
 from asled_cli.runtime.atomic_file import short_name
 
 FORMATS = {".mov": "mov", ".mp4": "mp4", ".m4v": "mp4", ".mkv": "matroska"}
+MAX_NAME = 255  # bytes, on nearly every disk
 LONGEST_NAME = 200  # bytes of an output's name kept in the name of its work folder, of 255 allowed
 HASH_DIGITS = 16  # of the whole name, where it must be cut
 
@@ -18,6 +19,8 @@ def check_output(out: Path, inputs: Iterable[Path], overwrite: bool) -> None:
     if out.suffix.lower() not in FORMATS:
         got = repr(out.suffix) if out.suffix else "no ending"
         raise UsageError(f"{out} has {got}, expected one of: {', '.join(FORMATS)}.")
+    if len(os.fsencode(out.name)) > MAX_NAME or "\0" in str(out):
+        raise UsageError(f"{out} is no name that a file can have.", f"It may have {MAX_NAME} bytes.")
     if out.is_dir():
         raise UsageError(f"{out} is a folder, expected a file name.")
     for path in inputs:
@@ -32,6 +35,19 @@ def check_output(out: Path, inputs: Iterable[Path], overwrite: bool) -> None:
         raise UsageError(f"The folder {folder} does not exist.", "Make it first or choose another one.")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"The folder {folder} cannot be written: permission denied.")
+
+
+def default_output(clip: Path) -> Path:
+    """Return where the result for `clip` goes if nothing is said: beside it, with _deblurred in the name.
+
+    A name that would be too long for the disk is cut.
+    """
+    suffix = clip.suffix if clip.suffix.lower() in FORMATS else ".mp4"
+    ending = f"_deblurred{suffix}"
+    stem = clip.stem
+    if len(os.fsencode(stem)) + len(ending) > MAX_NAME:
+        stem = short_name(stem, MAX_NAME - len(ending))
+    return clip.with_name(stem + ending)
 
 
 def work_folder(out: Path) -> Path:

@@ -11,7 +11,8 @@ from factories.clips import make_clip
 from asled_cli.cli.app import main
 from asled_cli.errors import InputError, InterruptedRunError
 from asled_cli.job.batch import run as batch
-from asled_cli.job.batch.pairs import BatchPair, find_pairs, read_manifest
+from asled_cli.job.batch.manifest import read_manifest
+from asled_cli.job.batch.pairs import BatchPair, find_pairs
 from asled_cli.job.batch.run import REPORT, Outcome, devices, run_batch
 from asled_cli.video.output_file import work_folder
 
@@ -40,7 +41,7 @@ def test_an_output_cannot_leave_the_folder(out: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "header", "said"),
     [
-        (["a.mov,b.mov"], "one,two", "expected wide,ultra"),
+        (["a.mov,b.mov"], "one,two", "first line is .wide,ultra"),
         ([",b.mov,"], "wide,ultra,out", "line 2: no wide clip"),
         (["a.mov,b.mov,o.mp4", "c.mov,d.mov,O.mp4"], "wide,ultra,out", "two jobs would write"),
         ([], "wide,ultra", "names no pair"),
@@ -103,11 +104,12 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     def deblur(words: Sequence[str]) -> tuple[int, str]:
         done.append(list(words))
-        if "bad" in words[0]:
+        wide, out = words[words.index("--") + 1], words[words.index("-o") + 1]
+        if "bad" in wide:
             return 3, "bad.mov is empty (0 bytes)."
-        if "stopped" in words[0]:
+        if "stopped" in wide:
             return 130, "Stopped."
-        Path(words[3]).write_bytes(b"result")
+        Path(out).write_bytes(b"result")
         return 0, ""
 
     monkeypatch.setattr(batch, "_deblur", deblur)

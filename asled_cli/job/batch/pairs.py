@@ -1,8 +1,8 @@
-"""Which clips of a batch belong together: from a manifest, by their names, or by when they were recorded."""
+"""Which clips of a batch belong together: by their names, or by when they were recorded."""
 
-import csv
 import logging
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,9 +10,8 @@ from pathlib import Path
 
 from asled_cli.errors import AsledError, InputError
 from asled_cli.video.decode.probe import count_video_tracks, probe_clip
-from asled_cli.video.output_file import FORMATS
+from asled_cli.video.output_file import FORMATS, default_output
 
-MAX_ROWS = 100_000
 SAME_MOMENT_S = 2.0  # phones note whole seconds, and their lenses start one after the other
 # A word of the name that says which lens it was, with what joins it to the rest of the name.
 ULTRA = re.compile(r"(?:^|[-_. ])(?:ultra(?:[-_ ]?wide)?|uw|0\.5x)(?=$|[-_. ])", re.IGNORECASE)
@@ -30,41 +29,19 @@ class BatchPair:
     out: str
 
 
-def read_manifest(path: Path) -> list[BatchPair]:
-    """Rows `wide,ultra[,out]` of a CSV file with that header; paths are relative to its folder.
-
-    Raises InputError, with the line, for a row that is incomplete or names an output outside the folder.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            if not {"wide", "ultra"} <= set(rows.fieldnames or ()):
-                raise InputError(f"{path} has the columns {rows.fieldnames}, expected wide,ultra[,out].")
-            pairs = [_row(path, rows.line_num, row) for row, _ in zip(rows, range(MAX_ROWS), strict=False)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read as a manifest: {error}.") from error
-    return _named_apart(path, pairs)
+def output_name(wide: Path) -> str:
+    """Return the name of the result for a wide clip, where none is given."""
+    return default_output(wide).name
 
 
-def _row(path: Path, line: int, row: dict[str, str | None]) -> BatchPair:
-    wide, ultra = (row.get("wide") or "").strip(), (row.get("ultra") or "").strip()
-    if not wide:
-        raise InputError(f"{path}, line {line}: no wide clip is named.")
-    first = path.parent / wide
-    second = path.parent / ultra if ultra else first
-    out = (row.get("out") or "").strip() or _out_name(first)
-    if out != Path(out).name or out in (".", "..") or "\\" in out or out.startswith("."):
-        raise InputError(f"{path}, line {line}: the output {out!r} must be a plain file name.")
-    return BatchPair(first, second, out)
+def composed(name: str) -> str:
+    """Return `name` as it compares: accents composed (macOS keeps them apart), case folded."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
-def _out_name(wide: Path) -> str:
-    suffix = wide.suffix if wide.suffix.lower() in FORMATS else ".mp4"
-    return f"{wide.stem}_deblurred{suffix}"
-
-
-def _named_apart(source: Path, pairs: list[BatchPair]) -> list[BatchPair]:
-    names = [pair.out.casefold() for pair in pairs]
+def check_names(source: Path, pairs: list[BatchPair]) -> list[BatchPair]:
+    """Return `pairs`. Raises InputError if there are none, or two would write one file."""
+    names = [composed(pair.out) for pair in pairs]
     twice = (
         next((name for name in names if names.count(name) > 1), None)
         if len(set(names)) < len(names)
@@ -88,17 +65,17 @@ def find_pairs(folder: Path) -> list[BatchPair]:
     clips = sorted(
         path for path in folder.iterdir() if path.suffix.lower() in FORMATS and not path.name.startswith(".")
     )
-    results = {_out_name(path) for path in clips}
-    clips = [path for path in clips if path.name not in results]
-    ultras = {ULTRA.sub("", path.stem).casefold(): path for path in clips if ULTRA.search(path.stem)}
+    results = {composed(output_name(path)) for path in clips}
+    clips = [path for path in clips if composed(path.name) not in results]
+    ultras = {composed(ULTRA.sub("", path.stem)): path for path in clips if ULTRA.search(path.stem)}
     others = [path for path in clips if path not in ultras.values()]
     pairs, left = [], []
     for path in others:
-        key = WIDE.sub("", path.stem).casefold()
+        key = composed(WIDE.sub("", path.stem))
         if key in ultras:
-            pairs.append(BatchPair(path, ultras.pop(key), _out_name(path)))
+            pairs.append(BatchPair(path, ultras.pop(key), output_name(path)))
         elif _holds_two(path):
-            pairs.append(BatchPair(path, path, _out_name(path)))
+            pairs.append(BatchPair(path, path, output_name(path)))
         else:
             left.append(path)
     pairs += _by_time(left, list(ultras.values()))
@@ -106,7 +83,7 @@ def find_pairs(folder: Path) -> list[BatchPair]:
     alone = [path.name for path in clips if path not in used]
     if alone:
         log.warning("without a partner, and left out: %s", ", ".join(alone))
-    return _named_apart(folder, pairs)
+    return check_names(folder, pairs)
 
 
 def _holds_two(path: Path) -> bool:
@@ -129,7 +106,7 @@ def _by_time(wides: Sequence[Path], ultras: Sequence[Path]) -> list[BatchPair]:
         )
         if near is not None and abs(times[near] - times[wide]) <= SAME_MOMENT_S:
             free.remove(near)
-            pairs.append(BatchPair(wide, near, _out_name(wide)))
+            pairs.append(BatchPair(wide, near, output_name(wide)))
     return pairs
 
 

@@ -16,6 +16,7 @@ import torch
 
 from asled_cli.errors import InterruptedRunError, UsageError
 from asled_cli.job.batch.pairs import BatchPair
+from asled_cli.runtime.printable import spreadsheet_cell
 from asled_cli.video.output_file import work_folder
 
 REPORT = "asled_batch"  # .json and .csv in the output folder
@@ -92,11 +93,12 @@ def _run(pair: BatchPair, folder: Path, options: Sequence[str]) -> Outcome:
     resume = work_folder(out).is_dir()
     if out.exists() and not resume:
         return Outcome(*names, status="there already")
-    words = [*names[:2], "-o", names[2], "--json", *options]
+    words = ["-o", names[2], "--json", *options]
+    clips = ["--", *names[:2]]  # a name that begins with a dash is no option
     began = time.monotonic()
-    code, said = _deblur([*words, *(["--resume"] if resume else [])])
+    code, said = _deblur([*words, *(["--resume"] if resume else []), *clips])
     if code == UsageError.exit_code and resume and "no unfinished work" in said:
-        code, said = _deblur(words)  # it was killed before it had begun
+        code, said = _deblur([*words, *clips])  # it was killed before it had begun
     seconds = round(time.monotonic() - began, 1)
     return Outcome(*names, "failed" if code else "done", code, seconds, said if code else "")
 
@@ -104,7 +106,9 @@ def _run(pair: BatchPair, folder: Path, options: Sequence[str]) -> Outcome:
 def _deblur(words: Sequence[str]) -> tuple[int, str]:
     """Exit code and last sentence of one run."""
     command = [sys.executable, "-m", "asled_cli", "deblur", *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, capture_output=True, encoding="utf-8", errors="backslashreplace", check=False
+    )
     return done.returncode, next(_messages(done.stderr), f"ended with code {done.returncode}")
 
 
@@ -133,7 +137,7 @@ def write_report(folder: Path, outcomes: Sequence[Outcome]) -> None:
 
     table = csv.DictWriter(Lines(), list(rows[0]) if rows else [])
     table.writeheader()
-    table.writerows(rows)
+    table.writerows({name: spreadsheet_cell(value) for name, value in row.items()} for row in rows)
     _replace(folder / f"{REPORT}.csv", "".join(lines))
 
 

@@ -1,10 +1,12 @@
 """The command line that asks for a job, so that a user can be told how to continue it."""
 
+import os
 import shlex
 from dataclasses import fields
 
 from asled_cli.job.records import DeblurConfig
 from asled_cli.job.resume.fingerprint import flag
+from asled_cli.runtime.printable import printable
 from asled_cli.video.encode.encoder import EncodeConfig
 
 PLACED = {"wide", "ultra", "encode", "dry_run", "resume"}  # have a place of their own on the line
@@ -12,9 +14,10 @@ PLACED = {"wide", "ultra", "encode", "dry_run", "resume"}  # have a place of the
 
 def resume_command(config: DeblurConfig) -> str:
     """`asled deblur ... --resume` with every option of `config` that is not the default."""
-    words = ["asled", "deblur", str(config.wide)]
-    if config.ultra != config.wide:
-        words.append(str(config.ultra))
+    clips = [str(config.wide)] if config.ultra == config.wide else [str(config.wide), str(config.ultra)]
+    # A name that begins with a dash would be taken for an option.
+    dashed = any(name.startswith("-") for name in clips)
+    words = ["asled", "deblur", *([] if dashed else clips)]
     for field in fields(config):
         value = getattr(config, field.name)
         if field.name not in PLACED and value != field.default:
@@ -28,4 +31,16 @@ def resume_command(config: DeblurConfig) -> str:
         words += ["--overwrite"]
     for key, value in encode.options.items():
         words += ["--encoder-opt", f"{key}={value}"]
-    return shlex.join([*words, "--resume"])
+    words += ["--resume", "--", *clips] if dashed else ["--resume"]
+    return " ".join(_quoted(word) for word in words)
+
+
+def _quoted(word: str) -> str:
+    """One word as a shell takes it; signs that no terminal shows as they are in the notation $'...'."""
+    if printable(word) == word:
+        return shlex.quote(word)
+    plain = b"".join(
+        b"\\x%02x" % byte if byte < 0x20 or byte >= 0x7F else b"\\" * (byte in b"\\'") + bytes([byte])
+        for byte in os.fsencode(word)
+    )
+    return f"$'{plain.decode('ascii')}'"

@@ -21,6 +21,7 @@ from asled_cli.lab.scoring.score_all import Evaluation
 from asled_cli.metrics.protocols import PAPER_INPUT, PROTOCOLS
 from asled_cli.metrics.temporal import FLOW_NAME
 from asled_cli.runtime.own_files import OwnFiles
+from asled_cli.runtime.printable import spreadsheet_cell
 
 Table = tuple[str, list[str], list[list[str]]]  # title, columns, rows
 HEADINGS = {
@@ -191,7 +192,8 @@ def _frames_csv(evaluation: Evaluation) -> str:
     for one in evaluation.scores:
         for row in one.rows:
             cells = [f"{row[m]:.6g}" if m in row else "" for m in metrics]
-            writer.writerow([one.clip, one.group, one.model, int(row["frame"]), *cells])
+            names = map(spreadsheet_cell, (one.clip, one.group, one.model))
+            writer.writerow([*names, int(row["frame"]), *cells])
     return text.getvalue()
 
 
