@@ -12,11 +12,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-import cv2
-
 from asled_cli.job.align import QUEUE, align_stages
 from asled_cli.job.analysis import judge_clips, register_clips
 from asled_cli.job.blur_plan import NO_ROLES, Roles
+from asled_cli.job.match import way_on
 from asled_cli.job.method import load_restorer
 from asled_cli.job.plan import make_plan, refuse_if_strict, report_if_strict
 from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, Event, JobReport
@@ -35,6 +34,7 @@ from asled_cli.registration.render import ReferenceRenderer
 from asled_cli.restoration.base import Memory, RestoredFrame, restore
 from asled_cli.runtime.device import explain_out_of_memory
 from asled_cli.runtime.memory import return_freed_memory
+from asled_cli.runtime.opencv import opencv_threads
 from asled_cli.runtime.signals import StopFlag
 from asled_cli.runtime.stages import Stage
 from asled_cli.video.decode.pairing import pair_frames
@@ -83,8 +83,8 @@ def run_deblur(
     """
     began = time.monotonic()
     steps = steps or STEPS
-    cv2.setNumThreads(1)  # the stages are the threads; OpenCV's own would only fight with torch's
-    with StopFlag() as stop, explain_out_of_memory():
+    # The stages are the threads; OpenCV's own would only fight with torch's.
+    with opencv_threads(1), StopFlag() as stop, explain_out_of_memory():
         inputs = InputWatch([config.wide, config.ultra])
         plan = make_plan(config, report)
         if config.dry_run:
@@ -159,10 +159,10 @@ def _analyse(run: Run) -> Registration:
     )
     if not registration.trusted:
         log.warning(
-            "%s and %s do not seem to show the same scene at the same time: nothing is changed. "
-            "Are both from one recording? If so, pass --offset or --fov-ratio.",
+            "%s and %s do not seem to show the same scene at the same time: nothing is changed. %s",
             plan.wide.path.name,
             plan.ultra.path.name,
+            way_on(plan.config),
         )
     return run.journal.keep_registration(registration)
 

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far one step of the job is."""
+    """How far one step of the job is; never further than its end, where the total is an estimate."""
 
     step: str  # "synchronise", "analyse", "follow", "judge", "deblur" or "measure"
     done: int
     total: int  # an estimate for "deblur"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "total", max(self.done, self.total))
 
 
 Report = Callable[[Progress], None]

@@ -8,7 +8,7 @@ from typing import Any
 
 from asled_cli.job.analysis import judge_clips, register_clips
 from asled_cli.job.blur_plan import Roles
-from asled_cli.job.match import MatchedClips, check_shared_time, match_clips
+from asled_cli.job.match import MatchedClips, check_shared_time, match_clips, way_on
 from asled_cli.job.records import DeblurConfig
 from asled_cli.job.tally import registration_facts
 from asled_cli.progress import Report, ignore
@@ -65,7 +65,7 @@ def inspect_pair(config: DeblurConfig, report: Report = ignore) -> Inspection:
     """Match, register and judge two clips as a deblurring job would. Raises InputError as `match_clips`."""
     match = match_clips(config, report)
     wide, ultra, clock = match.wide, match.ultra, match.timing.clock
-    notes = check_shared_time(wide, ultra, clock, wide.start_s, None)
+    notes = check_shared_time(wide, ultra, clock, wide.start_s, None, way_on(config, "--offset"))
     match = replace(match, notes=(*match.notes, *notes))
     prior = LensPrior(fov_ratio=match.fov_ratio, source=match.fov_source)
     found, runs = register_clips(wide, ultra, clock, prior, report)

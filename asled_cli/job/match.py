@@ -14,6 +14,7 @@ from asled_cli.sync.lens_order import NAMED, Order, find_order
 from asled_cli.sync.offset import Timing, find_timing
 from asled_cli.video.clock import Clock
 from asled_cli.video.decode.probe import count_video_tracks, probe_clip
+from asled_cli.video.decode.reader import frame_times
 from asled_cli.video.frames import Clip
 
 LEAST_SHARED_S = Fraction(1, 10)  # clips that share less than this in time are taken for two recordings
@@ -56,11 +57,16 @@ def match_clips(config: DeblurConfig, report: Report = ignore) -> MatchedClips:
 def probe_both(first: Path, second: Path) -> tuple[Clip, Clip]:
     """The clips of two files, or the first two video tracks of one.
 
-    Raises InputError as `probe_clip`, and for frames too small to be compared.
+    Raises InputError as `probe_clip`, and for clips that cannot be compared: tiny frames, or a single one.
     """
     wide, ultra = _probe_two(first, second)
     for clip in (wide, ultra):
         check_large_enough(clip.path.name, (clip.width, clip.height))
+        if clip.frame_estimate < 2 and len(frame_times(clip)) < 2:
+            raise InputError(
+                f"{clip.path.name} has a single frame, expected two or more: how things move cannot be seen.",
+                "Name a longer part of the recording.",
+            )
     return wide, ultra
 
 
@@ -82,10 +88,20 @@ def _probe_two(first: Path, second: Path) -> tuple[Clip, Clip]:
     return wide, probe_clip(first, track=1)
 
 
+def way_on(config: DeblurConfig, *names: str) -> str:
+    """What to try where clips do not fit together. names: the options that may help; those not given yet."""
+    given = {"--offset": config.offset_s, "--fov-ratio": config.fov_ratio}
+    names = names or tuple(given)
+    missing = [name for name in names if given[name] is None]
+    if missing:
+        return f"Are both from one recording? If so, pass {' or '.join(missing)}."
+    return f"Are both from one recording, and {' and '.join(names)} right?"
+
+
 def check_shared_time(
-    wide: Clip, ultra: Clip, clock: Clock, start: Fraction, end: Fraction | None
+    wide: Clip, ultra: Clip, clock: Clock, start: Fraction, end: Fraction | None, advice: str
 ) -> list[str]:
-    """Raise InputError if the clips share no time; else notes about parts of `wide` without a reference."""
+    """Raise InputError with `advice` if the clips share no time; else notes on parts without a reference."""
     if wide.duration_s is None or ultra.duration_s is None:
         return []
     wide_end = wide.start_s + wide.duration_s
@@ -98,7 +114,7 @@ def check_shared_time(
             f"{wide.path.name} ({float(start):.3f} to {float(end):.3f} s) and {ultra.path.name} "
             f"({float(ultra_start):.3f} to {float(ultra_end):.3f} s with the offset) share no time, "
             f"expected {float(LEAST_SHARED_S):g} s or more.",
-            "Are both from one recording? If so, pass --offset.",
+            advice,
         )
     missing = (end - start) - shared
     if missing > LEAST_SHARED_S:

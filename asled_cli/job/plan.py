@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from asled_cli.errors import AsledError, InputError, UsageError
-from asled_cli.job.match import check_shared_time, match_clips, probe_both
+from asled_cli.job.match import check_shared_time, match_clips, probe_both, way_on
 from asled_cli.job.method import QUEUED_BYTES, FrameSize, choose_method
 from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult
 from asled_cli.job.sampling import RUN_LENGTH, RUNS, SHORT_CLIP, count_frames
@@ -45,7 +45,8 @@ def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
         check_truth(config.truth, wide)
     out = _output_path(config, wide)
     start, end = _window(config, wide)
-    notes = [*found.notes, *check_shared_time(wide, ultra, clock, start, end)]
+    advice = way_on(config, "--offset")
+    notes = [*found.notes, *check_shared_time(wide, ultra, clock, start, end, advice)]
     choice = choose_method(config, FrameSize(*wide.seen_size))
     helpers = choose_helpers(choice.method, choice.device, wide)
     frames = count_frames(wide, start, end)

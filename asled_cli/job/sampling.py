@@ -61,19 +61,16 @@ def read_sampled_runs(
 
 
 def count_frames(wide: Clip, start: Fraction, end: Fraction | None) -> int:
-    """Return the number of frames from `start` to `end` that the file's header promises."""
-    if wide.duration_s is None or wide.duration_s <= 0:
-        return wide.frame_estimate
-    whole = wide.start_s + wide.duration_s
-    if end is None and start <= wide.start_s:
+    """Return how many frames lie in [start, end); an estimate where they do not come at an even rate."""
+    whole = end_of(wide)
+    length = whole - wide.start_s
+    if length <= 0 or (start <= wide.start_s and (end is None or end >= whole)):
         return max(1, wide.frame_estimate)
-
-    def before(time: Fraction) -> int:
-        """Frames with an earlier time, where all are equally long."""
-        return min(wide.frame_estimate, max(0, ceil((time - wide.start_s) * wide.frame_estimate / length)))
-
-    length = wide.duration_s
-    return max(1, before(min(whole if end is None else end, whole)) - before(start))
+    step = 1 / wide.average_rate
+    if abs(length / step - wide.frame_estimate) > 1:
+        step = length / max(1, wide.frame_estimate)
+    before, until = (ceil((time - wide.start_s) / step) for time in (start, min(end or whole, whole)))
+    return max(1, until - max(0, before))
 
 
 def moments_to_judge(wide: Clip, ultra: Clip, clock: Clock) -> int:

@@ -65,10 +65,15 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     """
     usable = [[p for p in run if p.reference is not None] for run in runs]
     usable = [run for run in usable if len(run) >= 2]
+    if max(map(len, runs), default=0) == 1:
+        raise InputError(
+            "The clip has a single frame, expected two or more: how things move cannot be seen in one.",
+            "Name a longer part of the recording.",
+        )
     if not usable:
         raise InputError(
             "No two neighbouring frames of the clips show the same moment.",
-            "Check that both are from one recording, or pass --offset.",
+            "Are both from one recording, longer than a frame, and is the offset between them right?",
         )
     first = usable[0][0]
     assert first.reference is not None

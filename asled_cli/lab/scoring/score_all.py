@@ -17,6 +17,7 @@ from asled_cli.lab.scoring.config import WITHOUT_TRUTH, EvalConfig
 from asled_cli.lab.scoring.methods import Model, check_loadable, find_models
 from asled_cli.progress import Progress, Report, ignore
 from asled_cli.runtime.device import explain_out_of_memory, resolve_device
+from asled_cli.runtime.opencv import opencv_threads
 from asled_cli.runtime.signals import StopFlag
 
 ASK_EVERY_S = 0.2  # how often a run over several processes sensors whether it is to stop
@@ -122,14 +123,13 @@ def _check_truth(clip: ScoreClip, models: Sequence[Model], config: EvalConfig) -
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Compute on one thread, so that sums do not depend on how many cores there are."""
-    torch_threads, cv2_threads = torch.get_num_threads(), cv2.getNumThreads()
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
-    cv2.setNumThreads(1)
     try:
-        yield
+        with opencv_threads(1):
+            yield
     finally:
-        torch.set_num_threads(torch_threads)
-        cv2.setNumThreads(cv2_threads)
+        torch.set_num_threads(before)
 
 
 def _start_worker() -> None:

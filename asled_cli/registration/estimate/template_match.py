@@ -110,7 +110,7 @@ def spread_pairs(
     if not pairs:
         raise InputError(
             "No frames of the clips show the same moment.",
-            "Check that both are from one recording, or pass --offset.",
+            "Are both from one recording, and is the offset between them right?",
         )
     return [pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, count).astype(int))]
 
