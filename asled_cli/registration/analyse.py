@@ -65,9 +65,9 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     """
     usable = [[p for p in run if p.reference is not None] for run in runs]
     usable = [run for run in usable if len(run) >= 2]
-    if max(map(len, runs), default=0) == 1:
+    if max(map(len, runs), default=0) < 2:
         raise InputError(
-            "The clip has a single frame, expected two or more: how things move cannot be seen in one.",
+            "Less than two frames are left to look at: how things move cannot be seen in a single frame.",
             "Name a longer part of the recording.",
         )
     if not usable:

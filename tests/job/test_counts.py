@@ -1,7 +1,6 @@
 """Counts of a plan and of its progress add up; clips of one or two frames get a result or a sentence."""
 
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -11,6 +10,7 @@ from factories.small_pair import make_pair, make_scene, view, write_clip
 
 from asled_cli.cli.app import main
 from asled_cli.errors import InputError
+from asled_cli.job.plan import _window
 from asled_cli.job.records import DeblurConfig
 from asled_cli.job.sampling import count_frames
 from asled_cli.pipeline import run_deblur
@@ -27,12 +27,11 @@ def test_planned_frames_are_those_in_the_range(
     if not path.exists():
         make_clip(path, ticks=[20 * number for number in range(16)])
     clip = probe_clip(path)
-    with ClipReader(clip, start_s=start_s, end_s=end_s) as frames:
+    start, end = _window(DeblurConfig(path, path, start_s=start_s, end_s=end_s), clip)
+    with ClipReader(clip, start_s=start, end_s=end) as frames:
         read = max(1, len(list(frames)))
-    start = clip.start_s if start_s is None else Fraction(start_s)
-    assert count_frames(clip, start, None if end_s is None else Fraction(end_s)) == read
-    undeclared = replace(clip, duration_s=None)
-    assert count_frames(undeclared, start, None if end_s is None else Fraction(end_s)) == read
+    assert count_frames(clip, start, end) == read
+    assert count_frames(replace(clip, duration_s=None), start, end) == read
 
 
 def test_progress_never_passes_its_total() -> None:
