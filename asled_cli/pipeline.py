@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from asled_cli.imaging.threads import opencv_threads
 from asled_cli.job.align import QUEUE, align_stages
 from asled_cli.job.analysis import judge_clips, register_clips
 from asled_cli.job.blur_plan import NO_ROLES, Roles
@@ -34,7 +35,6 @@ from asled_cli.registration.render import ReferenceRenderer
 from asled_cli.restoration.base import Memory, RestoredFrame, restore
 from asled_cli.runtime.device import explain_out_of_memory
 from asled_cli.runtime.memory import return_freed_memory
-from asled_cli.runtime.opencv import opencv_threads
 from asled_cli.runtime.signals import StopFlag
 from asled_cli.runtime.stages import Stage
 from asled_cli.video.decode.pairing import pair_frames

@@ -11,13 +11,13 @@ import cv2
 import torch
 
 from asled_cli.errors import UsageError
+from asled_cli.imaging.threads import opencv_threads
 from asled_cli.lab.scoring.clip_scores import ClipScores, Kept, code_fingerprint, score_clip, score_key
 from asled_cli.lab.scoring.clips import ScoreClip, clip_names, identify, open_clip
 from asled_cli.lab.scoring.config import WITHOUT_TRUTH, EvalConfig
 from asled_cli.lab.scoring.methods import Model, check_loadable, find_models
 from asled_cli.progress import Progress, Report, ignore
 from asled_cli.runtime.device import explain_out_of_memory, resolve_device
-from asled_cli.runtime.opencv import opencv_threads
 from asled_cli.runtime.signals import StopFlag
 
 ASK_EVERY_S = 0.2  # how often a run over several processes sensors whether it is to stop
