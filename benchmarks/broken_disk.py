@@ -27,7 +27,7 @@ from throughput import commit
 SIZE = "64m"
 NOBODY = 65534
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--")
-LONGEST_S = 300.0
+MAX_S = 300.0
 
 
 @contextlib.contextmanager
@@ -80,7 +80,7 @@ def start(words: list[str]) -> "subprocess.Popen[str]":
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, list[str]]:
     """Exit code, and the lines of stderr that are no progress."""
-    said = process.communicate(timeout=LONGEST_S)[1]
+    said = process.communicate(timeout=MAX_S)[1]
     lines = [line for line in said.splitlines() if line.startswith(("error", "hint", "Traceback"))]
     return process.returncode, lines
 

@@ -30,10 +30,10 @@ from typing import IO, Any
 from report import write_report
 
 ROOT = Path(__file__).parent.parent
-LONGEST_S = 30.0
+MAX_S = 30.0
 REFUSALS = (1, 2, 3, 5)  # exit codes that come with a sentence
 BAD = ("hang", "crash", "traceback", "wrong")
-LEAST_GROWTH = 1.0  # GiB by which one input may raise the process's peak before it is reported
+MIN_GROWTH = 1.0  # GiB by which one input may raise the process's peak before it is reported
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Worker:
         assert process.stdin is not None and process.stdout is not None
         process.stdin.write(json.dumps(task) + "\n")
         process.stdin.flush()
-        ready = select.select([process.stdout], [], [], LONGEST_S)[0]
+        ready = select.select([process.stdout], [], [], MAX_S)[0]
         line = process.stdout.readline() if ready else ""
         if line:
             said, growth = json.loads(line)
@@ -221,7 +221,7 @@ def summary(seed: int, found: Sequence[Finding]) -> dict[str, Any]:
         "seed": seed,
         "counts": counts,
         "longest_s": {kind: max((f.seconds for f in some), default=0.0) for kind, some in kinds.items()},
-        "raised the peak memory": [asdict(f) for f in found if f.growth > LEAST_GROWTH],
+        "raised the peak memory": [asdict(f) for f in found if f.growth > MIN_GROWTH],
         "bad": [asdict(f) for f in found if f.is_bad],
     }
 

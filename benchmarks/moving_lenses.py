@@ -71,9 +71,9 @@ def filmed(photo: Path, seed: int, case: tuple[float, float, float]) -> Syntheti
 def rigid() -> Iterator[None]:
     """Registration that knows neither rows nor stabilisers of any kind."""
     with (
-        mock.patch.object(analyse, "find_swaying", lambda *_: None),
+        mock.patch.object(analyse, "detect_ois", lambda *_: None),
         mock.patch.object(analyse, "choose_rolling", lambda _, exposure, __: exposure),
-        mock.patch.object(analyse, "find_steadied", lambda *_: None),
+        mock.patch.object(analyse, "detect_eis", lambda *_: None),
     ):
         yield
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from asled_cli.registration.render import ReferenceRenderer
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.registration.rendering.temporal_fusion import frame_windows, fuse_references, fuse_window
-from asled_cli.runtime.stages import Stage, closing_items, spread
+from asled_cli.runtime.stages import Stage, closing_items, parallel_map
 from asled_cli.video.frames import FramePair
 
 QUEUE = 2  # frames between two stages
@@ -33,7 +33,7 @@ def align_stages(
     if not reach or threads == 1:
         return [Stage(select(fuse_references(frames, reach)), room, "align")]
     aligned = Stage(frames, QUEUE, "align")
-    fused = spread(fuse_window, frame_windows(aligned, reach), threads)
+    fused = parallel_map(fuse_window, frame_windows(aligned, reach), threads)
     return [aligned, Stage(select(fused), room, "fuse")]
 
 
@@ -41,7 +41,7 @@ def _registered(
     pairs: Iterator[FramePair], renderer: ReferenceRenderer, threads: int
 ) -> Iterator[AlignedFrame]:
     """Registered frames, without the reference as it was recorded, which nobody needs any more."""
-    with closing_items(spread(lambda align: align(), _turns(pairs, renderer), threads)) as frames:
+    with closing_items(parallel_map(lambda align: align(), _turns(pairs, renderer), threads)) as frames:
         for frame in frames:
             yield replace(frame, pair=replace(frame.pair, reference=None))
 

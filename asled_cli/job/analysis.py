@@ -15,7 +15,7 @@ from asled_cli.progress import Progress, Report
 from asled_cli.registration.analyse import Analyse, analyse, register_clip
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
-from asled_cli.runtime.stages import spread, usable_cores
+from asled_cli.runtime.stages import parallel_map, usable_cores
 from asled_cli.sync.lens_order import sample_moments
 from asled_cli.video.clock import Clock
 from asled_cli.video.frames import Clip, FramePair
@@ -50,7 +50,7 @@ def register_clips(
         prior,
         sizes=(wide.seen_size, (ultra.width, ultra.height)),
         analyse=analyse,
-        map_function=partial(spread, threads=min(MAX_FOLLOWERS, usable_cores())),
+        map_function=partial(parallel_map, threads=min(MAX_FOLLOWERS, usable_cores())),
         on_progress=lambda done: report(Progress("follow", done, frames)),
     )
     return found, runs

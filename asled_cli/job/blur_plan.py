@@ -19,9 +19,9 @@ Action = Literal["deblur", "pass", "both blurred"]
 USEFUL_DB = 0.4
 # Share of the frame's longer side beyond which a reference counts as blurred too (12 px of 1920).
 BLURRED_SHARE = 0.006
-LEAST_BLURRED_PX = 5.0  # of small pictures, whose pixels are soft
+MIN_BLURRED_PX = 5.0  # of small pictures, whose pixels are soft
 _CLEARLY_BLURRED = 2.0  # times the blur of the sharp clip
-SHORTEST_S = 0.75  # a shorter stretch takes the action of its neighbours
+MIN_S = 0.75  # a shorter stretch takes the action of its neighbours
 PAST_S = 1e9  # stands for before the start and after the end
 FADE_S = 0.2  # between an action and the next
 
@@ -121,7 +121,7 @@ def find_roles(
         told(done)
         if sample is not None:
             samples.append(sample)
-    blurred_px = max(BLURRED_SHARE * max(found.target_size), LEAST_BLURRED_PX)
+    blurred_px = max(BLURRED_SHARE * max(found.target_size), MIN_BLURRED_PX)
     return Roles(tuple(samples), tuple(plan_segments(samples, blurred_px)))
 
 
@@ -160,13 +160,13 @@ def _action(sample: Sharpness, blurred_px: float) -> Action:
 
 
 def _without_flicker(actions: list[Action], samples: Sequence[Sharpness]) -> list[Action]:
-    """A stretch shorter than SHORTEST_S joins the one before it, the first one the next."""
+    """A stretch shorter than MIN_S joins the one before it, the first one the next."""
     result: list[Action] = []
     at = 0
     for action, group in groupby(actions):
         count = len(list(group))
         last = min(at + count, len(samples) - 1)
-        short = samples[last].time_s - samples[at].time_s < SHORTEST_S and count < len(actions)
+        short = samples[last].time_s - samples[at].time_s < MIN_S and count < len(actions)
         # Where nothing is sure, mending is the lesser harm: the trust per pixel guards what is sharp.
         result += [(result[-1] if result else "deblur") if short else action] * count
         at += count

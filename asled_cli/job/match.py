@@ -17,7 +17,7 @@ from asled_cli.video.decode.probe import count_video_tracks, probe_clip
 from asled_cli.video.decode.reader import frame_times
 from asled_cli.video.frames import Clip
 
-LEAST_SHARED_S = Fraction(1, 10)  # clips that share less than this in time are taken for two recordings
+MIN_SHARED_S = Fraction(1, 10)  # clips that share less than this in time are taken for two recordings
 
 
 @dataclass(frozen=True)
@@ -109,15 +109,15 @@ def check_shared_time(
     ultra_start = clock.to_target(ultra.start_s)
     ultra_end = clock.to_target(ultra.start_s + ultra.duration_s)
     shared = min(end, ultra_end) - max(start, ultra_start)
-    if shared < min(LEAST_SHARED_S, (end - start) / 2):
+    if shared < min(MIN_SHARED_S, (end - start) / 2):
         raise InputError(
             f"{wide.path.name} ({float(start):.3f} to {float(end):.3f} s) and {ultra.path.name} "
             f"({float(ultra_start):.3f} to {float(ultra_end):.3f} s with the offset) share no time, "
-            f"expected {float(LEAST_SHARED_S):g} s or more.",
+            f"expected {float(MIN_SHARED_S):g} s or more.",
             advice,
         )
     missing = (end - start) - shared
-    if missing > LEAST_SHARED_S:
+    if missing > MIN_SHARED_S:
         return [
             f"{float(missing):.2f} s of {wide.path.name} lie outside {ultra.path.name}: no reference there."
         ]

@@ -13,7 +13,7 @@ from asled_cli.job.records import DeblurConfig, DeblurPlan
 from asled_cli.nets.interface import NetworkFacts
 from asled_cli.restoration.base import FusingRestorer, Restorer
 from asled_cli.restoration.network import NetworkRestorer, NetworkSetting
-from asled_cli.restoration.oom_fallback import SHORTEST_CHUNK
+from asled_cli.restoration.oom_fallback import MIN_CHUNK
 from asled_cli.restoration.swap import SwapRestorer
 from asled_cli.restoration.tiles import Tile, cut_tiles
 from asled_cli.runtime.device import DTYPES, free_memory, resolve_device, resolve_precision
@@ -21,7 +21,7 @@ from asled_cli.video.frames import Clip
 from asled_cli.zoo import checkpoint as weights
 from asled_cli.zoo import registry as zoo
 
-LONGEST_CHUNK = 12  # frames; the look-ahead is computed again with every chunk
+MAX_CHUNK = 12  # frames; the look-ahead is computed again with every chunk
 CPU_BYTES = 1600 * 2**20  # at 1080p, so that the whole job stays at 3 GB; larger frames get more
 CPU_PIXELS = 1920 * 1080
 CPU_SHARE = 0.6  # of the free memory of a machine, for networks that need more; the files' caches go on
@@ -198,7 +198,7 @@ def fit_pieces(
         inside = facts.bytes_per_pixel * (chunk + overlap) + facts.working_bytes_per_pixel
         return wide.width * wide.height * frames + wider * inside * largest
 
-    chunks = [config.chunk] if config.chunk is not None else range(LONGEST_CHUNK, SHORTEST_CHUNK - 1, -1)
+    chunks = [config.chunk] if config.chunk is not None else range(MAX_CHUNK, MIN_CHUNK - 1, -1)
     tiles = tiles if config.tile is None else [config.tile]
     for tile in tiles:
         for chunk in chunks:

@@ -25,7 +25,7 @@ from asled_cli.video.output_file import check_output, default_output, work_folde
 MEMORY_BASE = 700 * 2**20  # interpreter, torch and codecs, measured
 ANALYSIS_BYTES = 64  # per pixel of a frame that the analysis looks at, measured
 FRAMES_IN_FLIGHT = 12  # frames in queues, alignment window and decoder threads, as 16-bit RGB and planes
-MOST_HELPERS = 4  # threads that align frames, and as many that fuse them; more find nothing left to share
+MAX_HELPERS = 4  # threads that align frames, and as many that fuse them; more find nothing left to share
 HELPERS_AT_1080P = 8  # larger frames get fewer, for the same memory
 
 
@@ -159,7 +159,7 @@ def choose_helpers(method: str, device: str, wide: Clip) -> int:
     if method == "network" and device == "cpu":
         return 1
     room = HELPERS_AT_1080P * 1920 * 1080 // (wide.width * wide.height)
-    return max(1, min(MOST_HELPERS, usable_cores(), room))
+    return max(1, min(MAX_HELPERS, usable_cores(), room))
 
 
 def _memory_of_helpers(helpers: int, wide: Clip) -> int:

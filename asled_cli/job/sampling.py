@@ -16,7 +16,7 @@ from asled_cli.video.frames import Clip, FramePair
 Range = tuple[Fraction | None, Fraction | None]
 ALL: Range = (None, None)
 RUNS, RUN_LENGTH = 4, 11  # runs, and frames of each: exposures up to 9 frame intervals are looked for
-JUDGED_S, LEAST_MOMENTS, MOST_MOMENTS = Fraction(1, 2), 6, 60
+JUDGED_S, MIN_MOMENTS, MAX_MOMENTS = Fraction(1, 2), 6, 60
 SHORT_CLIP = 60  # frames; a clip up to here is looked at from end to end
 SAMPLE_BYTES = 900 * 2**20  # of full pictures held at once: shorter runs where frames are large
 
@@ -82,7 +82,7 @@ def moments_to_judge(wide: Clip, ultra: Clip, clock: Clock) -> int:
 
 def judged_moments(duration_s: float) -> int:
     """One every JUDGED_S, within limits."""
-    return min(max(int(duration_s / JUDGED_S), LEAST_MOMENTS), MOST_MOMENTS)
+    return min(max(int(duration_s / JUDGED_S), MIN_MOMENTS), MAX_MOMENTS)
 
 
 def run_starts(

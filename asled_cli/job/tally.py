@@ -72,8 +72,8 @@ def registration_facts(registration: Registration) -> dict[str, object]:
         "correlation": round(registration.correlation, 4),
         "exposure_frames": registration.target_exposure and round(registration.target_exposure, 2),
         "ultra_exposure_frames": round(registration.reference_exposure, 2),
-        "rows_late_frames": round(registration.exposure.rolling, 2),
-        "stabiliser_px": registration.sway_px,
+        "rows_late_frames": round(registration.exposure.rolling_shutter, 2),
+        "stabiliser_px": registration.ois_rms_px,
         "depth_along_deg": registration.baseline_deg,
         "trusted": registration.trusted,
     }

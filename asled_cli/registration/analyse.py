@@ -16,28 +16,34 @@ from asled_cli.errors import InputError
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid, simplified
 from asled_cli.imaging.light import luma, shrink, without_shades
 from asled_cli.imaging.warp import sample, within
-from asled_cli.registration.estimate.ambiguity import choose_place
+from asled_cli.registration.estimate.ambiguity import choose_match
 from asled_cli.registration.estimate.disparity import Direction, HalfViews, find_baseline
 from asled_cli.registration.estimate.drift import follow_drift
 from asled_cli.registration.estimate.exposure import (
     choose_length,
     choose_light,
     choose_rolling,
-    disagreement,
     find_exposure,
+    mean_residual,
 )
-from asled_cli.registration.estimate.observations import Measured, inner, measure_run, recolour, spread
+from asled_cli.registration.estimate.observations import (
+    FrameObservation,
+    evenly_spaced,
+    inner,
+    measure_run,
+    recolour,
+)
 from asled_cli.registration.estimate.parallax import solve_parallax
-from asled_cli.registration.estimate.reference_exposure import find_own_exposure
+from asled_cli.registration.estimate.reference_exposure import find_reference_exposure
 from asled_cli.registration.geometry.canvas import Canvas, check_large_enough
 from asled_cli.registration.geometry.lenses import LensPrior
-from asled_cli.registration.geometry.solver import Fit, Observation, refine
+from asled_cli.registration.geometry.solver import Fit, LumaPair, refine
 from asled_cli.registration.model.exposure import Exposure
-from asled_cli.registration.model.ois_path import Sway
+from asled_cli.registration.model.ois_path import OisPath
 from asled_cli.registration.model.registration import Knot, Registration
 from asled_cli.registration.model.tone_curve import Tone, fit_tone
-from asled_cli.registration.stabilisation.eis import find_steadied
-from asled_cli.registration.stabilisation.ois import find_swaying, follow_stabiliser
+from asled_cli.registration.stabilisation.eis import detect_eis
+from asled_cli.registration.stabilisation.ois import detect_ois, solve_ois_path
 from asled_cli.registration.stabilisation.ois_tracking import MapFunction, follow_clip
 from asled_cli.video.frames import FramePair
 
@@ -81,43 +87,43 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     reference_size = (first.reference.rgb.shape[1], first.reference.rgb.shape[0])
     check_large_enough("The target", target_size)
     check_large_enough("The reference", reference_size)
-    canvas = Canvas(target_size, reference_size, choose_place(usable, prior).matrix)
+    canvas = Canvas(target_size, reference_size, choose_match(usable, prior).matrix)
     interval_s = _frame_interval(usable)
     canvases = [canvas] * len(usable)
-    by_run = _some(_measure(usable, canvases, interval_s))
-    by_run, work_map, exposure = _explain(by_run, canvas)
-    sway: Sway | None = None
-    own_exposure: float | None = None
-    swaying = find_swaying(by_run, canvas.onto(canvas.homography), work_map, exposure)
-    if swaying is not None:
-        own_exposure = find_own_exposure([run[0].fine.frames for run in by_run])
-        work_map, exposure = swaying
+    by_run = _subsample(_measure(usable, canvases, interval_s))
+    by_run, work_map, exposure = _fit_map_and_exposure(by_run, canvas)
+    ois_path: OisPath | None = None
+    reference_exposure: float | None = None
+    with_ois = detect_ois(by_run, canvas.onto(canvas.homography), work_map, exposure)
+    if with_ois is not None:
+        reference_exposure = find_reference_exposure([run[0].fine.frames for run in by_run])
+        work_map, exposure = with_ois
         for _ in range(_SWAY_ROUNDS):
             del by_run  # room for the same on a canvas that moves with the target's view
-            whole = _measure(usable, canvases, interval_s, sway)
-            sway = follow_stabiliser(
-                _stamped(usable, whole, exposure, interval_s), canvas, work_map, exposure, sway
+            whole = _measure(usable, canvases, interval_s, ois_path)
+            ois_path = solve_ois_path(
+                _with_times(usable, whole, exposure, interval_s), canvas, work_map, exposure, ois_path
             )
             del whole
-            by_run = _some(_measure(usable, canvases, interval_s, sway))
-            by_run, work_map, exposure = _explain(by_run, canvas)
+            by_run = _subsample(_measure(usable, canvases, interval_s, ois_path))
+            by_run, work_map, exposure = _fit_map_and_exposure(by_run, canvas)
     for _ in range(_DRIFT_ROUNDS):
         drifting = follow_drift(by_run, canvases, work_map, exposure)
         if drifting is None:
             break
         canvases = drifting  # measured again with the drift taken out, which passed for blur and parallax
-        by_run = _some(_measure(usable, canvases, interval_s, sway))
-        by_run, work_map, exposure = _explain(by_run, canvases[0], apart=True)
+        by_run = _subsample(_measure(usable, canvases, interval_s, ois_path))
+        by_run, work_map, exposure = _fit_map_and_exposure(by_run, canvases[0], apart=True)
     measured = [m for run in by_run for m in run]
     still = np.zeros((*measured[0].grey.shape, 2), np.float32)
     tone, _, _ = _match_colours(measured, exposure, work_map, still)
     by_run = [recolour(run, tone) for run in by_run]
     measured = [m for run in by_run for m in run]
-    exposure = choose_light(spread(measured, _TRIAL_FRAMES), exposure, work_map)
+    exposure = choose_light(evenly_spaced(measured, _TRIAL_FRAMES), exposure, work_map)
     exposure = choose_rolling(measured, exposure, work_map)
     for factors in _LENGTH_FACTORS:
-        exposure = choose_length(spread(measured, _TRIAL_FRAMES), exposure, work_map, factors)
-        by_run = [[m.shaken(exposure, work_map) for m in run] for run in by_run]
+        exposure = choose_length(evenly_spaced(measured, _TRIAL_FRAMES), exposure, work_map, factors)
+        by_run = [[m.with_intra_frame_shake(exposure, work_map) for m in run] for run in by_run]
         measured = [m for run in by_run for m in run]
         work_map = refine([m.observe(exposure) for m in measured], work_map, 1).matrix
     observed = [[m.observe(exposure) for m in run] for run in by_run]
@@ -128,8 +134,8 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     middles = [float(run[len(run) // 2].target.time) for run in usable]
     maps = _drift(observed, fit, field)
     baseline = _find_baseline(by_run, maps, field, exposure)
-    if own_exposure is None:
-        own_exposure = find_own_exposure([run[0].fine.frames for run in by_run])
+    if reference_exposure is None:
+        reference_exposure = find_reference_exposure([run[0].fine.frames for run in by_run])
     knots = [
         Knot(time, place.homography_of(own), field, exposure)
         for time, place, own in zip(middles, canvases, maps, strict=True)
@@ -144,8 +150,8 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
         correlation,
         trusted=correlation >= _TRUST_CORRELATION,
         baseline=baseline,
-        sway=sway and _final(sway, knots[len(knots) // 2], canvases[len(knots) // 2]),
-        reference_exposure=own_exposure,
+        ois_path=ois_path and _rebase_ois_path(ois_path, knots[len(knots) // 2], canvases[len(knots) // 2]),
+        reference_exposure=reference_exposure,
     )
 
 
@@ -167,7 +173,7 @@ def register_clip(
     found = analyse(runs, prior)
     if sizes is not None:
         found = found.resized(*sizes)
-    if found.sway is None:
+    if found.ois_path is None:
         return found
     with pairs() as frames:
         return follow_clip(frames, found, map_function, on_progress)
@@ -177,39 +183,39 @@ def _measure(
     runs: Sequence[Sequence[FramePair]],
     canvases: Sequence[Canvas],
     interval_s: float,
-    sway: Sway | None = None,
-) -> list[list[Measured]]:
-    """Return all frames of each run on its canvas, which moves by `sway`."""
-    return [measure_run(run, own, interval_s, sway) for run, own in zip(runs, canvases, strict=True)]
+    ois_path: OisPath | None = None,
+) -> list[list[FrameObservation]]:
+    """Return all frames of each run on its canvas, which moves by `ois_path`."""
+    return [measure_run(run, own, interval_s, ois_path) for run, own in zip(runs, canvases, strict=True)]
 
 
-def _some(whole: Sequence[list[Measured]]) -> list[list[Measured]]:
+def _subsample(whole: Sequence[list[FrameObservation]]) -> list[list[FrameObservation]]:
     """Return some frames of each run: about as many in all of few runs as of many."""
     share = max(2, _MEASURED_FRAMES // len(whole))
-    return [spread(inner(run), share) for run in whole]
+    return [evenly_spaced(inner(run), share) for run in whole]
 
 
-def _explain(
-    by_run: list[list[Measured]], canvas: Canvas, *, apart: bool = False
-) -> tuple[list[list[Measured]], Matrix, Exposure]:
+def _fit_map_and_exposure(
+    by_run: list[list[FrameObservation]], canvas: Canvas, *, apart: bool = False
+) -> tuple[list[list[FrameObservation]], Matrix, Exposure]:
     """Return the frames, their common map, and the exposure; of a steadied clip each with its own blur."""
-    trials = spread([m for run in by_run for m in run], _TRIAL_FRAMES)
+    trials = evenly_spaced([m for run in by_run for m in run], _TRIAL_FRAMES)
     work_map, exposure = find_exposure(trials, canvas, apart=apart)
-    steadied = find_steadied(trials, work_map, exposure)
+    steadied = detect_eis(trials, work_map, exposure)
     if steadied is not None:
         exposure = steadied
-        by_run = [[m.shaken(exposure, work_map) for m in run] for run in by_run]
+        by_run = [[m.with_intra_frame_shake(exposure, work_map) for m in run] for run in by_run]
         observations = [m.observe(exposure) for run in by_run for m in run]
         work_map = refine(observations, work_map, _STEADIED_STEPS).matrix
     return by_run, work_map, exposure
 
 
-def _stamped(
+def _with_times(
     runs: Sequence[Sequence[FramePair]],
-    whole: Sequence[Sequence[Measured]],
+    whole: Sequence[Sequence[FrameObservation]],
     exposure: Exposure,
     interval_s: float,
-) -> list[tuple[float, Measured]]:
+) -> list[tuple[float, FrameObservation]]:
     """Return all frames with the time of the middle of each one's exposure, seconds on the target's clock."""
     starts = [float(run[0].target.time) for run in runs]
     return [
@@ -219,22 +225,22 @@ def _stamped(
     ]
 
 
-def _simplest(observations: list[Observation], homography: Fit) -> Fit:
+def _simplest(observations: list[LumaPair], homography: Fit) -> Fit:
     """Return the similarity, else the affine map, that fits about as well as a homography, else that.
 
     Shear and keystone that the pictures do not ask for are read from errors of blur and motion where there is
     texture, and grow to pixels where there is none, such as in a sky.
     """
     height, width = observations[0].target.shape
-    bound = disagreement(observations, homography.matrix) * (1 + _MAP_GAIN)
+    bound = mean_residual(observations, homography.matrix) * (1 + _MAP_GAIN)
     for free in (4, 6):
         fit = refine(observations, simplified(homography.matrix, (width, height), free), 3, free=free)
-        if disagreement(observations, fit.matrix) <= bound:
+        if mean_residual(observations, fit.matrix) <= bound:
             return fit
     return homography
 
 
-def _drift(observed: list[list[Observation]], fit: Fit, field: Image) -> list[Matrix]:
+def _drift(observed: list[list[LumaPair]], fit: Fit, field: Image) -> list[Matrix]:
     """Return one map per run: the clip's, or the run's own where that fits its frames clearly better.
 
     Stabilisation, focus and temperature move the lenses' pictures slowly against each other.
@@ -245,31 +251,31 @@ def _drift(observed: list[list[Observation]], fit: Fit, field: Image) -> list[Ma
     for run in observed:
         frames = [replace(frame, shift=field) for frame in run]
         own = refine(frames, fit.matrix, 2, free=fit.free).matrix
-        better = disagreement(frames, own) < disagreement(frames, fit.matrix) * (1 - _DRIFT_GAIN)
+        better = mean_residual(frames, own) < mean_residual(frames, fit.matrix) * (1 - _DRIFT_GAIN)
         maps.append(own if better else fit.matrix)
     return maps
 
 
-def _final(sway: Sway, knot: Knot, canvas: Canvas) -> Sway:
+def _rebase_ois_path(ois_path: OisPath, knot: Knot, canvas: Canvas) -> OisPath:
     """Return the sway before a knot's map, which turns and scales what was found before that of `canvas`."""
     matrix = np.linalg.inv(canvas.homography) @ knot.homography
-    exposure = knot.exposure if knot.exposure.steadied else sway.exposure
-    exposure = replace(exposure, rolling=knot.exposure.rolling)
-    return replace(sway.scaled(np.linalg.inv((matrix / matrix[2, 2])[:2, :2])), exposure=exposure)
+    exposure = knot.exposure if knot.exposure.steadied else ois_path.exposure
+    exposure = replace(exposure, rolling_shutter=knot.exposure.rolling_shutter)
+    return replace(ois_path.scaled(np.linalg.inv((matrix / matrix[2, 2])[:2, :2])), exposure=exposure)
 
 
-def _add_parallax(observations: list[Observation], fit: Fit) -> tuple[Fit, Image]:
+def _add_parallax(observations: list[LumaPair], fit: Fit) -> tuple[Fit, Image]:
     """Return the map refined under a parallax field, and the field; zeros where it helps too little."""
     field = solve_parallax(observations, fit.matrix, fit.gain, fit.bias)
     shifted = [replace(o, shift=field) for o in observations]
     refined = refine(shifted, fit.matrix, 1, free=fit.free)
-    if disagreement(shifted, refined.matrix) < disagreement(observations, fit.matrix) * (1 - _FIELD_GAIN):
+    if mean_residual(shifted, refined.matrix) < mean_residual(observations, fit.matrix) * (1 - _FIELD_GAIN):
         return refined, field
     return fit, np.zeros_like(field)
 
 
 def _find_baseline(
-    by_run: list[list[Measured]], maps: list[Matrix], field: Image, exposure: Exposure
+    by_run: list[list[FrameObservation]], maps: list[Matrix], field: Image, exposure: Exposure
 ) -> Direction | None:
     """Return the direction in which close things lie aside, from some frames of each run under its map."""
     height, width = by_run[0][0].grey.shape
@@ -277,8 +283,8 @@ def _find_baseline(
     views = []
     for run, matrix in zip(by_run, maps, strict=True):
         u, v = apply(matrix, x + field[..., 0], y + field[..., 1])
-        for m in spread(run, max(1, _BASELINE_FRAMES // len(by_run))):
-            sharp = m.fine.instant(m.time + exposure.shift, rolling=exposure.rolling)
+        for m in evenly_spaced(run, max(1, _BASELINE_FRAMES // len(by_run))):
+            sharp = m.fine.instant(m.time + exposure.shift, rolling_shutter=exposure.rolling_shutter)
             views.append(HalfViews.of(m.picture, m.exposed(exposure), sharp, u, v))
     return find_baseline(views)
 
@@ -289,7 +295,7 @@ def _frame_interval(runs: Sequence[Sequence[FramePair]]) -> float:
 
 
 def _match_colours(
-    measured: list[Measured], exposure: Exposure, matrix: Matrix, field: Image
+    measured: list[FrameObservation], exposure: Exposure, matrix: Matrix, field: Image
 ) -> tuple[Tone, float, float]:
     """Return the tone curves, the residual luma difference after them, and the views' correlation."""
     height, width = measured[0].grey.shape

@@ -15,13 +15,13 @@ from asled_cli.imaging.flow import MotionMeter
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
 from asled_cli.imaging.light import luma, luma_codes, shrink
 from asled_cli.imaging.warp import sample, warp
-from asled_cli.registration.blur.intra_frame_shake import fit_tremor, may_show_tremor
+from asled_cli.registration.blur.intra_frame_shake import can_show_intra_frame_shake, fit_intra_frame_shake
 from asled_cli.registration.blur.reblur import Reblur, row_times
-from asled_cli.registration.blur.reference_motion import Moment, displacement, halved, halved_places
+from asled_cli.registration.blur.reference_motion import TrackedFrame, displacement, halved, halved_places
 from asled_cli.registration.estimate.disparity import Direction, HalfViews, solve_disparity
 from asled_cli.registration.estimate.reference_exposure import travel
 from asled_cli.registration.geometry.canvas import Canvas
-from asled_cli.registration.model.exposure import STEADY, Tremor
+from asled_cli.registration.model.exposure import NO_SHAKE, IntraFrameShake
 from asled_cli.registration.model.registration import Knot, Registration
 from asled_cli.registration.rendering.aligned_frame import GUIDE_STRIDE, AlignedFrame, without_reference
 from asled_cli.registration.rendering.confidence import reference_weight
@@ -199,10 +199,10 @@ class ReferenceRenderer:
         reblur = Reblur(moments, self._canvas.work_size[1])
         x, y = self._grid
         u, v = apply(work_map, x + knot.field[..., 0], y + knot.field[..., 1])
-        tremor = self._tremor(moments, waiting, knot, u, v)
-        offset = tremor.at(reblur.tick(waiting.time, waiting.time, knot.exposure))
-        exposed = reblur.exposed_at(waiting.time, knot.exposure, tremor)
-        instant = reblur.instant(waiting.time, offset, knot.exposure.rolling)
+        shake = self._tremor(moments, waiting, knot, u, v)
+        offset = shake.at(reblur.tick(waiting.time, waiting.time, knot.exposure))
+        exposed = reblur.exposed_at(waiting.time, knot.exposure, shake)
+        instant = reblur.instant(waiting.time, offset, knot.exposure.rolling_shutter)
         places = _Places(u, v, offset)
         if self.registration.baseline is not None:
             views = HalfViews.of(waiting.picture, exposed, instant, u, v)
@@ -212,22 +212,24 @@ class ReferenceRenderer:
         blurred, sharp = sample(exposed, u, v), sample(instant, u, v)
         width, height = self._canvas.canvas_size
         valid = ((u >= 0) & (v >= 0) & (u <= width - 1) & (v <= height - 1)).astype(np.float32)
-        mismatch = self._judged(waiting, i, waiting.picture - blurred, knot, work_map, known)
+        reblur_residual = self._judged(waiting, i, waiting.picture - blurred, knot, work_map, known)
         change = blurred - sharp
-        weight = reference_weight(mismatch, change) * valid
-        parts = [mismatch, np.abs(luma(change)), weight, valid]
+        weight = reference_weight(reblur_residual, change) * valid
+        parts = [reblur_residual, np.abs(luma(change)), weight, valid]
         parts = [cv2.resize(part, self._guide_size, interpolation=cv2.INTER_AREA) for part in parts]
         return np.dstack(parts).astype(np.float16), places
 
-    def _tremor(self, moments: list[Moment], waiting: Waiting, knot: Knot, u: Image, v: Image) -> Tremor:
+    def _tremor(
+        self, moments: list[TrackedFrame], waiting: Waiting, knot: Knot, u: Image, v: Image
+    ) -> IntraFrameShake:
         """Return the shake between the frames that the target's blur shows, in canvas pixels."""
-        if not may_show_tremor(moments, knot.exposure):
-            return STEADY
+        if not can_show_intra_frame_shake(moments, knot.exposure):
+            return NO_SHAKE
         half = Reblur([halved(moment) for moment in moments], self._canvas.work_size[1] // 2)
         picture = self._canvas.soften(waiting.picture) if knot.exposure.steadied else waiting.picture
         grey = shrink(luma(picture), 2)
         u, v = halved_places(u, v, (grey.shape[1], grey.shape[0]))
-        return fit_tremor(half, grey, u, v, waiting.time, knot.exposure).scaled(2)
+        return fit_intra_frame_shake(half, grey, u, v, waiting.time, knot.exposure).scaled(2)
 
     def _judged(
         self, waiting: Waiting, i: int, own: Image, knot: Knot, work_map: Matrix, known: Known
@@ -252,12 +254,12 @@ class ReferenceRenderer:
             [r.moment(k) for k in r.scene(j) if abs(r.times[k] - other.time) <= self._span(other)],
             self._canvas.work_size[1],
         )
-        mismatch = other.picture - sample(reblur.exposed_at(other.time, knot.exposure), u, v)
+        reblur_residual = other.picture - sample(reblur.exposed_at(other.time, knot.exposure), u, v)
         inverse = np.linalg.inv((work_map / work_map[2, 2])[:2, :2]).astype(np.float32)
-        return warp(mismatch, sample(r.travel(i, j), u, v) @ inverse.T)
+        return warp(reblur_residual, sample(r.travel(i, j), u, v) @ inverse.T)
 
     def _flow(
-        self, moment: Moment, time: float, other: float | None, places: _Places, inverse: Matrix
+        self, moment: TrackedFrame, time: float, other: float | None, places: _Places, inverse: Matrix
     ) -> NDArray[np.float16]:
         """Return the motion (h, w, 2) from `time` to `other` in guide pixels."""
         if other is None:
@@ -269,7 +271,7 @@ class ReferenceRenderer:
             return self._no_motion()
         return self._on_guide(there - here, places, inverse)
 
-    def _travel(self, moment: Moment, places: _Places, inverse: Matrix) -> NDArray[np.float16]:
+    def _travel(self, moment: TrackedFrame, places: _Places, inverse: Matrix) -> NDArray[np.float16]:
         """Return how far things move (h, w, 2) while the reference's own shutter is open, guide pixels."""
         exposure = self.registration.reference_exposure
         if not exposure:
@@ -292,7 +294,7 @@ class ReferenceRenderer:
         to_guide = (scale[:, None] * inverse).astype(np.float32)
         return np.asarray(canvas_flow @ to_guide.T, dtype=np.float16)
 
-    def _drift(self, moment: Moment, time: float, places: _Places) -> Image | None:
+    def _drift(self, moment: TrackedFrame, time: float, places: _Places) -> Image | None:
         """Return (h, w, 2): how many full reference pixels off the common map the reference shows `time`."""
         dt = self._since(moment, time)
         moved = displacement(moment, dt) if np.abs(dt).max() > _STILL else None
@@ -306,12 +308,12 @@ class ReferenceRenderer:
         after = apply(self._canvas_at(moment.time).to_reference, there[..., 0], there[..., 1])
         return np.stack([after[0] - before[0], after[1] - before[1]], axis=-1)
 
-    def _since(self, moment: Moment, time: float) -> float | Image:
+    def _since(self, moment: TrackedFrame, time: float) -> float | Image:
         """Return how much later than `moment` a target of `time` shows it: one for all, or by row."""
-        rolling = self.registration.exposure.rolling
-        if not rolling:
+        rolling_shutter = self.registration.exposure.rolling_shutter
+        if not rolling_shutter:
             return time - moment.time
-        rows = row_times(self._canvas.canvas_size[1], self._canvas.work_size[1], rolling)
+        rows = row_times(self._canvas.canvas_size[1], self._canvas.work_size[1], rolling_shutter)
         return np.float32(time - moment.time) + rows
 
     def _canvas_at(self, time: float) -> Canvas:

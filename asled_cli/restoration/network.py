@@ -20,7 +20,7 @@ from asled_cli.nets.interface import ChunkInputs, VideoNetwork
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.restoration.base import FULL_SCALE, Memory, RestoredFrame, restored_frame
 from asled_cli.restoration.oom_fallback import recut_states, smaller_pieces, tile_words
-from asled_cli.restoration.sharp_regions import limit_colour, sharp_share
+from asled_cli.restoration.sharp_regions import limit_colour, sharp_mask
 from asled_cli.restoration.swap import swap_change
 from asled_cli.restoration.tiles import Tile, cut_tiles
 from asled_cli.runtime.device import is_out_of_memory, memory_limit
@@ -104,7 +104,9 @@ class NetworkRestorer:
             )
         done, self.waiting = self.waiting[:keep], self.waiting[keep:]
         frames = [
-            restored_frame(frame, limit_colour(frame, _spared(frame, change.numpy(), self.setting.strength)))
+            restored_frame(
+                frame, limit_colour(frame, _keep_sharp_regions(frame, change.numpy(), self.setting.strength))
+            )
             for frame, change in zip(done, changes, strict=True)
         ]
         if self._segment:
@@ -204,7 +206,7 @@ def _grids(grids: list[NDArray[np.float16]], device: torch.device) -> Tensor:
     return stacked.permute(0, 3, 1, 2)[None]
 
 
-def _spared(
+def _keep_sharp_regions(
     aligned: AlignedFrame, change: NDArray[np.float32], strength: float
 ) -> NDArray[np.float32] | None:
     """A network's change where there was blur; the less of it, the plain swap's, and then none.
@@ -215,7 +217,7 @@ def _spared(
     blur = aligned.guide[..., 3] if aligned.reference is not None else aligned.blur_around
     if blur is None:
         return None
-    sharp = sharp_share(blur, change.shape[1], change.shape[0])
+    sharp = sharp_mask(blur, change.shape[1], change.shape[0])
     if sharp is None:
         return change
     share = sharp[..., None]

@@ -9,7 +9,7 @@ from torch import Tensor
 from asled_cli.nets.interface import GUIDE_STRIDE
 from asled_cli.restoration.tiles import Tile
 
-SHORTEST_CHUNK = 3  # frames; shorter ones compute their look-ahead so often that tiles are the better way
+MIN_CHUNK = 3  # frames; shorter ones compute their look-ahead so often that tiles are the better way
 SMALLEST_TILE = 128  # pixels; the context around a smaller one is larger than itself
 
 
@@ -18,8 +18,8 @@ def smaller_pieces(chunk: int, tile: int, size: tuple[int, int]) -> tuple[int, i
 
     First the chunk is halved, then the tile, last the chunk again.
     """
-    if chunk > SHORTEST_CHUNK:
-        return max(SHORTEST_CHUNK, chunk // 2), tile
+    if chunk > MIN_CHUNK:
+        return max(MIN_CHUNK, chunk // 2), tile
     side = tile if 0 < tile < max(size) else max(size)
     half = -(-side // 2 // GUIDE_STRIDE) * GUIDE_STRIDE
     if half >= SMALLEST_TILE:

@@ -17,7 +17,7 @@ _SHARP, _BLURRED = 1.0 / 255, 3.0 / 255
 _ROUNDS = 3
 
 
-def guard_colour(change: NDArray[np.float32], blur: NDArray[np.float16]) -> NDArray[np.float32]:
+def limit_colour_shift(change: NDArray[np.float32], blur: NDArray[np.float16]) -> NDArray[np.float32]:
     """Return `change` (H, W, 3), 1.0 as full scale, without shifts of block means where nothing is blurred.
 
     blur: (h, w) on any grid of the same picture, how much blur changed the luma, 0..1. Where no block moves
@@ -36,10 +36,10 @@ def guard_colour(change: NDArray[np.float32], blur: NDArray[np.float16]) -> NDAr
     return change
 
 
-def sharp_share(blur: NDArray[np.float16], width: int, height: int) -> NDArray[np.float32] | None:
+def sharp_mask(blur: NDArray[np.float16], width: int, height: int) -> NDArray[np.float32] | None:
     """Return (H, W), 1 where nothing is blurred, faded to 0 where something is; None if that is everywhere.
 
-    blur: as in `guard_colour`. A network takes noise and coding away there too, which are not ours to take.
+    blur: as in `limit_colour_shift`. A network removes noise and compression there too, which it should keep.
     """
     sharp = _sharpness(blur, _blocks(width, height))
     if not sharp.any():
@@ -63,4 +63,4 @@ def limit_colour(aligned: AlignedFrame, change: NDArray[np.float32] | None) -> N
     """A change without shifts of colour where nothing is blurred; as it is where no reference told so."""
     if change is None or aligned.reference is None:
         return change
-    return guard_colour(change, aligned.guide[..., 3])
+    return limit_colour_shift(change, aligned.guide[..., 3])

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 
 from asled_cli.errors import AsledError, UsageError, reason
 
-LONGEST_STEM = 100  # bytes of a name that are kept in a temporary name, of 255 allowed
+MAX_STEM = 100  # bytes of a name that are kept in a temporary name, of 255 allowed
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _IO_ERROR = re.compile(r"I/O error: (.+) \(os error (\d+)\)")  # as safetensors words it
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM}
@@ -112,7 +112,7 @@ def private_folder(out: Path) -> Path:
         raise cannot_write(out.parent, error, UsageError) from error
 
 
-def short_name(name: str, longest: int = LONGEST_STEM) -> str:
+def short_name(name: str, longest: int = MAX_STEM) -> str:
     """The start of a file name, at most `longest` bytes of it."""
     return os.fsencode(name)[:longest].decode("utf-8", "ignore")
 

@@ -179,7 +179,7 @@ def _close(source: object) -> None:
         close()
 
 
-def spread(function: Callable[[S], T], items: Iterable[S], threads: int) -> Iterator[T]:
+def parallel_map(function: Callable[[S], T], items: Iterable[S], threads: int) -> Iterator[T]:
     """function(item) for each of `items`, in order, computed by so many threads at once; 1: by the caller's.
 
     At most `threads` + 1 results are ahead of the consumer. Items are drawn in the caller's thread. What

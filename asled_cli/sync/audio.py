@@ -17,22 +17,22 @@ from asled_cli.video.decode.open_clip import open_clip
 from asled_cli.video.frames import Clip
 
 RATE = 16_000  # samples per second; a step of 1/16 ms is far below a frame interval
-LONGEST_S = 60  # of sound compared for the first match
-SHORTEST_S = Fraction(1, 2)
+MAX_S = 60  # of sound compared for the first match
+MIN_S = Fraction(1, 2)
 # Peak over median of the correlation: two sound tracks of one moment reach 100, unrelated ones stay below 10.
-LEAST_PEAK = 20.0
+MIN_PEAK = 20.0
 SILENCE = 1e-3  # lags at which next to nothing meets are left out
 # Windows along the clips: so short that a drift of 100 ppm does not smear them, found again within REACH_S.
 WINDOW_S, WINDOWS, REACH_S = 3, 7, 0.05
 PIECE_S = 2
-LEAST_DRIFT_S = 1e-3  # over the clip; less is the noise of the measurement
-WORST_DRIFT = 1e-3  # no clock is this bad: windows that say so have found something else
+MIN_DRIFT_S = 1e-3  # over the clip; less is the noise of the measurement
+MAX_DRIFT = 1e-3  # no clock is this bad: windows that say so have found something else
 STEADY_S = 2e-3  # windows agree with the line through them this well, or tell nothing
 
 
 @dataclass(frozen=True, slots=True)
 class SoundMatch:
-    """What two sound tracks tell. peak: of the correlation over its median; believed above LEAST_PEAK."""
+    """What two sound tracks tell. peak: of the correlation over its median; believed above MIN_PEAK."""
 
     clock: Clock
     peak: float
@@ -40,7 +40,7 @@ class SoundMatch:
     @property
     def confidence(self) -> float:
         """0..1; one half at the least peak that is believed."""
-        return min(1.0, self.peak / (2 * LEAST_PEAK))
+        return min(1.0, self.peak / (2 * MIN_PEAK))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,10 @@ class _Sound:
 def match_sound(target: Clip, reference: Clip) -> SoundMatch | None:
     """How the clocks of two clips belong together by their sound.
 
-    None if one of them has no sound that can be decoded, or if the two do not match. Memory: LONGEST_S of
+    None if one of them has no sound that can be decoded, or if the two do not match. Memory: MAX_S of
     sound; time: about a second, however long the clips are.
     """
-    one, other = _read_sound(target, None, LONGEST_S), _read_sound(reference, None, LONGEST_S)
+    one, other = _read_sound(target, None, MAX_S), _read_sound(reference, None, MAX_S)
     if one is None or other is None:
         return None
     # Clocks that drift apart smear a long match: then one of a few short pieces must do.
@@ -118,9 +118,9 @@ def _line(times: Sequence[float], offsets: Sequence[float]) -> Clock | None:
     i, j = np.triu_indices(len(x), 1)
     slope = float(np.median((y[j] - y[i]) / (x[j] - x[i])))  # Theil-Sen: one false window does no harm
     at_zero = float(np.median(y - slope * x))
-    if abs(slope) > WORST_DRIFT or np.median(np.abs(y - slope * x - at_zero)) > STEADY_S:
+    if abs(slope) > MAX_DRIFT or np.median(np.abs(y - slope * x - at_zero)) > STEADY_S:
         return None
-    if abs(slope) * float(np.ptp(x)) < LEAST_DRIFT_S:
+    if abs(slope) * float(np.ptp(x)) < MIN_DRIFT_S:
         return Clock(Fraction(float(np.median(y))).limit_denominator(10**6))
     return Clock(Fraction(at_zero).limit_denominator(10**6), 1 + Fraction(slope).limit_denominator(10**9))
 
@@ -128,7 +128,7 @@ def _line(times: Sequence[float], offsets: Sequence[float]) -> Clock | None:
 def _end(clip: Clip, sound: _Sound) -> float:
     heard = float(sound.start_s) + len(sound.samples) / RATE
     declared = None if clip.duration_s is None else float(clip.start_s + clip.duration_s)
-    return heard if declared is None or heard < LONGEST_S - 1 else declared
+    return heard if declared is None or heard < MAX_S - 1 else declared
 
 
 def _read_sound(clip: Clip, start_s: Fraction | None, length_s: float) -> _Sound | None:
@@ -158,7 +158,7 @@ def _read_sound(clip: Clip, start_s: Fraction | None, length_s: float) -> _Sound
         return None
     skipped = 0 if start_s is None else max(0, int((start_s - first) * RATE))
     samples = samples[skipped:]
-    return _Sound(samples, first + Fraction(skipped, RATE)) if len(samples) >= SHORTEST_S * RATE else None
+    return _Sound(samples, first + Fraction(skipped, RATE)) if len(samples) >= MIN_S * RATE else None
 
 
 def _best_lag(
@@ -175,14 +175,14 @@ def _best_lag(
     lags = np.arange(size)
     lags[lags >= len(one)] -= size
     shared = np.minimum(len(one) - lags, len(other)) - np.maximum(0, -lags)
-    usable = (shared >= SHORTEST_S * RATE) & (spread > SILENCE * spread.max())
+    usable = (shared >= MIN_S * RATE) & (spread > SILENCE * spread.max())
     if not usable.any():
         return None
     score = np.where(usable, match / np.maximum(spread, 1e-12), 0)
     usual = float(np.median(np.abs(score[usable])))
     peak = int(np.argmax(score if near is None else np.where(abs(lags - near) <= REACH_S * RATE, score, 0)))
     height = float(score[peak]) / max(usual, 1e-12)
-    if height <= LEAST_PEAK:
+    if height <= MIN_PEAK:
         return None
     before, at, after = match[peak - 1], match[peak], match[(peak + 1) % size]
     bend = before - 2 * at + after

@@ -24,10 +24,10 @@ _ROLL_WEIGHT = 0.25
 # Motion less than this per second (shares of the longer side, after removing the slow part) is noise.
 STILL_PER_S = 4e-4
 # Correlation and its significance (in standard errors of unrelated curves) from which a peak is believed.
-LEAST_CORRELATION, LEAST_SIGNIFICANCE = 0.55, 4.0
+MIN_CORRELATION, MIN_SIGNIFICANCE = 0.55, 4.0
 NEAR_S = 0.05
 _APART_S, _RIVAL_SHARE = 0.25, 0.9  # another peak this far away must stay this much lower
-_LEAST_S = 0.3  # of each clip
+_MIN_S = 0.3  # of each clip
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class CurveMatch:
     significance: float
     rival: float
     moving: bool
-    least_significance: float = LEAST_SIGNIFICANCE
+    least_significance: float = MIN_SIGNIFICANCE
 
     @property
     def confidence(self) -> float:
@@ -52,7 +52,7 @@ class CurveMatch:
         if not self.moving:
             return 0.0
         shares = (
-            self.correlation / LEAST_CORRELATION,
+            self.correlation / MIN_CORRELATION,
             self.significance / self.least_significance,
             _RIVAL_SHARE * self.correlation / max(self.rival, 1e-9),
         )
@@ -75,7 +75,7 @@ def match_curves(target: MotionCurve, reference: MotionCurve) -> CurveMatch | No
     curves = _resampled(_positions(target), _positions(reference), _SLOW_S)
     if curves is None:
         return None
-    moving = min(_spread(curve[:, :2]) for curve in curves) > STILL_PER_S
+    moving = min(_std(curve[:, :2]) for curve in curves) > STILL_PER_S
     return _match(*curves, float(target.times[0] - reference.times[0]), moving)
 
 
@@ -95,7 +95,7 @@ def match_changes(
     curves = _resampled(target, reference, None)
     if curves is None:
         return None
-    moving = min(_spread(curve) for curve in curves) > still_per_s
+    moving = min(_std(curve) for curve in curves) > still_per_s
     found = _match(*curves, float(target.times[0] - reference.times[0]), moving, near_s)
     return None if found is None else replace(found, least_significance=least_significance)
 
@@ -117,7 +117,7 @@ def _match(
     correlation = float(np.clip(score[peak], -0.999, 0.999))
     independent = _independent_samples(a, b)
     return CurveMatch(
-        offset_s=float((lags[peak] + _vertex(score, peak)) / _GRID_HZ + start_s),
+        offset_s=float((lags[peak] + _peak_offset(score, peak)) / _GRID_HZ + start_s),
         correlation=correlation,
         significance=float(np.arctanh(correlation) * np.sqrt(max(independent - 3, 0.1))),
         rival=float(score[far].max()) if far.any() else 0.0,
@@ -130,7 +130,7 @@ def _resampled(target: Curves, reference: Curves, slow_s: float | None) -> tuple
     if min(len(curves.times) for curves in (target, reference)) < 3:
         return None
     slower = max(float(np.median(np.diff(curves.times))) for curves in (target, reference))
-    if min(float(np.ptp(curves.times)) for curves in (target, reference)) < slower + _LEAST_S:
+    if min(float(np.ptp(curves.times)) for curves in (target, reference)) < slower + _MIN_S:
         return None
     return _resample(target, slower, slow_s), _resample(reference, slower, slow_s)
 
@@ -207,7 +207,7 @@ def _independent_samples(one: Curve, other: Curve) -> float:
     return total
 
 
-def _vertex(score: Curve, peak: int) -> float:
+def _peak_offset(score: Curve, peak: int) -> float:
     if peak in (0, len(score) - 1):
         return 0.0
     before, at, after = score[peak - 1 : peak + 2]
@@ -215,5 +215,5 @@ def _vertex(score: Curve, peak: int) -> float:
     return float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) if bend < 0 else 0.0
 
 
-def _spread(quick: Curve) -> float:
+def _std(quick: Curve) -> float:
     return float(np.sqrt(np.mean(np.sum(quick**2, axis=1))))

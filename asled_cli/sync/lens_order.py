@@ -15,7 +15,7 @@ from asled_cli.video.frames import Clip, FramePair
 
 # Correlation of the located pictures: 24 synthetic pairs of one scene reached 0.75 or more; pairs of two
 # scenes, or in the wrong order, stayed below 0.4.
-BELIEVED_VIEW = 0.55
+MIN_VIEW_CORRELATION = 0.55
 _CLEARLY = 0.15  # how much better the other way round must fit
 _LOOKS = 4  # moments of the clip
 _FRAMES_PER_LOOK = 3  # of the wider-spaced clip's frames, to find the nearest in time
@@ -63,7 +63,7 @@ def find_order(wide: Clip, ultra: Clip, clock: Clock) -> Order:
     forward, backward = both_ways(wide, ultra, clock)
     if forward is not None and backward is not None:
         better = backward.score - forward.score
-        if max(forward.score, backward.score) >= BELIEVED_VIEW and abs(better) > _CLEARLY:
+        if max(forward.score, backward.score) >= MIN_VIEW_CORRELATION and abs(better) > _CLEARLY:
             inner, outer = (ultra, wide) if better > 0 else (wide, ultra)
             words = f"the view of {inner.path.name} lies inside that of {outer.path.name}"
             return Order(better > 0, "pictures", words)

@@ -13,18 +13,25 @@ from asled_cli.errors import InputError
 from asled_cli.progress import Progress, Report, ignore
 from asled_cli.sync.audio import match_sound
 from asled_cli.sync.correlation import CurveMatch, match_curves
-from asled_cli.sync.lens_order import BELIEVED_VIEW, both_ways
-from asled_cli.sync.thumbnails import PART_S, Glimpse, SceneMatch, find_scene, glimpse, match_at
+from asled_cli.sync.lens_order import MIN_VIEW_CORRELATION, both_ways
+from asled_cli.sync.thumbnails import (
+    PART_S,
+    ClipThumbnails,
+    SceneMatch,
+    find_scene_match,
+    match_at,
+    read_thumbnails,
+)
 from asled_cli.sync.timestamps import recording_gap_s, timecode_gap_s
 from asled_cli.video.clock import Clock
 from asled_cli.video.frames import Clip
 
-BELIEVED = 0.5  # confidence from which a finding needs no other witness
+MIN_CONFIDENCE = 0.5  # confidence from which a finding needs no other witness
 HINT_SIGNIFICANCE = 2.5  # camera motion this significant is worth a look at the pictures
 # Where things move in both clips but not together, they show one place at two times: correlation below which
 # that is said. Pairs of one moment, well placed, reached 0.8 and more, strangers stayed below 0.2.
 OTHER_MOMENT = 0.3
-LEAST_DRIFT = Fraction(1, 1000)  # seconds; clocks that part by less over the clip run alike
+MIN_DRIFT = Fraction(1, 1000)  # seconds; clocks that part by less over the clip run alike
 FoundBy = Literal["given", "file", "sound", "scene", "motion", "pictures"]
 
 
@@ -57,12 +64,12 @@ def find_timing(
         return _try_pictures(wide, ultra, None, None)
     seen = match_curves(looks[0].motion, looks[1].motion)
     hints = [seen.offset_s] if seen is not None and _worth_a_look(seen) else []
-    scene = find_scene(*looks, fov_ratio, hints)
-    if scene is not None and scene.match.confidence >= BELIEVED:
+    scene = find_scene_match(*looks, fov_ratio, hints)
+    if scene is not None and scene.match.confidence >= MIN_CONFIDENCE:
         clock = _follow(wide, ultra, _clock(scene.match.offset_s), scene, report)
         words = "by what moves in both pictures" + _drift_words(clock)
         return Timing(clock, "scene", scene.match.confidence, words)
-    if seen is not None and seen.confidence >= BELIEVED and _agree(wide, ultra, seen.offset_s):
+    if seen is not None and seen.confidence >= MIN_CONFIDENCE and _agree(wide, ultra, seen.offset_s):
         clock = _follow(wide, ultra, _clock(seen.offset_s), None, report)
         return Timing(clock, "motion", seen.confidence, "by their camera motion" + _drift_words(clock))
     return _try_pictures(wide, ultra, seen, looks)
@@ -70,12 +77,12 @@ def find_timing(
 
 def _look(
     wide: Clip, ultra: Clip, report: Report, starts: tuple[Fraction, Fraction] | None = None
-) -> tuple[Glimpse, Glimpse] | None:
+) -> tuple[ClipThumbnails, ClipThumbnails] | None:
     """PART_S of each clip, from `starts` on; None if one has no picture there."""
     report(Progress("synchronise", 0, 2))
-    first = glimpse(wide, starts and starts[0])
+    first = read_thumbnails(wide, starts and starts[0])
     report(Progress("synchronise", 1, 2))
-    second = glimpse(ultra, starts and starts[1])
+    second = read_thumbnails(ultra, starts and starts[1])
     report(Progress("synchronise", 2, 2))
     return None if first is None or second is None else (first, second)
 
@@ -87,7 +94,7 @@ def _worth_a_look(seen: CurveMatch) -> bool:
 def _agree(wide: Clip, ultra: Clip, offset_s: float) -> bool:
     """Whether the pictures agree at an offset."""
     forward, backward = both_ways(wide, ultra, _clock(offset_s))
-    return bool(forward and backward and max(forward.score, backward.score) >= BELIEVED_VIEW)
+    return bool(forward and backward and max(forward.score, backward.score) >= MIN_VIEW_CORRELATION)
 
 
 def _follow(wide: Clip, ultra: Clip, clock: Clock, scene: SceneMatch | None, report: Report) -> Clock:
@@ -105,12 +112,12 @@ def _follow(wide: Clip, ultra: Clip, clock: Clock, scene: SceneMatch | None, rep
         late = match_at(*looks, scene.place, scene.swapped, None)
     else:
         late = match_curves(looks[0].motion, looks[1].motion)
-    if late is None or late.confidence < BELIEVED:
+    if late is None or late.confidence < MIN_CONFIDENCE:
         return clock
     parted = Fraction(late.offset_s) - clock.offset_s
     rate = 1 + parted / (last - first)
     # Below a few milliseconds curves agree no better than that; above a thousandth no clock is so bad.
-    if not 4 * LEAST_DRIFT < abs(parted) < (last - first) / 1000:
+    if not 4 * MIN_DRIFT < abs(parted) < (last - first) / 1000:
         return clock
     middle = clock.to_reference(first + Fraction(PART_S, 2))
     offset = clock.offset_s - (rate - 1) * middle
@@ -118,7 +125,7 @@ def _follow(wide: Clip, ultra: Clip, clock: Clock, scene: SceneMatch | None, rep
 
 
 def _try_pictures(
-    wide: Clip, ultra: Clip, seen: CurveMatch | None, looks: tuple[Glimpse, Glimpse] | None
+    wide: Clip, ultra: Clip, seen: CurveMatch | None, looks: tuple[ClipThumbnails, ClipThumbnails] | None
 ) -> Timing:
     """The guess at which the pictures fit best, the more likely one first where they fit alike.
 
@@ -141,19 +148,19 @@ def _try_pictures(
             best = (score, words, offset)
     assert best is not None
     score, words, offset = best
-    if score < BELIEVED_VIEW:
+    if score < MIN_VIEW_CORRELATION:
         raise InputError(
             f"{wide.path.name} and {ultra.path.name} do not seem to show the same scene at the same time: "
             f"their sound and motion do not match, and their pictures agree by {max(score, 0):.2f}, "
-            f"expected {BELIEVED_VIEW} or more.",
+            f"expected {MIN_VIEW_CORRELATION} or more.",
             "Are both from one recording? If so, pass --offset.",
         )
     _refuse_other_moment(wide, ultra, looks, offset)
-    return Timing(Clock(offset), "pictures", min(1.0, score / (2 * BELIEVED_VIEW)), words)
+    return Timing(Clock(offset), "pictures", min(1.0, score / (2 * MIN_VIEW_CORRELATION)), words)
 
 
 def _refuse_other_moment(
-    wide: Clip, ultra: Clip, looks: tuple[Glimpse, Glimpse] | None, offset: Fraction
+    wide: Clip, ultra: Clip, looks: tuple[ClipThumbnails, ClipThumbnails] | None, offset: Fraction
 ) -> None:
     """Raise InputError if things move in both clips, but not together."""
     forward, backward = both_ways(wide, ultra, Clock(offset))

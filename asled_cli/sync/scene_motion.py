@@ -22,7 +22,7 @@ _PIXELS = 8  # of each cell and way, in which the reference is sampled
 _STILL_PER_S = 120.0
 # Unrelated real clips stayed below 0.7, those of one moment reached 4 and more. Stricter than it looks: the
 # samples are counted as if there were one cell.
-_LEAST_SIGNIFICANCE = 3.0
+_MIN_SIGNIFICANCE = 3.0
 
 
 def match_scenes(target: Curves, reference: Curves, near_s: float | None = None) -> CurveMatch | None:
@@ -34,7 +34,7 @@ def match_scenes(target: Curves, reference: Curves, near_s: float | None = None)
         target,
         reference,
         still_per_s=_STILL_PER_S,
-        least_significance=_LEAST_SIGNIFICANCE,
+        least_significance=_MIN_SIGNIFICANCE,
         near_s=near_s,
     )
 

@@ -16,7 +16,7 @@ from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
 from asled_cli.imaging.warp import sample, sample_with_gradient
 from asled_cli.registration.geometry.solver import robust_weight
 
-_MOMENTS, _LEAST_MOMENTS = 48, 8
+_MOMENTS, _MIN_MOMENTS = 48, 8
 _ROUNDS = 6
 _SOFT_PX = 1.0  # Gaussian over the reference's pictures
 _PIXEL_SIGMA = 0.53  # softness of a picture by its own pixels, as `canvas` has it
@@ -68,7 +68,7 @@ def solve_clock(
     first = max(target.times[0], reference.times[0] + offset_s)
     last = min(target.times[-1], reference.times[-1] + offset_s)
     shared = np.flatnonzero((target.times >= first + interval) & (target.times <= last - interval))
-    if len(shared) < _LEAST_MOMENTS:
+    if len(shared) < _MIN_MOMENTS:
         return None
     chosen = shared[np.unique(np.linspace(0, len(shared) - 1, _MOMENTS).astype(int))]
     # Equally soft on the scene: else the sharper view seems larger, which passes for another time.

@@ -14,7 +14,7 @@ from asled_cli.registration.geometry.canvas import reduced_sizes
 from asled_cli.registration.geometry.lenses import centre_crop
 from asled_cli.sync.camera_motion import MotionCurve, measure_motion, small_size
 from asled_cli.sync.correlation import CurveMatch
-from asled_cli.sync.lens_order import BELIEVED_VIEW, both_ways
+from asled_cli.sync.lens_order import MIN_VIEW_CORRELATION, both_ways
 from asled_cli.sync.scene_motion import LONG_SIDE, match_scenes, reference_cells, target_cells
 from asled_cli.sync.subframe import SmallClip, solve_clock
 from asled_cli.video.clock import Clock
@@ -24,14 +24,14 @@ from asled_cli.video.frames import Clip
 PART_S = 15  # seconds of each clip that are compared
 # Guesses of the view ratio: cells stand an error of a fifth.
 _RATIO_STEPS = (1.0, 0.8, 1.25)
-_WORTH_A_LOOK = 0.3  # correlation with a guessed geometry; unrelated real clips stayed below 0.2
+_MIN_HINT_CORRELATION = 0.3  # correlation with a guessed geometry; unrelated real clips stayed below 0.2
 _ROUNDS = 3  # place, then time, then place again
 _SETTLED_S, _STEADY_S = 0.003, 0.03  # steps that need no further round, and that are accepted after the last
 _RIVAL_S = 0.1  # guesses closer than this are one
 
 
 @dataclass(frozen=True)
-class Glimpse:
+class ClipThumbnails:
     """PART_S of a clip. times: (N,) seconds; pictures: N small grey ones (h, w) uint8; motion: camera's."""
 
     clip: Clip
@@ -58,7 +58,7 @@ class SceneMatch:
     swapped: bool
 
 
-def glimpse(clip: Clip, start_s: Fraction | None = None) -> Glimpse | None:
+def read_thumbnails(clip: Clip, start_s: Fraction | None = None) -> ClipThumbnails | None:
     """Look at PART_S of a clip from `start_s` (None: its beginning) on; None if it holds no frame."""
     times: list[float] = []
     pictures: list[NDArray[np.uint8]] = []
@@ -74,11 +74,11 @@ def glimpse(clip: Clip, start_s: Fraction | None = None) -> Glimpse | None:
             yield float(time), picture
 
     motion = measure_motion(kept())
-    return Glimpse(clip, np.array(times), pictures, motion) if times else None
+    return ClipThumbnails(clip, np.array(times), pictures, motion) if times else None
 
 
-def find_scene(
-    first: Glimpse, second: Glimpse, fov_ratio: float, hints: Sequence[float]
+def find_scene_match(
+    first: ClipThumbnails, second: ClipThumbnails, fov_ratio: float, hints: Sequence[float]
 ) -> SceneMatch | None:
     """The time and place at which both see the same things move; the best found, believed or not.
 
@@ -96,7 +96,7 @@ def find_scene(
 
 
 def match_at(
-    first: Glimpse, second: Glimpse, place: Place, swapped: bool, near_s: float | None
+    first: ClipThumbnails, second: ClipThumbnails, place: Place, swapped: bool, near_s: float | None
 ) -> CurveMatch | None:
     """How the scenes change where `place` lays one view in the other; offset in the order of arguments."""
     inner, outer = (second, first) if swapped else (first, second)
@@ -104,7 +104,7 @@ def match_at(
     return _match(inner, outer, up @ place.matrix @ down, swapped, near_s)
 
 
-def _refine(first: Glimpse, second: Glimpse, found: SceneMatch) -> SceneMatch:
+def _refine(first: ClipThumbnails, second: ClipThumbnails, found: SceneMatch) -> SceneMatch:
     """The match with time and place solved together, where that does not make it worse."""
     inner, outer = (second, first) if found.swapped else (first, second)
     sign = -1 if found.swapped else 1
@@ -125,14 +125,14 @@ def _refine(first: Glimpse, second: Glimpse, found: SceneMatch) -> SceneMatch:
     return replace(found, match=replace(match, offset_s=sign * offset_s), place=place)
 
 
-def _scaling(inner: Glimpse, outer: Glimpse) -> tuple[Matrix, Matrix]:
+def _scaling(inner: ClipThumbnails, outer: ClipThumbnails) -> tuple[Matrix, Matrix]:
     """From small pixels of the inner view to those of a place, and on from those of a place."""
     sizes = reduced_sizes((inner.clip.width, inner.clip.height), (outer.clip.width, outer.clip.height))
     return resize_matrix(inner.size, sizes[0]), resize_matrix(sizes[1], outer.size)
 
 
 def _match(
-    inner: Glimpse, outer: Glimpse, small: Matrix, swapped: bool, near_s: float | None = None
+    inner: ClipThumbnails, outer: ClipThumbnails, small: Matrix, swapped: bool, near_s: float | None = None
 ) -> CurveMatch | None:
     sign = -1 if swapped else 1
     found = match_scenes(
@@ -143,7 +143,7 @@ def _match(
     return None if found is None else replace(found, offset_s=sign * found.offset_s)
 
 
-def _guess_offsets(first: Glimpse, second: Glimpse, fov_ratio: float) -> list[float]:
+def _guess_offsets(first: ClipThumbnails, second: ClipThumbnails, fov_ratio: float) -> list[float]:
     """Offsets at which scenes change alike under geometries that are only guessed, the likelier way first."""
     found = []
     for swapped in (False, True):
@@ -152,7 +152,7 @@ def _guess_offsets(first: Glimpse, second: Glimpse, fov_ratio: float) -> list[fl
             _match(inner, outer, centre_crop(fov_ratio * step, inner.size, outer.size), swapped)
             for step in _RATIO_STEPS
         ]
-        found += [match for match in tries if match is not None and match.correlation > _WORTH_A_LOOK]
+        found += [match for match in tries if match is not None and match.correlation > _MIN_HINT_CORRELATION]
     found.sort(key=lambda match: -match.correlation)
     offsets: list[float] = []
     for match in found:
@@ -161,7 +161,7 @@ def _guess_offsets(first: Glimpse, second: Glimpse, fov_ratio: float) -> list[fl
     return offsets
 
 
-def _settle(first: Glimpse, second: Glimpse, offset_s: float) -> SceneMatch | None:
+def _settle(first: ClipThumbnails, second: ClipThumbnails, offset_s: float) -> SceneMatch | None:
     """Place at an offset, offset at that place, until both stay; None if the pictures do not agree there."""
     found: SceneMatch | None = None
     for _ in range(_ROUNDS):
@@ -171,7 +171,7 @@ def _settle(first: Glimpse, second: Glimpse, offset_s: float) -> SceneMatch | No
             return None
         swapped = backward.score > forward.score
         place = backward if swapped else forward
-        if place.score < BELIEVED_VIEW:
+        if place.score < MIN_VIEW_CORRELATION:
             return None
         match = match_at(first, second, place, swapped, None)
         if match is None:

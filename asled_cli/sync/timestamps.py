@@ -6,7 +6,7 @@ from fractions import Fraction
 from asled_cli.video.frames import Clip
 
 _DATE_KEYS = ("com.apple.quicktime.creationdate", "creation_time")
-LONGEST_GAP_S = 600  # dates further apart are of two recordings
+MAX_GAP_S = 600  # dates further apart are of two recordings
 
 
 def timecode_gap_s(target: Clip, reference: Clip) -> Fraction | None:
@@ -15,7 +15,7 @@ def timecode_gap_s(target: Clip, reference: Clip) -> Fraction | None:
     if starts[0] is None or starts[1] is None:
         return None
     gap = starts[1] - starts[0]
-    return gap if abs(gap) <= LONGEST_GAP_S else None
+    return gap if abs(gap) <= MAX_GAP_S else None
 
 
 def recording_gap_s(target: Clip, reference: Clip) -> Fraction | None:
@@ -25,7 +25,7 @@ def recording_gap_s(target: Clip, reference: Clip) -> Fraction | None:
         if dates[0] is None or dates[1] is None or (dates[0].tzinfo is None) != (dates[1].tzinfo is None):
             continue
         gap = Fraction((dates[1] - dates[0]).total_seconds())
-        return gap if abs(gap) <= LONGEST_GAP_S else None
+        return gap if abs(gap) <= MAX_GAP_S else None
     return None
 
 

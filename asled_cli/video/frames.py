@@ -18,7 +18,7 @@ MATRIX_BT709, MATRIX_BT601, MATRIX_BT2020 = 1, 6, 9
 # BT.709, FCC, BT.470BG, BT.601, SMPTE 240M, BT.2020: those with a plain 3x3 matrix that swscale knows too.
 KNOWN_MATRICES = (MATRIX_BT709, 4, 5, MATRIX_BT601, 7, MATRIX_BT2020)
 TRANSFER_PQ, TRANSFER_HLG = 16, 18
-LONGEST_LAST_S = Fraction(1, 2)  # a longer rest of the declared length may mean that the file was cut off
+MAX_LAST_S = Fraction(1, 2)  # a longer rest of the declared length may mean that the file was cut off
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class Clip:
         rest = self.start_s + self.duration_s - time
         if own and abs(rest - own) <= self.header_tick:
             return own
-        believed = rest > 0 and (self.index_complete or rest <= step + LONGEST_LAST_S)
+        believed = rest > 0 and (self.index_complete or rest <= step + MAX_LAST_S)
         return rest if believed else step
 
     @property

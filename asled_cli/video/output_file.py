@@ -10,7 +10,7 @@ from asled_cli.runtime.atomic_file import short_name
 
 FORMATS = {".mov": "mov", ".mp4": "mp4", ".m4v": "mp4", ".mkv": "matroska"}
 MAX_NAME = 255  # bytes, on nearly every disk
-LONGEST_NAME = 200  # bytes of an output's name kept in the name of its work folder, of 255 allowed
+MAX_NAME = 200  # bytes of an output's name kept in the name of its work folder, of 255 allowed
 HASH_DIGITS = 16  # of the whole name, where it must be cut
 
 
@@ -54,7 +54,7 @@ def work_folder(out: Path) -> Path:
     """Where the unfinished work on `out` is kept: a hidden folder beside it, for this name alone."""
     out = out.resolve()
     name, whole = out.name, os.fsencode(out.name)
-    if len(whole) > LONGEST_NAME:
+    if len(whole) > MAX_NAME:
         digest = hashlib.sha256(whole).hexdigest()[:HASH_DIGITS]
-        name = f"{short_name(name, LONGEST_NAME - HASH_DIGITS - 1)}-{digest}"
+        name = f"{short_name(name, MAX_NAME - HASH_DIGITS - 1)}-{digest}"
     return out.with_name(f".{name}.asled")

@@ -20,7 +20,7 @@ from asled_cli.video.output_file import work_folder
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that are forked")
 FRAMES, SEGMENT = 24, 4
 MOMENTS = 2  # of each signal
-LONGEST_S = 60.0
+MAX_S = 60.0
 
 
 def deblur(words: list[str], said: Path) -> None:
@@ -55,10 +55,10 @@ def run(processes: Any, words: list[str], said: Path, signal_at: tuple[int, int,
         process.join(more_s)
         if process.is_alive():
             os.kill(process.pid, number)
-    process.join(LONGEST_S)
+    process.join(MAX_S)
     if process.exitcode is None:
         process.kill()
-        pytest.fail(f"still running after {LONGEST_S} s: {said.read_text()}")
+        pytest.fail(f"still running after {MAX_S} s: {said.read_text()}")
     return int(process.exitcode)
 
 

@@ -135,9 +135,9 @@ def test_flat_parts_do_not_hang_on_rounding() -> None:
     """A clipped sky: adding what rounding may add must not decide which side of zero it counts to."""
     luma = to_luma(data.chelsea() / 255)
     luma[:100] = 255.0
-    shaken = luma * (1 + 1e-15 * np.random.default_rng(0).choice([-1, 1], luma.shape))
+    with_intra_frame_shake = luma * (1 + 1e-15 * np.random.default_rng(0).choice([-1, 1], luma.shape))
     for score in (niqe, brisque):
-        assert score(shaken, MODELS) == pytest.approx(score(luma, MODELS), rel=1e-6)
+        assert score(with_intra_frame_shake, MODELS) == pytest.approx(score(luma, MODELS), rel=1e-6)
 
 
 def test_damaged_models_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

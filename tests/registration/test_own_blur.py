@@ -13,10 +13,10 @@ from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
 from asled_cli.lab.synthesis.shake_blur import shake_pair
 from asled_cli.lab.training_data.register import frame_pairs, register
-from asled_cli.registration.blur.reference_motion import Moment
+from asled_cli.registration.blur.reference_motion import TrackedFrame
 from asled_cli.registration.blur.tile_spectra import Tiles, response, turns
-from asled_cli.registration.blur.wiener import View, unblur
-from asled_cli.registration.estimate.reference_exposure import find_own_exposure, travel
+from asled_cli.registration.blur.wiener import View, wiener_deconvolve
+from asled_cli.registration.estimate.reference_exposure import find_reference_exposure, travel
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.rendering.aligned_frame import GUIDE_STRIDE, AlignedFrame
 from asled_cli.registration.rendering.temporal_fusion import fuse_references
@@ -52,7 +52,7 @@ def filmed(scene: Picture, time: float, exposure: float, way: str, noise: float 
     return np.asarray(np.mean(views, axis=0) + grain, np.float32)
 
 
-def moments(scene: Picture, exposure: float, way: str) -> list[Moment]:
+def moments(scene: Picture, exposure: float, way: str) -> list[TrackedFrame]:
     """A run of frames with the true flow to those about them."""
     run = []
     for k in range(FRAMES):
@@ -62,28 +62,28 @@ def moments(scene: Picture, exposure: float, way: str) -> list[Moment]:
             (float(j - k), np.full((HEIGHT, WIDTH, 2), shift, np.float32))
             for j, shift in zip(known, shifts, strict=True)
         ]
-        run.append(Moment(float(k), filmed(scene, k, exposure, way), tuple(paths)))
+        run.append(TrackedFrame(float(k), filmed(scene, k, exposure, way), tuple(paths)))
     return run
 
 
 @pytest.mark.parametrize("exposure", [0.25, 0.4, 0.6, 0.8])
 def test_the_shutter_shows_where_frames_moved_unlike_each_other(scene: Picture, exposure: float) -> None:
-    assert find_own_exposure([moments(scene, exposure, SHAKE)]) == pytest.approx(exposure, rel=0.3)
+    assert find_reference_exposure([moments(scene, exposure, SHAKE)]) == pytest.approx(exposure, rel=0.3)
 
 
 def test_sharp_frames_show_no_shutter(scene: Picture) -> None:
-    assert find_own_exposure([moments(scene, 0.0, SHAKE)]) == 0.0
+    assert find_reference_exposure([moments(scene, 0.0, SHAKE)]) == 0.0
 
 
 def test_nothing_is_made_up_where_blur_cannot_tell(scene: Picture) -> None:
     # All frames moved alike: any exposure would explain them.
-    assert find_own_exposure([moments(scene, 0.5, PAN)]) == 0.0
+    assert find_reference_exposure([moments(scene, 0.5, PAN)]) == 0.0
     # Stabilised: the blur of a shake without its motion.
     still = [
         replace(m, paths=tuple((dt, 0 * flow) for dt, flow in m.paths)) for m in moments(scene, 0.4, SHAKE)
     ]
-    assert find_own_exposure([still]) == 0.0
-    assert find_own_exposure([]) == find_own_exposure([moments(scene, 0.4, SHAKE)[:1]]) == 0.0
+    assert find_reference_exposure([still]) == 0.0
+    assert find_reference_exposure([]) == find_reference_exposure([moments(scene, 0.4, SHAKE)[:1]]) == 0.0
 
 
 def test_travel_is_the_way_during_the_exposure(scene: Picture) -> None:
@@ -141,30 +141,32 @@ def test_blur_goes_along_the_ways_it_came(scene: Picture, exposure: float, gain_
     truth = filmed(scene, 4, 0.0, SHAKE, noise=0)
     views = laid(scene, exposure, 4)
     mean = np.asarray(np.mean([view.grey for view in views], axis=0), np.float32)
-    plain, found = error_db(mean, truth), error_db(unblur(views, mean), truth)
+    plain, found = error_db(mean, truth), error_db(wiener_deconvolve(views, mean), truth)
     assert found > plain + gain_db
     across = [replace(view, travel=view.travel[..., ::-1].copy()) for view in views]
-    assert error_db(unblur(across, mean), truth) < found - 1
+    assert error_db(wiener_deconvolve(across, mean), truth) < found - 1
 
 
 def test_frames_that_did_not_move_give_their_mean(scene: Picture) -> None:
     views = [replace(view, travel=0 * view.travel) for view in laid(scene, 0.3, 4)]
     views[1] = replace(views[1], weight=0.5 * views[1].weight)
     mean = np.asarray(np.mean([view.grey for view in views], axis=0), np.float32)
-    np.testing.assert_allclose(unblur(views, mean), mean, atol=2e-5)
+    np.testing.assert_allclose(wiener_deconvolve(views, mean), mean, atol=2e-5)
 
 
 def test_ways_longer_than_half_a_tile_are_left(scene: Picture) -> None:
     views = [replace(view, travel=0 * view.travel + 70) for view in laid(scene, 0.6, 4)]
     mean = np.asarray(np.mean([view.grey for view in views], axis=0), np.float32)
-    np.testing.assert_allclose(unblur(views, mean), mean, atol=2e-5)
+    np.testing.assert_allclose(wiener_deconvolve(views, mean), mean, atol=2e-5)
 
 
 def test_a_view_without_weight_counts_for_nothing(scene: Picture) -> None:
     views = laid(scene, 0.3, 4)
     rubbish = View(1 - views[0].grey, 0 * views[0].weight, views[0].travel)
     mean = np.asarray(np.mean([view.grey for view in views], axis=0), np.float32)
-    np.testing.assert_allclose(unblur([*views, rubbish], mean), unblur(views, mean), atol=1e-5)
+    np.testing.assert_allclose(
+        wiener_deconvolve([*views, rubbish], mean), wiener_deconvolve(views, mean), atol=1e-5
+    )
 
 
 def aligned(scene: Picture, exposure: float) -> list[AlignedFrame]:

@@ -12,13 +12,13 @@ from factories.small_pair import known_registration
 from asled_cli.registration import analyse
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.exposure import Exposure
-from asled_cli.registration.model.ois_path import Sway
+from asled_cli.registration.model.ois_path import OisPath
 from asled_cli.registration.model.registration import Registration
 from asled_cli.video.frames import Frame, FramePair
 
 FRAME = Frame(0, 0, Fraction(0), np.zeros((96, 128, 3), np.uint16), None)
 PAIRS = [FramePair(FRAME, FRAME)] * 3
-PATH = Sway(np.array([0.0, 0.1]), np.array([[0.0, 1.0], [2.0, 0.0]]), Exposure(0.5))
+PATH = OisPath(np.array([0.0, 0.1]), np.array([[0.0, 1.0], [2.0, 0.0]]), Exposure(0.5))
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def test_a_clip_without_ois_is_read_no_further() -> None:
 
 
 def test_under_ois_the_whole_clip_is_followed_at_full_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = replace(known_registration(), sway=PATH)
+    known = replace(known_registration(), ois_path=PATH)
     seen: list[tuple[int, Registration]] = []
 
     def follow(pairs: Sequence[FramePair], found: Registration, *_: object) -> Registration:

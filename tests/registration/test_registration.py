@@ -49,7 +49,7 @@ def still_video(seed: int, frames: int = 24) -> NDArray[np.uint8]:
     return np.repeat(photo(seed)[None], frames, axis=0)
 
 
-def shaken(seed: int, **changes: object) -> SyntheticPair:
+def with_intra_frame_shake(seed: int, **changes: object) -> SyntheticPair:
     given: dict[str, object] = {
         "size": SIZE, "frames": 9, "exposure": 0.8, "ultra_exposure": 0.1, "scale": 1.0,
         "shake": Shake(blur_px=8.0), "rig": RIG, "ultra_sensor": LOOK,
@@ -133,7 +133,7 @@ def test_averaged_pans_are_found_and_swapped_as_with_true_geometry(
 
 
 def test_hand_shake_is_found_and_swapped_as_with_true_geometry() -> None:
-    made = shaken(5)
+    made = with_intra_frame_shake(5)
     found, frames = register(frame_pairs(made), LensPrior())
     assert found.trusted
     assert median_error_px(made, found) < 0.1
@@ -142,7 +142,7 @@ def test_hand_shake_is_found_and_swapped_as_with_true_geometry() -> None:
 
 
 def test_keystone_is_found_where_there_is_some() -> None:
-    made = shaken(5, rig=replace(RIG, perspective=(0.002, -0.001)))
+    made = with_intra_frame_shake(5, rig=replace(RIG, perspective=(0.002, -0.001)))
     found, _ = register(frame_pairs(made), LensPrior())
     assert worst_error_px(made, found) < 0.1
 
@@ -164,7 +164,7 @@ def test_keystone_is_not_made_up_above_an_empty_sky() -> None:
 
 
 def test_two_layers_are_not_below_the_far_layers_true_geometry() -> None:
-    made = shaken(6, depths=(Depth(extent=0.5, nearness=1.0),), baseline_px=(3.0, 2.0))
+    made = with_intra_frame_shake(6, depths=(Depth(extent=0.5, nearness=1.0),), baseline_px=(3.0, 2.0))
     found, frames = register(frame_pairs(made), LensPrior())
     far_only = np.stack(
         [
@@ -184,13 +184,13 @@ def test_two_layers_are_not_below_the_far_layers_true_geometry() -> None:
 
 
 def test_a_sharp_target_is_left_alone() -> None:
-    made = shaken(7, exposure=0.0, ultra_exposure=0.0)
+    made = with_intra_frame_shake(7, exposure=0.0, ultra_exposure=0.0)
     _, frames = register(frame_pairs(made), LensPrior())
     assert psnr(swapped(frames), made.wide) > 45
 
 
 def test_unrelated_clips_are_not_trusted_and_give_no_reference() -> None:
-    one, other = frame_pairs(shaken(8)), frame_pairs(shaken(9))
+    one, other = frame_pairs(with_intra_frame_shake(8)), frame_pairs(with_intra_frame_shake(9))
     mixed = [FramePair(a.target, b.reference) for a, b in zip(one, other, strict=True)]
     found, frames = register(mixed, LensPrior())
     assert not found.trusted
@@ -198,7 +198,7 @@ def test_unrelated_clips_are_not_trusted_and_give_no_reference() -> None:
 
 
 def test_an_offset_by_part_of_a_frame_is_made_up_for() -> None:
-    made = shaken(10)
+    made = with_intra_frame_shake(10)
     pairs = frame_pairs(made)
     lagging = [FramePair(p.target, p.reference, lag_s=0.25 / 30) for p in pairs]
     found, _ = register(lagging, LensPrior())
@@ -212,7 +212,7 @@ def test_analysis_needs_two_neighbouring_pairs() -> None:
 
 
 def test_every_pair_comes_out_once_in_order_whatever_is_missing() -> None:
-    made = shaken(11)
+    made = with_intra_frame_shake(11)
     pairs = [p if i not in (3, 7) else FramePair(p.target, None) for i, p in enumerate(frame_pairs(made))]
     found = analyse([frame_pairs(made)], LensPrior())
     frames = rendered(pairs, found)
@@ -235,10 +235,10 @@ def test_flows_point_to_the_same_content_in_the_neighbours() -> None:
 
 
 def test_a_scene_cut_is_marked_and_stops_the_flow() -> None:
-    one = shaken(13)
+    one = with_intra_frame_shake(13)
     found = analyse([frame_pairs(one)], LensPrior())
     renderer = ReferenceRenderer(found)
-    joined = frame_pairs(one)[:5] + frame_pairs(shaken(14))[:5]
+    joined = frame_pairs(one)[:5] + frame_pairs(with_intra_frame_shake(14))[:5]
     frames: list[AlignedFrame] = []
     for i, pair in enumerate(joined):
         target = Frame(i, i, Fraction(i, 30), pair.target.rgb, None)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from asled_cli.imaging.homography import apply, pixel_grid, translation
 from asled_cli.imaging.warp import warp_homography
 from asled_cli.lab.camera.dual_lens import LensRig, frame_center, soften_for_ultra
-from asled_cli.registration.estimate.ambiguity import choose_place
-from asled_cli.registration.estimate.template_match import locate_rivals
+from asled_cli.registration.estimate.ambiguity import choose_match
+from asled_cli.registration.estimate.template_match import locate_candidates
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.video.frames import Frame, FramePair
 
@@ -66,19 +66,19 @@ def error_px(matrix: NDArray[np.float64], rig: LensRig = RIG) -> float:
 @pytest.mark.parametrize("at", [(400, 240), (470, 275), (510, 290)])
 def test_what_does_not_repeat_tells_one_window_from_the_next(at: tuple[int, int]) -> None:
     runs = [filmed(with_a_lamp(facade(), at), FAR_RIG)]
-    assert len(locate_rivals(runs, LensPrior())) > 1
-    assert error_px(choose_place(runs, LensPrior()).matrix, FAR_RIG) < NEAR_PX
+    assert len(locate_candidates(runs, LensPrior())) > 1
+    assert error_px(choose_match(runs, LensPrior()).matrix, FAR_RIG) < NEAR_PX
 
 
 def test_of_equal_places_the_least_displaced_is_taken() -> None:
     runs = [filmed(facade())]
-    places = locate_rivals(runs, LensPrior())
+    places = locate_candidates(runs, LensPrior())
     assert max(error_px(place.matrix) for place in places) > PERIOD / 2
-    assert error_px(choose_place(runs, LensPrior()).matrix) < NEAR_PX
+    assert error_px(choose_match(runs, LensPrior()).matrix) < NEAR_PX
 
 
 def test_rivals_lie_apart_and_the_best_comes_first() -> None:
-    places = locate_rivals([filmed(facade())], LensPrior())
+    places = locate_candidates([filmed(facade())], LensPrior())
     scores = [place.score for place in places]
     assert scores == sorted(scores, reverse=True)
     corners = np.array([place.matrix @ [0, 0, 1] for place in places])[:, :2]
@@ -93,5 +93,5 @@ def test_a_scene_without_likeness_has_its_place_first() -> None:
     small = generator.integers(0, 255, (26, 45, 3), np.uint8)
     wall = np.asarray(cv2.resize(small, (900, 520), interpolation=cv2.INTER_CUBIC), np.uint8)
     runs = [filmed(wall)]
-    assert error_px(locate_rivals(runs, LensPrior())[0].matrix) < NEAR_PX
-    assert error_px(choose_place(runs, LensPrior()).matrix) < NEAR_PX
+    assert error_px(locate_candidates(runs, LensPrior())[0].matrix) < NEAR_PX
+    assert error_px(choose_match(runs, LensPrior()).matrix) < NEAR_PX

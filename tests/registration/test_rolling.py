@@ -16,7 +16,7 @@ from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 from asled_cli.lab.training_data.register import frame_pairs
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.blur.reblur import Reblur, row_times
-from asled_cli.registration.blur.reference_motion import Moment, displacement
+from asled_cli.registration.blur.reference_motion import TrackedFrame, displacement
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.model.registration import Registration
@@ -28,13 +28,13 @@ INNER = slice(2, -2)
 WIDTH, HEIGHT = 60, 41
 
 
-def moment(time: float = 0.0, known: tuple[float, ...] = (-2.0, -1.0, 1.0, 2.0)) -> Moment:
+def moment(time: float = 0.0, known: tuple[float, ...] = (-2.0, -1.0, 1.0, 2.0)) -> TrackedFrame:
     """A picture whose pixels move by known polynomials of time, different ones each."""
     rng = np.random.default_rng(5)
     image = rng.random((HEIGHT, WIDTH), np.float32)
     speed, bend = rng.normal(0, 1, (2, HEIGHT, WIDTH, 2))
     paths = [(dt, (speed * dt + bend * dt * dt).astype(np.float32)) for dt in known]
-    return Moment(time, image, tuple(paths))
+    return TrackedFrame(time, image, tuple(paths))
 
 
 @pytest.mark.parametrize("known", [(-2.0, -1.0, 1.0, 2.0), (1.0, 2.0, 3.0), (-1.2,)])
@@ -76,16 +76,16 @@ def test_a_rolling_view_is_made_of_rows_of_its_times() -> None:
     scene = cv2.GaussianBlur(rng.random((HEIGHT, WIDTH)).astype(np.float32), (0, 0), 2)
     flow = np.full((HEIGHT, WIDTH, 2), (3.0, 0.0), np.float32)
     paths = tuple((float(dt), flow * np.float32(dt)) for dt in (-2, -1, 1, 2))
-    reblur = Reblur([Moment(0.0, scene, paths)], HEIGHT)
+    reblur = Reblur([TrackedFrame(0.0, scene, paths)], HEIGHT)
     late = row_times(HEIGHT, HEIGHT, 0.4)
-    exposure = Exposure(0.5, rolling=0.4)
-    view, sharp = reblur.exposed(0.1, exposure), reblur.instant(0.1, rolling=0.4)
-    (rung,) = reblur.ladder(0.1, [0.5], rolling=0.4)
+    exposure = Exposure(0.5, rolling_shutter=0.4)
+    view, sharp = reblur.exposed(0.1, exposure), reblur.instant(0.1, rolling_shutter=0.4)
+    (rung,) = reblur.cumulative_exposures(0.1, [0.5], rolling_shutter=0.4)
     for row in range(0, HEIGHT, 4):
         time = 0.1 + float(late[row])
         np.testing.assert_allclose(view[row], reblur.exposed(time, Exposure(0.5))[row], atol=2e-3)
         np.testing.assert_allclose(sharp[row], reblur.instant(time)[row], atol=1e-5)
-        np.testing.assert_allclose(rung[row], reblur.ladder(time, [0.5])[0][row], atol=1e-5)
+        np.testing.assert_allclose(rung[row], reblur.cumulative_exposures(time, [0.5])[0][row], atol=1e-5)
 
 
 def made(readout: float) -> SyntheticPair:
@@ -116,13 +116,13 @@ def test_the_rows_times_are_found(rolled: tuple[SyntheticPair, Registration]) ->
     pair, found = rolled
     # What both lenses show in a row, the ultra-wide one reads nearer to its middle row.
     true = pair.parameters["readout"] * (1 - 1 / RATIO)
-    assert found.exposure.rolling == pytest.approx(true, abs=0.03)
-    assert found.sway is None and follow_clip([], found) is found
+    assert found.exposure.rolling_shutter == pytest.approx(true, abs=0.03)
+    assert found.ois_path is None and follow_clip([], found) is found
 
 
 def test_the_reference_is_moved_row_by_row(rolled: tuple[SyntheticPair, Registration]) -> None:
     pair, found = rolled
-    still = [replace(knot, exposure=replace(knot.exposure, rolling=0.0)) for knot in found.knots]
+    still = [replace(knot, exposure=replace(knot.exposure, rolling_shutter=0.0)) for knot in found.knots]
     without = gain_db(pair, replace(found, knots=tuple(still)))
     assert gain_db(pair, found) > without + (1 if pair.parameters["readout"] < 0.5 else 3)
     # Nearly as good as rows read at once.
@@ -131,4 +131,4 @@ def test_the_reference_is_moved_row_by_row(rolled: tuple[SyntheticPair, Registra
 
 
 def test_rows_read_at_once_are_seen_as_such() -> None:
-    assert analyse([frame_pairs(made(0.0))], LensPrior()).exposure.rolling == 0.0
+    assert analyse([frame_pairs(made(0.0))], LensPrior()).exposure.rolling_shutter == 0.0

@@ -21,7 +21,7 @@ from asled_cli.progress import Progress
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.exposure import Exposure
-from asled_cli.registration.model.ois_path import Sway
+from asled_cli.registration.model.ois_path import OisPath
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import render_references
 from asled_cli.registration.rendering.aligned_frame import GUIDE_STRIDE, AlignedFrame
@@ -112,24 +112,24 @@ def test_the_clips_are_what_they_are_meant_to_be() -> None:
 
 def test_a_run_shows_each_frames_shift(found: Registration, clip: tuple[list[FramePair], Pictures]) -> None:
     assert found.trusted and found.correlation > 0.95
-    assert found.sway is not None and found.sway_px == pytest.approx(3.3, abs=0.7)
+    assert found.ois_path is not None and found.ois_rms_px == pytest.approx(3.3, abs=0.7)
     assert found.exposure.length == pytest.approx(EXPOSURE_S * RATE, rel=0.35)
     assert np.median(misplaced(found, clip[0][:16][INNER])) < 0.1
 
 
 def test_views_that_stand_still_have_no_sway() -> None:
     wide, ultra, _ = views([i / RATE for i in range(12)], fixed)
-    assert analyse([pairs_of(wide, ultra)], LensPrior()).sway is None
+    assert analyse([pairs_of(wide, ultra)], LensPrior()).ois_path is None
 
 
 def test_every_frame_of_the_clip_is_followed(
     followed: Registration, clip: tuple[list[FramePair], Pictures]
 ) -> None:
     pairs, _ = clip
-    assert followed.sway is not None
+    assert followed.ois_path is not None
     # At the middle of each exposure, in order, stretch by stretch.
-    late_s = followed.sway.exposure.shift / RATE
-    np.testing.assert_allclose(followed.sway.times_s, [float(p.target.time) + late_s for p in pairs])
+    late_s = followed.ois_path.exposure.shift / RATE
+    np.testing.assert_allclose(followed.ois_path.times_s, [float(p.target.time) + late_s for p in pairs])
     off = misplaced(followed, pairs)
     assert np.median(off) < 0.06 and off[INNER].max() < 0.25
 
@@ -140,8 +140,8 @@ def test_stretches_may_be_followed_by_several_threads(
     told: list[int] = []
     with ThreadPoolExecutor(3) as pool:
         shared = follow_clip(clip[0], found, pool.map, told.append)
-    assert shared.sway is not None and followed.sway is not None
-    np.testing.assert_array_equal(shared.sway.shifts, followed.sway.shifts)
+    assert shared.ois_path is not None and followed.ois_path is not None
+    np.testing.assert_array_equal(shared.ois_path.shifts, followed.ois_path.shifts)
     assert told == sorted(told) and told[-1] == len(clip[0])
 
 
@@ -149,9 +149,9 @@ def test_frames_without_a_reference_are_crossed(
     followed: Registration, found: Registration, clip: tuple[list[FramePair], Pictures]
 ) -> None:
     pairs = [replace(p, reference=None) if i in (9, 30, 31) else p for i, p in enumerate(clip[0])]
-    sway = follow_clip(pairs, found).sway
-    assert sway is not None and followed.sway is not None and len(sway.times_s) == len(pairs) - 3
-    np.testing.assert_allclose(sway.at(9 / RATE), followed.sway.at(9 / RATE), atol=0.8)
+    ois_path = follow_clip(pairs, found).ois_path
+    assert ois_path is not None and followed.ois_path is not None and len(ois_path.times_s) == len(pairs) - 3
+    np.testing.assert_allclose(ois_path.at(9 / RATE), followed.ois_path.at(9 / RATE), atol=0.8)
 
 
 def test_frames_that_show_nothing_are_crossed(
@@ -161,17 +161,17 @@ def test_frames_that_show_nothing_are_crossed(
     dark, other = np.zeros_like(pairs[0].target.rgb), to_16_bit(texture(*SIZE, seed=77))
     for i, picture in ((20, dark), (21, dark), (45, other)):
         pairs[i] = replace(pairs[i], target=replace(pairs[i].target, rgb=picture))
-    sway = follow_clip(pairs, found).sway
-    assert sway is not None and followed.sway is not None and len(sway.times_s) == len(pairs) - 3
-    for i, time in enumerate(followed.sway.times_s):
+    ois_path = follow_clip(pairs, found).ois_path
+    assert ois_path is not None and followed.ois_path is not None and len(ois_path.times_s) == len(pairs) - 3
+    for i, time in enumerate(followed.ois_path.times_s):
         near = 2.0 if i in (20, 21, 45) else 0.2
-        np.testing.assert_allclose(sway.at(time), followed.sway.at(time), atol=near)
+        np.testing.assert_allclose(ois_path.at(time), followed.ois_path.at(time), atol=near)
     empty = [replace(p, target=replace(p.target, rgb=dark)) for p in pairs]
     assert follow_clip(empty, found) is found
 
 
 def test_nothing_is_followed_without_a_stabiliser(found: Registration) -> None:
-    still = replace(found, sway=None)
+    still = replace(found, ois_path=None)
     assert follow_clip(iter(()), still) is still
 
 
@@ -188,7 +188,7 @@ def test_references_lie_on_the_truth(followed: Registration, clip: tuple[list[Fr
     pairs, truth = clip[0][:20], clip[1][:20]
     wide = np.stack([pair.target.rgb for pair in pairs]) / 257.0
     swayed = references(list(render_references(pairs, followed)))
-    still = references(list(render_references(pairs, replace(followed, sway=None))))
+    still = references(list(render_references(pairs, replace(followed, ois_path=None))))
     assert psnr(still[INNER], truth[INNER]) < psnr(wide[INNER], truth[INNER])  # of no use at all
     assert psnr(swayed[INNER], truth[INNER]) > psnr(wide[INNER], truth[INNER]) + 5
 
@@ -231,22 +231,22 @@ def test_another_size_shifts_by_as_much_of_the_picture(followed: Registration) -
 def test_shifts_between_frames_are_a_smooth_curve() -> None:
     rng = np.random.default_rng(2)
     times, shifts = np.arange(9) / RATE, rng.normal(0, 4, (9, 2))
-    sway = Sway(times, shifts, Exposure(0.5))
+    ois_path = OisPath(times, shifts, Exposure(0.5))
     for time, shift in zip(times, shifts, strict=True):
-        np.testing.assert_allclose(sway.at(time), shift)
+        np.testing.assert_allclose(ois_path.at(time), shift)
     slopes = np.gradient(shifts, times, axis=0)
     curve = CubicHermiteSpline(times[1:-1], shifts[1:-1], slopes[1:-1])
     for time in rng.uniform(times[1], times[-2], 20):
-        np.testing.assert_allclose(sway.at(time), curve(time), atol=1e-9)
-    assert sway.at(-5.0) == tuple(shifts[0]) and sway.at(5.0) == tuple(shifts[-1])
+        np.testing.assert_allclose(ois_path.at(time), curve(time), atol=1e-9)
+    assert ois_path.at(-5.0) == tuple(shifts[0]) and ois_path.at(5.0) == tuple(shifts[-1])
 
 
 def test_a_gap_is_crossed_straight() -> None:
     times = np.array([0, 1, 2, 12, 13, 14]) / RATE
     shifts = np.array([[0.0, 5], [9, 5], [0, 0], [10, 20], [0, 20], [7, 0]])
-    sway = Sway(times, shifts, Exposure(0.5))
-    np.testing.assert_allclose(sway.at(7 / RATE), (5, 10))
-    np.testing.assert_allclose(sway.at(4.5 / RATE), (2.5, 5))
+    ois_path = OisPath(times, shifts, Exposure(0.5))
+    np.testing.assert_allclose(ois_path.at(7 / RATE), (5, 10))
+    np.testing.assert_allclose(ois_path.at(4.5 / RATE), (2.5, 5))
 
 
 def test_a_file_is_mended_although_its_lens_floats(tmp_path: Path) -> None:

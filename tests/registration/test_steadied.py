@@ -16,12 +16,12 @@ from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.filming import Hand, Lens, film
 from asled_cli.lab.camera.hand_shake import Trajectory
 from asled_cli.registration.analyse import analyse
-from asled_cli.registration.blur.intra_frame_shake import fit_tremor
-from asled_cli.registration.blur.linear_blur import find_way, line
+from asled_cli.registration.blur.intra_frame_shake import fit_intra_frame_shake
+from asled_cli.registration.blur.linear_blur import find_linear_blur, line
 from asled_cli.registration.blur.reblur import Reblur
-from asled_cli.registration.blur.reference_motion import Moment
+from asled_cli.registration.blur.reference_motion import TrackedFrame
 from asled_cli.registration.geometry.lenses import LensPrior
-from asled_cli.registration.model.exposure import Exposure, Tremor
+from asled_cli.registration.model.exposure import Exposure, IntraFrameShake
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import render_references
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame, swap_weight
@@ -31,7 +31,7 @@ from asled_cli.video.frames import Frame, FramePair
 
 SIZE, RATIO, RATE = (192, 108), 1.6, 30
 EXPOSURE_S = 0.7 / RATE
-STEADIED = Exposure(0.6, steadied=True)
+EIS_EXPOSURE = Exposure(0.6, steadied=True)
 Pictures = NDArray[np.uint8]
 
 
@@ -76,7 +76,7 @@ def reference(scene: NDArray[np.float32]) -> Reblur:
         known = [j for j in range(-2, 3) if j != k]
         flows = [np.full((140, 200, 2), np.array(PAN) * (j - k), np.float32) for j in known]
         paths = tuple((float(j - k), flow) for j, flow in zip(known, flows, strict=True))
-        frames.append(Moment(float(k), seen(scene, PAN[0] * k, PAN[1] * k), paths))
+        frames.append(TrackedFrame(float(k), seen(scene, PAN[0] * k, PAN[1] * k), paths))
     return Reblur(frames)
 
 
@@ -97,8 +97,8 @@ def test_a_frames_own_way_is_read_from_its_blur(
 ) -> None:
     target = smeared(scene, whole, (0.0, 0.0))
     x, y = pixel_grid((200, 140))
-    way = find_way(target, reference, x, y, 0.0, STEADIED)
-    total = (np.array(way) + PAN) * STEADIED.length
+    way = find_linear_blur(target, reference, x, y, 0.0, EIS_EXPOSURE)
+    total = (np.array(way) + PAN) * EIS_EXPOSURE.length
     total *= np.sign(total @ whole)  # a line blurs alike both ways
     np.testing.assert_allclose(total, whole, atol=0.9)
     # Of both directions the one in which the frames show the camera move.
@@ -111,7 +111,9 @@ def test_a_way_on_a_smaller_canvas_is_told_in_its_pixels(
     target = smeared(scene, (12.0, 6.0), (0.0, 0.0))
     doubled = np.asarray(cv2.resize(target, (400, 280), interpolation=cv2.INTER_CUBIC), np.float32)
     x, y = ((places - np.float32(0.5)) / 2 for places in pixel_grid((400, 280)))
-    total = (np.array(find_way(doubled, reference, x, y, 0.0, STEADIED)) + PAN) * STEADIED.length
+    total = (
+        np.array(find_linear_blur(doubled, reference, x, y, 0.0, EIS_EXPOSURE)) + PAN
+    ) * EIS_EXPOSURE.length
     np.testing.assert_allclose(total * np.sign(total[0]), (12.0, 6.0), atol=0.9)
 
 
@@ -120,15 +122,15 @@ def test_the_way_may_bend(scene: NDArray[np.float32], reference: Reblur) -> None
     x, y = pixel_grid((200, 140))
     inner = (slice(14, -14), slice(14, -14))
 
-    def left(tremor: Tremor) -> float:
-        return float(np.abs(target - reference.exposed_at(0.0, STEADIED, tremor))[inner].mean())
+    def left(shake: IntraFrameShake) -> float:
+        return float(np.abs(target - reference.exposed_at(0.0, EIS_EXPOSURE, shake))[inner].mean())
 
-    straight = Tremor(way=find_way(target, reference, x, y, 0.0, STEADIED))
-    bent = fit_tremor(reference, target, x, y, 0.0, STEADIED)
-    assert left(Tremor()) > 3 * left(straight) > 4.5 * left(bent)
+    straight = IntraFrameShake(linear=find_linear_blur(target, reference, x, y, 0.0, EIS_EXPOSURE))
+    bent = fit_intra_frame_shake(reference, target, x, y, 0.0, EIS_EXPOSURE)
+    assert left(IntraFrameShake()) > 3 * left(straight) > 4.5 * left(bent)
     np.testing.assert_allclose(
-        reference.exposed_at(0.0, STEADIED, bent),
-        reference.exposed_at(0.0, STEADIED, bent.scaled(2).scaled(0.5)),
+        reference.exposed_at(0.0, EIS_EXPOSURE, bent),
+        reference.exposed_at(0.0, EIS_EXPOSURE, bent.scaled(2).scaled(0.5)),
         atol=1e-6,
     )
 
@@ -136,9 +138,9 @@ def test_the_way_may_bend(scene: NDArray[np.float32], reference: Reblur) -> None
 def test_nothing_is_read_where_nothing_is_to_be_seen(reference: Reblur) -> None:
     flat = np.full((140, 200), 0.4, np.float32)
     x, y = pixel_grid((200, 140))
-    assert np.isfinite(find_way(flat, reference, x, y, 0.0, STEADIED)).all()
+    assert np.isfinite(find_linear_blur(flat, reference, x, y, 0.0, EIS_EXPOSURE)).all()
     away = x + np.float32(1000)
-    assert np.isfinite(find_way(flat, reference, away, y, 0.0, STEADIED)).all()
+    assert np.isfinite(find_linear_blur(flat, reference, away, y, 0.0, EIS_EXPOSURE)).all()
 
 
 # Whole clips.
@@ -211,7 +213,7 @@ def both() -> tuple[list[FramePair], Pictures, Registration]:
 
 def test_a_steadied_clip_is_told_by_its_blur(both: tuple[list[FramePair], Pictures, Registration]) -> None:
     pairs, truth, found = both
-    assert found.trusted and found.exposure.steadied and found.sway is None and found.correlation > 0.97
+    assert found.trusted and found.exposure.steadied and found.ois_path is None and found.correlation > 0.97
     assert found.target_exposure is None and registration_facts(found)["exposure_frames"] is None
     assert found.fov_ratio == pytest.approx(RATIO, rel=0.004)
     assert gains(pairs, truth, found).mean() > 4
@@ -232,9 +234,9 @@ def test_the_reference_may_show_what_the_wide_clip_does_not() -> None:
     pairs, truth = made(wide=True, ultra=False)
     found = follow_clip(pairs, analyse([pairs], LensPrior()))
     taken = 0.95 * np.array([HAND.at(float(p.target.time))[:2] for p in pairs])
-    assert found.trusted and found.sway is not None
-    assert found.sway_px == pytest.approx(np.sqrt(taken.var(axis=0).sum()), rel=0.05)
-    assert found.exposure.steadied and found.sway.exposure.steadied
+    assert found.trusted and found.ois_path is not None
+    assert found.ois_rms_px == pytest.approx(np.sqrt(taken.var(axis=0).sum()), rel=0.05)
+    assert found.exposure.steadied and found.ois_path.exposure.steadied
     gained = gains(pairs, truth, found)[2:-2]
     assert gained.mean() > 10 and gained.min() > -0.2  # one frame is sharp
 

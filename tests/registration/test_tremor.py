@@ -7,15 +7,15 @@ from factories.textures import texture
 from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import pixel_grid
-from asled_cli.registration.blur.intra_frame_shake import fit_tremor
+from asled_cli.registration.blur.intra_frame_shake import fit_intra_frame_shake
 from asled_cli.registration.blur.reblur import Reblur
-from asled_cli.registration.blur.reference_motion import Moment
-from asled_cli.registration.model.exposure import STEADY, Exposure, Tick, Tremor
+from asled_cli.registration.blur.reference_motion import TrackedFrame
+from asled_cli.registration.model.exposure import NO_SHAKE, Exposure, ExposureInstant, IntraFrameShake
 
 SIZE = (160, 112)
 PAN = (9.0, 4.0)  # pixels per frame
 EXPOSURE = Exposure(0.9)
-WAVE = Tremor(sine=(1.6, -2.2), bump=(-0.8, 1.2))
+WAVE = IntraFrameShake(odd=(1.6, -2.2), even=(-0.8, 1.2))
 
 
 def filmed(scene: NDArray[np.float32], x: float, y: float) -> NDArray[np.float32]:
@@ -40,27 +40,29 @@ def reference(scene: NDArray[np.float32]) -> Reblur:
         known = [j for j in range(-2, 3) if j != k]
         flows = [np.full((SIZE[1], SIZE[0], 2), np.array(PAN) * (j - k), np.float32) for j in known]
         paths = tuple((float(j - k), flow) for j, flow in zip(known, flows, strict=True))
-        frames.append(Moment(float(k), filmed(scene, PAN[0] * k, PAN[1] * k), paths))
+        frames.append(TrackedFrame(float(k), filmed(scene, PAN[0] * k, PAN[1] * k), paths))
     return Reblur(frames)
 
 
-def exposed(scene: NDArray[np.float32], tremor: Tremor, shift: float = 0.0) -> NDArray[np.float32]:
+def exposed(scene: NDArray[np.float32], shake: IntraFrameShake, shift: float = 0.0) -> NDArray[np.float32]:
     """The mean of 200 instants along the pan and the wave about it."""
     total = np.zeros((SIZE[1], SIZE[0]), np.float32)
     for t in EXPOSURE.length * ((np.arange(200) + 0.5) / 200 - 0.5):
         s = np.sin(np.pi * t)
-        x, y = (PAN[i] * t + tremor.sine[i] * s + tremor.bump[i] * s * s for i in (0, 1))
+        x, y = (PAN[i] * t + shake.odd[i] * s + shake.even[i] * s * s for i in (0, 1))
         total += filmed(scene, x + shift, y)
     return total / 200
 
 
-def found(reference: Reblur, target: NDArray[np.float32], start: Tremor = STEADY) -> Tremor:
+def found(
+    reference: Reblur, target: NDArray[np.float32], start: IntraFrameShake = NO_SHAKE
+) -> IntraFrameShake:
     u, v = pixel_grid(SIZE)
-    return fit_tremor(reference, target, u, v, 0.0, EXPOSURE, start)
+    return fit_intra_frame_shake(reference, target, u, v, 0.0, EXPOSURE, start)
 
 
-def waves(tremor: Tremor) -> NDArray[np.float64]:
-    return np.array([tremor.sine, tremor.bump])
+def waves(shake: IntraFrameShake) -> NDArray[np.float64]:
+    return np.array([shake.odd, shake.even])
 
 
 def test_a_wave_between_the_frames_is_read_from_the_blur(
@@ -80,14 +82,14 @@ def test_a_wave_between_the_frames_is_read_from_the_blur(
 def test_no_wave_is_seen_in_a_steady_pan_nor_in_a_misplaced_one(
     scene: NDArray[np.float32], reference: Reblur
 ) -> None:
-    assert np.abs(waves(found(reference, exposed(scene, STEADY)))).max() < 0.15
-    assert np.abs(waves(found(reference, exposed(scene, STEADY, shift=0.7)))).max() < 0.3
+    assert np.abs(waves(found(reference, exposed(scene, NO_SHAKE)))).max() < 0.15
+    assert np.abs(waves(found(reference, exposed(scene, NO_SHAKE, shift=0.7)))).max() < 0.3
 
 
 def test_a_tremor_is_nothing_at_the_frames_and_scales_with_the_picture() -> None:
     for phase in (-2.0, -1.0, 0.0, 1.0):
-        assert WAVE.at(Tick(phase, phase)) == pytest.approx((0, 0), abs=1e-9)
-    between = Tick(0.3, 0.3)
+        assert WAVE.at(ExposureInstant(phase, phase)) == pytest.approx((0, 0), abs=1e-9)
+    between = ExposureInstant(0.3, 0.3)
     assert WAVE.scaled(0.5).at(between) == pytest.approx(tuple(c / 2 for c in WAVE.at(between)))
 
 
@@ -96,7 +98,7 @@ def test_the_slopes_are_those_of_the_reblurred_view(reference: Reblur) -> None:
     view, slopes = reference.exposed_slopes(0.0, exposure, WAVE)
     assert view == pytest.approx(reference.exposed_at(0.0, exposure, WAVE))
     step = 0.3
-    changed = Tremor((WAVE.sine[0] + step, WAVE.sine[1]), (WAVE.bump[0], WAVE.bump[1] + step))
+    changed = IntraFrameShake((WAVE.odd[0] + step, WAVE.odd[1]), (WAVE.even[0], WAVE.even[1] + step))
     actual = reference.exposed_at(0.0, exposure, changed) - view
     predicted = (slopes[0] + slopes[3]) * step
     inner = (slice(8, -8), slice(8, -8))
@@ -107,5 +109,5 @@ def test_the_slopes_are_those_of_the_reblurred_view(reference: Reblur) -> None:
 def test_long_or_slow_exposures_show_no_tremor(scene: NDArray[np.float32], reference: Reblur) -> None:
     u, v = pixel_grid(SIZE)
     target = exposed(scene, WAVE)
-    for exposure in (Exposure(3.0), Exposure(3.0, comb=True), Exposure(0.1)):
-        assert fit_tremor(reference, target, u, v, 0.0, exposure) == STEADY
+    for exposure in (Exposure(3.0), Exposure(3.0, discrete_frames=True), Exposure(0.1)):
+        assert fit_intra_frame_shake(reference, target, u, v, 0.0, exposure) == NO_SHAKE

@@ -16,7 +16,7 @@ from asled_cli.lab.camera.filming import SOUND_RATE, Lens, Sound, draw_hand, fil
 SIZE = (160, 90)
 OFFSET_S = 0.5
 RIG = LensRig(ratio=1.85, rotation_deg=0.8, shift_px=(2.0, -1.5))
-STEADY = [i / 30 for i in range(80)]
+NO_SHAKE = [i / 30 for i in range(80)]
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def record(
 
 def phone_times(lost: Sequence[int]) -> list[float]:
     """30 frames a second with the jitter of a phone's clock and frames lost."""
-    jitter = np.random.default_rng(1).integers(-1, 2, len(STEADY)) / 600
-    return [max(0.0, t + j) for i, (t, j) in enumerate(zip(STEADY, jitter, strict=True)) if i not in lost]
+    jitter = np.random.default_rng(1).integers(-1, 2, len(NO_SHAKE)) / 600
+    return [max(0.0, t + j) for i, (t, j) in enumerate(zip(NO_SHAKE, jitter, strict=True)) if i not in lost]
 
 
 def last_line(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
@@ -85,7 +85,7 @@ def check(files: Files, capsys: pytest.CaptureFixture[str], *, swap: bool = Fals
 
 
 def test_a_film_of_24_frames_with_one_of_30(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    files = record(tmp_path, [i / 24 for i in range(64)], STEADY)
+    files = record(tmp_path, [i / 24 for i in range(64)], NO_SHAKE)
     done = check(files, capsys)
     # The last frame before the ultra clip starts still has one near enough.
     assert (done["frames_written"], done["frames_without_reference"]) == (64, round(OFFSET_S * 24) - 1)
@@ -99,13 +99,13 @@ def test_uneven_clips_with_lost_frames(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_clips_named_the_other_way_round(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    files = record(tmp_path, STEADY[:36], STEADY[:36], sound=True)
+    files = record(tmp_path, NO_SHAKE[:36], NO_SHAKE[:36], sound=True)
     done = check(files, capsys, swap=True)
     assert done["frames_written"] == 36
 
 
 def test_a_sharp_wide_clip_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    files = record(tmp_path, STEADY[:36], STEADY[:36], blur_s=0.0, sound=True)
+    files = record(tmp_path, NO_SHAKE[:36], NO_SHAKE[:36], blur_s=0.0, sound=True)
     names = [str(files.wide), str(files.ultra)]
     seen = last_line(["probe", *names], capsys)
     assert {segment["action"] for segment in seen["plan"]} == {"pass"}  # type: ignore[attr-defined]

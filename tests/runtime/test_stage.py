@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from asled_cli.runtime.stages import Stage, StageClosedError, closing_items, spread
+from asled_cli.runtime.stages import Stage, StageClosedError, closing_items, parallel_map
 
 COUNT = 12
 DEADLINE_S = 10
@@ -227,13 +227,13 @@ def test_spread_work_comes_in_order(threads: int) -> None:
         return number + 1
 
     found: list[int] = []
-    within_deadline(lambda: found.extend(spread(slowly, numbers(), threads)))
+    within_deadline(lambda: found.extend(parallel_map(slowly, numbers(), threads)))
     assert found == list(range(1, COUNT + 1))
 
 
 def test_spread_work_runs_side_by_side() -> None:
     meeting = threading.Barrier(3, timeout=DEADLINE_S)  # nobody passes until three are there
-    within_deadline(lambda: list(spread(lambda number: meeting.wait(), range(6), 3)))
+    within_deadline(lambda: list(parallel_map(lambda number: meeting.wait(), range(6), 3)))
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -246,7 +246,7 @@ def test_spread_errors_come_in_their_turn(place: str, threads: int) -> None:
 
     found = []
     with pytest.raises(Boom, match=place):
-        for number in spread(step, numbers(4 if place == "source" else None), threads):
+        for number in parallel_map(step, numbers(4 if place == "source" else None), threads):
             found.append(number)
     assert found == [0, 1, 2, 3]
     assert alive() == []
@@ -256,7 +256,7 @@ def test_spread_work_ends_with_its_stage() -> None:
     def never_ending() -> Iterator[int]:
         yield from iter(int, 1)
 
-    with Stage(spread(lambda number: number, never_ending(), 3), 2, "helped") as stage:
+    with Stage(parallel_map(lambda number: number, never_ending(), 3), 2, "helped") as stage:
         assert [next(stage) for _ in range(3)] == [0, 0, 0]
         assert any("helper" in name for name in alive())
     assert alive() == []
@@ -266,7 +266,7 @@ def test_an_error_above_spread_work_ends_its_helpers() -> None:
     """As of a step between the helpers and their stage: nothing is left to the garbage collector."""
 
     def above() -> Iterator[int]:
-        with closing_items(spread(lambda number: number, iter(int, 1), 3)) as items:
+        with closing_items(parallel_map(lambda number: number, iter(int, 1), 3)) as items:
             for number in items:
                 if number == 0:
                     raise Boom("above")

@@ -15,7 +15,7 @@ from asled_cli.job.blur_plan import FADE_S, Roles, plan_segments
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.filming import Lens, draw_hand, film, write_film
 from asled_cli.registration.estimate.sharpness import Sharpness
-from asled_cli.restoration.sharp_regions import BLOCK, guard_colour, sharp_share
+from asled_cli.restoration.sharp_regions import BLOCK, limit_colour_shift, sharp_mask
 
 SIZE, ULTRA = (192, 108), (384, 216)
 TIMES = [i / 30 for i in range(14)]
@@ -140,20 +140,20 @@ def test_colour_may_not_shift_where_nothing_is_blurred() -> None:
     change = generator.normal(0, 0.01, (256, 320, 3)).astype(np.float32)
     tint = np.linspace(-0.03, 0.05, 320, dtype=np.float32)[None, :, None]
     sharp, blurred = np.zeros((64, 80), np.float16), np.full((64, 80), 0.1, np.float16)
-    guarded = guard_colour(change + tint, sharp)
+    guarded = limit_colour_shift(change + tint, sharp)
     blocks = guarded.reshape(256 // BLOCK, BLOCK, 320 // BLOCK, BLOCK, 3).mean(axis=(1, 3))
     assert np.abs(blocks).max() < 1 / 255
     assert np.std(guarded) == pytest.approx(0.01, rel=0.1)  # detail stays
-    np.testing.assert_array_equal(guard_colour(change + tint, blurred), change + tint)
-    assert guard_colour(change, sharp) is change
+    np.testing.assert_array_equal(limit_colour_shift(change + tint, blurred), change + tint)
+    assert limit_colour_shift(change, sharp) is change
 
 
 def test_sharp_places_are_told_from_blurred_ones_without_a_step() -> None:
     blur = np.zeros((BLOCK, 2 * BLOCK), np.float16)
-    np.testing.assert_array_equal(sharp_share(blur, 8 * BLOCK, 4 * BLOCK), np.ones((4 * BLOCK, 8 * BLOCK)))
-    assert sharp_share(blur + np.float16(0.02), 8 * BLOCK, 4 * BLOCK) is None
+    np.testing.assert_array_equal(sharp_mask(blur, 8 * BLOCK, 4 * BLOCK), np.ones((4 * BLOCK, 8 * BLOCK)))
+    assert sharp_mask(blur + np.float16(0.02), 8 * BLOCK, 4 * BLOCK) is None
     blur[:, BLOCK:] = 0.02  # the right half is blurred
-    found = sharp_share(blur, 8 * BLOCK, 4 * BLOCK)
+    found = sharp_mask(blur, 8 * BLOCK, 4 * BLOCK)
     assert found is not None
     share = found.mean(axis=0)
     assert share[: 3 * BLOCK].min() > 0.99 and share[5 * BLOCK :].max() < 0.01

@@ -11,7 +11,7 @@ _ACTIONS = {
     "both blurred": "mend, with little to gain: both are blurred",
 }
 _BARS = "▁▂▃▄▅▆▇█"
-_MOST_BARS = 48
+_MAX_BARS = 48
 
 
 def clip_rows(*clips: Facts) -> list[tuple[str, ...]]:
@@ -135,7 +135,7 @@ def _lens_words(clip: Facts) -> str:
 
 def _curve(values: Sequence[float], most: float) -> str:
     """Bars over time, `most` pixels being a full one, and the range in pixels."""
-    step = max(1, -(-len(values) // _MOST_BARS))
+    step = max(1, -(-len(values) // _MAX_BARS))
     peaks = [max(values[i : i + step]) for i in range(0, len(values), step)]
     bars = "".join(_BARS[min(len(_BARS) - 1, int(value / max(most, 1e-9) * len(_BARS)))] for value in peaks)
     return f"{bars} {min(values):.0f} to {max(values):.0f} px"

@@ -9,7 +9,7 @@ from asled_cli.errors import AsledError
 from asled_cli.job.records import DeblurPlan
 from asled_cli.video.encode.segments import Segment
 
-LEAST_FREE = 16 * 2**20  # bytes that are left to others
+MIN_FREE = 16 * 2**20  # bytes that are left to others
 COPIES = 2  # segments and the joined movie lie on the disk together for a moment
 
 log = logging.getLogger(__name__)
@@ -25,13 +25,13 @@ class SpaceWatch:
         source = plan.wide.path.stat().st_size
         share = min(1.0, plan.frames / max(1, plan.wide.frame_estimate))
         self._others = int(source * share)  # room for sound and the rest: less than the whole source
-        self._need(LEAST_FREE, "to begin")
+        self._need(MIN_FREE, "to begin")
         self._warn(int(COPIES * source * share))
 
     def check(self, segments: Sequence[Segment]) -> None:
         """Look again after a segment; foresee what the rest will take."""
         written, frames = _bytes(segments), sum(len(segment.ticks) for segment in segments)
-        self._need(LEAST_FREE + max(segment.size for segment in segments), "for the next segment")
+        self._need(MIN_FREE + max(segment.size for segment in segments), "for the next segment")
         left = max(0, self._frames - frames) * written // frames
         self._warn(left + written + left + min(self._others, written))
 

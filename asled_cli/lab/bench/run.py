@@ -19,7 +19,7 @@ from asled_cli.lab.bench.clips import make_pair
 from asled_cli.runtime import option_limits as limits
 from asled_cli.runtime.precision import Precision
 
-SHORTEST = 8  # frames that registration and a chunk need to be worth timing
+MIN = 8  # frames that registration and a chunk need to be worth timing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class BenchConfig:
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
-        limits.check_number("--frames", self.frames, SHORTEST, limits.MAX_FRAMES)
+        limits.check_number("--frames", self.frames, MIN, limits.MAX_FRAMES)
         limits.check_number("--repeats", self.repeats, 1, 1000)
         if min(self.size) < 64 or any(side % 2 for side in self.size):
             raise UsageError(f"--size is {self.size[0]}x{self.size[1]}, expected even numbers, 64 or more.")

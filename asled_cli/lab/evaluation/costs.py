@@ -18,7 +18,7 @@ from asled_cli.runtime.device import resolve_device, resolve_precision
 
 CHUNK = 4  # frames per timed call, plus the network's look-ahead
 REPEATS = 3  # timed calls after the first one, which warms up
-LONGEST_S = 120.0  # a size that would take longer, by the one before, is left out
+MAX_S = 120.0  # a size that would take longer, by the one before, is left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def measure_costs(config: EvalConfig, models: list[Model]) -> list[Cost]:
         network = network if model.kind == "network" else network.model
         seconds_per_pixel = 0.0
         for width, height in sorted(config.profile_sizes, key=lambda size: size[0] * size[1]):
-            too_long = seconds_per_pixel * width * height * (REPEATS + 1) > LONGEST_S
+            too_long = seconds_per_pixel * width * height * (REPEATS + 1) > MAX_S
             cost = _measure(model, network, (width, height), device, too_long=too_long)
             if cost.ms is not None:
                 seconds_per_pixel = cost.ms / 1000 * CHUNK / (width * height)

@@ -38,7 +38,7 @@ Mode = Literal["average", "shake"]
 Degradation = Literal["none", "phone"]
 Clip8 = NDArray[np.uint8]
 
-LONGEST_CLIP = 60  # frames of views cut from one picture, which are held in memory
+MAX_CLIP = 60  # frames of views cut from one picture, which are held in memory
 SHAKE_LENGTH, SHAKE_WIDTH, SHAKE_HEIGHT = 13, 448, 256  # of a clip under shake, where nothing is said
 
 
@@ -178,7 +178,7 @@ def plan_clips(source: SharpSource, config: SynthConfig, clips: int | None = Non
                 f"{source.wide} has {(total - 1) // config.upsample_fps + 1} frames, need at least "
                 f"{2 * reach // config.upsample_fps + 1} to average {config.window}."
             )
-        length = min(config.frames or (there if source.ultra else LONGEST_CLIP), there)
+        length = min(config.frames or (there if source.ultra else MAX_CLIP), there)
         starts = [first * step for first in range(0, there - length + 1, length)][:clips]
     names = [source.name] if len(starts) == 1 else [f"{source.name}_{i:03d}" for i in range(len(starts))]
     return [SynthTask(name, source, start, length) for name, start in zip(names, starts, strict=True)]

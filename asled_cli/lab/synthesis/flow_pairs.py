@@ -17,7 +17,7 @@ from asled_cli.imaging import picture_file
 Image = NDArray[np.float32]
 
 MARGIN_PX = 64  # of picture around a frame; what moves in from further outside is mirrored
-LONGEST_BLUR_PX = 17  # a fast pan at 1/30 s, seen at the size of the crops
+MAX_BLUR_PX = 17  # a fast pan at 1/30 s, seen at the size of the crops
 
 
 class FlowPair(NamedTuple):
@@ -123,12 +123,12 @@ def _enlarged(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
 
 def _random_blur(draw: np.random.Generator) -> Image | None:
     """A kernel of even motion along a line through its middle, or None for a sharp frame."""
-    length = draw.uniform(0, LONGEST_BLUR_PX)
+    length = draw.uniform(0, MAX_BLUR_PX)
     if draw.random() < 0.4 or length < 1:
         return None
-    angle, middle = draw.uniform(0, np.pi), LONGEST_BLUR_PX // 2
-    kernel = np.zeros((LONGEST_BLUR_PX, LONGEST_BLUR_PX), dtype=np.float32)
-    for step in np.linspace(-length / 2, length / 2, 4 * LONGEST_BLUR_PX):
+    angle, middle = draw.uniform(0, np.pi), MAX_BLUR_PX // 2
+    kernel = np.zeros((MAX_BLUR_PX, MAX_BLUR_PX), dtype=np.float32)
+    for step in np.linspace(-length / 2, length / 2, 4 * MAX_BLUR_PX):
         kernel[round(middle + step * np.sin(angle)), round(middle + step * np.cos(angle))] += 1
     return np.asarray(cv2.GaussianBlur(kernel / kernel.sum(), (3, 3), 0.5), dtype=np.float32)
 

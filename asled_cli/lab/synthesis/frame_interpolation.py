@@ -13,7 +13,7 @@ from asled_cli.lab.datasets.image_sequence import Picture, Pictures
 
 Flow = NDArray[np.float32]
 # Neither neighbour is left out quite, or a pixel hidden in both would have no colour.
-_LEAST_TRUST = 0.01
+_MIN_TRUST = 0.01
 
 
 class InterpolatedPictures:
@@ -81,4 +81,4 @@ def _trust(found: Flow, place: Flow, expected: Flow) -> NDArray[np.float32]:
     Where it does not, the point is hidden in that neighbour.
     """
     miss = np.linalg.norm(warp(found, place) - expected, axis=-1)
-    return np.asarray(np.maximum(np.exp(-miss), _LEAST_TRUST), np.float32)
+    return np.asarray(np.maximum(np.exp(-miss), _MIN_TRUST), np.float32)

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from asled_cli.imaging.homography import Image
 from asled_cli.imaging.light import shrink
 from asled_cli.imaging.warp import sample, within
-from asled_cli.registration.blur.linear_blur import find_way, matched
+from asled_cli.registration.blur.linear_blur import find_linear_blur, matched
 from asled_cli.registration.blur.reblur import Reblur, gradient
-from asled_cli.registration.blur.reference_motion import Moment
+from asled_cli.registration.blur.reference_motion import TrackedFrame
 from asled_cli.registration.geometry.solver import robust_weight
-from asled_cli.registration.model.exposure import STEADY, Exposure, Tremor
+from asled_cli.registration.model.exposure import NO_SHAKE, Exposure, IntraFrameShake
 
 # Shorter travel within an exposure shows no waves; longer exposures than this (intervals) average them out.
 _TRAVEL_PX, _LENGTH = 3.0, 2.0
@@ -35,44 +35,48 @@ _WAY_PX, _NEAR_PX = 1.0, 2.0
 _BORDER_PX = 8
 
 
-def may_show_tremor(moments: Sequence[Moment], exposure: Exposure) -> bool:
+def can_show_intra_frame_shake(moments: Sequence[TrackedFrame], exposure: Exposure) -> bool:
     """Return whether frames moving as these do may have moved otherwise between them, and blur show it."""
     if exposure.steadied:
         return True
     fastest = max(moment.speed for moment in moments)
-    return not exposure.comb and exposure.length <= _LENGTH and fastest * exposure.length >= _TRAVEL_PX
+    return (
+        not exposure.discrete_frames
+        and exposure.length <= _LENGTH
+        and fastest * exposure.length >= _TRAVEL_PX
+    )
 
 
-def fit_tremor(
+def fit_intra_frame_shake(
     reblur: Reblur,
     target: Image,
     u: Image,
     v: Image,
     middle: float,
     exposure: Exposure,
-    start: Tremor = STEADY,
-) -> Tremor:
+    start: IntraFrameShake = NO_SHAKE,
+) -> IntraFrameShake:
     """Return the tremor that makes the reblurred reference most like the target, or STEADY.
 
     reblur: luma of the reference in the target's colours. target: (h, w) float32 luma 0..1. u, v: (h, w)
     where its pixels lie on the canvas. A shift of the whole picture is solved for alongside and dropped, so
     that a misplaced reference does not pass for shake. start: a tremor that is nearly right, if one is known.
     """
-    if not may_show_tremor(reblur.frames, exposure):
-        return STEADY
+    if not can_show_intra_frame_shake(reblur.frames, exposure):
+        return NO_SHAKE
     travel = reblur.travel(middle, exposure)
     if exposure.steadied:
-        target = matched(target, exposure.softness)
-        if start == STEADY:
-            start = Tremor(way=find_way(target, reblur, u, v, middle, exposure))
-        travel += math.hypot(*start.way) * exposure.length
+        target = matched(target, exposure.relative_softness)
+        if start == NO_SHAKE:
+            start = IntraFrameShake(linear=find_linear_blur(target, reblur, u, v, middle, exposure))
+        travel += math.hypot(*start.linear) * exposure.length
         if travel < _WAY_PX:
             return start
     elif travel < _TRAVEL_PX:
-        return STEADY
+        return NO_SHAKE
     prior = _Prior.of(start, travel, exposure)
     waves = prior.start
-    for factor, steps in _LEVELS if start == STEADY else _LEVELS[1:]:
+    for factor, steps in _LEVELS if start == NO_SHAKE else _LEVELS[1:]:
         kept, least = waves, np.inf
         for _ in range(steps):
             view, slopes = reblur.exposed_slopes(middle, exposure, _tremor(waves, exposure))
@@ -99,17 +103,19 @@ class _Prior:
     spread: NDArray[np.float64]
 
     @classmethod
-    def of(cls, start: Tremor, travel: float, exposure: Exposure) -> "_Prior":
-        waves = np.array([*(start.way if exposure.steadied else start.sine), *start.bump])
+    def of(cls, start: IntraFrameShake, travel: float, exposure: Exposure) -> "_Prior":
+        waves = np.array([*(start.linear if exposure.steadied else start.odd), *start.even])
         likely, spread = np.zeros(4), np.full(4, _EXPECTED * travel)
         if exposure.steadied:
             likely[:2], spread[:2] = waves[:2], _NEAR_PX / exposure.length
         return cls(waves, likely, spread)
 
 
-def _tremor(waves: NDArray[np.float64], exposure: Exposure) -> Tremor:
+def _tremor(waves: NDArray[np.float64], exposure: Exposure) -> IntraFrameShake:
     a, b, c, d = waves.tolist()
-    return Tremor(way=(a, b), bump=(c, d)) if exposure.steadied else Tremor((a, b), (c, d))
+    return (
+        IntraFrameShake(linear=(a, b), even=(c, d)) if exposure.steadied else IntraFrameShake((a, b), (c, d))
+    )
 
 
 def _rows(

@@ -21,15 +21,15 @@ Way = tuple[float, float]
 # Lengths of ways (pixels) tried on pictures as they are, and on ones reduced by the same factor, in this many
 # directions of half a turn; then steps about the best, as long as they help.
 _SHORT, _LONG, _REDUCTION, _DIRECTIONS = (1.0, 2.0, 3.0), (2.0, 3.0, 5.0, 7.5, 11.0), 2, 8
-_COARSE_STEPS, _FINE_STEPS, _MOST_STEPS = (1.0, 0.5), (0.5, 0.25), 4
+_COARSE_STEPS, _FINE_STEPS, _MAX_STEPS = (1.0, 0.5), (0.5, 0.25), 4
 # Noise is left out by softness, pixels; a picture's energy below this is none.
 _SOFT_PX, _NONE = 0.7, 1e-6
 # Differences (0..1) count up to here: what moves by itself is blurred otherwise.
-_MOST = 0.1
+_MAX = 0.1
 _BORDER = 6
 
 
-class WaySearch:
+class LinearBlurSearch:
     """Which straight way of the camera blurs a sharp view most like a target.
 
     target: (h, w) luma 0..1. sharp: the reference's view at the middle of the target's exposure, on its grid.
@@ -47,7 +47,7 @@ class WaySearch:
         self._small_target = _Compared(shrink(target, _REDUCTION), reduced, free=True)
         self._small_sharp = to_light(shrink(sharp, _REDUCTION), linear)
 
-    def softness(self, way: Way) -> float:
+    def relative_softness(self, way: Way) -> float:
         """Return the softness that suits the view blurred along a way best."""
         return self._target.compare(self._along(self._sharp, way))[1]
 
@@ -95,7 +95,7 @@ class _Compared:
         else:
             gain, softer = right[0] / (xx + _NONE), 0.0
         left = self._level - np.float32(gain) * x - np.float32(softer) * y
-        return float(np.minimum(np.abs(left), np.float32(_MOST)).mean()), float(softer / max(gain, 1e-3))
+        return float(np.minimum(np.abs(left), np.float32(_MAX)).mean()), float(softer / max(gain, 1e-3))
 
 
 def difference(target: Image, view: Image, seen: NDArray[np.bool_]) -> float:
@@ -106,9 +106,9 @@ def difference(target: Image, view: Image, seen: NDArray[np.bool_]) -> float:
     return _Compared(_soft(target), seen, free=True).compare(_soft(view))[0]
 
 
-def matched(target: Image, softness: float) -> Image:
+def matched(target: Image, relative_softness: float) -> Image:
     """Return a target as soft as the reference is."""
-    return np.asarray(target - np.float32(softness) * _laplacian(target), np.float32)
+    return np.asarray(target - np.float32(relative_softness) * _laplacian(target), np.float32)
 
 
 def _laplacian(image: Image) -> Image:
@@ -128,7 +128,7 @@ def _least(left: Callable[[Way], float], tried: Sequence[Way], steps: Sequence[f
     """Return the least of `left` and its way: the best of those tried, improved by steps."""
     best = min((left(way), way) for way in tried)
     for step in steps:
-        for _ in range(_MOST_STEPS):
+        for _ in range(_MAX_STEPS):
             x, y = best[1]
             around = [(x + step * dx, y + step * dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if dx or dy]
             nearest = min((left(way), way) for way in around)
@@ -142,7 +142,9 @@ def _soft(image: Image) -> Image:
     return np.asarray(cv2.GaussianBlur(image, (0, 0), _SOFT_PX), np.float32)
 
 
-def find_way(target: Image, reblur: Reblur, u: Image, v: Image, middle: float, exposure: Exposure) -> Way:
+def find_linear_blur(
+    target: Image, reblur: Reblur, u: Image, v: Image, middle: float, exposure: Exposure
+) -> Way:
     """Return the way (canvas pixels per interval) that blurs a view like the target, beyond its own motion.
 
     target: (h, w) luma 0..1, as soft as the reference. reblur: luma of the reference. u, v: (h, w), where
@@ -151,7 +153,7 @@ def find_way(target: Image, reblur: Reblur, u: Image, v: Image, middle: float, e
     """
     sharp = sample(reblur.instant(middle), u, v)
     seen = within(reblur.frames[0].image, u, v)
-    _, (x, y) = WaySearch(target, sharp, seen, linear=exposure.linear, free=False).best()
+    _, (x, y) = LinearBlurSearch(target, sharp, seen, linear=exposure.linear, free=False).best()
     to_canvas = np.array([[_slope(u, 1), _slope(u, 0)], [_slope(v, 1), _slope(v, 0)]])
     whole = to_canvas @ np.array([x, y]) / exposure.length
     shown = reblur.velocity(middle)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image, pixel_grid
 from asled_cli.imaging.warp import sample_at
-from asled_cli.registration.blur.reference_motion import Moment, displacement
-from asled_cli.registration.model.exposure import STEADY, Exposure, Tick, Tremor
+from asled_cli.registration.blur.reference_motion import TrackedFrame, displacement
+from asled_cli.registration.model.exposure import NO_SHAKE, Exposure, ExposureInstant, IntraFrameShake
 
 # Distance in pixels between neighbouring instants of an exposure, and the bounds on their number.
 _INSTANT_STEP_PX = 1.0
@@ -31,7 +31,7 @@ class Reblur:
     height: rows of the target on the canvas, which lie in its middle; None: all.
     """
 
-    def __init__(self, frames: Sequence[Moment], height: int | None = None) -> None:
+    def __init__(self, frames: Sequence[TrackedFrame], height: int | None = None) -> None:
         self.frames = frames
         self.height = height
         self._lights: dict[int, Image] = {}
@@ -40,45 +40,47 @@ class Reblur:
         self._grid = np.dstack(pixel_grid((shape[1], shape[0])))
         self._speed = max(float(np.median([f.speed for f in frames])), 0.05)
 
-    def instant(self, time: float, offset: tuple[float, float] = (0.0, 0.0), rolling: float = 0.0) -> Image:
+    def instant(
+        self, time: float, offset: tuple[float, float] = (0.0, 0.0), rolling_shutter: float = 0.0
+    ) -> Image:
         """Return the view at `time` (intervals), moved by `offset`: the nearest frame along its motion."""
-        return self._moved(time, linear=False, offset=offset, rolling=rolling)
+        return self._moved(time, linear=False, offset=offset, rolling_shutter=rolling_shutter)
 
-    def exposed(self, time: float, exposure: Exposure, tremor: Tremor = STEADY) -> Image:
+    def exposed(self, time: float, exposure: Exposure, shake: IntraFrameShake = NO_SHAKE) -> Image:
         """Return the mean view over `exposure` of a target stamped `time` (intervals)."""
-        return self.exposed_at(time + exposure.shift, exposure, tremor)
+        return self.exposed_at(time + exposure.shift, exposure, shake)
 
-    def exposed_at(self, middle: float, exposure: Exposure, tremor: Tremor = STEADY) -> Image:
+    def exposed_at(self, middle: float, exposure: Exposure, shake: IntraFrameShake = NO_SHAKE) -> Image:
         """Return the mean view over an `exposure` whose middle, shift included, is at `middle`."""
         total = np.zeros_like(self.frames[0].image)
-        views = self._views(middle, exposure, tremor)
+        views = self._views(middle, exposure, shake)
         for _, view in views:
             total += view
         return from_light(total / np.float32(len(views)), exposure.linear)
 
     def exposed_slopes(
-        self, middle: float, exposure: Exposure, tremor: Tremor
+        self, middle: float, exposure: Exposure, shake: IntraFrameShake
     ) -> tuple[Image, tuple[Image, ...]]:
         """Return that mean, and by how much it changes per pixel of tremor: sine (or way) x, y, bump x, y."""
-        total, lean, bump = (np.zeros_like(self.frames[0].image) for _ in range(3))
-        views = self._views(middle, exposure, tremor)
+        total, lean, even = (np.zeros_like(self.frames[0].image) for _ in range(3))
+        views = self._views(middle, exposure, shake)
         for tick, view in views:
             total += view
-            lean += np.float32(tick.since if exposure.steadied else tick.sine) * view
-            bump += np.float32(tick.bump) * view
+            lean += np.float32(tick.since if exposure.steadied else tick.odd) * view
+            even += np.float32(tick.even) * view
         mean = total / np.float32(len(views))
         back = _slope_of_light(mean, exposure.linear) / np.float32(-len(views))
-        slopes = [back * gradient(part, axis) for part in (lean, bump) for axis in (1, 0)]
+        slopes = [back * gradient(part, axis) for part in (lean, even) for axis in (1, 0)]
         return from_light(mean, exposure.linear), tuple(slopes)
 
-    def tick(self, time: float, middle: float, exposure: Exposure) -> Tick:
+    def tick(self, time: float, middle: float, exposure: Exposure) -> ExposureInstant:
         """Return `time` as a moment within an `exposure` about `middle`."""
         if exposure.steadied:
-            return Tick(time - middle, time - middle)
+            return ExposureInstant(time - middle, time - middle)
         i = int(np.argmin(np.abs(self._times - middle)))
         steps = np.diff(self._times)[max(i - 1, 0) : i + 1]
         phase = (time - float(self._times[i])) / (float(steps.mean()) if len(steps) else 1.0)
-        return Tick(time - middle, phase)
+        return ExposureInstant(time - middle, phase)
 
     def travel(self, middle: float, exposure: Exposure) -> float:
         """Return how far things typically move within an exposure, pixels."""
@@ -92,7 +94,9 @@ class Reblur:
             return np.zeros(2)
         return np.asarray(2 * np.median((after - before)[::4, ::4], axis=(0, 1)), np.float64)
 
-    def ladder(self, time: float, lengths: Sequence[float], rolling: float = 0.0) -> list[Image]:
+    def cumulative_exposures(
+        self, time: float, lengths: Sequence[float], rolling_shutter: float = 0.0
+    ) -> list[Image]:
         """Return the mean view over each of the rising `lengths` about `time`, sharing the inner instants."""
         total = np.zeros_like(self.frames[0].image)
         covered, result = 0.0, []
@@ -102,29 +106,40 @@ class Reblur:
             for i in range(count):
                 reach = covered / 2 + ring * (i + 0.5) / count
                 for side in (-reach, reach):
-                    view = self._moved(time + side, linear=False, rolling=rolling)
+                    view = self._moved(time + side, linear=False, rolling_shutter=rolling_shutter)
                     total += view * np.float32(ring / count)
             covered = length
             result.append(total / np.float32(length))
         return result
 
-    def _views(self, middle: float, exposure: Exposure, tremor: Tremor) -> list[tuple[Tick, Image]]:
+    def _views(
+        self, middle: float, exposure: Exposure, shake: IntraFrameShake
+    ) -> list[tuple[ExposureInstant, Image]]:
         """Return the views that an exposure averages, each with its moment; in light if it averages that."""
         views = []
-        for time in self._instants(middle, exposure, math.hypot(*tremor.way)).tolist():
+        for time in self._instants(middle, exposure, math.hypot(*shake.linear)).tolist():
             tick = self.tick(time, middle, exposure)
-            view = self._moved(time, linear=exposure.linear, offset=tremor.at(tick), rolling=exposure.rolling)
+            view = self._moved(
+                time, linear=exposure.linear, offset=shake.at(tick), rolling_shutter=exposure.rolling_shutter
+            )
             views.append((tick, view))
         return views
 
     def _moved(
-        self, time: float, *, linear: bool, offset: tuple[float, float] = (0.0, 0.0), rolling: float = 0.0
+        self,
+        time: float,
+        *,
+        linear: bool,
+        offset: tuple[float, float] = (0.0, 0.0),
+        rolling_shutter: float = 0.0,
     ) -> Image:
         i = int(np.argmin(np.abs(self._times - time)))
         frame = self.frames[i]
         dt = time - frame.time
-        if rolling:
-            moved = displacement(frame, np.float32(dt) + row_times(len(frame.image), self.height, rolling))
+        if rolling_shutter:
+            moved = displacement(
+                frame, np.float32(dt) + row_times(len(frame.image), self.height, rolling_shutter)
+            )
         else:
             moved = displacement(frame, dt) if abs(dt) > 1e-3 else None
         image = self._light(i) if linear else frame.image
@@ -142,7 +157,7 @@ class Reblur:
         return self._lights[i]
 
     def _instants(self, middle: float, exposure: Exposure, unseen: float = 0.0) -> NDArray[np.float64]:
-        if exposure.comb:
+        if exposure.discrete_frames:
             count = max(round(exposure.length), 1)
             return np.asarray(middle + np.arange(count) - (count - 1) / 2, dtype=np.float64)
         travel = (self._speed + unseen) * exposure.length
@@ -152,12 +167,14 @@ class Reblur:
         )
 
 
-def row_times(rows: int, height: int | None, rolling: float) -> Image:
+def row_times(rows: int, height: int | None, rolling_shutter: float) -> Image:
     """Return (rows,) float32: how much later each row of a canvas is exposed than its middle, intervals.
 
-    height: rows of the target, in the middle of the canvas, over which it takes `rolling`.
+    height: rows of the target, in the middle of the canvas, over which it takes `rolling_shutter`.
     """
-    return np.float32(rolling / (height or rows)) * (np.arange(rows, dtype=np.float32) - (rows - 1) / 2)
+    return np.float32(rolling_shutter / (height or rows)) * (
+        np.arange(rows, dtype=np.float32) - (rows - 1) / 2
+    )
 
 
 def to_light(image: Image, linear: bool) -> Image:

@@ -15,7 +15,7 @@ from asled_cli.imaging.warp import warp
 
 
 @dataclass(frozen=True)
-class Moment:
+class TrackedFrame:
     """One reference frame on the analysis canvas, and where its content is at the frames around it.
 
     time: in target frame intervals. image: (H, W[, 3]) float32 0..1. paths: (dt, flow) for up to two frames
@@ -35,7 +35,7 @@ class Moment:
         )
 
 
-def moments(times: Sequence[float], images: Sequence[Image], meter: MotionMeter) -> list[Moment]:
+def track_frames(times: Sequence[float], images: Sequence[Image], meter: MotionMeter) -> list[TrackedFrame]:
     """Return the frames of one run with their motion; times in target frame intervals, strictly rising."""
     codes = [luma_codes(image) for image in images]
     pairs = [meter.between(a, b) for a, b in pairwise(codes)]
@@ -44,7 +44,7 @@ def moments(times: Sequence[float], images: Sequence[Image], meter: MotionMeter)
 
 def connect(
     i: int, times: Sequence[float], image: Image, pairs: Sequence[tuple[Image, Image] | None]
-) -> Moment:
+) -> TrackedFrame:
     """Return frame `i` with its paths; pairs[k] is the flow k -> k + 1 and back, or None across a cut.
 
     Two frames away, flows are chained.
@@ -59,17 +59,17 @@ def connect(
                 break
             flow = pair[side] if flow is None else flow + warp(pair[side], flow)
             paths.append((times[i + step * reach] - times[i], flow))
-    return Moment(times[i], image, tuple(paths))
+    return TrackedFrame(times[i], image, tuple(paths))
 
 
-def halved(moment: Moment) -> Moment:
+def halved(moment: TrackedFrame) -> TrackedFrame:
     """Return the luma of a moment at half its size."""
     paths = tuple((dt, shrink(flow, 2) / np.float32(2)) for dt, flow in moment.paths)
     image = moment.image if moment.image.ndim == 2 else luma(moment.image)
-    return Moment(moment.time, shrink(image, 2), paths)
+    return TrackedFrame(moment.time, shrink(image, 2), paths)
 
 
-def displacement(moment: Moment, dt: float | Image) -> Image | None:
+def displacement(moment: TrackedFrame, dt: float | Image) -> Image | None:
     """Return (H, W, 2) float32: by how far what is at each pixel now will have moved `dt` intervals later.
 
     dt: one for all, or (H,) for the rows. The path is the polynomial through all known positions (Lagrange);

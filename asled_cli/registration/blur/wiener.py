@@ -47,7 +47,7 @@ def longest_travel(travels: Sequence[Image]) -> float:
     return max(float(np.percentile(np.hypot(t[::2, ::2, 0], t[::2, ::2, 1]), 95)) for t in travels)
 
 
-def unblur(views: Sequence[View], mean: Image) -> Image:
+def wiener_deconvolve(views: Sequence[View], mean: Image) -> Image:
     """Return (H, W) float32: the luma `mean` of the views as it were without their blur, not clipped.
 
     It works on coded values, as the views come: in linear light it gained no more. Where views did not move,

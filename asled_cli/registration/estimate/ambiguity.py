@@ -17,13 +17,13 @@ from asled_cli.imaging.warp import sample, within
 from asled_cli.registration.estimate.template_match import (
     Place,
     displacement,
-    locate_rivals,
+    evenly_spaced_pairs,
+    locate_candidates,
     reduced_luma,
-    spread_pairs,
 )
 from asled_cli.registration.geometry.canvas import reduced_size
 from asled_cli.registration.geometry.lenses import LensPrior, centre_crop
-from asled_cli.registration.geometry.solver import Observation, refine
+from asled_cli.registration.geometry.solver import LumaPair, refine
 from asled_cli.video.frames import FramePair
 
 _LONG_SIDE = 160  # of the reduced target; the reference has the same density at the prior's ratio
@@ -36,26 +36,26 @@ _ALIKE = 0.004
 _SAME_SHARE = 0.01  # of the reference's longer side: places that settle this near to each other are one
 
 
-def choose_place(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Place:
+def choose_match(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Place:
     """Return where the target's picture lies in the reference's, told from places that look alike.
 
     Costs no more than `locate` where only one place is likely. Raises InputError as `locate`.
     """
-    rivals = locate_rivals(runs, prior)
-    if len(rivals) == 1:
-        return rivals[0]
+    candidates = locate_candidates(runs, prior)
+    if len(candidates) == 1:
+        return candidates[0]
     seen = [run for run in runs if any(pair.reference is not None for pair in run)]
     chosen = np.unique(np.linspace(0, len(seen) - 1, _RUNS).astype(int))
-    pairs = [spread_pairs([seen[i]], _FRAMES_PER_RUN) for i in chosen]
+    pairs = [evenly_spaced_pairs([seen[i]], _FRAMES_PER_RUN) for i in chosen]
     target_size, reference_size = ((rgb.shape[1], rgb.shape[0]) for rgb in pairs[0][0])
     small_target = reduced_size(target_size, _LONG_SIDE)
     small_reference = reduced_size(reference_size, round(_LONG_SIDE * prior.fov_ratio))
     down_t, down_r = resize_matrix(target_size, small_target), resize_matrix(reference_size, small_reference)
     observed = [
-        [Observation(_view(t, small_target), _view(r, small_reference)) for t, r in run] for run in pairs
+        [LumaPair(_view(t, small_target), _view(r, small_reference)) for t, r in run] for run in pairs
     ]
     scores, settled = [], []
-    for place in rivals:
+    for place in candidates:
         start = np.asarray(down_r @ place.matrix @ np.linalg.inv(down_t), np.float64)
         maps = [_settle(frames, start) for frames in observed]
         scores.append(float(np.mean([correlation(f, m) for f, m in zip(observed, maps, strict=True)])))
@@ -67,17 +67,17 @@ def choose_place(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Place
     # As it was found: what is refined on small pictures has errors of its own where little is to be seen.
     return next(
         place
-        for place, matrix in zip(rivals, settled, strict=True)
+        for place, matrix in zip(candidates, settled, strict=True)
         if displacement(matrix, best, target_size) < same
     )
 
 
-def _settle(frames: Sequence[Observation], start: Matrix) -> Matrix:
+def _settle(frames: Sequence[LumaPair], start: Matrix) -> Matrix:
     """Return the map of one run: over several of them the views may drift by as much as a window."""
     return refine(frames, refine(frames, start, _STEPS[0], free=4).matrix, _STEPS[1]).matrix
 
 
-def correlation(frames: Sequence[Observation], matrix: Matrix) -> float:
+def correlation(frames: Sequence[LumaPair], matrix: Matrix) -> float:
     """Return the correlation, -1..1, of the target and the reference pulled along `matrix`; -1 if apart.
 
     Counts what the views share, without their coarsest shades, in which any two scenes may agree.

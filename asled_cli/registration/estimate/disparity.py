@@ -26,15 +26,15 @@ _REACH_SHARE, _STEP_PX = 0.036, 1.0
 # Radius of the guided filter, pixels, and the variance of luma (0..1) from which on edges part its windows.
 _RADIUS, _EDGE_VARIANCE = 4, 1e-3
 # Differences (0..1) count up to here: what is hidden in one view may differ by anything.
-_MOST = 0.08
+_MAX = 0.08
 _MEAN_OF_THREE = np.full((1, 3), 1 / 3, np.float32)
 # A shift is believed where it lowers the difference to this share, and by this much more.
-_SHARE, _LEAST = 0.8, 0.004
+_SHARE, _MIN = 0.8, 0.004
 # Between equally good shifts the smaller one: cost of one pixel's square root.
 _SMALL = 0.002
 # Directions tried over half a turn; the mean difference they must save, 0..1, and against the median of all
 # (two synthetic clips with depth saved 1.8e-3 and 2.7e-3, eight without at most 6e-5).
-_DIRECTIONS, _WORTHWHILE, _ALONG_OVER_ACROSS = 8, 3e-4, 1.5
+_DIRECTIONS, _MIN_GAIN, _ALONG_OVER_ACROSS = 8, 3e-4, 1.5
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def find_baseline(frames: Sequence[HalfViews]) -> Direction | None:
     step = np.pi / _DIRECTIONS
     around = {angle: explained(angle) for angle in (step * i for i in range(_DIRECTIONS))}
     best = max(around, key=lambda angle: around[angle])
-    if around[best] < max(_WORTHWHILE, _ALONG_OVER_ACROSS * float(np.median(list(around.values())))):
+    if around[best] < max(_MIN_GAIN, _ALONG_OVER_ACROSS * float(np.median(list(around.values())))):
         return None
     near = {best: around[best]}
     near |= {best + share * step: explained(best + share * step) for share in (-0.5, -0.25, 0.25, 0.5)}
@@ -104,7 +104,7 @@ def _best_shift(views: HalfViews, direction: Direction) -> tuple[Image, Image]:
     chosen = chosen.clip(1, 2 * count - 1)
     before, best, after = (np.take_along_axis(costs, (chosen + i)[None], axis=0)[0] for i in (-1, 0, 1))
     unmoved = costs[count]
-    believed = best < unmoved * np.float32(_SHARE) - np.float32(_LEAST)
+    believed = best < unmoved * np.float32(_SHARE) - np.float32(_MIN)
     # The lowest point of the parabola through the best trial and those beside it.
     bend = before - 2 * best + after
     beyond = np.clip((before - after) / np.maximum(2 * bend, np.float32(1e-6)), -0.5, 0.5)
@@ -117,7 +117,7 @@ def _cost(views: HalfViews, direction: Direction, shift: float) -> Image:
     u = views.u + np.float32(shift * direction[0])
     v = views.v + np.float32(shift * direction[1])
     difference = cv2.transform(cv2.absdiff(views.target, sample(views.blurred, u, v)), _MEAN_OF_THREE)
-    return _guided(np.minimum(difference, np.float32(_MOST)), sample(views.sharp, u, v))
+    return _guided(np.minimum(difference, np.float32(_MAX)), sample(views.sharp, u, v))
 
 
 def _guided(picture: NDArray[np.floating], guide: Image) -> Image:

@@ -11,10 +11,10 @@ import numpy as np
 
 from asled_cli.imaging.homography import Matrix, reducing
 from asled_cli.imaging.light import shrink
-from asled_cli.registration.estimate.exposure import disagreement
-from asled_cli.registration.estimate.observations import Measured
+from asled_cli.registration.estimate.exposure import mean_residual
+from asled_cli.registration.estimate.observations import FrameObservation
 from asled_cli.registration.geometry.canvas import Canvas
-from asled_cli.registration.geometry.solver import Observation, refine
+from asled_cli.registration.geometry.solver import LumaPair, refine
 from asled_cli.registration.model.exposure import Exposure
 
 # Runs get canvases of their own when a corner moves this far (reduced pixels) and one fits so much better.
@@ -24,7 +24,10 @@ _COARSE_STEPS, _FINE_STEPS = 8, 5
 
 
 def follow_drift(
-    by_run: Sequence[Sequence[Measured]], canvases: Sequence[Canvas], work_map: Matrix, exposure: Exposure
+    by_run: Sequence[Sequence[FrameObservation]],
+    canvases: Sequence[Canvas],
+    work_map: Matrix,
+    exposure: Exposure,
 ) -> list[Canvas] | None:
     """Return a canvas for each run, placed by the run's own map, or None where one serves all.
 
@@ -36,7 +39,7 @@ def follow_drift(
     for run in by_run:
         frames = [m.observe(exposure) for m in run]
         own = _own_map(frames, work_map)
-        before, after = disagreement(frames, work_map), disagreement(frames, own)
+        before, after = mean_residual(frames, work_map), mean_residual(frames, own)
         maps.append(own if after < before else work_map)
         gains.append(1 - min(after, before) / max(before, 1e-9))
     corners = np.array([_corners(canvas, own) for canvas, own in zip(canvases, maps, strict=True)])
@@ -48,11 +51,11 @@ def follow_drift(
     ]
 
 
-def _own_map(frames: Sequence[Observation], start: Matrix) -> Matrix:
+def _own_map(frames: Sequence[LumaPair], start: Matrix) -> Matrix:
     """Return the map of one run: the clip's, shifted, turned and zoomed; on small pictures first."""
     pictures = frames[0].target, frames[0].reference
     down_t, down_c = (reducing((image.shape[1], image.shape[0]), _COARSE) for image in pictures)
-    small = [Observation(shrink(f.target, _COARSE), shrink(f.reference, _COARSE)) for f in frames]
+    small = [LumaPair(shrink(f.target, _COARSE), shrink(f.reference, _COARSE)) for f in frames]
     coarse = refine(small, down_c @ start @ np.linalg.inv(down_t), _COARSE_STEPS, free=4)
     found = np.asarray(np.linalg.inv(down_c) @ coarse.matrix @ down_t, np.float64)
     return refine(frames, found, _FINE_STEPS, free=4).matrix

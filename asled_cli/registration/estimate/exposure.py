@@ -12,16 +12,16 @@ import numpy as np
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid, reducing
 from asled_cli.imaging.light import shrink
 from asled_cli.imaging.warp import sample, within
-from asled_cli.registration.estimate.observations import Measured, halved_map
+from asled_cli.registration.estimate.observations import FrameObservation, halved_map
 from asled_cli.registration.geometry.canvas import Canvas
-from asled_cli.registration.geometry.solver import Observation, refine
+from asled_cli.registration.geometry.solver import LumaPair, refine
 from asled_cli.registration.model.exposure import Exposure
 
 # Trial exposures in target frame intervals: a shutter of 1/12 of the interval up to a mean of nine frames.
 _LENGTHS = (0.08, 0.16, 0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
 _FIRST_EXPOSURES = (
     *(Exposure(length) for length in (0.25, 1.0, 3.0, 7.0)),
-    *(Exposure(length, comb=True) for length in (3.0, 5.0, 7.0, 9.0)),
+    *(Exposure(length, discrete_frames=True) for length in (3.0, 5.0, 7.0, 9.0)),
 )
 _SHIFTS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
 _FINE_SHIFTS, _FINE_SHIFT_GAIN = (-0.1, -0.05, 0.0, 0.05, 0.1), 0.01
@@ -31,12 +31,12 @@ _LONG_TRAVEL_PX = 16.0
 # How much later the last row is exposed than the first, compared with the reference's (intervals).
 _ROLLINGS, _ROLLING_GAIN = (-0.3, -0.15, 0.0, 0.15, 0.3, 0.45), 0.02
 # Later trials stay within this factor of the first choice; a mean of fewer frames than two is no comb.
-_NEARBY, _SHORTEST_COMB = 3.0, 2.0
-_LEAST_PIXELS = 64  # that both views show; fewer tell nothing of how alike they are
+_NEARBY, _MIN_COMB = 3.0, 2.0
+_MIN_PIXELS = 64  # that both views show; fewer tell nothing of how alike they are
 
 
 def find_exposure(
-    measured: list[Measured], canvas: Canvas, *, apart: bool = False
+    measured: list[FrameObservation], canvas: Canvas, *, apart: bool = False
 ) -> tuple[Matrix, Exposure]:
     """Return the map (reduced target -> canvas) and the exposure, from a handful of frames.
 
@@ -51,49 +51,60 @@ def find_exposure(
     return np.asarray(back), exposure
 
 
-def _first_trials(measured: list[Measured], start: Matrix) -> tuple[Matrix, Exposure]:
+def _first_trials(measured: list[FrameObservation], start: Matrix) -> tuple[Matrix, Exposure]:
     """Return the map and the exposure of the best of a few very different trial exposures."""
     pictures = measured[0].half_grey, measured[0].half.frames[0].image
     down_t, down_c = (reducing((image.shape[1], image.shape[0]), 4) for image in pictures)
     trials = []
     for exposure in _FIRST_EXPOSURES:
         frames = [m.observe_half(exposure) for m in measured]
-        small = [Observation(shrink(f.target, 4), shrink(f.reference, 4)) for f in frames]
+        small = [LumaPair(shrink(f.target, 4), shrink(f.reference, 4)) for f in frames]
         coarse = refine(small, down_c @ start @ np.linalg.inv(down_t), 6, free=4)
         matrix = np.linalg.inv(down_c) @ coarse.matrix @ down_t
         matrix = refine(frames, matrix, 2, free=4).matrix
-        trials.append((disagreement(frames, matrix), exposure, matrix, frames))
+        trials.append((mean_residual(frames, matrix), exposure, matrix, frames))
     _, exposure, matrix, frames = min(trials, key=lambda trial: trial[0])
     return refine(frames, matrix, 4).matrix, exposure
 
 
 def choose_exposure(
-    measured: list[Measured], half_map: Matrix, current: Exposure, *, may_shift: bool, apart: bool = False
+    measured: list[FrameObservation],
+    half_map: Matrix,
+    current: Exposure,
+    *,
+    may_shift: bool,
+    apart: bool = False,
 ) -> Exposure:
     """Return the exposure with the least residual under a map, its length about that of `current`."""
 
     def score(exposure: Exposure) -> float:
         frames = [m.observe_half(exposure) for m in measured]
-        return disagreement(frames, half_map)
+        return mean_residual(frames, half_map)
 
     shift = _choose_shift(measured, half_map, current, apart=apart) if may_shift else 0.0
     lengths = [x for x in _LENGTHS if current.length / _NEARBY <= x <= current.length * _NEARBY]
-    ladders = [m.half.ladder(m.time + shift, lengths) for m in measured]
+    ladders = [m.half.cumulative_exposures(m.time + shift, lengths) for m in measured]
     scores = []
     for i in range(len(lengths)):
-        frames = [Observation(m.half_grey, ladder[i]) for m, ladder in zip(measured, ladders, strict=True)]
-        scores.append(disagreement(frames, half_map))
-    plain = Exposure(vertex(lengths, scores), shift)
+        frames = [
+            LumaPair(m.half_grey, cumulative_exposures[i])
+            for m, cumulative_exposures in zip(measured, ladders, strict=True)
+        ]
+        scores.append(mean_residual(frames, half_map))
+    plain = Exposure(parabola_minimum(lengths, scores), shift)
     variants = [plain, replace(plain, linear=True)]
-    if plain.length > _SHORTEST_COMB:
+    if plain.length > _MIN_COMB:
         odd = 2 * round((plain.length - 1) / 2) + 1
-        variants += [Exposure(odd, shift, comb=True), Exposure(odd, shift, comb=True, linear=True)]
+        variants += [
+            Exposure(odd, shift, discrete_frames=True),
+            Exposure(odd, shift, discrete_frames=True, linear=True),
+        ]
     costs = [score(v) for v in variants]
     best = int(np.argmin(costs))
     return variants[best] if costs[best] < costs[0] * (1 - _VARIANT_GAIN) else plain
 
 
-def choose_light(measured: list[Measured], exposure: Exposure, work_map: Matrix) -> Exposure:
+def choose_light(measured: list[FrameObservation], exposure: Exposure, work_map: Matrix) -> Exposure:
     """Return `exposure` averaged in linear light or in coded values, whichever explains the frames better.
 
     measured: with the reference in the target's colours. In its own, a difference of gamma between the
@@ -103,11 +114,11 @@ def choose_light(measured: list[Measured], exposure: Exposure, work_map: Matrix)
     costs = []
     for trial in (exposure, other):
         frames = [m.observe(trial) for m in measured]
-        costs.append(disagreement(frames, refine(frames, work_map, 1).matrix))
+        costs.append(mean_residual(frames, refine(frames, work_map, 1).matrix))
     return other if costs[1] < costs[0] else exposure
 
 
-def choose_rolling(measured: list[Measured], exposure: Exposure, work_map: Matrix) -> Exposure:
+def choose_rolling(measured: list[FrameObservation], exposure: Exposure, work_map: Matrix) -> Exposure:
     """Return `exposure` with the rows exposed one after the other, where that explains the frames better.
 
     A wide and an ultra-wide lens show one thing in different rows, which a sensor reads at different times:
@@ -115,18 +126,18 @@ def choose_rolling(measured: list[Measured], exposure: Exposure, work_map: Matri
     """
     half_map = halved_map(work_map, measured[0])
 
-    def score(rolling: float) -> float:
-        frames = [m.observe_half(replace(exposure, rolling=rolling)) for m in measured]
-        return disagreement(frames, refine(frames, half_map, 1).matrix)
+    def score(rolling_shutter: float) -> float:
+        frames = [m.observe_half(replace(exposure, rolling_shutter=rolling_shutter)) for m in measured]
+        return mean_residual(frames, refine(frames, half_map, 1).matrix)
 
-    scores = [score(rolling) for rolling in _ROLLINGS]
+    scores = [score(rolling_shutter) for rolling_shutter in _ROLLINGS]
     if min(scores) > scores[_ROLLINGS.index(0.0)] * (1 - _ROLLING_GAIN):
         return exposure
-    return replace(exposure, rolling=vertex(_ROLLINGS, scores))
+    return replace(exposure, rolling_shutter=parabola_minimum(_ROLLINGS, scores))
 
 
 def choose_length(
-    measured: list[Measured], exposure: Exposure, work_map: Matrix, factors: Sequence[float]
+    measured: list[FrameObservation], exposure: Exposure, work_map: Matrix, factors: Sequence[float]
 ) -> Exposure:
     """Return `exposure` with its length measured again at full reduced size, its frames in like colours.
 
@@ -134,7 +145,7 @@ def choose_length(
     At half size a short blur and the softness of an enlarged reference look alike; long ones need no more
     than that. Each trial may have the tremor that suits it.
     """
-    if exposure.comb or exposure.steadied:
+    if exposure.discrete_frames or exposure.steadied:
         return exposure
     fine = np.median([m.travel(exposure) for m in measured]) < _LONG_TRAVEL_PX
     half_map = halved_map(work_map, measured[0])
@@ -142,11 +153,11 @@ def choose_length(
     scores = []
     for length in lengths:
         trial = replace(exposure, length=length)
-        measured = [m.shaken(trial, work_map) for m in measured]
+        measured = [m.with_intra_frame_shake(trial, work_map) for m in measured]
         frames = [m.observe(trial) if fine else m.observe_half(trial) for m in measured]
-        alike = [Observation(_soft(frame.target), _soft(frame.reference)) for frame in frames]
-        scores.append(disagreement(alike, work_map if fine else half_map))
-    return replace(exposure, length=vertex(lengths, scores))
+        alike = [LumaPair(_soft(frame.target), _soft(frame.reference)) for frame in frames]
+        scores.append(mean_residual(alike, work_map if fine else half_map))
+    return replace(exposure, length=parabola_minimum(lengths, scores))
 
 
 def _soft(image: Image) -> Image:
@@ -154,7 +165,9 @@ def _soft(image: Image) -> Image:
     return np.asarray(cv2.GaussianBlur(image, (0, 0), 1.0), dtype=np.float32)
 
 
-def _choose_shift(measured: list[Measured], half_map: Matrix, exposure: Exposure, *, apart: bool) -> float:
+def _choose_shift(
+    measured: list[FrameObservation], half_map: Matrix, exposure: Exposure, *, apart: bool
+) -> float:
     """Return by how many intervals the exposure's middle is off the timestamp; 0 unless a shift fits better.
 
     A hand moves a picture by up to a pixel in a thousandth of a second, so small shifts count. Under a steady
@@ -165,27 +178,27 @@ def _choose_shift(measured: list[Measured], half_map: Matrix, exposure: Exposure
     def score(shift: float) -> float:
         total = 0.0
         for group in groups:
-            frames = [Observation(m.half_grey, m.half.exposed(m.time + shift, exposure)) for m in group]
-            total += len(frames) * disagreement(frames, refine(frames, half_map, 1, free=2).matrix)
+            frames = [LumaPair(m.half_grey, m.half.exposed(m.time + shift, exposure)) for m in group]
+            total += len(frames) * mean_residual(frames, refine(frames, half_map, 1, free=2).matrix)
         return total / len(measured)
 
     scores = [score(shift) for shift in _SHIFTS]
     still = scores[_SHIFTS.index(0.0)]
-    coarse = vertex(_SHIFTS, scores) if min(scores) < still * (1 - _SHIFT_GAIN) else 0.0
+    coarse = parabola_minimum(_SHIFTS, scores) if min(scores) < still * (1 - _SHIFT_GAIN) else 0.0
     around = [coarse + step for step in _FINE_SHIFTS]
     scores = [score(shift) for shift in around]
-    fine = vertex(around, scores)
+    fine = parabola_minimum(around, scores)
     return fine if coarse or score(fine) < still * (1 - _FINE_SHIFT_GAIN) else 0.0
 
 
-def _by_run(measured: Sequence[Measured]) -> list[list[Measured]]:
-    groups: dict[int, list[Measured]] = {}
+def _by_run(measured: Sequence[FrameObservation]) -> list[list[FrameObservation]]:
+    groups: dict[int, list[FrameObservation]] = {}
     for m in measured:
         groups.setdefault(id(m.half), []).append(m)
     return list(groups.values())
 
 
-def vertex(positions: Sequence[float], scores: Sequence[float]) -> float:
+def parabola_minimum(positions: Sequence[float], scores: Sequence[float]) -> float:
     """Return where the parabola through the lowest score and its neighbours is lowest."""
     i = int(np.argmin(scores))
     if i in (0, len(scores) - 1):
@@ -195,7 +208,7 @@ def vertex(positions: Sequence[float], scores: Sequence[float]) -> float:
     return float(np.clip(-b / (2 * a), low, high)) if a > 0 else positions[i]
 
 
-def disagreement(frames: Sequence[Observation], matrix: Matrix) -> float:
+def mean_residual(frames: Sequence[LumaPair], matrix: Matrix) -> float:
     """Return the mean absolute luma difference over all frames after one gain and bias for all, 0..1."""
     warped, targets, masks = [], [], []
     for frame in frames:
@@ -208,7 +221,7 @@ def disagreement(frames: Sequence[Observation], matrix: Matrix) -> float:
         targets.append(frame.target)
         masks.append(within(frame.reference, u, v))
     x, y, m = np.stack(warped), np.stack(targets), np.stack(masks)
-    if np.count_nonzero(m) < _LEAST_PIXELS:
+    if np.count_nonzero(m) < _MIN_PIXELS:
         return 1.0
     x, y = x[m], y[m]
     gain = float(np.cov(x[::3], y[::3])[0, 1] / max(float(np.var(x[::3])), 1e-8))

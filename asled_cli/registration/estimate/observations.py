@@ -8,13 +8,13 @@ import numpy as np
 from asled_cli.imaging.flow import MotionMeter
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid, reducing
 from asled_cli.imaging.light import luma, shrink
-from asled_cli.registration.blur.intra_frame_shake import fit_tremor
+from asled_cli.registration.blur.intra_frame_shake import fit_intra_frame_shake
 from asled_cli.registration.blur.reblur import Reblur
-from asled_cli.registration.blur.reference_motion import halved, moments
+from asled_cli.registration.blur.reference_motion import halved, track_frames
 from asled_cli.registration.geometry.canvas import Canvas
-from asled_cli.registration.geometry.solver import Observation
-from asled_cli.registration.model.exposure import STEADY, Exposure, Tremor
-from asled_cli.registration.model.ois_path import Sway
+from asled_cli.registration.geometry.solver import LumaPair
+from asled_cli.registration.model.exposure import NO_SHAKE, Exposure, IntraFrameShake
+from asled_cli.registration.model.ois_path import OisPath
 from asled_cli.registration.model.tone_curve import Tone
 from asled_cli.video.frames import FramePair
 
@@ -22,12 +22,12 @@ _END_FRAMES = 3
 
 
 @dataclass(frozen=True)
-class Measured:
+class FrameObservation:
     """One target frame with the run that explains it.
 
     picture: (h, w, 3) float32 0..1, reduced; grey: its luma; half_grey: that at half size. time: in target
     frame intervals from the run's start. fine, half: the reference on its canvas, in colour and in luma at
-    half size. tremor: shake within the exposure, in pixels of the full reduced size.
+    half size. shake: shake within the exposure, in pixels of the full reduced size.
     """
 
     picture: Image
@@ -36,40 +36,40 @@ class Measured:
     time: float
     fine: Reblur
     half: Reblur
-    tremor: Tremor = STEADY
+    shake: IntraFrameShake = NO_SHAKE
 
-    def observe(self, exposure: Exposure) -> Observation:
+    def observe(self, exposure: Exposure) -> LumaPair:
         """Return the frame and the reference blurred by `exposure`, at full reduced size."""
-        return Observation(self.grey, luma(self.exposed(exposure)))
+        return LumaPair(self.grey, luma(self.exposed(exposure)))
 
     def exposed(self, exposure: Exposure) -> Image:
         """Return the reference (h', w', 3) blurred by `exposure`."""
-        return self.fine.exposed(self.time, exposure, self.tremor)
+        return self.fine.exposed(self.time, exposure, self.shake)
 
-    def observe_half(self, exposure: Exposure) -> Observation:
+    def observe_half(self, exposure: Exposure) -> LumaPair:
         """Return the same at half size."""
-        return Observation(self.half_grey, self.half.exposed(self.time, exposure, self.tremor.scaled(0.5)))
+        return LumaPair(self.half_grey, self.half.exposed(self.time, exposure, self.shake.scaled(0.5)))
 
     def travel(self, exposure: Exposure) -> float:
         """Return how far things typically move within an exposure, pixels of the full reduced size."""
         return 2 * self.half.travel(self.time + exposure.shift, exposure)
 
-    def shaken(self, exposure: Exposure, work_map: Matrix) -> "Measured":
+    def with_intra_frame_shake(self, exposure: Exposure, work_map: Matrix) -> "FrameObservation":
         """Return the same with the tremor that explains the frame's blur best under a map."""
         x, y = pixel_grid((self.half_grey.shape[1], self.half_grey.shape[0]))
         u, v = apply(halved_map(work_map, self), x, y)
-        tremor = fit_tremor(
-            self.half, self.half_grey, u, v, self.time + exposure.shift, exposure, self.tremor.scaled(0.5)
+        shake = fit_intra_frame_shake(
+            self.half, self.half_grey, u, v, self.time + exposure.shift, exposure, self.shake.scaled(0.5)
         )
-        return replace(self, tremor=tremor.scaled(2))
+        return replace(self, shake=shake.scaled(2))
 
 
 def measure_run(
-    run: Sequence[FramePair], canvas: Canvas, interval_s: float, sway: Sway | None = None
-) -> list[Measured]:
+    run: Sequence[FramePair], canvas: Canvas, interval_s: float, ois_path: OisPath | None = None
+) -> list[FrameObservation]:
     """Return the run's target frames, sharing the motion of its reference frames.
 
-    sway: the target's view against the reference's, with which the canvas moves.
+    ois_path: the target's view against the reference's, with which the canvas moves.
     """
     start = run[0].target.time
     times: list[float] = []
@@ -81,25 +81,29 @@ def measure_run(
         stamps.append(float(pair.target.time - start) / interval_s)
         if not times or time > times[-1] + 1e-3:
             times.append(time)
-            placed = canvas if sway is None else canvas.moved(sway.at(float(pair.target.time) + pair.lag_s))
+            placed = (
+                canvas
+                if ois_path is None
+                else canvas.moved(ois_path.at(float(pair.target.time) + pair.lag_s))
+            )
             images.append(placed.place_reference(pair.reference.rgb))
     height = canvas.work_size[1]
-    fine = Reblur(moments(times, images, MotionMeter()), height)
+    fine = Reblur(track_frames(times, images, MotionMeter()), height)
     half = Reblur([halved(m) for m in fine.frames], height // 2)
     pictures = [canvas.soften(canvas.reduce_target(pair.target.rgb)) for pair in run]
     greys = [luma(picture) for picture in pictures]
     return [
-        Measured(picture, grey, shrink(grey, 2), stamp, fine, half)
+        FrameObservation(picture, grey, shrink(grey, 2), stamp, fine, half)
         for picture, grey, stamp in zip(pictures, greys, stamps, strict=True)
     ]
 
 
-def inner(measured: list[Measured]) -> list[Measured]:
+def inner(measured: list[FrameObservation]) -> list[FrameObservation]:
     """Return a run's frames but the first and last ones, where a long exposure reaches frames not read."""
     return measured[_END_FRAMES:-_END_FRAMES] if len(measured) > 3 * _END_FRAMES else measured
 
 
-def recolour(measured: Sequence[Measured], tone: Tone) -> list[Measured]:
+def recolour(measured: Sequence[FrameObservation], tone: Tone) -> list[FrameObservation]:
     """Return the same frames with the reference in the colours that `tone` gives it.
 
     Colours come before blurring: the mean of curved values is not the curve of their mean.
@@ -114,19 +118,19 @@ def recolour(measured: Sequence[Measured], tone: Tone) -> list[Measured]:
     return [replace(m, fine=toned[id(m.fine)][0], half=toned[id(m.fine)][1]) for m in measured]
 
 
-def halved_map(work_map: Matrix, measured: Measured) -> Matrix:
+def halved_map(work_map: Matrix, measured: FrameObservation) -> Matrix:
     """Return the map from the reduced target to the canvas, both at half size."""
     halve, canvas_halve = _halving(measured)
     return np.asarray(canvas_halve @ work_map @ np.linalg.inv(halve))
 
 
-def doubled_map(half_map: Matrix, measured: Measured) -> Matrix:
+def doubled_map(half_map: Matrix, measured: FrameObservation) -> Matrix:
     """Return the map from the reduced target to the canvas, given that at half size."""
     halve, canvas_halve = _halving(measured)
     return np.asarray(np.linalg.inv(canvas_halve) @ half_map @ halve)
 
 
-def _halving(measured: Measured) -> tuple[Matrix, Matrix]:
+def _halving(measured: FrameObservation) -> tuple[Matrix, Matrix]:
     target, canvas = (
         reducing((image.shape[1], image.shape[0]), 2)
         for image in (measured.grey, measured.fine.frames[0].image)
@@ -134,7 +138,7 @@ def _halving(measured: Measured) -> tuple[Matrix, Matrix]:
     return target, canvas
 
 
-def spread(measured: list[Measured], count: int) -> list[Measured]:
+def evenly_spaced(measured: list[FrameObservation], count: int) -> list[FrameObservation]:
     """Return at most `count` of the frames, evenly spread."""
     if len(measured) <= count:
         return measured

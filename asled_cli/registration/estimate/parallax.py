@@ -11,7 +11,7 @@ import numpy as np
 
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
 from asled_cli.imaging.warp import sample_with_gradient
-from asled_cli.registration.geometry.solver import Observation, robust_weight
+from asled_cli.registration.geometry.solver import LumaPair, robust_weight
 
 # Window of the smooth field, as a share of the picture's longer side (40 px at 640).
 WINDOW_SHARE = 1 / 16
@@ -22,7 +22,7 @@ _FLOOR = 2e-6
 
 
 def solve_parallax(
-    frames: Sequence[Observation],
+    frames: Sequence[LumaPair],
     matrix: Matrix,
     gain: float,
     bias: float,
@@ -47,7 +47,7 @@ def solve_parallax(
     return field
 
 
-def _evidence(frame: Observation, field: Image, matrix: Matrix, gain: float, bias: float) -> Image:
+def _evidence(frame: LumaPair, field: Image, matrix: Matrix, gain: float, bias: float) -> Image:
     """Return (H, W, 5): the products gxx, gxy, gyy, gx e, gy e of one frame, robustly weighted."""
     height, width = frame.target.shape
     x, y = pixel_grid((width, height))

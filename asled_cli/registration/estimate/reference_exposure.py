@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from asled_cli.imaging.homography import Image, pixel_grid
 from asled_cli.imaging.light import luma
 from asled_cli.imaging.warp import sample, warp, within
-from asled_cli.registration.blur.reference_motion import Moment, displacement
+from asled_cli.registration.blur.reference_motion import TrackedFrame, displacement
 from asled_cli.registration.blur.tile_spectra import Tiles, response, turns
-from asled_cli.registration.estimate.exposure import vertex
+from asled_cli.registration.estimate.exposure import parabola_minimum
 
 # Exposures tried, in target frame intervals; a shutter is open for one interval at most.
 _TRIALS = (0.0, 0.06, 0.12, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0)
@@ -39,7 +39,7 @@ _LOST = 0.02
 _USUAL = 4.0
 
 
-def find_own_exposure(runs: Sequence[Sequence[Moment]]) -> float:
+def find_reference_exposure(runs: Sequence[Sequence[TrackedFrame]]) -> float:
     """Return the exposure of the reference in the unit of the moments' times, 0 where none shows.
 
     runs: stretches of consecutive reference frames on the canvas.
@@ -54,10 +54,10 @@ def find_own_exposure(runs: Sequence[Sequence[Moment]]) -> float:
     i = int(np.argmin(scores))
     if i == 0 or scores[i] > scores[0] * (1 - _GAIN):
         return 0.0
-    return min(_FULL * vertex(_TRIALS, scores.tolist()), _TRIALS[-1])
+    return min(_FULL * parabola_minimum(_TRIALS, scores.tolist()), _TRIALS[-1])
 
 
-def travel(moment: Moment, exposure: float) -> Image:
+def travel(moment: TrackedFrame, exposure: float) -> Image:
     """Return (H, W, 2): how far what is at each pixel moves while the shutter is open, pixels."""
     after, before = displacement(moment, exposure / 2), displacement(moment, -exposure / 2)
     if after is None or before is None:
@@ -65,7 +65,7 @@ def travel(moment: Moment, exposure: float) -> Image:
     return np.asarray(after - before, np.float32)
 
 
-def _unlikeness(first: Moment, second: Moment) -> float:
+def _unlikeness(first: TrackedFrame, second: TrackedFrame) -> float:
     """Return how differently two frames move, pixels per interval; 0 across a cut."""
     flow = _flow(first, second)
     if flow is None:
@@ -74,13 +74,13 @@ def _unlikeness(first: Moment, second: Moment) -> float:
     return float(np.median(np.hypot(unlike[::8, ::8, 0], unlike[::8, ::8, 1])))
 
 
-def _flow(first: Moment, second: Moment) -> Image | None:
+def _flow(first: TrackedFrame, second: TrackedFrame) -> Image | None:
     """Return the flow (H, W, 2) from a frame to the next one, None across a cut."""
     dt = second.time - first.time
     return next((flow for at, flow in first.paths if abs(at - dt) < 1e-6), None)
 
 
-def _scores(first: Moment, second: Moment, side: int) -> NDArray[np.float64]:
+def _scores(first: TrackedFrame, second: TrackedFrame, side: int) -> NDArray[np.float64]:
     """Return what each trial exposure leaves of the difference of two frames, over all tiles."""
     flow = _flow(first, second)
     assert flow is not None, "pairs are chosen by their motion"

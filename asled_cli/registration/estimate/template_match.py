@@ -46,16 +46,16 @@ def locate(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Place:
     Tries field-of-view ratios about `prior`, sums the normalised correlation over frames spread through the
     clip, and takes the best. Raises InputError where no pair has a reference.
     """
-    return _search(spread_pairs(runs, _FRAMES), prior, peaks=1)[0]
+    return _search(evenly_spaced_pairs(runs, _FRAMES), prior, peaks=1)[0]
 
 
-def locate_rivals(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> list[Place]:
+def locate_candidates(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> list[Place]:
     """Return the place that `locate` takes, then others that a repeating pattern may make as likely.
 
     Best first, each well away from the others: the likeliest ones and those least displaced. Raises
     InputError where no pair has a reference.
     """
-    chosen = spread_pairs(runs, _FRAMES)
+    chosen = evenly_spaced_pairs(runs, _FRAMES)
     target_size, reference_size = ((rgb.shape[1], rgb.shape[0]) for rgb in chosen[0])
     found = _search(chosen, prior, _PEAKS)
     corners = np.array([[x, y, 1] for x in (0, target_size[0]) for y in (0, target_size[1])], np.float64)
@@ -99,7 +99,7 @@ def _search(
     return sorted(found, key=lambda place: -place.score)  # stable: ties go to the ratio nearest to the prior
 
 
-def spread_pairs(
+def evenly_spaced_pairs(
     runs: Sequence[Sequence[FramePair]], count: int
 ) -> list[tuple[NDArray[np.uint16], NDArray[np.uint16]]]:
     """Return the pictures of at most `count` pairs spread over the runs, (target, reference) each.

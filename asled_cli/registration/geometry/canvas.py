@@ -16,22 +16,22 @@ WORK_LONG_SIDE = 640
 # The reference canvas reaches this share beyond the target on each side, for motion during the exposure.
 _MARGIN_SHARE = 0.08
 # Shorter side of any reduced picture at least, so that a long and thin one keeps something to compare.
-LEAST_SIDE = 16
+MIN_SIDE = 16
 # Softness of a picture by its own pixels, as the deviation of a Gaussian, pixels (synthetic clips).
 _PIXEL_SIGMA = 0.53
 
 
 def reduced_size(size: tuple[int, int], long_side: int = WORK_LONG_SIDE) -> tuple[int, int]:
-    """Return (width, height) scaled down to a longer side of `long_side`, but to LEAST_SIDE both ways."""
-    factor = max(1.0, min(max(size) / long_side, min(size) / LEAST_SIDE))
+    """Return (width, height) scaled down to a longer side of `long_side`, but to MIN_SIDE both ways."""
+    factor = max(1.0, min(max(size) / long_side, min(size) / MIN_SIDE))
     return round(size[0] / factor), round(size[1] / factor)
 
 
 def check_large_enough(name: str, size: tuple[int, int]) -> None:
     """Raise InputError if a picture of `size` (width, height) is too small to be found in another one."""
-    if min(size) < LEAST_SIDE:
+    if min(size) < MIN_SIDE:
         raise InputError(
-            f"{name} has frames of {size[0]}x{size[1]} pixels, expected {LEAST_SIDE} or more on each side: "
+            f"{name} has frames of {size[0]}x{size[1]} pixels, expected {MIN_SIDE} or more on each side: "
             "so little cannot be compared with another view.",
             "Name the clips as the camera recorded them.",
         )

@@ -18,7 +18,7 @@ _PART = 8192  # pixels
 
 
 @dataclass(frozen=True)
-class Observation:
+class LumaPair:
     """One frame for the solver: what is seen, and what the reference, blurred alike, offers for it.
 
     target: (H, W) float32 luma 0..1. reference: (H', W') float32 luma on its own canvas.
@@ -40,7 +40,7 @@ class Fit:
     free: int
 
 
-def refine(frames: Sequence[Observation], start: Matrix, steps: int, *, free: int = 8) -> Fit:
+def refine(frames: Sequence[LumaPair], start: Matrix, steps: int, *, free: int = 8) -> Fit:
     """Solve for the one map (and luma gain and bias) that makes all frames agree; robust Gauss-Newton.
 
     start: target pixel -> reference canvas pixel. free: 8 for a homography, 6 affine, 4 similarity, 2 shift.
@@ -70,7 +70,7 @@ class _System:
         self.weight = 0.0
         self.variance = 0.0
 
-    def add(self, frame: Observation, matrix: Matrix, centre: Matrix, gain: float, bias: float) -> None:
+    def add(self, frame: LumaPair, matrix: Matrix, centre: Matrix, gain: float, bias: float) -> None:
         height, width = frame.target.shape
         px, py = pixel_grid((width, height))
         if frame.shift is not None:

@@ -9,25 +9,25 @@ class Exposure:
     """How the target's shutter relates to the reference's frames.
 
     length: open time in target frame intervals (a mean of N frames: N). shift: by how many intervals its
-    middle lies after the target's timestamp. comb: a mean of whole frames rather than of continuous motion.
-    linear: averaged in linear light rather than in coded values. rolling: by how many intervals later the
-    target's last row is exposed than its first, compared with the reference's rows that show the same.
-    steadied: software has moved the frames, so that motion between them does not tell how they are blurred.
-    softness: then, how much softer the target's details are at half the reduced size than the reference's,
-    as a factor of their Laplacian; negative: sharper.
+    middle is after the target's timestamp. discrete_frames: a mean of whole frames rather than of
+    continuous motion. linear: averaged in linear light rather than in coded values. rolling_shutter: by how
+    many intervals later the target's last row is exposed than its first, compared with the reference's rows
+    that show the same. steadied: EIS has moved the frames, so that motion between them does not show how
+    they are blurred. relative_softness: then, how much softer the target's details are at half the reduced
+    size than the reference's, as a factor of their Laplacian; negative: sharper.
     """
 
     length: float
     shift: float = 0.0
-    comb: bool = False
+    discrete_frames: bool = False
     linear: bool = False
-    rolling: float = 0.0
+    rolling_shutter: float = 0.0
     steadied: bool = False
-    softness: float = 0.0
+    relative_softness: float = 0.0
 
 
 @dataclass(frozen=True)
-class Tick:
+class ExposureInstant:
     """A moment within an exposure.
 
     since: target frame intervals after the exposure's middle. phase: reference frames after the one nearest
@@ -38,40 +38,40 @@ class Tick:
     phase: float
 
     @property
-    def sine(self) -> float:
+    def odd(self) -> float:
         """A wave that vanishes at the frames, other ways on both sides of them."""
         return math.sin(math.pi * self.phase)
 
     @property
-    def bump(self) -> float:
+    def even(self) -> float:
         """A wave that vanishes at the frames, one way on both sides of them."""
-        return self.sine**2
+        return self.odd**2
 
 
 @dataclass(frozen=True)
-class Tremor:
+class IntraFrameShake:
     """Motion within an exposure that frames do not show, the same for the whole picture.
 
-    sine, bump: (x, y) canvas pixels of the waves of that name (`Tick`). way: of a straight motion that is
-    nowhere at the exposure's middle, canvas pixels per interval.
+    odd, even: (x, y) canvas pixels of the waves of that name (`ExposureInstant`). linear: velocity of a
+    straight motion that passes through zero at the exposure's middle, canvas pixels per interval.
     """
 
-    sine: tuple[float, float] = (0.0, 0.0)
-    bump: tuple[float, float] = (0.0, 0.0)
-    way: tuple[float, float] = (0.0, 0.0)
+    odd: tuple[float, float] = (0.0, 0.0)
+    even: tuple[float, float] = (0.0, 0.0)
+    linear: tuple[float, float] = (0.0, 0.0)
 
-    def at(self, tick: Tick) -> tuple[float, float]:
+    def at(self, tick: ExposureInstant) -> tuple[float, float]:
         """Return (x, y): by how much the picture is displaced, in canvas pixels."""
         x, y = (
-            tick.sine * a + tick.bump * b + tick.since * c
-            for a, b, c in zip(self.sine, self.bump, self.way, strict=True)
+            tick.odd * a + tick.even * b + tick.since * c
+            for a, b, c in zip(self.odd, self.even, self.linear, strict=True)
         )
         return x, y
 
-    def scaled(self, factor: float) -> "Tremor":
+    def scaled(self, factor: float) -> "IntraFrameShake":
         """Return the same on a canvas `factor` times as large."""
-        sine, bump, way = ((x * factor, y * factor) for x, y in (self.sine, self.bump, self.way))
-        return Tremor(sine, bump, way)
+        odd, even, linear = ((x * factor, y * factor) for x, y in (self.odd, self.even, self.linear))
+        return IntraFrameShake(odd, even, linear)
 
 
-STEADY = Tremor()
+NO_SHAKE = IntraFrameShake()

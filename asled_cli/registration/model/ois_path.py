@@ -13,7 +13,7 @@ _GAP = 3.0
 
 
 @dataclass(frozen=True)
-class Sway:
+class OisPath:
     """Shifts of the target's view at some times.
 
     times_s: (N,) float64 on the target's clock, rising. shifts: (N, 2) float64, full target pixels, added to
@@ -28,7 +28,7 @@ class Sway:
     def _gap_s(self) -> float:
         return _GAP * float(np.median(np.diff(self.times_s)))
 
-    def scaled(self, matrix: NDArray[np.float64]) -> "Sway":
+    def scaled(self, matrix: NDArray[np.float64]) -> "OisPath":
         """Return the same with every shift multiplied by `matrix` (2, 2)."""
         return replace(self, shifts=self.shifts @ matrix.T)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from asled_cli.imaging.homography import Image, Matrix, interpolate, local_scale, resize_matrix, translation
 from asled_cli.registration.model.exposure import Exposure
-from asled_cli.registration.model.ois_path import Sway
+from asled_cli.registration.model.ois_path import OisPath
 from asled_cli.registration.model.tone_curve import Tone
 
 
@@ -33,8 +33,8 @@ class Registration:
     trusted: False where the two views could not be brought together; the reference must not be used then.
     baseline: direction (x, y of length 1, reduced target pixels) along which close things lie aside in the
     reference; None where one smooth field does for all. reference_exposure: how long the reference's own
-    shutter is open, target frame intervals, as far as its blur shows it; 0 where it does not. sway: how the
-    target's view shifts besides, where a stabiliser moves one lens; None where both stand still.
+    shutter is open, target frame intervals, as far as its blur shows it; 0 where it does not. ois_path: how
+    the target's view shifts besides, where OIS moves one lens; None where both stand still.
     """
 
     target_size: tuple[int, int]
@@ -47,7 +47,7 @@ class Registration:
     trusted: bool
     baseline: tuple[float, float] | None = None
     reference_exposure: float = 0.0
-    sway: Sway | None = None
+    ois_path: OisPath | None = None
 
     def resized(self, target_size: tuple[int, int], reference_size: tuple[int, int]) -> "Registration":
         """Return the same registration for the same pictures at other sizes (width, height)."""
@@ -56,8 +56,12 @@ class Registration:
         knots = tuple(
             replace(knot, homography=to_reference @ knot.homography @ from_target) for knot in self.knots
         )
-        sway = self.sway and self.sway.scaled(resize_matrix(self.target_size, target_size)[:2, :2])
-        return replace(self, target_size=target_size, reference_size=reference_size, knots=knots, sway=sway)
+        ois_path = self.ois_path and self.ois_path.scaled(
+            resize_matrix(self.target_size, target_size)[:2, :2]
+        )
+        return replace(
+            self, target_size=target_size, reference_size=reference_size, knots=knots, ois_path=ois_path
+        )
 
     def at(self, time_s: float) -> Knot:
         """Return geometry and exposure of the target stamped `time_s` on its clock."""
@@ -67,7 +71,7 @@ class Registration:
 
     def shift_at(self, time_s: float) -> tuple[float, float] | None:
         """Return by how much a stabiliser shifts the target's view at a time, full pixels; None without."""
-        return None if self.sway is None else self.sway.at(time_s)
+        return None if self.ois_path is None else self.ois_path.at(time_s)
 
     def _between(self, time_s: float) -> Knot:
         """Return geometry and exposure at a time, linear between knots; without sway."""
@@ -113,11 +117,11 @@ class Registration:
         return round(float(np.degrees(np.arctan2(self.baseline[1], self.baseline[0]))) % 180, 1)
 
     @property
-    def sway_px(self) -> float | None:
+    def ois_rms_px(self) -> float | None:
         """How far a stabiliser shifts the target's view, root mean square, pixels; None without one."""
-        if self.sway is None:
+        if self.ois_path is None:
             return None
-        return round(float(np.sqrt(self.sway.shifts.var(axis=0).sum())), 1)
+        return round(float(np.sqrt(self.ois_path.shifts.var(axis=0).sum())), 1)
 
     @property
     def exposure(self) -> Exposure:

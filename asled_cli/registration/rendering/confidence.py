@@ -18,14 +18,14 @@ _FLOOR = 1.5e-5
 _HIDDEN_BY_BLUR = 1.0
 
 
-def reference_weight(mismatch: Image, change: Image) -> NDArray[np.float32]:
+def reference_weight(reblur_residual: Image, change: Image) -> NDArray[np.float32]:
     """Return (h, w) float32 0..1, the share of the reference in the mean-square sense best mixture.
 
-    mismatch: (h, w, 3) target minus reblurred reference, the reference's error. change: (h, w, 3) reblurred
-    minus sharp reference, the target's error. Both in coded values. Errors are taken as independent, so each
-    view counts by the other's error energy.
+    reblur_residual: (h, w, 3) target minus reblurred reference, the reference's error. change: (h, w, 3)
+    reblurred minus sharp reference, the target's error. Both in coded values. Errors are taken as
+    independent, so each view counts by the other's error energy.
     """
-    reference_error = _energy(mismatch) * np.float32(_HIDDEN_BY_BLUR) + np.float32(_FLOOR)
+    reference_error = _energy(reblur_residual) * np.float32(_HIDDEN_BY_BLUR) + np.float32(_FLOOR)
     target_error = _energy(change)
     return np.asarray(target_error / (target_error + reference_error), dtype=np.float32)
 

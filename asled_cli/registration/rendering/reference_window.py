@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image
 from asled_cli.imaging.warp import warp
-from asled_cli.registration.blur.reference_motion import Moment, connect
+from asled_cli.registration.blur.reference_motion import TrackedFrame, connect
 from asled_cli.video.frames import FramePair
 
 
@@ -45,7 +45,7 @@ class ReferenceWindow:
             last += 1
         return range(first, last + 1)
 
-    def moment(self, i: int) -> Moment:
+    def moment(self, i: int) -> TrackedFrame:
         """Return frame `i` with its motion towards the frames about it."""
         return connect(i, self.times, self.images[i], self.flows)
 

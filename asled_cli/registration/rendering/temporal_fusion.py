@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from asled_cli.imaging.homography import Image, pixel_grid
 from asled_cli.imaging.light import luma
 from asled_cli.imaging.warp import sample_at, warp
-from asled_cli.registration.blur.wiener import SHORT_PX, View, longest_travel, unblur
+from asled_cli.registration.blur.wiener import SHORT_PX, View, longest_travel, wiener_deconvolve
 from asled_cli.registration.rendering.aligned_frame import GUIDE_STRIDE, AlignedFrame
 
 # Difference of the reduced pictures (0..1) at which a neighbour's weight falls to 1/e: three times the usual
@@ -169,7 +169,7 @@ def _regained(laid: Sequence[_Laid], mean: Image) -> Image:
         weight = _enlarged(view.weight, view.picture)
         own = luma(view.picture.astype(np.float32)) / np.float32(_FULL_SCALE)
         views.append(View(grey + weight * (own - grey), view.weight, view.travel))
-    return np.asarray((unblur(views, grey) - grey) * np.float32(_FULL_SCALE), np.float32)
+    return np.asarray((wiener_deconvolve(views, grey) - grey) * np.float32(_FULL_SCALE), np.float32)
 
 
 def _flows_around(frames: Sequence[AlignedFrame], i: int) -> Iterator[tuple[int, AlignedFrame, Image]]:

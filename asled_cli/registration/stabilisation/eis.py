@@ -13,9 +13,9 @@ import numpy as np
 
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid, translation
 from asled_cli.imaging.warp import sample, within
-from asled_cli.registration.blur.linear_blur import WaySearch, difference
-from asled_cli.registration.estimate.observations import Measured, halved_map
-from asled_cli.registration.geometry.solver import Observation
+from asled_cli.registration.blur.linear_blur import LinearBlurSearch, difference
+from asled_cli.registration.estimate.observations import FrameObservation, halved_map
+from asled_cli.registration.geometry.solver import LumaPair
 from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.stabilisation.ois import find_shift
 
@@ -28,10 +28,10 @@ _LONGER = 1.3
 _CLEAR_PX = 2.5
 # How long the shutter of a steadied clip is taken to be open, which tells only what moves by itself; as good
 # a guess as any before views fit together.
-STEADIED = Exposure(0.6, linear=True, steadied=True)
+EIS_EXPOSURE = Exposure(0.6, linear=True, steadied=True)
 
 
-def find_steadied(measured: Sequence[Measured], work_map: Matrix, exposure: Exposure) -> Exposure | None:
+def detect_eis(measured: Sequence[FrameObservation], work_map: Matrix, exposure: Exposure) -> Exposure | None:
     """Return the exposure of a clip whose frames are blurred along ways of their own, None where the motion
     between them explains their blur.
 
@@ -39,11 +39,11 @@ def find_steadied(measured: Sequence[Measured], work_map: Matrix, exposure: Expo
     that explains their blur best by their motion.
     """
     lengths = exposure.length, _LONGER * exposure.length
-    trials = [exposure, *(replace(exposure, length=length, linear=STEADIED.linear) for length in lengths)]
-    trials.append(replace(STEADIED, steadied=False))
+    trials = [exposure, *(replace(exposure, length=length, linear=EIS_EXPOSURE.linear) for length in lengths)]
+    trials.append(replace(EIS_EXPOSURE, steadied=False))
     by_motion = [0.0 for _ in trials]
     by_way = unblurred = 0.0
-    softness = []
+    relative_softness = []
     for m in measured:
         for i, trial in enumerate(trials):
             view = m.half.exposed(m.time, trial)
@@ -52,10 +52,10 @@ def find_steadied(measured: Sequence[Measured], work_map: Matrix, exposure: Expo
             by_motion[i] += difference(m.half_grey, sample(view, u, v), seen)
         sharp = sample(m.half.instant(m.time + trial.shift), u, v)  # where the last trial lies
         unblurred += difference(m.half_grey, sharp, seen)
-        search = WaySearch(m.half_grey, sharp, seen, linear=STEADIED.linear, free=True)
+        search = LinearBlurSearch(m.half_grey, sharp, seen, linear=EIS_EXPOSURE.linear, free=True)
         left, way = search.best()
         by_way += left
-        softness.append((math.hypot(*way), search.softness(way)))
+        relative_softness.append((math.hypot(*way), search.relative_softness(way)))
     least = min(by_motion)
     if not any(
         unblurred - least < explained * (unblurred - by_way) and by_way < left * least
@@ -63,12 +63,12 @@ def find_steadied(measured: Sequence[Measured], work_map: Matrix, exposure: Expo
     ):
         return None
     # Along short ways softness and blur are hard to tell apart.
-    clear = [soft for length, soft in softness if length >= _CLEAR_PX]
-    return replace(STEADIED, softness=float(np.median(clear)) if clear else 0.0)
+    clear = [soft for length, soft in relative_softness if length >= _CLEAR_PX]
+    return replace(EIS_EXPOSURE, relative_softness=float(np.median(clear)) if clear else 0.0)
 
 
-def _places(m: Measured, work_map: Matrix, view: Image) -> tuple[Image, Image]:
+def _places(m: FrameObservation, work_map: Matrix, view: Image) -> tuple[Image, Image]:
     """Return where a frame's pixels lie on the canvas at half size, where the blurred `view` fits it best."""
     place = halved_map(work_map, m)
-    place = translation(*find_shift(Observation(m.half_grey, view), place)) @ place
+    place = translation(*find_shift(LumaPair(m.half_grey, view), place)) @ place
     return apply(place, *pixel_grid((m.half_grey.shape[1], m.half_grey.shape[0])))

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from asled_cli.imaging.homography import Matrix, apply, pixel_grid, reducing, translation
 from asled_cli.imaging.light import shrink, without_shades
 from asled_cli.imaging.warp import sample
-from asled_cli.registration.estimate.exposure import disagreement
-from asled_cli.registration.estimate.observations import Measured, doubled_map, halved_map
+from asled_cli.registration.estimate.exposure import mean_residual
+from asled_cli.registration.estimate.observations import FrameObservation, doubled_map, halved_map
 from asled_cli.registration.geometry.canvas import Canvas
-from asled_cli.registration.geometry.solver import Observation, refine
+from asled_cli.registration.geometry.solver import LumaPair, refine
 from asled_cli.registration.model.exposure import Exposure
-from asled_cli.registration.model.ois_path import Sway
+from asled_cli.registration.model.ois_path import OisPath
 
 Shifts = NDArray[np.float64]
 
@@ -37,17 +37,17 @@ _FAR_PX, _CLOSER_ROUNDS, _CLOSER_STEPS = 2.0, 3, 4
 _SHORT = Exposure(0.6)
 
 
-def find_swaying(
-    by_run: Sequence[Sequence[Measured]], place: Matrix, work_map: Matrix, exposure: Exposure
+def detect_ois(
+    by_run: Sequence[Sequence[FrameObservation]], place: Matrix, work_map: Matrix, exposure: Exposure
 ) -> tuple[Matrix, Exposure] | None:
     """Return a map and an exposure with which frames prove to be shifted each by its own, else None.
 
     place: where the target's picture lies roughly, reduced target pixel -> canvas pixel. work_map: the common
     map of all frames. exposure: as found under it. What whole runs are off it is drift.
     """
-    tried = [_Apart.of(by_run, work_map, trial) for trial in (exposure, _SHORT)]
+    tried = [PerFrameShifts.of(by_run, work_map, trial) for trial in (exposure, _SHORT)]
     if tried[-1].spread > _FAR_PX:
-        tried.append(_Apart.of(by_run, place, _SHORT).closer(by_run))
+        tried.append(PerFrameShifts.of(by_run, place, _SHORT).refined(by_run))
     least = min(tried, key=lambda one: one.left)
     still = min(one.still for one in tried)
     if least.spread > _SPREAD_PX and least.left < still * (1 - _GAIN):
@@ -56,7 +56,7 @@ def find_swaying(
 
 
 @dataclass(frozen=True)
-class _Apart:
+class PerFrameShifts:
     """How far frames lie off a common map, each by its own shift, and what that explains.
 
     own: (N, 2) shifts, common: those of whole runs, canvas pixels. left, still: mean difference of the views
@@ -71,7 +71,9 @@ class _Apart:
     still: float
 
     @classmethod
-    def of(cls, by_run: Sequence[Sequence[Measured]], work_map: Matrix, exposure: Exposure) -> "_Apart":
+    def of(
+        cls, by_run: Sequence[Sequence[FrameObservation]], work_map: Matrix, exposure: Exposure
+    ) -> "PerFrameShifts":
         frames = [m for run in by_run for m in run]
         shifts = [find_shifts(run, work_map, exposure) for run in by_run]
         common = np.concatenate([np.broadcast_to(np.median(s, axis=0), s.shape) for s in shifts])
@@ -84,7 +86,7 @@ class _Apart:
         """How far frames lie off their runs, canvas pixels, root mean square."""
         return float(np.sqrt(np.mean(np.sum((self.own - self.common) ** 2, axis=1))))
 
-    def closer(self, by_run: Sequence[Sequence[Measured]]) -> "_Apart":
+    def refined(self, by_run: Sequence[Sequence[FrameObservation]]) -> "PerFrameShifts":
         """Return the same under the map that suits all frames once each is shifted by its own.
 
         The common map of views that lie far apart suits none of them.
@@ -97,45 +99,47 @@ class _Apart:
                 frame = m.observe_half(found.exposure)
                 observations.append(replace(frame, shift=np.broadcast_to(shift, (*frame.target.shape, 2))))
             half_map = refine(observations, halved_map(found.work_map, frames[0]), _CLOSER_STEPS, free=4)
-            found = _Apart.of(by_run, doubled_map(half_map.matrix, frames[0]), found.exposure)
+            found = PerFrameShifts.of(by_run, doubled_map(half_map.matrix, frames[0]), found.exposure)
         return found
 
 
-def follow_stabiliser(
-    frames: Sequence[tuple[float, Measured]],
+def solve_ois_path(
+    frames: Sequence[tuple[float, FrameObservation]],
     canvas: Canvas,
     work_map: Matrix,
     exposure: Exposure,
-    sway: Sway | None = None,
-) -> Sway:
+    ois_path: OisPath | None = None,
+) -> OisPath:
     """Return the sway that some frames show.
 
     frames: with the time of the middle of each one's exposure, seconds on the target's clock, rising;
-    measured on `canvas` moved by `sway`. work_map: their common map, reduced target pixel -> canvas pixel.
+    measured on `canvas` moved by `ois_path`. work_map: their common map, reduced target to canvas pixels.
     """
     times = np.array([time for time, _ in frames])
     to_full = canvas.work_to_full[:2, :2] @ np.linalg.inv((work_map / work_map[2, 2])[:2, :2])
     shifts = find_shifts([m for _, m in frames], work_map, exposure) @ to_full.T
-    if sway is not None:
-        shifts = shifts + np.array([sway.at(time) for time in times])
-    return Sway(times, shifts, exposure)
+    if ois_path is not None:
+        shifts = shifts + np.array([ois_path.at(time) for time in times])
+    return OisPath(times, shifts, exposure)
 
 
-def find_shifts(frames: Sequence[Measured], work_map: Matrix, exposure: Exposure) -> Shifts:
+def find_shifts(frames: Sequence[FrameObservation], work_map: Matrix, exposure: Exposure) -> Shifts:
     """Return by how much each frame lies off `work_map`, (N, 2) canvas pixels; found at half size."""
     return 2 * np.array([find_shift(m.observe_half(exposure), halved_map(work_map, m)) for m in frames])
 
 
-def _difference(frames: Sequence[Measured], shifts: Shifts, work_map: Matrix, exposure: Exposure) -> float:
+def _difference(
+    frames: Sequence[FrameObservation], shifts: Shifts, work_map: Matrix, exposure: Exposure
+) -> float:
     """Return the mean difference of the views with every frame shifted by its own (N, 2) canvas pixels."""
     each = []
     for m, (x, y) in zip(frames, shifts.tolist(), strict=True):
         placed = halved_map(translation(x, y) @ work_map, m)
-        each.append(disagreement([m.observe_half(exposure)], placed))
+        each.append(mean_residual([m.observe_half(exposure)], placed))
     return float(np.mean(each))
 
 
-def find_shift(frame: Observation, place: Matrix) -> tuple[float, float]:
+def find_shift(frame: LumaPair, place: Matrix) -> tuple[float, float]:
     """Return (x, y), canvas pixels, by which a frame lies off its `place` (target pixel -> canvas pixel)."""
     x = y = 0.0
     for factor, steps in _LEVELS:
@@ -150,12 +154,12 @@ def find_shift(frame: Observation, place: Matrix) -> tuple[float, float]:
     return x, y
 
 
-def _shrunk(frame: Observation, factor: int) -> Observation:
+def _shrunk(frame: LumaPair, factor: int) -> LumaPair:
     field = None if frame.shift is None else shrink(frame.shift, factor) / np.float32(factor)
-    return Observation(shrink(frame.target, factor), shrink(frame.reference, factor), field)
+    return LumaPair(shrink(frame.target, factor), shrink(frame.reference, factor), field)
 
 
-def _whole(small: Observation, base: Matrix) -> tuple[float, float]:
+def _whole(small: LumaPair, base: Matrix) -> tuple[float, float]:
     """Return the shift to whole pixels by template matching, pixels before reduction."""
     height, width = small.target.shape
     reach = max((small.reference.shape[1] - width) // 2 - 1, 1)

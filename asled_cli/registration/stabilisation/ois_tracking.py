@@ -19,7 +19,7 @@ from asled_cli.registration.estimate.ambiguity import correlation
 from asled_cli.registration.estimate.observations import measure_run, recolour
 from asled_cli.registration.geometry.canvas import WORK_LONG_SIDE, Canvas, reduce_for_analysis
 from asled_cli.registration.model.exposure import Exposure
-from asled_cli.registration.model.ois_path import Sway
+from asled_cli.registration.model.ois_path import OisPath
 from asled_cli.registration.model.registration import Knot, Registration
 from asled_cli.registration.stabilisation.ois import find_shift
 from asled_cli.video.frames import FramePair
@@ -35,8 +35,8 @@ class MapFunction(Protocol):
     """Calls a function on each item and gives the results in order, as `map` does."""
 
     def __call__(
-        self, function: Callable[["_Stretch"], tuple[Sway, int]], items: Iterable["_Stretch"], /
-    ) -> Iterator[tuple[Sway, int]]: ...
+        self, function: Callable[["_Stretch"], tuple[OisPath, int]], items: Iterable["_Stretch"], /
+    ) -> Iterator[tuple[OisPath, int]]: ...
 
 
 def follow_clip(
@@ -51,7 +51,7 @@ def follow_clip(
     on_progress: called with the number of frames done. Memory: a stretch of reduced frames, as many as
     `map_function` works on at once.
     """
-    known = registration.sway
+    known = registration.ois_path
     if known is None:
         return registration
     times: list[NDArray[np.float64]] = []
@@ -65,7 +65,9 @@ def follow_clip(
         on_progress(done)
     if not sum(map(len, times)):
         return registration
-    return replace(registration, sway=Sway(np.concatenate(times), np.concatenate(shifts), known.exposure))
+    return replace(
+        registration, ois_path=OisPath(np.concatenate(times), np.concatenate(shifts), known.exposure)
+    )
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def _stretches(pairs: Iterable[FramePair], overlap: int) -> Iterator[_Stretch]:
         yield _Stretch(held, slice(first, len(held)))
 
 
-def _follow(registration: Registration, exposure: Exposure, stretch: _Stretch) -> tuple[Sway, int]:
+def _follow(registration: Registration, exposure: Exposure, stretch: _Stretch) -> tuple[OisPath, int]:
     """Return the sway of a stretch's own frames, in full target pixels of the registration, and their number.
 
     Frames in which the views do not show the same have no shift of their own: they are crossed.
@@ -101,29 +103,29 @@ def _follow(registration: Registration, exposure: Exposure, stretch: _Stretch) -
     count = len(run[stretch.own])
     assert run[0].reference is not None
     sizes = ((f.rgb.shape[1], f.rgb.shape[0]) for f in (run[0].target, run[0].reference))
-    small = replace(registration, sway=None).resized(*sizes)
+    small = replace(registration, ois_path=None).resized(*sizes)
     knot = small.at(float(run[len(run) // 2].target.time))
     canvas = Canvas(small.target_size, small.reference_size, knot.homography)
     place, field = canvas.onto(canvas.homography), _field(knot, canvas)
     times = np.array([float(p.target.time) + exposure.shift * small.interval_s for p in run])
-    sway: Sway | None = None
+    ois_path: OisPath | None = None
     for _ in range(_ROUNDS):
-        frames = recolour(measure_run(run, canvas, small.interval_s, sway), registration.tone)
-        if exposure.steadied and sway is not None:  # in place, each frame shows how it was blurred
-            frames = [m.shaken(exposure, place) for m in frames]
+        frames = recolour(measure_run(run, canvas, small.interval_s, ois_path), registration.tone)
+        if exposure.steadied and ois_path is not None:  # in place, each frame shows how it was blurred
+            frames = [m.with_intra_frame_shake(exposure, place) for m in frames]
         seen = [replace(m.observe(exposure), shift=field) for m in frames]
         moved = [find_shift(frame, place) for frame in seen]
         shifts = np.array(moved) @ canvas.work_to_full[:2, :2].T
-        if sway is not None:
-            shifts = shifts + np.array([sway.at(time) for time in times])
+        if ois_path is not None:
+            shifts = shifts + np.array([ois_path.at(time) for time in times])
         fits = zip(seen, moved, strict=True)
         alike = np.array([correlation([one], translation(*shift) @ place) > _ALIKE for one, shift in fits])
         if not alike.any():
-            return Sway(times[:0], shifts[:0], exposure), count
-        sway = Sway(times[alike], shifts[alike], exposure)
-    assert sway is not None
+            return OisPath(times[:0], shifts[:0], exposure), count
+        ois_path = OisPath(times[alike], shifts[alike], exposure)
+    assert ois_path is not None
     own = np.isin(times[alike], times[stretch.own])
-    found = Sway(sway.times_s[own], sway.shifts[own], exposure)
+    found = OisPath(ois_path.times_s[own], ois_path.shifts[own], exposure)
     return found.scaled(np.diag(np.array(registration.target_size) / small.target_size)), count
 
 

@@ -33,7 +33,7 @@ __all__ = ["ClipWriter", "EncodeConfig", "check_output", "segment_length"]
 # A segment begins with a keyframe and an encoder that knows nothing of the frames before; at four seconds
 # that cost 0.3 % of the file (352 frames of a walk, 848x480, x264; 1.0 % at two seconds), and no more than
 # four seconds are ever lost.
-SEGMENT_S, LEAST_SEGMENT, MOST_SEGMENT = 4, 48, 240  # seconds; frames
+SEGMENT_S, MIN_SEGMENT, MAX_SEGMENT = 4, 48, 240  # seconds; frames
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 def segment_length(source: Clip) -> int:
     """Frames of one segment of a clip. Even: two H.264 keyframes in a row must differ in a one-bit number."""
     frames = 2 * round(SEGMENT_S * float(source.average_rate) / 2)
-    return min(max(frames, LEAST_SEGMENT), MOST_SEGMENT)
+    return min(max(frames, MIN_SEGMENT), MAX_SEGMENT)
 
 
 class ClipWriter:

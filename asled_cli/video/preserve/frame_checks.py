@@ -30,14 +30,14 @@ REACH = 2  # frames before and after that a frame is compared with
 
 # Limits, each between what deblurred, noisy, dark and compressed clips show and what the fault shows; the
 # table is in docs/robustness.md.
-LEAST_CORRELATION = 0.65
-LEAST_SPREAD = 3.0  # levels: a flatter picture has no correlation to speak of
-MOST_RMS = 40.0  # levels, whatever the correlation
+MIN_CORRELATION = 0.65
+MIN_SPREAD = 3.0  # levels: a flatter picture has no correlation to speak of
+MAX_RMS = 40.0  # levels, whatever the correlation
 FLAT_RMS = 12.0  # levels, where source or copy is flat
-MOST_BRIGHTNESS = 6.0  # levels
+MAX_BRIGHTNESS = 6.0  # levels
 CONTRAST = (0.75, 1.35)
-MOST_CHROMA = 8.0  # levels RMS
-LEAST_SHARPNESS = 0.6  # of the source's, at any level
+MAX_CHROMA = 8.0  # levels RMS
+MIN_SHARPNESS = 0.6  # of the source's, at any level
 FROZEN = 0.15  # of the source's own change since the frame before, from MOVING levels on
 MOVING = 2.0
 BACKWARDS = -0.15  # correlation of the change between two frames in the copy with that in the source
@@ -48,7 +48,7 @@ Timed = tuple[Fraction, Signature]
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class TrackedFrame:
     """A frame of the source with its neighbours, by their distance in frames."""
 
     time: Fraction
@@ -75,7 +75,7 @@ EXPECTED = {
     "picture order": "each frame at its time",
     "picture orientation": "as in the source",
     "picture colours": "as in the source",
-    "picture sharpness": f"at least {LEAST_SHARPNESS:g} of the source's",
+    "picture sharpness": f"at least {MIN_SHARPNESS:g} of the source's",
 }
 
 
@@ -97,7 +97,7 @@ def compare_frames(
     written = _signed(out, problems)
     moments = around(_signed(source, ReadProblems(), start_s=start_s, end_s=end_s))
     count = 0
-    before: tuple[Moment, Signature] | None = None
+    before: tuple[TrackedFrame, Signature] | None = None
     for index, moment, signature in pair_by_time(moments, written, shift):
         count = index + 1
         if moment is not None:
@@ -117,7 +117,7 @@ def _signed(
         yield time, signer.sign(picture)
 
 
-def around(frames: Iterable[Timed], reach: int = REACH) -> Iterator[Moment]:
+def around(frames: Iterable[Timed], reach: int = REACH) -> Iterator[TrackedFrame]:
     """Yield each frame with up to `reach` neighbours on either side."""
     window: deque[Timed] = deque(maxlen=2 * reach + 1)
     for item in frames:
@@ -129,15 +129,15 @@ def around(frames: Iterable[Timed], reach: int = REACH) -> Iterator[Moment]:
         yield _moment(window, place)
 
 
-def _moment(window: "deque[Timed]", place: int) -> Moment:
+def _moment(window: "deque[Timed]", place: int) -> TrackedFrame:
     time, signature = window[place]
     around = {n - place: other for n, (_, other) in enumerate(window) if n != place}
-    return Moment(time, signature, {k: v for k, v in around.items() if abs(k) <= REACH})
+    return TrackedFrame(time, signature, {k: v for k, v in around.items() if abs(k) <= REACH})
 
 
 def pair_by_time(
-    moments: Iterable[Moment], written: Iterable[Timed], shift: Fraction
-) -> Iterator[tuple[int, Moment | None, Signature]]:
+    moments: Iterable[TrackedFrame], written: Iterable[Timed], shift: Fraction
+) -> Iterator[tuple[int, TrackedFrame | None, Signature]]:
     """Yield the number of each written frame, the source's moment nearest in time, and its signature.
 
     None where none is nearer than the one before: the source has fewer frames.
@@ -155,9 +155,9 @@ def pair_by_time(
 
 def _judge(
     index: int,
-    moment: Moment,
+    moment: TrackedFrame,
     out: Signature,
-    before: tuple[Moment, Signature] | None,
+    before: tuple[TrackedFrame, Signature] | None,
     findings: Findings,
 ) -> None:
     """Add what is wrong with one frame; of a picture that is another one only that."""
@@ -179,11 +179,11 @@ def _judge(
     if (words := other_colours(fit)) is not None:
         findings.add("picture colours", index, words)
     least = min((value for value in fit.sharpness if not math.isnan(value)), default=1.0)
-    if least < LEAST_SHARPNESS:
+    if least < MIN_SHARPNESS:
         findings.add("picture sharpness", index, f"{least:.2f} of the source's")
 
 
-def wrong_change(before: tuple[Moment, Signature], now: tuple[Moment, Signature]) -> str | None:
+def wrong_change(before: tuple[TrackedFrame, Signature], now: tuple[TrackedFrame, Signature]) -> str | None:
     """Return in words how the copy changes between two frames as the moving source does not, or None."""
     source = before[0].signature.luma, now[0].signature.luma
     copy = before[1].luma, now[1].luma
@@ -195,7 +195,7 @@ def wrong_change(before: tuple[Moment, Signature], now: tuple[Moment, Signature]
     return "moves backwards" if same_change(source, copy) < BACKWARDS else None
 
 
-def _add_misfits(moment: Moment, out: Signature, findings: Findings) -> None:
+def _add_misfits(moment: TrackedFrame, out: Signature, findings: Findings) -> None:
     """Count for each neighbour, where the source moves, whether the frame fits it better."""
     own = misfit(moment.signature.luma, out.luma)
     for distance, other in moment.around.items():
@@ -217,19 +217,19 @@ def late_by(findings: Findings) -> int:
 def other_picture(fit: Fit, luma: Cells) -> str | None:
     """Return in words why a frame cannot be the source's, None if it can."""
     spread = min(fit.spread, float(luma.std()))
-    unlike = spread > LEAST_SPREAD and fit.correlation < LEAST_CORRELATION
-    if unlike or fit.rms > (MOST_RMS if spread > LEAST_SPREAD else FLAT_RMS):
+    unlike = spread > MIN_SPREAD and fit.correlation < MIN_CORRELATION
+    if unlike or fit.rms > (MAX_RMS if spread > MIN_SPREAD else FLAT_RMS):
         return f"another picture, correlation {fit.correlation:.2f}, {fit.rms:.0f} levels off"
     return None
 
 
 def other_colours(fit: Fit) -> str | None:
     """Return in words how brightness, contrast or chroma differ, None if they do not."""
-    if abs(fit.brightness) > MOST_BRIGHTNESS:
+    if abs(fit.brightness) > MAX_BRIGHTNESS:
         return f"brightness {fit.brightness:+.0f} levels"
-    if fit.spread > LEAST_SPREAD and not CONTRAST[0] <= fit.contrast <= CONTRAST[1]:
+    if fit.spread > MIN_SPREAD and not CONTRAST[0] <= fit.contrast <= CONTRAST[1]:
         return f"contrast {fit.contrast:.2f} of the source's"
-    return f"chroma {fit.chroma:.0f} levels off" if fit.chroma > MOST_CHROMA else None
+    return f"chroma {fit.chroma:.0f} levels off" if fit.chroma > MAX_CHROMA else None
 
 
 def checks_of(findings: Findings) -> Iterator[Check]:

@@ -19,7 +19,7 @@ from asled_cli.video.preserve.frame_signature import Cells, Signature
 
 SHARE = 0.75
 ALIGNED = 0.6  # cosine between O - S and X - S: what else changed may not be larger than the fault
-LEAST_CHANGE = 1.0  # levels RMS by which X must differ from S
+MIN_CHANGE = 1.0  # levels RMS by which X must differ from S
 SHIFTS = (1, 2, 4, 8)  # cells, of 64 along the longer side
 ZOOMS = (0.9, 0.95, 1.05, 1.1)
 
@@ -64,18 +64,18 @@ def measure_fit(source: Signature, out: Signature) -> Fit:
 
 
 # Noise of a phone in low light, after its own filter and compression, stays below 12 levels of sigma.
-MOST_NOISE = 12.0
+MAX_NOISE = 12.0
 NOISE_PERCENTILE = 10  # of cells: where the picture shows next to nothing but noise
-LEAST_DETAIL = 1.0  # levels: less of it is not judged
+MIN_DETAIL = 1.0  # levels: less of it is not judged
 
 
 def _sharpness(source: Cells, out: Cells, level: int) -> float:
     """Amplitude of detail as a share of the source's, of which what noise can explain is taken off."""
     # White noise of sigma s has, after averaging n x n pixels, the Haar energy (s / n)^2 * 3/4.
-    most = 0.75 * (MOST_NOISE / 2 ** (level + 1)) ** 2
+    most = 0.75 * (MAX_NOISE / 2 ** (level + 1)) ** 2
     noise = min(float(np.percentile(source, NOISE_PERCENTILE)), most)
     power = float(source.mean()) - noise
-    if power < LEAST_DETAIL**2:
+    if power < MIN_DETAIL**2:
         return float("nan")
     return float(np.sqrt(float(out.mean()) / power))
 
@@ -86,7 +86,7 @@ def _centred(luma: Cells) -> NDArray[np.float64]:
 
 
 def best_match(
-    source: Signature, out: Signature, others: Mapping[str, Cells], least: float = LEAST_CHANGE
+    source: Signature, out: Signature, others: Mapping[str, Cells], least: float = MIN_CHANGE
 ) -> tuple[str, float] | None:
     """Return which of `others` the frame shows instead of its source, with its share p; None if none.
 
