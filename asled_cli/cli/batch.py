@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from asled_cli.cli.options import shared as opt
-from asled_cli.errors import UsageError
+from asled_cli.errors import AsledError, UsageError
 from asled_cli.job.records import DeblurConfig
 from asled_cli.runtime.option_limits import MAX_JOBS
 
@@ -26,6 +26,13 @@ Jobs = Annotated[
 ]
 ListOnly = Annotated[bool, typer.Option("--list", help="Only show which clips belong together.")]
 
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite", "-y", help="Replace results that exist; start over what other options left unfinished."
+    ),
+]
+
 
 def batch(
     source: Source,
@@ -38,6 +45,7 @@ def batch(
     preset: opt.Preset = None,
     crf: opt.Crf = None,
     strict: opt.Strict = False,
+    overwrite: Overwrite = False,
     list_only: ListOnly = False,
     as_json: opt.AsJson = False,
     quiet: opt.Quiet = False,
@@ -65,9 +73,15 @@ def batch(
     words += ["--preset", preset] if preset is not None else []
     words += ["--crf", str(crf)] if crf is not None else []
     words += ["--strict"] if strict else []
-    outcomes = run_batch(pairs, out, jobs=jobs, device=device, options=words)
+    unreported: list[AsledError] = []
+    outcomes = run_batch(
+        pairs, out, jobs=jobs, device=device, options=words, overwrite=overwrite,
+        report_failed=unreported.append,
+    )  # fmt: skip
     if not quiet:
         table = [(Path(o.wide).name, o.out, o.status, f"{o.seconds:.0f} s", o.message) for o in outcomes]
         console.show_table(REPORT, ("wide", "out", "status", "time", "message"), table, style)
+    if unreported:
+        raise unreported[-1]
     if any(outcome.status == "failed" for outcome in outcomes):
         raise typer.Exit(1)

@@ -1,6 +1,7 @@
 """Batches: clips are paired by manifest, name or time; failures stop nobody; nothing leaves the folder."""
 
 import csv
+import errno
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from factories.clips import make_clip
 
 from asled_cli.cli.app import main
-from asled_cli.errors import InputError, InterruptedRunError
+from asled_cli.errors import InputError, InterruptedRunError, UsageError
 from asled_cli.job.batch import run as batch
 from asled_cli.job.batch.manifest import read_manifest
 from asled_cli.job.batch.pairs import BatchPair, find_pairs
@@ -109,6 +110,8 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
             return 3, "bad.mov is empty (0 bytes)."
         if "stopped" in wide:
             return 130, "Stopped."
+        if "other" in wide and "--resume" in words:
+            return 2, "o.mp4 was begun with another value of --strength. Start over with --overwrite."
         Path(out).write_bytes(b"result")
         return 0, ""
 
@@ -140,6 +143,51 @@ def test_the_same_call_goes_on_after_a_break(runs: list[list[str]], tmp_path: Pa
     found = run_batch(pairs(tmp_path, "a", "half"), tmp_path)
     assert [outcome.status for outcome in found] == ["there already", "done"]
     assert "--resume" in runs[-1] and "--resume" not in runs[0]
+
+
+def test_results_that_exist_are_replaced_only_if_asked(runs: list[list[str]], tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"mine")
+    assert [o.status for o in run_batch(pairs(tmp_path, "a"), tmp_path)] == ["there already"]
+    assert (tmp_path / "a.mp4").read_bytes() == b"mine" and runs == []
+    assert [o.status for o in run_batch(pairs(tmp_path, "a"), tmp_path, overwrite=True)] == ["done"]
+    assert "--overwrite" in runs[-1] and (tmp_path / "a.mp4").read_bytes() == b"result"
+
+
+def test_work_begun_with_another_option_has_a_way_on(runs: list[list[str]], tmp_path: Path) -> None:
+    """What is advised is an option that `asled batch` has too, and it helps."""
+    work_folder(tmp_path / "other.mp4").mkdir()
+    (found,) = run_batch(pairs(tmp_path, "other"), tmp_path)
+    assert found.status == "failed" and found.message.endswith("Start over with --overwrite.")
+    (found,) = run_batch(pairs(tmp_path, "other"), tmp_path, overwrite=True)
+    assert found.status == "done"
+    assert [("--resume" in words, "--overwrite" in words) for words in runs] == [
+        (True, False), (True, True), (False, True)
+    ]  # fmt: skip
+
+
+def test_a_report_that_cannot_be_written_stops_nobody(
+    runs: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(batch, "replace_file", full)
+    path, out = manifest(tmp_path, "a.mov,u.mov,", "c.mov,u.mov,"), tmp_path / "out"
+    assert main(["batch", str(path), "-o", str(out), "--json"]) == 1
+    said = capsys.readouterr()
+    assert [json.loads(line)["status"] for line in said.out.splitlines()] == ["done", "done"]
+    assert "asled_batch.json cannot be written: No space left on device" in said.err
+    assert len(runs) == 2
+
+
+@pytest.mark.parametrize("name", [f"{REPORT}.json", f"{REPORT}.csv"])
+def test_a_file_of_another_is_not_taken_for_a_report(
+    name: str, runs: list[list[str]], tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text("my own list")
+    with pytest.raises(UsageError, match="is not the report of a batch"):
+        run_batch(pairs(tmp_path, "a"), tmp_path)
+    assert runs == [] and (tmp_path / name).read_text() == "my own list"
 
 
 def test_one_process_for_each_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -281,7 +281,7 @@ def test_a_disk_without_rights_holds_work_like_any_other(
 def test_a_foreign_output_is_not_replaced_by_resuming(unfinished: DeblurConfig, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     out.write_bytes(b"somebody else's")
-    with pytest.raises(UsageError, match=r"not a file that this job wrote.* --resume --overwrite"):
+    with pytest.raises(UsageError, match=r"not a file that this job wrote.* add --overwrite"):
         resume(unfinished)
     assert out.read_bytes() == b"somebody else's"
     assert unfinished.encode is not None

@@ -242,7 +242,7 @@ def test_folders_of_others_are_neither_replaced_nor_removed(tmp_path: Path) -> N
             cv2.imwrite(str(tree / "train/HR" / lens / "0001" / f"{index:04d}.png"), picture)
     before = files(tmp_path)
     job = SynthJob(
-        sources=[tree], out=tree, jobs=1, synth=SynthConfig(frames=3), files=FilesConfig(layout="realmcvsr")
+        sources=[tree], out=tree, jobs=1, synth=SynthConfig(window=3), files=FilesConfig(layout="realmcvsr")
     )
     with pytest.raises(UsageError, match=r"W/0001 exists, and asled did not write it"):
         synth_blur(job)
@@ -254,7 +254,7 @@ def test_lists_of_others_are_not_replaced(name: str, material: Path, tmp_path: P
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_text("{}")
-    job = SynthJob(sources=[material / "walk.mp4"], out=tmp_path, jobs=1, synth=SynthConfig(frames=3))
+    job = SynthJob(sources=[material / "walk.mp4"], out=tmp_path, jobs=1, synth=SynthConfig(window=3))
     with pytest.raises(UsageError, match="asled"):
         synth_blur(job)
     assert files(tmp_path) == {name: b"{}"}
@@ -263,11 +263,11 @@ def test_lists_of_others_are_not_replaced(name: str, material: Path, tmp_path: P
 def test_a_clip_whose_record_is_missing_is_made_again_unless_it_was_edited(
     material: Path, tmp_path: Path
 ) -> None:
-    job = SynthJob(sources=[material / "walk.mp4"], out=tmp_path, jobs=1, synth=SynthConfig(frames=3))
+    job = SynthJob(sources=[material / "walk.mp4"], out=tmp_path, jobs=1, synth=SynthConfig(window=3))
     synth_blur(job)
     before, record = files(tmp_path), tmp_path / "manifest" / "walk.clip.json"
     record.unlink()
-    assert synth_blur(job).made == 1 and files(tmp_path) == before
+    assert synth_blur(job).written == 1 and files(tmp_path) == before
     record.unlink()
     (tmp_path / "gt" / "walk" / "mine.png").write_bytes(b"mine")
     with pytest.raises(UsageError, match="gt/walk exists, and asled did not write it"):

@@ -8,14 +8,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from queue import SimpleQueue
 
 import torch
 
-from asled_cli.errors import InterruptedRunError, UsageError
+from asled_cli.errors import AsledError, InterruptedRunError, UsageError
 from asled_cli.job.batch.pairs import BatchPair
+from asled_cli.runtime.atomic_file import explain_full_disk, replace_file
 from asled_cli.runtime.printable import spreadsheet_cell
 from asled_cli.video.output_file import work_folder
 
@@ -48,18 +49,23 @@ def run_batch(
     jobs: int = 1,
     device: str = "auto",
     options: Sequence[str] = (),
+    overwrite: bool = False,
     told: Callable[[Outcome], None] = lambda outcome: None,
+    report_failed: Callable[[AsledError], None] = lambda error: None,
 ) -> list[Outcome]:
     """Do all jobs, `jobs` at a time, and keep a report in `folder` that is complete after each of them.
 
-    A result that is there already is left alone, unfinished work is resumed; so the same call goes on after
-    a break. options: words for every `asled deblur`. told: called after each job. Raises UsageError if the
-    folder cannot be made.
+    A result that exists is left alone, unfinished work is resumed; so the same call continues after an
+    interruption. overwrite: replace results that exist, and start unfinished ones over where they cannot be
+    resumed with these options. options: words for every `asled deblur`. told: called after each job.
+    report_failed: called where the report cannot be written, which stops nothing. Raises UsageError if the
+    folder cannot be made, or a file of another has the report's name.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"The folder {folder} cannot be made: {error.strerror or error}.") from error
+    check_report(folder, overwrite)
     free: SimpleQueue[str] = SimpleQueue()
     for name in devices(device, jobs):
         free.put(name)
@@ -67,7 +73,7 @@ def run_batch(
     def work(pair: BatchPair) -> Outcome:
         name = free.get()
         try:
-            return _run(pair, folder, [*options, "--device", name])
+            return _run(pair, folder, [*options, "--device", name], overwrite)
         finally:
             free.put(name)
 
@@ -78,29 +84,39 @@ def run_batch(
             for done in as_completed(running):
                 outcomes[running[done]] = done.result()
                 told(done.result())
-                write_report(folder, [outcomes[pair] for pair in pairs if pair in outcomes])
+                try:
+                    write_report(folder, [outcomes[pair] for pair in pairs if pair in outcomes])
+                except AsledError as error:
+                    report_failed(error)
                 if done.result().exit_code == InterruptedRunError.exit_code:
-                    raise InterruptedRunError("Stopped; the same command goes on with what is left.")
+                    again = "without --overwrite it continues" if overwrite else "it continues"
+                    raise InterruptedRunError("Stopped.", f"Run the same command again: {again}.")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # those under way get the signal too
             raise
     return [outcomes[pair] for pair in pairs]
 
 
-def _run(pair: BatchPair, folder: Path, options: Sequence[str]) -> Outcome:
+def _run(pair: BatchPair, folder: Path, options: Sequence[str], overwrite: bool) -> Outcome:
     out = folder / pair.out
     names = str(pair.wide), str(pair.ultra), str(out)
     resume = work_folder(out).is_dir()
-    if out.exists() and not resume:
+    if out.exists() and not resume and not overwrite:
         return Outcome(*names, status="there already")
-    words = ["-o", names[2], "--json", *options]
+    words = ["-o", names[2], "--json", *options, *(["--overwrite"] if overwrite else [])]
     clips = ["--", *names[:2]]  # a name that begins with a dash is no option
     began = time.monotonic()
     code, said = _deblur([*words, *(["--resume"] if resume else []), *clips])
-    if code == UsageError.exit_code and resume and "no unfinished work" in said:
-        code, said = _deblur([*words, *clips])  # it was killed before it had begun
+    if code and resume and _may_start_over(code, said, overwrite):
+        code, said = _deblur([*words, *clips])
     seconds = round(time.monotonic() - began, 1)
     return Outcome(*names, "failed" if code else "done", code, seconds, said if code else "")
+
+
+def _may_start_over(code: int, said: str, overwrite: bool) -> bool:
+    """Whether a job that cannot be resumed is to be begun: it had not begun, or it may be replaced."""
+    had_not_begun = code == UsageError.exit_code and "no unfinished work" in said
+    return had_not_begun or (overwrite and "--overwrite" in said)
 
 
 def _deblur(words: Sequence[str]) -> tuple[int, str]:
@@ -124,9 +140,9 @@ def _messages(stderr: str) -> Iterator[str]:
 
 
 def write_report(folder: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write the report as JSON and CSV, each replaced in one step."""
+    """Write the report as JSON and CSV, each replaced in one step. Raises AsledError if it cannot be."""
     rows = [asdict(outcome) for outcome in outcomes]
-    _replace(folder / f"{REPORT}.json", json.dumps(rows, indent=1) + "\n")
+    _replace(_place(folder, "json"), json.dumps(rows, indent=1) + "\n")
     lines: list[str] = []
 
     class Lines:
@@ -138,10 +154,36 @@ def write_report(folder: Path, outcomes: Sequence[Outcome]) -> None:
     table = csv.DictWriter(Lines(), list(rows[0]) if rows else [])
     table.writeheader()
     table.writerows({name: spreadsheet_cell(value) for name, value in row.items()} for row in rows)
-    _replace(folder / f"{REPORT}.csv", "".join(lines))
+    _replace(_place(folder, "csv"), "".join(lines))
+
+
+def check_report(folder: Path, overwrite: bool) -> None:
+    """Raise UsageError if a file in the report's place is not the report of a batch, unless it may go."""
+    columns = ",".join(field.name for field in fields(Outcome))
+    for path, start in ((_place(folder, "json"), "["), (_place(folder, "csv"), columns)):
+        if os.path.lexists(path) and not overwrite and not _starts_with(path, start):
+            raise UsageError(
+                f"{path} exists, and is not the report of a batch.", "Move it away, or choose another --out."
+            )
+
+
+def _starts_with(path: Path, start: str) -> bool:
+    """Whether a file begins like a report, or is empty, as a full disk may have left it."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(1000)
+    except (OSError, ValueError):
+        return False
+    if start == "[":
+        return not text or (text.startswith("[") and (text[1:].strip() in ("", "]") or '"status"' in text))
+    return not text or text.startswith(start)
+
+
+def _place(folder: Path, suffix: str) -> Path:
+    return folder / f"{REPORT}.{suffix}"
 
 
 def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8", newline="")
-    temporary.replace(path)
+    data = text.encode("utf-8", "backslashreplace")
+    with explain_full_disk(path):
+        replace_file(path, lambda part: part.write_bytes(data))

@@ -214,7 +214,7 @@ class Journal:
         if self.plan.out.exists() and not self._may_overwrite and not self._is_published():
             raise UsageError(
                 f"{self.plan.out} exists, and is not a file that this job wrote.",
-                "Move it away, or replace it with --resume --overwrite; the unfinished work is kept.",
+                "Move it away, or add --overwrite to replace it; the unfinished work is kept.",
             )
 
     def _identity(self) -> dict[str, object]:
