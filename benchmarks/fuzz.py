@@ -1,12 +1,12 @@
 """Feeds damaged clips to `asled`: no traceback, no hang over 30 s, no result that does not verify.
 
-    python benchmarks/fuzz.py [--inputs 2000] [--full 200] [--seed 0] [--list FILE] [--out FILE]
+    python benchmarks/fuzz.py [--inputs 2000] [--full 200] [--workers 2] [--seed 0] [--list FILE] [--out FILE]
 
-The corpus and the damage are made by code (tests/mutations.py). Each input goes through `asled probe` and
-`asled deblur --dry-run`, every tenth or so (`--full` in all) through a whole tiny `asled deblur` whose
-result is decoded and verified. The commands run in a process apart that is used again and again, and killed
-where it hangs. `--list` keeps a line per input, so that a run which was stopped goes on where it was; what
-was bad is tried again.
+The corpus and the damage are made by code (tests/mutations.py). Each input goes through `asled probe`,
+`asled deblur --dry-run` and `asled verify`, every tenth or so (`--full` in all) through a whole tiny
+`asled deblur` whose result is decoded and verified. The commands run in `--workers` processes apart that are
+used again and again, and killed where one hangs. `--list` keeps a line per input, so that a run which was
+stopped goes on where it was; what was bad is tried again.
 Exit code 1 if anything was not as it must be.
 """
 
@@ -20,14 +20,17 @@ import select
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from report import write_report
+from throughput import commit
 
 ROOT = Path(__file__).parent.parent
 MAX_S = 30.0
@@ -76,6 +79,12 @@ def examine(kind: str, number: int, wide: Path, ultra: Path, damaged: Path, fold
         pair = number % 5 == 0
         code, _, said = command(["probe", *map(str, (wide, ultra) if pair else (damaged,)), "--json"])
         return "told" if code == 0 else refusal(code, said)
+    if kind == "verify":
+        sound = wide if damaged != wide else ultra
+        given = (sound, damaged) if number % 2 else (damaged, sound)
+        code, told, said = command(["verify", *map(str, given), "--json", *["--decode"] * (number % 3 == 0)])
+        compared = code in (0, 1) and '"verdict"' in told
+        return "compared" if compared else refusal(code, said)
     out = folder / "out.mp4"
     words = ["deblur", str(wide), str(ultra), "-o", str(out), "--method", "swap", "--json"]
     part = ["--start", "0.06", "--end", "0.2"] if number % 4 == 1 else []
@@ -177,47 +186,59 @@ def tasks(inputs: int, full: int) -> Iterator[tuple[int, str]]:
     for number in range(inputs):
         yield number, "probe"
         yield number, "dry run"
+        yield number, "verify"
         if number * full // inputs != (number + 1) * full // inputs:
             yield number, "full"
 
 
-def run(inputs: int, full: int, seed: int, known: list[Finding], log: IO[str] | None) -> list[Finding]:
-    """Do all tasks that are not in `known`; returns both."""
+def run(options: argparse.Namespace, known: list[Finding], log: IO[str] | None) -> list[Finding]:
+    """Do all tasks that are not in `known`, in `options.workers` processes; returns both."""
     sys.path.insert(0, str(ROOT / "tests"))
     from factories.mutations import make_corpus, make_mutant  # type: ignore[import-not-found]
 
-    found, worker = list(known), Worker()
+    found, lock, local, workers = list(known), threading.Lock(), threading.local(), list[Worker]()
     done = {(finding.number, finding.kind) for finding in known}
+    todo = [task for task in tasks(options.inputs, options.full) if task not in done]
+
+    def start() -> None:
+        local.worker = Worker()
+        workers.append(local.worker)
+
+    def examine_one(task: tuple[int, str]) -> None:
+        number, kind = task
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            job, began = make_mutant(corpus, number, options.seed, Path(place)), time.monotonic()
+            asked = kind, number, str(job.wide), str(job.ultra), str(job.damaged), place
+            said, growth = local.worker.ask(*asked)
+            if said == "hang":  # or the machine was: a second time it is the input
+                said, growth = local.worker.ask(*asked)
+        finding = Finding(number, kind, job.words, said, round(time.monotonic() - began, 2), growth)
+        with lock:
+            found.append(finding)
+            if finding.is_bad:
+                sys.stderr.write(f"{number} {kind} {job.words}: {said}\n")
+            if log is not None:
+                log.write(json.dumps(asdict(finding)) + "\n")
+                log.flush()
+
     with tempfile.TemporaryDirectory(prefix="asled-fuzz-") as name:
         folder = Path(name)
         corpus = make_corpus(folder)
-        for number, kind in tasks(inputs, full):
-            if (number, kind) in done:
-                continue
-            with tempfile.TemporaryDirectory(dir=folder) as place:
-                job, began = make_mutant(corpus, number, seed, Path(place)), time.monotonic()
-                task = kind, number, str(job.wide), str(job.ultra), str(job.damaged), place
-                said, growth = worker.ask(*task)
-                if said == "hang":  # or the machine was: a second time it is the input
-                    said, growth = worker.ask(*task)
-            seconds = round(time.monotonic() - began, 2)
-            found.append(Finding(number, kind, job.words, said, seconds, growth))
-            if found[-1].is_bad:
-                sys.stderr.write(f"{number} {kind} {job.words}: {said}\n")
-            if log is not None:
-                log.write(json.dumps(asdict(found[-1])) + "\n")
-                log.flush()
-        worker.close()
-    return found
+        with ThreadPoolExecutor(options.workers, initializer=start) as pool:
+            collections.deque(pool.map(examine_one, todo), maxlen=0)
+        for worker in workers:
+            worker.close()
+    return sorted(found, key=lambda finding: finding.number)
 
 
 def summary(seed: int, found: Sequence[Finding]) -> dict[str, Any]:
-    kinds = {kind: [f for f in found if f.kind == kind] for kind in ("probe", "dry run", "full")}
+    kinds = {kind: [f for f in found if f.kind == kind] for kind in ("probe", "dry run", "verify", "full")}
     counts = {
         kind: dict(collections.Counter(f.said.split(":")[0].split("\n")[0] for f in some).most_common())
         for kind, some in kinds.items()
     }
     return {
+        "commit": commit(),
         "seed": seed,
         "counts": counts,
         "longest_s": {kind: max((f.seconds for f in some), default=0.0) for kind, some in kinds.items()},
@@ -230,6 +251,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--inputs", type=int, default=2000)
     parser.add_argument("--full", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=1, help="processes at once")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--list", type=Path, help="what is done already; is added to")
     parser.add_argument("--out", type=Path)
@@ -244,7 +266,7 @@ def main() -> None:
             lines = options.list.read_text().splitlines() if options.list.is_file() else []
             known = [f for f in (Finding(**json.loads(line)) for line in lines) if not f.is_bad]
             log = stack.enter_context(options.list.open("a"))
-        found = run(options.inputs, options.full, options.seed, known, log)
+        found = run(options, known, log)
     report = summary(options.seed, found)
     write_report(report, options.out)
     sys.stdout.write(f"{json.dumps(report['counts'])}\n{len(report['bad'])} bad\n")

@@ -16,6 +16,6 @@ def test_damaged_clips_are_refused_in_a_sentence_or_mended(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     counts = json.loads(out.read_text())["counts"]
     sums = {kind: sum(found.values()) for kind, found in counts.items()}
-    assert sums == {"probe": INPUTS, "dry run": INPUTS, "full": FULL}
+    assert sums == {"probe": INPUTS, "dry run": INPUTS, "verify": INPUTS, "full": FULL}
     assert min(counts["probe"]["told"], counts["probe"]["refused 3"]) > 0
     assert any(word.startswith("done") for word in counts["full"])
