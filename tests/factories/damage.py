@@ -34,6 +34,7 @@ class Recipe:
 
     pictures: list[Picture] = field(default_factory=panning)
     ticks: list[int] = field(default_factory=lambda: [STEP * n for n in range(FRAMES)])
+    clock: int = 600  # ticks per second
     codec: str = "libx264"
     pix_fmt: str = "yuv420p"
     options: dict[str, str] = field(default_factory=lambda: {"preset": "ultrafast", "crf": "12"})
@@ -63,8 +64,8 @@ class Recipe:
 
 def cook(recipe: Recipe, path: Path) -> Path:
     """Write the file; subtitles and attachments in a codec that its format takes."""
-    matroska = path.suffix in (".mkv", ".webm")
-    options = {} if matroska else {"movflags": "use_metadata_tags", "video_track_timescale": "600"}
+    matroska, movie = path.suffix in (".mkv", ".webm"), path.suffix in (".mov", ".mp4", ".m4v")
+    options = {"movflags": "use_metadata_tags", "video_track_timescale": str(recipe.clock)} if movie else {}
     with av.open(str(path), "w", options=options) as out:
         out.metadata.update(recipe.metadata)
         video = _add_video(out, recipe)
@@ -92,7 +93,7 @@ def _add_video(out, recipe):
     stream = out.add_stream(recipe.codec, rate=30, options=dict(recipe.options))
     stream.width, stream.height, stream.pix_fmt = width, height, recipe.pix_fmt
     context = stream.codec_context
-    stream.time_base = context.time_base = Fraction(1, 600)
+    stream.time_base = context.time_base = Fraction(1, recipe.clock)
     context.flags |= int(av.codec.context.Flags.frame_duration)
     context.colorspace = context.color_primaries = context.color_trc = recipe.matrix
     context.color_range = 1
@@ -122,7 +123,7 @@ def _chapter(number: int, start: int, end: int, title: str) -> dict[str, Any]:
 
 def _write_sound(out, stream, recipe):
     random = np.random.default_rng(recipe.sound_seed + stream.index)
-    seconds = (recipe.ticks[-1] + STEP) / 600
+    seconds = (2 * recipe.ticks[-1] - recipe.ticks[-2]) / recipe.clock
     noise = random.normal(0, 0.1, (2, int(seconds * recipe.sound_rate))).astype(np.float32)
     kind = stream.codec_context.format.name
     packets = []
@@ -153,11 +154,11 @@ def _write_text(out, stream, recipe, matroska):
 
 
 def _write_video(out, stream, recipe):
-    ends = [*recipe.ticks[1:], recipe.ticks[-1] + STEP]
+    ends = [*recipe.ticks[1:], 2 * recipe.ticks[-1] - recipe.ticks[-2]]
     for picture, tick, end in zip(recipe.pictures, recipe.ticks, ends, strict=True):
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
         frame = frame.reformat(format=recipe.pix_fmt, dst_colorspace=1, dst_color_range=1)
-        frame.pts, frame.time_base, frame.duration = tick, Fraction(1, 600), end - tick
+        frame.pts, frame.time_base, frame.duration = tick, Fraction(1, recipe.clock), end - tick
         out.mux(stream.encode(frame))
     out.mux(stream.encode(None))
 
@@ -185,6 +186,13 @@ def shifted(picture: Picture, x: int, y: int) -> Picture:
     matrix = np.array([[1.0, 0, x], [0, 1.0, y]])
     size = picture.shape[1::-1]
     return np.asarray(cv2.warpAffine(picture, matrix, size, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def enlarged(picture: Picture, factor: int) -> Picture:
+    """The picture as a camera of so many times fewer pixels across sees it, enlarged."""
+    width, height = picture.shape[1::-1]
+    small = cv2.resize(picture, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def wider_view(picture: Picture) -> Picture:

@@ -18,6 +18,7 @@ from factories.damage import (
     at,
     cook,
     each,
+    enlarged,
     panning,
     reordered,
     shifted,
@@ -65,9 +66,7 @@ PICTURES: dict[str, tuple[Callable[..., Any], str]] = {
     "one foreign frame": (at(4, lambda p: np.ascontiguousarray(panning(30)[29][::-1])), "pictures"),
     "blurred": (each(soft), "picture sharpness"),
     "one blurred": (at(6, soft), "picture sharpness"),
-    "enlarged from a quarter": (
-        each(lambda p: np.repeat(np.repeat(p[2::8, 2::8], 8, 0), 8, 1)), "picture sharpness",
-    ),
+    "enlarged from a quarter": (each(lambda p: enlarged(p, 6)), "picture sharpness"),
     "a colour cast": (each(partial(tinted, gains=(1.2, 1, 0.8))), "picture colours"),
     "no colours": (each(lambda p: np.repeat(p[:, :, 1:2], 3, axis=2)), "picture colours"),
     "red and blue exchanged": (each(lambda p: p[:, :, ::-1]), "picture colours"),

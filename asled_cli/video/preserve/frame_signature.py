@@ -18,6 +18,7 @@ LUMA_CELLS, CHROMA_CELLS, DETAIL_CELLS = 64, 16, 8  # along the longer side
 FEWEST_CELLS = 8  # along the shorter side, where the picture has as many pixels
 LEVELS = (1, 2, 3)  # detail is measured after averaging squares of 2, 4 and 8 pixels
 SMALLEST_LEVEL = 12  # pixels: a smaller picture says nothing about detail
+_CURVATURE = np.array([[-0.25, 0.5, -0.25]], np.float32)
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
 Cells = NDArray[np.float32]
 
@@ -27,7 +28,7 @@ class Signature:
     """What is compared of a picture, in levels of 0..255 (full range, as coded).
 
     luma: (h, w), mean of each cell. chroma: (2, h, w), around 0; None for grey. detail: per level of LEVELS,
-    (h, w), mean square of what the next coarser level lacks (Haar wavelet energy), levels squared.
+    (2, h, w), mean square of the curvature across and down, levels squared.
     """
 
     luma: Cells
@@ -96,7 +97,7 @@ def _shrink(plane: Plane | Cells, cells: tuple[int, int]) -> Cells:
 
 
 def _detail(luma: Plane, scale: float) -> tuple[Cells, ...]:
-    """Return the energy of each level, as far as the picture is large enough."""
+    """Return the energies of each level, as far as the picture is large enough."""
     height, width = luma.shape
     cells = _cells(width, height, DETAIL_CELLS)
     found: list[Cells] = []
@@ -104,10 +105,12 @@ def _detail(luma: Plane, scale: float) -> tuple[Cells, ...]:
     for _ in LEVELS:
         if min(level.shape) < SMALLEST_LEVEL:
             break
-        coarser = cast(Cells, _halved(level))
-        variance = _halved(np.square(level)) - np.square(coarser)  # of each 2x2 square
-        found.append(_shrink(np.asarray(variance, np.float32), cells))
-        level = coarser
+        both = []
+        for kernel in (_CURVATURE, _CURVATURE.T):
+            curved = cv2.filter2D(level, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+            both.append(_shrink(np.asarray(cv2.multiply(curved, curved), np.float32), cells))
+        found.append(np.stack(both))
+        level = cast(Cells, _halved(level))
     return tuple(found)
 
 

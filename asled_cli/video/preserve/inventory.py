@@ -54,6 +54,12 @@ class Inventory:
     attachments: list[str]  # cover pictures and attached files such as fonts: name and digest
     rounded: bool  # Matroska: times count milliseconds, and may all start later
     broken_off: bool  # the demuxer met damage that it could not pass
+    size: int  # bytes of the picture
+
+    @property
+    def bits_per_pixel(self) -> float:
+        """How far the picture is compressed."""
+        return 8 * self.size / max(1, len(self.ticks) * self.clip.width * self.clip.height)
 
     @property
     def times(self) -> list[Fraction]:
@@ -70,6 +76,7 @@ class _Reading:
     covers: dict[int, Any]  # digests of attached pictures
     clock: PacketClock
     shown: dict[int, int] = field(default_factory=dict)  # frame time -> duration, ticks
+    size: int = 0  # bytes of the picture
 
     def add(
         self, packet: "Packet[Stream]", start_s: Fraction | None, end_s: Fraction | None, shift: Fraction
@@ -79,6 +86,7 @@ class _Reading:
             tick = self.clock.tick(packet)
             if tick is not None and not packet.is_discard:
                 self.shown[tick] = packet.duration or 0
+                self.size += packet.size
         elif index in self.covers:
             self.covers[index].update(bytes(packet))
         elif packet.dts is not None and is_inside(packet, start_s, end_s):
@@ -128,6 +136,7 @@ def take_inventory(
             attachments=_attachments(container, reading.covers),
             rounded="matroska" in container.format.name,
             broken_off=broken_off,
+            size=reading.size,
         )
 
 

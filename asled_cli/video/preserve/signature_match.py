@@ -26,11 +26,12 @@ ZOOMS = (0.9, 0.95, 1.05, 1.1)
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Numbers of one frame. correlation: of luma cells, -1 to 1. rms: their difference, levels.
+    """Numbers of one frame. correlation: of luma cells, -1 to 1. spread: standard deviation of the source's.
 
-    brightness: mean difference, levels. contrast: ratio of the spread along the source. chroma: RMS
-    difference of chroma cells, levels. sharpness: per level, amplitude against the source's without its
-    noise; NaN where the source shows too little.
+    rms: difference of luma cells. brightness: mean difference. contrast: ratio of the spread along the
+    source. chroma: RMS difference of chroma cells, cast: their mean difference, colourful: RMS of the
+    source's. All in levels. sharpness: per level and direction, amplitude of detail against the source's
+    without its noise; NaN where the source shows too little.
     """
 
     correlation: float
@@ -39,6 +40,8 @@ class Fit:
     brightness: float
     contrast: float
     chroma: float
+    cast: float
+    colourful: float
     sharpness: tuple[float, ...]
 
 
@@ -47,9 +50,12 @@ def measure_fit(source: Signature, out: Signature) -> Fit:
     one, two = _centred(source.luma), _centred(out.luma)
     power, cross = float(one @ one), float(one @ two)
     both = np.sqrt(power * float(two @ two))
-    chroma = 0.0
+    chroma, cast, colourful = 0.0, 0.0, 0.0
     if source.chroma is not None and out.chroma is not None:
-        chroma = float(np.sqrt(np.square(out.chroma - source.chroma).mean()))
+        change = out.chroma - source.chroma
+        chroma = float(np.sqrt(np.square(change).mean()))
+        cast = float(np.linalg.norm(change.mean(axis=(1, 2))))
+        colourful = float(np.sqrt(np.square(source.chroma).mean()))
     return Fit(
         correlation=cross / both if both > 0 else float(power == 0),
         spread=float(np.sqrt(power / one.size)),
@@ -57,8 +63,12 @@ def measure_fit(source: Signature, out: Signature) -> Fit:
         brightness=float(out.luma.mean() - source.luma.mean()),
         contrast=cross / power if power > 0 else 1.0,
         chroma=chroma,
+        cast=cast,
+        colourful=colourful,
         sharpness=tuple(
-            _sharpness(s, o, n) for n, (s, o) in enumerate(zip(source.detail, out.detail, strict=False))
+            _sharpness(*parts, level)
+            for level, both in enumerate(zip(source.detail, out.detail, strict=False))
+            for parts in zip(*both, strict=True)
         ),
     )
 
@@ -66,13 +76,13 @@ def measure_fit(source: Signature, out: Signature) -> Fit:
 # Noise of a phone in low light, after its own filter and compression, stays below 12 levels of sigma.
 MAX_NOISE = 12.0
 NOISE_PERCENTILE = 10  # of cells: where the picture shows next to nothing but noise
-MIN_DETAIL = 1.0  # levels: less of it is not judged
+MIN_DETAIL = 0.6  # levels: less of it is not judged
 
 
 def _sharpness(source: Cells, out: Cells, level: int) -> float:
     """Amplitude of detail as a share of the source's, of which what noise can explain is taken off."""
-    # White noise of sigma s has, after averaging n x n pixels, the Haar energy (s / n)^2 * 3/4.
-    most = 0.75 * (MAX_NOISE / 2 ** (level + 1)) ** 2
+    # White noise of sigma s has, after averaging n x n pixels, curvature of (s / n)^2 * 3/8.
+    most = 0.375 * (MAX_NOISE / 2 ** (level + 1)) ** 2
     noise = min(float(np.percentile(source, NOISE_PERCENTILE)), most)
     power = float(source.mean()) - noise
     if power < MIN_DETAIL**2:
@@ -85,10 +95,19 @@ def _centred(luma: Cells) -> NDArray[np.float64]:
     return np.asarray(values - values.mean())
 
 
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What a frame shows instead of its source. change: by how much that differs from the source, levels."""
+
+    name: str
+    cosine: float
+    change: float
+
+
 def best_match(
     source: Signature, out: Signature, others: Mapping[str, Cells], least: float = MIN_CHANGE
-) -> tuple[str, float] | None:
-    """Return which of `others` the frame shows instead of its source, with its share p; None if none.
+) -> Match | None:
+    """Return which of `others` the frame shows instead of its source; None if none.
 
     others: luma cells by name. least: levels RMS by which one must differ to be a candidate.
     Brightness and contrast are left out, so that fades and exposure steps say nothing.
@@ -96,7 +115,7 @@ def best_match(
     base = _centred(source.luma)
     error = _without(_centred(out.luma), base)
     size = float(np.linalg.norm(error))
-    best: tuple[str, float] | None = None
+    best: Match | None = None
     for name, luma in others.items():
         change = _without(_centred(luma), base)
         length = float(np.linalg.norm(change))
@@ -104,8 +123,8 @@ def best_match(
             continue
         along = float(error @ change)
         share, cosine = along / length**2, along / (length * size)
-        if share > SHARE and cosine > ALIGNED and (best is None or cosine > best[1]):
-            best = name, cosine
+        if share > SHARE and cosine > ALIGNED and (best is None or cosine > best.cosine):
+            best = Match(name, cosine, length / np.sqrt(change.size))
     return best
 
 

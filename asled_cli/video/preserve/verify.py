@@ -68,6 +68,7 @@ def verify(
             start_s=start_s,
             end_s=end_s,
             expected=len(after.ticks),
+            bits_per_pixel=after.bits_per_pixel,
         )
     return checks
 
