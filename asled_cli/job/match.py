@@ -13,7 +13,7 @@ from asled_cli.runtime.option_limits import FOV_RATIO_LIMITS
 from asled_cli.sync.lens_order import NAMED, Order, find_order
 from asled_cli.sync.offset import Timing, find_timing
 from asled_cli.video.clock import Clock
-from asled_cli.video.decode.probe import count_video_tracks, probe_clip
+from asled_cli.video.decode.probe import count_video_tracks, has_depth_map, probe_clip
 from asled_cli.video.decode.reader import frame_times
 from asled_cli.video.frames import Clip
 
@@ -80,6 +80,12 @@ def _probe_two(first: Path, second: Path) -> tuple[Clip, Clip]:
             "main one can be decoded here.",
             "Save the two views as two clips and name both.",
         )
+    if count_video_tracks(first) < 2 and has_depth_map(first):
+        raise InputError(
+            f"The second video track of {first} is a depth map (as of a Cinematic clip) or a small preview, "
+            "expected the view of the ultra-wide lens.",
+            "Name the ultra-wide clip as the second file.",
+        )
     if count_video_tracks(first) < 2:
         raise InputError(
             f"{first} has one video track, expected two where no second clip is named.",
@@ -134,6 +140,13 @@ def _swap_note(wide: Clip, ultra: Clip, order: Order) -> str:
 
 
 def _check_same_orientation(wide: Clip, ultra: Clip) -> None:
+    if wide.mirrored != ultra.mirrored:
+        one, other = (wide, ultra) if wide.mirrored else (ultra, wide)
+        raise InputError(
+            f"{one.path.name} is shown mirrored (as front cameras record), {other.path.name} is not, "
+            "expected the same for both lenses of one phone.",
+            f"Save {one.path.name} without mirroring, or name the clip of the rear camera.",
+        )
     if wide.rotation != ultra.rotation:
         raise InputError(
             f"{wide.path.name} is rotated by {wide.rotation} degrees, {ultra.path.name} by {ultra.rotation}, "

@@ -135,6 +135,12 @@ class Clip:
         return rest if believed else step
 
     @property
+    def mirrored(self) -> bool:
+        """Whether a player shows the picture mirrored: its display matrix turns one side over."""
+        matrix = self.display_matrix
+        return matrix is not None and matrix[0] * matrix[4] - matrix[1] * matrix[3] < 0
+
+    @property
     def seen_size(self) -> tuple[int, int]:
         """Width and height of the pictures that frames show, pixels."""
         return (self.width, self.height) if self.box is None else self.box[2:]

@@ -35,18 +35,43 @@ from asled_cli.video.mp4_boxes import (
 )
 
 PROBE_PACKETS = 600  # give up on a first frame after this many packets, 10 s at 60 fps
+DEPTH_MAP_SHARE = 8  # a track with fewer pixels than this part of the largest is no view of a lens
 RERECORD = "Use another copy of the clip, or record it again."
 
 
 def video_streams(container: InputContainer) -> list[VideoStream]:
-    """The real video tracks, without attached pictures such as cover art."""
-    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    """The video tracks that a lens filmed: no attached pictures such as cover art, and no depth maps."""
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    largest = max(map(_area, streams), default=0)
+    return [s for place, s in enumerate(streams) if place == 0 or not _is_depth_map(s, largest)]
+
+
+def _is_depth_map(stream: VideoStream, largest: int) -> bool:
+    """Whether a further track holds distances and no view, such as the disparity of a Cinematic clip.
+
+    Such a track is grey, or far smaller than the picture; a second lens films in colour and about as large.
+    """
+    pix_fmt = getattr(stream.codec_context, "pix_fmt", None) or ""
+    return pix_fmt.startswith("gray") or _area(stream) * DEPTH_MAP_SHARE <= largest
+
+
+def _area(stream: VideoStream) -> int:
+    """Pixels of a frame, 0 where the codec is not known."""
+    context = stream.codec_context
+    return 0 if context is None else context.width * context.height
 
 
 def count_video_tracks(path: Path) -> int:
     """How many real video tracks the file has. Raises InputError if it cannot be opened."""
     with open_clip(path) as container:
         return len(video_streams(container))
+
+
+def has_depth_map(path: Path) -> bool:
+    """Whether a further video track is no view of a lens. Raises InputError if the file cannot be opened."""
+    with open_clip(path) as container:
+        films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+        return len(films) > len(video_streams(container))
 
 
 def select_stream(container: InputContainer, path: Path, track: int) -> VideoStream:
