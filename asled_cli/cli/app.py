@@ -73,18 +73,30 @@ def main(words: Sequence[str] | None = None) -> int:
         return code_after(code, stdout, words[0] if words else "")
 
 
+def _show(error: AsledError, words: Sequence[str]) -> int:
+    """Print a sentence, with --debug after the traceback; returns the exit code."""
+    from asled_cli.cli.output.console import show_error
+
+    if "--debug" in words:
+        sys.stderr.write(printable(traceback.format_exc(), keep="\n"))
+    show_error(error, as_json="--json" in words)
+    return error.exit_code
+
+
 def _run(words: Sequence[str]) -> int:
     try:
         app(words, prog_name="asled")
     except SystemExit as stop:  # typer ends every run with it: help, bad usage and success alike
         return stop.code if isinstance(stop.code, int) else 1
     except AsledError as error:
-        from asled_cli.cli.output.console import show_error
+        return _show(error, words)
+    except OSError as error:
+        from asled_cli.runtime.atomic_file import explain_system_error
 
-        if "--debug" in words:
-            sys.stderr.write(printable(traceback.format_exc(), keep="\n"))
-        show_error(error, as_json="--json" in words)
-        return error.exit_code
+        explained = explain_system_error(error)
+        if explained is None:
+            raise
+        return _show(explained, words)
     except KeyboardInterrupt:
         return InterruptedRunError.exit_code
     return 0

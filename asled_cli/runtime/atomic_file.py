@@ -18,6 +18,7 @@ from asled_cli.errors import AsledError, UsageError, reason
 
 MAX_STEM = 100  # bytes of a name that are kept in a temporary name, of 255 allowed
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_OF_THE_DISK = _FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENXIO, errno.ENODEV}
 _IO_ERROR = re.compile(r"I/O error: (.+) \(os error (\d+)\)")  # as safetensors words it
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM}
 
@@ -145,6 +146,16 @@ def cannot_write(path: Path, error: Exception, kind: type[AsledError] = AsledErr
         f"{path} cannot be written: {reason(error)}.",
         f"Make room on the disk of {path.absolute().parent}." if full else "",
     )
+
+
+def explain_system_error(error: OSError) -> AsledError | None:
+    """The error to show for one of the disk or its rights that no command foresaw; None for any other."""
+    if error.errno not in _OF_THE_DISK:
+        return None
+    place = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
+    if place is not None and error.errno in _FULL:
+        return cannot_write(place, error)
+    return AsledError(f"{place or 'A file'} cannot be read or written: {reason(error)}.")
 
 
 @contextlib.contextmanager

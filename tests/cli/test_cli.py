@@ -1,6 +1,8 @@
 """The command line: help, exit codes and sentences; nothing here decodes more than a header."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import time
@@ -200,3 +202,18 @@ def fail_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
         raise error
 
     monkeypatch.setattr("asled_cli.pipeline.run_deblur", fail)
+
+
+@pytest.mark.parametrize(("number", "full"), [(errno.ENOSPC, True), (errno.EROFS, False), (errno.EIO, False)])
+def test_an_error_of_the_disk_that_nobody_foresaw_is_a_sentence(
+    number: int, full: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), "/disk/file")
+
+    monkeypatch.setattr("asled_cli.video.decode.probe.probe_clip", refuse)
+    monkeypatch.setattr("asled_cli.video.decode.probe.count_video_tracks", refuse)
+    assert app.main(["probe", "a.mp4"]) == 1
+    said = capsys.readouterr().err
+    assert f"/disk/file cannot be {'written' if full else 'read or written'}: {os.strerror(number)}" in said
+    assert ("Make room on the disk of /disk" in said) == full and "Traceback" not in said

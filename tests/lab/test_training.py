@@ -153,6 +153,14 @@ def test_failed_write_keeps_the_old_checkpoint(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
+def test_files_of_others_in_the_folder_of_a_run_are_kept(clips: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "weights.safetensors").write_bytes(b"mine")
+    with pytest.raises(UsageError, match=r"weights\.safetensors exists, and asled did not write it"):
+        train(TINY, clips, tmp_path / "run")
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"weights.safetensors"}
+
+
 def test_an_old_run_is_not_overwritten(clips: Path, tmp_path: Path) -> None:
     train(TINY, clips, tmp_path / "run", stop_at=3)
     with pytest.raises(UsageError, match="holds a checkpoint already"):

@@ -2,17 +2,36 @@
 
 import csv
 import io
+import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from asled_cli.errors import WeightsError
+from asled_cli.errors import UsageError, WeightsError
 from asled_cli.runtime.atomic_file import explain_full_disk, replace_file
 
 KEPT = "Free some space and continue with --resume; what was there before is kept."
+
+
+def claim_folder(out: Path, names: Iterable[str]) -> None:
+    """Make `out` the folder of a training run, in which `names` are the run's from now on.
+
+    Raises UsageError if something of another has one of these names, AsledError if it cannot be made.
+    """
+    mark = out / ".asled-train"
+    if mark.exists():
+        return
+    for name in names:
+        if os.path.lexists(out / name):
+            raise UsageError(
+                f"{out / name} exists, and asled did not write it.", "Choose another --out, or move it away."
+            )
+    with explain_full_disk(out):
+        out.mkdir(parents=True, exist_ok=True)
+        mark.touch()
 
 
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:

@@ -28,6 +28,7 @@ from asled_cli.lab.synthesis.flow_pairs import FlowPair, degrade, make_pair, rea
 from asled_cli.lab.training.checkpoints import (
     KEPT,
     CsvLog,
+    claim_folder,
     read_checkpoint,
     restore_module,
     restore_optimizer,
@@ -149,10 +150,11 @@ def train_flow(
     each update, raises InterruptedRunError to stop; the checkpoint is written first.
     Raises UsageError if `out` holds a run and `resume` was not asked for.
     """
-    out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / "checkpoint.pt"
     if checkpoint.exists() and not resume:
         raise UsageError(f"{out} holds a checkpoint already.", "Pass --resume, or choose another folder.")
+    if not resume:
+        claim_folder(out, ("spynet.safetensors", "scores.csv"))
     torch.manual_seed(config.seed)
     network: SpyNet = SpyNet().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.guided_steps:

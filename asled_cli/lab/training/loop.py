@@ -61,13 +61,12 @@ def train(
     """
     if config.threads:
         torch.set_num_threads(config.threads)
-    out.mkdir(parents=True, exist_ok=True)
     progress = (
         resume_run(out / "checkpoint.pt", config, device, team)
         if resume
         else start_run(config, out, device, team)
     )
-    team.wait()  # the first process must not write a checkpoint while another one sensors for an old one
+    team.wait()  # the first process must not write a checkpoint while another one looks for an old one
     watch = Watch(out, progress.step, active=team.leads, tensorboard=tensorboard)
     clips = find_clips(data / "valid")
     if not clips:

@@ -13,6 +13,7 @@ import torch
 from asled_cli.errors import AsledError, UsageError, WeightsError
 from asled_cli.lab.training.checkpoints import (
     KEPT,
+    claim_folder,
     read_checkpoint,
     restore_module,
     restore_optimizer,
@@ -28,6 +29,10 @@ from asled_cli.runtime.distributed import ALONE, Team
 from asled_cli.zoo import checkpoint as weights
 from asled_cli.zoo import registry as zoo
 from asled_cli.zoo.weight_file import read_tensors
+
+FILES = (
+    "weights.safetensors", "best.safetensors", "loss.csv", "validation.csv", "curves.png", "strip.png"
+)  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +76,13 @@ class TrainState:
 
 
 def start_run(config: TrainConfig, out: Path, device: str, team: Team = ALONE) -> TrainState:
-    """A new run, weights fresh or from `config.init`. Raises UsageError if `out` holds a run already."""
+    """A new run, weights fresh or from `config.init`.
+
+    Raises UsageError if `out` holds a run already, or files of others by the names of the run's.
+    """
     if (out / "checkpoint.pt").exists():
         raise UsageError(f"{out} holds a checkpoint already.", "Pass --resume, or choose another folder.")
+    claim_folder(out, FILES)
     torch.manual_seed(config.samples.seed)
     network = zoo.build(config.network, config.options)
     if config.init:

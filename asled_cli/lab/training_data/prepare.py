@@ -29,6 +29,7 @@ from asled_cli.lab.training_data.register import (
     write_sample,
 )
 from asled_cli.progress import Progress, Report, ignore
+from asled_cli.runtime.atomic_file import explain_full_disk
 from asled_cli.runtime.processes import run_in_processes
 
 log = logging.getLogger(__name__)
@@ -127,8 +128,14 @@ def prepare(
         _made_tasks(data, cache, config) if layout == "sources" else _tasks(layout, data, cache, config)
     )
     waiting = [task for task in tasks if not _done(task.path).exists()]
+    for task in waiting:
+        if task.path.exists() and not _begun(task.path).exists():
+            raise UsageError(
+                f"{task.path} exists, and asled did not write it.", "Choose another --cache, or move it away."
+            )
     for part in ("train", "valid"):
-        (cache / part).mkdir(parents=True, exist_ok=True)
+        with explain_full_disk(cache):
+            (cache / part).mkdir(parents=True, exist_ok=True)
     step = "make" if layout == "sources" else "register"
     report(Progress(step, len(tasks) - len(waiting), len(tasks)))
     work = [(task, config) for task in waiting]
@@ -190,12 +197,16 @@ def _make(task: _Task, config: DataConfig) -> str:
             views = _read_views(task, config)
         ratio = None if config.reference == "registered" else config.ratio
         sample = make_sample(views, ratio, config.reference_reach)
+        with explain_full_disk(task.path):
+            _begun(task.path).touch()
         for number, part in enumerate(_windows(sample, task.path.stem, config)):
             path = task.path if number == 0 else task.path.with_stem(f"{task.path.stem}_{number}")
             write_sample(path, part)
     except InputError as error:
         return f"{task.path.stem}: {error.message}"
-    _done(task.path).touch()
+    with explain_full_disk(task.path):
+        _done(task.path).touch()
+        _begun(task.path).unlink(missing_ok=True)
     return ""
 
 
@@ -232,6 +243,11 @@ def _windows(
         top, left = (int(draw.integers(max(extent - side, 0) // 4 + 1)) * 4 for extent in (height, width))
         parts.append(crop_sample(sample, top, left, min(side, height), min(side, width)))
     return parts
+
+
+def _begun(path: Path) -> Path:
+    """A task's mark while its clips are written: what is there by its name then may be replaced."""
+    return path.with_name(f".{path.stem}.begun")
 
 
 def _done(path: Path) -> Path:
