@@ -194,7 +194,7 @@ def _choose_shift(
 def _by_run(measured: Sequence[FrameObservation]) -> list[list[FrameObservation]]:
     groups: dict[int, list[FrameObservation]] = {}
     for m in measured:
-        groups.setdefault(id(m.half), []).append(m)
+        groups.setdefault(m.run, []).append(m)
     return list(groups.values())
 
 

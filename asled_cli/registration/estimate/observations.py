@@ -27,7 +27,7 @@ class FrameObservation:
 
     picture: (h, w, 3) float32 0..1, reduced; grey: its luma; half_grey: that at half size. time: in target
     frame intervals from the run's start. fine, half: the reference on its canvas, in colour and in luma at
-    half size. shake: shake within the exposure, in pixels of the full reduced size.
+    half size. shake: shake within the exposure, in pixels of the full reduced size. run: its run's number.
     """
 
     picture: Image
@@ -37,6 +37,7 @@ class FrameObservation:
     fine: Reblur
     half: Reblur
     shake: IntraFrameShake = NO_SHAKE
+    run: int = 0
 
     def observe(self, exposure: Exposure) -> LumaPair:
         """Return the frame and the reference blurred by `exposure`, at full reduced size."""
@@ -65,11 +66,15 @@ class FrameObservation:
 
 
 def measure_run(
-    run: Sequence[FramePair], canvas: Canvas, interval_s: float, ois_path: OisPath | None = None
+    run: Sequence[FramePair],
+    canvas: Canvas,
+    interval_s: float,
+    ois_path: OisPath | None = None,
+    number: int = 0,
 ) -> list[FrameObservation]:
     """Return the run's target frames, sharing the motion of its reference frames.
 
-    ois_path: the target's view against the reference's, with which the canvas moves.
+    ois_path: the target's view against the reference's, with which the canvas moves. number: of the run.
     """
     start = run[0].target.time
     times: list[float] = []
@@ -93,7 +98,7 @@ def measure_run(
     pictures = [canvas.soften(canvas.reduce_target(pair.target.rgb)) for pair in run]
     greys = [luma(picture) for picture in pictures]
     return [
-        FrameObservation(picture, grey, shrink(grey, 2), stamp, fine, half)
+        FrameObservation(picture, grey, shrink(grey, 2), stamp, fine, half, run=number)
         for picture, grey, stamp in zip(pictures, greys, stamps, strict=True)
     ]
 
@@ -104,18 +109,16 @@ def inner(measured: list[FrameObservation]) -> list[FrameObservation]:
 
 
 def recolour(measured: Sequence[FrameObservation], tone: Tone) -> list[FrameObservation]:
-    """Return the same frames with the reference in the colours that `tone` gives it.
+    """Return the same frames of one run with the reference in the colours that `tone` gives it.
 
     Colours come before blurring: the mean of curved values is not the curve of their mean.
     """
-    runs = {id(m.fine): (m.fine, m.half) for m in measured}
-    toned = {}
-    for key, (fine, half) in runs.items():
-        frames = [replace(frame, image=tone(frame.image)) for frame in fine.frames]
-        lumas = [shrink(luma(frame.image), 2) for frame in frames]
-        halves = [replace(frame, image=grey) for frame, grey in zip(half.frames, lumas, strict=True)]
-        toned[key] = (Reblur(frames, fine.height), Reblur(halves, half.height))
-    return [replace(m, fine=toned[id(m.fine)][0], half=toned[id(m.fine)][1]) for m in measured]
+    fine, half = measured[0].fine, measured[0].half
+    frames = [replace(frame, image=tone(frame.image)) for frame in fine.frames]
+    lumas = [shrink(luma(frame.image), 2) for frame in frames]
+    halves = [replace(frame, image=grey) for frame, grey in zip(half.frames, lumas, strict=True)]
+    toned, toned_half = Reblur(frames, fine.height), Reblur(halves, half.height)
+    return [replace(m, fine=toned, half=toned_half) for m in measured]
 
 
 def halved_map(work_map: Matrix, measured: FrameObservation) -> Matrix:

@@ -1,0 +1,46 @@
+"""Tone curves that take the reference's colours to the target's, and how well the views then agree."""
+
+import numpy as np
+
+from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
+from asled_cli.imaging.light import luma, shrink, without_shades
+from asled_cli.imaging.warp import sample, within
+from asled_cli.registration.estimate.observations import (
+    FrameObservation,
+)
+from asled_cli.registration.model.exposure import Exposure
+from asled_cli.registration.model.tone_curve import Tone, fit_tone
+
+_MIN_SHARE = 0.05  # of the target that the reference must show, or a few pixels would decide
+_SHADE_SHARE = 1 / 40
+
+
+def match_colours(
+    measured: list[FrameObservation], exposure: Exposure, matrix: Matrix, field: Image
+) -> tuple[Tone, float, float]:
+    """Return the tone curves, the residual luma difference after them, and the views' correlation."""
+    height, width = measured[0].grey.shape
+    x, y = pixel_grid((width, height))
+    u, v = apply(matrix, x + field[..., 0], y + field[..., 1])
+    targets, references, weights = [], [], []
+    for m in measured:
+        view = m.exposed(exposure)
+        warped = sample(view, u, v)
+        inside = within(view, u, v)
+        targets.append(shrink(m.picture, 2))
+        references.append(shrink(warped, 2))
+        weights.append(shrink(inside.astype(np.float32), 2))
+    tone = fit_tone(targets, references, weights)
+    a = np.stack([luma(t) for t in targets])
+    b = np.stack([luma(tone(r)) for r in references])
+    w = np.stack(weights) > 0.99
+    if w.mean() < _MIN_SHARE:
+        return tone, 1.0, 0.0
+    details = np.corrcoef(_details(a)[w], _details(b)[w]) if a[w].std() > 1e-4 else np.zeros((2, 2))
+    return tone, float(np.mean(np.abs(a - b)[w])), float(details[0, 1])
+
+
+def _details(pictures: Image) -> Image:
+    """Return (T, h, w) luma less its coarse shades, in which any two scenes may agree."""
+    sigma = max(pictures.shape[1:]) * _SHADE_SHARE
+    return np.stack([without_shades(p, sigma) for p in pictures])

@@ -1,0 +1,57 @@
+"""The final maps: no freer than the frames ask for, a parallax field where it helps, one map per run."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from asled_cli.imaging.homography import Image, Matrix, simplified
+from asled_cli.registration.estimate.exposure import (
+    mean_residual,
+)
+from asled_cli.registration.estimate.parallax import solve_parallax
+from asled_cli.registration.geometry.solver import Fit, LumaPair, refine
+
+# A parallax field, and a map of a run's own, are believed when they lower the residual by this share; shear
+# and keystone too (half a pixel of keystone lowered it by 1.6 % or more, none at all by 0.2 % or less).
+_FIELD_GAIN, _DRIFT_GAIN, _MAP_GAIN = 0.02, 0.03, 0.005
+
+
+def simplest_map(observations: list[LumaPair], homography: Fit) -> Fit:
+    """Return the similarity, else the affine map, that fits about as well as a homography, else that.
+
+    Shear and keystone that the pictures do not ask for are read from errors of blur and motion where there is
+    texture, and grow to pixels where there is none, such as in a sky.
+    """
+    height, width = observations[0].target.shape
+    bound = mean_residual(observations, homography.matrix) * (1 + _MAP_GAIN)
+    for free in (4, 6):
+        fit = refine(observations, simplified(homography.matrix, (width, height), free), 3, free=free)
+        if mean_residual(observations, fit.matrix) <= bound:
+            return fit
+    return homography
+
+
+def map_of_each_run(observed: list[list[LumaPair]], fit: Fit, field: Image) -> list[Matrix]:
+    """Return one map per run: the clip's, or the run's own where that fits its frames clearly better.
+
+    Stabilisation, focus and temperature move the lenses' pictures slowly against each other.
+    """
+    if len(observed) == 1:
+        return [fit.matrix]
+    maps = []
+    for run in observed:
+        frames = [replace(frame, shift=field) for frame in run]
+        own = refine(frames, fit.matrix, 2, free=fit.free).matrix
+        better = mean_residual(frames, own) < mean_residual(frames, fit.matrix) * (1 - _DRIFT_GAIN)
+        maps.append(own if better else fit.matrix)
+    return maps
+
+
+def add_parallax(observations: list[LumaPair], fit: Fit) -> tuple[Fit, Image]:
+    """Return the map refined under a parallax field, and the field; zeros where it helps too little."""
+    field = solve_parallax(observations, fit.matrix, fit.gain, fit.bias)
+    shifted = [replace(o, shift=field) for o in observations]
+    refined = refine(shifted, fit.matrix, 1, free=fit.free)
+    if mean_residual(shifted, refined.matrix) < mean_residual(observations, fit.matrix) * (1 - _FIELD_GAIN):
+        return refined, field
+    return fit, np.zeros_like(field)
