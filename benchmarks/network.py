@@ -24,8 +24,9 @@ from report import write_report
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from asled_cli.guide import GUIDE_STRIDE
 from asled_cli.lab.bench.run import machine, spread
-from asled_cli.nets.interface import GUIDE_STRIDE, ChunkInputs
+from asled_cli.nets.interface import ChunkInputs
 from asled_cli.runtime.device import DTYPES, resolve_device, resolve_precision
 from asled_cli.zoo import registry as zoo
 

@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "asled_cli"
 FLOORS = {
     "errors": 0,
     "progress": 0,
+    "guide": 0,
     "runtime": 1,
     "imaging": 1,
     "nets": 1,

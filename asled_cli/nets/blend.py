@@ -4,9 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from asled_cli.nets.interface import GUIDE_STRIDE, ChunkInputs
+from asled_cli.guide import GUIDE_STRIDE, Guide
+from asled_cli.nets.interface import ChunkInputs
 
-BLUR, CONFIDENCE, VALID = 3, 4, 5  # channels of the guide
+# Plain numbers: compiled networks slice by them.
+BLUR, CONFIDENCE, VALID = int(Guide.BLUR), int(Guide.CONFIDENCE), int(Guide.VALID)
 
 
 def swap(inputs: ChunkInputs) -> Tensor:

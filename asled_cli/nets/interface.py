@@ -14,9 +14,6 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-GUIDE_STRIDE = 4
-"""Guides and flows live on a grid of ceil(H / 4) x ceil(W / 4)."""
-
 
 @dataclass(frozen=True, slots=True)
 class ChunkInputs:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.guide import GUIDE_STRIDE
 from asled_cli.imaging.flow import MotionMeter
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
 from asled_cli.imaging.light import luma, luma_codes, shrink
@@ -23,7 +24,7 @@ from asled_cli.registration.estimate.reference_exposure import travel
 from asled_cli.registration.geometry.canvas import Canvas
 from asled_cli.registration.model.exposure import NO_SHAKE, IntraFrameShake
 from asled_cli.registration.model.registration import Knot, Registration
-from asled_cli.registration.rendering.aligned_frame import GUIDE_STRIDE, AlignedFrame, without_reference
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame, without_reference
 from asled_cli.registration.rendering.confidence import reference_weight
 from asled_cli.registration.rendering.full_resolution import FullMaps
 from asled_cli.registration.rendering.reference_window import Known, ReferenceWindow, Waiting

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asled_cli.errors import WeightsError
+from asled_cli.guide import Guide
 from asled_cli.nets.interface import ChunkInputs, VideoNetwork
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.restoration.base import FULL_SCALE, Memory, RestoredFrame, restored_frame
@@ -214,7 +215,7 @@ def _keep_sharp_regions(
     Sharp synthetic clips: PSNR to the input rose from 41 to 45 dB; ten blurred ones lost 0.05 dB.
     Without a reference, blur is what the frames right beside saw of it. None: they saw nothing either.
     """
-    blur = aligned.guide[..., 3] if aligned.reference is not None else aligned.blur_around
+    blur = aligned.guide[..., Guide.BLUR] if aligned.reference is not None else aligned.blur_around
     if blur is None:
         return None
     sharp = sharp_mask(blur, change.shape[1], change.shape[0])

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asled_cli.nets.interface import GUIDE_STRIDE
+from asled_cli.guide import GUIDE_STRIDE
 from asled_cli.restoration.tiles import Tile
 
 MIN_CHUNK = 3  # frames; shorter ones compute their look-ahead so often that tiles are the better way

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.guide import Guide
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 
 BLOCK = 64  # pixels
@@ -63,4 +64,4 @@ def limit_colour(aligned: AlignedFrame, change: NDArray[np.float32] | None) -> N
     """A change without shifts of colour where nothing is blurred; as it is where no reference told so."""
     if change is None or aligned.reference is None:
         return change
-    return limit_colour_shift(change, aligned.guide[..., 3])
+    return limit_colour_shift(change, aligned.guide[..., Guide.BLUR])

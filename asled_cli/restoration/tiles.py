@@ -6,7 +6,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from asled_cli.nets.interface import GUIDE_STRIDE, ChunkInputs
+from asled_cli.guide import GUIDE_STRIDE
+from asled_cli.nets.interface import ChunkInputs
 
 BLEND_PX = 16  # width of the soft seam on either side of a tile's edge; multiple of GUIDE_STRIDE
 

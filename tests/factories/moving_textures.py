@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
 
+from asled_cli.guide import Guide
 from asled_cli.lab.training_data.cached_clip import CachedClip
 
 
@@ -34,7 +35,7 @@ def make_clip(
     previous, following = flow.copy(), -flow
     previous[0], following[-1] = 0, 0
     guide = np.zeros((*grid, 6), np.float16)
-    guide[..., 3], guide[..., 4], guide[..., 5] = 0.05, 0.7, 1
+    guide[..., Guide.BLUR], guide[..., Guide.CONFIDENCE], guide[..., Guide.VALID] = 0.05, 0.7, 1
     return {
         **stacked,
         "guide": guide,

@@ -16,6 +16,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from asled_cli.cli import app
 from asled_cli.errors import AsledError, InputError, UsageError, WeightsError
+from asled_cli.guide import Guide
 from asled_cli.job.blur_plan import Roles, Segment
 from asled_cli.lab.datasets.image_sequence import PictureArray
 from asled_cli.lab.datasets.sources import HELD_OUT_PHOTOS, HELD_OUT_VIDEOS
@@ -258,7 +259,7 @@ def test_plain_crop_is_the_concentric_half(tmp_path: Path) -> None:
     frames = np.stack([wide, wide]), np.stack([scene, scene])
     clip = ScoreClip("a", PictureArray(frames[0]), PictureArray(frames[1]), PictureArray(frames[0]), "id")
     aligned = list(align_clip(clip, "centre-crop", 2.0).frames)
-    assert aligned[0].reference is not None and (aligned[0].guide[..., 4] == 1).all()
+    assert aligned[0].reference is not None and (aligned[0].guide[..., Guide.CONFIDENCE] == 1).all()
     error = aligned[0].reference[4:-4, 4:-4].astype(float) / 257 - wide[4:-4, 4:-4]
     assert np.abs(error).mean() < 1.0
 

@@ -10,6 +10,7 @@ from factories.textures import moving_video, texture, write_video
 
 from asled_cli.cli import app
 from asled_cli.errors import InputError, UsageError
+from asled_cli.guide import Guide
 from asled_cli.imaging.warp import warp_homography
 from asled_cli.lab.training_data.cached_clip import find_clips, read_clip
 from asled_cli.lab.training_data.prepare import DataConfig, prepare
@@ -50,7 +51,7 @@ def test_the_centre_is_the_papers_reference(pairs: Path, tmp_path: Path) -> None
         np.ascontiguousarray(ultra[..., ::-1]), centre_crop(2.0, (128, 96), (128, 96)), (128, 96)
     )
     np.testing.assert_array_equal(clip.reference[1], expected)
-    assert (clip.guide[..., 3] > 0.05).all()  # as if all were blurred
+    assert (clip.guide[..., Guide.BLUR] > 0.05).all()  # as if all were blurred
     assert (clip.guide[..., 4:] == 1).all()  # taken at its word
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from asled_cli.guide import Guide
 from asled_cli.job.method import network_restorer
 from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
@@ -38,7 +39,7 @@ def frame(i: int, reference: Picture | None, speed: float = 0.0) -> AlignedFrame
     """A frame whose content moves `speed` guide cells to the right per frame."""
     cells = HEIGHT // 4, WIDTH // 4
     guide = np.zeros((*cells, 6), np.float16)
-    guide[..., 5] = reference is not None
+    guide[..., Guide.VALID] = reference is not None
     ahead = np.zeros((*cells, 2), np.float16)
     ahead[..., 0] = speed
     target = Frame(i, i, Fraction(i, 30), np.zeros((HEIGHT, WIDTH, 3), np.uint16), None)
@@ -148,7 +149,7 @@ def test_a_frame_without_a_reference_learns_the_blur_of_those_right_beside_it() 
     rng = np.random.default_rng(2)
     blurs = rng.random((7, HEIGHT // 4, WIDTH // 4)).astype(np.float16)
     for one, blur in zip(frames, blurs, strict=True):
-        one.guide[..., 3] = blur
+        one.guide[..., Guide.BLUR] = blur
     frames[2] = replace(frames[2], is_cut=True)
     around = [one.blur_around for one in fuse_references(frames, 2)]
     assert [blur is not None for blur in around] == [False, True, False, True, False, True, False]

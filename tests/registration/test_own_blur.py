@@ -9,6 +9,7 @@ import pytest
 from factories.textures import texture
 from numpy.typing import NDArray
 
+from asled_cli.guide import GUIDE_STRIDE
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
 from asled_cli.lab.synthesis.shake_blur import shake_pair
@@ -18,7 +19,7 @@ from asled_cli.registration.blur.tile_spectra import Tiles, response, turns
 from asled_cli.registration.blur.wiener import View, wiener_deconvolve
 from asled_cli.registration.estimate.reference_exposure import find_reference_exposure, travel
 from asled_cli.registration.geometry.lenses import LensPrior
-from asled_cli.registration.rendering.aligned_frame import GUIDE_STRIDE, AlignedFrame
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.registration.rendering.temporal_fusion import fuse_references
 from asled_cli.video.frames import Frame, FramePair
 

@@ -10,6 +10,7 @@ from factories.textures import psnr
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
+from asled_cli.guide import Guide
 from asled_cli.imaging.homography import apply, pixel_grid
 from asled_cli.lab.camera.degradation import SensorModel, ToneCurve
 from asled_cli.lab.camera.dual_lens import LensRig
@@ -218,7 +219,10 @@ def test_every_pair_comes_out_once_in_order_whatever_is_missing() -> None:
     frames = rendered(pairs, found)
     assert [frame.pair.target.index for frame in frames] == list(range(len(pairs)))
     assert all(frame.guide.shape == (32, 48, 6) for frame in frames)
-    assert all(frame.guide[..., 4].min() >= 0 and frame.guide[..., 4].max() <= 1 for frame in frames)
+    assert all(
+        frame.guide[..., Guide.CONFIDENCE].min() >= 0 and frame.guide[..., Guide.CONFIDENCE].max() <= 1
+        for frame in frames
+    )
 
 
 def test_flows_point_to_the_same_content_in_the_neighbours() -> None:

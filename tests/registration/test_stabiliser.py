@@ -11,6 +11,7 @@ from factories.textures import texture
 from numpy.typing import NDArray
 from scipy.interpolate import CubicHermiteSpline
 
+from asled_cli.guide import GUIDE_STRIDE
 from asled_cli.imaging.homography import apply, pixel_grid
 from asled_cli.job.records import DeblurConfig, Event
 from asled_cli.job.resume.serialization import load_record, save_record
@@ -24,7 +25,7 @@ from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.model.ois_path import OisPath
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import render_references
-from asled_cli.registration.rendering.aligned_frame import GUIDE_STRIDE, AlignedFrame
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.registration.stabilisation.ois_tracking import follow_clip
 from asled_cli.video.decode.pixel_format import to_16_bit
 from asled_cli.video.encode.encoder import EncodeConfig

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from asled_cli.errors import MemoryLimitError
+from asled_cli.guide import Guide
 from asled_cli.nets.asled.config import AsledConfig, SearchConfig
 from asled_cli.nets.asled.network import AsledNet
 from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
@@ -41,7 +42,7 @@ def aligned_frames(
         target = Frame(index, index * 20, Fraction(index, 30), picture, None)
         has = index not in without
         guide = random.uniform(-0.1, 0.1, (*GRID, 6)).astype(np.float16)
-        guide[..., 3] = 0.1  # blurred, so that colours may move
+        guide[..., Guide.BLUR] = 0.1  # blurred, so that colours may move
         guide[..., 4:] = (random.uniform(0, 1, (*GRID, 2)) * has).astype(np.float16)
         frames.append(
             AlignedFrame(
@@ -121,7 +122,7 @@ def test_a_longer_look_ahead_comes_closer_to_the_whole_clip(network: AsledFast) 
 def test_from_blurred_to_sharp_the_network_gives_way(blur: float, network: float, swap: float) -> None:
     """First to the plain swap, then to nothing at all."""
     (frame,) = aligned_frames(1)
-    frame.guide[..., 3] = blur
+    frame.guide[..., Guide.BLUR] = blur
     change = np.random.default_rng(1).normal(0, 0.1, (HEIGHT, WIDTH, 3)).astype(np.float32)
     wanted = network * change + swap * swap_change(frame, 0.8)
     np.testing.assert_allclose(_keep_sharp_regions(frame, change, 0.8), wanted, atol=1e-3 * abs(change).max())
@@ -203,7 +204,7 @@ def test_swap_of_strength_zero_changes_nothing() -> None:
 def test_where_nothing_is_blurred_a_network_changes_nothing(strength: float) -> None:
     frames = aligned_frames(6, without=[4])
     for frame in frames:
-        frame.guide[..., 3] = 0
+        frame.guide[..., Guide.BLUR] = 0
     done = changes_of(frames, RunningMean(), replace(SETTING, strength=strength))
     for index in (0, 1, 2, 3, 5):
         change = done[index].change

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from asled_cli.nets.interface import GUIDE_STRIDE, ChunkInputs
+from asled_cli.guide import GUIDE_STRIDE
+from asled_cli.nets.interface import ChunkInputs
 from asled_cli.restoration.tiles import cut_tiles
 
 SIZES = [(64, 96), (101, 67), (7, 5), (300, 130)]

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from asled_cli.guide import GUIDE_STRIDE
 from asled_cli.lab.scoring.config import EvalConfig
 from asled_cli.lab.scoring.methods import Model, load_network
-from asled_cli.nets.interface import GUIDE_STRIDE, ChunkInputs
+from asled_cli.nets.interface import ChunkInputs
 from asled_cli.runtime.device import resolve_device, resolve_precision
 
 CHUNK = 4  # frames per timed call, plus the network's look-ahead

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from asled_cli.guide import GUIDE_STRIDE
 from asled_cli.lab.training_data.cached_clip import CachedClip
-from asled_cli.nets.interface import GUIDE_STRIDE
 
 
 def cut_randomly(clip: CachedClip, rng: np.random.Generator, frames: int, size_px: int) -> CachedClip:

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from asled_cli.errors import InputError
-from asled_cli.nets.interface import GUIDE_STRIDE, ChunkInputs
+from asled_cli.guide import GUIDE_STRIDE
+from asled_cli.nets.interface import ChunkInputs
 from asled_cli.runtime.limits import free_memory
 
 # What reading an archive of arrays raises where it is damaged.

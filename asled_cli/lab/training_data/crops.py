@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from asled_cli.errors import InputError, UsageError
+from asled_cli.guide import GUIDE_STRIDE
 from asled_cli.lab.training_data.augment import augment, cut_randomly, jitter_reference
 from asled_cli.lab.training_data.cached_clip import CachedClip, find_clips, read_clip, to_tensors
-from asled_cli.nets.interface import GUIDE_STRIDE
 
 log = logging.getLogger(__name__)
 

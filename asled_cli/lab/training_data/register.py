@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
+from asled_cli.guide import GUIDE_STRIDE
 from asled_cli.lab.datasets.sources import find_sources
 from asled_cli.lab.eval_sets.validation import validation_pairs
 from asled_cli.lab.synthesis.random_clip import random_pair
@@ -26,7 +27,7 @@ from asled_cli.registration.analyse import register_clip
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import render_references
-from asled_cli.registration.rendering.aligned_frame import GUIDE_STRIDE, AlignedFrame
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.registration.rendering.centre_crop import crop_reference
 from asled_cli.registration.rendering.temporal_fusion import fuse_references
 from asled_cli.runtime.atomic_file import explain_full_disk, replace_file

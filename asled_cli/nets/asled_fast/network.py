@@ -21,14 +21,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from asled_cli.guide import GUIDE_CHANNELS, GUIDE_STRIDE
 from asled_cli.nets.asled_fast.result_fusion import ResultFusion, ResultWindow
 from asled_cli.nets.blend import blend
 from asled_cli.nets.blocks import ConvStack, ResidualBlock, scale_initial_weights
-from asled_cli.nets.interface import GUIDE_STRIDE, ChunkInputs, NetworkFacts
+from asled_cli.nets.interface import ChunkInputs, NetworkFacts
 from asled_cli.nets.limits import BLOCKS, CHANNELS, check_config
 from asled_cli.nets.warp import scale_flow, warp
 
-GUIDE_CHANNELS = 6
 MAX_REACH = 16  # frames on either side; each costs look-ahead and memory
 
 

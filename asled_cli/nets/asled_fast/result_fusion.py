@@ -17,9 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from asled_cli.guide import GUIDE_STRIDE
 from asled_cli.nets.blend import BLUR, CONFIDENCE, VALID
 from asled_cli.nets.blocks import ResidualBlock, scale_initial_weights
-from asled_cli.nets.interface import GUIDE_STRIDE, ChunkInputs
+from asled_cli.nets.interface import ChunkInputs
 from asled_cli.nets.warp import scale_flow, warp, warp_bicubic
 
 # Before training every neighbour weighs exp(_START) as much as the frame itself; an even mean would blur.

@@ -6,10 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.guide import GUIDE_CHANNELS, Guide, guide_grid
 from asled_cli.video.frames import FramePair
-
-# Guides and flows lie on a grid of one cell per this many pixels each way, sizes rounded up.
-GUIDE_STRIDE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +38,10 @@ class AlignedFrame:
 def without_reference(pair: FramePair) -> AlignedFrame:
     """Return the pair's target with no reference."""
     height, width = pair.target.rgb.shape[:2]
-    rows, columns = -(-height // GUIDE_STRIDE), -(-width // GUIDE_STRIDE)
+    rows, columns = guide_grid(height, width)
     nothing: NDArray[np.float16] = np.zeros((rows, columns, 2), np.float16)
     return AlignedFrame(
-        pair, None, np.zeros((rows, columns, 6), np.float16), nothing, nothing, nothing, False
+        pair, None, np.zeros((rows, columns, GUIDE_CHANNELS), np.float16), nothing, nothing, nothing, False
     )
 
 
@@ -56,6 +54,8 @@ def swap_weight(aligned: AlignedFrame) -> NDArray[np.float32]:
     if aligned.reference is None:
         return np.zeros((height, width), np.float32)
     weight = cv2.resize(
-        aligned.guide[..., 4].astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR
+        aligned.guide[..., Guide.CONFIDENCE].astype(np.float32),
+        (width, height),
+        interpolation=cv2.INTER_LINEAR,
     )
     return np.asarray(weight, dtype=np.float32)

@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.guide import Guide, guide_grid
 from asled_cli.registration.geometry.lenses import centre_crop
-from asled_cli.registration.rendering.aligned_frame import GUIDE_STRIDE, AlignedFrame, without_reference
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame, without_reference
 from asled_cli.video.frames import FramePair
 
 # Change of luma by blur where nobody looked: as if all were blurred, so that nothing is spared as sharp.
@@ -25,12 +26,12 @@ def crop_reference(pair: FramePair, fov_ratio: float) -> AlignedFrame:
     reference = cv2.warpPerspective(
         pair.reference.rgb, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
     )
-    rows, columns = -(-height // GUIDE_STRIDE), -(-width // GUIDE_STRIDE)
+    rows, columns = guide_grid(height, width)
     difference = pair.target.rgb.astype(np.float32) - reference.astype(np.float32)
     guide = np.ones((rows, columns, 6), np.float16)
     guide[..., :3] = cv2.resize(
         difference / np.float32(65535.0), (columns, rows), interpolation=cv2.INTER_AREA
     )
-    guide[..., 3] = UNKNOWN_BLUR
+    guide[..., Guide.BLUR] = UNKNOWN_BLUR
     still: NDArray[np.float16] = np.zeros((rows, columns, 2), np.float16)
     return AlignedFrame(pair, np.asarray(reference, np.uint16), guide, still, still, still, False)

@@ -14,11 +14,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.guide import GUIDE_STRIDE, Guide
 from asled_cli.imaging.homography import Image, pixel_grid
 from asled_cli.imaging.light import luma
 from asled_cli.imaging.warp import sample_at, warp
 from asled_cli.registration.blur.wiener import SHORT_PX, View, longest_travel, wiener_deconvolve
-from asled_cli.registration.rendering.aligned_frame import GUIDE_STRIDE, AlignedFrame
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 
 # Difference of the reduced pictures (0..1) at which a neighbour's weight falls to 1/e: three times the usual
 # difference of the neighbour most alike, which is noise and coding, within bounds. On clean clips, where what
@@ -27,7 +28,7 @@ _NOISES, _STRICTEST, _MILDEST = 3.0, 0.015, 0.03
 # Weight of a neighbour without its counterpart on the other side (at a clip's end, a cut, a gap): what their
 # flows say wrongly cancels only between the two. At the ends it gains 0.03 to 0.1 dB of the network's result.
 _ONE_SIDED = 0.5
-_BLUR, _COVERED, _FULL_SCALE = 3, 5, 65535.0
+_FULL_SCALE = 65535.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def fuse_window(window: FrameWindow) -> AlignedFrame:
 def _blur_around(window: FrameWindow) -> NDArray[np.float16] | None:
     """Return (h, w): the larger blur of the two frames beside the middle one, of those with a reference."""
     around = _flows_around(window.frames, window.own)
-    blurs = [frame.guide[..., _BLUR] for distance, frame, _ in around if abs(distance) == 1]
+    blurs = [frame.guide[..., Guide.BLUR] for distance, frame, _ in around if abs(distance) == 1]
     return np.maximum.reduce(blurs) if blurs else None
 
 
@@ -133,7 +134,7 @@ def _fuse(frames: Sequence[AlignedFrame], i: int) -> NDArray[np.uint16] | None:
 def _lay(frame: AlignedFrame, around: Sequence[tuple[int, AlignedFrame, Image]]) -> list[_Laid]:
     """Return the reference of a frame, which counts in full, and those `around` it: distance, frame, flow."""
     own = _reference(frame)
-    covered = frame.guide[..., _COVERED].astype(np.float32)
+    covered = frame.guide[..., Guide.VALID].astype(np.float32)
     size = (covered.shape[1], covered.shape[0])
     own_reduced = _reduced(own, size)
     distances = [distance for distance, _, _ in around]
@@ -143,7 +144,7 @@ def _lay(frame: AlignedFrame, around: Sequence[tuple[int, AlignedFrame, Image]])
     likeness = np.float32(np.clip(_NOISES * usual, _STRICTEST, _MILDEST))
     laid = [_Laid(own, np.ones_like(covered), _travel(frame))]
     for (distance, neighbour, flow), picture, difference in zip(around, pictures, differences, strict=True):
-        seen = warp(neighbour.guide[..., _COVERED].astype(np.float32), flow)
+        seen = warp(neighbour.guide[..., Guide.VALID].astype(np.float32), flow)
         weight = np.exp(-np.square(difference / likeness)) * covered * seen
         weight *= np.float32(1 if -distance in distances else _ONE_SIDED)
         laid.append(_Laid(picture, weight, warp(_travel(neighbour), flow)))
