@@ -1,6 +1,7 @@
 """Kills runs of `asled deblur` at random moments, resumes them, and compares with an uninterrupted run.
 
-    python benchmarks/kill_and_resume.py [--moments 30] [--frames 60] [--method swap] [--seed 0] [--out FILE]
+    python benchmarks/kill_and_resume.py [--moments 30] [--workers 2] [--frames 60]
+        [--method swap] [--seed 0] [--out FILE]
 
 Each trial starts a run, sends SIGINT, SIGTERM or SIGKILL after a random share of the time that the whole run
 takes, kills some of the resumed runs too, and goes on until one finishes. The final files must be equal byte
@@ -10,13 +11,15 @@ long here, so that every trial ends in another one. Exit code 1 if any trial dif
 
 import argparse
 import hashlib
+import multiprocessing
+import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,18 @@ CHILD = (
     "import sys; from asled_cli import pipeline; from asled_cli.cli.app import main;"
     f"pipeline.STEPS = pipeline.Steps(segment_length=lambda clip: {SEGMENT}); sys.exit(main(sys.argv[1:]))"
 )
+PROCESSES = multiprocessing.get_context("forkserver")  # everything is imported once, not for each run
+
+
+def child(words: list[str], errors: str) -> None:
+    """Run `asled WORDS` in this process, with short segments; what it says goes into the file `errors`."""
+    with Path(errors).open("w") as said:
+        os.dup2(said.fileno(), 2)
+    from asled_cli import pipeline
+    from asled_cli.cli.app import main as asled
+
+    pipeline.STEPS = pipeline.Steps(segment_length=lambda clip: SEGMENT)
+    sys.exit(asled(words))
 
 
 def make_clips(folder: Path, frames: int, method: str) -> list[str]:
@@ -59,17 +74,21 @@ def contents(path: Path) -> dict[str, str]:
 
 def run(words: list[str], kill_after: float | None = None, number: signal.Signals = signal.SIGINT) -> int:
     """The exit code of one run; negative: ended by a signal."""
-    command = [sys.executable, "-c", CHILD, "deblur", *words, "-q"]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    if kill_after is not None:
-        try:
-            process.wait(kill_after)
-        except subprocess.TimeoutExpired:
-            process.send_signal(number)
-    said = process.communicate(timeout=300)[1]
-    if "Traceback" in said and not said.rstrip().endswith("KeyboardInterrupt"):  # while Python itself starts
+    errors = Path(words[words.index("-o") + 1]).with_suffix(".err")
+    process = PROCESSES.Process(target=child, args=(["deblur", *words, "-q"], str(errors)))
+    process.start()
+    process.join(kill_after)
+    if process.is_alive():
+        assert process.pid is not None
+        os.kill(process.pid, number)
+        process.join(300)
+    if process.exitcode is None:
+        process.kill()
+        raise SystemExit(f"hangs after {number.name}: {words}")
+    said = errors.read_text() if errors.exists() else ""
+    if "Traceback" in said and not said.rstrip().endswith("KeyboardInterrupt"):  # while it starts
         raise SystemExit(said)
-    return process.returncode
+    return process.exitcode
 
 
 def trial(words: list[str], out: Path, duration: float, draw: random.Random) -> list[str]:
@@ -92,6 +111,7 @@ def trial(words: list[str], out: Path, duration: float, draw: random.Random) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--moments", type=int, default=30)
+    parser.add_argument("--workers", type=int, default=1, help="jobs at once")
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--method", choices=("swap", "network"), default="swap")
     parser.add_argument("--seed", type=int, default=0)
@@ -99,21 +119,27 @@ def main() -> None:
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="asled-kill-"))
     words = make_clips(folder, options.frames, options.method)
-    whole, began = folder / "whole.mp4", time.monotonic()
+    whole = folder / "whole.mp4"
+    PROCESSES.set_forkserver_preload(["asled_cli.pipeline", "asled_cli.cli.app", "av"])
     assert run([*words, "-o", str(whole)]) == 0
+    began = time.monotonic()
+    assert run([*words, "-o", str(whole), "-y"]) == 0
     duration = time.monotonic() - began
-    expected, draw = contents(whole), random.Random(options.seed)
-    trials: list[dict[str, Any]] = []
-    for number in range(options.moments):
-        out = folder / "out.mp4"
-        sent = trial(words, out, duration, draw)
+    expected = contents(whole)
+
+    def one(number: int) -> dict[str, Any]:
+        out = folder / f"out_{number}.mp4"
+        sent = trial(words, out, duration, random.Random(f"{options.seed} {number}"))
         same: dict[str, Any] = {kind: digest == expected[kind] for kind, digest in contents(out).items()}
         same["bytes"] = out.read_bytes() == whole.read_bytes()
-        trials.append({"sent": sent, "same": same})
         sys.stderr.write(f"{number + 1}/{options.moments} {same} {sent}\n")
         out.unlink()
-    equal = sum(all(one["same"].values()) for one in trials)
-    broken_off = sum(len(one["sent"]) > 1 for one in trials)
+        return {"sent": sent, "same": same}
+
+    with ThreadPoolExecutor(options.workers) as pool:
+        trials = list(pool.map(one, range(options.moments)))
+    equal = sum(all(found["same"].values()) for found in trials)
+    broken_off = sum(len(found["sent"]) > 1 for found in trials)
     report = {
         "commit": commit(),
         "method": options.method,
