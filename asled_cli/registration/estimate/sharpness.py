@@ -19,6 +19,7 @@ _BOX = 5
 _LENGTHS = (1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 _KEPT = (0.163, 0.341, 0.556, 0.690, 0.750, 0.809, 0.842)
 _DIRECTIONS = (0.0, 45.0, 90.0, 135.0)  # degrees
+_BORDER_PX = 8  # left out at each edge, less in small pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ class _Gradients:
 
     def __init__(self, picture: Image) -> None:
         noise = _noise(picture) ** 2
+        borders = [min(_BORDER_PX, side // 4) for side in picture.shape]
+        inner = tuple(slice(border, -border or None) for border in borders)
         self.energy: list[float] = []
         kept: list[float] = []
         for angle in _DIRECTIONS:
@@ -71,8 +74,8 @@ class _Gradients:
             slope = cv2.filter2D(picture, cv2.CV_32F, step)
             smooth = cv2.filter2D(cv2.filter2D(picture, cv2.CV_32F, _box(angle)), cv2.CV_32F, step)
             # White noise of variance n adds 2 n to a difference, and 2 n / _BOX ** 2 after the box.
-            energy = max(float(np.mean(slope[8:-8, 8:-8] ** 2)) - 2 * noise, 1e-7)
-            after = max(float(np.mean(smooth[8:-8, 8:-8] ** 2)) - 2 * noise / _BOX**2, 1e-8)
+            energy = max(float(np.mean(slope[inner] ** 2)) - 2 * noise, 1e-7)
+            after = max(float(np.mean(smooth[inner] ** 2)) - 2 * noise / _BOX**2, 1e-8)
             self.energy.append(energy / float((step**2).sum() / 2))
             kept.append(after / energy)
         worst = float(np.interp(max(kept), _KEPT, _LENGTHS))
