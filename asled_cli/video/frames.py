@@ -102,6 +102,10 @@ class Clip:
     alpha: bool = False
     mastering: MasteringDisplay | None = None
     times_from: TimesFrom = "presentation"  # AVI has times of decoding only, raw streams have none
+    content_light: tuple[int, int] | None = None  # MaxCLL and MaxFALL, cd/m2
+    chroma_location: int | None = None  # H.273 number; None: not told
+    # Light around the display for which the picture was made: 0.0001 lux, and x, y in 0.00002 (H.274)
+    ambient_light: tuple[int, int, int] | None = None
     box: Box | None = None  # the part of the picture that frames are to show; None: all of it
     warnings: tuple[str, ...] = ()  # sentences worth showing to the user
 
@@ -120,17 +124,15 @@ class Clip:
         range_ = RANGE_FULL if full else self.color.range or RANGE_LIMITED
         return ColorTags(matrix, self.color.primaries, self.color.transfer, range_)
 
-    def last_duration(self, time: Fraction, step: Fraction, own: Fraction = Fraction(0)) -> Fraction:
+    def last_duration(self, time: Fraction, step: Fraction) -> Fraction:
         """Return how long the last frame is shown, seconds.
 
-        time: of that frame. step: from the frame before it. own: what its packet says, 0 if it says nothing.
-        The declared end counts, unless it is not that of this track, is rounded, or cannot be true.
+        time: of that frame. step: from the frame before it. The declared end counts, unless it is not that of
+        this track, or cannot be true.
         """
         if self.duration_s is None or not self.end_declared:
             return step
         rest = self.start_s + self.duration_s - time
-        if own and abs(rest - own) <= self.header_tick:
-            return own
         believed = rest > 0 and (self.index_complete or rest <= step + MAX_LAST_S)
         return rest if believed else step
 

@@ -16,7 +16,13 @@ from av.video.stream import VideoStream
 from asled_cli.errors import InputError, reason
 from asled_cli.video.decode.open_clip import MAX_PIXELS, open_clip
 from asled_cli.video.decode.packet_times import read_ticks, times_of_format
-from asled_cli.video.decode.side_data import VIEW_ID, read_side_data
+from asled_cli.video.decode.side_data import (
+    VIEW_ID,
+    read_ambient_light,
+    read_chroma_location,
+    read_content_light,
+    read_side_data,
+)
 from asled_cli.video.frames import (
     MATRIX_BT709,
     UNSPECIFIED,
@@ -206,6 +212,9 @@ def _gather(
         interlaced=frame.interlaced_frame,
         alpha=any(c.is_alpha for c in frame.format.components),
         mastering=_mastering(frame),
+        content_light=read_content_light(frame),
+        chroma_location=read_chroma_location(stream),
+        ambient_light=read_ambient_light(frame),
     )
     return _with_warnings(clip)
 
@@ -266,8 +275,7 @@ def _mastering(frame: av.VideoFrame) -> MasteringDisplay | None:
         return None
     value = numbers[:, 0] / numbers[:, 1]
     red, green, blue, white = ((round(value[i] * 50000), round(value[i + 1] * 50000)) for i in (0, 2, 4, 6))
-    light = read_side_data(frame, SideType.CONTENT_LIGHT_LEVEL)
-    max_cll, max_fall = np.frombuffer(light[:8], np.uint32) if light else (0, 0)
+    max_cll, max_fall = read_content_light(frame) or (0, 0)
     return MasteringDisplay(
         green=green,
         blue=blue,
@@ -275,8 +283,8 @@ def _mastering(frame: av.VideoFrame) -> MasteringDisplay | None:
         white=white,
         max_luminance=round(value[9] * 10000),
         min_luminance=round(value[8] * 10000),
-        max_content_light=int(max_cll),
-        max_average_light=int(max_fall),
+        max_content_light=max_cll,
+        max_average_light=max_fall,
     )
 
 

@@ -4,8 +4,11 @@ from enum import Enum
 from typing import cast
 
 import av
+import numpy as np
+from av.bitstream import BitStreamFilterContext
 from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideType
+from av.video.stream import VideoStream
 
 
 def read_side_data(frame: av.VideoFrame, kind: SideType) -> bytes | None:
@@ -15,6 +18,49 @@ def read_side_data(frame: av.VideoFrame, kind: SideType) -> bytes | None:
     except ValueError:  # a kind that PyAV does not know hides all others
         return None
     return None if data is None else bytes(data)
+
+
+def read_ambient_light(frame: av.VideoFrame) -> tuple[int, int, int] | None:
+    """Return the ambient viewing environment: illuminance in 0.0001 lux, x and y of its colour in 0.00002."""
+    raw = read_side_data(frame, SideType.AMBIENT_VIEWING_ENVIRONMENT)
+    if raw is None or len(raw) < 24:
+        return None
+    numbers = np.frombuffer(raw[:24], np.int32).reshape(3, 2).astype(np.float64)
+    if (numbers[:, 1] == 0).any():
+        return None
+    lux, x, y = (round(float(value)) for value in numbers[:, 0] / numbers[:, 1] * (10_000, 50_000, 50_000))
+    fits = 0 <= lux < 1 << 32 and 0 <= x < 1 << 16 and 0 <= y < 1 << 16
+    return (lux, x, y) if fits else None
+
+
+def read_content_light(frame: av.VideoFrame) -> tuple[int, int] | None:
+    """Return the largest and the average content light level (MaxCLL, MaxFALL), cd/m2."""
+    raw = read_side_data(frame, SideType.CONTENT_LIGHT_LEVEL)
+    if raw is None or len(raw) < 8:
+        return None
+    largest, average = np.frombuffer(raw[:8], np.uint32)
+    return int(largest), int(average)
+
+
+def read_chroma_location(stream: VideoStream) -> int | None:
+    """Return where chroma samples lie, as H.273 numbers it (0: left, 2: top left); None where nothing tells.
+
+    PyAV does not show it, so it is read from FFmpeg's own trace of the headers of H.264 and HEVC.
+    """
+    if stream.codec_context.name not in ("h264", "hevc") or not stream.codec_context.extradata:
+        return None
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)
+    try:
+        with av.logging.Capture(local=True) as lines:
+            BitStreamFilterContext("trace_headers", stream)
+    except (av.FFmpegError, ValueError):
+        return None
+    finally:
+        av.logging.set_level(level)
+    told = (text for _, _, text in lines if "chroma_sample_loc_type_top_field" in text)
+    value = next(told, "").rpartition("=")[2].strip()
+    return int(value) if value.isdigit() and int(value) <= 5 else None
 
 
 def _unknown(kind: type[Enum], value: object) -> Enum:

@@ -29,6 +29,7 @@ QUALITY = {
     "av1_nvenc": ("cq", 20, "p5"),
 }
 OWN_RATE = {"crf", "cq", "qp", "b", "rc", "maxrate"}  # options that take the place of the default quality
+CHROMA_NAMES = ("left", "center", "topleft", "top", "bottomleft", "bottom")  # by their H.273 numbers
 ANY_SIZE = ("libsvtav1", "ffv1")  # encoders that take odd sizes with subsampled chroma
 
 
@@ -67,9 +68,14 @@ class Encoder:
     def losses(self, source: Clip) -> list[str]:
         """What of the picture of `source` it cannot write, in words."""
         alpha = any(component.is_alpha for component in VideoFormat(self.pix_fmt).components)
-        hdr10 = self.name == "libx265" and bool(_hdr10_params(source))
+        x265 = self.name == "libx265"
         words = ["Dolby Vision layer"] if source.dolby_vision else []
-        words += ["mastering display data"] if source.mastering is not None and not hdr10 else []
+        words += ["mastering display data"] if source.mastering is not None and not x265 else []
+        words += ["content light level"] if source.content_light is not None and not x265 else []
+        located = bool(_chroma_options(source, self)) or source.chroma_location is None
+        words += ["chroma location"] if is_420(self.pix_fmt) and not located else []
+        if _resamples(VideoFormat(source.pix_fmt), VideoFormat(self.pix_fmt)):
+            words.append(f"pixel format {source.pix_fmt} (written as {self.pix_fmt})")
         words += ["transparency"] if source.alpha and not alpha else []
         return words
 
@@ -167,20 +173,45 @@ def _complete_options(source: Clip, encoder: str, config: EncodeConfig) -> dict[
             hint = f"Did you mean {near[0]!r}?" if near else ""
             raise UsageError(f"{encoder} has no option called {name!r}.", hint)
     if encoder == "libx265":
-        extra = ["log-level=none", *_hdr10_params(source), options.get("x265-params", "")]
+        extra = ["log-level=none", *_light_params(source), options.get("x265-params", "")]
         options["x265-params"] = ":".join(part for part in extra if part)
     return options
 
 
-def _hdr10_params(source: Clip) -> list[str]:
-    """x265 takes static HDR10 data as parameters only, not from the frames."""
-    if source.color.transfer != TRANSFER_PQ or source.mastering is None:
-        return []
-    light = source.mastering
-    params = ["hdr10=1", "repeat-headers=1", f"master-display={_mastering_text(light)}"]
-    if light.max_content_light or light.max_average_light:
-        params.append(f"max-cll={light.max_content_light},{light.max_average_light}")
-    return params
+def _light_params(source: Clip) -> list[str]:
+    """x265 takes what is known of the light as parameters only, not from the frames."""
+    params, light = [], source.mastering
+    levels = source.content_light
+    if light is not None:
+        params.append(f"master-display={_mastering_text(light)}")
+        if levels is None and (light.max_content_light or light.max_average_light):
+            levels = light.max_content_light, light.max_average_light
+    if levels is not None and any(levels):
+        params.append("max-cll={},{}".format(*levels))
+    if params and source.color.transfer == TRANSFER_PQ:
+        params.append("hdr10=1")
+    return [*params, "repeat-headers=1"] if params else []
+
+
+def _resamples(have: VideoFormat, other: VideoFormat) -> bool:
+    """Whether frames are written with fewer bits, or chroma of another size, than they were coded with."""
+    colours = [(f.is_rgb, f.chroma_width(64), f.chroma_height(64)) for f in (have, other)]
+    bits = [max(c.bits for c in f.components) for f in (have, other)]
+    return bits[1] < bits[0] or (colours[0] != colours[1] and not have.name.startswith(("gray", "pal")))
+
+
+def is_420(pix_fmt: str) -> bool:
+    """Whether chroma is halved in both directions, so that it matters where its samples lie."""
+    layout = VideoFormat(pix_fmt)
+    return not layout.is_rgb and (layout.chroma_width(64), layout.chroma_height(64)) == (32, 32)
+
+
+def _chroma_options(source: Clip, encoder: Encoder) -> dict[str, str]:
+    """The option that says where chroma samples lie, if the source does, and the encoder can write it."""
+    known = encoder.codec in ("h264", "hevc") and is_420(encoder.pix_fmt)
+    if source.chroma_location is None or not known:
+        return {}
+    return {"chroma_sample_location": CHROMA_NAMES[source.chroma_location]}
 
 
 def _mastering_text(light: MasteringDisplay) -> str:
@@ -233,7 +264,7 @@ def _rate(source: Clip) -> Fraction:
 
 def _open(context: VideoCodecContext, source: Clip, encoder: Encoder) -> None:
     os.environ.setdefault("SVT_LOG", "1")  # else SVT-AV1 writes a page of settings to the terminal
-    context.options = dict(encoder.options)
+    context.options = {**_chroma_options(source, encoder), **encoder.options}
     context.width, context.height, context.pix_fmt = source.width, source.height, encoder.pix_fmt
     # On the codec context too: the stream's alone leaves the encoder counting in 1/rate.
     context.time_base = source.time_base

@@ -19,7 +19,7 @@ from asled_cli.video.open_output import open_output
 from asled_cli.video.output_file import FORMATS
 from asled_cli.video.preserve.check import Check
 from asled_cli.video.preserve.inventory import take_inventory
-from asled_cli.video.preserve.quicktime_keys import graft_track_keys
+from asled_cli.video.preserve.movie_boxes import graft_boxes
 from asled_cli.video.preserve.tracks import OPTIONS, CopiedTracks
 from asled_cli.video.preserve.verify import verify
 
@@ -45,7 +45,7 @@ def copy_clip(source: Clip, out: Path) -> Copy | None:
         return Copy(len(take_inventory(source.path, source.track).ticks))
     try:
         dropped = _rewrap(source, out)
-        graft_track_keys(source, out)
+        graft_boxes(source, out)
         checks = verify(source.path, out, track=source.track)
         lost = _lost_layers(source, probe_clip(out))
     except (av.FFmpegError, ValueError, AsledError) as error:

@@ -25,7 +25,7 @@ from asled_cli.video.encode.segments import Segment, SegmentEncoder
 from asled_cli.video.encode.yuv import apply_change, spread_change
 from asled_cli.video.frames import Clip, Frame
 from asled_cli.video.output_file import check_output
-from asled_cli.video.preserve.quicktime_keys import graft_track_keys
+from asled_cli.video.preserve.movie_boxes import graft_boxes
 from asled_cli.video.preserve.verify import Check, verify
 
 __all__ = ["ClipWriter", "EncodeConfig", "check_output", "segment_length"]
@@ -91,7 +91,6 @@ class ClipWriter:
         self._length = segment or segment_length(source)
         self._converter = Converter(source.resolved_color)
         self._pending: tuple[av.VideoFrame, int] | None = None  # waits for the next frame's time
-        self._own_duration = 0  # of that frame, ticks, as its packet says
         self._last_step = done[-1].end - done[-1].ticks[-1] if done else None
         self._run: SegmentEncoder | None = None
         self._closed = False
@@ -150,7 +149,6 @@ class ClipWriter:
             raise ValueError(f"frame at tick {frame.pts} follows one at tick {self._pending[1]}")
         finished = None if self._pending is None else self._encode_pending(frame.pts)
         self._pending = picture, frame.pts
-        self._own_duration = (frame.source.duration or 0) if frame.source is not None else 0
         return finished
 
     def _picture_from_rgb(self, frame: Frame, change: NDArray[np.float32] | None) -> av.VideoFrame:
@@ -214,7 +212,7 @@ class ClipWriter:
         if self._end is not None:
             return step
         base = clip.time_base
-        return max(1, round(clip.last_duration(pts * base, step * base, self._own_duration * base) / base))
+        return max(1, round(clip.last_duration(pts * base, step * base) / base))
 
     def close(self) -> None:
         """Flush, join, check and publish the file. After `abort`, or a second time, this does nothing."""
@@ -255,7 +253,7 @@ class ClipWriter:
             movie.close()
         self._dropped = movie.dropped
         with self._explained():
-            graft_track_keys(self._clip, joined)
+            graft_boxes(self._clip, joined)
         self._check(joined)
 
     @property

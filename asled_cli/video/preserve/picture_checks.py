@@ -16,6 +16,10 @@ def compare_picture(before: Clip, after: Clip) -> Iterator[Check]:
     yield Check("colours", _colours(before), _colours(after), _same_colours(before, after))
     if before.mastering is not None:
         yield compare("mastering data", before.mastering, after.mastering)
+    if before.content_light is not None:
+        yield compare("content light", before.content_light, after.content_light)
+    if before.ambient_light is not None:
+        yield compare("ambient light", before.ambient_light, after.ambient_light)
 
 
 def _rotation(clip: Clip) -> str:

@@ -78,9 +78,25 @@ class CopiedTracks:
                 continue
             copy = _add_copy(self._out, stream)
             copy.metadata.update(kept_metadata(stream.metadata))
+            self._keep_title(stream, copy)
             copy.disposition = stream.disposition
             self._copies[stream.index] = copy
             self.written[copy.index] = 0
+
+    def _keep_title(self, stream: Stream, copy: Stream) -> None:
+        """Put the title of a track where players of the file format look for it.
+
+        MP4 has no place of its own for it: it also becomes the name of the handler of the track.
+        """
+        title = stream.metadata.get("title") or stream.metadata.get("name")
+        if title is None:
+            return
+        if self._out.format.name == "matroska":
+            copy.metadata["title"] = title
+        elif "name" not in stream.metadata and "handler_name" not in stream.metadata:
+            copy.metadata["handler_name"] = title
+            place = f"title of track {stream.index} as such"
+            self.dropped.append(f"{place} (kept as the name of its handler; .mkv would keep it)")
 
     def _add_metadata(self, shift: Fraction) -> None:
         self._out.metadata.update(kept_metadata(self._container.metadata))

@@ -122,10 +122,9 @@ def _compare_end(
         return Check("length", "a last frame", "none", False)
     step = rest = wanted[-1] - wanted[-2] if len(wanted) > 1 else 1 / before.clip.average_rate
     if not cut and before.times[-1] - before.times[0] == wanted[-1] - wanted[0]:
-        own = before.last_step * before.clip.time_base
-        rest = before.clip.last_duration(before.times[-1], step, own)
+        rest = before.clip.last_duration(before.times[-1], step)
     expected = wanted[-1] - wanted[0] + rest
-    shown = after.clip.last_duration(after.times[-1], step, after.last_step * after.clip.time_base)
+    shown = after.clip.last_duration(after.times[-1], step)
     found = after.times[-1] - after.times[0] + shown
     # Headers round the length to ticks of their own; Matroska adds the same for either end.
     tick = max(before.clip.time_base, after.clip.time_base, before.clip.header_tick, after.clip.header_tick)
