@@ -2,9 +2,9 @@
 
 Every stage but the last runs in a thread of its own, the last in the caller's, with short queues between.
 Where no network needs the cores, several threads share the alignment.
-Memory: three chunks of the network, the window of the alignment, the queues and what helpers hold, whatever
-the clip's length.
-What is finished goes to a journal beside the output, from which a broken-off job can be resumed.
+Memory: three chunks of the network, the window of the alignment, the queues and what the alignment threads
+hold, whatever the clip's length.
+Finished segments go to a journal beside the output, from which an interrupted job can be resumed.
 """
 
 import logging
@@ -209,8 +209,8 @@ def _render(run: Run, registration: Registration, roles: Roles) -> DeblurResult:
         aligned = align_stages(
             pairs,
             ReferenceRenderer(registration, start.origin_s),
-            reach=plan.reach,
-            threads=plan.helpers,
+            reach=plan.reference_radius,
+            threads=plan.align_threads,
             room=room,
             select=lambda frames: skip_written(frames, start, plan.wide.path.name),
         )

@@ -118,7 +118,7 @@ def measure(case: Case, method: Method, sources: Path) -> dict[str, Any]:
         "offset_source": default.plan.offset_source,
         "fov_ratio": case.rig.ratio,
         "fov_ratio_found": default.registration["fov_ratio"],
-        "frames_passed": default.frames_passed,
+        "frames_unchanged": default.frames_unchanged,
         "psnr_input_db": round(default.psnr_input_db or 0.0, 3),
         "psnr_default_db": round(default.psnr_result_db, 3),
         "psnr_told_db": round(told.psnr_result_db, 3),

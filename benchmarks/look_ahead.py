@@ -99,7 +99,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def read_config(case: str, steps: int) -> TrainConfig:
     """The recipe of a case; SPyNet is no part of it."""
-    samples = {**RECIPE["samples"], "drop_reference": DROPPED[case]}
+    samples = {**RECIPE["samples"], "reference_dropout": DROPPED[case]}
     return config_from_table(
         {
             **RECIPE,

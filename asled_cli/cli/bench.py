@@ -37,7 +37,7 @@ def bench(
     style = console.Style(as_json=as_json, quiet=quiet, verbose=verbose)
     found = run_bench(config, run_deblur)
     if as_json:
-        console.show_facts("bench", found, style)
+        console.show_values("bench", found, style)
         return
     title = f"{size}, " + ", ".join(f"{key} {value}" for key, value in found["plan"].items())
     console.show_table(title, ("stage", "seconds", "per second"), bench_rows(found), style)

@@ -39,10 +39,10 @@ def evaluate(
     debug: opt.Debug = False,
 ) -> None:
     """Evaluate methods (networks, swap, input) against ground truth."""
-    sizes = tuple(read_size("--profile", word, least=16) for word in cfg.split_words(profile))
+    sizes = tuple(read_size("--profile", word, least=16) for word in cfg.split_list(profile))
     config = cfg.EvalConfig(
-        dataset, root, pairs=tuple(pairs or ()), methods=cfg.split_words(methods), weights=weights,
-        split=split, clips=cfg.split_words(clips), max_frames=max_frames, protocol=protocol,
+        dataset, root, pairs=tuple(pairs or ()), methods=cfg.split_list(methods), weights=weights,
+        split=split, clips=cfg.split_list(clips), max_frames=max_frames, protocol=protocol,
         metrics=cfg.choose_metrics(metrics), metric_weights=metric_weights, alignment=alignment,
         fov_ratio=fov_ratio, average=average, average_reference=average_reference, linear=linear,
         profile_sizes=sizes, device=device, precision=precision, workers=workers, out=out,

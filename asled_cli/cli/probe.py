@@ -45,9 +45,9 @@ def probe(
     if ultra is None and count_video_tracks(wide) < 2:
         if preview is not None:
             raise UsageError("--preview draws a pair, but only one clip is named.", "Name both clips.")
-        facts = inspect.clip_facts(probe_clip(wide))
+        facts = inspect.clip_info(probe_clip(wide))
         if as_json:
-            console.show_facts("clip", facts, style)
+            console.show_values("clip", facts, style)
         else:
             console.show_table("clip", ("", ""), clip_rows(facts), style)
             console.show_lines("note", facts["warnings"], style)
@@ -59,7 +59,7 @@ def probe(
             draw_preview(inspect.align_sample(found), preview, overwrite=overwrite)
     facts = found.as_dict()
     if as_json:
-        console.show_facts("pair", facts, style)
+        console.show_values("pair", facts, style)
         return
     console.show_table("clips", ("", "wide", "ultra"), clip_rows(facts["wide"], facts["ultra"]), style)
     console.show_table("together", ("", ""), pair_rows(facts), style)

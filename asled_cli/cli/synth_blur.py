@@ -63,4 +63,4 @@ def synth_blur(
     with console.progress(style) as report:
         result = run(job, report)
     facts = {"written": result.written, "kept": result.kept, "left out": len(result.left_out)}
-    console.show_facts("synth-blur", facts | {"manifest": str(result.manifest)}, style)
+    console.show_values("synth-blur", facts | {"manifest": str(result.manifest)}, style)

@@ -85,4 +85,4 @@ def train(
     if not result.leads:
         return
     facts = {"steps": result.step, **result.scores, "files": [str(path) for path in result.files]}
-    console.show_facts("trained", facts, style)
+    console.show_values("trained", facts, style)

@@ -27,7 +27,7 @@ def align_stages(
     """Return the stages; the last one gives the frames that `select` lets through, up to `room` ahead.
 
     reach: frames on either side over which references are fused. One stage where a network needs the cores
-    (threads = 1), else two side by side, with as many helpers in each.
+    (threads = 1), else two side by side, with as many align_threads in each.
     """
     frames = _registered(pairs, renderer, threads)
     if not reach or threads == 1:

@@ -10,7 +10,7 @@ from asled_cli.job.analysis import judge_clips, register_clips
 from asled_cli.job.blur_plan import Roles
 from asled_cli.job.match import MatchedClips, check_shared_time, match_clips, way_on
 from asled_cli.job.records import DeblurConfig
-from asled_cli.job.tally import registration_facts
+from asled_cli.job.tally import registration_info
 from asled_cli.progress import Report, ignore
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
@@ -36,8 +36,8 @@ class Inspection:
         """In plain values, for JSON."""
         match, timing = self.match, self.match.timing
         return {
-            "wide": clip_facts(match.wide),
-            "ultra": clip_facts(match.ultra),
+            "wide": clip_info(match.wide),
+            "ultra": clip_info(match.ultra),
             "swapped": match.order.swapped,
             "order_source": match.order.words,
             "offset_s": float(timing.clock.offset_s),
@@ -46,7 +46,7 @@ class Inspection:
             "clock_drift_ppm": round(timing.clock.drift_ppm, 1),
             "fov_ratio_prior": round(match.fov_ratio, 4),
             "fov_ratio_source": match.fov_source,
-            "registration": registration_facts(self.registration) | {"maps": len(self.registration.knots)},
+            "registration": registration_info(self.registration) | {"maps": len(self.registration.knots)},
             "sharpness": [
                 {
                     "time_s": round(s.time_s, 3),
@@ -81,7 +81,7 @@ def align_sample(inspection: Inspection) -> list[AlignedFrame]:
     return list(render_references(inspection.sample, inspection.registration.resized(*sizes)))
 
 
-def clip_facts(clip: Clip) -> dict[str, Any]:
+def clip_info(clip: Clip) -> dict[str, Any]:
     """What a clip is, in plain values."""
     times = frame_times(clip)
     gaps = [b - a for a, b in pairwise(times)]

@@ -10,7 +10,7 @@ import torch
 
 from asled_cli.errors import MemoryLimitError, MissingWeightsError, WeightsError
 from asled_cli.job.records import DeblurConfig, DeblurPlan
-from asled_cli.nets.interface import NetworkFacts
+from asled_cli.nets.interface import NetworkInfo
 from asled_cli.restoration.base import FusingRestorer, Restorer
 from asled_cli.restoration.network import NetworkRestorer, NetworkSetting
 from asled_cli.restoration.oom_fallback import MIN_CHUNK
@@ -53,7 +53,7 @@ class MethodChoice:
     chunk: int = 1
     overlap: int = 0
     tile: int = 0
-    reach: int = 0
+    reference_radius: int = 0
     memory_bytes: int = 0
 
 
@@ -87,7 +87,7 @@ def choose_method(config: DeblurConfig, wide: Clip | FrameSize) -> MethodChoice:
         chunk=chunk,
         overlap=overlap,
         tile=tile,
-        reach=facts.reference_reach,
+        reference_radius=facts.reference_radius,
         memory_bytes=used,
     )
 
@@ -128,7 +128,7 @@ def network_restorer(path: Path, device: torch.device, precision: str, size: tup
     no_wish = DeblurConfig(Path(), Path())
     pieces = choose_pieces(no_wish, facts, frame, device, precision)
     restorer = NetworkRestorer(*_build(path, device, precision, pieces[:3], 1.0))
-    return FusingRestorer(restorer, facts.reference_reach) if facts.reference_reach else restorer
+    return FusingRestorer(restorer, facts.reference_radius) if facts.reference_radius else restorer
 
 
 def _build(
@@ -156,7 +156,7 @@ def _state_type(network: object) -> Any:
 
 
 def choose_pieces(
-    config: DeblurConfig, facts: NetworkFacts, wide: Clip | FrameSize, device: torch.device, precision: str
+    config: DeblurConfig, facts: NetworkInfo, wide: Clip | FrameSize, device: torch.device, precision: str
 ) -> tuple[int, int, int, int]:
     """(chunk, overlap, tile, bytes) for this device and the memory that is free on it now.
 
@@ -177,7 +177,7 @@ def choose_pieces(
 
 def fit_pieces(
     config: DeblurConfig,
-    facts: NetworkFacts,
+    facts: NetworkInfo,
     wide: Clip | FrameSize,
     budget: int,
     precision: str,
@@ -194,7 +194,7 @@ def fit_pieces(
     def cost(chunk: int, tile: int) -> int:
         largest = max(part.pixels for part in cut_tiles(wide.height, wide.width, tile, facts.halo_px))
         frames = QUEUED_BYTES * chunk + STACKED_BYTES * (chunk + overlap)
-        frames += AVERAGED_BYTES * 2 * facts.reference_reach
+        frames += AVERAGED_BYTES * 2 * facts.reference_radius
         inside = facts.bytes_per_pixel * (chunk + overlap) + facts.working_bytes_per_pixel
         return wide.width * wide.height * frames + wider * inside * largest
 

@@ -48,7 +48,7 @@ def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
     advice = way_on(config, "--offset")
     notes = [*found.notes, *check_shared_time(wide, ultra, clock, start, end, advice)]
     choice = choose_method(config, FrameSize(*wide.seen_size))
-    helpers = choose_helpers(choice.method, choice.device, wide)
+    align_threads = choose_align_threads(choice.method, choice.device, wide)
     frames = count_frames(wide, start, end)
     return DeblurPlan(
         config=config,
@@ -74,10 +74,10 @@ def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
         chunk=choice.chunk,
         overlap=choice.overlap,
         tile=choice.tile,
-        reach=choice.reach,
-        helpers=helpers,
+        reference_radius=choice.reference_radius,
+        align_threads=align_threads,
         memory_bytes=max(
-            _memory(wide, ultra) + _memory_of_helpers(helpers, wide) + choice.memory_bytes,
+            _memory(wide, ultra) + _memory_of_alignment(align_threads, wide) + choice.memory_bytes,
             memory_of_analysis(wide, frames),
         ),
         encoder=choose_encoder(wide, config.encode or EncodeConfig()),
@@ -154,7 +154,7 @@ def memory_of_analysis(wide: Clip, frames: int) -> int:
     return MEMORY_BASE + looked_at * width * height * ANALYSIS_BYTES
 
 
-def choose_helpers(method: str, device: str, wide: Clip) -> int:
+def choose_align_threads(method: str, device: str, wide: Clip) -> int:
     """Threads that share the work on frames; one where the network needs the cores itself."""
     if method == "network" and device == "cpu":
         return 1
@@ -162,9 +162,9 @@ def choose_helpers(method: str, device: str, wide: Clip) -> int:
     return max(1, min(MAX_HELPERS, usable_cores(), room))
 
 
-def _memory_of_helpers(helpers: int, wide: Clip) -> int:
-    """Two stages, each with one frame more than helpers, registered (`QUEUED_BYTES`)."""
-    frames = 0 if helpers == 1 else 2 * (helpers + 1)
+def _memory_of_alignment(align_threads: int, wide: Clip) -> int:
+    """Two stages, each with one frame more than there are alignment threads, registered (`QUEUED_BYTES`)."""
+    frames = 0 if align_threads == 1 else 2 * (align_threads + 1)
     return frames * QUEUED_BYTES * wide.width * wide.height
 
 

@@ -105,8 +105,8 @@ class DeblurPlan:
     chunk: int
     overlap: int
     tile: int  # pixels; 0: whole frames
-    reach: int = 0  # frames on either side over which the network is given the reference averaged
-    helpers: int = 1  # threads that align frames, and as many that fuse them
+    reference_radius: int = 0  # frames on either side over which the network is given the reference averaged
+    align_threads: int = 1  # threads that align frames, and as many that fuse them
     memory_bytes: int  # estimate of the peak
     encoder: Encoder  # with all its options
     notes: tuple[str, ...] = ()  # what the user should know before it starts
@@ -133,8 +133,8 @@ class DeblurPlan:
     def as_dict(self) -> dict[str, object]:
         """The plan in plain values, for JSON."""
         return {
-            "wide": _clip_facts(self.wide),
-            "ultra": _clip_facts(self.ultra),
+            "wide": _clip_info(self.wide),
+            "ultra": _clip_info(self.ultra),
             "out": str(self.out),
             "frames": self.frames,
             "start_s": float(self.start_s),
@@ -155,7 +155,7 @@ class DeblurPlan:
             "chunk": self.chunk,
             "overlap": self.overlap,
             "tile": self.tile,
-            "reach": self.reach,
+            "reference_radius": self.reference_radius,
             "strength": self.config.strength,
             "memory_bytes": self.memory_bytes,
             "encoder": self.encoder.name,
@@ -194,7 +194,7 @@ class DeblurResult:
     frames_changed: int = 0
     frames_without_reference: int = 0
     segments: tuple[Segment, ...] = ()  # what was done when, where that was decided by looking
-    frames_passed: int = 0  # left alone because the wide clip is already sharp there
+    frames_unchanged: int = 0  # left alone because the wide clip is already sharp there
     copied: bool = False  # no frame was to change: the result holds the wide clip as it was encoded
     registration: Mapping[str, object] = field(default_factory=dict)  # what the analysis found
     stages: tuple[StageTime, ...] = ()
@@ -213,7 +213,7 @@ class DeblurResult:
             "frames_written": self.frames_written,
             "frames_changed": self.frames_changed,
             "frames_without_reference": self.frames_without_reference,
-            "frames_passed": self.frames_passed,
+            "frames_unchanged": self.frames_unchanged,
             "copied": self.copied,
             "segments": [segment.as_dict() for segment in self.segments],
             "registration": dict(self.registration),
@@ -231,7 +231,7 @@ class DeblurResult:
         }
 
 
-def _clip_facts(clip: Clip) -> dict[str, object]:
+def _clip_info(clip: Clip) -> dict[str, object]:
     return {
         "path": str(clip.path),
         "codec": clip.codec,

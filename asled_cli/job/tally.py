@@ -56,14 +56,14 @@ class Tally:
             frames_written=self.written,
             frames_changed=self.changed,
             frames_without_reference=self.without_reference,
-            frames_passed=self.passed,
-            registration=registration_facts(registration),
+            frames_unchanged=self.passed,
+            registration=registration_info(registration),
             stages=(*times, StageTime("write", self.written, self.write_s)),
             problems=_count_problems(problems),
         )
 
 
-def registration_facts(registration: Registration) -> dict[str, object]:
+def registration_info(registration: Registration) -> dict[str, object]:
     """What the user may want to know of a registration, in plain values."""
     return {
         "fov_ratio": round(registration.fov_ratio, 4),
@@ -72,9 +72,9 @@ def registration_facts(registration: Registration) -> dict[str, object]:
         "correlation": round(registration.correlation, 4),
         "exposure_frames": registration.target_exposure and round(registration.target_exposure, 2),
         "ultra_exposure_frames": round(registration.reference_exposure, 2),
-        "rows_late_frames": round(registration.exposure.rolling_shutter, 2),
-        "stabiliser_px": registration.ois_rms_px,
-        "depth_along_deg": registration.baseline_deg,
+        "rolling_shutter_frames": round(registration.exposure.rolling_shutter, 2),
+        "ois_rms_px": registration.ois_rms_px,
+        "parallax_deg": registration.baseline_deg,
         "trusted": registration.trusted,
     }
 

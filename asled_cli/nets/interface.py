@@ -3,7 +3,7 @@
 The forward state goes from chunk to chunk exactly. The backward pass of a chunk starts `overlap` frames after
 its last frame, from nothing; so chunked output differs from whole-clip output by what frames further ahead
 would have added, and equals it where the overlap reaches the end of the clip. How far ahead is far enough is
-a matter of the weights: with `NetworkFacts.overlap` the two agreed to 50 dB or better on recorded clips
+a matter of the weights: with `NetworkInfo.overlap` the two agreed to 50 dB or better on recorded clips
 (docs/experiments.md, which also has a case where they do not).
 """
 
@@ -43,7 +43,7 @@ class ChunkInputs:
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkFacts:
+class NetworkInfo:
     """What a runner must know about a network, declared beside it."""
 
     overlap: int
@@ -52,7 +52,7 @@ class NetworkFacts:
     """Context around a tile, in pixels, that does the same for tiles."""
     bytes_per_pixel: int
     """Peak memory per frame pixel and per frame of a chunk, in 16-bit precision."""
-    reference_reach: int = 0
+    reference_radius: int = 0
     """Frames on either side over which the reference is averaged before the network sees it (`fusion`)."""
     working_bytes_per_pixel: int = 0
     """The same for what is there once, however long the chunk is."""
@@ -61,7 +61,7 @@ class NetworkFacts:
 class VideoNetwork(Protocol):
     """The call that all networks share."""
 
-    facts: NetworkFacts
+    facts: NetworkInfo
 
     def __call__(
         self, inputs: ChunkInputs, state: Any | None = None, keep: int | None = None

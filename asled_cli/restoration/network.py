@@ -20,7 +20,7 @@ from asled_cli.guide import Guide
 from asled_cli.nets.interface import ChunkInputs, VideoNetwork
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.restoration.base import FULL_SCALE, Memory, RestoredFrame, restored_frame
-from asled_cli.restoration.oom_fallback import recut_states, smaller_pieces, tile_words
+from asled_cli.restoration.oom_fallback import recut_states, smaller_pieces, tile_text
 from asled_cli.restoration.sharp_regions import limit_colour, sharp_mask
 from asled_cli.restoration.swap import swap_change
 from asled_cli.restoration.tiles import Tile, cut_tiles
@@ -134,9 +134,9 @@ class NetworkRestorer:
         log.warning(
             "memory ran out with chunks of %d frames and %s: going on with %d frames and %s",
             self.setting.chunk,
-            tile_words(self.setting.tile),
+            tile_text(self.setting.tile),
             smaller[0],
-            tile_words(smaller[1]),
+            tile_text(smaller[1]),
         )
         if smaller[1] != self.setting.tile:
             tiles = cut_tiles(*size, smaller[1], self.setting.halo_px)

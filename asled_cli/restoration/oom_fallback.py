@@ -27,7 +27,7 @@ def smaller_pieces(chunk: int, tile: int, size: tuple[int, int]) -> tuple[int, i
     return (chunk // 2, tile) if chunk > 1 else None
 
 
-def tile_words(tile: int) -> str:
+def tile_text(tile: int) -> str:
     """A tile size for the user."""
     return f"tiles of {tile} px" if tile else "whole frames"
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from asled_cli.errors import MissingWeightsError, UsageError, WeightsError, reason
-from asled_cli.nets.interface import NetworkFacts
+from asled_cli.nets.interface import NetworkInfo
 from asled_cli.runtime.atomic_file import replace_file, system_errors
 from asled_cli.zoo import registry as zoo
 from asled_cli.zoo.weight_file import parse_config, read_header, read_tensors
@@ -95,7 +95,7 @@ def architecture(path: Path) -> str:
     return _header(path)["network"]
 
 
-def facts(path: Path) -> NetworkFacts:
+def facts(path: Path) -> NetworkInfo:
     """What a runner must know about the network in `path`, its weights checked. Raises as `load`."""
     header = _header(path)
     meta = _outline(path, header)

@@ -62,12 +62,12 @@ PUBLISHED: dict[str, PublishedNetwork] = {
             "forward_blocks": 3,
             "decoder_blocks": 3,
             "fine_state": True,
-            "result_reach": 3,
+            "fusion_radius": 3,
             "fusion_channels": 24,
             "fusion_blocks": 2,
         },
         file="asled_fast.safetensors",
-        sha256="f23b2670e681606719cf55705baec296fb77c130372ff8b0811e5388cdfbe21e",
+        sha256="f9df6b826ee1fd5c0620259b699ea5e5184731383cc9b34884ff749f3a5a6b02",
         licence="MIT",
         parameters=699_760,
         paper="own design, after AsLeD-Net (NeurIPS 2025)",
@@ -92,13 +92,13 @@ PUBLISHED: dict[str, PublishedNetwork] = {
             "temperature": 0.1,
             "flow_sharing": "shared",
             "skip": "blend",
-            "views": "detail",
+            "input": "highpass",
             "matching": "alm",
             "difference": "dc",
             "motion": "rmc",
         },
         file="asled.safetensors",
-        sha256="d7ac617dbfbe9b3a8709498cf69b4a55176935f7b0c146862bc1232ac11c448a",
+        sha256="117ab4f0ae70b161da6b7f1d939191dce815d3fafa36e63f00018b1fe4e22f1c",
         licence="MIT",
         parameters=8_783_602,
         paper="Xiao and Wang, AsLeD-Net (NeurIPS 2025)",
@@ -149,7 +149,7 @@ PARTS: dict[str, PublishedFile] = {
 }
 """Parts of networks that were trained alone: what a recipe may start from, by name."""
 
-UNNAMED: dict[str, dict[str, Any]] = {"asled-fast": {"result_reach": 0}}
+UNNAMED: dict[str, dict[str, Any]] = {"asled-fast": {"fusion_radius": 0}}
 """What options mean that files of weights do not name, because they are older than the option."""
 
 DEFAULT = "asled-fast"

@@ -16,11 +16,11 @@ TINY = AsledFastConfig(
     backward_blocks=1,
     forward_blocks=1,
     decoder_blocks=1,
-    result_reach=0,  # what is mixed afterwards: test_result_fusion.py
+    fusion_radius=0,  # what is mixed afterwards: test_result_fusion.py
 )
 
 
-MIXING = dataclasses.replace(TINY, result_reach=2, fusion_channels=8, fusion_blocks=1)
+MIXING = dataclasses.replace(TINY, fusion_radius=2, fusion_channels=8, fusion_blocks=1)
 
 
 def random_inputs(frames: int = 4, height: int = 24, width: int = 32, seed: int = 0) -> ChunkInputs:
@@ -45,7 +45,7 @@ def random_network(config: AsledFastConfig = TINY, seed: int = 0, head: float = 
     torch.manual_seed(seed)
     network = AsledFast(config)
     nn.init.normal_(network.decoder.head.weight, std=head)
-    if config.result_reach:
+    if config.fusion_radius:
         nn.init.normal_(network.fusion.head.weight, std=head)
     return network.eval()
 

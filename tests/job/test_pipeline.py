@@ -89,7 +89,9 @@ def test_helpers_change_nothing_but_the_time(
 ) -> None:
     files = []
     for threads in (1, 3):
-        monkeypatch.setattr(pipeline, "make_plan", lambda *w, n=threads: replace(make_plan(*w), helpers=n))
+        monkeypatch.setattr(
+            pipeline, "make_plan", lambda *w, n=threads: replace(make_plan(*w), align_threads=n)
+        )
         files.append(tmp_path / f"{threads}.mkv")
         result = run(pair, files[-1], method=method, device="cpu", encode=EncodeConfig(codec="ffv1"))
         assert result.frames_changed == FRAMES and no_stage_is_running()

@@ -13,13 +13,13 @@ from factories.small_pair import HEIGHT, WIDTH, Pair, make_pair, make_scene, vie
 
 from asled_cli.errors import AsledError, InputError, MemoryLimitError, UsageError, WeightsError
 from asled_cli.job.method import FrameSize, choose_pieces, fit_pieces
-from asled_cli.job.plan import choose_helpers, make_plan, memory_of_analysis
+from asled_cli.job.plan import choose_align_threads, make_plan, memory_of_analysis
 from asled_cli.job.records import DeblurConfig, DeblurPlan
 from asled_cli.nets.asled.config import AsledConfig
 from asled_cli.nets.asled.costs import estimate_memory
 from asled_cli.nets.asled.network import AsledNet
 from asled_cli.nets.asled_fast.network import AsledFast
-from asled_cli.nets.interface import NetworkFacts
+from asled_cli.nets.interface import NetworkInfo
 from asled_cli.runtime.device import free_memory
 from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.encode.encoder import EncodeConfig
@@ -131,7 +131,7 @@ def test_a_truth_of_another_size_is_refused(pair: Pair, tmp_path: Path) -> None:
 def test_pieces_shrink_until_they_fit(pair: Pair) -> None:
     config = DeblurConfig(pair.wide, pair.ultra)
     clip = replace(probe_clip(pair.wide), width=3840, height=2160)
-    facts = NetworkFacts(overlap=2, halo_px=32, bytes_per_pixel=100)
+    facts = NetworkInfo(overlap=2, halo_px=32, bytes_per_pixel=100)
 
     def pieces(budget_mib: int, **asked: Any) -> tuple[int, int, int]:
         budget = budget_mib << 20
@@ -214,7 +214,7 @@ def test_free_memory_is_less_than_all_of_it() -> None:
 
 def test_what_is_asked_for_is_not_shrunk(pair: Pair) -> None:
     config, clip = DeblurConfig(pair.wide, pair.ultra, chunk=3, tile=0), probe_clip(pair.wide)
-    facts = NetworkFacts(overlap=2, halo_px=32, bytes_per_pixel=100)
+    facts = NetworkInfo(overlap=2, halo_px=32, bytes_per_pixel=100)
     assert fit_pieces(config, facts, clip, 1, "fp32")[:3] == (3, 2, 0)
 
 
@@ -234,4 +234,4 @@ def test_helpers_work_where_cores_and_memory_are_free(
 ) -> None:
     monkeypatch.setattr("asled_cli.job.plan.usable_cores", lambda: cores)
     clip = cast(Clip, SimpleNamespace(width=width, height=width * 9 // 16))
-    assert choose_helpers(method, device, clip) == threads
+    assert choose_align_threads(method, device, clip) == threads

@@ -14,9 +14,9 @@ from asled_cli.nets.asled.network import AsledNet
 from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
 from asled_cli.zoo import checkpoint as weights
 
-SMALL = AsledFastConfig(fine_channels=4, coarse_channels=8, result_reach=1, fusion_channels=4)
+SMALL = AsledFastConfig(fine_channels=4, coarse_channels=8, fusion_radius=1, fusion_channels=4)
 DEEP = AsledFastConfig(
-    fine_channels=4, coarse_channels=8, decoder_blocks=5, result_reach=1, fusion_channels=4
+    fine_channels=4, coarse_channels=8, decoder_blocks=5, fusion_radius=1, fusion_channels=4
 )
 
 

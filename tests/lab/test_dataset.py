@@ -122,9 +122,9 @@ def test_sample_depends_on_its_index_alone(tmp_path: Path) -> None:
 def test_resident_clips_give_the_same_samples(tmp_path: Path) -> None:
     for seed in range(5):
         write_clip(tmp_path / f"{seed}.npz", seed=seed, frames=6, height=44, width=50)
-    config = dataclasses.replace(SMALL, batch=1, photometric=0.05, misalign_px=2, drop_reference=0.5)
+    config = dataclasses.replace(SMALL, batch=1, photometric=0.05, misalign_px=2, reference_dropout=0.5)
     usual = CropDataset(tmp_path, config)
-    resident = CropDataset(tmp_path, dataclasses.replace(config, resident=True))
+    resident = CropDataset(tmp_path, dataclasses.replace(config, cache_on_device=True))
     for i in range(20):
         assert all(torch.equal(value, resident[i][name]) for name, value in usual[i].items())
     assert len(usual._cache) == 2 and len(resident._cache) == 5

@@ -38,7 +38,7 @@ from asled_cli.zoo import registry as zoo
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "make_small_realmcvsr.py"
 TINY = AsledFastConfig(fine_channels=4, coarse_channels=4, encoder_blocks=1, backward_blocks=1,
-                       forward_blocks=1, decoder_blocks=1, result_reach=0)  # fmt: skip
+                       forward_blocks=1, decoder_blocks=1, fusion_radius=0)  # fmt: skip
 
 
 def write_frames(folder: Path, frames: NDArray[np.uint8]) -> None:
@@ -81,7 +81,7 @@ def test_the_miniature_runs_whole_and_writes_its_report(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(AsledFast, "facts", replace(AsledFast.facts, reference_reach=0))
+    monkeypatch.setattr(AsledFast, "facts", replace(AsledFast.facts, reference_radius=0))
     words = [
         "eval",
         "--dataset",

@@ -28,7 +28,7 @@ from asled_cli.nets.spynet import SpyNet
 OPTIONS = {"fine_channels": 4, "coarse_channels": 4, "backward_blocks": 1, "forward_blocks": 1}
 TINY = TrainConfig(
     network="asled-fast",
-    options={**OPTIONS, "decoder_blocks": 1, "result_reach": 0},
+    options={**OPTIONS, "decoder_blocks": 1, "fusion_radius": 0},
     samples=SampleConfig(frames=(2, 2), crop_px=16, batch=1),
     steps=4,
     warmup_steps=1,

@@ -102,7 +102,7 @@ def test_trains_on_a_miniature_of_realmcvsr_and_is_scored_on_it(
     mini, out = tmp_path / "mini", tmp_path / "run"
     script.write_tree(mini, {"train": 1, "valid": 1, "test": 1}, 10, (96, 64))
     words = ["--set", "data.reference=centre", "--set", "data.ratio=1.967"]
-    words += ["--set", "options.result_reach=0"]  # without motion, results cannot be laid onto each other
+    words += ["--set", "options.fusion_radius=0"]  # without motion, results cannot be laid onto each other
     assert run(recipe, "--data", mini, "-o", out, "-q", "--device", "cpu", *words) == 0
     words = ["--methods", f"input,swap,trained={out / 'best.safetensors'}", "--protocol", "asled-paper"]
     words += ["--alignment", "centre-crop", "--fov-ratio", "1.967", "--workers", "1"]

@@ -202,7 +202,9 @@ def test_the_clock_may_end_a_run(clips: Path, tmp_path: Path, monkeypatch: pytes
     """Rate, end, last validation and checkpoint follow the time; a resumed run has what is left of it."""
     ticks = iter(range(10_000))
     monkeypatch.setattr(training.time, "perf_counter", lambda: 0.5 * next(ticks))
-    config = dataclasses.replace(TINY, steps=1000, minutes=0.2, validate_every=1000, checkpoint_every=1000)
+    config = dataclasses.replace(
+        TINY, steps=1000, max_minutes=0.2, validate_every=1000, checkpoint_every=1000
+    )
     progress = train(config, clips, tmp_path / "run", stop_at=3)
     assert progress.step == 3 and 3 <= progress.seconds < 12 and not progress.ended
     resumed = train(config, clips, tmp_path / "run", resume=True)
@@ -257,8 +259,8 @@ def test_recipes_take_a_step(name: str, clips: Path) -> None:
         ("steps = 1000", "missing"),
         ("network = 'asled-fast'\nsteps = 10\nwarmup_steps = 10", "warmup_steps is 10"),
         ("network = 'asled-fast'\nprecision = 'int8'", "precision is 'int8'"),
-        ("network = 'asled-fast'\nminutes = -1", "minutes is -1"),
-        ("network = 'asled-fast'\n[samples]\ncrop_px = 8\n[losses]\nstructural = 1", "losses.structural"),
+        ("network = 'asled-fast'\nmax_minutes = -1", "max_minutes is -1"),
+        ("network = 'asled-fast'\n[samples]\ncrop_px = 8\n[losses]\nssim = 1", "losses.ssim"),
         ("network", "cannot be read as a recipe"),
     ],
 )

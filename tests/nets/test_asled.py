@@ -30,7 +30,7 @@ OPEN_POINTS = {
     "two-flows": replace(TINY, flow_sharing="separate"),
     "global": replace(TINY, search=SearchConfig(strategy="global")),
     "blend": replace(TINY, skip="blend"),
-    "detail": replace(TINY, views="detail"),
+    "detail": replace(TINY, input="highpass"),
     "coarse": replace(TINY, search=SearchConfig(strategy="coarse", radius=2)),
 }
 EVERY = VARIANTS | OPEN_POINTS
@@ -145,7 +145,7 @@ def forgetful() -> AsledNet:
 @pytest.mark.parametrize("chunk", [1, 2, 4, 7])
 @torch.inference_mode()
 def test_default_look_ahead_is_within_the_bound(chunk: int, forgetful: AsledNet) -> None:
-    """Better than 50 dB, as `NetworkFacts.overlap` says, where memory fades; without look-ahead it is not."""
+    """Better than 50 dB, as `NetworkInfo.overlap` says, where memory fades; without look-ahead it is not."""
     inputs = clip(frames=14)
     whole = forgetful(inputs)[0]
     assert (whole - inputs.target).square().mean().sqrt() > 0.05  # more than a trained network changes
@@ -287,7 +287,7 @@ def test_untrained_it_equals_the_plain_swap_where_it_blends() -> None:
     network = build(OPEN_POINTS["blend"])
     with torch.inference_mode():
         torch.testing.assert_close(network(inputs)[0], swap(inputs), atol=1e-6, rtol=0)
-    assert network.facts.reference_reach == 2 and AsledNet.facts.reference_reach == 0
+    assert network.facts.reference_radius == 2 and AsledNet.facts.reference_radius == 0
 
 
 def test_a_view_of_itself_is_found_by_untrained_features() -> None:

@@ -89,4 +89,4 @@ def test_gradients_reach_every_parameter(config: AsledFastConfig) -> None:
 
 def test_default_size() -> None:
     assert sum(p.numel() for p in AsledFast().parameters()) == 699_760
-    assert sum(p.numel() for p in AsledFast(AsledFastConfig(result_reach=0)).parameters()) == 672_592
+    assert sum(p.numel() for p in AsledFast(AsledFastConfig(fusion_radius=0)).parameters()) == 672_592

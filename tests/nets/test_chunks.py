@@ -39,11 +39,11 @@ def test_exact_with_full_look_ahead(chunk: int) -> None:
 @pytest.mark.parametrize("chunk", [2, 4, 7])
 @torch.inference_mode()
 def test_default_overlap_is_within_the_bound(chunk: int) -> None:
-    """Better than 50 dB, what `NetworkFacts.overlap` promises; and the error falls with the overlap.
+    """Better than 50 dB, what `NetworkInfo.overlap` promises; and the error falls with the overlap.
 
     The random network changes the swap by 6 % of full scale, which is more than a trained one does.
     """
-    inputs, network = random_inputs(10), random_network(AsledFastConfig(result_reach=0), head=0.01)
+    inputs, network = random_inputs(10), random_network(AsledFastConfig(fusion_radius=0), head=0.01)
     whole, _ = network(inputs)
     assert 0.03 < (whole - swap(inputs)).square().mean().sqrt() < 0.1
 

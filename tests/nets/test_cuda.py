@@ -52,9 +52,9 @@ def test_every_network_learns_in_bf16(name: str, batch: dict[str, torch.Tensor])
 def test_samples_are_cut_on_the_gpu_as_on_the_cpu(tmp_path: Path) -> None:
     for seed in range(3):
         write_clip(tmp_path / f"{seed}.npz", seed=seed, frames=6, height=44, width=50)
-    config = SampleConfig(frames=(3, 4), crop_px=32, batch=2, drop_reference=0.5, photometric=0.05)
+    config = SampleConfig(frames=(3, 4), crop_px=32, batch=2, reference_dropout=0.5, photometric=0.05)
     usual = CropDataset(tmp_path, config)
-    resident = CropDataset(tmp_path, replace(config, resident=True), "cuda")
+    resident = CropDataset(tmp_path, replace(config, cache_on_device=True), "cuda")
     for i in range(12):
         sample = resident[i]
         assert all(tensor.is_cuda for tensor in sample.values())

@@ -21,7 +21,7 @@ from asled_cli.nets.blend import swap
 from asled_cli.nets.interface import ChunkInputs, run_chunks
 from asled_cli.zoo import checkpoint as weights
 
-REACH = MIXING.result_reach
+REACH = MIXING.fusion_radius
 
 
 def mixing_network() -> AsledFast:
@@ -206,7 +206,7 @@ def recipe(tmp_path: Path, only: str) -> TrainConfig:
     torch.manual_seed(5)
     weights.save(file, "asled-fast", AsledFast(TINY), dtype=torch.float32)
     options = dataclasses.asdict(MIXING)
-    return TrainConfig(network="asled-fast", options=options, init=file, only=only, precision="fp32")
+    return TrainConfig(network="asled-fast", options=options, init=file, train_only=only, precision="fp32")
 
 
 def test_one_part_may_learn_alone(tmp_path: Path) -> None:
@@ -226,13 +226,13 @@ def test_one_part_may_learn_alone(tmp_path: Path) -> None:
 def test_files_from_before_mixing_are_read_as_they_were(tmp_path: Path) -> None:
     file = tmp_path / "old.safetensors"
     network = AsledFast(TINY)
-    old = {k: v for k, v in dataclasses.asdict(TINY).items() if k != "result_reach" and "fusion" not in k}
+    old = {k: v for k, v in dataclasses.asdict(TINY).items() if k != "fusion_radius" and "fusion" not in k}
     header = {"network": "asled-fast", "config": json.dumps(old)}
     save_file(network.state_dict(), file, metadata=header)
-    assert weights.load(file).config.result_reach == 0
+    assert weights.load(file).config.fusion_radius == 0
     assert weights.facts(file).overlap == network.facts.overlap
 
 
 def test_a_part_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"only is 'trunk', but the parts .* fusion"):
+    with pytest.raises(UsageError, match=r"train_only is 'trunk', but the parts .* fusion"):
         start_run(recipe(tmp_path, "trunk"), tmp_path / "run", "cpu")

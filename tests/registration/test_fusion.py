@@ -202,13 +202,13 @@ def test_odd_sizes() -> None:
 def test_evaluation_gives_a_network_what_a_job_does(tmp_path: Path) -> None:
     """The restorer of `asled eval` averages the references; in a job a stage before the restorer does."""
     path = tmp_path / "tiny.safetensors"
-    network = AsledFast(AsledFastConfig(fine_channels=4, coarse_channels=4, result_reach=0))
+    network = AsledFast(AsledFastConfig(fine_channels=4, coarse_channels=4, fusion_radius=0))
     weights.save(path, "asled-fast", network)
     frames, _ = panned(5, noise=0.02)
     for given in frames:
         given.guide[..., 3:5] = 0.5  # so much blur, and so much of the reference in an untrained result
     restorer = network_restorer(path, torch.device("cpu"), "fp32", (WIDTH, HEIGHT))
-    assert isinstance(restorer, FusingRestorer) and restorer.restorer.network.facts.reference_reach == 2
+    assert isinstance(restorer, FusingRestorer) and restorer.restorer.network.facts.reference_radius == 2
     found = [done for given in frames for done in restorer.push(given)] + restorer.flush()
     as_in_a_job = list(restore(fuse_references(frames, 2), restorer.restorer))
     frame_by_frame = list(restore(frames, restorer.restorer))

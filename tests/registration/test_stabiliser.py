@@ -263,6 +263,6 @@ def test_a_file_is_mended_although_its_lens_floats(tmp_path: Path) -> None:
     result = run_deblur(config, events.append)
     assert result.psnr_input_db is not None and result.psnr_result_db is not None
     assert result.psnr_result_db > result.psnr_input_db + 3
-    assert isinstance(moved := result.registration["stabiliser_px"], float) and moved > 2
+    assert isinstance(moved := result.registration["ois_rms_px"], float) and moved > 2
     steps = [e for e in events if isinstance(e, Progress) and e.step == "follow"]
     assert steps[-1].done == len(times)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, shift
 
 from asled_cli.imaging.homography import pixel_grid
-from asled_cli.job.tally import registration_facts
+from asled_cli.job.tally import registration_info
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.filming import Hand, Lens, film
 from asled_cli.lab.camera.hand_shake import Trajectory
@@ -214,7 +214,7 @@ def both() -> tuple[list[FramePair], Pictures, Registration]:
 def test_a_steadied_clip_is_told_by_its_blur(both: tuple[list[FramePair], Pictures, Registration]) -> None:
     pairs, truth, found = both
     assert found.trusted and found.exposure.steadied and found.ois_path is None and found.correlation > 0.97
-    assert found.target_exposure is None and registration_facts(found)["exposure_frames"] is None
+    assert found.target_exposure is None and registration_info(found)["exposure_frames"] is None
     assert found.fov_ratio == pytest.approx(RATIO, rel=0.004)
     assert gains(pairs, truth, found).mean() > 4
 

@@ -111,9 +111,9 @@ def test_a_sharp_wide_clip_is_left_alone(tmp_path: Path, capsys: pytest.CaptureF
     assert {segment["action"] for segment in seen["plan"]} == {"pass"}  # type: ignore[attr-defined]
     out = tmp_path / "out.mp4"
     done = last_line(["deblur", *names, "-o", str(out), "--method", "swap"], capsys)
-    assert (done["copied"], done["frames_changed"], done["frames_passed"]) == (True, 0, 36)
+    assert (done["copied"], done["frames_changed"], done["frames_unchanged"]) == (True, 0, 36)
     assert out.read_bytes() == files.wide.read_bytes()
     words = ["deblur", *names, "-o", str(out), "--overwrite", "--method", "swap", "--crf", "18"]
     done = last_line(words, capsys)
     assert (done["copied"], done["frames_changed"]) == (False, 0)
-    assert done["frames_passed"] == 37 - round(OFFSET_S * 30)  # those that might have been changed
+    assert done["frames_unchanged"] == 37 - round(OFFSET_S * 30)  # those that might have been changed

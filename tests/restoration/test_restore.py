@@ -15,7 +15,7 @@ from asled_cli.guide import Guide
 from asled_cli.nets.asled.config import AsledConfig, SearchConfig
 from asled_cli.nets.asled.network import AsledNet
 from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
-from asled_cli.nets.interface import ChunkInputs, NetworkFacts
+from asled_cli.nets.interface import ChunkInputs, NetworkInfo
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.restoration.base import FULL_SCALE, RestoredFrame, restore
 from asled_cli.restoration.network import NetworkRestorer, NetworkSetting, _keep_sharp_regions
@@ -62,7 +62,7 @@ def aligned_frames(
 class RunningMean:
     """A stand-in network whose result depends on every earlier frame: exact for any chunk length."""
 
-    facts = NetworkFacts(overlap=0, halo_px=0, bytes_per_pixel=1)
+    facts = NetworkInfo(overlap=0, halo_px=0, bytes_per_pixel=1)
 
     def __call__(self, inputs: ChunkInputs, state: Any = None, keep: int | None = None) -> tuple[Tensor, Any]:
         restored = []
@@ -78,7 +78,7 @@ def network() -> AsledFast:
     torch.manual_seed(1)
     made = AsledFast(
         AsledFastConfig(
-            fine_channels=8, coarse_channels=8, decoder_blocks=1, forward_blocks=1, result_reach=0
+            fine_channels=8, coarse_channels=8, decoder_blocks=1, forward_blocks=1, fusion_radius=0
         )
     ).eval()
     for weight in made.parameters():
@@ -274,7 +274,7 @@ def test_what_is_mixed_in_goes_on_with_tiles() -> None:
     """Results before and ahead of the frame, and the links between them, are cut as the states are."""
     torch.manual_seed(3)
     config = AsledFastConfig(
-        fine_channels=8, coarse_channels=8, decoder_blocks=1, forward_blocks=1, result_reach=2
+        fine_channels=8, coarse_channels=8, decoder_blocks=1, forward_blocks=1, fusion_radius=2
     )
     network = AsledFast(config).eval()
     for head in (network.decoder.head, network.fusion.head):

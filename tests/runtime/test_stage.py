@@ -263,7 +263,7 @@ def test_spread_work_ends_with_its_stage() -> None:
 
 
 def test_an_error_above_spread_work_ends_its_helpers() -> None:
-    """As of a step between the helpers and their stage: nothing is left to the garbage collector."""
+    """As of a step between the align_threads and their stage: nothing is left to the garbage collector."""
 
     def above() -> Iterator[int]:
         with closing_items(parallel_map(lambda number: number, iter(int, 1), 3)) as items:

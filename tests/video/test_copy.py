@@ -146,7 +146,7 @@ def test_a_job_copies_where_no_frame_is_to_change(
     assert (result.frames_changed == 0) == copied
     assert (out.read_bytes() == pair.wide.read_bytes()) == copied
     if copied:
-        assert (result.frames_passed, result.frames_without_reference) == (
+        assert (result.frames_unchanged, result.frames_without_reference) == (
             (frames, 0) if trusted else (0, frames)
         )
         assert result.as_dict()["copied"] is True

@@ -10,7 +10,7 @@ from factories.small_pair import Pair, make_pair
 from factories.textures import texture
 
 from asled_cli.cli.app import main
-from asled_cli.cli.output.probe_report import pair_rows, registration_words
+from asled_cli.cli.output.probe_report import pair_rows, registration_text
 from asled_cli.job.blur_plan import FADE_S, Roles, plan_segments
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.filming import Lens, draw_hand, film, write_film
@@ -56,7 +56,7 @@ def test_a_sharp_wide_clip_passes_through_bit_for_bit(
     words = ["deblur", *names, "-o", str(out), "--offset", "0", "--method", "swap", "--codec", "ffv1"]
     assert main([*words, "--json"]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (result["frames_changed"], result["frames_passed"]) == (0, 14)
+    assert (result["frames_changed"], result["frames_unchanged"]) == (0, 14)
 
 
 def test_one_clip_alone_and_previews(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,8 +69,15 @@ def test_one_clip_alone_and_previews(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert picture is not None and picture.shape == (96, 128, 3)
     assert (tmp_path / "look.mp4").stat().st_size > 1000
     said = capsys.readouterr().out
-    for words in ("128x96", "ultra started", "together with wide", "views agree", "mend", "blur of wide"):
-        assert words in said
+    for text in (
+        "128x96",
+        "time offset",
+        "both start together",
+        "correlation",
+        "deblur",
+        "edge width of wide",
+    ):
+        assert text in said
     assert main(["probe", str(pair.wide), str(pair.ultra), "--preview", str(tmp_path / "look.txt")]) == 2
     assert main(["probe", str(pair.wide), "--preview", str(tmp_path / "look.png")]) == 2
     assert main(["probe", str(pair.wide), str(pair.ultra), "--offset", "9"]) == 3
@@ -78,45 +85,38 @@ def test_one_clip_alone_and_previews(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "only one clip is named" in errors and "share no time" in errors
 
 
-def test_words_tell_what_moves_one_lens_and_how_rows_are_read() -> None:
+def test_the_report_names_ois_eis_rolling_shutter_and_parallax() -> None:
     found = {
         "fov_ratio": 2.0, "shift_px": (1.0, 2.0), "residual": 0.01, "correlation": 0.9,
-        "exposure_frames": 0.8, "ultra_exposure_frames": 0.0, "rows_late_frames": 0.0, "stabiliser_px": None,
-        "depth_along_deg": None, "trusted": True, "maps": 1,
+        "exposure_frames": 0.8, "ultra_exposure_frames": 0.0, "rolling_shutter_frames": 0.0,
+        "ois_rms_px": None, "parallax_deg": None, "trusted": True, "maps": 1,
     }  # fmt: skip
     facts = {
         "registration": found, "clock_drift_ppm": 0.0, "swapped": False, "order_source": "as named",
         "offset_s": 0.0, "offset_source": "given", "offset_confidence": 1.0, "fov_ratio_prior": 2.0,
         "fov_ratio_source": "given", "sharpness": [],
     }  # fmt: skip
-    assert {"stabiliser", "rolling shutter"}.isdisjoint(dict(pair_rows(facts)))
-    rows = dict(pair_rows(facts | {"registration": found | {"rows_late_frames": 0.15, "stabiliser_px": 7.5}}))
-    assert "by 7.5 px" in rows["stabiliser"] and "+0.15 of a frame" in rows["rolling shutter"]
-    plain = registration_words(found)
-    assert plain.startswith(
-        "reference sees 2.000 times as much, off by +1.0, +2.0 px, views agree to 0.900, "
+    assert {"OIS", "rolling shutter"}.isdisjoint(dict(pair_rows(facts)))
+    rows = dict(
+        pair_rows(facts | {"registration": found | {"rolling_shutter_frames": 0.15, "ois_rms_px": 7.5}})
     )
-    assert plain.endswith("shutter 0.8 of a frame")
-    steadied = found | {"exposure_frames": None}
-    assert "software" in dict(pair_rows(facts | {"registration": steadied}))["wide shutter"]
-    assert "steadied by software" in registration_words(steadied) and "shutter" not in registration_words(
-        steadied
+    assert "by 7.5 px rms" in rows["OIS"] and "+0.15 frame" in rows["rolling shutter"]
+    plain = registration_text(found)
+    assert plain == (
+        "field-of-view ratio 2.000, centre offset +1.0, +2.0 px, correlation 0.900, exposure 0.8 frame"
     )
+    eis = found | {"exposure_frames": None}
+    assert "EIS" in dict(pair_rows(facts | {"registration": eis}))["wide exposure"]
+    assert "EIS-stabilised" in registration_text(eis)
     more = {
-        "rows_late_frames": 0.15,
-        "stabiliser_px": 7.5,
+        "rolling_shutter_frames": 0.15,
+        "ois_rms_px": 7.5,
         "ultra_exposure_frames": 0.3,
-        "depth_along_deg": 20.0,
+        "parallax_deg": 20.0,
     }
-    said = registration_words(found | more | {"trusted": False})
-    for words in (
-        "(not used)",
-        "the reference's 0.3",
-        "rolling shutter +0.15",
-        "lens by 7.5 px",
-        "at 20 degrees",
-    ):
-        assert words in said
+    said = registration_text(found | more | {"trusted": False})
+    for text in ("(rejected)", "ultra exposure 0.3", "rolling shutter +0.15", "lens by 7.5 px", "20 deg"):
+        assert text in said
 
 
 def moment(time_s: float, advantage: float, wide: float = 9.0, ultra: float = 2.0) -> Sharpness:

@@ -42,7 +42,7 @@ def refuse(path: Path, match: str) -> None:
         ({"fine_channels": True}, "fine_channels is True"),
         ({"fine_channels": None}, "fine_channels is None"),
         ({"fine_state": 1}, "fine_state is 1, expected true or false"),
-        ({"result_reach": 10**6}, "result_reach is 1000000"),
+        ({"fusion_radius": 10**6}, "fusion_radius is 1000000"),
         ({"fine_channels": "x" * 10_000}, r"fine_channels is 'x{59}\.\.\."),
         ({"fine_channels": 10**4000}, r"fine_channels is 10+\.\.\."),
         ({"x" * 100: 1}, "unexpected keyword"),

@@ -22,14 +22,14 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from asled_cli.cli.output.probe_report import registration_words
+from asled_cli.cli.output.probe_report import registration_text
 from asled_cli.errors import AsledError
 from asled_cli.job.records import DeblurPlan, DeblurResult, Event, JobReport
 from asled_cli.progress import Progress
 from asled_cli.runtime.printable import printable, shortened
 
 PLAIN_LINE_EVERY_S = 5.0  # progress lines where no bar can be drawn
-STEP_WORDS = {
+STEP_NAMES = {
     "synchronise": "synchronising",
     "analyse": "analysing",
     "follow": "following the stabiliser",
@@ -112,7 +112,7 @@ class _BarReport:
             show_plan(event, self.style)
             return
         if event.step not in self.tasks:
-            words = STEP_WORDS.get(event.step, event.step)
+            words = STEP_NAMES.get(event.step, event.step)
             self.tasks[event.step] = self.bar.add_task(words, total=event.total, fps="")
         task = self.tasks[event.step]
         speed = self.bar.tasks[task].speed
@@ -148,7 +148,7 @@ class _LineReport:
             facts = {"step": event.step, "done": event.done, "total": event.total, "fps": round(fps, 3)}
             _json_line(sys.stderr, "progress", facts | {"left_s": None if left is None else round(left, 1)})
             return
-        line = f"{STEP_WORDS.get(event.step, event.step)} {event.done}/{event.total}"
+        line = f"{STEP_NAMES.get(event.step, event.step)} {event.done}/{event.total}"
         if left is not None:
             line += f", {fps:.2f} {COUNTED.get(event.step, 'fps')}, {_duration(left)} left"
         sys.stderr.write(line + "\n")
@@ -162,16 +162,16 @@ def show_plan(plan: DeblurPlan, style: Style) -> None:
     end = "the end" if plan.end_s is None else f"{float(plan.end_s):.3f} s"
     restore = f"{plan.method} ({plan.method_reason})"
     rows = {
-        "wide": _clip_words(plan.wide),
-        "ultra": _clip_words(plan.ultra),
+        "wide": _clip_text(plan.wide),
+        "ultra": _clip_text(plan.ultra),
         "frames": f"about {plan.frames}, from {float(plan.start_s):.3f} s to {end}",
         "offset": f"{float(plan.offset_s):+.4f} s ({plan.offset_source})",
         "view ratio": f"{plan.fov_ratio:.3f} ({plan.fov_source}), refined by registration",
         "method": restore,
         "network": "none" if plan.model is None else f"{plan.model}, {plan.weights}",
         "device": f"{plan.device}, {plan.precision}",
-        "chunk": f"{plan.chunk} frames + {plan.overlap} ahead, {_tile_words(plan.tile)}",
-        "reference": _reach_words(plan.reach),
+        "chunk": f"{plan.chunk} frames + {plan.overlap} ahead, {_tile_text(plan.tile)}",
+        "reference": _fusion_text(plan.reference_radius),
         "memory": f"about {plan.memory_bytes / 2**30:.1f} GiB",
         "encoder": ", ".join([plan.encoder.name, plan.encoder.pix_fmt, *_options(plan.encoder.options)]),
         "output": str(plan.out),
@@ -192,12 +192,12 @@ def show_result(result: DeblurResult, style: Style) -> None:
         return
     frames, wall = result.frames_written, result.wall_s
     changed = f"{result.frames_changed} frames, {result.frames_without_reference} without a reference"
-    if result.frames_passed:
-        changed += f", {result.frames_passed} left alone as already sharp"
+    if result.frames_unchanged:
+        changed += f", {result.frames_unchanged} left alone as already sharp"
     rows = {
         "written": f"{frames} frames in {_duration(wall)}, {frames / wall if wall > 0 else 0.0:.2f} fps",
         "changed": "nothing: the output is the wide clip as it was encoded" if result.copied else changed,
-        "registration": registration_words(result.registration),
+        "registration": registration_text(result.registration),
         "analysis": _duration(result.analysis_s),
         "stages": ", ".join(f"{s.name} {s.busy_s:.1f} s ({s.fps:.2f} fps)" for s in result.stages),
         "problems": ", ".join(f"{name}: {count}" for name, count in result.problems.items() if count)
@@ -217,7 +217,7 @@ def _show_scores(result: DeblurResult) -> None:
     sys.stdout.flush()
 
 
-def show_facts(title: str, facts: Mapping[str, object], style: Style) -> None:
+def show_values(title: str, facts: Mapping[str, object], style: Style) -> None:
     """Print names and values on stdout, one to a line, or all as one JSON line; nothing if quiet."""
     if style.as_json:
         _json_line(sys.stdout, title, facts)
@@ -287,7 +287,7 @@ def _show_rows(rows: Mapping[str, str]) -> None:
         sys.stdout.write(f"{name:<{width}}  {shown(words)}\n")
 
 
-def _clip_words(clip: Any) -> str:
+def _clip_text(clip: Any) -> str:
     turned = f", rotated {clip.rotation}°" if clip.rotation else ""
     return (
         f"{clip.path}: {clip.width}x{clip.height}{turned}, {float(clip.average_rate):.2f} fps, "
@@ -299,11 +299,11 @@ def _options(options: Mapping[str, str]) -> list[str]:
     return [f"{name} {value}" for name, value in options.items() if name != "x265-params"]
 
 
-def _reach_words(reach: int) -> str:
+def _fusion_text(reach: int) -> str:
     return f"averaged over {2 * reach + 1} frames along its motion" if reach else "frame by frame"
 
 
-def _tile_words(tile: int) -> str:
+def _tile_text(tile: int) -> str:
     return f"tiles of {tile} px" if tile else "whole frames"
 
 

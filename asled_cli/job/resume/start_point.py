@@ -33,7 +33,7 @@ def find_start(plan: DeblurPlan, entries: Sequence[Entry], registration: Registr
 
     A damaged clip is read from its start again: what its decoder makes of damage depends on what came before.
     """
-    memory, interval_s = frames_before(registration) + plan.reach, registration.interval_s
+    memory, interval_s = frames_before(registration) + plan.reference_radius, registration.interval_s
     start = Start(plan.wide_range[0], plan.ultra_range[0])
     if not entries:
         return start

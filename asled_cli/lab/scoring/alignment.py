@@ -10,7 +10,7 @@ from typing import Any
 from asled_cli.errors import InputError
 from asled_cli.job.blur_plan import NO_ROLES, Roles, find_roles
 from asled_cli.job.sampling import judged_moments, run_starts
-from asled_cli.job.tally import registration_facts
+from asled_cli.job.tally import registration_info
 from asled_cli.lab.scoring.clips import ScoreClip
 from asled_cli.lab.scoring.config import Alignment
 from asled_cli.registration.analyse import register_clip
@@ -58,7 +58,7 @@ def align_clip(clip: ScoreClip, alignment: Alignment, fov_ratio: float) -> Align
             map(without_reference, clip.pairs(range(clip.frames))), facts={"registration": error.message}
         )
     roles = _judge(clip, registration)
-    facts = {"registration": registration_facts(registration), "actions": list(roles.actions)}
+    facts = {"registration": registration_info(registration), "actions": list(roles.actions)}
     return AlignedClip(_render(clip, registration), roles, facts)
 
 

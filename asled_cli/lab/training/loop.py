@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from asled_cli.errors import AsledError, InterruptedRunError
 from asled_cli.lab.training import losses
-from asled_cli.lab.training.matching_loss import alignment_loss
+from asled_cli.lab.training.matching_loss import matching_loss
 from asled_cli.lab.training.monitor import SkippedSteps, Watch
 from asled_cli.lab.training.recipe import LossConfig, TrainConfig, read_recipe
 from asled_cli.lab.training.state import (
@@ -112,7 +112,7 @@ def _run(
     def count() -> None:
         """Bring the time trained up to date; where it decides, it is the same in the whole team."""
         progress.seconds = time.perf_counter() - started
-        if config.minutes:
+        if config.max_minutes:
             progress.seconds = progress.team.mean(torch.tensor(progress.seconds, device=device))
 
     while progress.step < last and not progress.ended:
@@ -145,10 +145,10 @@ def _run(
 def _steps_expected(progress: TrainState) -> int:
     """Steps of the whole run; where the clock ends it, at the pace so far."""
     config = progress.config
-    if not config.minutes or not progress.seconds:
+    if not config.max_minutes or not progress.seconds:
         return config.steps
     return max(
-        progress.step, min(config.steps, round(progress.step * 60 * config.minutes / progress.seconds))
+        progress.step, min(config.steps, round(progress.step * 60 * config.max_minutes / progress.seconds))
     )
 
 
@@ -169,9 +169,9 @@ def update(progress: TrainState, batch: dict[str, Tensor]) -> tuple[float, float
     if progress.lpips is not None:
         distance = losses.perceptual_distance(restored.float(), truth, progress.lpips)
         loss = loss + config.losses.perceptual * distance
-    if config.losses.alignment:
+    if config.losses.matching:
         key = config.samples.seed, progress.step, progress.team.rank
-        loss = loss + config.losses.alignment * alignment_loss(network, inputs.target, truth, key)
+        loss = loss + config.losses.matching * matching_loss(network, inputs.target, truth, key)
     progress.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     if progress.step < config.flow_frozen_steps:
@@ -197,8 +197,8 @@ def objective(restored: Tensor, truth: Tensor, config: LossConfig) -> Tensor:
     for weight, loss in (
         (config.psnr, losses.negative_psnr),
         (config.gradient, losses.gradient_difference),
-        (config.spectral, losses.spectral_difference),
-        (config.structural, losses.structural_dissimilarity),
+        (config.fft, losses.spectral_difference),
+        (config.ssim, losses.structural_dissimilarity),
         (config.temporal, losses.temporal_difference),
     ):
         if weight:
@@ -207,12 +207,12 @@ def objective(restored: Tensor, truth: Tensor, config: LossConfig) -> Tensor:
 
 
 def learning_rate(config: TrainConfig, step: int, seconds: float = 0.0) -> float:
-    """Linear warm-up over steps, then a cosine down to the final rate, over steps or `config.minutes`."""
+    """Linear warm-up over steps, then a cosine down to the final rate, over steps or `config.max_minutes`."""
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
     done = (step - config.warmup_steps) / max(config.steps - config.warmup_steps, 1)
-    if config.minutes:
-        done = max(done, seconds / (60 * config.minutes))
+    if config.max_minutes:
+        done = max(done, seconds / (60 * config.max_minutes))
     span = config.learning_rate - config.final_learning_rate
     return config.final_learning_rate + span * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
@@ -237,7 +237,7 @@ def _loader(
     """This process's share of the batches of updates step + 1 ... last."""
     batch, share = config.samples.batch, team.share(config.samples.batch)
     own = range(team.rank * share, (team.rank + 1) * share)
-    workers = 0 if config.samples.resident else config.workers
+    workers = 0 if config.samples.cache_on_device else config.workers
     return DataLoader(
         CropDataset(folder, config.samples, device),
         batch_size=share,

@@ -24,7 +24,7 @@ def matches(network: Any) -> bool:
     return isinstance(getattr(network, "alm", None), AdaptiveLocalMatching)
 
 
-def alignment_loss(network: Any, target: Tensor, truth: Tensor, key: Sequence[int]) -> Tensor:
+def matching_loss(network: Any, target: Tensor, truth: Tensor, key: Sequence[int]) -> Tensor:
     """Of one frame of each sample, `matching_error` of the network's two encoders.
 
     target, truth: (N, T, 3, H, W). key: frame, shift and positions are drawn by nothing else, so a resumed

@@ -29,9 +29,9 @@ class LossConfig:
     """Of the negative PSNR in dB; 0.01 is about as strong as the Charbonnier loss."""
     gradient: float = 0.0
     """Of the slopes in x and y."""
-    spectral: float = 0.0
+    fft: float = 0.0
     """Of the 2-D spectra."""
-    structural: float = 0.0
+    ssim: float = 0.0
     """Of 1 - SSIM."""
     temporal: float = 0.0
     """Of the change from frame to frame."""
@@ -39,7 +39,7 @@ class LossConfig:
     """Of the LPIPS distance; its backbone is found or downloaded as in `asled eval`."""
     perceptual_backbone: Literal["alex", "vgg"] = "vgg"
     """Whose features LPIPS compares."""
-    alignment: float = 0.0
+    matching: float = 0.0
     """Of the matching's error on known correspondences; only networks that match have it."""
     distillation: float = 0.0
     """Of the Charbonnier distance to the teacher's output."""
@@ -62,11 +62,11 @@ class TrainConfig:
     init: Path | None = None
     """Weights to start from, a file or the name of a published network: of the same network or one with fewer
     residual blocks or without a mixture of results; None starts afresh."""
-    only: str = ""
+    train_only: str = ""
     """The one part of the network that learns, as "fusion" of asled-fast; empty: all of it."""
     steps: int = 20_000
     """Updates in all."""
-    minutes: float = 0.0
+    max_minutes: float = 0.0
     """For a machine at hand for so long: the rate falls with the time since the first step, validations
     included, and the run ends after it, or after `steps`. A resumed run has what is left. 0: by steps."""
     learning_rate: float = 4e-4
@@ -113,8 +113,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.warmup_steps < self.steps:
             raise UsageError(f"warmup_steps is {self.warmup_steps}, expected less than steps = {self.steps}.")
-        if not 0 <= self.minutes < math.inf:
-            raise UsageError(f"minutes is {self.minutes}, expected a number of 0 or more.")
+        if not 0 <= self.max_minutes < math.inf:
+            raise UsageError(f"max_minutes is {self.max_minutes}, expected a number of 0 or more.")
         if (self.teacher is None) != (self.losses.distillation == 0.0):
             raise UsageError(
                 f"teacher is {self.teacher} and losses.distillation {self.losses.distillation}, expected "
@@ -123,7 +123,7 @@ class TrainConfig:
         backbone, side = self.losses.perceptual_backbone, self.samples.crop_px
         if backbone not in ("alex", "vgg"):
             raise UsageError(f"losses.perceptual_backbone is {backbone!r}, expected 'alex' or 'vgg'.")
-        for name, least in (("perceptual", 32), ("structural", 12)):
+        for name, least in (("perceptual", 32), ("ssim", 12)):
             if getattr(self.losses, name) and side < least:
                 raise UsageError(f"samples.crop_px is {side}, expected {least} or more for losses.{name}.")
         if self.precision not in ("fp32", "bf16"):

@@ -62,8 +62,8 @@ class TrainState:
     """The distance of `losses.perceptual`, if it has a weight."""
     step: int = 0
     seconds: float = 0.0
-    """Since the first step, earlier calls included; where the recipe sets `minutes`, the same in the whole
-    team."""
+    """Since the first step, earlier calls included; where the recipe sets `max_minutes`, the same in all
+    processes."""
     best_db: float = -math.inf
     scores: dict[str, float] = field(default_factory=dict)
     """The last validation of this call."""
@@ -71,7 +71,7 @@ class TrainState:
     @property
     def ended(self) -> bool:
         """Whether the recipe asks for no further step."""
-        limit = 60 * self.config.minutes
+        limit = 60 * self.config.max_minutes
         return self.step >= self.config.steps or 0 < limit <= self.seconds
 
 
@@ -99,10 +99,10 @@ def begin(config: TrainConfig, network: Any, device: str, team: Team = ALONE) ->
     flow = set(flow_parameters(network))
     if not flow and (config.flow_frozen_steps or config.flow_rate_factor != 1.0 or config.init_flow):
         raise UsageError(f"{config.network} has no flow network: init_flow and flow_* mean nothing for it.")
-    if config.losses.alignment and not matches(network):
-        raise UsageError(f"{config.network} has no matching: losses.alignment means nothing for it.")
-    if config.only:
-        _freeze_others(network, config.only)
+    if config.losses.matching and not matches(network):
+        raise UsageError(f"{config.network} has no matching: losses.matching means nothing for it.")
+    if config.train_only:
+        _freeze_others(network, config.train_only)
     rest = [p for p in network.parameters() if p not in flow and p.requires_grad]
     groups = [{"params": rest, "factor": 1.0}]
     if flow:
@@ -128,7 +128,7 @@ def _freeze_others(network: Any, part: str) -> None:
     """Let nothing but the part of this name learn. Raises UsageError if there is none."""
     parts = dict(network.named_children())
     if part not in parts:
-        raise UsageError(f"only is {part!r}, but the parts of the network are: {', '.join(parts)}.")
+        raise UsageError(f"train_only is {part!r}, but the parts of the network are: {', '.join(parts)}.")
     network.requires_grad_(False)
     parts[part].requires_grad_(True)
 

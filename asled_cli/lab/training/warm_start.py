@@ -22,7 +22,7 @@ def are_set_alike(shallow: Any, deep: Any) -> bool:
     something else. How matches are searched for, which no weight depends on, may differ too.
     """
     own, other = (asdict(network.config) for network in (shallow, deep))
-    free = {"search"} if own.get("result_reach") else {"search", "result_reach", "fusion_channels"}
+    free = {"search"} if own.get("fusion_radius") else {"search", "fusion_radius", "fusion_channels"}
     settings = [name for name in own if name not in free and not name.endswith("_blocks")]
     return type(shallow) is type(deep) and all(own[name] == other[name] for name in settings)
 

@@ -21,12 +21,12 @@ def cut_randomly(clip: CachedClip, rng: np.random.Generator, frames: int, size_p
     return crop(clip, start, frames, top, left, size_px)
 
 
-def augment(clip: CachedClip, rng: np.random.Generator, drop_reference: float) -> CachedClip:
+def augment(clip: CachedClip, rng: np.random.Generator, reference_dropout: float) -> CachedClip:
     """Each of the 16 symmetries of a square over time with equal chance; sometimes references go missing."""
     for change in (flip_x, flip_y, transpose, reverse_time):
         if rng.random() < 0.5:
             clip = change(clip)
-    if rng.random() < drop_reference:
+    if rng.random() < reference_dropout:
         first, last = np.sort(rng.integers(clip.frames, size=2))
         missing = np.zeros(clip.frames, bool)
         missing[first : last + 1] = True

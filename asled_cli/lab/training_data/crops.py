@@ -28,7 +28,7 @@ class SampleConfig:
     """Side of the square crop, a multiple of 4."""
     batch: int = 4
     """Samples per batch."""
-    drop_reference: float = 0.1
+    reference_dropout: float = 0.1
     """Share of samples in which the reference is missing from some frames on."""
     photometric: float = 0.0
     """Spread of the reference's gain and gamma against the target's, per channel; 0.05 is a strong one."""
@@ -40,7 +40,7 @@ class SampleConfig:
     """Look for new clips in the folder after this many samples."""
     crops_per_clip: int = 2
     """Consecutive batches cut from the same clips: reading a clip costs more than cutting it."""
-    resident: bool = False
+    cache_on_device: bool = False
     """Keep every clip once read on the device that trains, and cut there, without processes: for a GPU that
     has room for all (20 MB for one of 16 frames of 0.13 megapixels)."""
 
@@ -48,8 +48,8 @@ class SampleConfig:
         for name in ("batch", "rescan_every", "crops_per_clip", "crop_px"):
             if getattr(self, name) < 1:
                 raise UsageError(f"samples.{name} is {getattr(self, name)}, expected at least 1.")
-        if not 0 <= self.drop_reference <= 1:
-            raise UsageError(f"samples.drop_reference is {self.drop_reference}, expected 0 to 1.")
+        if not 0 <= self.reference_dropout <= 1:
+            raise UsageError(f"samples.reference_dropout is {self.reference_dropout}, expected 0 to 1.")
         if self.crop_px % GUIDE_STRIDE:
             raise UsageError(f"crop_px is {self.crop_px}, expected a multiple of {GUIDE_STRIDE}.")
         if self.photometric < 0 or not 0 <= self.misalign_px < self.crop_px // 2:
@@ -71,7 +71,7 @@ class CropDataset(Dataset[dict[str, Tensor]]):
     def __init__(self, folder: Path, config: SampleConfig, device: torch.device | str = "cpu") -> None:
         """device: where clips are kept if they are resident."""
         self.folder, self.config = folder, config
-        self._home = device if config.resident else "cpu"
+        self._home = device if config.cache_on_device else "cpu"
         self._paths: list[Path] = []
         self._unusable: set[Path] = set()
         self._scanned_at: int | None = None
@@ -84,7 +84,7 @@ class CropDataset(Dataset[dict[str, Tensor]]):
         frames = int(_numbers(config.seed, 0, batch_index).integers(*config.frames, endpoint=True))
         clip = self._choose(_numbers(config.seed, 1, batch_index // config.crops_per_clip, place), index)
         rng = _numbers(config.seed, 2, index)
-        sample = augment(cut_randomly(clip, rng, frames, config.crop_px), rng, config.drop_reference)
+        sample = augment(cut_randomly(clip, rng, frames, config.crop_px), rng, config.reference_dropout)
         if config.photometric or config.misalign_px:
             sample = jitter_reference(sample, rng, config.photometric, config.misalign_px)
         return to_tensors(sample)
@@ -118,7 +118,7 @@ class CropDataset(Dataset[dict[str, Tensor]]):
             _check_size(path, clip, self.config)
             clip = clip.to(self._home)
         self._cache[path] = clip
-        if not self.config.resident and len(self._cache) > 2 * self.config.batch:
+        if not self.config.cache_on_device and len(self._cache) > 2 * self.config.batch:
             self._cache.popitem(last=False)
         return clip
 

@@ -196,7 +196,7 @@ def _make(task: _Task, config: DataConfig) -> str:
         else:
             views = _read_views(task, config)
         ratio = None if config.reference == "registered" else config.ratio
-        sample = make_sample(views, ratio, config.reference_reach)
+        sample = make_sample(views, ratio, config.reference_radius)
         with explain_full_disk(task.path):
             _begun(task.path).touch()
         for number, part in enumerate(_windows(sample, task.path.stem, config)):

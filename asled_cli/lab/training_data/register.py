@@ -91,7 +91,7 @@ def make_sample(
 def _registered(views: ClipViews, reach: int) -> dict[str, NDArray[np.generic]]:
     registration, aligned = register(frame_pairs(views), LensPrior())
     facts = {
-        "reference_reach": reach,
+        "reference_radius": reach,
         "exposure_found": registration.exposure.length,
         "fov_ratio_found": registration.fov_ratio,
         "correlation": registration.correlation,

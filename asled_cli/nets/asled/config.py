@@ -65,7 +65,7 @@ class AsledConfig:
     that is registered and averaged over time (`blend.blend`, where the decoder's fourth channel corrects the
     gate): training starts from the plain swap, and detail need not pass through features."""
 
-    views: Literal["plain", "detail"] = "plain"
+    input: Literal["plain", "highpass"] = "plain"
     """What encoders and trunks see of a picture: all, as published, or what `detail` leaves of it. Beside
     whole colours the few levels by which two registered views differ are small, too small for 16 bits."""
 
@@ -86,7 +86,7 @@ class AsledConfig:
     @property
     def view(self) -> Callable[[Tensor], Tensor]:
         """From a picture (N, 3, H, W) to what is seen of it."""
-        return detail if self.views == "detail" else _whole
+        return detail if self.input == "highpass" else _whole
 
     @property
     def uses_reference(self) -> bool:

@@ -25,7 +25,7 @@ from asled_cli.guide import GUIDE_CHANNELS, GUIDE_STRIDE
 from asled_cli.nets.asled_fast.result_fusion import ResultFusion, ResultWindow
 from asled_cli.nets.blend import blend
 from asled_cli.nets.blocks import ConvStack, ResidualBlock, scale_initial_weights
-from asled_cli.nets.interface import ChunkInputs, NetworkFacts
+from asled_cli.nets.interface import ChunkInputs, NetworkInfo
 from asled_cli.nets.limits import BLOCKS, CHANNELS, check_config
 from asled_cli.nets.warp import scale_flow, warp
 
@@ -50,7 +50,7 @@ class AsledFastConfig:
     """Residual blocks at 1/2 size after the trunks."""
     fine_state: bool = True
     """Whether features at 1/2 size travel between frames too."""
-    result_reach: int = 3
+    fusion_radius: int = 3
     """Frames on either side whose results are mixed into a frame's; 0: none."""
     fusion_channels: int = 24
     """Channels at 1/2 size of what finds the weights of that mixture."""
@@ -61,11 +61,11 @@ class AsledFastConfig:
         blocks = ("encoder_blocks", "backward_blocks", "forward_blocks", "decoder_blocks", "fusion_blocks")
         channels = ("fine_channels", "coarse_channels", "fusion_channels")
         limits = dict.fromkeys(blocks, BLOCKS) | dict.fromkeys(channels, CHANNELS)
-        check_config(self, limits | {"result_reach": (0, MAX_REACH)})
+        check_config(self, limits | {"fusion_radius": (0, MAX_REACH)})
 
 
 class AsledFastState(NamedTuple):
-    """What is remembered after the frames that were finished. R is `result_reach`.
+    """What is remembered after the frames that were finished. R is `fusion_radius`.
 
     The recurrence runs up to R frames ahead of them, because their results are mixed in.
     """
@@ -143,14 +143,14 @@ class Decoder(nn.Module):
 class AsledFast(nn.Module):
     """Mends a clip from its registered reference; see the module docstring."""
 
-    facts = NetworkFacts(
-        overlap=2, halo_px=48, bytes_per_pixel=48, working_bytes_per_pixel=160, reference_reach=2
+    facts = NetworkInfo(
+        overlap=2, halo_px=48, bytes_per_pixel=48, working_bytes_per_pixel=160, reference_radius=2
     )  # without mixing; that needs as many frames more of look-ahead as it reaches
 
     def __init__(self, config: AsledFastConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or AsledFastConfig()
-        coarse, reach = config.coarse_channels, config.result_reach
+        coarse, reach = config.coarse_channels, config.fusion_radius
         self.facts = replace(self.facts, overlap=self.facts.overlap + reach)
         self.encoder = Encoder(config)
         self.backward_trunk = ConvStack(2 * coarse, coarse, config.backward_blocks)
@@ -169,7 +169,7 @@ class AsledFast(nn.Module):
         height, width = inputs.target.shape[-2:]
         inputs = _pad(inputs)
         keep = inputs.frames if keep is None else keep
-        window = ResultWindow(self.config.result_reach, inputs, state and (state.results, state.steps))
+        window = ResultWindow(self.config.fusion_radius, inputs, state and (state.results, state.steps))
         memory = state and FrameFeatures(state.fine, state.coarse)
         first, last = window.ahead, min(inputs.frames, keep + window.reach)
         for restored, after in self._restore_frames(inputs, first, last, memory):

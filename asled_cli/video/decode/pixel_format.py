@@ -54,7 +54,7 @@ class Converter:
             return frame
         full = pix_fmt.startswith(("yuvj", "gbr", "rgb", "bgr"))
         out = self._reformat(frame, pix_fmt, RANGE_FULL if full else self._tags.range)
-        copy_facts(frame, out)
+        copy_info(frame, out)
         return out
 
     def _gap(self, pix_fmt: VideoFormat) -> int:
@@ -89,7 +89,7 @@ def to_8_bit(rgb: NDArray[np.uint16]) -> NDArray[np.uint8]:
     return ((rgb.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def copy_facts(source: av.VideoFrame, out: av.VideoFrame) -> None:
+def copy_info(source: av.VideoFrame, out: av.VideoFrame) -> None:
     """Give `out` the time and the colour tags of `source`."""
     out.pts = source.pts
     if source.time_base is not None:

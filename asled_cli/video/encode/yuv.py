@@ -16,7 +16,7 @@ from av.video.format import VideoFormat
 from av.video.plane import VideoPlane
 from numpy.typing import DTypeLike, NDArray
 
-from asled_cli.video.decode.pixel_format import Converter, copy_facts
+from asled_cli.video.decode.pixel_format import Converter, copy_info
 from asled_cli.video.frames import MATRIX_BT601, MATRIX_BT709, MATRIX_BT2020, RANGE_FULL, Box, ColorTags
 
 # H.273 table 4: matrix number -> (K_R, K_B)
@@ -78,7 +78,7 @@ def apply_change(source: av.VideoFrame, change: NDArray[np.float32] | None, tags
         touched = _add_yuv(planes, change, rgb_to_yuv(tags, layout.bits).astype(np.float32), layout)
     for old, new in planes[touched:]:  # alpha
         new[...] = old
-    copy_facts(source, out)
+    copy_info(source, out)
     return out
 
 

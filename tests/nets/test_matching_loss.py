@@ -14,7 +14,7 @@ from torch import Tensor
 
 from asled_cli.errors import UsageError
 from asled_cli.lab.training.loop import update
-from asled_cli.lab.training.matching_loss import alignment_loss, matching_error
+from asled_cli.lab.training.matching_loss import matching_error, matching_loss
 from asled_cli.lab.training.recipe import LossConfig, TrainConfig
 from asled_cli.lab.training.state import begin
 from asled_cli.lab.training_data.cached_clip import to_inputs, to_tensors
@@ -59,7 +59,7 @@ def test_features_that_are_all_alike_guess() -> None:
 def test_equal_keys_draw_equally() -> None:
     network = zoo.build("asled", ASLED)
     clip = torch.stack([picture(1), picture(2)], dim=1)
-    one, same, other = (alignment_loss(network, clip, clip, (1, step)).item() for step in (5, 5, 6))
+    one, same, other = (matching_loss(network, clip, clip, (1, step)).item() for step in (5, 5, 6))
     assert one == same != other
 
 
@@ -72,7 +72,7 @@ def test_the_encoders_learn_it() -> None:
     blurred = F.avg_pool2d(truth, (1, 5), 1, (0, 2))
     found = []
     for step in range(80):
-        loss = alignment_loss(network, blurred[:, None], truth[:, None], (0, step))
+        loss = matching_loss(network, blurred[:, None], truth[:, None], (0, step))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -84,11 +84,11 @@ def test_a_recipe_asks_for_it() -> None:
     clip = clip_in_memory(seed=0, frames=2, height=36, width=40)
     sample = {name: value[None] for name, value in to_tensors(clip).items()}
     config = TrainConfig(
-        network="asled", options=ASLED, losses=LossConfig(charbonnier=0.0, alignment=0.5), warmup_steps=0
+        network="asled", options=ASLED, losses=LossConfig(charbonnier=0.0, matching=0.5), warmup_steps=0
     )
     progress = begin(config, zoo.build("asled", ASLED), "cpu")
     inputs, truth = to_inputs(sample, torch.device("cpu"))
-    wanted = alignment_loss(progress.network, inputs.target, truth, (config.samples.seed, 0, 0)).item()
+    wanted = matching_loss(progress.network, inputs.target, truth, (config.samples.seed, 0, 0)).item()
     assert update(progress, sample)[0] == pytest.approx(0.5 * wanted, rel=1e-5)
     with pytest.raises(UsageError, match="asled-fast has no matching"):
         begin(dataclasses.replace(config, network="asled-fast"), zoo.build("asled-fast", {}), "cpu")
