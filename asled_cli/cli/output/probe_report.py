@@ -70,7 +70,7 @@ def _lens_motion_rows(found: Info) -> list[tuple[str, str]]:
         rows.append(("rolling shutter", f"{found['rolling_shutter_frames']:+g} frame between the lenses"))
     if found["ois_rms_px"] is not None:
         rows.append(("OIS", f"shifts one lens by {found['ois_rms_px']:g} px rms, followed frame by frame"))
-    if found["maps"] > 1:
+    if found.get("maps", 1) > 1:
         rows.append(("geometry drift", f"{found['maps']} homographies over the clip"))
     return rows
 
