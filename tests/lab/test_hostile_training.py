@@ -168,7 +168,7 @@ def test_objects_in_cached_clips_are_never_read(tmp_path: Path) -> None:
         ({"samples": {"frames": ["a", "b"]}}, "samples.frames is"),
         ({"samples": {"batch": 0}}, "samples.batch is 0, expected at least 1"),
         ({"samples": {"rescan_every": 0}}, "samples.rescan_every is 0"),
-        ({"samples": {"drop_reference": 2}}, "samples.drop_reference is 2, expected 0 to 1"),
+        ({"samples": {"reference_dropout": 2}}, "samples.reference_dropout is 2, expected 0 to 1"),
         ({"learning_rate": float("nan")}, "learning_rate is nan, expected a number"),
         ({"compile": 1}, "compile is 1, expected true or false"),
         ({"precision": "int8"}, "precision is 'int8', expected one of fp32, bf16"),

@@ -61,7 +61,7 @@ class DataConfig:
     """auto: by what the folder holds. sources: sharp photos and videos, from which clips are made."""
     reference: Literal["registered", "centre"] = "registered"
     """registered: the ultra view as `asled deblur` lays it onto the target. centre: its middle, enlarged."""
-    reference_reach: int = 0
+    reference_radius: int = 0
     """Frames on either side over which a registered reference is averaged; as the network is called with."""
     ratio: float = 2.0
     """Field of view of the ultra lens over the wide one's, for `centre` and for single-lens sets."""
@@ -86,7 +86,7 @@ class DataConfig:
             "windows": 1,
             "synthetic_clips": 1,
             "window_px": 32,
-            "reference_reach": 0,
+            "reference_radius": 0,
         }
         for name, least in least_values.items():
             if getattr(self, name) < least:
