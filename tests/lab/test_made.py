@@ -11,6 +11,7 @@ from factories.textures import moving_video, texture, write_video
 from asled_cli.errors import InputError
 from asled_cli.lab.camera.degradation import SensorModel
 from asled_cli.lab.datasets.sources import HELD_OUT_PHOTOS, HELD_OUT_VIDEOS, Sources, find_sources
+from asled_cli.lab.eval_sets.builders import PhotoClip
 from asled_cli.lab.eval_sets.validation import VALIDATION_CLIPS, validation_pairs
 from asled_cli.lab.synthesis.random_clip import (
     Odds,
@@ -97,8 +98,8 @@ def test_no_source_of_the_asked_kind_is_one_sentence() -> None:
 
 def test_validation_clips_use_held_out_material_only() -> None:
     assert len(VALIDATION_CLIPS) == 10
-    names = {cell.cell_contents for make in VALIDATION_CLIPS.values() for cell in make.__closure__ or ()
-             if isinstance(cell.cell_contents, str)}  # fmt: skip
+    names = {clip.name for clip in VALIDATION_CLIPS.values()}
+    names |= {clip.near for clip in VALIDATION_CLIPS.values() if isinstance(clip, PhotoClip) and clip.near}
     assert names <= HELD_OUT_PHOTOS | HELD_OUT_VIDEOS
     with pytest.raises(InputError, match="validation clips need sam2_football_juggle"):
         next(validation_pairs(Sources({}, {})))

@@ -1,9 +1,6 @@
 """What a lens's sensor and encoder do to a picture after the scene: colour, noise, sharpening, codec."""
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -55,19 +52,6 @@ class ToneCurve:
         return np.asarray(np.clip(out, 0.0, 1.0), np.float32)
 
 
-_CODING = ContextVar("coding", default=True)
-
-
-@contextmanager
-def without_coding() -> Iterator[None]:
-    """Let every look keep the pixels of its sensor, whatever it says of a codec."""
-    token = _CODING.set(False)
-    try:
-        yield
-    finally:
-        _CODING.reset(token)
-
-
 @dataclass(frozen=True, slots=True)
 class SensorModel:
     """All that happens to one lens's frames after the scene; nothing by default.
@@ -87,7 +71,7 @@ class SensorModel:
     def apply(self, frames: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.uint8]:
         """(T, H, W, 3) coded 0..1 to (T, H, W, 3) uint8; T, H and W are kept, H and W even with a codec."""
         clip = np.stack([self._develop(frame, generator) for frame in frames])
-        if self.codec is None or not _CODING.get():
+        if self.codec is None:
             return clip
         return encode_and_decode(clip, self.codec, self.crf)
 

@@ -1,9 +1,9 @@
 """What fixed sets of synthetic clips are put together from: sizes, lenses, averaged video, shaken photos."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from asled_cli.errors import InputError
 from asled_cli.lab.camera.degradation import Codec, SensorModel, ToneCurve
@@ -16,12 +16,70 @@ FRAMES = 14
 LANDSCAPE, WIDER, PORTRAIT, SQUARE = (448, 256), (512, 288), (288, 416), (352, 352)  # width, height
 
 
+class ClipMaker(Protocol):
+    """Makes one clip of a set; the same clip for the same arguments."""
+
+    def __call__(self, sources: Sources, seed: int, *, compressed: bool = True) -> SyntheticPair:
+        """Return the clip; not compressed: as the sensors see it, without the encoders they name."""
+        ...
+
+
+@dataclass(frozen=True)
+class VideoClip:
+    """Real video, averaged; `settings` as `average_pair` takes them."""
+
+    name: str
+    start: int
+    settings: Mapping[str, Any]
+    asking: str = "The clips of this set"
+
+    def __call__(self, sources: Sources, seed: int, *, compressed: bool = True) -> SyntheticPair:
+        """Return the clip. Raises InputError if its source is not there."""
+        video = find_source(sources.videos, self.name, self.asking)
+        return average_pair(video, seed=seed, start=self.start, **_seen(self.settings, compressed))
+
+
+@dataclass(frozen=True)
+class PhotoClip:
+    """A photo under hand shake, a cut-out of another one (`near`) before it; `settings` as in `shake_pair`.
+
+    extent: of the cut-out, a share of the picture.
+    """
+
+    name: str
+    near: str | None
+    extent: float
+    settings: Mapping[str, Any]
+    asking: str = "The clips of this set"
+
+    def __call__(self, sources: Sources, seed: int, *, compressed: bool = True) -> SyntheticPair:
+        """Return the clip. Raises InputError if a source is not there."""
+        depths: tuple[Depth, ...] = ()
+        if self.near is not None:
+            depths = (Depth(find_source(sources.photos, self.near, self.asking), extent=self.extent),)
+        photo = find_source(sources.photos, self.name, self.asking)
+        return shake_pair(photo, seed=seed, depths=depths, **_seen(self.settings, compressed))
+
+
+@dataclass(frozen=True)
+class OtherScene:
+    """The first clip with the ultra view of the second: a reference of another scene."""
+
+    clip: ClipMaker
+    other: ClipMaker
+
+    def __call__(self, sources: Sources, seed: int, *, compressed: bool = True) -> SyntheticPair:
+        """Return the clip. Raises InputError if a source is not there."""
+        pair = self.clip(sources, seed, compressed=compressed)
+        return replace(pair, ultra=self.other(sources, seed + 500, compressed=compressed).ultra)
+
+
 @dataclass(frozen=True, slots=True)
 class SetClip:
     """One clip: its group, and how it is made from sources and a seed."""
 
     group: str
-    build: Callable[[Sources, int], SyntheticPair]
+    build: ClipMaker
 
 
 def wide_sensor(codec: Codec, crf: int, noise: tuple[float, float] = (0.004, 0.010)) -> SensorModel:
@@ -36,35 +94,27 @@ def ultra_sensor(gain: tuple[float, float, float], gamma: float, codec: Codec, c
 
 
 def video_clip(group: str, name: str, start: int, **settings: Any) -> SetClip:
-    """Real video, averaged over 7 frames unless said otherwise; `settings` as `average_pair` takes them."""
-
-    def build(sources: Sources, seed: int) -> SyntheticPair:
-        usual = {"frames": FRAMES, "count": 7, "wobble": 0.5, "scale": 0.9}
-        return average_pair(
-            find_source(sources.videos, name), seed=seed, start=start, **{**usual, **settings}
-        )
-
-    return SetClip(group, build)
+    """Return real video, averaged over 7 frames unless `settings` of `average_pair` say otherwise."""
+    usual = {"frames": FRAMES, "count": 7, "wobble": 0.5, "scale": 0.9}
+    return SetClip(group, VideoClip(name, start, {**usual, **settings}))
 
 
 def photo_clip(
     group: str, name: str, near: str | None = None, *, extent: float = 0.55, exposure: float = 0.8,
     ultra_share: float = 0.15, **settings: Any,
 ) -> SetClip:  # fmt: skip
-    """A photo under hand shake, a cut-out of another one (`near`) before it; `settings` as in `shake_pair`.
+    """Return a photo under hand shake; see `PhotoClip`. exposure: frame intervals; ultra_share: of it."""
+    usual = {"frames": FRAMES, "scale": 0.6, "lens_blur": 0.4}
+    exposures = {"exposure": exposure, "ultra_exposure": ultra_share * exposure}
+    return SetClip(group, PhotoClip(name, near, extent, {**exposures, **usual, **settings}))
 
-    extent: of the cut-out, a share of the picture. exposure: in frame intervals; ultra_share: of it.
-    """
 
-    def build(sources: Sources, seed: int) -> SyntheticPair:
-        depths = () if near is None else (Depth(find_source(sources.photos, near), extent=extent),)
-        usual = {"frames": FRAMES, "scale": 0.6, "lens_blur": 0.4}
-        return shake_pair(
-            find_source(sources.photos, name), seed=seed, exposure=exposure, depths=depths,
-            ultra_exposure=ultra_share * exposure, **{**usual, **settings},
-        )  # fmt: skip
-
-    return SetClip(group, build)
+def _seen(settings: Mapping[str, Any], compressed: bool) -> dict[str, Any]:
+    """Return the settings, with sensors that name no encoder where the clip is not to be compressed."""
+    return {
+        key: replace(value, codec=None) if isinstance(value, SensorModel) and not compressed else value
+        for key, value in settings.items()
+    }
 
 
 def find_source(files: Mapping[str, Path], name: str, asking: str = "The clips of this set") -> Path:

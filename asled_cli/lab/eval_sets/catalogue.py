@@ -3,15 +3,13 @@
 Each once as phones code it, and once uncompressed: what coding took away, no reference can give back.
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from asled_cli.lab.camera.degradation import without_coding
 from asled_cli.lab.datasets.sources import Sources
 from asled_cli.lab.eval_sets import held_out as test_set
 from asled_cli.lab.eval_sets import strong_blur as strong_set
-from asled_cli.lab.eval_sets.builders import SetClip
+from asled_cli.lab.eval_sets.builders import ClipMaker, SetClip
 from asled_cli.lab.eval_sets.validation import VALIDATION_CLIPS, VALIDATION_VERSION
 from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 
@@ -23,7 +21,7 @@ class EvalClip:
     group: str
     special: bool
     seed: int
-    build: Callable[[Sources, int], SyntheticPair]
+    build: ClipMaker
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +31,13 @@ class EvalSet:
     name: str
     version: int
     clips: Mapping[str, EvalClip]
-    coded: bool = True
+    compressed: bool = True
     """Whether clips went through an encoder, as their sensors say."""
 
     def make(self, sources: Sources, name: str) -> SyntheticPair:
         """The clip called `name`. Raises InputError if a source is not there."""
         entry = self.clips[name]
-        with nullcontext() if self.coded else without_coding():
-            return entry.build(sources, entry.seed)
+        return entry.build(sources, entry.seed, compressed=self.compressed)
 
 
 def _validation_entries() -> dict[str, EvalClip]:
@@ -62,9 +59,9 @@ def _entries(clips: Mapping[str, SetClip], first_seed: int) -> dict[str, EvalCli
 _VALID = EvalSet("synthetic valid", VALIDATION_VERSION, _validation_entries())
 _TEST = EvalSet("synthetic test", test_set.TEST_VERSION, _entries(test_set.TEST_CLIPS, 7000))
 _STRONG = EvalSet("synthetic strong", strong_set.STRONG_VERSION, _entries(strong_set.STRONG_CLIPS, 9000))
-_CODED = {"valid": _VALID, "test": _TEST, "strong": _STRONG}
+_COMPRESSED = {"valid": _VALID, "test": _TEST, "strong": _STRONG}
 
-EVAL_SETS: dict[str, EvalSet] = _CODED | {
-    f"{split}-uncompressed": replace(made, name=f"{made.name} (uncompressed)", coded=False)
-    for split, made in _CODED.items()
+EVAL_SETS: dict[str, EvalSet] = _COMPRESSED | {
+    f"{split}-uncompressed": replace(made, name=f"{made.name} (uncompressed)", compressed=False)
+    for split, made in _COMPRESSED.items()
 }

@@ -5,24 +5,23 @@ and ten hand shakes with two depth layers make up the main means; the others ask
 sharp input, a reference that is missing, covered, late, or of another scene.
 """
 
-from dataclasses import replace
 from typing import Any
 
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
-from asled_cli.lab.datasets.sources import Sources
 from asled_cli.lab.eval_sets.builders import (
     LANDSCAPE,
     PORTRAIT,
     SQUARE,
     WIDER,
+    OtherScene,
     SetClip,
     photo_clip,
     ultra_sensor,
     video_clip,
     wide_sensor,
 )
-from asled_cli.lab.synthesis.synthetic_pair import Faults, SyntheticPair
+from asled_cli.lab.synthesis.synthetic_pair import Faults
 
 # Bumped when the clips change, so that scores of different sets are never compared.
 # 2: H.264 without macroblock tree.
@@ -32,13 +31,8 @@ MAIN_GROUPS = ("average", "shake")
 
 
 def _with_view_of(one: SetClip, other: SetClip) -> SetClip:
-    """The first clip, with the ultra view of the second: a reference of another scene."""
-
-    def build(sources: Sources, seed: int) -> SyntheticPair:
-        pair = one.build(sources, seed)
-        return replace(pair, ultra=other.build(sources, seed + 500).ultra)
-
-    return SetClip(one.group, build)
+    """Return the first clip with the ultra view of the second: a reference of another scene."""
+    return SetClip(one.group, OtherScene(one.build, other.build))
 
 
 _AVERAGES: dict[str, SetClip] = {

@@ -1,14 +1,12 @@
 """Ten fixed synthetic clips from held-out sources: five averaged videos, five photos under hand shake."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from asled_cli.lab.camera.degradation import Codec, SensorModel, ToneCurve
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
 from asled_cli.lab.datasets.sources import Sources
-from asled_cli.lab.eval_sets.builders import FRAMES, find_source
-from asled_cli.lab.synthesis.average_blur import average_pair
-from asled_cli.lab.synthesis.shake_blur import Depth, shake_pair
+from asled_cli.lab.eval_sets.builders import FRAMES, PhotoClip, VideoClip
 from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 
 # Bumped when the clips change, so that scores of different sets are never compared.
@@ -34,34 +32,28 @@ def _ultra(gain: tuple[float, float, float], gamma: float, codec: Codec = "hevc"
 def _video(
     name: str, start: int, *, size: tuple[int, int], scale: float, pan: tuple[float, float], rig: LensRig,
     ultra: SensorModel, wide: SensorModel = _WIDE, linear: bool = False,
-) -> Callable[[Sources, int], SyntheticPair]:  # fmt: skip
-    def make(sources: Sources, seed: int) -> SyntheticPair:
-        return average_pair(
-            find_source(sources.videos, name, _ASKING), seed=seed, size=size, frames=FRAMES, count=7,
-            start=start, scale=scale, pan_px=pan, wobble=0.4, rig=rig, linear=linear,
-            wide_sensor=wide, ultra_sensor=ultra,
-        )  # fmt: skip
-
-    return make
+) -> VideoClip:  # fmt: skip
+    settings = {
+        "size": size, "frames": FRAMES, "count": 7, "scale": scale, "pan_px": pan, "wobble": 0.4, "rig": rig,
+        "linear": linear, "wide_sensor": wide, "ultra_sensor": ultra,
+    }  # fmt: skip
+    return VideoClip(name, start, settings, _ASKING)
 
 
 def _photo(
     name: str, *, size: tuple[int, int], scale: float, exposure: float, shake: Shake, rig: LensRig,
     ultra: SensorModel, wide: SensorModel = _WIDE, near: str | None = None,
     baseline: tuple[float, float] = (0.0, 0.0),
-) -> Callable[[Sources, int], SyntheticPair]:  # fmt: skip
-    def make(sources: Sources, seed: int) -> SyntheticPair:
-        depths = () if near is None else (Depth(find_source(sources.photos, near, _ASKING), extent=0.6),)
-        return shake_pair(
-            find_source(sources.photos, name, _ASKING), seed=seed, size=size, frames=FRAMES,
-            exposure=exposure, ultra_exposure=0.15 * exposure, scale=scale, shake=shake, depths=depths,
-            baseline_px=baseline, rig=rig, lens_blur=0.4, wide_sensor=wide, ultra_sensor=ultra,
-        )  # fmt: skip
-
-    return make
+) -> PhotoClip:  # fmt: skip
+    settings = {
+        "size": size, "frames": FRAMES, "exposure": exposure, "ultra_exposure": 0.15 * exposure,
+        "scale": scale, "shake": shake, "baseline_px": baseline, "rig": rig, "lens_blur": 0.4,
+        "wide_sensor": wide, "ultra_sensor": ultra,
+    }  # fmt: skip
+    return PhotoClip(name, near, 0.6, settings, _ASKING)
 
 
-VALIDATION_CLIPS: dict[str, Callable[[Sources, int], SyntheticPair]] = {
+VALIDATION_CLIPS: dict[str, VideoClip | PhotoClip] = {
     "juggle_pan": _video(
         "sam2_football_juggle", 20, size=(448, 256), scale=0.75, pan=(4.0, 1.0),
         rig=LensRig(1.95, 0.2, (3.0, -2.0)), ultra=_ultra((1.06, 1.0, 0.95), 1.04),
