@@ -19,9 +19,9 @@ from asled_cli.job.inspect import clip_facts
 from asled_cli.job.records import DeblurConfig
 from asled_cli.pipeline import Steps, run_deblur
 from asled_cli.registration.analyse import analyse
-from asled_cli.registration.blur.reblur import Exposure
 from asled_cli.registration.geometry.canvas import LEAST_SIDE, Canvas, reduce_for_analysis, reduced_size
 from asled_cli.registration.geometry.lenses import LensPrior, centre_crop
+from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.model.registration import Knot, Registration
 from asled_cli.registration.model.tone_curve import identity_tone
 from asled_cli.registration.render import render_references
