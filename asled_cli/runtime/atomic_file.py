@@ -118,6 +118,21 @@ def short_name(name: str, longest: int = MAX_STEM) -> str:
     return os.fsencode(name)[:longest].decode("utf-8", "ignore")
 
 
+@contextlib.contextmanager
+def utf8_name(path: Path) -> Iterator[Path]:
+    """Give a readable file a name for libraries that take only UTF-8, where its own is not.
+
+    Raises OSError if the file cannot be opened.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        with path.open("rb") as file:
+            yield Path(f"/dev/fd/{file.fileno()}")
+    else:
+        yield path
+
+
 def set_mode(path: Path, mode: int) -> None:
     """Set the permissions of a file where its disk has any: FAT, exFAT and network drives refuse."""
     with contextlib.suppress(OSError):

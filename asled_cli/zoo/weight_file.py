@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from asled_cli.errors import WeightsError, reason
 from asled_cli.nets.limits import shorten
+from asled_cli.runtime.atomic_file import utf8_name
 
 MAX_HEADER_BYTES = 4 << 20  # the paper's network has 60 kB
 MAX_CONFIG_CHARS = 1 << 16
@@ -82,7 +83,7 @@ def _opened(path: Path) -> Iterator[Any]:
     """Open a safetensors file for reading. Raises WeightsError if it is not one."""
     try:
         _check_header_length(path)
-        with safe_open(path, framework="pt", device="cpu") as file:
+        with utf8_name(path) as name, safe_open(name, framework="pt", device="cpu") as file:
             yield file
     except (OSError, SafetensorError, ValueError) as error:
         raise WeightsError(f"{path} cannot be read as safetensors: {reason(error)}.") from error

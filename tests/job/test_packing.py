@@ -1,5 +1,6 @@
 """Records on disk: their types may be written in any of the ways that libraries use."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,3 +43,11 @@ def test_a_record_of_another_type_is_refused(tmp_path: Path) -> None:
     save_record(tmp_path / "pair", (4, "three"))
     with pytest.raises(AsledError, match="damaged"):
         load_record(tmp_path / "pair", Pair)
+
+
+def test_a_record_comes_back_from_a_folder_whose_name_is_no_utf8(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    shot = Shot((3, 2), np.eye(3), None, np.zeros(2, np.float32))
+    save_record(folder / "a.safetensors", shot)
+    assert load_record(folder / "a.safetensors", Shot).size == (3, 2)

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from asled_cli.errors import AsledError
-from asled_cli.runtime.atomic_file import system_errors, write_file
+from asled_cli.runtime.atomic_file import system_errors, utf8_name, write_file
 
 _TREE = "tree"
 
@@ -41,7 +41,7 @@ def save_record(path: Path, record: object) -> None:
 def load_record(path: Path, kind: Any) -> Any:
     """The record of type `kind` that `save_record` wrote. Raises AsledError if the file is damaged."""
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
+        with utf8_name(path) as name, safe_open(name, framework="pt", device="cpu") as file:
             tree = json.loads((file.metadata() or {})[_TREE])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return _unpack(kind, tree, arrays, {})
