@@ -104,6 +104,7 @@ class Clip:
     times_from: TimesFrom = "presentation"  # AVI has times of decoding only, raw streams have none
     content_light: tuple[int, int] | None = None  # MaxCLL and MaxFALL, cd/m2
     chroma_location: int | None = None  # H.273 number; None: not told
+    crop: tuple[int, int, int, int] | None = None  # left, top, right, bottom that players are to cut off
     # Light around the display for which the picture was made: 0.0001 lux, and x, y in 0.00002 (H.274)
     ambient_light: tuple[int, int, int] | None = None
     box: Box | None = None  # the part of the picture that frames are to show; None: all of it

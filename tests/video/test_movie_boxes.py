@@ -1,6 +1,7 @@
 """Keys keep their types and places, the picture what its sample description tells; else it is named."""
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -8,6 +9,7 @@ import pytest
 from factories.clips import BT709, append_box, box, keys_box, locate, make_clip
 from factories.copies import copy
 
+from asled_cli.video.decode.crop import read_matroska_crop
 from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.decode.reader import ClipReader, frame_times
 from asled_cli.video.encode.encoder import EncodeConfig
@@ -121,3 +123,25 @@ def test_a_new_pixel_format_is_named(tmp_path: Path) -> None:
     writer = ClipWriter(clip, tmp_path / "out.mp4")
     writer.abort()
     assert "pixel format yuv420p (written as yuv444p)" in writer.dropped
+
+
+def element(name: str, body: bytes) -> bytes:
+    """A Matroska element."""
+    return bytes.fromhex(name) + (len(body) | 1 << 28).to_bytes(4, "big") + body
+
+
+def test_a_crop_of_matroska_becomes_a_clean_aperture(tmp_path: Path) -> None:
+    video = element("e0", element("54cc", b"\4") + element("54bb", b"\2") + element("b0", b"\x40"))
+    head = element("1a45dfa3", b"") + element("18538067", element("1654ae6b", element("ae", video)))
+    (tmp_path / "head.mkv").write_bytes(head)
+    crop = read_matroska_crop(tmp_path / "head.mkv", 0)
+    assert crop == (4, 2, 0, 0) and read_matroska_crop(tmp_path / "head.mkv", 1) is None
+    (tmp_path / "torn.mkv").write_bytes(head[:-9])
+    read_matroska_crop(tmp_path / "torn.mkv", 0)
+    clip = replace(probe_clip(make_clip(tmp_path / "in.mov", ticks=(0, 20))), crop=crop)
+    for suffix, told in ((".mp4", crop), (".mkv", None)):
+        out = tmp_path / f"out{suffix}"
+        with ClipReader(clip) as frames, ClipWriter(clip, out, EncodeConfig(preset="ultrafast")) as writer:
+            for frame in frames:
+                writer.write(frame, None)
+        assert probe_clip(out).crop == told

@@ -14,6 +14,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from asled_cli.errors import InputError, reason
+from asled_cli.video.decode.crop import Crop, read_clap_crop, read_matroska_crop
 from asled_cli.video.decode.open_clip import MAX_PIXELS, open_clip
 from asled_cli.video.decode.packet_times import read_ticks, times_of_format
 from asled_cli.video.decode.side_data import (
@@ -212,6 +213,7 @@ def _gather(
         interlaced=frame.interlaced_frame,
         alpha=any(c.is_alpha for c in frame.format.components),
         mastering=_mastering(frame),
+        crop=_crop(path, track, container, stream, frame),
         content_light=read_content_light(frame),
         chroma_location=read_chroma_location(stream),
         ambient_light=read_ambient_light(frame),
@@ -255,6 +257,16 @@ def _look_at_index(path: Path, container: InputContainer, stream: Stream) -> tup
         shown += not entry.is_discard
         end = max(end, entry.pos + entry.size)
     return 0 < end <= path.stat().st_size, shown
+
+
+def _crop(
+    path: Path, track: int, container: InputContainer, stream: Stream, frame: av.VideoFrame
+) -> Crop | None:
+    if "matroska" in container.format.name:
+        return read_matroska_crop(path, track)
+    return (
+        read_clap_crop(path, stream.id, frame.width, frame.height) if "mov" in container.format.name else None
+    )
 
 
 def _track_facts(stream: Stream, boxes: TrackBoxes | None) -> Track:

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+from asled_cli.video.decode.crop import clap_of
 from asled_cli.video.decode.open_clip import open_clip
 from asled_cli.video.frames import Clip
 from asled_cli.video.mp4_boxes import boxes_in, child_of, read_index
@@ -94,6 +95,8 @@ def _picture_boxes(index: memoryview, source: Clip) -> dict[bytes, bytes]:
     found: dict[bytes, bytes] = {}
     if source.ambient_light is not None:
         found[b"amve"] = struct.pack(">IHH", *source.ambient_light)
+    if source.crop is not None:
+        found[b"clap"] = struct.pack(">4IiIiI", *clap_of(source.crop, source.width, source.height))
     if not index:
         return found
     with open_clip(source.path) as container:

@@ -18,6 +18,8 @@ def compare_picture(before: Clip, after: Clip) -> Iterator[Check]:
         yield compare("mastering data", before.mastering, after.mastering)
     if before.content_light is not None:
         yield compare("content light", before.content_light, after.content_light)
+    if before.crop is not None:
+        yield compare("crop for players (left, top, right, bottom)", before.crop, after.crop)
     if before.ambient_light is not None:
         yield compare("ambient light", before.ambient_light, after.ambient_light)
 
