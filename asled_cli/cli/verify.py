@@ -12,7 +12,7 @@ from asled_cli.runtime.option_limits import check_range
 
 SourceClip = Annotated[Path, typer.Argument(metavar="IN", help="The clip as it was.")]
 ResultClip = Annotated[Path, typer.Argument(metavar="OUT", help="The clip that was made from it.")]
-Decode = Annotated[bool, typer.Option("--decode", help="Also decode every frame of OUT.")]
+Decode = Annotated[bool, typer.Option("--decode", help="Also decode both clips and compare every picture.")]
 Track = Annotated[int, typer.Option(min=0, max=999, help="Which video track of IN, from 0.")]
 
 
@@ -27,7 +27,7 @@ def verify(
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Compare OUT with IN: frames, times, sound, turn, colours, metadata. Exit code 1 if anything differs."""
+    """Compare OUT with IN: times, sound, subtitles, colours, metadata. Exit code 1 if anything differs."""
     check_range(start, end)
     from asled_cli.cli.output import console
     from asled_cli.video.preserve import verify as video

@@ -159,3 +159,12 @@ def test_a_start_hidden_by_an_edit_list_is_named(tmp_path: Path) -> None:
 
 def test_an_untouched_file_passes(source: Path, tmp_path: Path) -> None:
     assert differing(verify(source, cook(WHOLE, tmp_path / f"out{source.suffix}"), decode=True)) == set()
+
+
+@pytest.mark.parametrize("fields", ["", "bff=1"])
+def test_fields_lost_or_exchanged_are_named(fields: str, tmp_path: Path) -> None:
+    interlaced = WHOLE.but(options={"preset": "ultrafast", "x264-params": "tff=1"})
+    source = cook(interlaced, tmp_path / "in.mkv")
+    assert differing(verify(source, cook(interlaced, tmp_path / "same.mkv"))) == set()
+    out = cook(WHOLE.but(options={"preset": "ultrafast", "x264-params": fields}), tmp_path / "out.mkv")
+    assert differing(verify(source, out)) == {"field order"}

@@ -16,6 +16,8 @@ from asled_cli.video.frames import Clip
 from asled_cli.video.preserve.check import Check
 from asled_cli.video.preserve.frame_signature import Cells, Signature, Signer
 from asled_cli.video.preserve.signature_match import (
+    ALIGNED_PLACE,
+    ALIGNED_TIME,
     Fit,
     best_match,
     difference,
@@ -34,7 +36,7 @@ MIN_CORRELATION = 0.65
 MIN_SPREAD = 3.0  # levels: a flatter picture has no correlation to speak of
 MAX_RMS = 40.0  # levels, whatever the correlation
 FLAT_RMS = 12.0  # levels, where source or copy is flat
-MAX_BRIGHTNESS = 6.0  # levels
+MAX_BRIGHTNESS = 12.0  # levels: blur averages light, so that truth is up to 8 levels darker
 CONTRAST = (0.75, 1.35)
 MAX_CAST = 5.0  # levels
 MAX_CHROMA, CHROMA_SHARE = 8.0, 0.7  # levels RMS; of the source's own, which blur and coding take part of
@@ -178,7 +180,7 @@ def _judge(
     findings.compared += 1
     source, fit = moment.signature, measure_fit(moment.signature, out)
     neighbours = {f"{k:+d}": other.luma for k, other in moment.around.items()}
-    if (match := best_match(source, out, neighbours)) is not None:
+    if (match := best_match(source, out, neighbours, ALIGNED_TIME)) is not None:
         shows = f"shows the source's frame {match.name} from there"
         findings.out_of_order.append((index, shows, match.change))
     elif before is not None and (change := wrong_change(before, (moment, out))) is not None:
@@ -186,7 +188,7 @@ def _judge(
     _add_misfits(moment, out, findings)
     near = [other.luma for k, other in moment.around.items() if abs(k) == 1]
     views = turned(source.luma) | moved(source.luma, near)
-    if (match := best_match(source, out, views)) is not None:
+    if (match := best_match(source, out, views, ALIGNED_PLACE)) is not None:
         findings.add("picture orientation", index, match.name)
     if (words := other_picture(fit, out.luma)) is not None:
         findings.add("pictures", index, words)

@@ -55,6 +55,7 @@ class Inventory:
     rounded: bool  # Matroska: times count milliseconds, and may all start later
     broken_off: bool  # the demuxer met damage that it could not pass
     size: int  # bytes of the picture
+    field_order: int  # AVFieldOrder of FFmpeg, 0: not told
 
     @property
     def bits_per_pixel(self) -> float:
@@ -137,6 +138,7 @@ def take_inventory(
             rounded="matroska" in container.format.name,
             broken_off=broken_off,
             size=reading.size,
+            field_order=int(getattr(video.codec_context, "field_order", 0) or 0),
         )
 
 

@@ -5,6 +5,14 @@ from collections.abc import Iterator
 from asled_cli.video.frames import UNSPECIFIED, Clip
 from asled_cli.video.preserve.check import Check, compare
 
+# AVFieldOrder of FFmpeg: top or bottom coded first, top or bottom shown first.
+FIRST_FIELD = {
+    2: ", top field first",
+    3: ", bottom field first",
+    4: ", bottom field first",
+    5: ", top field first",
+}
+
 
 def compare_picture(before: Clip, after: Clip) -> Iterator[Check]:
     """Compare what the headers and the first frame say about the picture."""
@@ -12,7 +20,6 @@ def compare_picture(before: Clip, after: Clip) -> Iterator[Check]:
     yield compare("depth", f"{before.bit_depth} bit", f"{after.bit_depth} bit")
     yield compare("sample aspect ratio", before.sample_aspect_ratio, after.sample_aspect_ratio)
     yield compare("rotation", _rotation(before), _rotation(after))
-    yield compare("field order", _fields(before), _fields(after))
     yield Check("colours", _colours(before), _colours(after), _same_colours(before, after))
     if before.mastering is not None:
         yield compare("mastering data", before.mastering, after.mastering)
@@ -30,8 +37,15 @@ def _rotation(clip: Clip) -> str:
     return f"{clip.rotation} degrees{', mirrored' if mirrored else ''}"
 
 
-def _fields(clip: Clip) -> str:
-    return "interlaced" if clip.interlaced else "progressive"
+def compare_fields(before: Clip, after: Clip, orders: tuple[int, int]) -> Check:
+    """Compare whether frames are interlaced and which field is first. orders: as the decoder numbers them."""
+    expected, found = (_fields(clip, order) for clip, order in zip((before, after), orders, strict=True))
+    return Check("field order", expected, found, expected.startswith(found) or found.startswith(expected))
+
+
+def _fields(clip: Clip, order: int) -> str:
+    """Return it in words; headers of many files do not tell which field is first."""
+    return f"interlaced{FIRST_FIELD.get(order, '')}" if clip.interlaced else "progressive"
 
 
 def _colours(clip: Clip) -> str:

@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from asled_cli.video.preserve.frame_signature import Cells, Signature
 
-SHARE = 0.75
-ALIGNED = 0.6  # cosine between O - S and X - S: what else changed may not be larger than the fault
-MIN_CHANGE = 1.0  # levels RMS by which X must differ from S
+SHARE, MAX_SHARE = 0.75, 1.4
+# Cosine between O - S and X - S: what else changed may not be larger than the fault. Deblurred frames reach
+# 0.81 towards a neighbour, frames shown in the place of another one 0.95; a shift between two of SHIFTS 0.7.
+ALIGNED_TIME, ALIGNED_PLACE = 0.87, 0.65
+MIN_CHANGE = 2.0  # levels RMS by which X must differ from S
 SHIFTS = (1, 2, 4, 8)  # cells, of 64 along the longer side
 ZOOMS = (0.9, 0.95, 1.05, 1.1)
 
@@ -105,11 +107,11 @@ class Match:
 
 
 def best_match(
-    source: Signature, out: Signature, others: Mapping[str, Cells], least: float = MIN_CHANGE
+    source: Signature, out: Signature, others: Mapping[str, Cells], aligned: float
 ) -> Match | None:
     """Return which of `others` the frame shows instead of its source; None if none.
 
-    others: luma cells by name. least: levels RMS by which one must differ to be a candidate.
+    others: luma cells by name. aligned: cosine from which one is believed.
     Brightness and contrast are left out, so that fades and exposure steps say nothing.
     """
     base = _centred(source.luma)
@@ -119,11 +121,11 @@ def best_match(
     for name, luma in others.items():
         change = _without(_centred(luma), base)
         length = float(np.linalg.norm(change))
-        if size == 0 or length < least * np.sqrt(change.size):
+        if size == 0 or length < MIN_CHANGE * np.sqrt(change.size):
             continue
         along = float(error @ change)
         share, cosine = along / length**2, along / (length * size)
-        if share > SHARE and cosine > ALIGNED and (best is None or cosine > best.cosine):
+        if SHARE < share < MAX_SHARE and cosine > aligned and (best is None or cosine > best.cosine):
             best = Match(name, cosine, length / np.sqrt(change.size))
     return best
 

@@ -11,7 +11,7 @@ from asled_cli.video.clock import exact_seconds
 from asled_cli.video.preserve.check import Check
 from asled_cli.video.preserve.frame_checks import compare_frames
 from asled_cli.video.preserve.inventory import Inventory, take_inventory
-from asled_cli.video.preserve.picture_checks import compare_picture
+from asled_cli.video.preserve.picture_checks import compare_fields, compare_picture
 from asled_cli.video.preserve.track_checks import (
     compare_attachments,
     compare_chapters,
@@ -57,6 +57,7 @@ def verify(
         *_compare_frames(wanted, after, _slack(after)),
         _compare_end(before, wanted, after, cut=end_s is not None, slack=_slack(after)),
         *compare_picture(before.clip, after.clip),
+        compare_fields(before.clip, after.clip, (before.field_order, after.field_order)),
         *_compare_rest(before, wanted, after, whole=whole),
     ]
     if decode and after.ticks and wanted:
