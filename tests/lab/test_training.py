@@ -5,6 +5,7 @@ import dataclasses
 import math
 from pathlib import Path
 from statistics import fmean
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -201,7 +202,7 @@ def test_learning_rate_rises_and_falls() -> None:
 def test_the_clock_may_end_a_run(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rate, end, last validation and checkpoint follow the time; a resumed run has what is left of it."""
     ticks = iter(range(10_000))
-    monkeypatch.setattr(training.time, "perf_counter", lambda: 0.5 * next(ticks))
+    monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: 0.5 * next(ticks)))
     config = dataclasses.replace(
         TINY, steps=1000, max_minutes=0.2, validate_every=1000, checkpoint_every=1000
     )
