@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from asled_cli.errors import MissingWeightsError, UsageError, WeightsError, reason
 from asled_cli.nets.interface import NetworkInfo
-from asled_cli.runtime.atomic_file import replace_file, system_errors
+from asled_cli.runtime.atomic_file import system_errors, write_file
 from asled_cli.zoo import registry as zoo
 from asled_cli.zoo.weight_file import parse_config, read_header, read_tensors
 
@@ -110,14 +110,18 @@ def save(
     *,
     dtype: torch.dtype = torch.float16,
     notes: Mapping[str, str] | None = None,
+    overwrite: bool = True,
 ) -> None:
-    """Write the weights of `module` to `path`, complete or not at all. `notes` go into the header."""
+    """Write the weights of `module` to `path`, complete or not at all. `notes` go into the header.
+
+    Raises FileExistsError if `path` exists and `overwrite` is False, OSError where the disk does not take it.
+    """
     header = {"network": architecture, "config": json.dumps(asdict(module.config)), **(notes or {})}
     tensors = {
         name: value.detach().to("cpu", dtype).contiguous() for name, value in module.state_dict().items()
     }
     with system_errors():
-        replace_file(path, lambda temporary: save_file(tensors, temporary, metadata=header))
+        write_file(path, lambda part: save_file(tensors, part, metadata=header), overwrite=overwrite)
 
 
 def weight_folders() -> Iterator[Path]:

@@ -47,7 +47,7 @@ def load_record(path: Path, kind: Any) -> Any:
         return _unpack(kind, tree, arrays, {})
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise AsledError(
-            f"The unfinished work in {path} is damaged: {error}.", "Begin anew with --overwrite."
+            f"The unfinished work in {path} is damaged: {error}.", "Start over with --overwrite."
         ) from error
 
 

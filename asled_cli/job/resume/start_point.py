@@ -60,6 +60,6 @@ def skip_written(frames: Iterator[AlignedFrame], start: Start, name: str) -> Ite
                 continue
             if not checked and pts != start.tick:
                 sentence = f"{name} goes on at tick {pts}, expected {start.tick}."
-                raise InputError(sentence, "Begin anew with --overwrite.")
+                raise InputError(sentence, "Start over with --overwrite.")
             checked = True
             yield frame

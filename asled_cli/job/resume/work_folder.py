@@ -138,7 +138,7 @@ def _check_owner(folder: Path) -> None:
     """
     facts = folder.lstat()
     if not stat.S_ISDIR(facts.st_mode):
-        raise UsageError(f"{folder} is not a folder of asled.", "Remove it, and run the same again.")
+        raise UsageError(f"{folder} is not a folder of asled.", "Move it away, and run the same again.")
     if not hasattr(os, "getuid") or (facts.st_uid == os.getuid() and not facts.st_mode & 0o077):
         return
     if facts.st_uid not in (os.getuid(), _owner_of_new_files(folder)):

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import torch
 
-from asled_cli.errors import UsageError, WeightsError
+from asled_cli.errors import AsledError, UsageError, WeightsError
 from asled_cli.lab.training.warm_start import are_set_alike, copy_deepened
+from asled_cli.runtime.atomic_file import explain_full_disk
 from asled_cli.zoo import checkpoint as weights
 
 
@@ -21,10 +22,13 @@ def average_weights(start: Path, end: Path, share: float, out: Path) -> None:
     """Write start + share * (end - start) to `out`, in 32 bit until then. share: 0..1.
 
     `start` may have fewer residual blocks than `end`: those it lacks do nothing (`copy_deepened`). Raises
-    UsageError for another share, WeightsError if the files are of different networks or cannot be read.
+    UsageError for another share or if `out` exists, WeightsError if the files are of different networks or
+    cannot be read.
     """
     if not 0 <= share <= 1:
         raise UsageError(f"--share is {share}, expected 0 (all of the start) to 1 (all of the end).")
+    if out.exists():
+        raise _exists(out)
     network = weights.load(end)
     begun, first = copy.deepcopy(network), weights.load(start)
     if not are_set_alike(first, network):
@@ -36,7 +40,17 @@ def average_weights(start: Path, end: Path, share: float, out: Path) -> None:
     for own, before in zip(network.parameters(), begun.parameters(), strict=True):
         own.copy_(torch.lerp(before, own, share))
     notes = {"share": str(share), "start": weights.hash_file(start), "end": weights.hash_file(end)}
-    weights.save(out, weights.architecture(end), network, notes=notes)
+    try:
+        with explain_full_disk(out):
+            weights.save(out, weights.architecture(end), network, notes=notes, overwrite=False)
+    except AsledError as error:
+        if isinstance(error.__cause__, FileExistsError):
+            raise _exists(out) from error
+        raise
+
+
+def _exists(out: Path) -> UsageError:
+    return UsageError(f"{out} exists already.", "Choose another name.")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -153,4 +153,4 @@ def is_intact(folder: Path, segment: Segment) -> bool:
 
 
 def _damaged(path: Path) -> AsledError:
-    return AsledError(f"The unfinished work in {path} is damaged.", "Begin anew with --overwrite.")
+    return AsledError(f"The unfinished work in {path} is damaged.", "Start over with --overwrite.")
