@@ -27,7 +27,7 @@ from report import write_report
 from asled_cli.lab.camera.degradation import SensorModel, ToneCurve
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
-from asled_cli.lab.synthesis.shake_blur import shake_pair
+from asled_cli.lab.synthesis.shake_blur import ShakeConfig, shake_pair
 from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 from asled_cli.lab.training_data.cached_clip import read_clip, stack_samples, to_inputs, to_tensors
 from asled_cli.lab.training_data.register import make_sample, write_sample
@@ -61,10 +61,10 @@ def filmed(photo: Path, seed: int, case: tuple[float, float, float]) -> Syntheti
     """The photo under hand shake, blurred by about 12 px where nothing stabilises."""
     readout, ois, eis_window = case
     return shake_pair(
-        photo, seed=seed, size=SIZE, frames=FRAMES, exposure=0.8, ultra_exposure=0.1, scale=0.6,
+        photo, ShakeConfig(seed=seed, size=SIZE, frames=FRAMES, exposure=0.8, ultra_exposure=0.1, scale=0.6,
         shake=Shake(12.0, travel_px=4.0), readout=readout, ois=ois, eis_window=eis_window,
         rig=LensRig(1.93, 0.2, (6.0, -4.0)), lens_blur=0.4, wide_sensor=WIDE, ultra_sensor=ULTRA,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 @contextmanager

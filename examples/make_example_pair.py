@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from asled_cli.lab.camera.degradation import SensorModel, ToneCurve
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
-from asled_cli.lab.synthesis.shake_blur import shake_pair
+from asled_cli.lab.synthesis.shake_blur import ShakeConfig, shake_pair
 
 FPS = 30
 FRAMES = 36
@@ -41,22 +41,24 @@ def make_pair(picture: Path, folder: Path) -> None:
     """Write wide.mp4, ultra.mp4 and truth.mp4 into `folder`."""
     pair = shake_pair(
         picture,
-        seed=2026,
-        size=SIZE,
-        frames=FRAMES + LEAD,
-        exposure=0.8,
-        ultra_exposure=0.1,
-        scale=0.5,
-        lens_blur=0.5,
-        shake=Shake(blur_px=18.0, roll_share=0.12),
-        rig=LensRig(ratio=1.92, rotation_deg=0.25, shift_px=(6.0, -4.0)),
-        fps=float(FPS),
-        wide_sensor=SensorModel(noise=(0.003, 0.008), noise_blur=0.6),
-        ultra_sensor=SensorModel(
-            tone=ToneCurve(gain=(1.08, 1.0, 0.9), gamma=(1.06, 1.04, 1.0), saturation=0.92),
-            noise=(0.005, 0.014),
-            noise_blur=0.6,
-            sharpen=0.3,
+        ShakeConfig(
+            seed=2026,
+            size=SIZE,
+            frames=FRAMES + LEAD,
+            exposure=0.8,
+            ultra_exposure=0.1,
+            scale=0.5,
+            lens_blur=0.5,
+            shake=Shake(blur_px=18.0, roll_share=0.12),
+            rig=LensRig(ratio=1.92, rotation_deg=0.25, shift_px=(6.0, -4.0)),
+            fps=float(FPS),
+            wide_sensor=SensorModel(noise=(0.003, 0.008), noise_blur=0.6),
+            ultra_sensor=SensorModel(
+                tone=ToneCurve(gain=(1.08, 1.0, 0.9), gamma=(1.06, 1.04, 1.0), saturation=0.92),
+                noise=(0.005, 0.014),
+                noise_blur=0.6,
+                sharpen=0.3,
+            ),
         ),
     )
     folder.mkdir(parents=True, exist_ok=True)

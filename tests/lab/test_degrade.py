@@ -17,7 +17,7 @@ from asled_cli.lab.camera.degradation import (
 from asled_cli.lab.datasets.sources import Sources
 from asled_cli.lab.eval_sets.builders import VideoClip
 from asled_cli.lab.eval_sets.catalogue import EVAL_SETS, EvalClip, EvalSet
-from asled_cli.lab.synthesis.average_blur import average_pair
+from asled_cli.lab.synthesis.average_blur import AverageConfig, average_pair
 from asled_cli.lab.synthesis.synthetic_pair import Faults
 
 VIDEO = moving_video(14)
@@ -89,14 +89,16 @@ def test_noise_grows_with_brightness() -> None:
 
 def test_a_lag_shows_the_next_moment() -> None:
     settings = {"seed": 2, "size": SIZE, "frames": 6, "count": 3}
-    late = average_pair(VIDEO, start=2, faults=Faults(lag_frames=1), **settings)  # type: ignore[arg-type]
-    plain = average_pair(VIDEO, start=3, **settings)  # type: ignore[arg-type]
+    late = average_pair(VIDEO, AverageConfig(start=2, faults=Faults(lag_frames=1), **settings))  # type: ignore[arg-type]
+    plain = average_pair(VIDEO, AverageConfig(start=3, **settings))  # type: ignore[arg-type]
     np.testing.assert_array_equal(late.ultra_clean, plain.ultra_clean)
     np.testing.assert_array_equal(late.ultra[:-1], plain.ultra_clean[1:])
 
 
 def test_missing_frames_are_black_and_marked() -> None:
-    pair = average_pair(VIDEO, seed=2, size=SIZE, frames=6, count=3, faults=Faults(missing=(1, 4)))
+    pair = average_pair(
+        VIDEO, AverageConfig(seed=2, size=SIZE, frames=6, count=3, faults=Faults(missing=(1, 4)))
+    )
     assert pair.reference_valid.tolist() == [True, False, True, True, False, True]
     assert not pair.ultra[[1, 4]].any()
     assert pair.ultra[[0, 2, 3, 5]].any(axis=(1, 2, 3)).all()
@@ -104,6 +106,6 @@ def test_missing_frames_are_black_and_marked() -> None:
 
 def test_a_finger_covers_its_share() -> None:
     video = np.repeat(np.full_like(texture(320, 240)[None], 200), 8, axis=0)
-    pair = average_pair(video, seed=2, size=SIZE, frames=4, count=1, faults=Faults(finger=0.4))
+    pair = average_pair(video, AverageConfig(seed=2, size=SIZE, frames=4, count=1, faults=Faults(finger=0.4)))
     assert 0.3 < float((pair.ultra < 180).mean()) < 0.5
     assert (pair.ultra_clean == 200).all()

@@ -12,7 +12,7 @@ from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
 from asled_cli.lab.camera.layered_scene import STABILISER_REACH
 from asled_cli.lab.synthesis.ground_truth_flow import front_layer, hidden, lens_flow, true_flow
-from asled_cli.lab.synthesis.shake_blur import Depth, shake_pair
+from asled_cli.lab.synthesis.shake_blur import Depth, ShakeConfig, shake_pair
 from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 
 SIZE = (128, 96)
@@ -29,7 +29,7 @@ def small_pair(**settings: object) -> SyntheticPair:
         "shake": Shake(8.0),
         "rig": RIG,
     }
-    return shake_pair(PHOTO, **{**given, **settings})  # type: ignore[arg-type]
+    return shake_pair(PHOTO, ShakeConfig(**{**given, **settings}))  # type: ignore[arg-type]
 
 
 def sample(picture: NDArray[np.uint8], flow: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -69,7 +69,7 @@ def test_the_homography_takes_wide_to_ultra() -> None:
 
 def test_ultra_has_half_the_detail() -> None:
     pair = shake_pair(
-        texture(520, 420, finest=0.7), seed=3, size=SIZE, frames=1, scale=1.0, ultra_exposure=0.0
+        texture(520, 420, finest=0.7), ShakeConfig(seed=3, size=SIZE, frames=1, scale=1.0, ultra_exposure=0.0)
     )
     down = cv2.resize(pair.truth[0], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     corner = SIZE[0] // 4, SIZE[1] // 4

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from asled_cli.guide import GUIDE_STRIDE
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
-from asled_cli.lab.synthesis.shake_blur import shake_pair
+from asled_cli.lab.synthesis.shake_blur import ShakeConfig, shake_pair
 from asled_cli.lab.training_data.register import frame_pairs, register
 from asled_cli.registration.blur.reference_motion import TrackedFrame
 from asled_cli.registration.blur.tile_spectra import Tiles, response, turns
@@ -217,9 +217,9 @@ def test_a_blurred_frame_depends_on_its_window_alone(scene: Picture) -> None:
 def test_a_made_shake_shows_its_ultra_exposure_and_the_way_of_every_frame() -> None:
     picture = texture(900, 700, seed=8, finest=2.0)
     made = shake_pair(
-        picture, seed=3, size=(320, 224), frames=9, exposure=0.8, ultra_exposure=0.4, scale=1.0,
+        picture, ShakeConfig(seed=3, size=(320, 224), frames=9, exposure=0.8, ultra_exposure=0.4, scale=1.0,
         shake=Shake(24.0, roll_share=0.0), rig=LensRig(1.9, 0.2, (3.0, -2.0)),
-    )  # fmt: skip
+    ))  # fmt: skip
     found, frames = register(frame_pairs(made), LensPrior())
     assert found.reference_exposure == pytest.approx(0.4, rel=0.35)
     assert made.motion is not None

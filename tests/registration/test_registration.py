@@ -15,8 +15,8 @@ from asled_cli.imaging.homography import apply, pixel_grid
 from asled_cli.lab.camera.degradation import SensorModel, ToneCurve
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
-from asled_cli.lab.synthesis.average_blur import average_pair
-from asled_cli.lab.synthesis.shake_blur import Depth, shake_pair
+from asled_cli.lab.synthesis.average_blur import AverageConfig, average_pair
+from asled_cli.lab.synthesis.shake_blur import Depth, ShakeConfig, shake_pair
 from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 from asled_cli.lab.training_data.register import frame_pairs, register
 from asled_cli.registration.analyse import analyse
@@ -55,7 +55,7 @@ def with_intra_frame_shake(seed: int, **changes: object) -> SyntheticPair:
         "size": SIZE, "frames": 9, "exposure": 0.8, "ultra_exposure": 0.1, "scale": 1.0,
         "shake": Shake(blur_px=8.0), "rig": RIG, "ultra_sensor": LOOK,
     }  # fmt: skip
-    return shake_pair(photo(seed), seed=seed, **{**given, **changes})  # type: ignore[arg-type]
+    return shake_pair(photo(seed), ShakeConfig(seed=seed, **{**given, **changes}))  # type: ignore[arg-type]
 
 
 def median_error_px(made: SyntheticPair, found: Registration) -> float:
@@ -117,13 +117,15 @@ def test_averaged_pans_are_found_and_swapped_as_with_true_geometry(
 ) -> None:
     made = average_pair(
         still_video(count),
-        seed=count,
-        size=SIZE,
-        frames=12,
-        count=count,
-        pan_px=pan,
-        rig=RIG,
-        ultra_sensor=LOOK,
+        AverageConfig(
+            seed=count,
+            size=SIZE,
+            frames=12,
+            count=count,
+            pan_px=pan,
+            rig=RIG,
+            ultra_sensor=LOOK,
+        ),
     )
     found, frames = register(frame_pairs(made), LensPrior())
     assert found.trusted
@@ -151,13 +153,15 @@ def test_keystone_is_found_where_there_is_some() -> None:
 def test_keystone_is_not_made_up_above_an_empty_sky() -> None:
     made = average_pair(
         open_road(3, 14),
-        seed=3,
-        size=SIZE,
-        frames=12,
-        count=3,
-        pan_px=(10.0, 0.0),
-        rig=RIG,
-        ultra_sensor=LOOK,
+        AverageConfig(
+            seed=3,
+            size=SIZE,
+            frames=12,
+            count=3,
+            pan_px=(10.0, 0.0),
+            rig=RIG,
+            ultra_sensor=LOOK,
+        ),
     )
     found, _ = register(frame_pairs(made), LensPrior())
     assert median_error_px(made, found) < 0.1
@@ -226,7 +230,9 @@ def test_every_pair_comes_out_once_in_order_whatever_is_missing() -> None:
 
 
 def test_flows_point_to_the_same_content_in_the_neighbours() -> None:
-    made = average_pair(still_video(12), seed=12, size=SIZE, frames=9, count=3, pan_px=(4.0, -2.0), rig=RIG)
+    made = average_pair(
+        still_video(12), AverageConfig(seed=12, size=SIZE, frames=9, count=3, pan_px=(4.0, -2.0), rig=RIG)
+    )
     _, frames = register(frame_pairs(made), LensPrior())
     inner = frames[4]
     before = np.median(inner.flow_previous.astype(np.float32), axis=(0, 1))
@@ -259,7 +265,9 @@ def test_the_reference_counts_as_much_at_the_ends_of_a_long_exposure_as_in_the_m
     moves = [np.array([[1.0, 0, 30 * np.sin(t / 3)], [0, 1, 0]]) for t in range(40)]
     scene = photo(31, size)
     moving = np.stack([cv2.warpAffine(scene, m, size, borderMode=cv2.BORDER_REFLECT) for m in moves])
-    made = average_pair(moving, seed=31, size=SIZE, frames=13, count=9, pan_px=(0.0, 2.0), rig=RIG)
+    made = average_pair(
+        moving, AverageConfig(seed=31, size=SIZE, frames=13, count=9, pan_px=(0.0, 2.0), rig=RIG)
+    )
     _, aligned = register(frame_pairs(made), LensPrior())
     inner = (slice(16, -16), slice(16, -16))
     weights = np.array([swap_weight(frame)[inner].mean() for frame in aligned])

@@ -11,7 +11,7 @@ from scipy.interpolate import lagrange
 
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
-from asled_cli.lab.synthesis.shake_blur import shake_pair
+from asled_cli.lab.synthesis.shake_blur import ShakeConfig, shake_pair
 from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 from asled_cli.lab.training_data.register import frame_pairs
 from asled_cli.registration.analyse import analyse
@@ -90,9 +90,19 @@ def test_a_rolling_view_is_made_of_rows_of_its_times() -> None:
 
 def made(readout: float) -> SyntheticPair:
     return shake_pair(
-        texture(620, 420, seed=8), seed=3, size=SIZE, frames=FRAMES, exposure=0.7, ultra_exposure=0.05,
-        scale=1.0, shake=Shake(9.0, roll_share=0.1), readout=readout, rig=LensRig(RATIO, 0.3, (2.0, -1.0)),
-    )  # fmt: skip
+        texture(620, 420, seed=8),
+        ShakeConfig(
+            seed=3,
+            size=SIZE,
+            frames=FRAMES,
+            exposure=0.7,
+            ultra_exposure=0.05,
+            scale=1.0,
+            shake=Shake(9.0, roll_share=0.1),
+            readout=readout,
+            rig=LensRig(RATIO, 0.3, (2.0, -1.0)),
+        ),
+    )
 
 
 @pytest.fixture(scope="module", params=[0.35, 0.7])

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from asled_cli.errors import InputError
 from asled_cli.lab.camera.degradation import Codec, SensorModel, ToneCurve
 from asled_cli.lab.datasets.sources import Sources
-from asled_cli.lab.synthesis.average_blur import average_pair
-from asled_cli.lab.synthesis.shake_blur import Depth, shake_pair
+from asled_cli.lab.synthesis.average_blur import AverageConfig, average_pair
+from asled_cli.lab.synthesis.shake_blur import Depth, ShakeConfig, shake_pair
 from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 
 FRAMES = 14
@@ -26,7 +26,7 @@ class ClipMaker(Protocol):
 
 @dataclass(frozen=True)
 class VideoClip:
-    """Real video, averaged; `settings` as `average_pair` takes them."""
+    """Real video, averaged; `settings` as `AverageConfig` takes them."""
 
     name: str
     start: int
@@ -36,12 +36,14 @@ class VideoClip:
     def __call__(self, sources: Sources, seed: int, *, compressed: bool = True) -> SyntheticPair:
         """Return the clip. Raises InputError if its source is not there."""
         video = find_source(sources.videos, self.name, self.asking)
-        return average_pair(video, seed=seed, start=self.start, **_seen(self.settings, compressed))
+        return average_pair(
+            video, AverageConfig(seed=seed, start=self.start, **_seen(self.settings, compressed))
+        )
 
 
 @dataclass(frozen=True)
 class PhotoClip:
-    """A photo under hand shake, a cut-out of another one (`near`) before it; `settings` as in `shake_pair`.
+    """A photo under hand shake, a cut-out of another one (`near`) before it; `settings` as in `ShakeConfig`.
 
     extent: of the cut-out, a share of the picture.
     """
@@ -58,7 +60,7 @@ class PhotoClip:
         if self.near is not None:
             depths = (Depth(find_source(sources.photos, self.near, self.asking), extent=self.extent),)
         photo = find_source(sources.photos, self.name, self.asking)
-        return shake_pair(photo, seed=seed, depths=depths, **_seen(self.settings, compressed))
+        return shake_pair(photo, ShakeConfig(seed=seed, depths=depths, **_seen(self.settings, compressed)))
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def ultra_sensor(gain: tuple[float, float, float], gamma: float, codec: Codec, c
 
 
 def video_clip(group: str, name: str, start: int, **settings: Any) -> SetClip:
-    """Return real video, averaged over 7 frames unless `settings` of `average_pair` say otherwise."""
+    """Return real video, averaged over 7 frames unless `settings` of `AverageConfig` say otherwise."""
     usual = {"frames": FRAMES, "count": 7, "wobble": 0.5, "scale": 0.9}
     return SetClip(group, VideoClip(name, start, {**usual, **settings}))
 

@@ -1,5 +1,6 @@
 """Blur by averaging consecutive frames of real video, seen through two lenses (the paper's own recipe)."""
 
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import cv2
@@ -26,73 +27,103 @@ from asled_cli.video.decode.probe import probe_clip, select_stream
 from asled_cli.video.frames import Clip
 
 
-def average_pair(
-    video: Path | NDArray[np.uint8],
-    *,
-    seed: int,
-    size: tuple[int, int] = (448, 256),
-    frames: int = 13,
-    count: int = 7,
-    ultra_count: int = 1,
-    step: int = 1,
-    linear: bool = False,
-    start: int | None = None,
-    scale: float = 1.0,
-    pan_px: tuple[float, float] = (0.0, 0.0),
-    wobble: float = 0.0,
-    rig: LensRig = PLAIN_RIG,
-    softness: float = 0.33,
-    wide_sensor: SensorModel = IDEAL_SENSOR,
-    ultra_sensor: SensorModel = IDEAL_SENSOR,
-    faults: Faults = NO_FAULTS,
-) -> SyntheticPair:
+@dataclass(frozen=True, kw_only=True)
+class AverageConfig:
+    """How `average_pair` makes a clip.
+
+    size: (width, height) of both clips. step: video frames from one frame of the clip to the next.
+    linear: average light instead of coded values. start: first video frame, drawn from the seed when
+    None. scale: the video is first scaled down by this, 0..1. pan_px: extra motion of both lenses per
+    frame; where the video has no room for it the pan swings to and fro with the same top speed. wobble:
+    0..1, how uneven the pan is. softness: see `soften_for_ultra`.
+    """
+
+    seed: int
+    size: tuple[int, int] = (448, 256)
+    frames: int = 13
+    count: int = 7
+    ultra_count: int = 1
+    step: int = 1
+    linear: bool = False
+    start: int | None = None
+    scale: float = 1.0
+    pan_px: tuple[float, float] = (0.0, 0.0)
+    wobble: float = 0.0
+    rig: LensRig = PLAIN_RIG
+    softness: float = 0.33
+    wide_sensor: SensorModel = IDEAL_SENSOR
+    ultra_sensor: SensorModel = IDEAL_SENSOR
+    faults: Faults = NO_FAULTS
+
+
+def average_pair(video: Path | NDArray[np.uint8], config: AverageConfig) -> SyntheticPair:
     """Make a clip whose wide frames are means of `count` consecutive sharp ones, the centre one its truth.
 
-    video: a file, or decoded frames (N, h, w, 3) uint8 RGB. size: (width, height) of both clips. step: video
-    frames from one frame of the clip to the next. linear: average light instead of coded values. start: first
-    video frame, drawn from the seed when None. scale: the video is first scaled down by this, 0..1. pan_px:
-    extra motion of both lenses per frame; where the video has no room for it the pan swings to and fro with
-    the same top speed. wobble: 0..1, how uneven the pan is. softness: see `soften_for_ultra`.
-    Raises InputError if the video is too short or too small.
+    video: a file, or decoded frames (N, h, w, 3) uint8 RGB. Raises InputError if the video is too short or
+    too small.
     """
-    drawn = describe(locals())
-    if count % 2 == 0 or ultra_count % 2 == 0 or min(count, ultra_count) < 1:
-        raise InputError(f"Averaging {count} wide and {ultra_count} ultra frames leaves no centre frame.",
-                         "Use odd counts.")  # fmt: skip
-    generator = np.random.default_rng((seed, 1))
-    reach = max(count, ultra_count) // 2 + abs(faults.lag_frames) * step
-    footage, fps, start = _footage(video, frames_needed(frames, step, reach), start, seed)
-    footage = _scaled(footage, scale)
-    offsets = _window_path(footage, size, rig.ratio, (pan_px, wobble), generator)
-    homography = rig.homography(size)
+    drawn = describe({"video": video} | {f.name: getattr(config, f.name) for f in fields(config)})
+    if config.count % 2 == 0 or config.ultra_count % 2 == 0 or min(config.count, config.ultra_count) < 1:
+        raise InputError(
+            f"Averaging {config.count} wide and {config.ultra_count} ultra frames leaves no centre frame.",
+            "Use odd counts.",
+        )
+    generator = np.random.default_rng((config.seed, 1))
+    reach = max(config.count, config.ultra_count) // 2 + abs(config.faults.lag_frames) * config.step
+    footage, fps, start = _footage(
+        video, frames_needed(config.frames, config.step, reach), config.start, config.seed
+    )
+    footage = _scaled(footage, config.scale)
+    offsets = _window_path(footage, config.size, config.rig.ratio, (config.pan_px, config.wobble), generator)
+    scene = _averaged(footage, offsets, reach, config)
+    return finish_pair(
+        scene,
+        wide_sensor=config.wide_sensor,
+        ultra_sensor=config.ultra_sensor,
+        faults=config.faults,
+        seed=config.seed,
+        fps=fps,
+        kind="average",
+        exposures=(config.count / config.step, config.ultra_count / config.step)
+        if config.count > 1
+        else (0.0, 0.0),
+        parameters={**drawn, "source": drawn["video"], "start": start, "corner": [*map(float, offsets[0])]},
+    )
+
+
+def _averaged(
+    footage: NDArray[np.uint8], offsets: NDArray[np.float64], reach: int, config: AverageConfig
+) -> SceneClip:
+    """Return both views of the footage's moving window, averaged. reach: frames before the first centre."""
+    homography = config.rig.homography(config.size)
     sharp = np.stack(
-        [warp_homography(f, translation(*o), size) for f, o in zip(footage, offsets, strict=True)]
+        [warp_homography(f, translation(*o), config.size) for f, o in zip(footage, offsets, strict=True)]
     )
     to_source = np.linalg.inv(homography)
     ultra = np.stack(
         [
-            warp_homography(soften_for_ultra(f, rig.ratio, softness), translation(*o) @ to_source, size)
+            warp_homography(
+                soften_for_ultra(f, config.rig.ratio, config.softness),
+                translation(*o) @ to_source,
+                config.size,
+            )
             for f, o in zip(footage, offsets, strict=True)
         ]
     )
-    wide_at = range(reach, reach + frames * step, step)
-    lag = faults.lag_frames
-    ultra_at = range(reach + min(lag, 0) * step, reach + (frames + max(lag, 0)) * step, step)
-    scene = SceneClip(
-        wide=mean_of_neighbours(sharp, wide_at, count, linear=linear),
+    wide_at = range(reach, reach + config.frames * config.step, config.step)
+    lag = config.faults.lag_frames
+    ultra_at = range(
+        reach + min(lag, 0) * config.step, reach + (config.frames + max(lag, 0)) * config.step, config.step
+    )
+    return SceneClip(
+        wide=mean_of_neighbours(sharp, wide_at, config.count, linear=config.linear),
         truth=sharp[wide_at].astype(np.float32) / 255.0,
-        ultra=mean_of_neighbours(ultra, ultra_at, ultra_count, linear=linear),
+        ultra=mean_of_neighbours(ultra, ultra_at, config.ultra_count, linear=config.linear),
         layer_homographies=homography[None],
-        layer_masks=np.zeros((0, frames, size[1], size[0]), np.uint8),
+        layer_masks=np.zeros((0, config.frames, config.size[1], config.size[0]), np.uint8),
         motion=None,
         ultra_motion=None,
     )
-    return finish_pair(
-        scene, wide_sensor=wide_sensor, ultra_sensor=ultra_sensor, faults=faults, seed=seed, fps=fps,
-        kind="average",
-        exposures=(count / step, ultra_count / step) if count > 1 else (0.0, 0.0),
-        parameters={**drawn, "source": drawn["video"], "start": start, "corner": [*map(float, offsets[0])]},
-    )  # fmt: skip
 
 
 def frames_needed(frames: int, step: int, reach: int) -> int:

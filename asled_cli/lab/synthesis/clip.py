@@ -18,7 +18,7 @@ from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.datasets.image_sequence import EightBit, MeanPictures, PictureArray, Pictures, Stretch
 from asled_cli.lab.datasets.layouts import open_pictures
 from asled_cli.lab.datasets.sources import PHOTO_SUFFIXES, VIDEO_SUFFIXES, SharpSource, Sources
-from asled_cli.lab.synthesis.average_blur import average_pair, frames_needed
+from asled_cli.lab.synthesis.average_blur import AverageConfig, average_pair, frames_needed
 from asled_cli.lab.synthesis.frame_interpolation import InterpolatedPictures
 from asled_cli.lab.synthesis.random_clip import (
     USUAL_ODDS,
@@ -29,7 +29,7 @@ from asled_cli.lab.synthesis.random_clip import (
     random_ultra_sensor,
     random_wide_sensor,
 )
-from asled_cli.lab.synthesis.shake_blur import Depth, shake_pair
+from asled_cli.lab.synthesis.shake_blur import Depth, ShakeConfig, shake_pair
 from asled_cli.lab.synthesis.synthetic_pair import NO_FAULTS, SyntheticPair
 from asled_cli.runtime import option_limits as limits
 from asled_cli.video.decode.probe import probe_clip
@@ -253,17 +253,19 @@ def _average(task: SynthTask, config: SynthConfig, seed: int) -> SyntheticPair:
     size = config.size or _even(series.size, rig.ratio)
     pair = average_pair(
         footage,
-        seed=seed,
-        size=size,
-        frames=task.length,
-        count=count,
-        ultra_count=(config.ultra_window - 1) * config.upsample_fps + 1,
-        step=step,
-        linear=config.linear,
-        start=0,
-        rig=rig,
-        wide_sensor=sensors[0],
-        ultra_sensor=sensors[1],
+        AverageConfig(
+            seed=seed,
+            size=size,
+            frames=task.length,
+            count=count,
+            ultra_count=(config.ultra_window - 1) * config.upsample_fps + 1,
+            step=step,
+            linear=config.linear,
+            start=0,
+            rig=rig,
+            wide_sensor=sensors[0],
+            ultra_sensor=sensors[1],
+        ),
     )
     own = {"start": task.start, "interpolate": config.upsample_fps, "source": task.source.wide.name}
     known = {name: value for name, value in pair.parameters.items() if name != "video"} | own
@@ -293,7 +295,7 @@ def _shake(task: SynthTask, config: SynthConfig, seed: int, photos: tuple[Path, 
         drawn["depths"] = tuple(_depth(draw, photos) for _ in range(config.layers))
     if config.baseline_px is not None:
         drawn["baseline_px"] = (config.baseline_px, 0.0)
-    pair = shake_pair(photo, seed=seed, **drawn)
+    pair = shake_pair(photo, ShakeConfig(seed=seed, **drawn))
     return replace(pair, parameters={**pair.parameters, "source": task.source.wide.name})
 
 

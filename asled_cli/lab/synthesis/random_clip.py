@@ -15,8 +15,8 @@ from asled_cli.lab.camera.degradation import Codec, SensorModel, ToneCurve
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
 from asled_cli.lab.datasets.sources import Sources
-from asled_cli.lab.synthesis.average_blur import average_pair
-from asled_cli.lab.synthesis.shake_blur import Depth, Picture, shake_pair
+from asled_cli.lab.synthesis.average_blur import AverageConfig, average_pair
+from asled_cli.lab.synthesis.shake_blur import Depth, Picture, ShakeConfig, shake_pair
 from asled_cli.lab.synthesis.synthetic_pair import Faults, SyntheticPair
 from asled_cli.video.decode.open_clip import open_clip
 from asled_cli.video.decode.probe import select_stream
@@ -86,20 +86,22 @@ def _random_average(
     direction = draw.uniform(0.0, 2.0 * np.pi)
     return average_pair(
         video,
-        seed=seed,
-        size=size,
-        frames=frames,
-        count=count,
-        ultra_count=min(ultra_count, max(count, 1)),
-        linear=bool(draw.random() < 0.35),
-        scale=float(draw.uniform(min(max(smallest, 0.5), 1.0), 1.0)),
-        pan_px=(float(speed * np.cos(direction)), float(speed * np.sin(direction))),
-        wobble=float(draw.uniform(0.0, 0.8)),
-        rig=rig,
-        softness=float(draw.uniform(0.29, 0.42)),
-        wide_sensor=in_good_light(random_wide_sensor(draw, odds), seed, odds),
-        ultra_sensor=in_good_light(random_ultra_sensor(draw, odds), seed, odds),
-        faults=random_faults(frames, draw, odds),
+        AverageConfig(
+            seed=seed,
+            size=size,
+            frames=frames,
+            count=count,
+            ultra_count=min(ultra_count, max(count, 1)),
+            linear=bool(draw.random() < 0.35),
+            scale=float(draw.uniform(min(max(smallest, 0.5), 1.0), 1.0)),
+            pan_px=(float(speed * np.cos(direction)), float(speed * np.sin(direction))),
+            wobble=float(draw.uniform(0.0, 0.8)),
+            rig=rig,
+            softness=float(draw.uniform(0.29, 0.42)),
+            wide_sensor=in_good_light(random_wide_sensor(draw, odds), seed, odds),
+            ultra_sensor=in_good_light(random_ultra_sensor(draw, odds), seed, odds),
+            faults=random_faults(frames, draw, odds),
+        ),
     )
 
 
@@ -109,7 +111,7 @@ def _random_shake(
     photo = _pick(sources.photos.values(), "photo", draw)
     settings = draw_shake(photo, sources, size, frames, odds, draw)
     sensors = {name: in_good_light(settings[name], seed, odds) for name in ("wide_sensor", "ultra_sensor")}
-    return shake_pair(photo, seed=seed, **settings | sensors)
+    return shake_pair(photo, ShakeConfig(seed=seed, **settings | sensors))
 
 
 def draw_shake(

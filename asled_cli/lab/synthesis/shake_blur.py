@@ -1,7 +1,7 @@
 """Blur by a shaking hand: a sharp photo (and cut-outs before it) filmed by two lenses at once."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import cv2
@@ -41,59 +41,86 @@ class Depth:
     velocity: tuple[float, float] = (0.0, 0.0)
 
 
-def shake_pair(
-    photo: Picture,
-    *,
-    seed: int,
-    size: tuple[int, int] = (448, 256),
-    frames: int = 13,
-    exposure: float = 0.8,
-    ultra_exposure: float = 0.15,
-    scale: float | None = None,
-    shake: Shake = USUAL_SHAKE,
-    depths: tuple[Depth, ...] = (),
-    baseline_px: tuple[float, float] = (0.0, 0.0),
-    readout: float = 0.0,
-    ois: float = 0.0,
-    eis_window: float = 0.0,
-    rig: LensRig = PLAIN_RIG,
-    softness: float = 0.33,
-    lens_blur: float = 0.0,
-    fps: float = 30.0,
-    wide_sensor: SensorModel = IDEAL_SENSOR,
-    ultra_sensor: SensorModel = IDEAL_SENSOR,
-    faults: Faults = NO_FAULTS,
-) -> SyntheticPair:
+@dataclass(frozen=True, kw_only=True)
+class ShakeConfig:
+    """How `shake_pair` films a photo.
+
+    size: (width, height) of both clips. exposure, ultra_exposure: frame intervals, 0 gives the truth.
+    scale: the photo is first scaled down by this (photos are soft at full size), drawn from 0.5..1 when
+    None, more where the ultra view needs it. baseline_px: shift between the lenses of a layer of nearness
+    1, in wide pixels. readout: rolling shutter in frame intervals. ois: share of the shake (whose blur is
+    given without it) that OIS of the wide lens compensates, 0..1. eis_window: frames (sigma) over which
+    EIS smooths the path of both clips' frames, not their blur. lens_blur: sigma in wide pixels by which
+    even the truth is soft.
+    """
+
+    seed: int
+    size: tuple[int, int] = (448, 256)
+    frames: int = 13
+    exposure: float = 0.8
+    ultra_exposure: float = 0.15
+    scale: float | None = None
+    shake: Shake = USUAL_SHAKE
+    depths: tuple[Depth, ...] = ()
+    baseline_px: tuple[float, float] = (0.0, 0.0)
+    readout: float = 0.0
+    ois: float = 0.0
+    eis_window: float = 0.0
+    rig: LensRig = PLAIN_RIG
+    softness: float = 0.33
+    lens_blur: float = 0.0
+    fps: float = 30.0
+    wide_sensor: SensorModel = IDEAL_SENSOR
+    ultra_sensor: SensorModel = IDEAL_SENSOR
+    faults: Faults = NO_FAULTS
+
+
+def shake_pair(photo: Picture, config: ShakeConfig) -> SyntheticPair:
     """Film `photo` with a shaking phone; light is gathered in linear light at 15 or more instants per frame.
 
-    photo: a file or (h, w, 3) uint8 RGB. size: (width, height) of both clips. exposure, ultra_exposure:
-    frame intervals, 0 gives the truth. scale: the photo is first scaled down by this (photos are soft at full
-    size), drawn from 0.5..1 when None, more where the ultra view needs it. baseline_px: shift between the
-    lenses of a layer of nearness 1, in wide pixels. readout: rolling shutter in frame intervals. ois: share
-    of the shake (whose blur is given without it) that OIS of the wide lens compensates, 0..1. eis_window:
-    frames (sigma) over which EIS smooths the path of both clips' frames, not their blur.
-    lens_blur: sigma in wide pixels by which even the truth is soft.
-    Raises InputError if the photo cannot be read or is too small.
+    photo: a file or (h, w, 3) uint8 RGB. Raises InputError if the photo cannot be read or is too small.
     """
-    drawn = describe(locals())
-    generator = np.random.default_rng((seed, 1))
-    picture, scale = scaled_photo(read_picture(photo), size, rig.ratio, scale, generator)
-    path = draw_trajectory(_bounded(shake, picture, size, rig.ratio), frames, exposure,
-                           math.hypot(*frame_center(size)), generator)  # fmt: skip
-    picture, center = _view_at_detail(picture, size, rig.ratio, path, frames, generator)
-    layers = [make_layer(bytes_to_linear(picture), rig.ratio, softness, lens_blur=lens_blur)]
-    for depth in sorted(depths, key=lambda depth: depth.nearness):
-        cutout, place = cut_out(picture, depth, size, center, generator)
-        near = make_layer(cutout, rig.ratio, softness, lens_blur=lens_blur)
+    scale = config.scale
+    drawn = describe({"photo": photo} | {f.name: getattr(config, f.name) for f in fields(config)})
+    generator = np.random.default_rng((config.seed, 1))
+    picture, scale = scaled_photo(read_picture(photo), config.size, config.rig.ratio, scale, generator)
+    path = draw_trajectory(
+        _bounded(config.shake, picture, config.size, config.rig.ratio),
+        config.frames,
+        config.exposure,
+        math.hypot(*frame_center(config.size)),
+        generator,
+    )
+    picture, center = _view_at_detail(picture, config.size, config.rig.ratio, path, config.frames, generator)
+    layers = [
+        make_layer(bytes_to_linear(picture), config.rig.ratio, config.softness, lens_blur=config.lens_blur)
+    ]
+    for depth in sorted(config.depths, key=lambda depth: depth.nearness):
+        cutout, place = cut_out(picture, depth, config.size, center, generator)
+        near = make_layer(cutout, config.rig.ratio, config.softness, lens_blur=config.lens_blur)
         layers.append(replace(near, place=place, nearness=depth.nearness, velocity=depth.velocity))
     scene = Scene(
-        tuple(layers), path, size, center, rig.homography(size), baseline_px, readout, ois, eis_window
+        tuple(layers),
+        path,
+        config.size,
+        center,
+        config.rig.homography(config.size),
+        config.baseline_px,
+        config.readout,
+        config.ois,
+        config.eis_window,
     )
     return finish_pair(
-        film(scene, frames, exposure, ultra_exposure, faults.lag_frames),
-        wide_sensor=wide_sensor, ultra_sensor=ultra_sensor, faults=faults, seed=seed, fps=fps, kind="shake",
-        exposures=(exposure, ultra_exposure), parameters={**drawn, "source": drawn["photo"], "scale": scale},
-    )  # fmt: skip
+        film(scene, config.frames, config.exposure, config.ultra_exposure, config.faults.lag_frames),
+        wide_sensor=config.wide_sensor,
+        ultra_sensor=config.ultra_sensor,
+        faults=config.faults,
+        seed=config.seed,
+        fps=config.fps,
+        kind="shake",
+        exposures=(config.exposure, config.ultra_exposure),
+        parameters={**drawn, "source": drawn["photo"], "scale": scale},
+    )
 
 
 def film(scene: Scene, frames: int, exposure: float, ultra_exposure: float, lag: int = 0) -> SceneClip:
