@@ -19,7 +19,7 @@ from asled_cli.job.inspect import clip_facts
 from asled_cli.job.records import DeblurConfig
 from asled_cli.pipeline import Steps, run_deblur
 from asled_cli.registration.analyse import analyse
-from asled_cli.registration.geometry.canvas import LEAST_SIDE, Canvas, reduce_for_analysis, reduced_size
+from asled_cli.registration.geometry.canvas import MIN_SIDE, Canvas, reduce_for_analysis, reduced_size
 from asled_cli.registration.geometry.lenses import LensPrior, centre_crop
 from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.model.registration import Knot, Registration
@@ -181,10 +181,10 @@ def test_flow_of_thin_pictures(size: Size, preset: str) -> None:
     MotionMeter().between(first, second)
 
 
-def test_reduced_pictures_keep_a_least_side() -> None:
+def test_reduced_pictures_keep_a_minimum_side() -> None:
     assert reduced_size((1920, 1080)) == (640, 360)
     assert reduced_size((4096, 16)) == (4096, 16)
-    assert min(reduced_size((4096, 100))) == LEAST_SIDE
+    assert min(reduced_size((4096, 100))) == MIN_SIDE
     assert reduced_size((3, 2)) == (3, 2)
 
 

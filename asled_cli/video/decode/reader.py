@@ -233,23 +233,31 @@ class _Decoder:
         while True:
             goal = max(start - back, self._clip.start_s)
             self._go_to(goal)
-            packets = self._packets()
-            for packet in packets:
-                first = self._clock.tick(packet)
-                if packet.is_keyframe and first is not None:
-                    break
-            else:
-                return iter(()), wanted
-            if first <= wanted or goal <= self._clip.start_s:
-                return chain([packet], packets), first
+            packets, first = self._from_keyframe()
+            if first is not None and first <= wanted:
+                return packets, first
+            if goal <= self._clip.start_s:
+                break
             back = max(2 * back, SEEK_STEP_S)  # the index is in decoding order, so it can land late
+        self.close()  # as in MPEG-TS, where even seeking to the start lands behind it
+        self._open()
+        packets, first = self._from_keyframe()
+        return packets, wanted if first is None else first
+
+    def _from_keyframe(self) -> tuple[Iterator["Packet[VideoStream]"], int | None]:
+        """Packets from the next keyframe on, and its time; none, and None, where there is no other."""
+        packets = self._packets()
+        for packet in packets:
+            first = self._clock.tick(packet)
+            if packet.is_keyframe and first is not None:
+                return chain([packet], packets), first
+        return iter(()), None
 
     @property
     def _knows_where_it_is(self) -> bool:
         """Whether the time of a picture is known without having counted from the first one."""
-        if self._clip.times_from == "decoding":  # pictures before a keyframe may be left out after seeking
-            return not self._stream.codec_context.has_b_frames
-        return self._clip.times_from == "presentation"
+        complete = not self._stream.codec_context.has_b_frames  # else those before a keyframe may be left out
+        return {"presentation": True, "decoding": complete, "counting": False}[self._clip.times_from]
 
     def _go_to(self, goal: Fraction) -> None:
         """Seek to `goal` or before it; to the very start where a damaged index allows no seeking."""
