@@ -63,7 +63,7 @@ def test_a_seed_is_a_clip(material: Path, average: float) -> None:
     for field in ("wide", "ultra", "truth", "true_reference"):
         np.testing.assert_array_equal(getattr(one, field), getattr(same, field))
     assert one.kind == ("average" if average else "shake")
-    assert one.parameters_json() == same.parameters_json()
+    assert one.parameters == same.parameters
     assert len(one.wide) == len(one.ultra) == len(one.truth) == len(one.reference_valid) == 5
 
 

@@ -42,7 +42,7 @@ def test_equal_seeds_give_equal_bytes_and_others_do_not() -> None:
     for field in ("wide", "ultra", "truth", "true_reference"):
         np.testing.assert_array_equal(getattr(one, field), getattr(same, field))
     assert (one.truth != other.truth).any()
-    assert one.parameters_json() == same.parameters_json()
+    assert one.parameters == same.parameters
 
 
 def test_no_exposure_gives_the_truth() -> None:

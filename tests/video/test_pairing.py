@@ -1,23 +1,17 @@
 import itertools
 from collections.abc import Iterator
-from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
-from factories.clips import make_clip, phone_ticks
+from factories.clips import phone_ticks
 
-from asled_cli.errors import InputError
 from asled_cli.video.decode.pairing import (
     NEAR_ENOUGH,
-    overlap_s,
     pair_frames,
     pair_lists,
     pair_times,
-    require_shared,
 )
-from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.frames import Frame
 
 PIXEL = np.zeros((1, 1, 3), np.uint16)
@@ -118,27 +112,3 @@ def test_little_is_held_and_read_ahead() -> None:
     for count, _ in enumerate(pairs, 1):
         if count < 40:
             assert read.count(0) <= count + 1 and read.count(1) <= count + 2
-
-
-def test_clips_must_share_time(tmp_path: Path) -> None:
-    wide = probe_clip(make_clip(tmp_path / "wide.mov", ticks=[0, 20, 40, 60]))
-    ultra = probe_clip(make_clip(tmp_path / "ultra.mov", ticks=[0, 20, 40]))
-    assert require_shared(wide, ultra, 0) == 3
-    assert require_shared(wide, ultra, Fraction(1, 30), start_s=Fraction(1, 30)) == 3
-    with pytest.raises(InputError) as caught:
-        require_shared(wide, ultra, 0.1)
-    assert str(caught.value) == (
-        "wide.mov and ultra.mov share 1 frame in time, need 2 or more: "
-        "are both from one recording? If so, pass --offset."
-    )
-    with pytest.raises(InputError, match="share 0 frames"):
-        require_shared(wide, ultra, -7)
-
-
-def test_overlap(tmp_path: Path) -> None:
-    clip = probe_clip(make_clip(tmp_path / "a.mov", ticks=[0, 20, 40, 60]))
-    length = 80 / 600
-    assert overlap_s(clip, clip, 0) == pytest.approx(length)
-    assert overlap_s(clip, clip, 0.1) == overlap_s(clip, clip, -0.1) == pytest.approx(length - 0.1)
-    assert overlap_s(clip, clip, 5) == 0
-    assert overlap_s(clip, replace(clip, duration_s=None), 0) == pytest.approx(length, abs=0.01)

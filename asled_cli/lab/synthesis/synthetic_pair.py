@@ -3,7 +3,6 @@
 `average_pair` (real video, frames averaged) and `shake_pair` (a photo under hand shake) both end here.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -80,10 +79,6 @@ class SyntheticPair:
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels."""
         return self.wide.shape[2], self.wide.shape[1]
-
-    def parameters_json(self) -> str:
-        """The parameters as one line of JSON with sorted keys."""
-        return json.dumps(self.parameters, sort_keys=True)
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,8 @@ from fractions import Fraction
 from itertools import chain
 from typing import Generic, TypeVar
 
-from asled_cli.errors import InputError
 from asled_cli.video.clock import Clock, as_clock
-from asled_cli.video.decode.reader import frame_times
-from asled_cli.video.frames import Clip, Frame, FramePair
+from asled_cli.video.frames import Frame, FramePair
 
 Target = TypeVar("Target")
 Reference = TypeVar("Reference")
@@ -21,7 +19,6 @@ Item = TypeVar("Item")
 # Share of the frame interval by which a pair may be off. One half is what nearest-frame pairing needs
 # at a steady rate; the rest is for the jitter of phone time stamps (steps of 19 to 25 ticks, not 20).
 NEAR_ENOUGH = Fraction(5, 8)
-MIN_SHARED = 2  # fewer common frames cannot show any motion
 
 
 def pair_frames(
@@ -55,46 +52,6 @@ def pair_times(
     clock = as_clock(offset)
     shifted = ((clock.to_target(time), index) for index, time in enumerate(references))
     return [found for _, found, _ in _match(((time, None) for time in targets), shifted)]
-
-
-def overlap_s(target: Clip, reference: Clip, offset_s: float | Fraction) -> float:
-    """Length of the time that both clips cover, seconds, by their declared durations."""
-    offset = Fraction(offset_s)
-    start = max(target.start_s, reference.start_s + offset)
-    ends = [_end(target), _end(reference) + offset]
-    return max(0.0, float(min(ends) - start))
-
-
-def _end(clip: Clip) -> Fraction:
-    declared = clip.duration_s if clip.duration_s is not None else clip.frame_estimate / clip.average_rate
-    return clip.start_s + declared
-
-
-def require_shared(
-    target: Clip,
-    reference: Clip,
-    offset_s: float | Fraction,
-    *,
-    start_s: float | Fraction | None = None,
-    end_s: float | Fraction | None = None,
-) -> int:
-    """Number of target frames in [start_s, end_s) that have a reference; only packets are read.
-
-    Raises InputError if there are fewer than MIN_SHARED.
-    """
-    times = [
-        time
-        for time in frame_times(target)
-        if (start_s is None or time >= start_s) and (end_s is None or time < end_s)
-    ]
-    shared = sum(found is not None for found in pair_times(times, frame_times(reference), offset_s))
-    if shared < MIN_SHARED:
-        names = f"{target.path.name} and {reference.path.name}"
-        raise InputError(
-            f"{names} share {shared} frame{'' if shared == 1 else 's'} in time, need {MIN_SHARED} or more:",
-            "are both from one recording? If so, pass --offset.",
-        )
-    return shared
 
 
 def _match(
