@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from asled_cli.imaging.threads import opencv_threads
 from asled_cli.job.align import QUEUE, align_stages
 from asled_cli.job.analysis import judge_clips, register_clips
-from asled_cli.job.blur_plan import NO_ROLES, Roles
+from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan
 from asled_cli.job.match import way_on
 from asled_cli.job.method import load_restorer
 from asled_cli.job.plan import make_plan, refuse_if_strict, report_if_strict
@@ -167,18 +167,18 @@ def _analyse(run: Run) -> Registration:
     return run.journal.keep_registration(registration)
 
 
-def _judge(run: Run, registration: Registration) -> Roles:
+def _judge(run: Run, registration: Registration) -> BlurPlan:
     """Find where the wide view needs deblurring and the other one can help."""
     plan = run.plan
     if plan.config.roles == "given":
-        return NO_ROLES
+        return DEBLUR_ALL
     roles = judge_clips(plan.wide, plan.ultra, plan.clock, registration, run.report)
     for sentence in roles.warnings():
         log.warning("%s: %s", plan.wide.path.name, sentence)
     return roles
 
 
-def _pass_through(run: Run, registration: Registration, roles: Roles) -> DeblurResult | None:
+def _pass_through(run: Run, registration: Registration, roles: BlurPlan) -> DeblurResult | None:
     """Copy the wide clip where no frame is to change; None where frames must be encoded all the same."""
     if registration.trusted and not roles.changes_nothing:
         return None
@@ -191,7 +191,7 @@ def _pass_through(run: Run, registration: Registration, roles: Roles) -> DeblurR
     return replace(result, segments=roles.segments, stages=(), copied=True)
 
 
-def _render(run: Run, registration: Registration, roles: Roles) -> DeblurResult:
+def _render(run: Run, registration: Registration, roles: BlurPlan) -> DeblurResult:
     """Send every frame of the clip that is not finished yet once through all stages."""
     plan, journal = run.plan, run.journal
     restorer = load_restorer(plan, run.steps.segment_length(plan.wide), journal.memory)
@@ -223,7 +223,7 @@ def _render(run: Run, registration: Registration, roles: Roles) -> DeblurResult:
         return replace(result, segments=roles.segments)
 
 
-def _write(run: Run, roles: Roles, restored: Iterable[RestoredFrame], damaged: Callable[[], bool]) -> None:
+def _write(run: Run, roles: BlurPlan, restored: Iterable[RestoredFrame], damaged: Callable[[], bool]) -> None:
     """Write the frames and keep each finished segment in the journal."""
     journal, writer, tally = run.journal, run.writer, run.journal.tally
     space = SpaceWatch(run.plan, journal.folder)

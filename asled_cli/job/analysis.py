@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from asled_cli.job.blur_plan import Roles, find_roles
+from asled_cli.job.blur_plan import BlurPlan, plan_blur
 from asled_cli.job.sampling import (
     ALL,
     Range,
@@ -56,8 +56,8 @@ def register_clips(
     return found, runs
 
 
-def judge_clips(wide: Clip, ultra: Clip, clock: Clock, found: Registration, report: Report) -> Roles:
+def judge_clips(wide: Clip, ultra: Clip, clock: Clock, found: Registration, report: Report) -> BlurPlan:
     """Look at moments along the clip to find where the wide view is blurred and the other one can help."""
     count = moments_to_judge(wide, ultra, clock)
     moments = sample_moments(wide, ultra, clock, count)
-    return find_roles(moments, found, lambda done: report(Progress("judge", done, count)))
+    return plan_blur(moments, found, lambda done: report(Progress("judge", done, count)))

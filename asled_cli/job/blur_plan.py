@@ -27,7 +27,7 @@ FADE_S = 0.2  # between an action and the next
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class Interval:
     """A stretch of the target's time with one action; times in seconds on its clock."""
 
     start_s: float
@@ -50,11 +50,11 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Roles:
+class BlurPlan:
     """Sharpness along the clip and the plan that follows from it."""
 
     samples: tuple[Sharpness, ...]
-    segments: tuple[Segment, ...]
+    segments: tuple[Interval, ...]
 
     def weight_at(self, time_s: float) -> float:
         """How much of a change to apply at a time: 0 where the target passes through, 1 elsewhere, faded."""
@@ -102,19 +102,19 @@ class Roles:
         return tuple(segment.action for segment in self.segments)
 
 
-NO_ROLES = Roles((), ())
+DEBLUR_ALL = BlurPlan((), ())
 """Of a clip that nobody judged: all of it is mended."""
 
 
-def find_roles(
+def plan_blur(
     pairs: Iterable[FramePair], found: Registration, told: Callable[[int], None] = lambda done: None
-) -> Roles:
+) -> BlurPlan:
     """Measure pairs spread over the clip, in order of time; told: called with the number of pairs done.
 
     A registration that is not trusted has nothing to compare: no pair is taken.
     """
     if not found.trusted:
-        return NO_ROLES
+        return DEBLUR_ALL
     samples = []
     for done, pair in enumerate(pairs, start=1):
         sample = measure_sharpness(pair, found)
@@ -122,16 +122,16 @@ def find_roles(
         if sample is not None:
             samples.append(sample)
     blurred_px = max(BLURRED_SHARE * max(found.target_size), MIN_BLURRED_PX)
-    return Roles(tuple(samples), tuple(plan_segments(samples, blurred_px)))
+    return BlurPlan(tuple(samples), tuple(plan_segments(samples, blurred_px)))
 
 
-def plan_segments(samples: Sequence[Sharpness], blurred_px: float) -> list[Segment]:
+def plan_segments(samples: Sequence[Sharpness], blurred_px: float) -> list[Interval]:
     """Stretches of one action each, which touch each other; the ends reach past the first and last sample."""
     if not samples:
         return []
     actions: list[Action] = [_action(sample, blurred_px) for sample in samples]
     actions = _without_flicker(actions, samples)
-    segments: list[Segment] = []
+    segments: list[Interval] = []
     at = 0
     for action, group in groupby(actions):
         count = len(list(group))
@@ -141,7 +141,7 @@ def plan_segments(samples: Sequence[Sharpness], blurred_px: float) -> list[Segme
         end = PAST_S if at == len(samples) else (part[-1].time_s + samples[at].time_s) / 2
         middle = len(part) // 2
         segments.append(
-            Segment(
+            Interval(
                 start,
                 end,
                 action,

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from asled_cli.job.analysis import judge_clips, register_clips
-from asled_cli.job.blur_plan import Roles
+from asled_cli.job.blur_plan import BlurPlan
 from asled_cli.job.match import MatchedClips, check_shared_time, match_clips, way_on
 from asled_cli.job.records import DeblurConfig
 from asled_cli.job.tally import registration_info
@@ -29,7 +29,7 @@ class Inspection:
 
     match: MatchedClips
     registration: Registration
-    roles: Roles
+    roles: BlurPlan
     sample: tuple[FramePair, ...]
 
     def as_dict(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from asled_cli.runtime import option_limits as limits
 from asled_cli.runtime.precision import Precision
 
 if TYPE_CHECKING:
-    from asled_cli.job.blur_plan import Segment
+    from asled_cli.job.blur_plan import Interval
     from asled_cli.video.clock import Clock
     from asled_cli.video.encode.encoder import EncodeConfig, Encoder
     from asled_cli.video.frames import Clip
@@ -193,7 +193,7 @@ class DeblurResult:
     frames_written: int = 0
     frames_changed: int = 0
     frames_without_reference: int = 0
-    segments: tuple[Segment, ...] = ()  # what was done when, where that was decided by looking
+    segments: tuple[Interval, ...] = ()  # what was done when, where that was decided by looking
     frames_unchanged: int = 0  # left alone because the wide clip is already sharp there
     copied: bool = False  # no frame was to change: the result holds the wide clip as it was encoded
     registration: Mapping[str, object] = field(default_factory=dict)  # what the analysis found

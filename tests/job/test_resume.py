@@ -16,8 +16,8 @@ from factories.small_pair import Pair, known_registration, make_pair
 from asled_cli import pipeline
 from asled_cli.errors import AsledError, InputError, InterruptedRunError, UsageError
 from asled_cli.job import analysis
-from asled_cli.job.blur_plan import PAST_S, Roles
-from asled_cli.job.blur_plan import Segment as Stretch
+from asled_cli.job.blur_plan import PAST_S, BlurPlan
+from asled_cli.job.blur_plan import Interval as Stretch
 from asled_cli.job.plan import make_plan
 from asled_cli.job.records import DeblurConfig, DeblurResult, Event, JobReport
 from asled_cli.job.resume import inputs
@@ -122,7 +122,7 @@ def test_the_same_file_however_often_it_was_broken_off(
 
 def test_counts_go_on_too(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sharp, blurred = Stretch(-PAST_S, 0.5, "pass", 0, 1, 1), Stretch(0.5, PAST_S, "deblur", 5, 9, 1)
-    monkeypatch.setattr(analysis, "find_roles", lambda *_: Roles((), (sharp, blurred)))
+    monkeypatch.setattr(analysis, "plan_blur", lambda *_: BlurPlan((), (sharp, blurred)))
     expected = pipeline.run_deblur(config(pair, tmp_path / "whole.mp4", None))
     job = config(pair, tmp_path / "out.mp4", None)
     with pytest.raises(DeliberateError):

@@ -17,7 +17,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from asled_cli.cli import app
 from asled_cli.errors import AsledError, InputError, UsageError, WeightsError
 from asled_cli.guide import Guide
-from asled_cli.job.blur_plan import Roles, Segment
+from asled_cli.job.blur_plan import BlurPlan, Interval
 from asled_cli.lab.datasets.image_sequence import PictureArray
 from asled_cli.lab.datasets.sources import HELD_OUT_PHOTOS, HELD_OUT_VIDEOS
 from asled_cli.lab.eval_sets.catalogue import EVAL_SETS
@@ -284,8 +284,8 @@ def test_sharp_stretches_pass_through_as_when_deblurring() -> None:
     wide, ultra = (generator.integers(0, 255, (4, 48, 64, 3), dtype=np.uint8) for _ in range(2))
     clip = ScoreClip("a", PictureArray(wide), PictureArray(ultra), PictureArray(wide), "id", fps=10.0)
     config = EvalConfig("generic", Path(), methods=("reference", "swap"), metrics=("psnr",))
-    first_half = Segment(-1e9, 0.25, "pass", 0.0, 1.0, 1.0), Segment(0.25, 1e9, "deblur", 3.0, 9.0, 1.0)
-    aligned = replace(align_clip(clip, "centre-crop", 2.0), roles=Roles((), first_half))
+    first_half = Interval(-1e9, 0.25, "pass", 0.0, 1.0, 1.0), Interval(0.25, 1e9, "deblur", 3.0, 9.0, 1.0)
+    aligned = replace(align_clip(clip, "centre-crop", 2.0), roles=BlurPlan((), first_half))
     models = [rows.Model(name, name) for name in ("reference", "swap")]
     scores = scoring.score_clip(clip, models, config, aligned=aligned)
     taken, swapped = ([row["psnr_to_input"] for row in scores[m.name][0].rows] for m in models)

@@ -12,7 +12,7 @@ from factories.small_pair import Pair, known_registration, make_pair
 
 from asled_cli import pipeline
 from asled_cli.job import analysis
-from asled_cli.job.blur_plan import Roles, Segment
+from asled_cli.job.blur_plan import BlurPlan, Interval
 from asled_cli.job.records import DeblurConfig, DeblurResult
 from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.encode.encoder import EncodeConfig
@@ -114,7 +114,7 @@ def run(pair: Pair, out: Path, **changes: Any) -> DeblurResult:
     return pipeline.run_deblur(replace(config, **changes))
 
 
-SHARP = Segment(-1e9, 1e9, "pass", 0.0, 2.0, 2.0)
+SHARP = Interval(-1e9, 1e9, "pass", 0.0, 2.0, 2.0)
 BLURRED = replace(SHARP, action="deblur")
 
 
@@ -133,12 +133,12 @@ def test_a_job_copies_where_no_frame_is_to_change(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     trusted: bool,
-    segments: tuple[Segment, ...],
+    segments: tuple[Interval, ...],
     copied: bool,
 ) -> None:
     found = replace(known_registration(), trusted=trusted)
     monkeypatch.setattr(pipeline, "STEPS", pipeline.Steps(analyse=lambda runs, prior: found))
-    monkeypatch.setattr(analysis, "find_roles", lambda *words: Roles((), segments))
+    monkeypatch.setattr(analysis, "plan_blur", lambda *words: BlurPlan((), segments))
     out = tmp_path / "out.mp4"
     result = run(pair, out)
     frames = len(pictures(pair.wide))

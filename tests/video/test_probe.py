@@ -11,7 +11,7 @@ from factories.textures import texture
 
 from asled_cli.cli.app import main
 from asled_cli.cli.output.probe_report import pair_rows, registration_text
-from asled_cli.job.blur_plan import FADE_S, Roles, plan_segments
+from asled_cli.job.blur_plan import FADE_S, BlurPlan, plan_segments
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.filming import Lens, draw_hand, film, write_film
 from asled_cli.registration.estimate.sharpness import Sharpness
@@ -129,7 +129,7 @@ def test_stretches_follow_each_other_and_short_ones_vanish() -> None:
     segments = plan_segments(samples, 20.0)
     assert [s.action for s in segments] == ["deblur", "pass"]
     assert segments[0].end_s == segments[1].start_s == 1.25
-    roles = Roles(tuple(samples), tuple(segments))
+    roles = BlurPlan(tuple(samples), tuple(segments))
     assert [roles.weight_at(t) for t in (0.0, 1.25, 1.25 + FADE_S / 2, 3.0)] == pytest.approx([1, 1, 0.5, 0])
     both = plan_segments([moment(i / 2, 5, 30, 25) for i in range(4)], 20.0)
     assert [s.action for s in both] == ["both blurred"]

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from asled_cli.errors import InputError
-from asled_cli.job.blur_plan import NO_ROLES, Roles, find_roles
+from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan, plan_blur
 from asled_cli.job.sampling import judged_moments, run_starts
 from asled_cli.job.tally import registration_info
 from asled_cli.lab.scoring.clips import ScoreClip
@@ -35,7 +35,7 @@ class AlignedClip:
     """
 
     frames: Iterator[AlignedFrame]
-    roles: Roles = NO_ROLES
+    roles: BlurPlan = DEBLUR_ALL
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -62,11 +62,11 @@ def align_clip(clip: ScoreClip, alignment: Alignment, fov_ratio: float) -> Align
     return AlignedClip(_render(clip, registration), roles, facts)
 
 
-def _judge(clip: ScoreClip, registration: Registration) -> Roles:
+def _judge(clip: ScoreClip, registration: Registration) -> BlurPlan:
     """The plan of a deblurring run, from as many moments."""
     count = min(clip.frames, judged_moments(clip.frames / clip.fps))
     moments = [(2 * i + 1) * clip.frames // (2 * count) for i in range(count)]
-    return find_roles(map(reduce_for_analysis, clip.pairs(moments)), registration)
+    return plan_blur(map(reduce_for_analysis, clip.pairs(moments)), registration)
 
 
 def _analyse(clip: ScoreClip, fov_ratio: float) -> Registration:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import asled_cli
-from asled_cli.job.blur_plan import Roles
+from asled_cli.job.blur_plan import BlurPlan
 from asled_cli.lab.scoring.alignment import AlignedClip, align_clip
 from asled_cli.lab.scoring.clips import ScoreClip
 from asled_cli.lab.scoring.config import EvalConfig
@@ -162,7 +162,7 @@ def score_clip(
 
 
 def _take(
-    judge: Judge, frames: list[RestoredFrame], roles: Roles | None, references: Mapping[int, AlignedFrame]
+    judge: Judge, frames: list[RestoredFrame], roles: BlurPlan | None, references: Mapping[int, AlignedFrame]
 ) -> None:
     for frame in frames:
         allowed = frame.change if roles is None else roles.limit(float(frame.target.time), frame.change)
