@@ -18,6 +18,7 @@ FLOORS = {
     "metrics": 3,
     "registration": 3,
     "sync": 4,
+    "deconvolution": 4,
     "restoration": 4,
     "job": 5,
     "pipeline": 6,
@@ -37,7 +38,7 @@ LIGHT_RECORDS = {"video.frames"}  # what a clip and a frame are: records only, r
 ONLY_HOME = {"rich": ("cli/output/",), "av": ("video/", "sync/", "lab/"), "typer": ("cli/",)}
 MAX_FILE_LINES = 350  # aim at 80-250
 MAX_MODULES = 12  # in one folder, without __init__
-TORCH_FREE = ("registration", "video", "imaging", "sync")
+TORCH_FREE = ("registration", "deconvolution", "video", "imaging", "sync")
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

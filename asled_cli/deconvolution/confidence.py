@@ -1,0 +1,42 @@
+"""How far to trust an inversion at each pixel: where it does not explain the frames, the input stays.
+
+The sharp frame that the other frames alone give, blurred as the target frame was, must predict the target
+better than the others as they are. It does not where something moved by itself, where the motion is wrong or
+where there is nothing to see.
+"""
+
+import cv2
+import numpy as np
+
+from asled_cli.deconvolution.wiener import Inversion
+from asled_cli.registration.geometry.homography import Image
+
+_AROUND_PX = 8.0  # sigma over which residuals are compared
+_NOISE = 0.006  # of coded luma; differences about as large say nothing
+_NONE, _FULL = 0.0, 0.3  # share of the plain difference explained from which, and at which, it counts
+_DARKEST = 0.003  # linear light at which the slope of coded values is held
+_SHORT_PX, _LONG_PX = 1.0, 2.0  # blur that is left alone, and blur that is undone fully
+
+
+def confidence(inversion: Inversion, luma: Image) -> Image:
+    """Return (H, W) float32 0..1: the share of the change to apply.
+
+    luma: (H, W) linear, of the target frame.
+    """
+    coded = (1 / 2.2) * np.maximum(luma, np.float32(_DARKEST)) ** np.float32(1 / 2.2 - 1)
+    left, plain = (_energy(r * coded) for r in (inversion.residual, inversion.plain))
+    explained = 1 - left / (plain + np.float32(_NOISE**2))
+    share = np.clip((explained - _NONE) / (_FULL - _NONE), 0, 1)
+    height, width = inversion.luma.shape
+    return np.asarray(cv2.resize(share, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def blur_share(blur_px: float) -> float:
+    """Return 0..1: how much of a blur of this length to undo, so that nothing changes where none was."""
+    return float(np.clip((blur_px - _SHORT_PX) / (_LONG_PX - _SHORT_PX), 0, 1))
+
+
+def _energy(residual: Image) -> Image:
+    size = (residual.shape[1] + 3) // 4, (residual.shape[0] + 3) // 4
+    small = cv2.resize(np.square(residual), size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.GaussianBlur(small, (0, 0), _AROUND_PX / 4), np.float32)

@@ -1,0 +1,209 @@
+"""Deblur one clip from its own frames, as a stream: each frame with its neighbours, in bounded memory."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.deconvolution.align_neighbours import align, align_pair_alike
+from asled_cli.deconvolution.camera_path import CameraPath, chain, fit_path
+from asled_cli.deconvolution.confidence import blur_share, confidence
+from asled_cli.deconvolution.light import join, split, to_coded, to_light
+from asled_cli.deconvolution.views import Planes, blur_length, views
+from asled_cli.deconvolution.wiener import invert
+from asled_cli.registration.geometry.homography import Image, Matrix
+
+WORK_WIDTH = 640  # pixels across at which motion is measured
+_CUT_CORRELATION = 0.3
+_MOST_BLUR_PX = 48.0  # half of what a tile holds between its edges
+
+
+@dataclass(frozen=True, slots=True)
+class SingleLensConfig:
+    """How one clip is inverted."""
+
+    radius: int = 2
+    """Frames to either side that explain a frame."""
+    rounds: int = 2
+    """Refinements of the motion on frames blurred alike."""
+    around: int = 4
+    """Frames to either side of a pair whose motion shapes the path there."""
+    workers: int = 1
+    """Threads per frame."""
+
+    @property
+    def look_ahead(self) -> int:
+        """Frames past a frame that must have been seen before it is restored."""
+        return self.around * (self.rounds + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Deblurred:
+    """What is added to a frame.
+
+    change: (H, W, 3) float32, coded RGB with 1.0 as full scale; None: nothing. confidence: mean, 0..1.
+    """
+
+    change: NDArray[np.float32] | None
+    confidence: float
+
+
+def deblur_frames(
+    frames: Iterable[NDArray[np.uint16]], exposure: float, config: SingleLensConfig = SingleLensConfig()
+) -> Iterator[Deblurred]:
+    """Yield what is added to each frame, (H, W, 3) coded RGB 0..65535, in order.
+
+    exposure: in frame intervals, of all frames. Holds about 2 * radius + around * (rounds + 1) frames.
+    """
+    restorer = SingleLensRestorer(exposure, config)
+    for frame in frames:
+        yield from restorer.push(frame)
+    yield from restorer.flush()
+
+
+@dataclass
+class _Seen:
+    rgb: NDArray[np.uint16]
+    luma: Image  # linear, at working size
+    planes: Planes | None = None  # at full size, once they are needed
+
+    def full(self) -> Planes:
+        if self.planes is None:
+            self.planes = Planes(*split(to_light(self.rgb)))
+        return self.planes
+
+
+class SingleLensRestorer:
+    """Takes frames one by one and gives back what is added to each, some frames later.
+
+    What is done to a frame depends on the frames of its own scene within a fixed distance alone, so the
+    result does not depend on where the stream was cut into chunks.
+    """
+
+    def __init__(self, exposure: float, config: SingleLensConfig) -> None:
+        self._exposure, self._config = exposure, config
+        self._frames: deque[_Seen] = deque()
+        self._start = 0  # number of the first frame held, counted from the last cut
+        self._maps: list[dict[int, Matrix]] = [{} for _ in range(config.rounds + 1)]
+        self._count = 0  # frames since the last cut
+        self._done = 0
+
+    def push(self, rgb: NDArray[np.uint16]) -> list[Deblurred]:
+        """Take the next frame; return the changes to those that are finished now."""
+        if self._exposure <= 0:
+            return [Deblurred(None, 0.0)]
+        seen = _Seen(rgb, work_luma(rgb))
+        finished: list[Deblurred] = []
+        if self._frames:
+            last = self._frames[-1]
+            matrix = find_map(last.luma, seen.luma) if last.rgb.shape == rgb.shape else None
+            if matrix is None:
+                finished = self.flush()
+            else:
+                self._maps[0][self._count - 1] = matrix
+        self._frames.append(seen)
+        self._count += 1
+        return finished + self._advance(last=False)
+
+    @property
+    def waiting(self) -> int:
+        """Number of frames held now."""
+        return len(self._frames)
+
+    def flush(self) -> list[Deblurred]:
+        """Finish the frames that wait inside; the scene or the clip is over."""
+        finished = self._advance(last=True)
+        self._frames.clear()
+        self._maps = [{} for _ in self._maps]
+        self._start = self._count = self._done = 0
+        return finished
+
+    def _advance(self, *, last: bool) -> list[Deblurred]:
+        config, ready = self._config, self._count - 1  # maps known in each round
+        for before, maps in zip(self._maps, self._maps[1:], strict=False):
+            ready = ready if last else ready - config.around
+            for k in range(max(maps, default=-1) + 1, ready):
+                maps[k] = self._refined(before, k)
+        ready = ready + 1 if last else ready - config.around
+        finished = []
+        while self._done < ready:
+            finished.append(self._restore(self._done))
+            self._done += 1
+            self._forget()
+        return finished
+
+    def _refined(self, maps: dict[int, Matrix], k: int) -> Matrix:
+        around = self._config.around
+        window = range(max(0, k - around), min(self._count - 1, k + around + 1))
+        first, second = (self._frames[i - self._start].luma for i in (k, k + 1))
+        return align_pair_alike(first, second, [maps[i] for i in window], k - window.start, self._exposure)
+
+    def _restore(self, t: int) -> Deblurred:
+        around, maps = self._config.around, self._maps[-1]
+        low, high = max(0, t - around), min(self._count, t + around + 1)
+        if high - low < 3:
+            return Deblurred(None, 0.0)
+        poses = chain([maps[i] for i in range(low, high - 1)], t - low)
+        shape = self._frames[t - self._start].luma.shape
+        path = fit_path(poses, low, t, self._exposure, (shape[1], shape[0]))
+        near = range(max(0, t - self._config.radius), min(self._count, t + self._config.radius + 1))
+        seen = {k: self._frames[k - self._start] for k in near}
+        return restore_frame(seen, t, path, self._exposure, workers=self._config.workers)
+
+    def _forget(self) -> None:
+        """Drop what no later frame needs."""
+        keep = max(0, self._done - self._config.around * (self._config.rounds + 1))
+        oldest = max(0, min(self._done - self._config.radius, keep + self._config.around))
+        while self._start < oldest:
+            self._frames.popleft()
+            self._start += 1
+        for maps in self._maps:
+            for k in [k for k in maps if k < keep]:
+                del maps[k]
+
+
+def work_luma(rgb: NDArray[np.uint16]) -> Image:
+    """Return linear luma (h, w) at the size at which motion is measured."""
+    height, width = rgb.shape[:2]
+    luma = split(to_light(rgb))[0]
+    if width <= WORK_WIDTH:
+        return luma
+    size = WORK_WIDTH, round(height * WORK_WIDTH / width)
+    return np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def find_map(first: Image, second: Image) -> Matrix | None:
+    """Return the map from pixels of a frame to those of the next, None where the scene is another one."""
+    matrix = align(first, second)
+    size = first.shape[1], first.shape[0]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    moved = cv2.warpPerspective(second, matrix, size, flags=flags, borderValue=-1)
+    inside = moved >= 0
+    if inside.mean() < 0.25:
+        return None
+    a, b = first[inside], moved[inside]
+    spread = float(a.std() * b.std())
+    alike = float(((a - a.mean()) * (b - b.mean())).mean()) / spread if spread > 1e-9 else 1.0
+    return matrix if alike >= _CUT_CORRELATION else None
+
+
+def restore_frame(
+    seen: dict[int, _Seen], t: int, path: CameraPath, exposure: float, *, workers: int
+) -> Deblurred:
+    """Return the change to frame `t` from the frames around it and the camera's path through them."""
+    rgb = seen[t].rgb
+    scale = rgb.shape[1] / path.size[0]
+    lengths = {k: blur_length(path, k, exposure) * scale for k in seen}
+    share = blur_share(lengths[t])
+    if share == 0 or max(lengths.values()) > _MOST_BLUR_PX:
+        return Deblurred(None, 0.0)
+    frames = {k: frame.full() for k, frame in seen.items()}
+    inversion = invert(views(frames, t, path, exposure), list(seen).index(t), workers=workers)
+    assert inversion.tint is not None
+    trust = confidence(inversion, frames[t].luma) * np.float32(share)
+    sharp = to_light(rgb) + join(inversion.luma, inversion.tint)
+    change = (to_coded(sharp) - rgb.astype(np.float32) / np.float32(65535)) * trust[..., None]
+    return Deblurred(np.asarray(change, np.float32), float(trust.mean()))

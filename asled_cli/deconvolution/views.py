@@ -1,0 +1,79 @@
+"""The frames around a target frame, warped to its pixels, with the blur each of them has there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import cv2
+import numpy as np
+
+from asled_cli.deconvolution.camera_path import CameraPath, apply_to_points
+from asled_cli.deconvolution.wiener import View
+from asled_cli.registration.geometry.homography import Image, Matrix, resize_matrix
+
+_SPACING_PX, _FEWEST, _MOST = 2.0, 5, 31  # instants of an exposure
+_EDGE_PX = 2  # pixels along a frame's border that no interpolation reaches cleanly
+
+
+@dataclass(frozen=True)
+class Planes:
+    """One frame in linear light: luma (H, W), and tint at half size or None, as in `View`."""
+
+    luma: Image
+    tint: Image | None = None
+
+
+def blur_length(path: CameraPath, time: float, exposure: float) -> float:
+    """Return how far the middle of a frame's picture moves during its exposure, pixels of the path's size."""
+    middle = np.array([[path.size[0] / 2, path.size[1] / 2]])
+    seen = [apply_to_points(m, middle) for m in path.instants(time, exposure, 7)]
+    return sum(float(np.hypot(*(b - a)[0])) for a, b in pairwise(seen)) * 7 / 6
+
+
+def views(frames: Mapping[int, Planes], target: int, path: CameraPath, exposure: float) -> list[View]:
+    """Return the frames, by their times, as views of the sharp frame at time `target`, in their order.
+
+    path: of any size with the frames' aspect ratio; exposure in frame intervals.
+    """
+    height, width = frames[target].luma.shape
+    down = resize_matrix((width, height), path.size)
+    up = np.linalg.inv(down)
+    found = []
+    for time, planes in frames.items():
+        length = blur_length(path, time, exposure) * width / path.size[0]
+        count = int(np.clip(np.ceil(length / _SPACING_PX), _FEWEST, _MOST))
+        pose = path.pose(time)
+        back = np.linalg.inv(pose) @ down
+        moves = [up @ m @ back for m in path.instants(time, exposure, count)]
+        found.append(_view(planes, frames[target], up @ pose @ down, moves))
+    return found
+
+
+def _view(frame: Planes, target: Planes, pose: Matrix, moves: list[Matrix]) -> View:
+    """Return a frame warped by `pose`; where it shows nothing, the target stands in."""
+    size = frame.luma.shape[1], frame.luma.shape[0]
+    luma, tint = _warped(frame.luma, target.luma, pose), None
+    if frame.tint is not None and target.tint is not None:
+        half = frame.tint.shape[1], frame.tint.shape[0]
+        down = resize_matrix((2 * half[0], 2 * half[1]), half)
+        tint = _warped(frame.tint, target.tint, down @ pose @ np.linalg.inv(down))
+    return View(luma, tint, _cover(pose, size), moves)
+
+
+def _warped(plane: Image, base: Image, pose: Matrix) -> Image:
+    size = plane.shape[1], plane.shape[0]
+    warped = cv2.warpPerspective(
+        plane, pose, size, base.copy(), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_TRANSPARENT
+    )
+    return np.asarray(warped, np.float32)
+
+
+def _cover(pose: Matrix, size: tuple[int, int]) -> Image:
+    """Return (H, W) 0..1: where a frame warped by `pose` shows the scene."""
+    cells = (size[0] + 7) // 8, (size[1] + 7) // 8
+    x, y = np.meshgrid(*((np.arange(count) + 0.5) * 8 for count in cells))
+    points = np.asarray(np.stack([x.ravel(), y.ravel()], 1), np.float64)
+    at = apply_to_points(np.asarray(np.linalg.inv(pose), np.float64), points)
+    inside = ((at >= _EDGE_PX) & (at <= np.array(size, np.float64) - 1 - _EDGE_PX)).all(1)
+    grid = inside.reshape(cells[1], cells[0]).astype(np.float32)
+    return np.asarray(cv2.resize(grid, size, interpolation=cv2.INTER_LINEAR), np.float32)

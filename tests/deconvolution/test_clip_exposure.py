@@ -1,0 +1,26 @@
+"""Exposures found from frames that moved unlike each other."""
+
+import pytest
+from factories.shaken_clip import make_shaken_clip
+
+from asled_cli.deconvolution.clip_exposure import clip_exposure
+
+
+@pytest.mark.parametrize("exposure", [0.4, 0.8])
+def test_exposure_of_a_shaken_clip(exposure: float) -> None:
+    found = clip_exposure([list(make_shaken_clip(exposure=exposure, frames=7).wide)])
+    assert found.exposure == pytest.approx(exposure, rel=0.1)
+    assert found.explained > 0.5
+
+
+def test_sharp_frames_have_none() -> None:
+    assert clip_exposure([list(make_shaken_clip(exposure=0.0, frames=7).wide)]).exposure == 0.0
+
+
+def test_a_steady_pan_does_not_tell() -> None:
+    assert clip_exposure([list(make_shaken_clip(shake_px=0.0, pan_px=6.0, frames=7).wide)]).exposure == 0.0
+
+
+def test_short_stretches_do_not_tell() -> None:
+    assert clip_exposure([list(make_shaken_clip(frames=3).wide)]).exposure == 0.0
+    assert clip_exposure([]).exposure == 0.0

@@ -1,0 +1,66 @@
+"""One clip deblurred from its own frames, as a stream."""
+
+import numpy as np
+import pytest
+from factories.shaken_clip import make_shaken_clip
+
+from asled_cli.deconvolution.single_lens import SingleLensConfig, SingleLensRestorer, deblur_frames
+
+_EXPOSURE = 0.8
+
+
+def test_shaken_clip_gains() -> None:
+    clip = make_shaken_clip(frames=7)
+    gains = clip.gains([r.change for r in deblur_frames(clip.wide, _EXPOSURE)])
+    assert gains.mean() > 2.5
+    assert gains.min() > -0.05
+
+
+def test_clipped_lights_do_not_ring() -> None:
+    clip = make_shaken_clip(brightness=2.5, frames=7)
+    gains = clip.gains([r.change for r in deblur_frames(clip.wide, _EXPOSURE)])
+    assert gains.min() > -0.05
+
+
+def test_exposure_of_nothing_changes_nothing() -> None:
+    clip = make_shaken_clip(frames=3)
+    assert [r.change for r in deblur_frames(clip.wide, 0.0)] == [None] * 3
+
+
+def test_a_cut_separates_scenes() -> None:
+    one, two = (make_shaken_clip(frames=5, size=(160, 96), seed=seed).wide for seed in (0, 5))
+    joined = [r.change for r in deblur_frames([*one, *two], _EXPOSURE)]
+    apart = [r.change for clip in (one, two) for r in deblur_frames(clip, _EXPOSURE)]
+    assert len(joined) == 10
+    for a, b in zip(joined, apart, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None and b is not None:
+            np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_memory_is_bounded_and_frames_come_in_order() -> None:
+    clip = make_shaken_clip(frames=16, size=(160, 96))
+    config = SingleLensConfig(rounds=1, around=2)
+    restorer = SingleLensRestorer(_EXPOSURE, config)
+    most, done = 0, []
+    for frame in clip.wide:
+        done += restorer.push(frame)
+        most = max(most, restorer.waiting)
+    done += restorer.flush()
+    assert len(done) == 16
+    assert most <= config.look_ahead + config.radius + 2
+
+
+def test_stream_that_starts_later_gives_the_same_frames() -> None:
+    clip = make_shaken_clip(frames=16, size=(160, 96))
+    config = SingleLensConfig(rounds=1, around=2)
+    whole = list(deblur_frames(clip.wide, _EXPOSURE, config))
+    later = list(deblur_frames(clip.wide[4:], _EXPOSURE, config))
+    for a, b in zip(whole[10:], later[6:], strict=True):
+        assert a.change == pytest.approx(b.change, abs=1e-5)
+
+
+@pytest.mark.parametrize("frames", [0, 1, 2])
+def test_clips_of_few_frames_pass(frames: int) -> None:
+    clip = make_shaken_clip(frames=max(frames, 1))
+    assert len(list(deblur_frames(clip.wide[:frames], _EXPOSURE))) == frames
