@@ -24,10 +24,10 @@ from asled_cli.deconvolution.clip_exposure import clip_exposure
 from asled_cli.deconvolution.single_lens import deblur_frames
 from asled_cli.lab.camera.hand_shake import Shake
 from asled_cli.lab.datasets.sources import Sources, find_sources
-from asled_cli.lab.eval_sets.builders import wide_look
-from asled_cli.lab.synthesis.average_blur import average_pair
-from asled_cli.lab.synthesis.shake_blur import Depth, shake_pair
-from asled_cli.lab.synthesis.synthetic_pair import MadePair
+from asled_cli.lab.eval_sets.builders import wide_sensor
+from asled_cli.lab.synthesis.average_blur import AverageConfig, average_pair
+from asled_cli.lab.synthesis.shake_blur import Depth, ShakeConfig, shake_pair
+from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 
 _FRAMES = 14
 _SIZE = (448, 256)
@@ -56,7 +56,7 @@ def main() -> None:
     print(write_report({"means": means, "clips": found}, options.out), end="")  # noqa: T201
 
 
-def clips(sources: Sources, each: int) -> Iterator[tuple[str, str, Callable[[], MadePair]]]:
+def clips(sources: Sources, each: int) -> Iterator[tuple[str, str, Callable[[], SyntheticPair]]]:
     """Yield the kind, the source's name and how to make each clip."""
     photos = list(sources.photos)
     chosen = photos[:: max(1, len(photos) // each)][:each]
@@ -65,7 +65,7 @@ def clips(sources: Sources, each: int) -> Iterator[tuple[str, str, Callable[[], 
         shake = Shake(_BLUR_PX[i % len(_BLUR_PX)])
         kinds: dict[str, dict[str, Any]] = {
             "photo": {},
-            "photo, low bit rate": {"wide_look": wide_look("hevc", 32)},
+            "photo, low bit rate": {"wide_sensor": wide_sensor("hevc", 32)},
             "photo, half exposure": {"exposure": 0.5},
             "photo, near layer": {
                 "depths": (near,), "baseline_px": (5.0, 1.0), "shake": Shake(shake.blur_px, travel_px=4.0),
@@ -76,7 +76,7 @@ def clips(sources: Sources, each: int) -> Iterator[tuple[str, str, Callable[[], 
             "photo, sharp": {"exposure": 0.0},
         }  # fmt: skip
         for kind, settings in kinds.items():
-            usual = {"exposure": 0.8, "shake": shake, "wide_look": wide_look("hevc", 23), "scale": 0.6}
+            usual = {"exposure": 0.8, "shake": shake, "wide_sensor": wide_sensor("hevc", 23), "scale": 0.6}
             yield kind, name, _shake(sources.photos[name], i, {**usual, **settings})
     for name, video in sources.videos.items():
         for count, step in ((7, 1), (7, 8), (5, 6)):
@@ -84,18 +84,19 @@ def clips(sources: Sources, each: int) -> Iterator[tuple[str, str, Callable[[], 
         yield "video, sharp", name, _average(video, 1, 1)
 
 
-def _shake(photo: Path, seed: int, settings: dict[str, Any]) -> Callable[[], MadePair]:
-    return lambda: shake_pair(photo, seed=seed, size=_SIZE, frames=_FRAMES, **settings)
+def _shake(photo: Path, seed: int, settings: dict[str, Any]) -> Callable[[], SyntheticPair]:
+    return lambda: shake_pair(photo, ShakeConfig(seed=seed, size=_SIZE, frames=_FRAMES, **settings))
 
 
-def _average(video: Path, count: int, step: int) -> Callable[[], MadePair]:
-    return lambda: average_pair(
-        video, seed=1, size=_SIZE, frames=_FRAMES, count=count, step=step, scale=0.75, start=0,
-        pan_px=(2.0 / step, 1.0 / step), wobble=0.8, wide_look=wide_look("hevc", 23),
+def _average(video: Path, count: int, step: int) -> Callable[[], SyntheticPair]:
+    config = AverageConfig(
+        seed=1, size=_SIZE, frames=_FRAMES, count=count, step=step, scale=0.75, start=0,
+        pan_px=(2.0 / step, 1.0 / step), wobble=0.8, wide_sensor=wide_sensor("hevc", 23),
     )  # fmt: skip
+    return lambda: average_pair(video, config)
 
 
-def measure(pair: MadePair) -> dict[str, Any]:
+def measure(pair: SyntheticPair) -> dict[str, Any]:
     """Return what inversion makes of the wide clip of a pair."""
     frames = [frame.astype(np.uint16) * 257 for frame in pair.wide]
     began = time.process_time()

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.deconvolution.camera_path import apply_to_points, chain, fit_path
-from asled_cli.registration.geometry.homography import Image, Matrix, resize_matrix
+from asled_cli.imaging.homography import Image, Matrix, resize_matrix
 
 _SHIFT_REDUCTION = 4
 _SHIFT_OVERLAP = 0.3  # share of both pictures that a shift must leave in common

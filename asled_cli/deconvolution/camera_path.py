@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.registration.geometry.homography import Matrix
+from asled_cli.imaging.homography import Matrix
 
 # Weight of the squared third difference of the path against the squared error of a pose. A hand's shake below
 # 7 Hz passes; errors that alternate from frame to frame are damped.

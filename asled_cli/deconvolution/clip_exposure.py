@@ -12,7 +12,7 @@ from asled_cli.deconvolution.exposure import ExposureFit, find_exposure
 from asled_cli.deconvolution.single_lens import find_map, work_luma
 from asled_cli.deconvolution.views import Planes, blur_length, views
 from asled_cli.deconvolution.wiener import invert
-from asled_cli.registration.geometry.homography import Image, Matrix
+from asled_cli.imaging.homography import Image, Matrix
 
 _RADIUS = 2
 _FACTORS = (0.8, 0.9, 1.0, 1.12, 1.25)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from asled_cli.deconvolution.wiener import Inversion
-from asled_cli.registration.geometry.homography import Image
+from asled_cli.imaging.homography import Image
 
 _AROUND_PX = 8.0  # sigma over which residuals are compared
 _NOISE = 0.006  # of coded luma; differences about as large say nothing

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from asled_cli.deconvolution.camera_path import CameraPath, apply_to_points, chain, fit_path
 from asled_cli.deconvolution.tiles import TileGrid, transfer
-from asled_cli.registration.geometry.homography import Image, Matrix
+from asled_cli.imaging.homography import Image, Matrix
 
 _TRIALS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 7.0, 9.0)
 _SIDE = 64

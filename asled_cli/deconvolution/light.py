@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.imaging.srgb import linear_to_srgb, srgb_to_linear
-from asled_cli.registration.geometry.homography import Image
+from asled_cli.imaging.homography import Image
+from asled_cli.imaging.light import linear_to_srgb, srgb_to_linear
 
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # BT.709, of linear light
 _CODES = np.arange(65536, dtype=np.float32) / 65535

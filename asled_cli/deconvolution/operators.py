@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.registration.geometry.homography import Matrix
+from asled_cli.imaging.homography import Matrix
 
 Picture = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ from asled_cli.deconvolution.confidence import blur_share, confidence
 from asled_cli.deconvolution.light import join, split, to_coded, to_light
 from asled_cli.deconvolution.views import Planes, blur_length, views
 from asled_cli.deconvolution.wiener import invert
-from asled_cli.registration.geometry.homography import Image, Matrix
+from asled_cli.imaging.homography import Image, Matrix
 
 WORK_WIDTH = 640  # pixels across at which motion is measured
 _CUT_CORRELATION = 0.3

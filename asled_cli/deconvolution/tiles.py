@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.registration.geometry.homography import Image
+from asled_cli.imaging.homography import Image
 
 Spectra = NDArray[np.complex64]
 

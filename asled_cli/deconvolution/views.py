@@ -9,7 +9,7 @@ import numpy as np
 
 from asled_cli.deconvolution.camera_path import CameraPath, apply_to_points
 from asled_cli.deconvolution.wiener import View
-from asled_cli.registration.geometry.homography import Image, Matrix, resize_matrix
+from asled_cli.imaging.homography import Image, Matrix, resize_matrix
 
 _SPACING_PX, _FEWEST, _MOST = 2.0, 5, 31  # instants of an exposure
 _EDGE_PX = 2  # pixels along a frame's border that no interpolation reaches cleanly

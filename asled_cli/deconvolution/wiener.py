@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from asled_cli.deconvolution.camera_path import apply_to_points
 from asled_cli.deconvolution.tiles import Spectra, TileGrid, transfer
-from asled_cli.registration.geometry.homography import Image, Matrix
+from asled_cli.imaging.homography import Image, Matrix
 
 _SIDE, _HOP = 128, 96
 # Noise over signal: natural pictures' power falls with the square of the frequency (D. J. Field, 1987) down

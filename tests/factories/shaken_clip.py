@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.imaging.srgb import linear_to_srgb
+from asled_cli.imaging.light import linear_to_srgb
 
 
 @dataclass(frozen=True)
