@@ -73,8 +73,8 @@ def lock(place: Path, folder: Path) -> Callable[[], None]:
 HARM = {"full disk": fill, "no right to write": lock}
 
 
-def start(words: list[str]) -> "subprocess.Popen[str]":
-    command = [*AS_NOBODY, sys.executable, "-c", CHILD, "deblur", *words]
+def start(arguments: list[str]) -> "subprocess.Popen[str]":
+    command = [*AS_NOBODY, sys.executable, "-c", CHILD, "deblur", *arguments]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
@@ -85,12 +85,12 @@ def finish(process: "subprocess.Popen[str]") -> tuple[int, list[str]]:
     return process.returncode, lines
 
 
-def trial(kind: str, words: list[str], place: Path, draw: random.Random, segments: int) -> dict[str, Any]:
+def trial(kind: str, arguments: list[str], place: Path, draw: random.Random, segments: int) -> dict[str, Any]:
     """One run that is harmed, and resumed until it is finished."""
     out = place / "out.mp4"
     folder = out.with_name(f".{out.name}.asled")
     wanted, delay = draw.randrange(segments), draw.uniform(0, 0.2)
-    process = start([*words, "-o", str(out)])
+    process = start([*arguments, "-o", str(out)])
     while process.poll() is None and not (folder / f"{wanted:06d}.packets").exists():
         time.sleep(0.002)
     time.sleep(delay)
@@ -98,11 +98,11 @@ def trial(kind: str, words: list[str], place: Path, draw: random.Random, segment
     code, lines = finish(process)
     begun = {"segment": wanted, "code": code, "said": lines, "result": out.exists(), "kept": folder.exists()}
     if code != 0:
-        again = finish(start([*words, "-o", str(out), "--resume"]))  # the harm is still there
+        again = finish(start([*arguments, "-o", str(out), "--resume"]))  # the harm is still there
         begun["while it lasts"] = {"code": again[0], "said": again[1]}
     undo()
     if code != 0:
-        code, lines = finish(start([*words, "-o", str(out), "--resume"]))
+        code, lines = finish(start([*arguments, "-o", str(out), "--resume"]))
         begun["resumed"] = {"code": code, "said": lines}
     return begun
 
@@ -117,12 +117,14 @@ def main() -> None:
     draw, trials = random.Random(options.seed), []
     with tempfile.TemporaryDirectory(prefix="asled-clips-") as name, small_disk() as place:
         Path(name).chmod(0o755)
-        words = make_clips(Path(name), options.frames, "swap")
+        arguments = make_clips(Path(name), options.frames, "swap")
         whole = Path(name) / "whole.mp4"
-        subprocess.run([sys.executable, "-c", CHILD, "deblur", *words, "-o", str(whole), "-q"], check=True)
+        subprocess.run(
+            [sys.executable, "-c", CHILD, "deblur", *arguments, "-o", str(whole), "-q"], check=True
+        )
         for number in range(options.moments * len(HARM)):
             kind = list(HARM)[number % len(HARM)]
-            found = trial(kind, words, place, draw, options.frames // 6)
+            found = trial(kind, arguments, place, draw, options.frames // 6)
             out = place / "out.mp4"
             found["good"] = is_good(found) and out.read_bytes() == whole.read_bytes()
             trials.append({"harm": kind, **found})
@@ -154,9 +156,9 @@ def is_good(found: dict[str, Any]) -> bool:
         errors = sum(line.startswith("error") for line in said)
         if errors != 1 or "Traceback" in "".join(said):
             return False
-    told = any("--resume" in line for line in found["said"])
+    advised = any("--resume" in line for line in found["said"])
     ended = found["while it lasts"]["code"] != 0 and found["resumed"]["code"] == 0
-    return told and ended and found["kept"] and not found["result"]
+    return advised and ended and found["kept"] and not found["result"]
 
 
 if __name__ == "__main__":

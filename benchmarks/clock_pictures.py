@@ -17,7 +17,7 @@ from asled_cli.errors import InputError
 from asled_cli.job.match import match_clips
 from asled_cli.job.records import DeblurConfig
 from asled_cli.lab.camera.dual_lens import LensRig
-from asled_cli.lab.camera.filming import Lens, draw_hand, film, write_film
+from asled_cli.lab.camera.filming import Lens, draw_hand_motion, film, write_film
 from asled_cli.lab.synthesis.shake_blur import read_picture
 
 Clip8 = NDArray[np.uint8]
@@ -75,7 +75,7 @@ def _filmed(
 ) -> dict[str, Any]:
     noise = np.random.default_rng(seed)
     photo = cv2.resize(read_picture(path), (1000, 750), interpolation=cv2.INTER_AREA).astype(np.uint8)
-    hands = (draw_hand(seed, SPEED_PX_S), draw_hand(seed if hand is None else hand, SPEED_PX_S))
+    hands = (draw_hand_motion(seed, SPEED_PX_S), draw_hand_motion(seed if hand is None else hand, SPEED_PX_S))
     lenses = (
         Lens(SIZE, None, EXPOSURE_S),
         Lens(SIZE, lambda _: LensRig(ratio, 1.0, (5.0, 3.0)), EXPOSURE_S / 10),

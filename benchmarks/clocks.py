@@ -28,7 +28,7 @@ from asled_cli.lab.datasets.sources import find_sources
 SOUND_MS = 4.0  # what is asked for; of pictures half a frame of the slower clip
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write the JSON after every row."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -36,7 +36,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("part", choices=("sound", "photos", "videos"))
     parser.add_argument("sources", type=Path, help="folder with sharp photos and videos")
     parser.add_argument("--out", type=Path, help="JSON file; default: stdout only")
-    options = parser.parse_args(words)
+    options = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     report: dict[str, Any] = {"machine": machine()}
     if options.out is not None and options.out.exists():

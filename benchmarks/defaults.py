@@ -1,10 +1,10 @@
-"""What a run without any option loses against one that is told the truth, as JSON.
+"""What a run without any option loses against one that is given the truth, as JSON.
 
     python benchmarks/defaults.py SOURCES --out benchmarks/results/defaults.json
 
 Pairs that were not started together, with the whole ultra-wide view: two of averaged real videos (played at
 twice their speed, the views half a frame apart), two of photos under hand shake; with sound and mute. Each is
-mended with no option, and with --offset, --fov-ratio and --roles given. What --out holds is not done again.
+restored with no option, and with --offset, --fov-ratio and --roles given. What --out holds is not done again.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from asled_cli.imaging.warp import warp_homography
 from asled_cli.job.records import DeblurConfig, Method
 from asled_cli.lab.bench.run import machine
 from asled_cli.lab.camera.dual_lens import LensRig, soften_for_ultra
-from asled_cli.lab.camera.filming import SOUND_RATE, Lens, Sound, draw_hand, film, write_film
+from asled_cli.lab.camera.filming import SOUND_RATE, Lens, Sound, draw_hand_motion, film, write_film
 from asled_cli.lab.datasets.sources import find_sources
 from asled_cli.lab.synthesis.shake_blur import read_picture
 from asled_cli.pipeline import run_deblur
@@ -65,14 +65,14 @@ CASES = (
 )
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Make the pairs, mend them, write the JSON after every row."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("sources", type=Path, help="folder with sharp photos and videos")
     parser.add_argument("--out", type=Path, help="JSON file; default: stdout only")
-    options = parser.parse_args(words)
+    options = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
@@ -103,12 +103,12 @@ def measure(case: Case, method: Method, sources: Path) -> dict[str, Any]:
             folder / "wide.mp4", folder / "ultra.mp4", out=folder / "default.mp4",
             truth=folder / "truth.mp4", method=method,
         )  # fmt: skip
-        given = replace(
-            plain, out=folder / "told.mp4", offset_s=case.offset_s, fov_ratio=case.rig.ratio, roles="given"
+        informed = replace(
+            plain, out=folder / "given.mp4", offset_s=case.offset_s, fov_ratio=case.rig.ratio, roles="given"
         )
-        scores = [run_deblur(config) for config in (plain, given)]
-    default, told = scores
-    assert default.psnr_result_db is not None and told.psnr_result_db is not None
+        scores = [run_deblur(config) for config in (plain, informed)]
+    default, given = scores
+    assert default.psnr_result_db is not None and given.psnr_result_db is not None
     return {
         "source": case.source,
         "method": method,
@@ -121,8 +121,8 @@ def measure(case: Case, method: Method, sources: Path) -> dict[str, Any]:
         "frames_unchanged": default.frames_unchanged,
         "psnr_input_db": round(default.psnr_input_db or 0.0, 3),
         "psnr_default_db": round(default.psnr_result_db, 3),
-        "psnr_told_db": round(told.psnr_result_db, 3),
-        "lost_db": round(told.psnr_result_db - default.psnr_result_db, 3),
+        "psnr_given_db": round(given.psnr_result_db, 3),
+        "lost_db": round(given.psnr_result_db - default.psnr_result_db, 3),
     }
 
 
@@ -156,7 +156,7 @@ def film_photo(case: Case, path: Path, folder: Path) -> None:
     need = 1.25 * case.rig.ratio * max(SIZE[0] / photo.shape[1], SIZE[1] / photo.shape[0])
     if need > 1:
         photo = cv2.resize(photo, None, fx=need, fy=need, interpolation=cv2.INTER_CUBIC).astype(np.uint8)
-    hand = draw_hand(5, SPEED_PX_S)
+    hand = draw_hand_motion(5, SPEED_PX_S)
     times = [5 + i / RATE for i in range(FRAMES)]
     late = [t + case.offset_s for t in times]
     views = [

@@ -34,7 +34,7 @@ BANDS = ((0, 2), (2, 8), (8, 1000))  # pixels of motion
 Finder = Callable[[FlowPair], NDArray[np.float32]]
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Draw the pairs, find their flows, write the errors."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -45,7 +45,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--size", type=int, default=192, help="side of the frames in pixels")
     parser.add_argument("--motion", type=float, default=24.0, help="largest shift drawn, pixels")
     parser.add_argument("--out", type=Path, help="where to write the JSON")
-    options = parser.parse_args(words)
+    options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     config = FlowTrainConfig(size_px=options.size, motion_px=options.motion)

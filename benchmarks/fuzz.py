@@ -55,18 +55,18 @@ class Finding:
         return self.said.startswith(BAD)
 
 
-def command(words: Sequence[str]) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of `asled WORDS` in this process; raises what would be a traceback."""
+def command(arguments: Sequence[str]) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of `asled ARGUMENTS` in this process; raises what would be a traceback."""
     from asled_cli.cli.app import main
 
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = main(words)
+        code = main(arguments)
     return code, out.getvalue(), err.getvalue()
 
 
 def refusal(code: int, stderr: str) -> str:
-    """The exit code in words; "wrong ..." unless it came with exactly one explained error."""
+    """The exit code as text; "wrong ..." unless it came with exactly one explained error."""
     errors = [line for line in stderr.splitlines() if '"event": "error"' in line]
     if code not in REFUSALS or len(errors) != 1 or not json.loads(errors[0])["message"].endswith("."):
         return f"wrong: exit code {code} with {stderr!r}"
@@ -78,26 +78,28 @@ def examine(kind: str, number: int, wide: Path, ultra: Path, damaged: Path, fold
     if kind == "probe":
         pair = number % 5 == 0
         code, _, said = command(["probe", *map(str, (wide, ultra) if pair else (damaged,)), "--json"])
-        return "told" if code == 0 else refusal(code, said)
+        return "reported" if code == 0 else refusal(code, said)
     if kind == "verify":
         sound = wide if damaged != wide else ultra
         given = (sound, damaged) if number % 2 else (damaged, sound)
-        code, told, said = command(["verify", *map(str, given), "--json", *["--decode"] * (number % 3 == 0)])
-        compared = code in (0, 1) and '"verdict"' in told
+        code, output, said = command(
+            ["verify", *map(str, given), "--json", *["--decode"] * (number % 3 == 0)]
+        )
+        compared = code in (0, 1) and '"verdict"' in output
         return "compared" if compared else refusal(code, said)
     out = folder / "out.mp4"
-    words = ["deblur", str(wide), str(ultra), "-o", str(out), "--method", "swap", "--json"]
+    arguments = ["deblur", str(wide), str(ultra), "-o", str(out), "--method", "swap", "--json"]
     part = ["--start", "0.06", "--end", "0.2"] if number % 4 == 1 else []
-    words += ["--preset", "ultrafast", *part] + (["--offset", "0"] if number % 3 else [])
+    arguments += ["--preset", "ultrafast", *part] + (["--offset", "0"] if number % 3 else [])
     if kind == "dry run":
-        code, _, said = command([*words, "--dry-run"])
+        code, _, said = command([*arguments, "--dry-run"])
         assert list(folder.glob("*out*")) == [], "a dry run that wrote something"
         return "planned" if code == 0 else refusal(code, said)
-    code, told, said = command(words)
+    code, output, said = command(arguments)
     if code != 0:
         assert not out.exists(), "an error, but a result too"
         return refusal(code, said)
-    return judge(out, [json.loads(line) for line in told.splitlines()], part, folder)
+    return judge(out, [json.loads(line) for line in output.splitlines()], part, folder)
 
 
 def judge(out: Path, events: list[dict[str, Any]], part: list[str], folder: Path) -> str:
@@ -105,8 +107,8 @@ def judge(out: Path, events: list[dict[str, Any]], part: list[str], folder: Path
     plan, result = (next(e for e in events if e["event"] == name) for name in ("plan", "result"))
     names = [path.name for path in folder.iterdir() if not path.name.startswith("mutant")]
     assert names == [out.name], f"left behind: {names}"
-    code, told, said = command(["verify", plan["wide"]["path"], str(out), "--decode", "--json", *part])
-    checks = {row["property"]: row for row in map(json.loads, told.splitlines())}
+    code, output, said = command(["verify", plan["wide"]["path"], str(out), "--decode", "--json", *part])
+    checks = {row["property"]: row for row in map(json.loads, output.splitlines())}
     decoded = checks["decoded"]
     assert decoded["verdict"] == "same", f"the result does not decode: {decoded}"
     assert decoded["found"] == f"{result['frames_written']} frames", f"{decoded}, not {result}"
@@ -126,9 +128,9 @@ class Worker:
         self._process: subprocess.Popen[str] | None = None
 
     def _start(self) -> "subprocess.Popen[str]":
-        words = [sys.executable, __file__, "--worker"]
+        arguments = [sys.executable, __file__, "--worker"]
         process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
         assert process.stdout is not None
         process.stdout.readline()  # everything is loaded
@@ -212,11 +214,11 @@ def run(options: argparse.Namespace, known: list[Finding], log: IO[str] | None) 
             said, growth = local.worker.ask(*asked)
             if said == "hang":  # or the machine was: a second time it is the input
                 said, growth = local.worker.ask(*asked)
-        finding = Finding(number, kind, job.words, said, round(time.monotonic() - began, 2), growth)
+        finding = Finding(number, kind, job.description, said, round(time.monotonic() - began, 2), growth)
         with lock:
             found.append(finding)
             if finding.is_bad:
-                sys.stderr.write(f"{number} {kind} {job.words}: {said}\n")
+                sys.stderr.write(f"{number} {kind} {job.description}: {said}\n")
             if log is not None:
                 log.write(json.dumps(asdict(finding)) + "\n")
                 log.flush()

@@ -37,19 +37,19 @@ CHILD = (
 PROCESSES = multiprocessing.get_context("forkserver")  # everything is imported once, not for each run
 
 
-def child(words: list[str], errors: str) -> None:
-    """Run `asled WORDS` in this process, with short segments; what it says goes into the file `errors`."""
+def child(arguments: list[str], errors: str) -> None:
+    """Run `asled ARGUMENTS` with short segments; write stderr to the file `errors`."""
     with Path(errors).open("w") as said:
         os.dup2(said.fileno(), 2)
     from asled_cli import pipeline
     from asled_cli.cli.app import main as asled
 
     pipeline.STEPS = pipeline.Steps(segment_length=lambda clip: SEGMENT)
-    sys.exit(asled(words))
+    sys.exit(asled(arguments))
 
 
 def make_clips(folder: Path, frames: int, method: str) -> list[str]:
-    """The words of a job on a tiny pair of clips with sound, which are made here."""
+    """The arguments of a job on a tiny pair of clips with sound, which are made here."""
     sys.path.insert(0, str(ROOT / "tests"))
     from factories.small_pair import add_sound, make_pair  # type: ignore[import-not-found]
 
@@ -72,10 +72,10 @@ def contents(path: Path) -> dict[str, str]:
     return {"frames": frames.hexdigest(), "sound": sound.hexdigest()}
 
 
-def run(words: list[str], kill_after: float | None = None, number: signal.Signals = signal.SIGINT) -> int:
+def run(arguments: list[str], kill_after: float | None = None, number: signal.Signals = signal.SIGINT) -> int:
     """The exit code of one run; negative: ended by a signal."""
-    errors = Path(words[words.index("-o") + 1]).with_suffix(".err")
-    process = PROCESSES.Process(target=child, args=(["deblur", *words, "-q"], str(errors)))
+    errors = Path(arguments[arguments.index("-o") + 1]).with_suffix(".err")
+    process = PROCESSES.Process(target=child, args=(["deblur", *arguments, "-q"], str(errors)))
     process.start()
     process.join(kill_after)
     if process.is_alive():
@@ -84,14 +84,14 @@ def run(words: list[str], kill_after: float | None = None, number: signal.Signal
         process.join(300)
     if process.exitcode is None:
         process.kill()
-        raise SystemExit(f"hangs after {number.name}: {words}")
+        raise SystemExit(f"hangs after {number.name}: {arguments}")
     said = errors.read_text() if errors.exists() else ""
     if "Traceback" in said and not said.rstrip().endswith("KeyboardInterrupt"):  # while it starts
         raise SystemExit(said)
     return process.exitcode
 
 
-def trial(words: list[str], out: Path, duration: float, draw: random.Random) -> list[str]:
+def trial(arguments: list[str], out: Path, duration: float, draw: random.Random) -> list[str]:
     """Break one job off, some several times, until it is finished; what was sent, and when."""
     sent = []
     for attempt in range(20):
@@ -99,7 +99,7 @@ def trial(words: list[str], out: Path, duration: float, draw: random.Random) -> 
         more = ["--resume"] if (folder / "journal.jsonl").exists() else ["-y"]
         kill = draw.uniform(0.05, 1.05) * duration if attempt < 1 or draw.random() < 0.4 else None
         number = draw.choice(SIGNALS)
-        code = run([*words, "-o", str(out), *more], kill, number)
+        code = run([*arguments, "-o", str(out), *more], kill, number)
         sent.append(
             f"{more[0]}: " + ("to the end" if kill is None else f"{number.name} after {kill:.2f} s, {code}")
         )
@@ -118,18 +118,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="asled-kill-"))
-    words = make_clips(folder, options.frames, options.method)
+    arguments = make_clips(folder, options.frames, options.method)
     whole = folder / "whole.mp4"
     PROCESSES.set_forkserver_preload(["asled_cli.pipeline", "asled_cli.cli.app", "av"])
-    assert run([*words, "-o", str(whole)]) == 0
+    assert run([*arguments, "-o", str(whole)]) == 0
     began = time.monotonic()
-    assert run([*words, "-o", str(whole), "-y"]) == 0
+    assert run([*arguments, "-o", str(whole), "-y"]) == 0
     duration = time.monotonic() - began
     expected = contents(whole)
 
     def one(number: int) -> dict[str, Any]:
         out = folder / f"out_{number}.mp4"
-        sent = trial(words, out, duration, random.Random(f"{options.seed} {number}"))
+        sent = trial(arguments, out, duration, random.Random(f"{options.seed} {number}"))
         same: dict[str, Any] = {kind: digest == expected[kind] for kind, digest in contents(out).items()}
         same["bytes"] = out.read_bytes() == whole.read_bytes()
         sys.stderr.write(f"{number + 1}/{options.moments} {same} {sent}\n")

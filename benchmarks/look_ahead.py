@@ -68,7 +68,7 @@ SIDE = 48  # pixels of the square in the middle of a validation clip that is mea
 CHUNKS, OVERLAPS = (4, 8, 12), range(8)
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Train, cut clips into chunks, compare, write the JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -78,7 +78,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("run", type=Path, help="folder for the checkpoint")
     parser.add_argument("--steps", type=int, default=350)
     parser.add_argument("--out", type=Path, help="where to write the JSON")
-    options = parser.parse_args(words)
+    options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

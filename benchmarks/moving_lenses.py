@@ -119,12 +119,12 @@ def measure(
     return {name: round(float(value), 3) for name, value in {**means, **lowest}.items()}
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Make the clips, mend them, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, help="JSON file")
-    options = parser.parse_args(words)
+    options = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     net = weights.load(weights.find("asled-fast")).eval()
     found = []

@@ -33,9 +33,9 @@ from asled_cli.zoo import registry as zoo
 RATE_CHANNELS = 64
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure rate, network and parts, in this order; write the JSON."""
-    options = parse(words)
+    options = parse(arguments)
     torch.set_num_threads(options.threads)
     device = resolve_device(options.device)
     precision = resolve_precision(options.precision, device)
@@ -71,7 +71,7 @@ def main(words: Sequence[str] | None = None) -> None:
     sys.stdout.write(write_report(found, options.out))
 
 
-def parse(words: Sequence[str] | None) -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options of this script."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -85,7 +85,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16"])
     parser.add_argument("--out", type=Path, help="where to write the JSON")
-    return parser.parse_args(words)
+    return parser.parse_args(arguments)
 
 
 def noise(frames: int, height: int, width: int, device: torch.device) -> ChunkInputs:

@@ -96,7 +96,7 @@ def overfit(name: str, *, spynet: bool = False) -> dict[str, float | int | str]:
     }
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print one JSON line per network; exit code 1 if one stays under the bar."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -105,7 +105,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("names", nargs="*", choices=[*every, []], metavar="NAME", help="default: every one")
     parser.add_argument("--spynet", action="store_true", help="with its flow network")
     parser.add_argument("--out", type=Path, help="where to write all rows as one JSON file")
-    options = parser.parse_args(words)
+    options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     rows = []
     for name in options.names or every:

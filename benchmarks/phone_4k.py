@@ -59,11 +59,11 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="asled-4k-") as name:
         clips = make_clips(Path(name), options.frames)
-        words = ["--method", options.method, "--preset", options.preset, "-o", f"{name}/out.mov"]
-        run = run_job(clips, Path(name), words)
-        words = ["verify", str(clips[0]), f"{name}/out.mov", "--decode", "--json"]
+        arguments = ["--method", options.method, "--preset", options.preset, "-o", f"{name}/out.mov"]
+        run = run_job(clips, Path(name), arguments)
+        arguments = ["verify", str(clips[0]), f"{name}/out.mov", "--decode", "--json"]
         done = subprocess.run(
-            [sys.executable, "-m", "asled_cli", *words], capture_output=True, text=True, cwd=ROOT
+            [sys.executable, "-m", "asled_cli", *arguments], capture_output=True, text=True, cwd=ROOT
         )
     report = {
         "machine": machine(),

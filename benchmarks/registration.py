@@ -25,7 +25,7 @@ from report import write_report
 from asled_cli.imaging.homography import Matrix, apply, pixel_grid
 from asled_cli.lab.bench.run import machine
 from asled_cli.lab.camera.dual_lens import LensRig
-from asled_cli.lab.camera.filming import Lens, draw_hand, film
+from asled_cli.lab.camera.filming import Lens, draw_hand_motion, film
 from asled_cli.lab.datasets.sources import find_sources
 from asled_cli.lab.synthesis.shake_blur import read_picture
 from asled_cli.registration.analyse import analyse
@@ -65,14 +65,14 @@ class Case:
         )
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Make the clips, register them, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path, help="folder of sharp photos")
     parser.add_argument("--clips", type=int, default=48, help="number of clips [48]")
     parser.add_argument("--drifting", action="store_true", help="only the clips that drift")
     parser.add_argument("--out", type=Path, help="JSON file; clips in it are not done again")
-    options = parser.parse_args(words)
+    options = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     photos = list(find_sources(options.photos, "all").photos.values())
     rows = []
@@ -147,7 +147,7 @@ def film_runs(case: Case) -> list[list[FramePair]]:
     if need > 1:
         photo = cv2.resize(photo, None, fx=need, fy=need, interpolation=cv2.INTER_CUBIC).astype(np.uint8)
     exposure_s = EXPOSURE_FRAMES / RATE
-    hand = draw_hand(case.seed, case.blur_px / TO_1080 / exposure_s / np.sqrt(2))
+    hand = draw_hand_motion(case.seed, case.blur_px / TO_1080 / exposure_s / np.sqrt(2))
     noise = np.random.default_rng(case.seed)
     wide, ultra = Lens(SIZE, None, exposure_s), Lens(SIZE, case.rig, 0.1 * exposure_s)
     runs = []

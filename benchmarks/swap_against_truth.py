@@ -45,13 +45,13 @@ AVERAGES = ((3, (10.0, 0.0)), (7, (6.0, 2.0)), (9, (3.0, 5.0)))  # frames, pan i
 Make = Callable[[], SyntheticPair]
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Make the clips, mend them, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sources", type=Path, help="folder of sharp photos and videos")
     parser.add_argument("--photos", type=int, default=4, help="number of photos [4]")
     parser.add_argument("--out", type=Path, help="JSON file; clips in it are not done again")
-    options = parser.parse_args(words)
+    options = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     rows: dict[str, dict[str, float]] = {}
     if options.out is not None and options.out.exists():

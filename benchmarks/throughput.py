@@ -30,18 +30,18 @@ from asled_cli.zoo import registry as zoo
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Make the clips, run the job, write the JSON."""
-    options = parse(words)
+    options = parse(arguments)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         width, height = map(int, options.size.split("x"))
         clips = make_pair(folder, options.frames, (width, height), "short")
-        words = ["--method", options.method]
+        arguments = ["--method", options.method]
         if options.untrained:
-            words = ["--weights", str(save_untrained(options.untrained, options.config, folder))]
+            arguments = ["--weights", str(save_untrained(options.untrained, options.config, folder))]
         first = 0 if options.no_warm_up else 1
-        runs = [run_job(clips, folder, words) for _ in range(options.repeats + first)][first:]
+        runs = [run_job(clips, folder, arguments) for _ in range(options.repeats + first)][first:]
         found: dict[str, Any] = {
             "machine": machine(),
             "commit": commit(),
@@ -52,13 +52,13 @@ def main(words: Sequence[str] | None = None) -> None:
             **summarise(runs),
         }
         if options.long:
-            long = run_job(make_pair(folder, 10 * options.frames, (width, height), "long"), folder, words)
+            long = run_job(make_pair(folder, 10 * options.frames, (width, height), "long"), folder, arguments)
             ratio = long["peak_mib"] / statistics.median(run["peak_mib"] for run in runs)
             found["ten_times_longer"] = {"peak_mib": long["peak_mib"], "peak_ratio": round(ratio, 3)}
     sys.stdout.write(write_report(found, options.out))
 
 
-def parse(words: Sequence[str] | None) -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options of this script."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -72,7 +72,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--no-warm-up", action="store_true", help="count the first run too")
     parser.add_argument("--long", action="store_true", help="also run a clip ten times as long")
     parser.add_argument("--out", type=Path, help="where to write the JSON")
-    return parser.parse_args(words)
+    return parser.parse_args(arguments)
 
 
 def save_untrained(name: str, config: str, folder: Path) -> Path:
@@ -85,14 +85,14 @@ def save_untrained(name: str, config: str, folder: Path) -> Path:
 
 def run_job(clips: tuple[Path, Path], folder: Path, options: Sequence[str]) -> dict[str, Any]:
     """One run in a process of its own: its result, its wall time and its peak memory."""
-    words = ["deblur", *map(str, clips), "-o", str(folder / "out.mp4"), "-y", "--json", *options]
+    arguments = ["deblur", *map(str, clips), "-o", str(folder / "out.mp4"), "-y", "--json", *options]
     began = time.perf_counter()
     with (folder / "stdout").open("w+") as stdout:
-        process = subprocess.Popen([sys.executable, "-m", "asled_cli", *words], stdout=stdout, cwd=ROOT)
+        process = subprocess.Popen([sys.executable, "-m", "asled_cli", *arguments], stdout=stdout, cwd=ROOT)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:
-            raise SystemExit(f"asled {' '.join(words)} ended with {process.returncode}")
+            raise SystemExit(f"asled {' '.join(arguments)} ended with {process.returncode}")
         stdout.seek(0)
         lines = [json.loads(line) for line in stdout]
     plan, result = (next(line for line in lines if line["event"] == kind) for kind in ("plan", "result"))
@@ -143,8 +143,8 @@ def time_help() -> float:
 
 def commit() -> str:
     """The checked-out commit, marked where files were changed since."""
-    words = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    arguments = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
 
 

@@ -75,8 +75,8 @@ def choose_method(config: DeblurConfig, wide: Clip | FrameSize) -> MethodChoice:
         return MethodChoice(method="swap", reason=f"no network at hand: {error.message}")
     if config.weights is not None:
         model = _model_of(path, config.model)
-    facts = weights.facts(path)
-    chunk, overlap, tile, used = choose_pieces(config, facts, wide, device, precision)
+    info = weights.read_info(path)
+    chunk, overlap, tile, used = choose_pieces(config, info, wide, device, precision)
     return MethodChoice(
         method="network",
         reason="as asked" if config.method == "network" else "weights found",
@@ -87,7 +87,7 @@ def choose_method(config: DeblurConfig, wide: Clip | FrameSize) -> MethodChoice:
         chunk=chunk,
         overlap=overlap,
         tile=tile,
-        reference_radius=facts.reference_radius,
+        reference_radius=info.reference_radius,
         memory_bytes=used,
     )
 
@@ -124,11 +124,11 @@ def network_restorer(path: Path, device: torch.device, precision: str, size: tup
 
     It takes frames with the reference as the registration left it, and averages that where the network asks.
     """
-    frame, facts = FrameSize(*size), weights.facts(path)
+    frame, info = FrameSize(*size), weights.read_info(path)
     no_wish = DeblurConfig(Path(), Path())
-    pieces = choose_pieces(no_wish, facts, frame, device, precision)
+    pieces = choose_pieces(no_wish, info, frame, device, precision)
     restorer = NetworkRestorer(*_build(path, device, precision, pieces[:3], 1.0))
-    return FusingRestorer(restorer, facts.reference_radius) if facts.reference_radius else restorer
+    return FusingRestorer(restorer, info.reference_radius) if info.reference_radius else restorer
 
 
 def _build(
@@ -143,7 +143,7 @@ def _build(
         chunk=chunk,
         overlap=overlap,
         tile=tile,
-        halo_px=network.facts.halo_px,
+        halo_px=network.info.halo_px,
         strength=strength,
     )
     return network, setting
@@ -156,7 +156,7 @@ def _state_type(network: object) -> Any:
 
 
 def choose_pieces(
-    config: DeblurConfig, facts: NetworkInfo, wide: Clip | FrameSize, device: torch.device, precision: str
+    config: DeblurConfig, info: NetworkInfo, wide: Clip | FrameSize, device: torch.device, precision: str
 ) -> tuple[int, int, int, int]:
     """(chunk, overlap, tile, bytes) for this device and the memory that is free on it now.
 
@@ -165,19 +165,19 @@ def choose_pieces(
     """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        return fit_pieces(config, facts, wide, int(free * GPU_SHARE), precision)
+        return fit_pieces(config, info, wide, int(free * GPU_SHARE), precision)
     modest = CPU_BYTES * max(CPU_PIXELS, wide.width * wide.height) // CPU_PIXELS
     free_here = free_memory()
     most = modest if free_here is None else int(free_here * CPU_SHARE)
     if most > modest:
         with suppress(MemoryLimitError):
-            return fit_pieces(config, facts, wide, modest, precision, LARGE_TILES)
-    return fit_pieces(config, facts, wide, most, precision)
+            return fit_pieces(config, info, wide, modest, precision, LARGE_TILES)
+    return fit_pieces(config, info, wide, most, precision)
 
 
 def fit_pieces(
     config: DeblurConfig,
-    facts: NetworkInfo,
+    info: NetworkInfo,
     wide: Clip | FrameSize,
     budget: int,
     precision: str,
@@ -188,14 +188,14 @@ def fit_pieces(
     tiles: the sizes to choose from. What the user asked for is left alone. Raises MemoryLimitError if even
     the smallest tiles do not fit.
     """
-    overlap = facts.overlap if config.overlap is None else config.overlap
+    overlap = info.overlap if config.overlap is None else config.overlap
     wider = 2 if precision == "fp32" else 1
 
     def cost(chunk: int, tile: int) -> int:
-        largest = max(part.pixels for part in cut_tiles(wide.height, wide.width, tile, facts.halo_px))
+        largest = max(part.pixels for part in cut_tiles(wide.height, wide.width, tile, info.halo_px))
         frames = QUEUED_BYTES * chunk + STACKED_BYTES * (chunk + overlap)
-        frames += AVERAGED_BYTES * 2 * facts.reference_radius
-        inside = facts.bytes_per_pixel * (chunk + overlap) + facts.working_bytes_per_pixel
+        frames += AVERAGED_BYTES * 2 * info.reference_radius
+        inside = info.bytes_per_pixel * (chunk + overlap) + info.working_bytes_per_pixel
         return wide.width * wide.height * frames + wider * inside * largest
 
     chunks = [config.chunk] if config.chunk is not None else range(MAX_CHUNK, MIN_CHUNK - 1, -1)

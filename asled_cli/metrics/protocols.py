@@ -25,7 +25,7 @@ class Protocol:
     origin: str
     """Whose protocol it is, and what in it is our reading."""
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """The protocol in one line, for reports."""
         rounding = "8-bit rounded" if self.rounded else "float, clamped, not rounded"
         window = {

@@ -54,10 +54,10 @@ def ssim_map(result: Picture, truth: Picture, window: Window = "gaussian-11") ->
     spread_t = unbiased * (_blur(truth * truth, window) - mean_t * mean_t)
     common = unbiased * (_blur(result * truth, window) - mean_r * mean_t)
     c1, c2 = _K1**2, _K2**2
-    likeness = (2.0 * mean_r * mean_t + c1) * (2.0 * common + c2)
-    likeness /= (mean_r * mean_r + mean_t * mean_t + c1) * (spread_r + spread_t + c2)
+    similarity = (2.0 * mean_r * mean_t + c1) * (2.0 * common + c2)
+    similarity /= (mean_r * mean_r + mean_t * mean_t + c1) * (spread_r + spread_t + c2)
     edge = border_of(window)
-    return likeness[edge : likeness.shape[0] - edge, edge : likeness.shape[1] - edge]
+    return similarity[edge : similarity.shape[0] - edge, edge : similarity.shape[1] - edge]
 
 
 def border_of(window: Window) -> int:

@@ -27,9 +27,9 @@ def blend(target: Tensor, reference: Tensor, guide: Tensor, correction: Tensor) 
     sum, since a sigmoid that starts near its end has no slope to learn from. Where the reference is not
     valid, the gate is not corrected.
     """
-    trust = enlarge(guide[:, CONFIDENCE : VALID + 1], target)
+    channels = enlarge(guide[:, CONFIDENCE : VALID + 1], target)
     correction = correction.to(target.dtype)
-    gate = torch.addcmul(trust[:, :1], trust[:, 1:], torch.tanh(correction[:, 3:]))
+    gate = torch.addcmul(channels[:, :1], channels[:, 1:], torch.tanh(correction[:, 3:]))
     return torch.addcmul(target + correction[:, :3], gate, reference - target)
 
 

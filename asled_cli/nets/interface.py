@@ -61,7 +61,7 @@ class NetworkInfo:
 class VideoNetwork(Protocol):
     """The call that all networks share."""
 
-    facts: NetworkInfo
+    info: NetworkInfo
 
     def __call__(
         self, inputs: ChunkInputs, state: Any | None = None, keep: int | None = None

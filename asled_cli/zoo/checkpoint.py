@@ -95,12 +95,12 @@ def architecture(path: Path) -> str:
     return _header(path)["network"]
 
 
-def facts(path: Path) -> NetworkInfo:
+def read_info(path: Path) -> NetworkInfo:
     """What a runner must know about the network in `path`, its weights checked. Raises as `load`."""
     header = _header(path)
     meta = _outline(path, header)
     read_tensors(path, meta, header["network"])
-    return meta.facts  # type: ignore[no-any-return]
+    return meta.info  # type: ignore[no-any-return]
 
 
 def save(

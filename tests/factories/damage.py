@@ -18,7 +18,7 @@ from factories.textures import texture
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
 SIZE, FRAMES, STEP = (128, 96), 16, 20  # pixels; ticks of 1/600 s
-WORDS = ((50, 100, "Hello"), (200, 150, "wide world"), (380, 100, "the end"))  # start, length in ms, text
+SUBTITLES = ((50, 100, "Hello"), (200, 150, "wide world"), (380, 100, "the end"))  # start, length in ms, text
 
 
 def panning(count: int = FRAMES, size: tuple[int, int] = SIZE, speed: int = 3) -> list[Picture]:
@@ -47,7 +47,7 @@ class Recipe:
     sound_rate: int = 44100
     sound_late: int = 0  # packets are shown later by so many samples
     drop_sound_packet: int | None = None
-    subtitles: Sequence[tuple[int, int, str]] | None = WORDS
+    subtitles: Sequence[tuple[int, int, str]] | None = SUBTITLES
     languages: Sequence[str] = ("deu", "fra", "eng")  # of the sounds, then the subtitles
     titles: Sequence[str] = ("Mikrofon", "Voix", "Text")
     flags: Sequence[int] = (
@@ -144,8 +144,8 @@ def _write_sound(out, stream, recipe):
 
 
 def _write_text(out, stream, recipe, matroska):
-    for start, length, words in recipe.subtitles:
-        raw = words.encode()
+    for start, length, text in recipe.subtitles:
+        raw = text.encode()
         packet = Packet(raw if matroska else len(raw).to_bytes(2, "big") + raw)
         packet.stream, packet.time_base = stream, Fraction(1, 1000)
         packet.pts = packet.dts = start

@@ -1,4 +1,4 @@
-"""Damaged clips made by code: a small corpus of several kinds, and ways to damage it; all seeded."""
+"""Damaged clips made by code: a small corpus of several kinds, and changes that damage it; all seeded."""
 
 import random
 import struct
@@ -34,7 +34,7 @@ class Mutant:
     wide: Path
     ultra: Path
     damaged: Path
-    words: str
+    description: str
 
 
 def make_corpus(folder: Path) -> list[tuple[Path, Path]]:
@@ -170,5 +170,9 @@ def make_mutant(corpus: list[tuple[Path, Path]], number: int, seed: int, folder:
         data = mutation(data, draw) or bytearray(1)
     damaged = folder / f"mutant{source.suffix}"
     damaged.write_bytes(data)
-    words = f"{source.name} as {role}: {', '.join(names)}"
-    return Mutant(damaged, ultra, damaged, words) if role == "wide" else Mutant(wide, damaged, damaged, words)
+    description = f"{source.name} as {role}: {', '.join(names)}"
+    return (
+        Mutant(damaged, ultra, damaged, description)
+        if role == "wide"
+        else Mutant(wide, damaged, damaged, description)
+    )

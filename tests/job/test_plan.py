@@ -131,11 +131,11 @@ def test_a_truth_of_another_size_is_refused(pair: Pair, tmp_path: Path) -> None:
 def test_pieces_shrink_until_they_fit(pair: Pair) -> None:
     config = DeblurConfig(pair.wide, pair.ultra)
     clip = replace(probe_clip(pair.wide), width=3840, height=2160)
-    facts = NetworkInfo(overlap=2, halo_px=32, bytes_per_pixel=100)
+    info = NetworkInfo(overlap=2, halo_px=32, bytes_per_pixel=100)
 
     def pieces(budget_mib: int, **asked: Any) -> tuple[int, int, int]:
         budget = budget_mib << 20
-        chunk, overlap, tile, used = fit_pieces(replace(config, **asked), facts, clip, budget, "bf16")
+        chunk, overlap, tile, used = fit_pieces(replace(config, **asked), info, clip, budget, "bf16")
         assert used <= budget
         return chunk, overlap, tile
 
@@ -173,13 +173,13 @@ def test_pieces_follow_the_free_memory(
     free = None if free_gib is None else free_gib << 30
     monkeypatch.setattr("asled_cli.job.method.free_memory", lambda: free)
     config, size, cpu = DeblurConfig(Path(), Path()), FrameSize(1920, 1080), torch.device("cpu")
-    facts = network().facts
-    found = choose_pieces(config, facts, size, cpu, precision)
+    info = network().info
+    found = choose_pieces(config, info, size, cpu, precision)
     assert (found[0], found[2]) == (chunk, tile)
     assert found[3] <= 0.6 * (free or 16 << 30)
     monkeypatch.setattr("asled_cli.job.method.free_memory", lambda: 1 << 30)
     with pytest.raises(MemoryLimitError, match=r"0\.6 GiB are free"):
-        choose_pieces(config, facts, size, cpu, precision)
+        choose_pieces(config, info, size, cpu, precision)
 
 
 @pytest.mark.parametrize(
@@ -190,16 +190,16 @@ def test_pieces_follow_the_free_memory_of_a_gpu(
 ) -> None:
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (free_gib << 30, 80 << 30))
     config, size, gpu = DeblurConfig(Path(), Path()), FrameSize(1920, 1080), torch.device("cuda")
-    found = choose_pieces(config, AsledNet.facts, size, gpu, "fp16")
+    found = choose_pieces(config, AsledNet.info, size, gpu, "fp16")
     assert (found[0], found[2]) == (chunk, tile) and found[3] <= 0.6 * (free_gib << 30)
 
 
 @pytest.mark.parametrize("chunk", [4, 8, 12])
 def test_what_is_reckoned_for_the_papers_network_is_what_it_takes(chunk: int) -> None:
     """The two figures that a plan is made of, against the estimate that was fitted to measurements."""
-    facts, pixels = AsledNet.facts, 1920 * 1080
-    frames = chunk + facts.overlap
-    reckoned = pixels * (facts.bytes_per_pixel * frames + facts.working_bytes_per_pixel)
+    info, pixels = AsledNet.info, 1920 * 1080
+    frames = chunk + info.overlap
+    reckoned = pixels * (info.bytes_per_pixel * frames + info.working_bytes_per_pixel)
     needed = estimate_memory(AsledConfig(), 1080, 1920, frames=frames, keep=chunk)
     assert needed <= reckoned < 1.25 * needed
 
@@ -214,8 +214,8 @@ def test_free_memory_is_less_than_all_of_it() -> None:
 
 def test_what_is_asked_for_is_not_shrunk(pair: Pair) -> None:
     config, clip = DeblurConfig(pair.wide, pair.ultra, chunk=3, tile=0), probe_clip(pair.wide)
-    facts = NetworkInfo(overlap=2, halo_px=32, bytes_per_pixel=100)
-    assert fit_pieces(config, facts, clip, 1, "fp32")[:3] == (3, 2, 0)
+    info = NetworkInfo(overlap=2, halo_px=32, bytes_per_pixel=100)
+    assert fit_pieces(config, info, clip, 1, "fp32")[:3] == (3, 2, 0)
 
 
 @pytest.mark.parametrize(

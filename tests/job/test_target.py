@@ -13,7 +13,7 @@ from asled_cli.cli.app import main
 from asled_cli.job.plan import make_plan
 from asled_cli.job.records import DeblurConfig
 from asled_cli.lab.camera.dual_lens import LensRig
-from asled_cli.lab.camera.filming import Lens, draw_hand, film, write_film
+from asled_cli.lab.camera.filming import Lens, draw_hand_motion, film, write_film
 from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.decode.reader import ClipReader
 from asled_cli.video.encode.yuv import spread_change
@@ -31,7 +31,7 @@ def frames(path: Path) -> NDArray[np.float64]:
 def test_the_common_part_of_a_blurred_ultra_clip_is_mended(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wall, hand = texture(800, 480, seed=4, finest=1.5), draw_hand(4, speed_px_s=500.0)
+    wall, hand = texture(800, 480, seed=4, finest=1.5), draw_hand_motion(4, speed_px_s=500.0)
     lenses = {
         "wide": Lens(SIZE, None, 0.003),
         "ultra": Lens(SIZE, lambda _: RIG, 0.03),

@@ -10,8 +10,8 @@ from asled_cli.lab.bench.run import BenchConfig, bench_rows, spread
 
 
 def test_bench_times_every_stage(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["bench", "--size", "128x96", "--frames", "8", "--repeats", "1", "--method", "swap"]
-    assert app.main([*words, "--json"]) == 0
+    arguments = ["bench", "--size", "128x96", "--frames", "8", "--repeats", "1", "--method", "swap"]
+    assert app.main([*arguments, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["frames_written"] == 8 and found["plan"]["method"] == "swap"
     assert set(found["stage_busy_s_per_frame"]) == {
@@ -25,15 +25,15 @@ def test_bench_times_every_stage(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "said"),
     [
         (["--size", "big"], "expected WIDTHxHEIGHT"),
         (["--size", "31x64"], "expected even numbers"),
         (["--frames", "2"], "expected 8 and 1 or more"),
     ],
 )
-def test_bad_sizes_are_refused(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert app.main(["bench", *words]) == 2
+def test_bad_sizes_are_refused(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main(["bench", *arguments]) == 2
     assert said in capsys.readouterr().err
 
 

@@ -34,7 +34,7 @@ def test_a_codec_keeps_frames_and_loses_detail_with_crf(codec: Codec) -> None:
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
 def test_a_codec_shifts_neither_brightness_nor_colour(codec: Codec) -> None:
-    """A shift by part of a level is invisible, yet a network learns it and gives it to all it mends."""
+    """A shift by part of a level is invisible, but a network learns it and shifts all its results."""
     x, y = np.meshgrid(np.linspace(0.2, 0.8, 160), np.linspace(0.0, 1.0, 96))
     ramps = to_bytes(np.dstack((x, 0.25 + 0.5 * y, 0.8 - 0.3 * (x + y))).clip(0.1, 0.9))
     coded = encode_and_decode(np.stack([ramps] * 3), codec, 10).astype(np.float64)
@@ -57,8 +57,8 @@ def test_a_set_may_leave_coding_out_and_nothing_else() -> None:
     sources = Sources({}, {"video": VIDEO})  # type: ignore[dict-item]
     noisy = SensorModel(noise=(0.01, 0.02), codec="h264", crf=24)
 
-    def make(look: SensorModel) -> EvalClip:
-        settings = {"size": SIZE, "frames": 6, "count": 3, "wide_sensor": look, "ultra_sensor": look}
+    def make(sensor: SensorModel) -> EvalClip:
+        settings = {"size": SIZE, "frames": 6, "count": 3, "wide_sensor": sensor, "ultra_sensor": sensor}
         return EvalClip("average", False, 2, VideoClip("video", 0, settings))
 
     clips = {"clip": make(noisy), "never coded": make(replace(noisy, codec=None))}

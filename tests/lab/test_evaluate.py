@@ -81,8 +81,8 @@ def test_the_miniature_runs_whole_and_writes_its_report(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(AsledFast, "facts", replace(AsledFast.facts, reference_radius=0))
-    words = [
+    monkeypatch.setattr(AsledFast, "info", replace(AsledFast.info, reference_radius=0))
+    arguments = [
         "eval",
         "--dataset",
         "realmcvsr",
@@ -93,7 +93,7 @@ def test_the_miniature_runs_whole_and_writes_its_report(
         "--workers",
         "1",
     ]
-    words += [
+    arguments += [
         "--methods",
         f"input,swap,tiny={tiny_weights}",
         "--protocol",
@@ -102,7 +102,7 @@ def test_the_miniature_runs_whole_and_writes_its_report(
         "32x32",
         "-q",
     ]
-    assert app.main(words) == 0
+    assert app.main(arguments) == 0
     said = capsys.readouterr().out
     assert "0000" in said and "tiny" in said and "GFLOP" in said
     report = json.loads((tmp_path / "scores.json").read_text())
@@ -229,8 +229,16 @@ def test_values_that_are_no_numbers_are_refused(tmp_path: Path, capsys: pytest.C
     network.decoder.head.weight.data.fill_(float("nan"))
     path = tmp_path / "broken.safetensors"
     weights.save(path, "asled-fast", network)
-    words = ["eval", "--dataset", "generic", "--root", str(tmp_path / "set"), "--methods", f"broken={path}"]
-    assert app.main([*words, "--workers", "1", "-q", "--fov-ratio", "1"]) == 1
+    arguments = [
+        "eval",
+        "--dataset",
+        "generic",
+        "--root",
+        str(tmp_path / "set"),
+        "--methods",
+        f"broken={path}",
+    ]
+    assert app.main([*arguments, "--workers", "1", "-q", "--fov-ratio", "1"]) == 1
     assert "broken gave values that are no numbers in frame 0" in capsys.readouterr().err
 
 
@@ -313,8 +321,8 @@ def test_half_detail_keeps_what_half_the_pixels_can_show() -> None:
 
 def test_half_detail_needs_a_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_frames(tmp_path / "blur/a", moving_video(3, 96, 64))
-    words = ["eval", "--dataset", "generic", "--root", str(tmp_path), "--methods", "oracle-half"]
-    assert app.main([*words, "--metrics", "sharpness", "--workers", "1", "-q"]) == 2
+    arguments = ["eval", "--dataset", "generic", "--root", str(tmp_path), "--methods", "oracle-half"]
+    assert app.main([*arguments, "--metrics", "sharpness", "--workers", "1", "-q"]) == 2
     assert "oracle-half is made of the truth" in capsys.readouterr().err
 
 
@@ -325,7 +333,7 @@ def test_single_lens_sets_have_no_reference(blur_and_truth: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("arguments", "code", "said"),
     [
         ([], 2, "Give either --dataset with --root, or --pairs"),
         (["--dataset", "generic"], 2, "belong together"),
@@ -345,9 +353,9 @@ def test_single_lens_sets_have_no_reference(blur_and_truth: Path) -> None:
     ],
 )
 def test_bad_use_has_its_code_and_a_sentence(
-    words: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert app.main(["eval", *words, "-q"]) == code
+    assert app.main(["eval", *arguments, "-q"]) == code
     assert said in capsys.readouterr().err.replace("\n", " ")
 
 

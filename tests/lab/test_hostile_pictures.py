@@ -78,13 +78,15 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", sorted(HOSTILE))
 def test_every_reader_refuses_it(name: str, tmp_path: Path) -> None:
-    content, words = HOSTILE[name]
+    content, message = HOSTILE[name]
     path = tmp_path / name
     path.write_bytes(content)
     for read in (
         read_picture_file, shake_blur.read_picture, flow_pairs.read_picture, random_clip.photo_extent,
     ):  # fmt: skip
-        with pytest.raises(InputError, match=f"{re.escape(name)} is no picture that can be read: .*{words}"):
+        with pytest.raises(
+            InputError, match=f"{re.escape(name)} is no picture that can be read: .*{message}"
+        ):
             read(path)  # type: ignore[operator]
 
 

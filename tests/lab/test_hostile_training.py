@@ -158,7 +158,7 @@ def test_objects_in_cached_clips_are_never_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "words"),
+    ("table", "message"),
     [
         ({"data": 5}, "data is 5, expected a table"),
         ({"network": 5}, "network is 5, expected a text"),
@@ -176,8 +176,8 @@ def test_objects_in_cached_clips_are_never_read(tmp_path: Path) -> None:
         ({"minutes": float("inf")}, "minutes is inf"),
     ],
 )
-def test_recipes_of_other_content(table: dict[str, Any], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+def test_recipes_of_other_content(table: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         config_from_table({"network": "asled-fast", **table})
 
 

@@ -106,14 +106,14 @@ def test_validation_clips_use_held_out_material_only() -> None:
 
 
 def test_good_light_leaves_little_noise_and_coding_in_both_views() -> None:
-    look = SensorModel(noise=(0.01, 0.02), codec="h264", crf=24)
+    sensor = SensorModel(noise=(0.01, 0.02), codec="h264", crf=24)
     never, always = Odds(good_light=0.0), Odds(good_light=1.0)
     seeds = range(400)
-    assert all(in_good_light(look, seed, never) == look for seed in seeds)
-    bright = [in_good_light(look, seed, always) for seed in seeds]
+    assert all(in_good_light(sensor, seed, never) == sensor for seed in seeds)
+    bright = [in_good_light(sensor, seed, always) for seed in seeds]
     assert all(new.noise == (0.0025, 0.005) and new.crf == 18 for new in bright)
     assert 0.4 < np.mean([new.codec is None for new in bright]) < 0.6
     # About as often as the odds say, and for both lenses of a clip or for neither.
-    usual = [in_good_light(look, seed) != look for seed in seeds]
+    usual = [in_good_light(sensor, seed) != sensor for seed in seeds]
     assert 0.23 < np.mean(usual) < 0.37
-    assert usual == [in_good_light(replace(look, crf=20), seed).crf == 14 for seed in seeds]
+    assert usual == [in_good_light(replace(sensor, crf=20), seed).crf == 14 for seed in seeds]

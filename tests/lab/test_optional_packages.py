@@ -20,7 +20,7 @@ from asled_cli.lab.scoring.methods import find_models
 
 
 class Descriptor:
-    """As spandrel's: a callable network with facts."""
+    """As spandrel's: a callable network with metadata."""
 
     scale, input_channels = 1, 3
 

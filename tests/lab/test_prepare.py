@@ -22,21 +22,21 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `asled synth-blur` makes of a video (two clips) and of photos."""
     folder = tmp_path_factory.mktemp("pairs")
     write_video(folder / "walk.mp4", moving_video(14, 256, 192))
-    words = ["--frames", "4", "--window", "3", "--clips", "2", "-j", "1", "-q"]
-    assert app.main(["synth-blur", str(folder / "walk.mp4"), "-o", str(folder / "average"), *words]) == 0
+    arguments = ["--frames", "4", "--window", "3", "--clips", "2", "-j", "1", "-q"]
+    assert app.main(["synth-blur", str(folder / "walk.mp4"), "-o", str(folder / "average"), *arguments]) == 0
     (folder / "photos").mkdir()
     for seed in range(2):
         cv2.imwrite(str(folder / "photos" / f"p{seed}.png"), texture(420, 360, seed=seed, finest=2.0))
-    words = ["--mode", "shake", "--frames", "4", "--size", "128x96", "-j", "1", "-q"]
-    assert app.main(["synth-blur", str(folder / "photos"), "-o", str(folder / "shake"), *words]) == 0
+    arguments = ["--mode", "shake", "--frames", "4", "--size", "128x96", "-j", "1", "-q"]
+    assert app.main(["synth-blur", str(folder / "photos"), "-o", str(folder / "shake"), *arguments]) == 0
     return folder
 
 
 @pytest.mark.parametrize("mode", ["average", "shake"])
 def test_pairs_of_synth_blur_train_without_further_steps(mode: str, pairs: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(TINY)
-    words = [str(tmp_path / "tiny.toml"), "--data", str(pairs / mode), "-o", str(tmp_path / "run"), "-q"]
-    assert app.main(["train", *words, "--device", "cpu"]) == 0
+    arguments = [str(tmp_path / "tiny.toml"), "--data", str(pairs / mode), "-o", str(tmp_path / "run"), "-q"]
+    assert app.main(["train", *arguments, "--device", "cpu"]) == 0
     assert (tmp_path / "run" / "best.safetensors").exists()
 
 

@@ -47,11 +47,11 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_a_mean_is_numpys_mean_of_the_decoded_frames(
     material: Path, tmp_path: Path, count: int, stride: int
 ) -> None:
-    words = ["--window", str(count), "--stride", str(stride), "-j", "1", "-q"]
-    assert app.main(["synth-blur", str(material / "walk.mp4"), "-o", str(tmp_path), *words]) == 0
+    arguments = ["--window", str(count), "--stride", str(stride), "-j", "1", "-q"]
+    assert app.main(["synth-blur", str(material / "walk.mp4"), "-o", str(tmp_path), *arguments]) == 0
     decoded = load(material / "walk.mp4").astype(np.float64)
-    told = json.loads((tmp_path / "manifest.json").read_text())["clips"]["walk"]["parameters"]
-    x, y = (int(v) for v in told["corner"])
+    parameters = json.loads((tmp_path / "manifest.json").read_text())["clips"]["walk"]["parameters"]
+    x, y = (int(v) for v in parameters["corner"])
     blur, truth = load(tmp_path / "blur" / "walk"), load(tmp_path / "gt" / "walk")
     window = np.s_[:, y : y + truth.shape[1], x : x + truth.shape[2]]
     assert len(blur) == (12 - count) // stride + 1
@@ -87,11 +87,11 @@ def test_both_lenses_of_a_real_pair_are_averaged(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["average", "shake"])
 def test_equal_seeds_give_equal_bytes(material: Path, tmp_path: Path, mode: str, store: str) -> None:
     source = material / ("walk.mp4" if mode == "average" else "photos")
-    words = ["--mode", mode, "--frames", "3", "--degrade", "phone", "--format", store, "-q", "-j", "1"]
-    words += ["--size", "96x64", "--ratio", "1.9"]
+    arguments = ["--mode", mode, "--frames", "3", "--degrade", "phone", "--format", store, "-q", "-j", "1"]
+    arguments += ["--size", "96x64", "--ratio", "1.9"]
     for name, seed in (("one", "5"), ("same", "5"), ("other", "6")):
         out = str(tmp_path / name)
-        assert app.main(["synth-blur", str(source), "-o", out, *words, "--seed", seed]) == 0
+        assert app.main(["synth-blur", str(source), "-o", out, *arguments, "--seed", seed]) == 0
     one, same, other = (files(tmp_path / name) for name in ("one", "same", "other"))
     assert one == same
     assert one != other and one.keys() == other.keys()
@@ -109,8 +109,10 @@ def test_several_processes_make_the_same_bytes(material: Path, tmp_path: Path) -
 
 def test_videos_hold_the_same_pictures_as_folders(material: Path, tmp_path: Path) -> None:
     for store in ("frames", "video"):
-        words = ["--frames", "3", "--clips", "1", "--format", store, "-j", "1", "-q"]
-        assert app.main(["synth-blur", str(material / "walk.mp4"), "-o", str(tmp_path / store), *words]) == 0
+        arguments = ["--frames", "3", "--clips", "1", "--format", store, "-j", "1", "-q"]
+        assert (
+            app.main(["synth-blur", str(material / "walk.mp4"), "-o", str(tmp_path / store), *arguments]) == 0
+        )
     for view in ("blur", "gt", "ref"):
         np.testing.assert_array_equal(
             load(tmp_path / "frames" / view / "walk"), load(tmp_path / "video" / view / "walk.mkv")
@@ -119,7 +121,7 @@ def test_videos_hold_the_same_pictures_as_folders(material: Path, tmp_path: Path
 
 def test_flow_takes_one_truth_to_the_next(material: Path, tmp_path: Path) -> None:
     """A bound on what lies between the next truth pulled along the written flow and this truth."""
-    words = [
+    arguments = [
         "--mode",
         "shake",
         "--degrade",
@@ -131,8 +133,11 @@ def test_flow_takes_one_truth_to_the_next(material: Path, tmp_path: Path) -> Non
         "--layers",
         "1",
     ]
-    words += ["--size", "128x96", "--blur-px", "10", "-j", "1", "-q"]
-    assert app.main(["synth-blur", str(material / "photos" / "photo0.png"), "-o", str(tmp_path), *words]) == 0
+    arguments += ["--size", "128x96", "--blur-px", "10", "-j", "1", "-q"]
+    assert (
+        app.main(["synth-blur", str(material / "photos" / "photo0.png"), "-o", str(tmp_path), *arguments])
+        == 0
+    )
     truth = load(tmp_path / "gt" / "photo0")
     x, y = pixel_grid((128, 96))
     for t in range(2):
@@ -148,10 +153,12 @@ def test_flow_takes_one_truth_to_the_next(material: Path, tmp_path: Path) -> Non
 
 
 def test_scoring_reads_what_is_written(material: Path, tmp_path: Path) -> None:
-    words = ["--frames", "2", "--clips", "1", "-j", "1", "-q"]
-    assert app.main(["synth-blur", str(material / "walk.mp4"), "-o", str(tmp_path / "pairs"), *words]) == 0
-    words = ["--root", str(tmp_path / "pairs"), "--methods", "input", "--out", str(tmp_path / "scores")]
-    assert app.main(["eval", "--dataset", "generic", *words, "-q"]) == 0
+    arguments = ["--frames", "2", "--clips", "1", "-j", "1", "-q"]
+    assert (
+        app.main(["synth-blur", str(material / "walk.mp4"), "-o", str(tmp_path / "pairs"), *arguments]) == 0
+    )
+    arguments = ["--root", str(tmp_path / "pairs"), "--methods", "input", "--out", str(tmp_path / "scores")]
+    assert app.main(["eval", "--dataset", "generic", *arguments, "-q"]) == 0
     assert (tmp_path / "scores" / "scores.json").exists()
 
 
@@ -187,13 +194,13 @@ def test_interpolation_finds_the_frames_between() -> None:
 
 
 def test_a_long_video_gives_several_clips(material: Path, tmp_path: Path) -> None:
-    words = ["--frames", "2", "--window", "3", "-j", "1", "-q"]
-    assert app.main(["synth-blur", str(material / "walk.mp4"), "-o", str(tmp_path), *words]) == 0
+    arguments = ["--frames", "2", "--window", "3", "-j", "1", "-q"]
+    assert app.main(["synth-blur", str(material / "walk.mp4"), "-o", str(tmp_path), *arguments]) == 0
     assert [p.name for p in sorted((tmp_path / "gt").iterdir())] == [f"walk_{i:03d}" for i in range(5)]
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("arguments", "code", "said"),
     [
         (["{walk}", "--window", "6"], 2, "--window is 6, expected an odd number"),
         (["{walk}", "--flow"], 2, "need --mode shake"),
@@ -214,11 +221,16 @@ def test_a_long_video_gives_several_clips(material: Path, tmp_path: Path) -> Non
     ],
 )
 def test_what_is_wrong_is_one_sentence(
-    words: list[str], code: int, said: str, material: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    code: int,
+    said: str,
+    material: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     places = {"{walk}": material / "walk.mp4", "{photos}": material / "photos"}
     places["{photo}"] = material / "photos" / "photo0.png"
-    given = [str(places.get(word, word)) for word in words]
+    given = [str(places.get(word, word)) for word in arguments]
     assert app.main(["synth-blur", *given, "-o", str(tmp_path / "out"), "-j", "1"]) == code
     error = capsys.readouterr().err.replace("\n", " ")
     assert said in error and "Traceback" not in error

@@ -50,8 +50,8 @@ def clips(tmp_path: Path) -> Path:
     return folder
 
 
-def run(*words: object) -> int:
-    return app.main(["train", *map(str, words)])
+def run(*arguments: object) -> int:
+    return app.main(["train", *map(str, arguments)])
 
 
 def test_trains_and_resumes(
@@ -75,14 +75,14 @@ def test_only_the_first_process_of_a_team_tells(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    for rank, told in ((1, False), (0, True)):
+    for rank, reports in ((1, False), (0, True)):
         monkeypatch.setattr(
             "asled_cli.lab.training.run.join_team", lambda _, rank=rank: nullcontext(Team(rank))
         )
         assert run(recipe, "--data", clips, "-o", tmp_path / str(rank), "--device", "cpu") == 0
         said = capfd.readouterr()
-        assert ("step 4" in said.err) == ("files" in said.out) == told
-        assert (tmp_path / str(rank) / "checkpoint.pt").exists() == told
+        assert ("step 4" in said.err) == ("files" in said.out) == reports
+        assert (tmp_path / str(rank) / "checkpoint.pt").exists() == reports
 
 
 def test_starts_from_other_weights(recipe: Path, clips: Path, tmp_path: Path) -> None:
@@ -101,13 +101,16 @@ def test_trains_on_a_miniature_of_realmcvsr_and_is_scored_on_it(
     spec.loader.exec_module(script)
     mini, out = tmp_path / "mini", tmp_path / "run"
     script.write_tree(mini, {"train": 1, "valid": 1, "test": 1}, 10, (96, 64))
-    words = ["--set", "data.reference=centre", "--set", "data.ratio=1.967"]
-    words += ["--set", "options.fusion_radius=0"]  # without motion, results cannot be laid onto each other
-    assert run(recipe, "--data", mini, "-o", out, "-q", "--device", "cpu", *words) == 0
-    words = ["--methods", f"input,swap,trained={out / 'best.safetensors'}", "--protocol", "asled-paper"]
-    words += ["--alignment", "centre-crop", "--fov-ratio", "1.967", "--workers", "1"]
-    words += ["--out", str(tmp_path / "score")]
-    assert app.main(["eval", "--dataset", "realmcvsr", "--root", str(mini), "-q", *words]) == 0
+    arguments = ["--set", "data.reference=centre", "--set", "data.ratio=1.967"]
+    arguments += [
+        "--set",
+        "options.fusion_radius=0",
+    ]  # without motion, results cannot be laid onto each other
+    assert run(recipe, "--data", mini, "-o", out, "-q", "--device", "cpu", *arguments) == 0
+    arguments = ["--methods", f"input,swap,trained={out / 'best.safetensors'}", "--protocol", "asled-paper"]
+    arguments += ["--alignment", "centre-crop", "--fov-ratio", "1.967", "--workers", "1"]
+    arguments += ["--out", str(tmp_path / "score")]
+    assert app.main(["eval", "--dataset", "realmcvsr", "--root", str(mini), "-q", *arguments]) == 0
     means = json.loads((tmp_path / "score/scores.json").read_text())["means"]["all"]
     assert list(means) == ["input", "swap", "trained"]
     # four steps hardly move a network that starts as the swap
@@ -130,7 +133,7 @@ def test_pretrains_the_flow_network(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("arguments", "code", "said"),
     [
         (["--set", "step=3"], 2, "step is no setting"),
         (["--set", "steps"], 2, "--set is 'steps', expected NAME=VALUE"),
@@ -142,10 +145,10 @@ def test_pretrains_the_flow_network(tmp_path: Path, capsys: pytest.CaptureFixtur
     ],
 )
 def test_what_is_wrong_is_one_sentence(
-    words: list[str], code: int, said: str, recipe: Path, clips: Path, tmp_path: Path,
+    arguments: list[str], code: int, said: str, recipe: Path, clips: Path, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    assert run(recipe, "--data", clips, "-o", tmp_path / "run", *words) == code
+    assert run(recipe, "--data", clips, "-o", tmp_path / "run", *arguments) == code
     error = capsys.readouterr().err
     assert said in error and "Traceback" not in error
 
@@ -162,10 +165,10 @@ def test_changes_take_the_place_of_settings(recipe: Path) -> None:
 def test_a_signal_leaves_a_checkpoint_that_goes_on(recipe: Path, clips: Path, tmp_path: Path) -> None:
     """A real process, with a worker, stopped from outside."""
     out = tmp_path / "run"
-    words = ["train", recipe, "--data", clips, "-o", out, "--set", "steps=100000", "--set", "workers=1"]
+    arguments = ["train", recipe, "--data", clips, "-o", out, "--set", "steps=100000", "--set", "workers=1"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     process = subprocess.Popen(
-        [sys.executable, "-m", "asled_cli", *map(str, words)],
+        [sys.executable, "-m", "asled_cli", *map(str, arguments)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env=environment,

@@ -89,4 +89,4 @@ def test_a_picture_smaller_than_the_window_is_refused() -> None:
 
 def test_every_protocol_says_what_it_is() -> None:
     for name, protocol in PROTOCOLS.items():
-        assert protocol.name == name and protocol.words().startswith(name) and protocol.origin
+        assert protocol.name == name and protocol.describe().startswith(name) and protocol.origin

@@ -154,7 +154,7 @@ def test_default_look_ahead_is_within_the_bound(chunk: int, forgetful: AsledNet)
         error = run_chunks(forgetful, inputs, chunk, overlap) - whole
         return float(10 * error.square().mean().log10())
 
-    default = forgetful.facts.overlap
+    default = forgetful.info.overlap
     none, shorter, enough = (error_db(overlap) for overlap in (0, default - 2, default))
     assert enough < -50 < none
     assert enough < shorter - 3 < none - 6
@@ -287,7 +287,7 @@ def test_untrained_it_equals_the_plain_swap_where_it_blends() -> None:
     network = build(OPEN_POINTS["blend"])
     with torch.inference_mode():
         torch.testing.assert_close(network(inputs)[0], swap(inputs), atol=1e-6, rtol=0)
-    assert network.facts.reference_radius == 2 and AsledNet.facts.reference_radius == 0
+    assert network.info.reference_radius == 2 and AsledNet.info.reference_radius == 0
 
 
 def test_a_view_of_itself_is_found_by_untrained_features() -> None:

@@ -50,5 +50,5 @@ def test_default_overlap_is_within_the_bound(chunk: int) -> None:
     def error_db(overlap: int) -> float:
         return float(10 * torch.log10((run_chunks(network, inputs, chunk, overlap) - whole).square().mean()))
 
-    assert error_db(network.facts.overlap) < -50
+    assert error_db(network.info.overlap) < -50
     assert error_db(5) < error_db(1) < error_db(0)

@@ -86,11 +86,11 @@ def test_a_recipe_may_start_from_shallower_weights(tmp_path: Path) -> None:
     deeper = {"channels": 8, "trunk_blocks": 2, "decoder_blocks": 2}
     begun = start_run(TrainConfig(network="asled", options=deeper, init=file), tmp_path / "run", "cpu")
     torch.testing.assert_close(begun.network(clip())[0], shallow(clip())[0], atol=1e-6, rtol=1e-6)
-    for options, words in (
+    for options, message in (
         ({"channels": 8, "trunk_blocks": 2, "decoder_blocks": 1}, "more residual blocks"),
         ({"channels": 8, "neighbours": 2}, "the recipe wants"),
     ):
-        with pytest.raises(WeightsError, match=words):
+        with pytest.raises(WeightsError, match=message):
             start_run(TrainConfig(network="asled", options=options, init=file), tmp_path / "run", "cpu")
 
 

@@ -170,7 +170,7 @@ def test_a_short_look_ahead_still_finishes_every_frame(overlap: int) -> None:
 
 
 def test_the_look_ahead_covers_what_is_mixed_in() -> None:
-    plain, mixing = AsledFast(TINY).facts, mixing_network().facts
+    plain, mixing = AsledFast(TINY).info, mixing_network().info
     assert mixing.overlap == plain.overlap + REACH
 
 
@@ -182,7 +182,7 @@ def test_default_overlap_is_within_the_bound(chunk: int) -> None:
     nn.init.normal_(network.decoder.head.weight, std=0.01)
     whole, _ = network(inputs)
     assert (whole - swap(inputs)).square().mean().sqrt() > 0.05
-    cut = run_chunks(network, inputs, chunk, network.facts.overlap)
+    cut = run_chunks(network, inputs, chunk, network.info.overlap)
     assert 10 * torch.log10((cut - whole).square().mean()) < -50
 
 
@@ -230,7 +230,7 @@ def test_files_from_before_mixing_are_read_as_they_were(tmp_path: Path) -> None:
     header = {"network": "asled-fast", "config": json.dumps(old)}
     save_file(network.state_dict(), file, metadata=header)
     assert weights.load(file).config.fusion_radius == 0
-    assert weights.facts(file).overlap == network.facts.overlap
+    assert weights.read_info(file).overlap == network.info.overlap
 
 
 def test_a_part_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -125,5 +125,5 @@ def test_bicubic_keeps_what_bilinear_blurs() -> None:
     flow = torch.zeros(1, 2, 8, 64)
     flow[:, 0] = 0.5
     inside = np.s_[..., 4:-4]
-    errors = [float((pull(wave, flow) - moved)[inside].abs().mean()) for pull in (warp_bicubic, warp)]
+    errors = [float((sample(wave, flow) - moved)[inside].abs().mean()) for sample in (warp_bicubic, warp)]
     assert errors[0] < 0.5 * errors[1]

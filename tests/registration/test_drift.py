@@ -7,7 +7,7 @@ from factories.textures import texture
 
 from asled_cli.imaging.homography import apply, pixel_grid
 from asled_cli.lab.camera.dual_lens import LensRig
-from asled_cli.lab.camera.filming import Lens, draw_hand, film
+from asled_cli.lab.camera.filming import Lens, draw_hand_motion, film
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.video.decode.pixel_format import to_16_bit
@@ -28,7 +28,7 @@ def rig(time_s: float) -> LensRig:
 
 def filmed_run(start_s: float, seed: int) -> list[FramePair]:
     """A few neighbouring pairs of a wall filmed by hand."""
-    wall, hand = texture(700, 450, seed=6), draw_hand(seed, SPEED_PX_S)
+    wall, hand = texture(700, 450, seed=6), draw_hand_motion(seed, SPEED_PX_S)
     times = [start_s + i / RATE for i in range(FRAMES)]
     lenses = Lens(SIZE, None, EXPOSURE_S), Lens(SIZE, rig, 0.1 * EXPOSURE_S)
     views = [to_16_bit(film(wall, hand, lens, times, SIZE)) for lens in lenses]

@@ -208,7 +208,7 @@ def test_evaluation_gives_a_network_what_a_job_does(tmp_path: Path) -> None:
     for given in frames:
         given.guide[..., 3:5] = 0.5  # so much blur, and so much of the reference in an untrained result
     restorer = network_restorer(path, torch.device("cpu"), "fp32", (WIDTH, HEIGHT))
-    assert isinstance(restorer, FusingRestorer) and restorer.restorer.network.facts.reference_radius == 2
+    assert isinstance(restorer, FusingRestorer) and restorer.restorer.network.info.reference_radius == 2
     found = [done for given in frames for done in restorer.push(given)] + restorer.flush()
     as_in_a_job = list(restore(fuse_references(frames, 2), restorer.restorer))
     frame_by_frame = list(restore(frames, restorer.restorer))

@@ -16,7 +16,7 @@ from asled_cli.imaging.homography import apply, pixel_grid
 from asled_cli.job.records import DeblurConfig, Event
 from asled_cli.job.resume.serialization import load_record, save_record
 from asled_cli.lab.camera.dual_lens import LensRig
-from asled_cli.lab.camera.filming import Hand, Lens, film, write_film
+from asled_cli.lab.camera.filming import HandMotion, Lens, film, write_film
 from asled_cli.pipeline import run_deblur
 from asled_cli.progress import Progress
 from asled_cli.registration.analyse import analyse
@@ -37,12 +37,12 @@ INNER = slice(3, -3)  # past the ends of a clip nothing tells how it moved
 Pictures = NDArray[np.uint8]
 
 
-def waves(amplitudes: list[float], frequencies: list[float], seed: int) -> Hand:
+def waves(amplitudes: list[float], frequencies: list[float], seed: int) -> HandMotion:
     """Sines of shift x and y; no roll."""
     amplitude = np.array([[a, 0.8 * a, 0] for a in amplitudes])
     frequency = np.array([[f, 1.1 * f, 1] for f in frequencies])
     phase = np.random.default_rng(seed).uniform(0, 2 * np.pi, amplitude.shape)
-    return Hand(amplitude, frequency, phase)
+    return HandMotion(amplitude, frequency, phase)
 
 
 HAND = waves([14.0, 12.0, 6.0], [1.7, 3.1, 5.0], seed=1)  # as the wide lens shows it

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter1d, shift
 from asled_cli.imaging.homography import pixel_grid
 from asled_cli.job.tally import registration_info
 from asled_cli.lab.camera.dual_lens import LensRig
-from asled_cli.lab.camera.filming import Hand, Lens, film
+from asled_cli.lab.camera.filming import HandMotion, Lens, film
 from asled_cli.lab.camera.hand_shake import Trajectory
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.blur.intra_frame_shake import fit_intra_frame_shake
@@ -146,7 +146,7 @@ def test_nothing_is_read_where_nothing_is_to_be_seen(reference: Reblur) -> None:
 # Whole clips.
 
 
-HAND = Hand(
+HAND = HandMotion(
     np.array([[15.0, 12.0, 0.004], [10.0, 13.0, 0.003], [8.0, 7.0, 0.001]]),
     np.array([[1.9, 2.3, 2.0], [3.7, 4.4, 3.0], [6.1, 5.2, 5.0]]),
     np.array([[0.3, 1.1, 0.2], [2.0, 4.0, 1.0], [5.0, 0.5, 3.0]]),
@@ -154,7 +154,7 @@ HAND = Hand(
 
 
 @dataclass(frozen=True)
-class Steadied(Hand):
+class Steadied(HandMotion):
     """The hand as one frame shows it, which software has moved as a whole: half a second's waves are gone."""
 
     frame_s: float = 0.0

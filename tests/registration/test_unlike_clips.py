@@ -11,7 +11,7 @@ from factories.textures import texture
 
 from asled_cli.cli.app import main
 from asled_cli.lab.camera.dual_lens import LensRig
-from asled_cli.lab.camera.filming import SOUND_RATE, Lens, Sound, draw_hand, film, write_film
+from asled_cli.lab.camera.filming import SOUND_RATE, Lens, Sound, draw_hand_motion, film, write_film
 
 SIZE = (160, 90)
 OFFSET_S = 0.5
@@ -40,7 +40,7 @@ def record(
 
     sound: with the noise of the place, by which the offset is found sooner than by pictures.
     """
-    wall, hand = texture(500, 320, seed=4, finest=1.5), draw_hand(4, speed_px_s=220.0)
+    wall, hand = texture(500, 320, seed=4, finest=1.5), draw_hand_motion(4, speed_px_s=220.0)
     heard = np.random.default_rng(2).normal(0, 0.1, 5 * SOUND_RATE).astype(np.float32)
     files = Files(folder / "wide.mp4", folder / "ultra.mp4", folder / "truth.mp4")
     ultra_lens = Lens((240, 134), lambda _: RIG, 0.003)

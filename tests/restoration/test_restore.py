@@ -62,7 +62,7 @@ def aligned_frames(
 class RunningMean:
     """A stand-in network whose result depends on every earlier frame: exact for any chunk length."""
 
-    facts = NetworkInfo(overlap=0, halo_px=0, bytes_per_pixel=1)
+    info = NetworkInfo(overlap=0, halo_px=0, bytes_per_pixel=1)
 
     def __call__(self, inputs: ChunkInputs, state: Any = None, keep: int | None = None) -> tuple[Tensor, Any]:
         restored = []
@@ -232,7 +232,7 @@ class Hungry:
 
     def __init__(self, network: Any, limit: int) -> None:
         self.network, self.limit, self.failed = network, limit, 0
-        self.facts = network.facts
+        self.info = network.info
 
     def __call__(self, inputs: ChunkInputs, state: Any = None, keep: int | None = None) -> Any:
         if inputs.target[0, :, 0].numel() > self.limit:

@@ -14,7 +14,7 @@ from asled_cli.errors import InputError
 from asled_cli.job.match import MatchedClips, match_clips
 from asled_cli.job.records import DeblurConfig
 from asled_cli.lab.camera.dual_lens import LensRig
-from asled_cli.lab.camera.filming import SOUND_RATE, Lens, Sound, draw_hand, film, write_film
+from asled_cli.lab.camera.filming import SOUND_RATE, Lens, Sound, draw_hand_motion, film, write_film
 from asled_cli.registration.geometry.lenses import centre_crop
 from asled_cli.sync.audio import match_sound
 from asled_cli.sync.camera_motion import MotionCurve
@@ -48,7 +48,7 @@ class Take:
 def record(path: Path, take: Take, seed: int, *, ultra: bool, sound: Sound | None = None) -> Path:
     """Film a textured wall by hand."""
     wall = texture(420, 260, seed=seed, finest=2.0)
-    hand = draw_hand(seed, speed_px_s=45.0)
+    hand = draw_hand_motion(seed, speed_px_s=45.0)
     lens = Lens(SIZE, (lambda _: RIG) if ultra else None, 0.004 if ultra else 0.02)
     frames = film(wall, hand, lens, [take.start_s + t for t in take.times_s], SIZE)
     return write_film(path, frames, take.times_s, sound)
@@ -91,7 +91,7 @@ def test_unrelated_clips_are_refused(tmp_path: Path) -> None:
 def tripod(path: Path, start_s: float, *, ultra: bool, seed: int = 0, frames: int = 75) -> Path:
     """A camera that stands still before a wall past which something wanders; 25 frames per second."""
     wall, ball = texture(320, 180, seed=9, finest=2.0), texture(24, 24, seed=8, finest=3.0)
-    way = draw_hand(seed + 20, speed_px_s=60.0)
+    way = draw_hand_motion(seed + 20, speed_px_s=60.0)
     width, height = round(SIZE[0] / 1.25), round(SIZE[1] / 1.25)
     pictures = []
     for i in range(frames):
@@ -144,7 +144,7 @@ def test_changes_are_matched_as_by_brute_force() -> None:
 
 def test_time_and_place_are_solved_together() -> None:
     """A hand that walks towards a wall while it shakes, seen by both lenses, the wide one blurred."""
-    wall, hand = texture(420, 300, seed=11, finest=3.0).mean(axis=2), draw_hand(11, speed_px_s=40.0)
+    wall, hand = texture(420, 300, seed=11, finest=3.0).mean(axis=2), draw_hand_motion(11, speed_px_s=40.0)
     size, ratio, offset = (96, 54), 1.9, 0.4137
 
     def seen(time: float, scale: float) -> NDArray[np.float64]:
@@ -232,7 +232,7 @@ def test_a_drifting_clock_is_followed(tmp_path: Path) -> None:
 
 
 def curve(seed: int, start: float, stop: float, rate: float) -> MotionCurve:
-    hand = draw_hand(seed, 1.0)
+    hand = draw_hand_motion(seed, 1.0)
     times = np.arange(start, stop, 1 / rate)
     poses = np.stack([hand.at(t) for t in times])
     return MotionCurve(times - start, np.hstack([np.diff(poses, axis=0), np.zeros((len(times) - 1, 1))]))

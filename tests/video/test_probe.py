@@ -13,7 +13,7 @@ from asled_cli.cli.app import main
 from asled_cli.cli.output.probe_report import pair_rows, registration_text
 from asled_cli.job.blur_plan import FADE_S, BlurPlan, plan_segments
 from asled_cli.lab.camera.dual_lens import LensRig
-from asled_cli.lab.camera.filming import Lens, draw_hand, film, write_film
+from asled_cli.lab.camera.filming import Lens, draw_hand_motion, film, write_film
 from asled_cli.registration.estimate.sharpness import Sharpness
 from asled_cli.restoration.sharp_regions import BLOCK, limit_colour_shift, sharp_mask
 
@@ -24,7 +24,7 @@ TIMES = [i / 30 for i in range(14)]
 def record(folder: Path, exposures: tuple[float, float]) -> list[str]:
     """A wide and an ultra clip of equal detail with these shutter times in seconds."""
     wall = texture(560, 340, seed=2, finest=1.5)
-    hand = draw_hand(2, speed_px_s=200.0)
+    hand = draw_hand_motion(2, speed_px_s=200.0)
     lenses = (Lens(SIZE, None, exposures[0]), Lens(ULTRA, lambda _: LensRig(ratio=2.0), exposures[1]))
     names = []
     for name, lens in zip(("wide.mp4", "ultra.mp4"), lenses, strict=True):

@@ -24,14 +24,14 @@ def write(path: Path, config: object, network: str = "asled-fast") -> Path:
 
 
 def refuse(path: Path, match: str) -> None:
-    for read in (weights.facts, weights.load):
+    for read in (weights.read_info, weights.load):
         with pytest.raises(WeightsError, match=match) as caught:
             read(path)
         assert len(str(caught.value)) < 600 + len(str(path))
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"fine_channels": 3000, "coarse_channels": 3000}, "fine_channels is 3000, expected .* 1 to 512"),
         ({"forward_blocks": 10**7}, "forward_blocks is 10000000, expected .* 0 to 128"),
@@ -48,14 +48,14 @@ def refuse(path: Path, match: str) -> None:
         ({"x" * 100: 1}, "unexpected keyword"),
     ],
 )
-def test_sizes_and_types_in_the_config(changes: dict[str, object], words: str, tmp_path: Path) -> None:
-    refuse(write(tmp_path / "a.safetensors", changes), "cannot be built: .*" + words)
-    with pytest.raises(UsageError, match=words):  # a recipe may name them too
+def test_sizes_and_types_in_the_config(changes: dict[str, object], message: str, tmp_path: Path) -> None:
+    refuse(write(tmp_path / "a.safetensors", changes), "cannot be built: .*" + message)
+    with pytest.raises(UsageError, match=message):  # a recipe may name them too
         zoo.build("asled-fast", changes)
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         ({"channels": 10**5}, "channels is 100000"),
         ({"trunk_blocks": 10**7}, "trunk_blocks is 10000000"),
@@ -67,8 +67,8 @@ def test_sizes_and_types_in_the_config(changes: dict[str, object], words: str, t
         ({"fusion": ["after"]}, r"fusion is \['after'\], expected one of after, inside"),
     ],
 )
-def test_config_of_the_other_network(options: dict[str, object], words: str, tmp_path: Path) -> None:
-    refuse(write(tmp_path / "a.safetensors", options, "asled"), words)
+def test_config_of_the_other_network(options: dict[str, object], message: str, tmp_path: Path) -> None:
+    refuse(write(tmp_path / "a.safetensors", options, "asled"), message)
 
 
 @pytest.mark.parametrize(

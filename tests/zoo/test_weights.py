@@ -56,8 +56,8 @@ def test_round_trip_in_half_precision(saved: Path) -> None:
     torch.testing.assert_close(loaded(inputs)[0], network(inputs)[0], atol=2e-3, rtol=0)
 
 
-def test_facts_without_loading(saved: Path) -> None:
-    assert weights.facts(saved) == AsledFast.facts
+def test_info_without_loading(saved: Path) -> None:
+    assert weights.read_info(saved) == AsledFast.info
 
 
 def test_search_order(published: zoo.PublishedNetwork, saved: Path, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_foreign_files_are_named(header: dict[str, str], message: str, tmp_path:
 
 def test_damaged_file_is_named(saved: Path) -> None:
     saved.write_bytes(b"no weights")
-    for read in (weights.load, weights.facts):
+    for read in (weights.load, weights.read_info):
         with pytest.raises(WeightsError, match="cannot be read as safetensors"):
             read(saved)
 
@@ -165,12 +165,12 @@ def test_published_records_are_true(name: str) -> None:
         assert operations / 1e9 == pytest.approx(zoo.COSTS[name].gflop, rel=0.001)
 
 
-def test_facts_draw_no_weights(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing weights without values loads torch's compiler, which takes longer than the facts are worth."""
+def test_info_draws_no_weights(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing weights without values loads torch's compiler, which takes longer than reading the header."""
 
     def refuse(*args: object, **kwargs: object) -> None:
         raise AssertionError("weights were drawn")
 
-    expected = random_network().facts
+    expected = random_network().info
     monkeypatch.setattr("torch.nn.init.kaiming_normal_", refuse)
-    assert weights.facts(saved) == expected
+    assert weights.read_info(saved) == expected

@@ -44,12 +44,14 @@ class BenchConfig:
             raise UsageError(f"--size is {self.size[0]}x{self.size[1]}, expected even numbers, 64 or more.")
 
 
-def run_bench(config: BenchConfig, mend: Callable[[DeblurConfig], DeblurResult]) -> dict[str, Any]:
-    """Mend a synthetic pair several times and return the times, in plain values.
+def run_bench(config: BenchConfig, deblur: Callable[[DeblurConfig], DeblurResult]) -> dict[str, Any]:
+    """Deblur a synthetic pair several times and return the times in plain values.
 
-    mend: runs one job, `pipeline.run_deblur`. render: from the first frame to the last, all stages at once; a
-    stage's own time is what it would need alone. peak_mib: of this process, with the making of the clips.
-    Raises what `mend` raises.
+    deblur: the function that runs one job, `pipeline.run_deblur`.
+    Returns a table with the keys of the JSON report. `render` is the time from first to last frame, with
+    all stages at once. The time of a stage is what it would need alone. `peak_mib` is the peak memory of this
+    process, including the creation of the clips.
+    Raises what `deblur` raises.
     """
     with tempfile.TemporaryDirectory(prefix="asled-bench-") as name:
         folder = Path(name)
@@ -60,7 +62,7 @@ def run_bench(config: BenchConfig, mend: Callable[[DeblurConfig], DeblurResult])
                 wide, ultra, out=folder / f"out{number}.mp4", method=config.method, model=config.model,
                 weights=config.weights, device=config.device, precision=config.precision,
             )  # fmt: skip
-            runs.append(mend(job))
+            runs.append(deblur(job))
     return {
         "asled": __version__,
         "machine": machine(),
@@ -129,8 +131,8 @@ def machine() -> dict[str, object]:
 
 def processor() -> str:
     """The processor's name, where the system tells it."""
-    facts = Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.exists() else []
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 

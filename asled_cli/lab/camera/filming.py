@@ -27,7 +27,7 @@ _LAYOUTS = {1: "mono", 2: "stereo"}
 
 
 @dataclass(frozen=True)
-class Hand:
+class HandMotion:
     """Where a shaking hand points at any time: sums of sines.
 
     amplitude: (K, 3) pixels, pixels, radians. frequency: (K, 3) Hz. phase: (K, 3).
@@ -43,7 +43,7 @@ class Hand:
         return np.asarray(waves.sum(axis=0))
 
 
-def draw_hand(seed: int, speed_px_s: float, roll_share: float = 0.1, waves: int = 9) -> Hand:
+def draw_hand_motion(seed: int, speed_px_s: float, roll_share: float = 0.1, waves: int = 9) -> HandMotion:
     """A hand with tremor of 0.4 to 8 Hz whose shift moves by `speed_px_s` per axis, root mean square.
 
     roll_share: roll as motion 100 pixels from the centre, over the shift.
@@ -53,7 +53,7 @@ def draw_hand(seed: int, speed_px_s: float, roll_share: float = 0.1, waves: int 
     strength = generator.uniform(0.3, 1.0, (waves, 3)) / frequency
     speed = np.sqrt(np.sum((2 * np.pi * frequency * strength) ** 2, axis=0) / 2)
     amplitude = strength * speed_px_s / speed * np.array([1, 1, roll_share / 100])
-    return Hand(amplitude, frequency, generator.uniform(0, 2 * np.pi, (waves, 3)))
+    return HandMotion(amplitude, frequency, generator.uniform(0, 2 * np.pi, (waves, 3)))
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,9 @@ class Lens:
         return np.asarray(shift @ scale @ self.rig_at(time_s).homography(wide_size))
 
 
-def film(photo: Clip8, hand: Hand, lens: Lens, times_s: Sequence[float], wide_size: tuple[int, int]) -> Clip8:
+def film(
+    photo: Clip8, hand: HandMotion, lens: Lens, times_s: Sequence[float], wide_size: tuple[int, int]
+) -> Clip8:
     """(T, H, W, 3) uint8: what `lens` records of `photo` (h, w, 3) when its shutter's middle is at each time.
 
     The wide lens at rest sees the photo's centre pixel for pixel.

@@ -69,12 +69,12 @@ class Scene:
         """(3, 3): wide pixel at `time` (in frame intervals), its lens at rest, to pixel of `layer`."""
         x, y, roll, travel_x, travel_y = self.trajectory.at(time)
         middle = (self.size[0] - 1) / 2.0, (self.size[1] - 1) / 2.0
-        look = translation(self.center[0] - middle[0] + x, self.center[1] - middle[1] + y)
+        view = translation(self.center[0] - middle[0] + x, self.center[1] - middle[1] + y)
         aside = translation(
             layer.nearness * travel_x - layer.velocity[0] * time - layer.place[0],
             layer.nearness * travel_y - layer.velocity[1] * time - layer.place[1],
         )
-        return np.asarray(aside @ look @ rotation_about(middle, roll))
+        return np.asarray(aside @ view @ rotation_about(middle, roll))
 
     def homography(self, layer: Layer) -> Matrix:
         """(3, 3): wide pixel, its lens at rest, to ultra pixel for points of `layer` at one instant."""

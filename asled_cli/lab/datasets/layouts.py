@@ -138,8 +138,8 @@ def check_together(name: str, views: dict[str, Pictures]) -> None:
     """Raise InputError unless all views of clip `name` have the same number of pictures, and at least one."""
     counts = {view: len(pictures) for view, pictures in views.items()}
     if len(set(counts.values())) > 1:
-        words = ", ".join(f"{count} in {view}" for view, count in counts.items())
-        raise InputError(f"Clip {name} has unequal numbers of frames: {words}.", "Is the copy complete?")
+        found = ", ".join(f"{count} in {view}" for view, count in counts.items())
+        raise InputError(f"Clip {name} has unequal numbers of frames: {found}.", "Is the copy complete?")
     if not all(counts.values()):
         raise InputError(f"Clip {name} has no frame.")
 

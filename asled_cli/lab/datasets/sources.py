@@ -168,14 +168,14 @@ def _named(sources: Iterable[SharpSource]) -> list[SharpSource]:
     """The sources sorted by name; where two have one name, their folders' names are put before it."""
     found = list(sources)
     names = [source.name for source in found]
-    told = [
+    listed = [
         SharpSource(f"{s.wide.parent.name}_{s.name}", s.wide, s.ultra) if names.count(s.name) > 1 else s
         for s in found
     ]
-    again = [source.name for source in told]
+    again = [source.name for source in listed]
     for name in again:
         if again.count(name) > 1:
             raise UsageError(
                 f"Two sources are called {name}.", "Rename one, or run them one after the other."
             )
-    return sorted(told, key=lambda source: source.name)
+    return sorted(listed, key=lambda source: source.name)

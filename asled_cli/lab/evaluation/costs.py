@@ -91,7 +91,7 @@ def _call(
     if model.kind == "single-image":
         picture = torch.rand(1, 3, height, width, generator=random).to(device)
         return (lambda: network(picture)), 1
-    frames = CHUNK + network.facts.overlap
+    frames = CHUNK + network.info.overlap
     grid = -(-height // GUIDE_STRIDE), -(-width // GUIDE_STRIDE)
     inputs = ChunkInputs(
         target=torch.rand(1, frames, 3, height, width, generator=random).to(device),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from asled_cli.lab.datasets.image_sequence import read_picture_file
 from asled_cli.lab.evaluation.statistics import clip_mean
-from asled_cli.lab.scoring.clip_scores import Kept
+from asled_cli.lab.scoring.clip_scores import ScoreCache
 from asled_cli.lab.scoring.score_all import Evaluation
 from asled_cli.runtime.own_files import OwnFiles
 
@@ -85,7 +85,7 @@ def _profiles(evaluation: Evaluation, clip: str) -> list[tuple[str, Image]]:
 
 
 def _kept(evaluation: Evaluation, clip: str, model: str, what: str) -> Image | None:
-    folder = Kept(evaluation.config.cache_folder)
+    folder = ScoreCache(evaluation.config.cache_folder)
     path = folder.path(clip, model, evaluation.keys[clip, model], f".{what}.png")
     return read_picture_file(path) if path is not None and path.is_file() else None
 
@@ -123,7 +123,7 @@ def _plots(evaluation: Evaluation, files: OwnFiles) -> list[Path]:
     clips = [clip for clip in dict.fromkeys(s.clip for s in evaluation.scores) if (clip, "input") in psnr]
     if not clips or not models:
         return []
-    sharp = {s.clip: float(s.facts.get("input_sharpness", 0.0)) for s in evaluation.scores}
+    sharp = {s.clip: float(s.metadata.get("input_sharpness", 0.0)) for s in evaluation.scores}
     gains = {m: [psnr[clip, m] - psnr[clip, "input"] for clip in clips] for m in models}
     scatter, bars = Figure(figsize=(6, 4), layout="tight"), Figure(figsize=(10, 4), layout="tight")
     axes, bar_axes = scatter.subplots(), bars.subplots()

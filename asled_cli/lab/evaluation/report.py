@@ -91,7 +91,7 @@ def cost_table(costs: Sequence[Cost]) -> Table:
 def notes(evaluation: Evaluation, summary: Summary) -> list[str]:
     """What a reader must know beside the figures."""
     config, protocol = evaluation.config, PROTOCOLS[evaluation.config.protocol]
-    lines = [f"Protocol {protocol.words()}. Origin: {protocol.origin}."]
+    lines = [f"Protocol {protocol.describe()}. Origin: {protocol.origin}."]
     lines.append("In files, brackets hold the 95 % bootstrap interval over clips. Scored before encoding.")
     found = metrics_of(evaluation.scores)
     if {"warp", "tof"} & set(found):
@@ -143,7 +143,7 @@ def as_dict(evaluation: Evaluation, summary: Summary, costs: Sequence[Cost]) -> 
             {
                 "clip": one.clip, "group": one.group, "model": one.model, "frames": len(one.rows),
                 **{m: mean for m in metrics if (mean := clip_mean(one.rows, m)) is not None},
-                "facts": one.facts,
+                "metadata": one.metadata,
             }
             for one in evaluation.scores
         ],

@@ -30,13 +30,13 @@ BYTES_PER_VALUE = 2  # of a frame in the pipeline
 class AlignedClip:
     """A clip on its way to the restorers.
 
-    frames: each once, in order. roles: where the target is sharp and passes through. facts: what the
+    frames: each once, in order. blur_plan: where the target is sharp and passes through. metadata: what the
     registration found, for people.
     """
 
     frames: Iterator[AlignedFrame]
-    roles: BlurPlan = DEBLUR_ALL
-    facts: dict[str, Any] = field(default_factory=dict)
+    blur_plan: BlurPlan = DEBLUR_ALL
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 def align_clip(clip: ScoreClip, alignment: Alignment, fov_ratio: float) -> AlignedClip:
@@ -47,7 +47,7 @@ def align_clip(clip: ScoreClip, alignment: Alignment, fov_ratio: float) -> Align
     """
     if clip.reference is None or not any(clip.has_reference(i) for i in range(clip.frames)):
         return AlignedClip(
-            map(without_reference, clip.pairs(range(clip.frames))), facts={"registration": "no reference"}
+            map(without_reference, clip.pairs(range(clip.frames))), metadata={"registration": "no reference"}
         )
     if alignment == "centre-crop":
         return AlignedClip(crop_reference(pair, fov_ratio) for pair in clip.pairs(range(clip.frames)))
@@ -55,11 +55,11 @@ def align_clip(clip: ScoreClip, alignment: Alignment, fov_ratio: float) -> Align
         registration = _analyse(clip, fov_ratio)
     except InputError as error:  # too little to go by
         return AlignedClip(
-            map(without_reference, clip.pairs(range(clip.frames))), facts={"registration": error.message}
+            map(without_reference, clip.pairs(range(clip.frames))), metadata={"registration": error.message}
         )
-    roles = _judge(clip, registration)
-    facts = {"registration": registration_info(registration), "actions": list(roles.actions)}
-    return AlignedClip(_render(clip, registration), roles, facts)
+    blur_plan = _judge(clip, registration)
+    metadata = {"registration": registration_info(registration), "actions": list(blur_plan.actions)}
+    return AlignedClip(_render(clip, registration), blur_plan, metadata)
 
 
 def _judge(clip: ScoreClip, registration: Registration) -> BlurPlan:

@@ -17,7 +17,7 @@ from asled_cli.lab.scoring.alignment import AlignedClip, align_clip
 from asled_cli.lab.scoring.clips import ScoreClip
 from asled_cli.lab.scoring.config import EvalConfig
 from asled_cli.lab.scoring.frame_scores import (
-    Judge,
+    FrameScorer,
     Row,
     TruthWindow,
     load_extras,
@@ -49,14 +49,14 @@ _MADE_BY = ("lab/camera", "lab/synthesis", "lab/eval_sets", "lab/datasets")
 
 @dataclass(frozen=True)
 class ClipScores:
-    """One clip by one model. rows: per frame, metric -> value; facts: of the clip and its registration."""
+    """One clip by one model. rows: per frame, metric -> value; metadata: of the clip and its registration."""
 
     clip: str
     group: str
     special: bool
     model: str
     rows: list[Row]
-    facts: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 def code_fingerprint(parts: Iterable[str] = _JUDGED_BY + _MADE_BY) -> str:
@@ -72,15 +72,15 @@ def code_fingerprint(parts: Iterable[str] = _JUDGED_BY + _MADE_BY) -> str:
 
 def score_key(clip: ScoreClip, model: Model, config: EvalConfig, code: str) -> str:
     """A hash of everything that the scores of `clip` by `model` depend on."""
-    facts = [
+    parts = [
         code, clip.identity, clip.name, model.name, model.kind, model.identity, config.protocol,
         sorted(config.metrics), config.alignment, config.fov_ratio, config.max_frames, config.device,
         config.precision,
     ]  # fmt: skip
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-class Kept:
+class ScoreCache:
     """Finished scores in a folder, one JSON file per clip and model, each complete or absent."""
 
     def __init__(self, folder: Path | None) -> None:
@@ -133,13 +133,13 @@ def score_clip(
     protocol = PROTOCOLS[config.protocol]
     window = None if clip.truth is None else TruthWindow(clip.truth)
     extras = load_extras(config.metrics, config.metric_weights)
-    judges = {m.name: Judge(m.name, window, protocol, config.metrics, extras) for m in models}
+    scorers = {m.name: FrameScorer(m.name, window, protocol, config.metrics, extras) for m in models}
     restorers = {m.name: load_restorer(m, config, clip.target.size, window) for m in models}
     middle = clip.frames // 2
-    for judge in judges.values():
-        judge.show = middle
+    for scorer in scorers.values():
+        scorer.show = middle
     aligned = aligned or align_clip(clip, config.alignment, config.fov_ratio)
-    roles = {m.name: aligned.roles if m.kind in ("swap", "network") else None for m in models}
+    plans = {m.name: aligned.blur_plan if m.kind in ("swap", "network") else None for m in models}
     shown: dict[str, NDArray[np.uint8] | None] = {"reference": None}
     references: dict[int, AlignedFrame] = {}
     for index, frame in enumerate(aligned.frames):
@@ -149,45 +149,53 @@ def score_clip(
         if "semi" in config.metrics:
             references[index] = frame
         for name, restorer in restorers.items():
-            _take(judges[name], restorer.push(frame), roles[name], references)
-        done = min(len(judge.rows) for judge in judges.values())
+            _take(scorers[name], restorer.push(frame), plans[name], references)
+        done = min(len(scorer.rows) for scorer in scorers.values())
         for old in [i for i in references if i < done]:
             del references[old]
         if window is not None:
             window.forget(done)
     for name, restorer in restorers.items():
-        _take(judges[name], restorer.flush(), roles[name], references)
-    facts = {**aligned.facts, "input_sharpness": _mean_sharpness(clip)}
-    return {name: _finish(clip, judge, facts, shown) for name, judge in judges.items()}
+        _take(scorers[name], restorer.flush(), plans[name], references)
+    metadata = {**aligned.metadata, "input_sharpness": _mean_sharpness(clip)}
+    return {name: _finish(clip, scorer, metadata, shown) for name, scorer in scorers.items()}
 
 
 def _take(
-    judge: Judge, frames: list[RestoredFrame], roles: BlurPlan | None, references: Mapping[int, AlignedFrame]
+    scorer: FrameScorer,
+    frames: list[RestoredFrame],
+    blur_plan: BlurPlan | None,
+    references: Mapping[int, AlignedFrame],
 ) -> None:
     for frame in frames:
-        allowed = frame.change if roles is None else roles.limit(float(frame.target.time), frame.change)
-        judge.take(replace(frame, change=allowed))
-        index = len(judge.rows) - 1
+        allowed = (
+            frame.change if blur_plan is None else blur_plan.limit(float(frame.target.time), frame.change)
+        )
+        scorer.take(replace(frame, change=allowed))
+        index = len(scorer.rows) - 1
         known = references.get(index)
-        if known is not None and known.reference is not None and judge.last is not None:
-            judge.rows[-1]["semi"] = semi_reference(judge.last, known)
+        if known is not None and known.reference is not None and scorer.last is not None:
+            scorer.rows[-1]["semi"] = semi_reference(scorer.last, known)
 
 
 def _finish(
-    clip: ScoreClip, judge: Judge, facts: dict[str, Any], shown: Mapping[str, NDArray[np.uint8] | None]
+    clip: ScoreClip,
+    scorer: FrameScorer,
+    metadata: dict[str, Any],
+    shown: Mapping[str, NDArray[np.uint8] | None],
 ) -> tuple[ClipScores, dict[str, NDArray[np.uint8] | None]]:
-    strips = [np.stack(judge.lines)]
+    strips = [np.stack(scorer.lines)]
     truth = None
     if clip.truth is not None:
         row = clip.truth.size[1] // 2
         strips.append(np.stack([to_shown(to_unit(clip.truth[i]))[row] for i in range(clip.frames)]))
         truth = to_shown(to_unit(clip.truth[clip.frames // 2]))
     pictures = {
-        "profile": np.concatenate(strips), "middle": judge.middle, "truth": truth,
+        "profile": np.concatenate(strips), "middle": scorer.middle, "truth": truth,
         "reference": shown["reference"],
     }  # fmt: skip
     scores = ClipScores(
-        clip.name, clip.group, clip.special, judge.name, judge.rows, json.loads(json.dumps(facts))
+        clip.name, clip.group, clip.special, scorer.name, scorer.rows, json.loads(json.dumps(metadata))
     )
     return scores, pictures
 

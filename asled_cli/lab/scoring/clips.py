@@ -81,7 +81,7 @@ class ScoreClip:
 def clip_names(config: EvalConfig) -> list[str]:
     """Names of the clips that `config` asks for. Raises InputError or UsageError if there are none."""
     if config.pairs:
-        names = [_pair_name(words) for words in config.pairs]
+        names = [_pair_name(pair) for pair in config.pairs]
     elif config.dataset == "synthetic":
         names = list(EVAL_SETS[config.resolved_split].clips)
     else:
@@ -102,7 +102,7 @@ def identify(config: EvalConfig, name: str) -> ScoreClip:
 def open_clip(config: EvalConfig, name: str) -> ScoreClip:
     """The clip called `name`. Raises InputError if its pictures do not belong together."""
     if config.pairs:
-        clip = _plain_pair(next(words for words in config.pairs if _pair_name(words) == name))
+        clip = _plain_pair(next(pair for pair in config.pairs if _pair_name(pair) == name))
     elif config.dataset == "synthetic":
         clip = synthetic_clip(config, name, make=True)
     else:
@@ -167,22 +167,22 @@ def _from_layout(clip: DatasetClip, config: EvalConfig) -> ScoreClip:
     return ScoreClip(clip.name, clip.target, clip.reference, truth, identity, fps=float(fps))
 
 
-def _pair_name(words: str) -> str:
-    return Path(_split_pair(words)[0]).name
+def _pair_name(text: str) -> str:
+    return Path(_split_pair(text)[0]).name
 
 
-def _split_pair(words: str) -> tuple[str, str | None]:
+def _split_pair(text: str) -> tuple[str, str | None]:
     """RESULT:TRUTH in two; a name that exists as a whole is a result without truth."""
-    if Path(words).exists():
-        return words, None
-    result, colon, truth = words.rpartition(":")
+    if Path(text).exists():
+        return text, None
+    result, colon, truth = text.rpartition(":")
     if not colon or not result or not truth:
-        raise UsageError(f"--pairs has {words!r}, expected RESULT:TRUTH, two files or folders.")
+        raise UsageError(f"--pairs has {text!r}, expected RESULT:TRUTH, two files or folders.")
     return result, truth
 
 
-def _plain_pair(words: str) -> ScoreClip:
-    names = _split_pair(words)
+def _plain_pair(text: str) -> ScoreClip:
+    names = _split_pair(text)
     opened: list[Pictures | None] = []
     for name in names:
         if name is not None and not Path(name).exists():
@@ -190,7 +190,7 @@ def _plain_pair(words: str) -> ScoreClip:
         opened.append(None if name is None else open_pictures(Path(name)))
     result, truth = opened
     assert result is not None
-    name = _pair_name(words)
+    name = _pair_name(text)
     if truth is not None:
         check_together(name, {"the result": result, "the truth": truth})
         check_same_size(name, ("the result", result), ("the truth", truth))
@@ -211,9 +211,9 @@ def _files_of(view: Pictures | None) -> Any:
 
 
 def _stamp(path: Path) -> list[object]:
-    facts = path.stat()
-    return [path.name, facts.st_size, facts.st_mtime_ns]
+    status = path.stat()
+    return [path.name, status.st_size, status.st_mtime_ns]
 
 
-def _hash(facts: Sequence[object]) -> str:
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+def _hash(parts: Sequence[object]) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -117,16 +117,16 @@ class EvalConfig:
         return self.workers or (usable_cores() if on_cpu else 1)
 
 
-def split_list(words: str) -> tuple[str, ...]:
+def split_list(text: str) -> tuple[str, ...]:
     """The parts of a comma-separated list, without empty ones."""
-    return tuple(part for part in (word.strip() for word in words.split(",")) if part)
+    return tuple(part for part in (word.strip() for word in text.split(",")) if part)
 
 
-def choose_metrics(words: str) -> tuple[Metric, ...]:
+def choose_metrics(text: str) -> tuple[Metric, ...]:
     """A list of metrics by name; `paper`, `usual` and `all` stand for sets. Raises UsageError for others."""
     sets = {"paper": PAPER_METRICS, "usual": USUAL_METRICS, "all": METRICS}
     chosen: list[Metric] = []
-    for word in split_list(words):
+    for word in split_list(text):
         found = sets.get(word) or tuple(metric for metric in METRICS if metric == word)
         if not found:
             raise UsageError(f"--metrics has {word!r}, known: {', '.join([*METRICS, *sets])}.")

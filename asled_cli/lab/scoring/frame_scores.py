@@ -70,7 +70,7 @@ class TruthWindow:
                 del kept[index]
 
 
-class Judge:
+class FrameScorer:
     """Takes the restored frames of one clip by one model in order and scores them."""
 
     def __init__(
@@ -196,10 +196,10 @@ def semi_reference(result: Picture, aligned: AlignedFrame) -> float:
     """
     assert aligned.reference is not None
     own, other = ((view @ LUMA_BT601)[..., None] for view in (result, aligned.reference / FULL_SCALE))
-    likeness = ssim_map(np.repeat(own, 3, axis=2), np.repeat(other, 3, axis=2)).mean(axis=2)
+    similarity = ssim_map(np.repeat(own, 3, axis=2), np.repeat(other, 3, axis=2)).mean(axis=2)
     weight = cv2.GaussianBlur(swap_weight(aligned), (0, 0), 1.5)[5:-5, 5:-5]
     total = float(weight.sum())
-    return float((likeness * weight).sum() / total) if total > 0 else 0.0
+    return float((similarity * weight).sum() / total) if total > 0 else 0.0
 
 
 def _ring_psnr(result: Picture, truth: Picture, *, inner: float, outer: float) -> float:

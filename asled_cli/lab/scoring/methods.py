@@ -189,5 +189,5 @@ def _is_ours(path: Path) -> bool:
             raise
         return False
     if ours:
-        weights.facts(path)
+        weights.read_info(path)
     return ours

@@ -12,7 +12,7 @@ import torch
 
 from asled_cli.errors import UsageError
 from asled_cli.imaging.threads import opencv_threads
-from asled_cli.lab.scoring.clip_scores import ClipScores, Kept, code_fingerprint, score_clip, score_key
+from asled_cli.lab.scoring.clip_scores import ClipScores, ScoreCache, code_fingerprint, score_clip, score_key
 from asled_cli.lab.scoring.clips import ScoreClip, clip_names, identify, open_clip
 from asled_cli.lab.scoring.config import WITHOUT_TRUTH, EvalConfig
 from asled_cli.lab.scoring.methods import Model, check_loadable, find_models
@@ -92,7 +92,7 @@ def score_by_name(
 
     code: `code_fingerprint`.
     """
-    kept = Kept(config.cache_folder)
+    kept = ScoreCache(config.cache_folder)
     clip = identify(config, name)
     keys = {model.name: score_key(clip, model, config, code) for model in models}
     found = {model.name: kept.find(name, model.name, keys[model.name]) for model in models}

@@ -47,7 +47,7 @@ class Odds:
 
 USUAL_ODDS = Odds()
 # In good light: share of the noise that is left, crf less than else, and how often nothing is lost by coding.
-_LESS_NOISE, _LESS_CRF, _UNCODED = 0.25, 6, 0.5
+_NOISE_FACTOR, _CRF_REDUCTION, _UNCOMPRESSED_SHARE = 0.25, 6, 0.5
 
 
 def random_pair(
@@ -182,15 +182,15 @@ def random_rig(draw: np.random.Generator) -> LensRig:
     )
 
 
-def in_good_light(look: SensorModel, seed: int, odds: Odds = USUAL_ODDS) -> SensorModel:
-    """The look, or by the odds that of a bright day coded at a high rate; all sensors of a seed alike."""
+def in_good_light(sensor: SensorModel, seed: int, odds: Odds = USUAL_ODDS) -> SensorModel:
+    """The sensor, or by the odds that of a bright day coded at a high rate; all sensors of a seed alike."""
     draw = np.random.default_rng((seed, 9))
     if draw.random() >= odds.good_light:
-        return look
-    read, shot = look.noise
-    codec = None if draw.random() < _UNCODED else look.codec
-    crf = look.crf - _LESS_CRF
-    return replace(look, noise=(read * _LESS_NOISE, shot * _LESS_NOISE), codec=codec, crf=crf)
+        return sensor
+    read, shot = sensor.noise
+    codec = None if draw.random() < _UNCOMPRESSED_SHARE else sensor.codec
+    crf = sensor.crf - _CRF_REDUCTION
+    return replace(sensor, noise=(read * _NOISE_FACTOR, shot * _NOISE_FACTOR), codec=codec, crf=crf)
 
 
 def random_wide_sensor(draw: np.random.Generator, odds: Odds = USUAL_ODDS) -> SensorModel:

@@ -145,7 +145,7 @@ def _make(job: SynthJob, task: SynthTask, photos: tuple[Path, ...]) -> str:
         write_clip(job.out, task.name, clip, job.files)
     except InputError as error:
         return error.message
-    facts = {
+    record = {
         "source": task.source.wide.name,
         "ultra_source": None if task.source.ultra is None else task.source.ultra.name,
         "seed": clip_seed(job.synth.seed, task.name),
@@ -154,7 +154,7 @@ def _make(job: SynthJob, task: SynthTask, photos: tuple[Path, ...]) -> str:
         "fps": clip.fps,
         "parameters": clip.parameters,
     }
-    _write_json(_record(job.out, task.name), facts)
+    _write_json(_record(job.out, task.name), record)
     return ""
 
 

@@ -51,9 +51,9 @@ def structural_dissimilarity(restored: Tensor, truth: Tensor) -> Tensor:
         spread = smooth(restored.square() + truth.square()) - mean_r.square() - mean_t.square()
         common = smooth(restored * truth) - mean_r * mean_t
     c1, c2 = 0.01**2, 0.03**2
-    likeness = (2 * mean_r * mean_t + c1) * (2 * common + c2)
-    likeness = likeness / ((mean_r.square() + mean_t.square() + c1) * (spread + c2))
-    return 1 - likeness.mean()
+    similarity = (2 * mean_r * mean_t + c1) * (2 * common + c2)
+    similarity = similarity / ((mean_r.square() + mean_t.square() + c1) * (spread + c2))
+    return 1 - similarity.mean()
 
 
 def _gaussian_rows(size: int, like: Tensor) -> Tensor:

@@ -43,8 +43,8 @@ def validate(restore: Restore, clips: Sequence[Path], frames: int, device: torch
     """Score `restore` (a network's call) on the first `frames` frames of each cached clip, in full size."""
     rows = [_score_clip(restore, read_clip(path), frames, device) for path in clips]
     worst_gain = min(row[3] - row[2] for row in rows)
-    blurred, reference, swapped, mended = (fmean(column) for column in zip(*rows, strict=True))
-    return Score(blurred, reference, swapped, mended, worst_gain)
+    blurred, reference, swapped, restored = (fmean(column) for column in zip(*rows, strict=True))
+    return Score(blurred, reference, swapped, restored, worst_gain)
 
 
 @torch.inference_mode()
@@ -54,11 +54,11 @@ def _score_clip(
     inputs, truth = to_inputs(stack_samples([to_tensors(clip)]), device)
     inputs, truth = inputs.slice(0, frames), truth[:, :frames]
     restored = restore(inputs).float()
-    blurred, reference, swapped, mended = (
+    blurred, reference, swapped, result = (
         float(psnr_per_frame(candidate, truth).mean())
         for candidate in (inputs.target, inputs.reference, swap(inputs), restored)
     )
-    return blurred, reference, swapped, mended
+    return blurred, reference, swapped, result
 
 
 @torch.inference_mode()

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 class ClipViews:
     """What training knows of a clip: (T, H, W, 3) uint8 target and truth, and the ultra view of any size.
 
-    there: (T,) bool, whether the ultra frame is. facts: what else is worth keeping.
+    there: (T,) bool, whether the ultra frame is. metadata: what else is worth keeping.
     """
 
     target: NDArray[np.uint8]
@@ -49,13 +49,13 @@ class ClipViews:
     truth: NDArray[np.uint8]
     there: NDArray[np.bool_]
     fps: float
-    facts: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
 
 def synthetic_views(pair: SyntheticPair) -> ClipViews:
     """The views of a synthetic clip."""
-    facts = {**pair.parameters, "kind": pair.kind}
-    return ClipViews(pair.wide, pair.ultra, pair.truth, pair.reference_valid, pair.fps, facts)
+    metadata = {**pair.parameters, "kind": pair.kind}
+    return ClipViews(pair.wide, pair.ultra, pair.truth, pair.reference_valid, pair.fps, metadata)
 
 
 def frame_pairs(clip: SyntheticPair | ClipViews) -> list[FramePair]:
@@ -90,13 +90,13 @@ def make_sample(
 
 def _registered(views: ClipViews, reach: int) -> dict[str, NDArray[np.generic]]:
     registration, aligned = register(frame_pairs(views), LensPrior())
-    facts = {
+    metadata = {
         "reference_radius": reach,
         "exposure_found": registration.exposure.length,
         "fov_ratio_found": registration.fov_ratio,
         "correlation": registration.correlation,
     }
-    return _arrays(views, list(fuse_references(aligned, reach)), facts)
+    return _arrays(views, list(fuse_references(aligned, reach)), metadata)
 
 
 def _centred(views: ClipViews, ratio: float) -> dict[str, NDArray[np.generic]]:
@@ -106,7 +106,7 @@ def _centred(views: ClipViews, ratio: float) -> dict[str, NDArray[np.generic]]:
 def _arrays(
     views: ClipViews, aligned: Sequence[AlignedFrame], found: Mapping[str, Any]
 ) -> dict[str, NDArray[np.generic]]:
-    """The arrays of one cached clip. found: facts beside those of the views."""
+    """The arrays of one cached clip. found: metadata beside those of the views."""
     references = [
         w if a.reference is None else to_8_bit(a.reference)
         for a, w in zip(aligned, views.target, strict=True)
@@ -120,7 +120,7 @@ def _arrays(
         "flow_next": np.stack([a.flow_next for a in aligned]),
         "valid": np.array([a.reference is not None for a in aligned]),
         "reset": np.array([a.is_cut for a in aligned]),
-        "meta": np.array(json.dumps({**views.facts, **found}, sort_keys=True, default=str)),
+        "meta": np.array(json.dumps({**views.metadata, **found}, sort_keys=True, default=str)),
     }
 
 

@@ -134,7 +134,7 @@ class AsledNet(nn.Module):
     # How far a network remembers is a matter of its weights: overlap and halo hold for the published ones
     # (see their card), the overlap for the small ones of docs/experiments.md too. Measure them on new ones.
     # Memory as `costs.estimate_memory` has it.
-    facts = NetworkInfo(overlap=5, halo_px=64, bytes_per_pixel=150, working_bytes_per_pixel=3400)
+    info = NetworkInfo(overlap=5, halo_px=64, bytes_per_pixel=150, working_bytes_per_pixel=3400)
 
     def __init__(self, config: AsledConfig | None = None) -> None:
         super().__init__()
@@ -154,7 +154,7 @@ class AsledNet(nn.Module):
         self.merge = ConvStack(4 * channels, channels, 1)
         blends = config.skip == "blend"
         if blends:
-            self.facts = replace(self.facts, reference_radius=2)
+            self.info = replace(self.info, reference_radius=2)
         out = conv3x3(channels, 4 if blends else 3)
         # untrained, the network nearly returns its input, or exactly the plain swap
         scale_initial_weights(out, 0.0 if blends else 0.1)

@@ -143,7 +143,7 @@ class Decoder(nn.Module):
 class AsledFast(nn.Module):
     """Mends a clip from its registered reference; see the module docstring."""
 
-    facts = NetworkInfo(
+    info = NetworkInfo(
         overlap=2, halo_px=48, bytes_per_pixel=48, working_bytes_per_pixel=160, reference_radius=2
     )  # without mixing; that needs as many frames more of look-ahead as it reaches
 
@@ -151,7 +151,7 @@ class AsledFast(nn.Module):
         super().__init__()
         self.config = config = config or AsledFastConfig()
         coarse, reach = config.coarse_channels, config.fusion_radius
-        self.facts = replace(self.facts, overlap=self.facts.overlap + reach)
+        self.info = replace(self.info, overlap=self.info.overlap + reach)
         self.encoder = Encoder(config)
         self.backward_trunk = ConvStack(2 * coarse, coarse, config.backward_blocks)
         self.forward_trunk = ConvStack(3 * coarse, coarse, config.forward_blocks)
