@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from asled_cli.deconvolution.camera_path import CameraPath, apply_to_points, chain, fit_path
 from asled_cli.deconvolution.tiles import TileGrid, transfer
 from asled_cli.imaging.homography import Image, Matrix
+from asled_cli.imaging.parabola import parabola_minimum
 
 _TRIALS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 7.0, 9.0)
 _SIDE = 64
@@ -50,7 +51,7 @@ def find_exposure(runs: Sequence[tuple[Sequence[Image], Sequence[Matrix]]]) -> E
     explained = 1 - float(scores[best] / scores[0])
     if best == 0 or explained < _TELLING:
         return ExposureFit(0.0, max(explained, 0.0))
-    return ExposureFit(_vertex(scores, best), explained)
+    return ExposureFit(parabola_minimum(_TRIALS, scores.tolist()), explained)
 
 
 def _path(maps: Sequence[Matrix], k: int, exposure: float, size: tuple[int, int]) -> CameraPath:
@@ -117,12 +118,3 @@ def _moves(
     across: NDArray[np.float32],
 ) -> NDArray[np.complex64]:
     return transfer(np.stack([apply_to_points(m, centres) - centres for m in maps], 1), down, across)
-
-
-def _vertex(scores: NDArray[np.float64], best: int) -> float:
-    """Return where the parabola through the lowest score and its neighbours is lowest."""
-    if best == len(scores) - 1:
-        return _TRIALS[best]
-    around = slice(best - 1, best + 2)
-    a, b, _ = np.polyfit(_TRIALS[around], scores[around], 2)
-    return float(np.clip(-b / (2 * a), _TRIALS[best - 1], _TRIALS[best + 1])) if a > 0 else _TRIALS[best]

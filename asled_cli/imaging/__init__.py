@@ -1,1 +1,1 @@
-"""Pixels without meaning: light, homographies, warps and optical flow."""
+"""Operations on pictures: light curves, homographies, warps, optical flow and picture files."""

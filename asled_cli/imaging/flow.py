@@ -16,31 +16,29 @@ _PRESETS: dict[Preset, int] = {
     "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
-# Where flow there and back leads home (to 2 px) for less than this share of a picture, the scene has changed.
-_CUT_CONSISTENT, _HOME_PX = 0.2, 2.0
-
-
-# Reduction at which a shift of the whole picture is sought, the share of both pictures that must then show
-# the same, and the share of their difference that may be left.
-_SHIFT_REDUCTION, _SHIFT_OVERLAP, _SHIFT_GAIN = 4, 0.5, 0.8
+_MAX_ROUND_TRIP_PX = 2.0  # error of forward plus backward flow of a consistent pixel
+_CUT_CONSISTENT = 0.2  # share of consistent pixels below which a cut is assumed
+_SHIFT_REDUCTION = 4  # of the pictures in which a shift of the whole picture is searched
+_SHIFT_OVERLAP = 0.5  # share of the picture that must overlap after that shift
+_SHIFT_GAIN = 0.8  # share of the difference that may remain after that shift
 
 
 class DenseFlow:
-    """Motion from one 8-bit grey picture to another; keeps its buffers from call to call."""
+    """Optical flow from one 8-bit grey picture to another. Buffers are reused from call to call."""
 
     def __init__(self, preset: Preset = "medium", refinements: int | None = None) -> None:
-        """refinements: iterations of the variational refinement; None: as the preset has it."""
+        """Open the method. refinements: iterations of the variational refinement; None: the preset's."""
         self._method = cv2.DISOpticalFlow.create(_PRESETS[preset])
         if refinements is not None:
             self._method.setVariationalRefinementIterations(refinements)
-        # Smaller pictures have less than one patch on the finest level: OpenCV then refuses them, reads
-        # outside of them, or ends the process.
-        self._least = self._method.getPatchSize() << self._method.getFinestScale()
+        # OpenCV needs one patch on the finest level: it refuses a smaller picture, reads outside of it, or
+        # ends the process.
+        self._min_side = self._method.getPatchSize() << self._method.getFinestScale()
 
     def between(self, first: Grey, second: Grey, start: Image | None = None) -> Image:
-        """Return (H, W, 2) float32 pixels: what is at p in `first` is at p + flow(p) in `second`.
+        """Return the flow (H, W, 2) float32, pixels: pixel p of `first` is at p + flow(p) in `second`.
 
-        start: a first guess, (H, W, 2) or one for all pixels, (2,); None: no motion.
+        first, second: (H, W) uint8. start: initial flow, (H, W, 2) or (2,) for all pixels; None: zero.
         """
         height, width = first.shape
         a, b = self._large_enough(first), self._large_enough(second)
@@ -51,21 +49,21 @@ class DenseFlow:
         return found if found.shape[:2] == (height, width) else np.ascontiguousarray(found[:height, :width])
 
     def _large_enough(self, picture: Grey) -> Grey:
-        """Return the picture, continued by its last row and column up to the least size."""
-        rows, columns = (max(0, self._least - side) for side in picture.shape)
+        """Return the picture, padded with its last row and column to the smallest size that OpenCV takes."""
+        rows, columns = (max(0, self._min_side - side) for side in picture.shape)
         if rows or columns:
             return np.pad(picture, ((0, rows), (0, columns)), mode="edge")
         return np.ascontiguousarray(picture)  # OpenCV refuses rows with gaps between them
 
 
 class MotionMeter:
-    """Dense flow between neighbouring frames, both ways, with cuts and large shifts recognised."""
+    """Dense flow between neighbouring frames in both directions, with detection of cuts and large shifts."""
 
     def __init__(self) -> None:
         self._flow = DenseFlow(refinements=3)
 
     def between(self, first: Grey, second: Grey) -> tuple[Image, Image] | None:
-        """Return flow first -> second and back, (H, W, 2) pixels; None if the scene is another one."""
+        """Return forward and backward flow, (H, W, 2) each, pixels; None at a cut. first, second: (H, W)."""
         start = np.array(_whole_shift(first, second), np.float32)
         forward = self._flow.between(first, second, start)
         backward = self._flow.between(second, first, -start)
@@ -75,9 +73,9 @@ class MotionMeter:
 
 
 def _whole_shift(first: Grey, second: Grey) -> tuple[float, float]:
-    """Return where `second` shows what `first` shows, (x, y) pixels, if that is farther than flow can look.
+    """Return the shift (x, y) from `first` to `second`, pixels, for motion too large for dense flow.
 
-    Phase correlation of reduced pictures; (0, 0) where a shift by it does not bring them clearly closer.
+    Method: phase correlation of reduced pictures. (0, 0) if the shift does not lower their difference enough.
     """
     a, b = shrink(first, _SHIFT_REDUCTION), shrink(second, _SHIFT_REDUCTION)
     size = (a.shape[1], a.shape[0])
@@ -98,7 +96,7 @@ def _whole_shift(first: Grey, second: Grey) -> tuple[float, float]:
 
 
 def _consistent_share(forward: Image, backward: Image) -> float:
-    """Return the share of pixels that come home when they follow `forward` and then `backward`."""
+    """Return the share of pixels, 0..1, whose forward plus backward flow is below _MAX_ROUND_TRIP_PX."""
     some = np.ascontiguousarray(forward[::2, ::2])
     x, y = pixel_grid((forward.shape[1], forward.shape[0]))
     there = cv2.remap(
@@ -106,4 +104,4 @@ def _consistent_share(forward: Image, backward: Image) -> float:
         borderMode=cv2.BORDER_REPLICATE,
     )  # fmt: skip
     miss = some + there
-    return float(np.mean(miss[..., 0] ** 2 + miss[..., 1] ** 2 < _HOME_PX**2))
+    return float(np.mean(miss[..., 0] ** 2 + miss[..., 1] ** 2 < _MAX_ROUND_TRIP_PX**2))

@@ -1,15 +1,13 @@
-"""Projective maps between pictures: building, applying, simplifying, interpolating.
+"""Homographies between pictures: build, apply, simplify, interpolate.
 
-A map is a (3, 3) float64 matrix taking pixel (x, y, 1) of one picture to another; pixel centres lie at
-whole numbers, so a picture resized by s moves pixel x to (x + 0.5) * s - 0.5.
+A map is a (3, 3) float64 matrix that takes pixel (x, y, 1) of one picture to another.
+Pixel centres have whole coordinates: resizing by s moves pixel x to (x + 0.5) * s - 0.5.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
-
-
 Image = NDArray[np.float32]
 
 
@@ -36,7 +34,7 @@ def pixel_grid(size: tuple[int, int]) -> tuple[Image, Image]:
 
 
 def apply(matrix: Matrix, x: Image, y: Image) -> tuple[Image, Image]:
-    """Return the images of the points (x, y), any shape, under `matrix`."""
+    """Return the points (x, y), any shape, mapped by `matrix`, pixels."""
     m = (matrix / matrix[2, 2]).astype(np.float32)
     u = m[0, 0] * x + m[0, 1] * y + m[0, 2]
     v = m[1, 0] * x + m[1, 1] * y + m[1, 2]
@@ -47,31 +45,31 @@ def apply(matrix: Matrix, x: Image, y: Image) -> tuple[Image, Image]:
 
 
 def interpolate(first: Matrix, second: Matrix, fraction: float) -> Matrix:
-    """Return the map between two close maps, `fraction` 0 (first) to 1 (second)."""
+    """Return the linear interpolation of two similar maps. fraction: 0 (first) to 1 (second)."""
     a, b = first / first[2, 2], second / second[2, 2]
     return np.asarray(a + fraction * (b - a), dtype=np.float64)
 
 
 def simplified(matrix: Matrix, size: tuple[int, int], free: int) -> Matrix:
-    """Return the affine map (free = 6) or the similarity (4) nearest to `matrix` at the middle of a picture.
+    """Return the affine map or similarity that equals `matrix` at the centre of a picture.
 
-    size: (width, height) of the picture whose pixels it takes. The middle stays where `matrix` takes it.
+    size: (width, height) of the source picture. free: parameters, 6 (affine) or 4 (similarity).
     """
     m = matrix / matrix[2, 2]
-    middle = np.array([(size[0] - 1) / 2, (size[1] - 1) / 2])
-    x, y, w = m @ np.append(middle, 1.0)
-    there = np.array([x, y]) / w
-    turn = (m[:2, :2] - np.outer(there, m[2, :2])) / w  # the derivative at the middle
+    centre = np.array([(size[0] - 1) / 2, (size[1] - 1) / 2])
+    x, y, w = m @ np.append(centre, 1.0)
+    mapped = np.array([x, y]) / w
+    jacobian = (m[:2, :2] - np.outer(mapped, m[2, :2])) / w
     if free == 4:
-        scale, slope = (turn[0, 0] + turn[1, 1]) / 2, (turn[1, 0] - turn[0, 1]) / 2
-        turn = np.array([[scale, -slope], [slope, scale]])
+        scale, sine = (jacobian[0, 0] + jacobian[1, 1]) / 2, (jacobian[1, 0] - jacobian[0, 1]) / 2
+        jacobian = np.array([[scale, -sine], [sine, scale]])
     result = np.eye(3)
-    result[:2, :2], result[:2, 2] = turn, there - turn @ middle
+    result[:2, :2], result[:2, 2] = jacobian, mapped - jacobian @ centre
     return result
 
 
 def local_scale(matrix: Matrix, size: tuple[int, int]) -> float:
-    """Return how many pixels one pixel at the centre of a picture of `size` becomes under `matrix`."""
+    """Return the scale of `matrix` at the centre of a picture. size: (width, height)."""
     x, y = (size[0] - 1) / 2, (size[1] - 1) / 2
     points = np.array([[x, y], [x + 1, y], [x, y + 1]], dtype=np.float32)
     u, v = apply(matrix, points[:, 0], points[:, 1])

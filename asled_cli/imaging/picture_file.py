@@ -1,7 +1,7 @@
-"""Read picture files that may be damaged or hostile: the header is checked before anything is decoded.
+"""Safe reading of picture files (PNG, JPEG, BMP, WebP, TIFF) that may be damaged or hostile.
 
-Formats: PNG, JPEG, BMP, WebP and TIFF. OpenCV decodes; it takes memory for whatever size a header declares,
-and gives grey for what a truncated file lacks, so both are looked for first.
+OpenCV decodes them. It allocates memory for any declared size and fills truncated pictures with grey.
+So size and completeness are checked in the header first.
 """
 
 import struct
@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 
 from asled_cli.errors import InputError, reason
 
-MAX_PIXELS = 1 << 28  # 16384 x 16384: more than any camera or data set has
-MAX_FILE_BYTES = 2 << 30
+MAX_PIXELS = 1 << 28  # 16384 x 16384, more than any known camera or data set
+MAX_FILE_BYTES = 2 << 30  # an uncompressed picture of that size has less
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers that declare the size
 _JPEG_BARE = frozenset(range(0xD0, 0xD9)) | {0x01}  # markers without a length
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def read_picture(path: Path, flags: int) -> NDArray[Any]:
-    """Return the picture in `path` as cv2.imread gives it with `flags` (BGR).
+    """Return the picture in `path`, (H, W[, C]) BGR. flags: of cv2.imread.
 
-    Raises InputError for what is no picture, is cut off, is an animation, or is larger than MAX_PIXELS.
+    Raises InputError for other files, truncated files, animations and pictures above MAX_PIXELS.
     """
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
@@ -45,9 +45,9 @@ def read_picture(path: Path, flags: int) -> NDArray[Any]:
 
 
 def declared_size(data: bytes) -> tuple[int, int]:
-    """Return the (width, height) that the header of a picture file declares.
+    """Return (width, height), pixels, from the header of a picture file.
 
-    data: the whole file. Raises ValueError for other formats, animations and files that are cut off.
+    data: the whole file. Raises ValueError for other formats, animations and truncated files.
     """
     try:
         size = _declared(data)
@@ -83,7 +83,10 @@ def _png(data: bytes) -> tuple[int, int]:
 
 
 def _jpeg(data: bytes) -> tuple[int, int]:
-    """Walk over the markers to the one with the size; entropy-coded data holds no end marker by chance."""
+    """Return (width, height) from the frame header (ITU-T T.81, B.2.2).
+
+    The end marker cannot occur in entropy-coded data, so a file without one is truncated.
+    """
     place = 2
     while True:
         while data[place] == 0xFF and data[place + 1] == 0xFF:  # fill bytes
@@ -123,7 +126,7 @@ def _webp(data: bytes) -> tuple[int, int]:
 
 
 def _tiff(data: bytes) -> tuple[int, int]:
-    """Read tags 256 and 257 of the first directory, which is the picture that OpenCV decodes."""
+    """Return ImageWidth and ImageLength (tags 256 and 257) of the first directory, which OpenCV decodes."""
     order = "<" if data.startswith(b"II") else ">"
     place = struct.unpack_from(order + "I", data, 4)[0]
     found = {}

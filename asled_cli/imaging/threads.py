@@ -1,4 +1,4 @@
-"""OpenCV's own threads, which are set for the whole process."""
+"""The number of OpenCV's threads, which is a setting of the whole process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import cv2
 
 @contextmanager
 def opencv_threads(count: int) -> Iterator[None]:
-    """Let OpenCV use `count` threads inside, and afterwards as many as before, whatever happens."""
+    """Set OpenCV's number of threads to `count` inside the block and restore it afterwards."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(count)
     try:

@@ -1,4 +1,4 @@
-"""Sampling pictures at points that lie between pixels."""
+"""Sampling of pictures at points between pixels."""
 
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ Values = TypeVar("Values", NDArray[np.float32], NDArray[np.float64])
 
 
 def sample_with_gradient(image: Image, u: Image, v: Image) -> tuple[Image, Image, Image, NDArray[np.bool_]]:
-    """Return `image` at (u, v), its x and y derivatives there, and where that is inside."""
+    """Return `image` (H', W') at the points (u, v), (H, W) each, its x and y derivatives and a mask of inside."""
     gx = cv2.Sobel(image, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
     gy = cv2.Sobel(image, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
     stacked = cv2.merge([image, gx, gy])
@@ -33,14 +33,14 @@ def sample(image: Image, u: Image, v: Image) -> Image:
 def sample_at(
     image: NDArray[Sample], places: NDArray[Any], interpolation: int = cv2.INTER_LINEAR
 ) -> NDArray[Sample]:
-    """Return `image` (H', W'[, C]) at `places` (H, W, 2) float32, x then y; bordered by its own edge."""
+    """Return `image` (H', W'[, C]) at `places` (H, W, 2) float32, x then y; the border is repeated."""
     # Stubs lack the form with one map of two channels.
     sampled = cv2.remap(image, places, None, interpolation, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
     return np.asarray(sampled, dtype=image.dtype)
 
 
 def within(image: Image, u: Image, v: Image) -> NDArray[np.bool_]:
-    """Return which of the points (u, v) lie on `image` (H', W'[, C])."""
+    """Return a mask of the points (u, v), any shape, that are inside `image` (H', W'[, C])."""
     height, width = image.shape[:2]
     return np.asarray((u >= 0) & (v >= 0) & (u <= width - 1) & (v <= height - 1))
 

@@ -16,7 +16,7 @@ from asled_cli.registration.analyse import Analyse, analyse, register_clip
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
 from asled_cli.runtime.stages import parallel_map, usable_cores
-from asled_cli.sync.lens_order import sample_moments
+from asled_cli.sync.lens_order import sample_pairs
 from asled_cli.video.clock import Clock
 from asled_cli.video.frames import Clip, FramePair
 
@@ -59,5 +59,5 @@ def register_clips(
 def judge_clips(wide: Clip, ultra: Clip, clock: Clock, found: Registration, report: Report) -> BlurPlan:
     """Look at moments along the clip to find where the wide view is blurred and the other one can help."""
     count = moments_to_judge(wide, ultra, clock)
-    moments = sample_moments(wide, ultra, clock, count)
+    moments = sample_pairs(wide, ultra, clock, count)
     return plan_blur(moments, found, lambda done: report(Progress("judge", done, count)))

@@ -48,7 +48,7 @@ def match_clips(config: DeblurConfig, report: Report = ignore) -> MatchedClips:
     if order.swapped:
         notes.append(_swap_note(wide, ultra, order))
         wide, ultra = ultra, wide
-        timing = Timing(timing.clock.inverse(), timing.found_by, timing.confidence, timing.words)
+        timing = Timing(timing.clock.inverse(), timing.found_by, timing.confidence, timing.description)
     fov_ratio, fov_source = _fov_ratio(config, wide, ultra)
     notes += [*wide.warnings, *ultra.warnings]
     return MatchedClips(wide, ultra, timing, order, fov_ratio, fov_source, tuple(notes))
@@ -132,9 +132,9 @@ def check_shared_time(
 
 def _swap_note(wide: Clip, ultra: Clip, order: Order) -> str:
     if wide.path == ultra.path:
-        return f"The first video track of {wide.path.name} is the ultra-wide one ({order.words})."
+        return f"The first video track of {wide.path.name} is the ultra-wide one ({order.description})."
     return (
-        f"{wide.path.name} is the ultra-wide clip and {ultra.path.name} the wide one ({order.words}): "
+        f"{wide.path.name} is the ultra-wide clip and {ultra.path.name} the wide one ({order.description}): "
         "they were named the other way round, and are used in their true places."
     )
 

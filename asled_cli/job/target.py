@@ -15,7 +15,7 @@ from asled_cli.imaging.homography import resize_matrix
 from asled_cli.job.match import MatchedClips
 from asled_cli.registration.estimate.template_match import Place
 from asled_cli.registration.geometry.canvas import reduced_sizes
-from asled_cli.sync.lens_order import MIN_VIEW_CORRELATION, both_ways
+from asled_cli.sync.lens_order import MIN_VIEW_CORRELATION, locate_both
 from asled_cli.video.frames import Box, Clip, Frame
 
 # Share of the common view left out at each edge: rotation, drift and the way of the hand during an exposure.
@@ -43,7 +43,7 @@ def turn_to_ultra(found: MatchedClips) -> MatchedClips:
 def common_part(found: MatchedClips) -> tuple[Place, Box]:
     """Where the wide view lies, and the part of the ultra picture that it surely covers, even numbers."""
     wide, ultra = found.wide, found.ultra
-    place, _ = both_ways(wide, ultra, found.timing.clock)
+    place, _ = locate_both(wide, ultra, found.timing.clock)
     if place is None or place.score < MIN_VIEW_CORRELATION:
         raise InputError(
             f"Where {wide.path.name} lies in the view of {ultra.path.name} is not to be seen.",

@@ -1,7 +1,7 @@
-"""How the clocks of two recordings of one moment belong together, found by their sound.
+"""Clock of two recordings of one event, from the cross-correlation of their sound.
 
-A first match over the first minute gives the offset; short windows spread over the whole clips then refine
-it and tell whether the clocks drift apart.
+The first minute gives the offset.
+Short windows spread over the clips then refine it and measure clock drift.
 """
 
 from collections.abc import Sequence
@@ -12,55 +12,57 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.imaging.parabola import parabola_peak
 from asled_cli.video.clock import Clock
 from asled_cli.video.decode.open_clip import open_clip
 from asled_cli.video.frames import Clip
 
-RATE = 16_000  # samples per second; a step of 1/16 ms is far below a frame interval
-MAX_S = 60  # of sound compared for the first match
-MIN_S = Fraction(1, 2)
+RATE = 16_000  # samples per second; one sample is 1/16 ms, far below a frame interval
+MAX_S = 60  # seconds of sound compared for the first match
+MIN_S = Fraction(1, 2)  # seconds of sound that must overlap; chosen
 # Peak over median of the correlation: two sound tracks of one moment reach 100, unrelated ones stay below 10.
 MIN_PEAK = 20.0
-SILENCE = 1e-3  # lags at which next to nothing meets are left out
-# Windows along the clips: so short that a drift of 100 ppm does not smear them, found again within REACH_S.
-WINDOW_S, WINDOWS, REACH_S = 3, 7, 0.05
-PIECE_S = 2
-MIN_DRIFT_S = 1e-3  # over the clip; less is the noise of the measurement
-MAX_DRIFT = 1e-3  # no clock is this bad: windows that say so have found something else
-STEADY_S = 2e-3  # windows agree with the line through them this well, or tell nothing
+SILENCE = 1e-3  # share of the largest energy; lags with less energy are skipped
+WINDOW_S = 3  # seconds; a drift of 100 ppm moves the sound by 0.3 ms within one window
+WINDOWS = 7  # spread evenly over the common time
+REACH_S = 0.05  # seconds around the first offset in which a window is searched
+PIECE_S = 2  # seconds of the short pieces that are tried where the whole minute does not match
+MIN_DRIFT_S = 1e-3  # seconds over the clip; less is measurement noise
+MAX_DRIFT = 1e-3  # seconds per second; crystal clocks stay below a tenth of it
+MAX_LINE_ERROR_S = 2e-3  # median distance of the windows from the line through them, seconds
 
 
 @dataclass(frozen=True, slots=True)
 class SoundMatch:
-    """What two sound tracks tell. peak: of the correlation over its median; believed above MIN_PEAK."""
+    """A match of two sound tracks. peak: correlation over its median, accepted above MIN_PEAK."""
 
     clock: Clock
     peak: float
 
     @property
     def confidence(self) -> float:
-        """0..1; one half at the least peak that is believed."""
+        """Confidence 0..1; 0.5 at MIN_PEAK."""
         return min(1.0, self.peak / (2 * MIN_PEAK))
 
 
 @dataclass(frozen=True, slots=True)
 class _Sound:
-    """Mono samples, the first at `start_s` on the clip's own clock."""
+    """Mono samples (N,) at RATE. start_s: time of the first one on the clip's clock, seconds."""
 
     samples: NDArray[np.float32]
     start_s: Fraction
 
 
 def match_sound(target: Clip, reference: Clip) -> SoundMatch | None:
-    """How the clocks of two clips belong together by their sound.
+    """Return the clock between two clips from their sound.
 
-    None if one of them has no sound that can be decoded, or if the two do not match. Memory: MAX_S of
-    sound; time: about a second, however long the clips are.
+    None if one clip has no sound that can be decoded, or if the sounds do not match.
+    Memory: MAX_S of sound. Time: about one second, independent of the length of the clips.
     """
     one, other = _read_sound(target, None, MAX_S), _read_sound(reference, None, MAX_S)
     if one is None or other is None:
         return None
-    # Clocks that drift apart smear a long match: then one of a few short pieces must do.
+    # Drifting clocks smear the peak of a long match. Then a short piece is matched.
     tries = (_match(one, piece) for piece in (other, *_pieces(other)))
     found = next((match for match in tries if match is not None), None)
     if found is None:
@@ -70,7 +72,7 @@ def match_sound(target: Clip, reference: Clip) -> SoundMatch | None:
 
 
 def _pieces(sound: _Sound) -> list[_Sound]:
-    """Three short pieces of a long sound; none of a short one."""
+    """Return three pieces of PIECE_S from a long sound, none from a short one."""
     length = PIECE_S * RATE
     if len(sound.samples) < 3 * length:
         return []
@@ -79,11 +81,14 @@ def _pieces(sound: _Sound) -> list[_Sound]:
 
 
 def _match(one: _Sound, other: _Sound, near: float | None = None) -> tuple[float, float] | None:
-    """(offset in seconds, peak) of two pieces; near: only offsets within REACH_S of it. None: no match."""
+    """Return (offset in seconds, peak) of two pieces, None if they do not match.
+
+    near: an offset in seconds; only offsets within REACH_S of it are searched.
+    """
     shift = float(one.start_s - other.start_s)
     middle = None if near is None else (near - shift) * RATE
-    # Differences of neighbouring samples first: hum and rumble, which agree at every lag, hardly count then.
-    # Low sounds under hiss stand out only without: differences make the most of the hiss.
+    # First the differences of neighbouring samples: they suppress hum, which correlates at every lag.
+    # Then the samples themselves: differences amplify hiss, which hides low sounds.
     found = _best_lag(np.diff(one.samples), np.diff(other.samples), middle) or _best_lag(
         one.samples, other.samples, middle
     )
@@ -91,7 +96,7 @@ def _match(one: _Sound, other: _Sound, near: float | None = None) -> tuple[float
 
 
 def _follow(target: Clip, reference: Clip, offset: float, one: _Sound, other: _Sound) -> Clock:
-    """The clock of which `offset` is a first guess, from windows along the time that both clips cover."""
+    """Return the clock from windows over the common time. offset: first guess, seconds."""
     first = max(float(one.start_s), float(other.start_s) + offset)
     ends = [_end(clip, sound) for clip, sound in ((target, one), (reference, other))]
     last = min(ends[0], ends[1] + offset) - WINDOW_S
@@ -111,14 +116,17 @@ def _follow(target: Clip, reference: Clip, offset: float, one: _Sound, other: _S
 
 
 def _line(times: Sequence[float], offsets: Sequence[float]) -> Clock | None:
-    """The clock through offsets found at times on the reference's clock; rate 1 unless it clearly drifts."""
+    """Return the clock through offsets (N,) seconds at reference times (N,) seconds.
+
+    The rate is 1 unless the drift over the clip reaches MIN_DRIFT_S. None if the offsets do not fit a line.
+    """
     if len(times) < 3:
         return None
     x, y = np.asarray(times), np.asarray(offsets)
     i, j = np.triu_indices(len(x), 1)
-    slope = float(np.median((y[j] - y[i]) / (x[j] - x[i])))  # Theil-Sen: one false window does no harm
+    slope = float(np.median((y[j] - y[i]) / (x[j] - x[i])))  # Theil-Sen estimator: robust to a false window
     at_zero = float(np.median(y - slope * x))
-    if abs(slope) > MAX_DRIFT or np.median(np.abs(y - slope * x - at_zero)) > STEADY_S:
+    if abs(slope) > MAX_DRIFT or np.median(np.abs(y - slope * x - at_zero)) > MAX_LINE_ERROR_S:
         return None
     if abs(slope) * float(np.ptp(x)) < MIN_DRIFT_S:
         return Clock(Fraction(float(np.median(y))).limit_denominator(10**6))
@@ -132,7 +140,7 @@ def _end(clip: Clip, sound: _Sound) -> float:
 
 
 def _read_sound(clip: Clip, start_s: Fraction | None, length_s: float) -> _Sound | None:
-    """`length_s` seconds of sound from `start_s` (None: the beginning) on; None if there is too little."""
+    """Return `length_s` seconds of sound from `start_s` (None: the start), None if shorter than MIN_S."""
     parts: list[NDArray[np.float32]] = []
     first: Fraction | None = None
     wanted = int(length_s * RATE)
@@ -152,7 +160,7 @@ def _read_sound(clip: Clip, start_s: Fraction | None, length_s: float) -> _Sound
                 if sum(map(len, parts)) >= wanted:
                     break
     except av.FFmpegError:
-        pass  # damaged sound: what came before the damage may do
+        pass  # damaged sound: the part before the damage may be enough
     samples = np.concatenate(parts)[:wanted] if parts else np.zeros(0, np.float32)
     if first is None:
         return None
@@ -164,10 +172,10 @@ def _read_sound(clip: Clip, start_s: Fraction | None, length_s: float) -> _Sound
 def _best_lag(
     one: NDArray[np.float32], other: NDArray[np.float32], near: float | None = None
 ) -> tuple[float, float] | None:
-    """(samples by which what `other` holds comes later in `one`, peak over median); None if none stands out.
+    """Return (lag in samples of `other` behind `one`, peak over median), None below MIN_PEAK.
 
-    near: only lags within REACH_S of this one. The correlation at each lag is divided by its spread for
-    unrelated sound, the root of the correlation of the squares, so that loud passages do not count twice.
+    near: a lag; only lags within REACH_S of it are searched. The correlation at each lag is divided by its
+    standard deviation for unrelated sound, so that loud passages do not dominate.
     """
     size = 1 << (len(one) + len(other) - 1).bit_length()
     match = _correlate(one - one.mean(), other - other.mean(), size)
@@ -184,12 +192,10 @@ def _best_lag(
     height = float(score[peak]) / max(usual, 1e-12)
     if height <= MIN_PEAK:
         return None
-    before, at, after = match[peak - 1], match[peak], match[(peak + 1) % size]
-    bend = before - 2 * at + after
-    fine = 0.5 * (before - after) / bend if bend < 0 else 0.0  # top of the parabola
+    fine = parabola_peak(*(float(match[(peak + step) % size]) for step in (-1, 0, 1)))
     return float(lags[peak] + fine), height
 
 
 def _correlate(one: NDArray[np.float32], other: NDArray[np.float32], size: int) -> NDArray[np.float64]:
-    """sum over i of one[i + lag] * other[i] for each lag; negative lags at the end."""
+    """Return the sum over i of one[i + lag] * other[i] for each lag, (size,); negative lags come last."""
     return np.fft.irfft(np.fft.rfft(one, size) * np.conj(np.fft.rfft(other, size)), size)

@@ -1,6 +1,6 @@
-"""How a camera moves from frame to frame, cheaply: shift, roll and zoom of small pictures.
+"""Camera motion from frame to frame: shift, roll and zoom of thumbnails.
 
-A median over dense flow stands blur and things that move on their own; a least-squares fit does not.
+A robust fit to dense optical flow. Blur and moving objects would bias a plain least-squares fit.
 """
 
 from collections.abc import Iterable
@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from asled_cli.imaging.flow import DenseFlow
 from asled_cli.imaging.homography import Image, pixel_grid
 
-LONG_SIDE = 256  # pixels of the small pictures; a hand's tremor is about a tenth of a pixel there
-_STRIDE = 4
-_ROUNDS = 4
-# Gradient (8-bit codes per pixel) below which a place tells nothing of its motion.
-_FLAT = 2.0
+LONG_SIDE = 256  # pixels of the thumbnails; hand shake is about 0.1 pixel there
+_STRIDE = 4  # pixels between the samples of the flow
+_ROUNDS = 4  # of reweighted least squares
+_FLAT = 2.0  # gradient, 8-bit codes per pixel; flow is uncertain below it
 
 
 @dataclass(frozen=True)
 class MotionCurve:
     """Camera motion between neighbouring frames.
 
-    times: (N + 1,) float64 seconds, of the frames. steps: (N, 4) float64 from each frame to the next: shift
-    x and y as shares of the picture's longer side, roll (radians), zoom (natural logarithm).
+    times: (N + 1,) float64, of the frames, seconds.
+    steps: (N, 4) float64, from each frame to the next: shift x and y as shares of the longer side, roll in
+    radians, natural logarithm of the zoom.
     """
 
     times: NDArray[np.float64]
@@ -33,13 +33,13 @@ class MotionCurve:
 
 
 def small_size(width: int, height: int, long_side: int = LONG_SIDE) -> tuple[int, int]:
-    """Return (width, height) of the small picture on which motion is measured."""
+    """Return (width, height) of the thumbnail on which motion is measured, 16 pixels or more a side."""
     factor = max(1.0, max(width, height) / long_side)
     return max(16, round(width / factor)), max(16, round(height / factor))
 
 
 def measure_motion(frames: Iterable[tuple[float, NDArray[np.uint8]]]) -> MotionCurve:
-    """Return the motion of a stream of (seconds, small grey picture (h, w) uint8), two held at a time."""
+    """Return the camera motion of a stream of (seconds, grey thumbnail (h, w) uint8). Holds two pictures."""
     flow = DenseFlow("fast")
     times: list[float] = []
     steps: list[NDArray[np.float64]] = []
@@ -53,7 +53,7 @@ def measure_motion(frames: Iterable[tuple[float, NDArray[np.uint8]]]) -> MotionC
 
 
 def _fit(first: NDArray[np.uint8], flow: Image) -> NDArray[np.float64]:
-    """Return shift, roll and zoom of a flow field (h, w, 2): a similarity fitted with falling weights."""
+    """Return shift, roll and zoom (4,) of a flow field (h, w, 2), by reweighted least squares."""
     height, width = first.shape
     gx = cv2.Sobel(first, cv2.CV_32F, 1, 0, scale=1 / 8)[::_STRIDE, ::_STRIDE]
     gy = cv2.Sobel(first, cv2.CV_32F, 0, 1, scale=1 / 8)[::_STRIDE, ::_STRIDE]

@@ -1,8 +1,7 @@
-"""The offset between two clips by curves over time that both should share: correlation of their changes.
+"""Time offset between two clips from the correlation of curves over time, such as camera motion.
 
-Both lenses sit in one phone, so their pictures shift and roll alike, one by the field-of-view ratio more, and
-what moves before one moves before the other. Frame rates may differ and frames may be missing: curves are
-compared on a common grid of time.
+Both lenses are fixed in one phone. Their pictures therefore shift and roll together, scaled by the
+field-of-view ratio. Frame rates may differ and frames may be missing: curves are resampled to a common rate.
 """
 
 from dataclasses import dataclass, replace
@@ -10,67 +9,67 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.imaging.parabola import parabola_peak
 from asled_cli.sync.camera_motion import MotionCurve
 
 Curve = NDArray[np.float64]
 
-_GRID_HZ = 240
-# A hand's motion is told from a slow pan by what changes within this time, seconds.
-_SLOW_S = 1.0
-SHARED_S = 1.5  # shorter overlaps agree by chance
-_SHORT_SHARE = 0.6  # of a short clip that must overlap all the same
-# Roll at the distance of a quarter of the picture counts as much as shift.
-_ROLL_WEIGHT = 0.25
-# Motion less than this per second (shares of the longer side, after removing the slow part) is noise.
-STILL_PER_S = 4e-4
-# Correlation and its significance (in standard errors of unrelated curves) from which a peak is believed.
-MIN_CORRELATION, MIN_SIGNIFICANCE = 0.55, 4.0
-NEAR_S = 0.05
-_APART_S, _RIVAL_SHARE = 0.25, 0.9  # another peak this far away must stay this much lower
-_MIN_S = 0.3  # of each clip
+_GRID_HZ = 240  # common rate of the curves, twice that of the fastest usual clips
+_SLOW_S = 1.0  # seconds; slower motion, such as a pan, is removed so that hand shake remains
+SHARED_S = 1.5  # seconds; shorter overlaps correlate by chance
+_SHORT_SHARE = 0.6  # of a clip shorter than that, which must overlap
+_ROLL_WEIGHT = 0.25  # shift per roll: the motion at a quarter of the longer side from the centre
+STILL_PER_S = 4e-4  # motion per second, shares of the longer side, that is noise
+MIN_CORRELATION = 0.55  # from which a peak is accepted
+MIN_SIGNIFICANCE = 4.0  # standard errors of unrelated curves from which a peak is accepted
+NEAR_S = 0.05  # seconds around a given offset that are searched
+_SECOND_PEAK_S = 0.25  # seconds; a peak farther away than this is another one
+_MAX_SECOND_SHARE = 0.9  # of the best peak that another one may reach
+_MIN_S = 0.3  # seconds of each clip
 
 
 @dataclass(frozen=True)
 class CurveMatch:
-    """How two curves fit together at their best lag.
+    """The best lag of two curves.
 
-    offset_s: seconds that the reference clip started after the target clip. correlation: -1..1 there.
-    significance: its distance from unrelated curves, in standard errors. rival: highest correlation at a
-    clearly other lag. moving: whether both change at all. least_significance: from which it is believed.
+    offset_s: seconds by which the reference clip started after the target clip.
+    correlation: at this lag, -1..1. significance: the same in standard errors of unrelated curves.
+    second_peak: highest correlation at a lag farther away than _SECOND_PEAK_S.
+    moving: whether both curves change. min_significance: from which the match is accepted.
     """
 
     offset_s: float
     correlation: float
     significance: float
-    rival: float
+    second_peak: float
     moving: bool
-    least_significance: float = MIN_SIGNIFICANCE
+    min_significance: float = MIN_SIGNIFICANCE
 
     @property
     def confidence(self) -> float:
-        """0..1; one half is the least that is believed."""
+        """Confidence 0..1; accepted from 0.5."""
         if not self.moving:
             return 0.0
         shares = (
             self.correlation / MIN_CORRELATION,
-            self.significance / self.least_significance,
-            _RIVAL_SHARE * self.correlation / max(self.rival, 1e-9),
+            self.significance / self.min_significance,
+            _MAX_SECOND_SHARE * self.correlation / max(self.second_peak, 1e-9),
         )
         return float(np.clip(min(shares) / 2, 0, 1))
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Quantities that change from frame to frame: times (N,) float64 seconds; values (N, K) float64."""
+    """Quantities over time. times: (N,) float64, seconds. values: (N, K) float64."""
 
     times: Curve
     values: Curve
 
 
 def match_curves(target: MotionCurve, reference: MotionCurve) -> CurveMatch | None:
-    """Return the best lag of two cameras' motions, or None where they are too short to tell.
+    """Return the best lag of two camera motions, None if a clip is too short.
 
-    Pictures must have the same orientation. Accuracy: a few milliseconds on a shaking hand.
+    Pictures must have the same orientation. Accuracy under hand shake: a few milliseconds.
     """
     curves = _resampled(_positions(target), _positions(reference), _SLOW_S)
     if curves is None:
@@ -84,26 +83,29 @@ def match_changes(
     reference: Curves,
     *,
     still_per_s: float,
-    least_significance: float,
+    min_significance: float,
     near_s: float | None = None,
 ) -> CurveMatch | None:
-    """Return the best lag of curves whose columns belong together one by one; None where too short to tell.
+    """Return the best lag of two curves with corresponding columns, None if one is too short.
 
-    still_per_s: root of the summed squares of all columns' changes per second below which nothing moves.
-    near_s: only lags within NEAR_S of this one.
+    still_per_s: root of the summed squares of all changes per second below which nothing moves.
+    min_significance: of an accepted match, standard errors. near_s: only lags within NEAR_S of it, seconds.
     """
     curves = _resampled(target, reference, None)
     if curves is None:
         return None
     moving = min(_std(curve) for curve in curves) > still_per_s
     found = _match(*curves, float(target.times[0] - reference.times[0]), moving, near_s)
-    return None if found is None else replace(found, least_significance=least_significance)
+    return None if found is None else replace(found, min_significance=min_significance)
 
 
 def _match(
     one: Curve, other: Curve, start_s: float, moving: bool, near_s: float | None = None
 ) -> CurveMatch | None:
-    """start_s: how much later the first sample of `one` is on its clock than that of `other` on its own."""
+    """Return the best lag of two resampled curves, None if `near_s` excludes all lags.
+
+    start_s: time of the first sample of `one` minus that of `other`, each on its own clock, seconds.
+    """
     least = int(min(SHARED_S, _SHORT_SHARE * min(len(one), len(other)) / _GRID_HZ) * _GRID_HZ)
     score, lags = _correlation(one, other, least)
     asked = (
@@ -112,7 +114,7 @@ def _match(
     if not asked.any():
         return None
     peak = int(np.argmax(np.where(asked, score, -2)))
-    far = np.abs(lags - lags[peak]) > _APART_S * _GRID_HZ
+    far = np.abs(lags - lags[peak]) > _SECOND_PEAK_S * _GRID_HZ
     a, b = _overlapping(one, other, int(lags[peak]))
     correlation = float(np.clip(score[peak], -0.999, 0.999))
     independent = _independent_samples(a, b)
@@ -120,13 +122,13 @@ def _match(
         offset_s=float((lags[peak] + _peak_offset(score, peak)) / _GRID_HZ + start_s),
         correlation=correlation,
         significance=float(np.arctanh(correlation) * np.sqrt(max(independent - 3, 0.1))),
-        rival=float(score[far].max()) if far.any() else 0.0,
+        second_peak=float(score[far].max()) if far.any() else 0.0,
         moving=moving,
     )
 
 
 def _resampled(target: Curves, reference: Curves, slow_s: float | None) -> tuple[Curve, Curve] | None:
-    """Both on one grid, smoothed over the slower one's frame interval; None if one is too short."""
+    """Return both curves at _GRID_HZ, smoothed over the longer frame interval; None if one is too short."""
     if min(len(curves.times) for curves in (target, reference)) < 3:
         return None
     slower = max(float(np.median(np.diff(curves.times))) for curves in (target, reference))
@@ -143,10 +145,10 @@ def _positions(curve: MotionCurve) -> Curves:
 
 
 def _resample(curves: Curves, smooth_s: float, slow_s: float | None) -> Curve:
-    """Return changes per second on the common grid, (N, K), smoothed over `smooth_s`.
+    """Return changes per second at _GRID_HZ, (N, K).
 
-    Values are interpolated and differenced over `smooth_s`: exact for any frame times. What changes more
-    slowly than `slow_s` is taken out, if given.
+    smooth_s: seconds over which the interpolated values are differenced; exact for any frame times.
+    slow_s: seconds; slower changes are removed. None: nothing is removed.
     """
     times = curves.times
     grid = np.arange(times[0] + smooth_s / 2, times[-1] - smooth_s / 2, 1 / _GRID_HZ)
@@ -162,14 +164,14 @@ def _resample(curves: Curves, smooth_s: float, slow_s: float | None) -> Curve:
         kernel = np.hanning(window + 2)[1:-1]
         norm = np.convolve(np.ones(len(grid)), kernel, "same")
         quick = quick - np.stack([np.convolve(v, kernel, "same") / norm for v in quick.T], axis=1)
-    # A cut or a jolt must not be all that counts.
+    # Limit single jolts and cuts, which would otherwise dominate the correlation.
     size = np.linalg.norm(quick, axis=1)
     limit = 4 * float(np.median(size)) + 1e-9
     return np.asarray(quick * np.minimum(1, limit / np.maximum(size, 1e-12))[:, None])
 
 
 def _correlation(one: Curve, other: Curve, least: int) -> tuple[Curve, NDArray[np.int_]]:
-    """Return the normalised correlation at each lag with `least` samples of overlap, and the lags."""
+    """Return the normalised correlation at each lag with at least `least` common samples, and the lags."""
     size = 1 << (len(one) + len(other) - 1).bit_length()
 
     def cross(a: Curve, b: Curve) -> Curve:
@@ -194,7 +196,7 @@ def _overlapping(one: Curve, other: Curve, lag: int) -> tuple[Curve, Curve]:
 
 
 def _independent_samples(one: Curve, other: Curve) -> float:
-    """Return how many independent samples two correlated curves amount to (Bartlett's formula)."""
+    """Return the number of independent samples of two autocorrelated curves (Bartlett's formula)."""
     total = 0.0
     for a, b in zip(one.T, other.T, strict=True):
         size = 1 << (2 * len(a)).bit_length()
@@ -210,9 +212,7 @@ def _independent_samples(one: Curve, other: Curve) -> float:
 def _peak_offset(score: Curve, peak: int) -> float:
     if peak in (0, len(score) - 1):
         return 0.0
-    before, at, after = score[peak - 1 : peak + 2]
-    bend = before - 2 * at + after
-    return float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) if bend < 0 else 0.0
+    return parabola_peak(*(float(value) for value in score[peak - 1 : peak + 2]))
 
 
 def _std(quick: Curve) -> float:

@@ -1,8 +1,7 @@
-"""What moves in the scene, seen by two lenses: brightness of coarse cells of the common view over time.
+"""Scene motion seen by two lenses: mean brightness of coarse cells of the common view over time.
 
-A walker, a ball or the leaves change the same cells at the same moments in both pictures, whether the camera
-moves or stands, and blur takes next to nothing from means of large cells. Cells are much larger than the
-errors of a geometry that is only guessed.
+A moving object changes the same cells of both pictures at the same time, with a moving or fixed camera.
+Blur hardly changes the mean of a large cell. Cells are much larger than the error of a guessed geometry.
 """
 
 from collections.abc import Sequence
@@ -14,33 +13,36 @@ from numpy.typing import NDArray
 from asled_cli.imaging.homography import Image, Matrix, resize_matrix
 from asled_cli.sync.correlation import CurveMatch, Curves, match_changes
 
-LONG_SIDE = 128  # pixels of the small pictures that cells are means of
+LONG_SIDE = 128  # pixels of the thumbnails
 _CELLS = 16  # along the longer side
-_PIXELS = 8  # of each cell and way, in which the reference is sampled
-# Change of all cells together (8-bit codes per second) below which nothing moves: noise of 3 codes per pixel
-# and H.264 of still pictures reach 20 to 60, 11 real clips, some from a tripod, 290 to 3200.
+_PIXELS = 8  # samples of the reference per cell and direction
+# Change of all cells together, 8-bit codes per second, below which nothing moves. Measured: 20 to 60 for
+# noise of 3 codes per pixel and compressed still pictures; 290 to 3200 for 11 real clips.
 _STILL_PER_S = 120.0
-# Unrelated real clips stayed below 0.7, those of one moment reached 4 and more. Stricter than it looks: the
-# samples are counted as if there were one cell.
+# Standard errors, counted as if there were one cell. Measured: below 0.7 for unrelated clips, 4 and more for
+# clips of one recording.
 _MIN_SIGNIFICANCE = 3.0
 
 
 def match_scenes(target: Curves, reference: Curves, near_s: float | None = None) -> CurveMatch | None:
-    """Return the lag at which cells of the common view change alike; None where the clips are too short.
+    """Return the lag with the highest correlation of cell changes, None if a clip is too short.
 
-    near_s: only lags close to this one.
+    near_s: only lags within NEAR_S of it are searched, seconds.
     """
     return match_changes(
         target,
         reference,
         still_per_s=_STILL_PER_S,
-        least_significance=_MIN_SIGNIFICANCE,
+        min_significance=_MIN_SIGNIFICANCE,
         near_s=near_s,
     )
 
 
 def target_cells(times: NDArray[np.float64], pictures: Sequence[NDArray[np.uint8]]) -> Curves:
-    """Return the brightness of the cells of small grey pictures, (h, w) uint8 each, that see less."""
+    """Return the cell brightness of the target.
+
+    times: (N,) seconds. pictures: N thumbnails, (h, w) uint8.
+    """
     grid = _grid(pictures[0].shape)
     return _cells(times, [_shrink(picture.astype(np.float32), grid) for picture in pictures])
 
@@ -51,9 +53,10 @@ def reference_cells(
     place: Matrix,
     target_shape: tuple[int, ...],
 ) -> Curves:
-    """Return the brightness of the target's cells as the reference sees them.
+    """Return the brightness of the target's cells in the reference's thumbnails.
 
-    place: pixel of the small target, of shape (h, w), -> pixel of the small reference.
+    times: (N,) seconds. pictures: N, (h, w) uint8. place: (3, 3) map from target to reference pixels of the
+    thumbnails. target_shape: (h, w) of the target's thumbnails.
     """
     grid = _grid(target_shape)
     fine = (grid[0] * _PIXELS, grid[1] * _PIXELS)
@@ -69,7 +72,7 @@ def reference_cells(
 
 
 def _grid(shape: tuple[int, ...]) -> tuple[int, int]:
-    """(columns, rows) of cells as square as can be."""
+    """Return (columns, rows) of nearly square cells."""
     height, width = shape[:2]
     side = max(width, height) / _CELLS
     return max(2, round(width / side)), max(2, round(height / side))
@@ -80,6 +83,6 @@ def _shrink(picture: Image, grid: tuple[int, int]) -> Image:
 
 
 def _cells(times: NDArray[np.float64], cells: Sequence[Image]) -> Curves:
-    """Cells less their mean: what the exposure control of one camera does must not count."""
+    """Return the cells minus their mean, which removes exposure changes of one camera."""
     values = np.stack(cells).reshape(len(cells), -1).astype(np.float64)
     return Curves(times, values - values.mean(axis=1, keepdims=True))

@@ -1,7 +1,7 @@
-"""Time and place of one view in another, solved together on small pictures: Gauss-Newton over many moments.
+"""Sub-frame time offset and geometry, solved together on thumbnails (Gauss-Newton over many times).
 
-Solved one after the other, they take each other's part: who walks towards a scene sees it grow, so that a
-view ratio wrong by one per cent is a clock wrong by many milliseconds.
+Solved one after the other, an error of one biases the other: if the camera moves towards the scene, a
+field-of-view ratio wrong by 1 % shifts the offset by many milliseconds.
 """
 
 from collections.abc import Sequence
@@ -16,31 +16,33 @@ from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
 from asled_cli.imaging.warp import sample, sample_with_gradient
 from asled_cli.registration.geometry.solver import robust_weight
 
-_MOMENTS, _MIN_MOMENTS = 48, 8
-_ROUNDS = 6
-_SOFT_PX = 1.0  # Gaussian over the reference's pictures
-_PIXEL_SIGMA = 0.53  # softness of a picture by its own pixels, as `canvas` has it
-_SPREAD, _REACH = 1.0, 3.0  # Gaussian over time: in intervals of the slower clip, and where it ends
-_SIMILARITY = 4
+_MOMENTS = 48  # times at which the clips are compared, at most
+_MIN_MOMENTS = 8  # fewer do not determine time and geometry
+_ROUNDS = 6  # of Gauss-Newton
+_SOFT_PX = 1.0  # sigma of the Gaussian over the reference, pixels
+_PIXEL_SIGMA = 0.53  # sigma of the softness by sampling, pixels; see registration/geometry/canvas.py
+_SPREAD = 1.0  # sigma of the Gaussian over time, frame intervals of the slower clip
+_REACH = 3.0  # half width of that Gaussian, sigmas
+_SIMILARITY = 4  # parameters of a similarity
 
 
 @dataclass(frozen=True)
 class SmallClip:
-    """times: (N,) seconds, increasing. pictures: N small grey ones, (h, w) uint8."""
+    """Thumbnails of a clip. times: (N,) seconds, increasing. pictures: N grey ones, (h, w) uint8."""
 
     times: NDArray[np.float64]
     pictures: Sequence[NDArray[np.uint8]]
 
     @cached_property
     def interval_s(self) -> float:
-        """The usual time from picture to picture."""
+        """Median time from picture to picture, seconds."""
         return float(np.median(np.diff(self.times)))
 
     def at(self, time_s: float, spread_s: float, soft_px: float) -> tuple[Image, Image] | None:
-        """The picture (0..1) about a time and its change per second, blurred by `soft_px`; None outside.
+        """Return the picture (0..1) at a time and its change per second; None outside of the clip.
 
-        The mean of the pictures around, by a Gaussian of `spread_s`. A blend of two neighbours alone would be
-        sharp at their times and soft between, and a blurred view would fit it best at the wrong time.
+        spread_s: sigma of the temporal Gaussian, seconds. soft_px: sigma of the spatial one, pixels.
+        Linear interpolation would be sharp at frame times and soft between, which would bias the offset.
         """
         if not self.times[0] <= time_s <= self.times[-1]:
             return None
@@ -58,10 +60,10 @@ class SmallClip:
 def solve_clock(
     target: SmallClip, reference: SmallClip, offset_s: float, place: Matrix
 ) -> tuple[float, Matrix] | None:
-    """Return the offset and the similarity (small target pixel -> small reference pixel), refined together.
+    """Return the refined offset, seconds, and similarity, (3, 3) from target to reference pixels.
 
-    offset_s: seconds that the reference started after the target, right to about a frame. None where too few
-    moments are shared, or where the solution leaves that frame.
+    offset_s: seconds by which the reference started after the target, correct to about a frame. place: first
+    guess of the similarity. None if the clips overlap too little, or if the offset moves by over a frame.
     """
     interval = max(target.interval_s, reference.interval_s)
     spread = _SPREAD * interval
@@ -71,7 +73,7 @@ def solve_clock(
     if len(shared) < _MIN_MOMENTS:
         return None
     chosen = shared[np.unique(np.linspace(0, len(shared) - 1, _MOMENTS).astype(int))]
-    # Equally soft on the scene: else the sharper view seems larger, which passes for another time.
+    # Both must be equally soft in the scene: a sharper view would be fitted as larger, which biases the time.
     coarse = 1 / float(np.sqrt(abs(np.linalg.det(place[:2, :2] / place[2, 2]))))
     soft_px = float(np.hypot(_SOFT_PX * coarse, _PIXEL_SIGMA * np.sqrt(max(coarse**2 - 1, 0))))
     times = [float(target.times[i]) for i in chosen]
@@ -83,7 +85,7 @@ def solve_clock(
         if step is None:
             return None
         matrix = matrix + np.array([[step[0], -step[1], step[2]], [step[1], step[0], step[3]], [0, 0, 0]])
-        # What the reference shows later on its clock belongs to an earlier start of it.
+        # A positive step means that the reference started earlier.
         found -= float(np.clip(step[4], -interval / 2, interval / 2))
         gain, bias = gain + step[5], bias + step[6]
     return (found, matrix) if abs(found - offset_s) < interval else None
@@ -98,7 +100,7 @@ def _step(
     gain: float,
     bias: float,
 ) -> NDArray[np.float64] | None:
-    """One step: scale and turn, shift x and y, time of the reference, gain and bias."""
+    """Return one Gauss-Newton step (7,): scale, rotation, shift x and y, time, gain, bias; None if singular."""
     count = _SIMILARITY + 3
     a, b = np.zeros((count, count)), np.zeros(count)
     height, width = targets[0][1].shape

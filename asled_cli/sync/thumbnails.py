@@ -1,4 +1,4 @@
-"""A short look at both clips on small pictures: how the cameras move, what moves in the scene, and when."""
+"""Thumbnails of both clips, and the time offset at which the scenes in them move together."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from asled_cli.registration.geometry.canvas import reduced_sizes
 from asled_cli.registration.geometry.lenses import centre_crop
 from asled_cli.sync.camera_motion import MotionCurve, measure_motion, small_size
 from asled_cli.sync.correlation import CurveMatch
-from asled_cli.sync.lens_order import MIN_VIEW_CORRELATION, both_ways
+from asled_cli.sync.lens_order import MIN_VIEW_CORRELATION, locate_both
 from asled_cli.sync.scene_motion import LONG_SIDE, match_scenes, reference_cells, target_cells
 from asled_cli.sync.subframe import SmallClip, solve_clock
 from asled_cli.video.clock import Clock
@@ -22,17 +22,17 @@ from asled_cli.video.decode.reader import read_small
 from asled_cli.video.frames import Clip
 
 PART_S = 15  # seconds of each clip that are compared
-# Guesses of the view ratio: cells stand an error of a fifth.
-_RATIO_STEPS = (1.0, 0.8, 1.25)
-_MIN_HINT_CORRELATION = 0.3  # correlation with a guessed geometry; unrelated real clips stayed below 0.2
-_ROUNDS = 3  # place, then time, then place again
-_SETTLED_S, _STEADY_S = 0.003, 0.03  # steps that need no further round, and that are accepted after the last
-_RIVAL_S = 0.1  # guesses closer than this are one
+_RATIO_STEPS = (1.0, 0.8, 1.25)  # factors of the guessed view ratio; cells tolerate an error of 20 %
+_MIN_HINT_CORRELATION = 0.3  # with a guessed geometry; unrelated real clips stayed below 0.2
+_ROUNDS = 3  # of place and time in turn
+_SETTLED_S = 0.003  # seconds; a smaller step ends the rounds
+_MAX_LAST_STEP_S = 0.03  # seconds; a larger last step is refused
+_SAME_OFFSET_S = 0.1  # seconds; guesses closer than this are one
 
 
 @dataclass(frozen=True)
 class ClipThumbnails:
-    """PART_S of a clip. times: (N,) seconds; pictures: N small grey ones (h, w) uint8; motion: camera's."""
+    """PART_S of a clip. times: (N,) seconds. pictures: N grey ones, (h, w) uint8. motion: of the camera."""
 
     clip: Clip
     times: NDArray[np.float64]
@@ -41,16 +41,16 @@ class ClipThumbnails:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the small pictures."""
+        """(width, height) of the pictures."""
         return self.pictures[0].shape[1], self.pictures[0].shape[0]
 
 
 @dataclass(frozen=True)
 class SceneMatch:
-    """When and where one clip's scene lies in the other's.
+    """Time offset and place of one clip's scene in the other's.
 
-    match: with its offset in the order the clips were named in. place: of the inner view in the outer one, at
-    that moment. swapped: the first clip is the outer one.
+    match: offset in the order of the arguments. place: of the inner view in the outer one at that offset.
+    swapped: the first clip is the outer one.
     """
 
     match: CurveMatch
@@ -59,7 +59,7 @@ class SceneMatch:
 
 
 def read_thumbnails(clip: Clip, start_s: Fraction | None = None) -> ClipThumbnails | None:
-    """Look at PART_S of a clip from `start_s` (None: its beginning) on; None if it holds no frame."""
+    """Return thumbnails of PART_S of a clip from `start_s` (None: the start); None if it has no frame."""
     times: list[float] = []
     pictures: list[NDArray[np.uint8]] = []
     size = small_size(clip.width, clip.height, LONG_SIDE)
@@ -80,9 +80,9 @@ def read_thumbnails(clip: Clip, start_s: Fraction | None = None) -> ClipThumbnai
 def find_scene_match(
     first: ClipThumbnails, second: ClipThumbnails, fov_ratio: float, hints: Sequence[float]
 ) -> SceneMatch | None:
-    """The time and place at which both see the same things move; the best found, believed or not.
+    """Return the offset and place with the highest confidence, which may be too low to be accepted.
 
-    fov_ratio: a guess. hints: offsets from elsewhere that are worth a look.
+    fov_ratio: prior of the field-of-view ratio. hints: further offsets to try, seconds.
     """
     offsets = [*_guess_offsets(first, second, fov_ratio), *hints]  # good to a frame or two
     best: SceneMatch | None = None
@@ -98,14 +98,18 @@ def find_scene_match(
 def match_at(
     first: ClipThumbnails, second: ClipThumbnails, place: Place, swapped: bool, near_s: float | None
 ) -> CurveMatch | None:
-    """How the scenes change where `place` lays one view in the other; offset in the order of arguments."""
+    """Return the best match of scene changes for a place; its offset is in the order of the arguments.
+
+    place: of the inner view in the outer one. swapped: the first clip is the outer one. near_s: only offsets
+    close to it, seconds.
+    """
     inner, outer = (second, first) if swapped else (first, second)
     down, up = _scaling(inner, outer)
     return _match(inner, outer, up @ place.matrix @ down, swapped, near_s)
 
 
 def _refine(first: ClipThumbnails, second: ClipThumbnails, found: SceneMatch) -> SceneMatch:
-    """The match with time and place solved together, where that does not make it worse."""
+    """Return the match with time and place refined together, unless its correlation falls."""
     inner, outer = (second, first) if found.swapped else (first, second)
     sign = -1 if found.swapped else 1
     down, up = _scaling(inner, outer)
@@ -126,7 +130,7 @@ def _refine(first: ClipThumbnails, second: ClipThumbnails, found: SceneMatch) ->
 
 
 def _scaling(inner: ClipThumbnails, outer: ClipThumbnails) -> tuple[Matrix, Matrix]:
-    """From small pixels of the inner view to those of a place, and on from those of a place."""
+    """Return the maps from inner thumbnail pixels to those of a place, and on to outer thumbnail pixels."""
     sizes = reduced_sizes((inner.clip.width, inner.clip.height), (outer.clip.width, outer.clip.height))
     return resize_matrix(inner.size, sizes[0]), resize_matrix(sizes[1], outer.size)
 
@@ -144,7 +148,7 @@ def _match(
 
 
 def _guess_offsets(first: ClipThumbnails, second: ClipThumbnails, fov_ratio: float) -> list[float]:
-    """Offsets at which scenes change alike under geometries that are only guessed, the likelier way first."""
+    """Return offsets of correlated scene changes under guessed geometries, highest correlation first."""
     found = []
     for swapped in (False, True):
         inner, outer = (second, first) if swapped else (first, second)
@@ -156,17 +160,17 @@ def _guess_offsets(first: ClipThumbnails, second: ClipThumbnails, fov_ratio: flo
     found.sort(key=lambda match: -match.correlation)
     offsets: list[float] = []
     for match in found:
-        if all(abs(match.offset_s - other) > _RIVAL_S for other in offsets):
+        if all(abs(match.offset_s - other) > _SAME_OFFSET_S for other in offsets):
             offsets.append(match.offset_s)
     return offsets
 
 
 def _settle(first: ClipThumbnails, second: ClipThumbnails, offset_s: float) -> SceneMatch | None:
-    """Place at an offset, offset at that place, until both stay; None if the pictures do not agree there."""
+    """Return place and offset after estimating them in turn; None if the pictures do not correlate."""
     found: SceneMatch | None = None
     for _ in range(_ROUNDS):
         clock = Clock(Fraction(offset_s).limit_denominator(10**6))
-        forward, backward = both_ways(first.clip, second.clip, clock)
+        forward, backward = locate_both(first.clip, second.clip, clock)
         if forward is None or backward is None:
             return None
         swapped = backward.score > forward.score
@@ -177,7 +181,7 @@ def _settle(first: ClipThumbnails, second: ClipThumbnails, offset_s: float) -> S
         if match is None:
             return None
         settled = abs(match.offset_s - offset_s)
-        found = SceneMatch(match, place, swapped) if settled < _STEADY_S else None
+        found = SceneMatch(match, place, swapped) if settled < _MAX_LAST_STEP_S else None
         if settled < _SETTLED_S:
             break
         offset_s = match.offset_s

@@ -1,4 +1,4 @@
-"""When two recordings started, as their files tell it: timecode and dates. Rough, but something to try."""
+"""Start times of two recordings from their files: timecode and dates. Rough guesses of the offset."""
 
 from datetime import datetime
 from fractions import Fraction
@@ -6,11 +6,11 @@ from fractions import Fraction
 from asled_cli.video.frames import Clip
 
 _DATE_KEYS = ("com.apple.quicktime.creationdate", "creation_time")
-MAX_GAP_S = 600  # dates further apart are of two recordings
+MAX_GAP_S = 600  # seconds; starts farther apart belong to two recordings
 
 
 def timecode_gap_s(target: Clip, reference: Clip) -> Fraction | None:
-    """Seconds from the target's to the reference's first timecode; None if one has none."""
+    """Return the seconds from the target's to the reference's first timecode; None if one has none."""
     starts = [_timecode_s(clip) for clip in (target, reference)]
     if starts[0] is None or starts[1] is None:
         return None
@@ -19,7 +19,10 @@ def timecode_gap_s(target: Clip, reference: Clip) -> Fraction | None:
 
 
 def recording_gap_s(target: Clip, reference: Clip) -> Fraction | None:
-    """Seconds from the target's to the reference's recording date, to a second at best; None if unknown."""
+    """Return the seconds from the target's to the reference's recording date; None if unknown.
+
+    Accuracy: one second at best.
+    """
     for key in _DATE_KEYS:
         dates = [_date(clip.metadata.get(key)) for clip in (target, reference)]
         if dates[0] is None or dates[1] is None or (dates[0].tzinfo is None) != (dates[1].tzinfo is None):
@@ -30,7 +33,10 @@ def recording_gap_s(target: Clip, reference: Clip) -> Fraction | None:
 
 
 def _timecode_s(clip: Clip) -> Fraction | None:
-    """Seconds of a timecode hh:mm:ss:ff; drop-frame codes (;) are off by two frames a minute at most."""
+    """Return the seconds of a timecode hh:mm:ss:ff, None without one.
+
+    Drop-frame codes (;) are read as others: the error is two frames a minute at most.
+    """
     parts = clip.metadata.get("timecode", "").replace(";", ":").replace(".", ":").split(":")
     if len(parts) != 4 or not all(part.isdecimal() and len(part) <= 3 for part in parts):
         return None

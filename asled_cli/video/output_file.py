@@ -9,9 +9,9 @@ from asled_cli.errors import UsageError
 from asled_cli.runtime.atomic_file import short_name
 
 FORMATS = {".mov": "mov", ".mp4": "mp4", ".m4v": "mp4", ".mkv": "matroska"}
-MAX_NAME = 255  # bytes, on nearly every disk
-MAX_NAME = 200  # bytes of an output's name kept in the name of its work folder, of 255 allowed
-HASH_DIGITS = 16  # of the whole name, where it must be cut
+MAX_NAME_BYTES = 255  # of a file name, on nearly every file system
+MAX_KEPT_BYTES = 200  # of an output's name in the name of its work folder; longer names get a digest
+HASH_DIGITS = 16  # of that digest
 
 
 def check_output(out: Path, inputs: Iterable[Path], overwrite: bool) -> None:
@@ -19,8 +19,8 @@ def check_output(out: Path, inputs: Iterable[Path], overwrite: bool) -> None:
     if out.suffix.lower() not in FORMATS:
         got = repr(out.suffix) if out.suffix else "no ending"
         raise UsageError(f"{out} has {got}, expected one of: {', '.join(FORMATS)}.")
-    if len(os.fsencode(out.name)) > MAX_NAME or "\0" in str(out):
-        raise UsageError(f"{out} is no name that a file can have.", f"It may have {MAX_NAME} bytes.")
+    if len(os.fsencode(out.name)) > MAX_NAME_BYTES or "\0" in str(out):
+        raise UsageError(f"{out} is no name that a file can have.", f"It may have {MAX_NAME_BYTES} bytes.")
     if out.is_dir():
         raise UsageError(f"{out} is a folder, expected a file name.")
     for path in inputs:
@@ -45,8 +45,8 @@ def default_output(clip: Path) -> Path:
     suffix = clip.suffix if clip.suffix.lower() in FORMATS else ".mp4"
     ending = f"_deblurred{suffix}"
     stem = clip.stem
-    if len(os.fsencode(stem)) + len(ending) > MAX_NAME:
-        stem = short_name(stem, MAX_NAME - len(ending))
+    if len(os.fsencode(stem)) + len(ending) > MAX_NAME_BYTES:
+        stem = short_name(stem, MAX_NAME_BYTES - len(ending))
     return clip.with_name(stem + ending)
 
 
@@ -54,7 +54,7 @@ def work_folder(out: Path) -> Path:
     """Where the unfinished work on `out` is kept: a hidden folder beside it, for this name alone."""
     out = out.resolve()
     name, whole = out.name, os.fsencode(out.name)
-    if len(whole) > MAX_NAME:
+    if len(whole) > MAX_KEPT_BYTES:
         digest = hashlib.sha256(whole).hexdigest()[:HASH_DIGITS]
-        name = f"{short_name(name, MAX_NAME - HASH_DIGITS - 1)}-{digest}"
+        name = f"{short_name(name, MAX_KEPT_BYTES - HASH_DIGITS - 1)}-{digest}"
     return out.with_name(f".{name}.asled")

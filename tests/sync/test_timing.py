@@ -128,7 +128,7 @@ def test_changes_are_matched_as_by_brute_force() -> None:
         return Curves(times, signal[np.round((times + start) * 500).astype(int)])
 
     def believed(first: Curves, second: Curves, near_s: float | None = None) -> CurveMatch | None:
-        return match_changes(first, second, still_per_s=1.0, least_significance=3.0, near_s=near_s)
+        return match_changes(first, second, still_per_s=1.0, min_significance=3.0, near_s=near_s)
 
     one, other = sampled(0.5, 30, 6.0), sampled(2.137, 24, 5.5)
     found = believed(one, other)

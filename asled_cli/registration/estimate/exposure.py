@@ -11,6 +11,7 @@ import numpy as np
 
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid, reducing
 from asled_cli.imaging.light import shrink
+from asled_cli.imaging.parabola import parabola_minimum
 from asled_cli.imaging.warp import sample, within
 from asled_cli.registration.estimate.observations import FrameObservation, halved_map
 from asled_cli.registration.geometry.canvas import Canvas
@@ -196,16 +197,6 @@ def _by_run(measured: Sequence[FrameObservation]) -> list[list[FrameObservation]
     for m in measured:
         groups.setdefault(m.run, []).append(m)
     return list(groups.values())
-
-
-def parabola_minimum(positions: Sequence[float], scores: Sequence[float]) -> float:
-    """Return where the parabola through the lowest score and its neighbours is lowest."""
-    i = int(np.argmin(scores))
-    if i in (0, len(scores) - 1):
-        return positions[i]
-    a, b, _ = np.polyfit(positions[i - 1 : i + 2], scores[i - 1 : i + 2], 2)
-    low, high = positions[i - 1], positions[i + 1]
-    return float(np.clip(-b / (2 * a), low, high)) if a > 0 else positions[i]
 
 
 def mean_residual(frames: Sequence[LumaPair], matrix: Matrix) -> float:
