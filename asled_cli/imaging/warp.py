@@ -14,7 +14,7 @@ Values = TypeVar("Values", NDArray[np.float32], NDArray[np.float64])
 
 
 def sample_with_gradient(image: Image, u: Image, v: Image) -> tuple[Image, Image, Image, NDArray[np.bool_]]:
-    """Return `image` (H', W') at the points (u, v), (H, W) each, its x and y derivatives and a mask of inside."""
+    """Return `image` (H', W') at the points (u, v), (H, W) each, its derivatives and a mask of inside."""
     gx = cv2.Sobel(image, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
     gy = cv2.Sobel(image, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
     stacked = cv2.merge([image, gx, gy])

@@ -100,7 +100,7 @@ def _step(
     gain: float,
     bias: float,
 ) -> NDArray[np.float64] | None:
-    """Return one Gauss-Newton step (7,): scale, rotation, shift x and y, time, gain, bias; None if singular."""
+    """Return one Gauss-Newton step (7,): scale, rotation, shift x and y, time, gain, bias; None: singular."""
     count = _SIMILARITY + 3
     a, b = np.zeros((count, count)), np.zeros(count)
     height, width = targets[0][1].shape

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image, pixel_grid
 from asled_cli.imaging.light import luma
+from asled_cli.imaging.parabola import parabola_minimum
 from asled_cli.imaging.warp import sample, warp, within
 from asled_cli.registration.blur.reference_motion import TrackedFrame, displacement
 from asled_cli.registration.blur.tile_spectra import Tiles, response, turns
-from asled_cli.imaging.parabola import parabola_minimum
 
 # Exposures tried, in target frame intervals; a shutter is open for one interval at most.
 _TRIALS = (0.0, 0.06, 0.12, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0)
