@@ -8,6 +8,7 @@ from asled_cli.imaging.homography import Image
 from asled_cli.imaging.light import linear_to_srgb, srgb_to_linear
 
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # BT.709, of linear light
+_SPLIT = np.stack([_LUMA, [1, 0, 0] - _LUMA, [0, 0, 1] - _LUMA]).astype(np.float32)
 _CODES = np.arange(65536, dtype=np.float32) / 65535
 _LIGHT, _CODED = srgb_to_linear(_CODES), linear_to_srgb(_CODES)
 
@@ -26,12 +27,12 @@ def to_coded(light: Image) -> Image:
 def split(light: Image) -> tuple[Image, Image]:
     """Return luma (H, W), and red and blue less luma at half size (H', W', 2), of light (H, W, 3)."""
     height, width = light.shape[:2]
-    luma = np.asarray(light @ _LUMA, np.float32)
-    tint = np.stack([light[..., 0] - luma, light[..., 2] - luma], -1)
+    luma, red, blue = cv2.split(cv2.transform(light, _SPLIT))
+    tint = cv2.merge([red, blue])
     if height % 2 or width % 2:
         tint = cv2.copyMakeBorder(tint, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
     half = cv2.resize(tint, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
-    return luma, np.asarray(half, np.float32)
+    return np.asarray(luma, np.float32), np.asarray(half, np.float32)
 
 
 def join(luma: Image, tint: Image) -> Image:

@@ -13,12 +13,11 @@ from asled_cli.deconvolution.camera_path import CameraPath, chain, fit_path
 from asled_cli.deconvolution.confidence import blur_share, confidence
 from asled_cli.deconvolution.light import join, split, to_coded, to_light
 from asled_cli.deconvolution.views import Planes, blur_length, views
-from asled_cli.deconvolution.wiener import invert
+from asled_cli.deconvolution.wiener import invert, tile_side
 from asled_cli.imaging.homography import Image, Matrix
 
 WORK_WIDTH = 640  # pixels across at which motion is measured
 _CUT_CORRELATION = 0.3
-_MOST_BLUR_PX = 48.0  # half of what a tile holds between its edges
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +67,7 @@ def deblur_frames(
 class _Seen:
     rgb: NDArray[np.uint16]
     luma: Image  # linear, at working size
-    planes: Planes | None = None  # at full size, once they are needed
-
-    def full(self) -> Planes:
-        if self.planes is None:
-            self.planes = Planes(*split(to_light(self.rgb)))
-        return self.planes
+    planes: Planes  # at full size
 
 
 class SingleLensRestorer:
@@ -95,7 +89,8 @@ class SingleLensRestorer:
         """Take the next frame; return the changes to those that are finished now."""
         if self._exposure <= 0:
             return [Deblurred(None, 0.0)]
-        seen = _Seen(rgb, work_luma(rgb))
+        planes = Planes(*split(to_light(rgb)))
+        seen = _Seen(rgb, reduce_luma(planes.luma), planes)
         finished: list[Deblurred] = []
         if self._frames:
             last = self._frames[-1]
@@ -166,9 +161,13 @@ class SingleLensRestorer:
 
 
 def work_luma(rgb: NDArray[np.uint16]) -> Image:
-    """Return linear luma (h, w) at the size at which motion is measured."""
-    height, width = rgb.shape[:2]
-    luma = split(to_light(rgb))[0]
+    """Return linear luma (h, w) of a frame at the size at which motion is measured."""
+    return reduce_luma(split(to_light(rgb))[0])
+
+
+def reduce_luma(luma: Image) -> Image:
+    """Return luma (H, W) at the size at which motion is measured."""
+    height, width = luma.shape
     if width <= WORK_WIDTH:
         return luma
     size = WORK_WIDTH, round(height * WORK_WIDTH / width)
@@ -198,10 +197,11 @@ def restore_frame(
     scale = rgb.shape[1] / path.size[0]
     lengths = {k: blur_length(path, k, exposure) * scale for k in seen}
     share = blur_share(lengths[t])
-    if share == 0 or max(lengths.values()) > _MOST_BLUR_PX:
+    side = tile_side(max(lengths.values()))
+    if share == 0 or side is None:
         return Deblurred(None, 0.0)
-    frames = {k: frame.full() for k, frame in seen.items()}
-    inversion = invert(views(frames, t, path, exposure), list(seen).index(t), workers=workers)
+    frames = {k: frame.planes for k, frame in seen.items()}
+    inversion = invert(views(frames, t, path, exposure), list(seen).index(t), side=side, workers=workers)
     assert inversion.tint is not None
     trust = confidence(inversion, frames[t].luma) * np.float32(share)
     sharp = to_light(rgb) + join(inversion.luma, inversion.tint)

@@ -77,16 +77,16 @@ class TileGrid:
         return np.asarray(np.fft.rfft2(tiles * self.window), np.complex64)
 
     def fold(self, padded: Image, row: int, spectra: Spectra) -> None:
-        """Add a row of tiles, given by their spectra (columns, C, ...), to a padded picture (H', W', C)."""
+        """Add a row of tiles, given by their spectra (columns, C, ...), to padded planes (C, H', W')."""
         tiles = np.fft.irfft2(spectra, s=(self.side, self.side)).astype(np.float32) * self.window
         for column, tile in enumerate(tiles):
             y, x = row * self.hop, column * self.hop
-            padded[y : y + self.side, x : x + self.side] += tile.transpose(1, 2, 0)
+            padded[:, y : y + self.side, x : x + self.side] += tile
 
     def inner(self, padded: Image) -> Image:
-        """Return the picture that a padded one surrounds."""
+        """Return the planes (C, H, W) that padded ones (C, H', W') surround."""
         width, height = self.size
-        return padded[self.margin : self.margin + height, self.margin : self.margin + width]
+        return padded[:, self.margin : self.margin + height, self.margin : self.margin + width]
 
     def centres(self, row: int) -> NDArray[np.float64]:
         """Return (columns, 2): x, y in pixels of the tiles' centres in one row."""

@@ -17,7 +17,8 @@ from asled_cli.deconvolution.camera_path import apply_to_points
 from asled_cli.deconvolution.tiles import Spectra, TileGrid, transfer
 from asled_cli.imaging.homography import Image, Matrix
 
-_SIDE, _HOP = 128, 96
+_SIDES = (128, 256)  # pixels; three quarters of a side from tile to tile
+_LONGEST = 0.375  # of a side: blur that fits between its edges
 # Noise over signal: natural pictures' power falls with the square of the frequency (D. J. Field, 1987) down
 # to _CORNER cycles per pixel. Half and twice as much changed results by less than 0.05 dB.
 _NOISE, _CORNER = 0.3, 0.05
@@ -54,25 +55,30 @@ class Inversion:
     plain: Image
 
 
-def invert(views: Sequence[View], target: int, *, workers: int = 1) -> Inversion:
+def tile_side(blur_px: float) -> int | None:
+    """Return the side of the tiles that hold blurs up to this length; None: there are none so large."""
+    return next((side for side in _SIDES if blur_px <= _LONGEST * side), None)
+
+
+def invert(views: Sequence[View], target: int, *, side: int = _SIDES[0], workers: int = 1) -> Inversion:
     """Return the change to the sharp frame that explains all views; views[target] is the target frame.
 
-    workers: threads that share the rows of tiles.
+    side: of the tiles, see `tile_side`. workers: threads that share the rows of tiles.
     """
     height, width = views[target].luma.shape
-    grid = TileGrid(_SIDE, _HOP, (width, height))
+    grid = TileGrid(side, side * 3 // 4, (width, height))
     solver = _Solver(grid, views, target)
     rows, half = grid.counts[0], solver.half
-    luma_sum = np.zeros((*solver.luma[0].shape, 3), np.float32)
-    tint_sum = np.zeros_like(solver.tint[0]) if solver.tint else None
+    luma_sum = np.zeros((3, *solver.luma[0].shape), np.float32)
+    tint_sum = np.zeros((2, *solver.tint[0].shape[:2]), np.float32) if solver.tint else None
     with ThreadPoolExecutor(workers) as pool:
         for row, (luma, tint) in enumerate(pool.map(solver.solve, range(rows))):
             grid.fold(luma_sum, row, luma)
             if tint_sum is not None and tint is not None:
                 half.fold(tint_sum, row, tint)
     total = grid.inner(luma_sum)
-    tint_change = None if tint_sum is None else half.inner(tint_sum)
-    return Inversion(total[..., 0], tint_change, total[..., 1], total[..., 2])
+    tint_change = None if tint_sum is None else np.ascontiguousarray(half.inner(tint_sum).transpose(1, 2, 0))
+    return Inversion(total[0], tint_change, total[1], total[2])
 
 
 class _Solver:
