@@ -110,11 +110,11 @@ def _deblur(run: Run, began: float) -> DeblurResult:
     plan = run.plan
     run.refuse_if_strict([*plan.notes, *(f"{lost} would be left out" for lost in run.writer.dropped)])
     registration = run.journal.registration or _analyse(run)
-    roles = _judge(run, registration)
+    blur_plan = _judge(run, registration)
     return_freed_memory()
     analysis_s = time.monotonic() - began
-    run.refuse_if_strict([] if registration.trusted else ["the two views do not fit together"])
-    result = _pass_through(run, registration, roles) or _render(run, registration, roles)
+    run.refuse_if_strict([] if registration.accepted else ["the two views do not fit together"])
+    result = _pass_through(run, registration, blur_plan) or _render(run, registration, blur_plan)
     return replace(result, analysis_s=analysis_s)
 
 
@@ -157,7 +157,7 @@ def _analyse(run: Run) -> Registration:
         ultra_range=plan.ultra_range,
         analyse=run.steps.analyse,
     )
-    if not registration.trusted:
+    if not registration.accepted:
         log.warning(
             "%s and %s do not seem to show the same scene at the same time: nothing is changed. %s",
             plan.wide.path.name,
@@ -170,28 +170,30 @@ def _analyse(run: Run) -> Registration:
 def _judge(run: Run, registration: Registration) -> BlurPlan:
     """Find where the wide view needs deblurring and the other one can help."""
     plan = run.plan
-    if plan.config.roles == "given":
+    if not plan.config.skip_sharp:
         return DEBLUR_ALL
-    roles = judge_clips(plan.wide, plan.ultra, plan.clock, registration, run.report)
-    for sentence in roles.warnings():
+    blur_plan = judge_clips(plan.wide, plan.ultra, plan.clock, registration, run.report)
+    for sentence in blur_plan.warnings():
         log.warning("%s: %s", plan.wide.path.name, sentence)
-    return roles
+    return blur_plan
 
 
-def _pass_through(run: Run, registration: Registration, roles: BlurPlan) -> DeblurResult | None:
+def _pass_through(run: Run, registration: Registration, blur_plan: BlurPlan) -> DeblurResult | None:
     """Copy the wide clip where no frame is to change; None where frames must be encoded all the same."""
-    if registration.trusted and not roles.changes_nothing:
+    if registration.accepted and not blur_plan.changes_nothing:
         return None
     frames = run.writer.copy_source()
     if frames is None:
         return None
     run.report(Progress("deblur", frames, frames))
-    counts = Tally(frames, passed=frames) if registration.trusted else Tally(frames, without_reference=frames)
+    counts = (
+        Tally(frames, passed=frames) if registration.accepted else Tally(frames, without_reference=frames)
+    )
     result = counts.result(run.plan, registration, [], {})
-    return replace(result, segments=roles.segments, stages=(), copied=True)
+    return replace(result, segments=blur_plan.segments, stages=(), copied=True)
 
 
-def _render(run: Run, registration: Registration, roles: BlurPlan) -> DeblurResult:
+def _render(run: Run, registration: Registration, blur_plan: BlurPlan) -> DeblurResult:
     """Send every frame of the clip that is not finished yet once through all stages."""
     plan, journal = run.plan, run.journal
     restorer = load_restorer(plan, run.steps.segment_length(plan.wide), journal.memory)
@@ -216,14 +218,16 @@ def _render(run: Run, registration: Registration, roles: BlurPlan) -> DeblurResu
         )
         restored = Stage(restore(aligned[-1], restorer), room, "restore")
         with restored:  # closing the last stage closes all that feed it
-            _write(run, roles, restored, lambda: any_problem(wide.problems, ultra.problems))
+            _write(run, blur_plan, restored, lambda: any_problem(wide.problems, ultra.problems))
         stages = [wide_frames, ultra_frames, pairs, *aligned, restored]
         problems = {plan.wide.path.name: wide.problems, plan.ultra.path.name: ultra.problems}
         result = journal.tally.result(plan, registration, stages, problems)
-        return replace(result, segments=roles.segments)
+        return replace(result, segments=blur_plan.segments)
 
 
-def _write(run: Run, roles: BlurPlan, restored: Iterable[RestoredFrame], damaged: Callable[[], bool]) -> None:
+def _write(
+    run: Run, blur_plan: BlurPlan, restored: Iterable[RestoredFrame], damaged: Callable[[], bool]
+) -> None:
     """Write the frames and keep each finished segment in the journal."""
     journal, writer, tally = run.journal, run.writer, run.journal.tally
     space = SpaceWatch(run.plan, journal.folder)
@@ -237,7 +241,7 @@ def _write(run: Run, roles: BlurPlan, restored: Iterable[RestoredFrame], damaged
 
     for frame in restored if not journal.complete else ():
         run.stop.check()
-        change = roles.limit(float(frame.target.time), frame.change)
+        change = blur_plan.limit(float(frame.target.time), frame.change)
         with tally.writing(frame, change):
             keep(writer.write(frame.target, change))
         memory = frame.memory

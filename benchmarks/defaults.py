@@ -4,7 +4,8 @@
 
 Pairs that were not started together, with the whole ultra-wide view: two of averaged real videos (played at
 twice their speed, the views half a frame apart), two of photos under hand shake; with sound and mute. Each is
-restored with no option, and with --offset, --fov-ratio and --roles given. What --out holds is not done again.
+deblurred with no option, and with --offset, --fov-ratio, --lens-order given and --no-skip-sharp. Rows that
+--out holds already are not computed again.
 """
 
 import argparse
@@ -104,7 +105,12 @@ def measure(case: Case, method: Method, sources: Path) -> dict[str, Any]:
             truth=folder / "truth.mp4", method=method,
         )  # fmt: skip
         informed = replace(
-            plain, out=folder / "given.mp4", offset_s=case.offset_s, fov_ratio=case.rig.ratio, roles="given"
+            plain,
+            out=folder / "given.mp4",
+            offset_s=case.offset_s,
+            fov_ratio=case.rig.ratio,
+            lens_order="given",
+            skip_sharp=False,
         )
         scores = [run_deblur(config) for config in (plain, informed)]
     default, given = scores

@@ -133,7 +133,7 @@ def measure(case: Case) -> dict[str, Any]:
         "seen_px": round(float(np.median(seen)), 3),
         "worst_px": round(float(np.max(errors)), 3),
         "correlation": round(found.correlation, 3),
-        "trusted": found.trusted,
+        "accepted": found.accepted,
         "exposure": round(found.exposure.length, 2),
         "analysis_s": round(time.process_time() - began, 1),
         "made_s": round(made_s, 1),
@@ -201,7 +201,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         name: {
             "clips": len(group),
-            "trusted": sum(r["trusted"] for r in group),
+            "accepted": sum(r["accepted"] for r in group),
             "ratio_error_median": round(float(np.median([r["ratio_error"] for r in group])), 5),
             "ratio_within_1_percent": sum(r["ratio_error"] <= 0.01 for r in group),
             "error_px_median": round(float(np.median([r["error_px"] for r in group])), 3),

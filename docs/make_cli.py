@@ -66,6 +66,8 @@ def _default(parameter: Any) -> str:
         return ""
     if isinstance(parameter.show_default, str):
         return _flat(parameter.show_default)
+    if getattr(parameter, "is_flag", False):
+        return "on" if parameter.default is True else ""
     unset = parameter.default in (None, False, (), []) or callable(parameter.default)
     return "" if unset else f"`{parameter.default}`"
 

@@ -25,7 +25,7 @@ def probe(
     ultra: opt.UltraClip = None,
     offset: opt.Offset = None,
     fov_ratio: opt.FovRatio = None,
-    roles: opt.RolesName = "auto",
+    lens_order: opt.LensOrderName = "auto",
     preview: Preview = None,
     overwrite: Overwrite = False,
     as_json: opt.AsJson = False,
@@ -52,7 +52,7 @@ def probe(
             console.show_table("clip", ("", ""), clip_rows(facts), style)
             console.show_lines("note", facts["warnings"], style)
         return
-    config = DeblurConfig(wide, ultra or wide, offset_s=offset, fov_ratio=fov_ratio, roles=roles)
+    config = DeblurConfig(wide, ultra or wide, offset_s=offset, fov_ratio=fov_ratio, lens_order=lens_order)
     with console.progress(style) as report:
         found = inspect.inspect_pair(config, report)
         if preview is not None:

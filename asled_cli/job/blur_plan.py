@@ -111,9 +111,9 @@ def plan_blur(
 ) -> BlurPlan:
     """Measure pairs spread over the clip, in order of time; told: called with the number of pairs done.
 
-    A registration that is not trusted has nothing to compare: no pair is taken.
+    A registration that is not accepted has nothing to compare: no pair is taken.
     """
-    if not found.trusted:
+    if not found.accepted:
         return DEBLUR_ALL
     samples = []
     for done, pair in enumerate(pairs, start=1):

@@ -29,7 +29,7 @@ class Inspection:
 
     match: MatchedClips
     registration: Registration
-    roles: BlurPlan
+    blur_plan: BlurPlan
     sample: tuple[FramePair, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -54,10 +54,14 @@ class Inspection:
                     "ultra_blur_px": round(s.reference_blur_px, 1),
                     "ultra_advantage_db": round(s.advantage_db, 2),
                 }
-                for s in self.roles.samples
+                for s in self.blur_plan.samples
             ],
-            "plan": [segment.as_dict() for segment in self.roles.segments],
-            "notes": [*match.notes, *self.roles.warnings(), *([] if self.registration.trusted else [_UNFIT])],
+            "plan": [segment.as_dict() for segment in self.blur_plan.segments],
+            "notes": [
+                *match.notes,
+                *self.blur_plan.warnings(),
+                *([] if self.registration.accepted else [_UNFIT]),
+            ],
         }
 
 
@@ -69,8 +73,8 @@ def inspect_pair(config: DeblurConfig, report: Report = ignore) -> Inspection:
     match = replace(match, notes=(*match.notes, *notes))
     prior = LensPrior(fov_ratio=match.fov_ratio, source=match.fov_source)
     found, runs = register_clips(wide, ultra, clock, prior, report)
-    roles = judge_clips(wide, ultra, clock, found, report)
-    return Inspection(match, found, roles, tuple(runs[len(runs) // 2]))
+    blur_plan = judge_clips(wide, ultra, clock, found, report)
+    return Inspection(match, found, blur_plan, tuple(runs[len(runs) // 2]))
 
 
 def align_sample(inspection: Inspection) -> list[AlignedFrame]:

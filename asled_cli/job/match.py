@@ -43,7 +43,7 @@ def match_clips(config: DeblurConfig, report: Report = ignore) -> MatchedClips:
     timing = find_timing(
         wide, ultra, _guess_ratio(config, wide, ultra), offset_s=config.offset_s, report=report
     )
-    order = NAMED if config.roles == "given" else find_order(wide, ultra, timing.clock)
+    order = NAMED if config.lens_order == "given" else find_order(wide, ultra, timing.clock)
     notes: list[str] = []
     if order.swapped:
         notes.append(_swap_note(wide, ultra, order))

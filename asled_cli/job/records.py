@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from asled_cli.video.preserve.verify import Check
 
 Method = Literal["auto", "network", "swap"]
-RolesChoice = Literal["auto", "given"]
+LensOrder = Literal["auto", "given"]
 Target = Literal["wide", "ultra"]
 
 SPARE_S = Fraction(
@@ -45,9 +45,8 @@ class DeblurConfig:
     weights: Path | None = None  # a checkpoint instead of the published one
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     precision: Precision = "auto"
-    roles: RolesChoice = (
-        "auto"  # given: WIDE is mended throughout, and is the wide clip whatever it looks like
-    )
+    lens_order: LensOrder = "auto"  # auto: detect which clip is the wide one; given: as named
+    skip_sharp: bool = True  # leave frames that are sharp already as they were recorded
     target: Target = "wide"  # ultra: mend the ultra-wide clip where the wide lens sees too, with its help
     fov_ratio: float | None = None  # focal length of wide over ultra, as pictures: about 2
     offset_s: float | None = None  # seconds; ultra time = wide time - offset

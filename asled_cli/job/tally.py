@@ -75,7 +75,7 @@ def registration_info(registration: Registration) -> dict[str, object]:
         "rolling_shutter_frames": round(registration.exposure.rolling_shutter, 2),
         "ois_rms_px": registration.ois_rms_px,
         "parallax_deg": registration.baseline_deg,
-        "trusted": registration.trusted,
+        "accepted": registration.accepted,
     }
 
 

@@ -202,7 +202,7 @@ def _conclude(state: _State) -> Registration:
         state.tone.then(correction),
         residual,
         correlation,
-        trusted=correlation >= _TRUST_CORRELATION,
+        accepted=correlation >= _TRUST_CORRELATION,
         baseline=baseline,
         ois_path=path and _rebase_ois_path(path, knots[half], state.canvases[half]),
         reference_exposure=reference_exposure,

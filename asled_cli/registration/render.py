@@ -103,7 +103,7 @@ class ReferenceRenderer:
 
     def prepare(self, pair: FramePair) -> list[Callable[[], AlignedFrame]]:
         """`push`, but the frames are still to be computed, each by a call, in any thread and order."""
-        if not self.registration.trusted:
+        if not self.registration.accepted:
             return [partial(without_reference, pair)]
         now = float(pair.target.time)
         if self._start is None:

@@ -63,7 +63,9 @@ def whole(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def config(pair: Pair, out: Path, **changes: Any) -> DeblurConfig:
     encode = EncodeConfig(crf=0, preset="ultrafast", options={"g": "1"})  # large files
-    job = DeblurConfig(pair.wide, pair.ultra, out=out, method="swap", roles="given", encode=encode)
+    job = DeblurConfig(
+        pair.wide, pair.ultra, out=out, method="swap", lens_order="given", skip_sharp=False, encode=encode
+    )
     return replace(job, offset_s=0.0, **changes)
 
 

@@ -69,7 +69,7 @@ def job(processes: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[
     pair = make_pair(folder, FRAMES)
     wide = add_sound(pair.wide, folder / "sound.mp4", FRAMES / 30)
     words = [str(wide), str(pair.ultra), "--method", "swap", "--preset", "veryfast"]
-    words += ["--offset", "0", "--roles", "given"]
+    words += ["--offset", "0", "--lens-order", "given", "--no-skip-sharp"]
     assert run(processes, [*words, "-o", str(folder / "whole.mp4")], folder / "said") == 0
     return words, (folder / "whole.mp4").read_bytes()
 

@@ -130,3 +130,9 @@ def test_the_usual_output_name_fits_the_disk(stem: str, tmp_path: Path) -> None:
 )
 def test_the_command_to_resume_can_be_pasted(wide: str, ending: str) -> None:
     assert resume_command(DeblurConfig(Path(wide), Path("u.mp4"))) == f"asled {ending}"
+
+
+def test_the_command_to_continue_names_switches_that_are_off() -> None:
+    config = DeblurConfig(Path("w.mp4"), Path("u.mp4"), lens_order="given", skip_sharp=False, strict=True)
+    switches = "--lens-order given --no-skip-sharp --strict"
+    assert resume_command(config) == f"asled deblur w.mp4 u.mp4 {switches} --resume"

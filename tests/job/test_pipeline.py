@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def test_a_part_of_the_clip(pair: Pair, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     result = run(pair, out, start_s=0.1, end_s=0.3, truth=pair.truth)
     times = frame_times(probe_clip(pair.wide))
-    inside = [time for time in times if 0.1 <= time < 0.3]
+    inside = [time for time in times if Fraction(1, 10) <= time < Fraction(3, 10)]
     assert frame_times(probe_clip(out)) == [time - inside[0] for time in inside]
     assert result.first_time_s == inside[0]
     assert result.psnr_result_db is not None and result.psnr_input_db is not None
@@ -143,7 +144,7 @@ def test_strength_zero_changes_no_pixel(pair: Pair, tmp_path: Path) -> None:
 def test_views_that_do_not_fit_are_warned_about_and_not_used(
     pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    found = replace(registration(), trusted=False)
+    found = replace(registration(), accepted=False)
     monkeypatch.setattr(pipeline, "STEPS", pipeline.Steps(analyse=lambda runs, prior: found))
     result = run(pair, tmp_path / "out.mp4")
     assert (result.frames_written, result.frames_changed) == (FRAMES, 0)
@@ -159,7 +160,7 @@ def test_strict_makes_failures_of_warnings(
     monkeypatch.setattr(pipeline, "make_plan", lambda *words: replace(make_plan(*words), notes=()))
     assert run(pair, tmp_path / "fine.mp4", strict=True).frames_written == FRAMES
     monkeypatch.setattr(
-        pipeline, "STEPS", pipeline.Steps(analyse=lambda runs, prior: replace(registration(), trusted=False))
+        pipeline, "STEPS", pipeline.Steps(analyse=lambda runs, prior: replace(registration(), accepted=False))
     )
     with pytest.raises(InputError, match="do not fit together"):
         run(pair, out, strict=True)

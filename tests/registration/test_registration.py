@@ -128,7 +128,7 @@ def test_averaged_pans_are_found_and_swapped_as_with_true_geometry(
         ),
     )
     found, frames = register(frame_pairs(made), LensPrior())
-    assert found.trusted
+    assert found.accepted
     assert median_error_px(made, found) < 0.1
     assert found.exposure.length == pytest.approx(count, abs=0.3)
     assert found.fov_ratio == pytest.approx(RIG.ratio, rel=2e-3)
@@ -138,7 +138,7 @@ def test_averaged_pans_are_found_and_swapped_as_with_true_geometry(
 def test_hand_shake_is_found_and_swapped_as_with_true_geometry() -> None:
     made = with_intra_frame_shake(5)
     found, frames = register(frame_pairs(made), LensPrior())
-    assert found.trusted
+    assert found.accepted
     assert median_error_px(made, found) < 0.1
     assert found.exposure.length == pytest.approx(0.8, rel=0.3)
     assert psnr(swapped(frames), made.truth) > psnr(made.true_reference, made.truth) - 0.5
@@ -198,7 +198,7 @@ def test_unrelated_clips_are_not_trusted_and_give_no_reference() -> None:
     one, other = frame_pairs(with_intra_frame_shake(8)), frame_pairs(with_intra_frame_shake(9))
     mixed = [FramePair(a.target, b.reference) for a, b in zip(one, other, strict=True)]
     found, frames = register(mixed, LensPrior())
-    assert not found.trusted
+    assert not found.accepted
     assert all(frame.reference is None for frame in frames)
 
 

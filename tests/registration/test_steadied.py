@@ -213,7 +213,7 @@ def both() -> tuple[list[FramePair], Pictures, Registration]:
 
 def test_a_steadied_clip_is_told_by_its_blur(both: tuple[list[FramePair], Pictures, Registration]) -> None:
     pairs, truth, found = both
-    assert found.trusted and found.exposure.steadied and found.ois_path is None and found.correlation > 0.97
+    assert found.accepted and found.exposure.steadied and found.ois_path is None and found.correlation > 0.97
     assert found.target_exposure is None and registration_info(found)["exposure_frames"] is None
     assert found.fov_ratio == pytest.approx(RATIO, rel=0.004)
     assert gains(pairs, truth, found).mean() > 4
@@ -224,7 +224,7 @@ def test_it_gains_about_as_much_as_one_that_shows_the_hand(
 ) -> None:
     pairs, truth = made(wide=False, ultra=False)
     found = analyse([pairs], LensPrior())
-    assert found.trusted and not found.exposure.steadied
+    assert found.accepted and not found.exposure.steadied
     assert found.target_exposure == pytest.approx(EXPOSURE_S * RATE, rel=0.3)
     plain = gains(pairs, truth, found)[2:-2].mean()
     assert gains(*both)[2:-2].mean() > plain - 1.0
@@ -234,7 +234,7 @@ def test_the_reference_may_show_what_the_wide_clip_does_not() -> None:
     pairs, truth = made(wide=True, ultra=False)
     found = follow_clip(pairs, analyse([pairs], LensPrior()))
     taken = 0.95 * np.array([HAND.at(float(p.target.time))[:2] for p in pairs])
-    assert found.trusted and found.ois_path is not None
+    assert found.accepted and found.ois_path is not None
     assert found.ois_rms_px == pytest.approx(np.sqrt(taken.var(axis=0).sum()), rel=0.05)
     assert found.exposure.steadied and found.ois_path.exposure.steadied
     gained = gains(pairs, truth, found)[2:-2]

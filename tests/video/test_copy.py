@@ -119,7 +119,7 @@ BLURRED = replace(SHARP, action="deblur")
 
 
 @pytest.mark.parametrize(
-    ("trusted", "segments", "copied"),
+    ("accepted", "segments", "copied"),
     [
         (False, (), True),
         (True, (SHARP,), True),
@@ -132,11 +132,11 @@ def test_a_job_copies_where_no_frame_is_to_change(
     pair: Pair,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    trusted: bool,
+    accepted: bool,
     segments: tuple[Interval, ...],
     copied: bool,
 ) -> None:
-    found = replace(known_registration(), trusted=trusted)
+    found = replace(known_registration(), accepted=accepted)
     monkeypatch.setattr(pipeline, "STEPS", pipeline.Steps(analyse=lambda runs, prior: found))
     monkeypatch.setattr(analysis, "plan_blur", lambda *words: BlurPlan((), segments))
     out = tmp_path / "out.mp4"
@@ -147,7 +147,7 @@ def test_a_job_copies_where_no_frame_is_to_change(
     assert (out.read_bytes() == pair.wide.read_bytes()) == copied
     if copied:
         assert (result.frames_unchanged, result.frames_without_reference) == (
-            (frames, 0) if trusted else (0, frames)
+            (frames, 0) if accepted else (0, frames)
         )
         assert result.as_dict()["copied"] is True
         again = run(pair, tmp_path / "other.mp4", encode=EncodeConfig(crf=20))

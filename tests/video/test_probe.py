@@ -89,7 +89,7 @@ def test_the_report_names_ois_eis_rolling_shutter_and_parallax() -> None:
     found = {
         "fov_ratio": 2.0, "shift_px": (1.0, 2.0), "residual": 0.01, "correlation": 0.9,
         "exposure_frames": 0.8, "ultra_exposure_frames": 0.0, "rolling_shutter_frames": 0.0,
-        "ois_rms_px": None, "parallax_deg": None, "trusted": True, "maps": 1,
+        "ois_rms_px": None, "parallax_deg": None, "accepted": True, "maps": 1,
     }  # fmt: skip
     facts = {
         "registration": found, "clock_drift_ppm": 0.0, "swapped": False, "order_source": "as named",
@@ -114,7 +114,7 @@ def test_the_report_names_ois_eis_rolling_shutter_and_parallax() -> None:
         "ultra_exposure_frames": 0.3,
         "parallax_deg": 20.0,
     }
-    said = registration_text(found | more | {"trusted": False})
+    said = registration_text(found | more | {"accepted": False})
     for text in ("(rejected)", "ultra exposure 0.3", "rolling shutter +0.15", "lens by 7.5 px", "20 deg"):
         assert text in said
 
@@ -129,8 +129,10 @@ def test_stretches_follow_each_other_and_short_ones_vanish() -> None:
     segments = plan_segments(samples, 20.0)
     assert [s.action for s in segments] == ["deblur", "pass"]
     assert segments[0].end_s == segments[1].start_s == 1.25
-    roles = BlurPlan(tuple(samples), tuple(segments))
-    assert [roles.weight_at(t) for t in (0.0, 1.25, 1.25 + FADE_S / 2, 3.0)] == pytest.approx([1, 1, 0.5, 0])
+    blur_plan = BlurPlan(tuple(samples), tuple(segments))
+    assert [blur_plan.weight_at(t) for t in (0.0, 1.25, 1.25 + FADE_S / 2, 3.0)] == pytest.approx(
+        [1, 1, 0.5, 0]
+    )
     both = plan_segments([moment(i / 2, 5, 30, 25) for i in range(4)], 20.0)
     assert [s.action for s in both] == ["both blurred"]
 

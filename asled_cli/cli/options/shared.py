@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from asled_cli.job.records import Method, RolesChoice, Target
+from asled_cli.job.records import LensOrder, Method, Target
 from asled_cli.runtime.option_limits import FOV_RATIO_LIMITS
 from asled_cli.runtime.precision import Precision
 
@@ -70,12 +70,16 @@ FovRatio = Annotated[
     ),
 ]
 
-RolesName = Annotated[
-    RolesChoice,
+LensOrderName = Annotated[
+    LensOrder,
     typer.Option(
-        help="auto: find out which clip is the wide one and leave alone what is sharp; given: as named.",
+        help="auto: find out which clip is the wide one; given: as named.",
         rich_help_panel=PICTURE,
     ),
+]
+SkipSharp = Annotated[
+    bool,
+    typer.Option(help="Leave frames that are sharp already as recorded.", rich_help_panel=RESTORE),
 ]
 
 TargetName = Annotated[

@@ -47,7 +47,7 @@ def pair_rows(info: Info) -> list[tuple[str, str]]:
                                 f"{info['fov_ratio_source']})"),
         ("optical-centre offset", f"x {x:+.1f}, y {y:+.1f} px of the wide frame"),
         ("correlation", f"{found['correlation']:.3f} (minimum {_MIN_CORRELATION:.2f})"
-                        + ("" if found["trusted"] else ": rejected")),
+                        + ("" if found["accepted"] else ": rejected")),
         ("residual", f"{found['residual']:.2%} (mean absolute luma difference)"),
         ("wide exposure", _exposure_text(found)),
         ("ultra exposure", f"{found['ultra_exposure_frames']:g} frame"
@@ -80,7 +80,7 @@ def registration_text(found: Info) -> str:
     x, y = found["shift_px"]
     parts = [
         f"field-of-view ratio {found['fov_ratio']:.3f}, centre offset {x:+.1f}, {y:+.1f} px",
-        f"correlation {found['correlation']:.3f}" + ("" if found["trusted"] else " (rejected)"),
+        f"correlation {found['correlation']:.3f}" + ("" if found["accepted"] else " (rejected)"),
         f"exposure {_exposure_text(found)}",
     ]
     if found["ultra_exposure_frames"]:

@@ -21,7 +21,7 @@ def resume_command(config: DeblurConfig) -> str:
     for field in fields(config):
         value = getattr(config, field.name)
         if field.name not in PLACED and value != field.default:
-            words += [f"--{flag(field.name)}"] if value is True else [f"--{flag(field.name)}", str(value)]
+            words += _option(flag(field.name), value)
     encode = config.encode or EncodeConfig()
     for field in fields(encode):
         value = getattr(encode, field.name)
@@ -33,6 +33,13 @@ def resume_command(config: DeblurConfig) -> str:
         words += ["--encoder-opt", f"{key}={value}"]
     words += ["--resume", "--", *clips] if dashed else ["--resume"]
     return " ".join(_quoted(word) for word in words)
+
+
+def _option(name: str, value: object) -> list[str]:
+    """Return an option with its value, or a switch: --name if it is on, --no-name if it is off."""
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    return [f"--{name}", str(value)]
 
 
 def _quoted(word: str) -> str:

@@ -30,7 +30,7 @@ class Registration:
 
     Sizes are (width, height) in pixels. interval_s: the target's median frame interval. residual: mean
     absolute luma difference of target and reblurred reference, 0..1. correlation: of the same two, -1..1.
-    trusted: False where the two views could not be brought together; the reference must not be used then.
+    accepted: False where the two views could not be brought together; the reference must not be used then.
     baseline: direction (x, y of length 1, reduced target pixels) along which close things lie aside in the
     reference; None where one smooth field does for all. reference_exposure: how long the reference's own
     shutter is open, target frame intervals, as far as its blur shows it; 0 where it does not. ois_path: how
@@ -44,7 +44,7 @@ class Registration:
     tone: Tone
     residual: float
     correlation: float
-    trusted: bool
+    accepted: bool
     baseline: tuple[float, float] | None = None
     reference_exposure: float = 0.0
     ois_path: OisPath | None = None
