@@ -24,10 +24,10 @@ from kill_and_resume import CHILD, ROOT, make_clips
 from report import write_report
 from throughput import commit
 
-SIZE = "64m"
-NOBODY = 65534
+SIZE = "64m"  # of the file system: several runs fit, and it fills fast
+NOBODY = 65534  # user and group id of `nobody` on Linux
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--")
-MAX_S = 300.0
+MAX_S = 300.0  # a run that takes longer hangs
 
 
 @contextlib.contextmanager

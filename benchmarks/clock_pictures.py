@@ -23,13 +23,18 @@ from asled_cli.lab.synthesis.shake_blur import read_picture
 Clip8 = NDArray[np.uint8]
 
 OFFSETS_S = (-2.37, -0.6, 0.3, 1.234, 3.1, 5.2)
-SIZE, VIDEO_SIZE = (320, 180), (480, 270)
-LENGTHS_S, SHARED_S = (11.0, 9.0), 1.9
+# (width, height) in pixels: the synchronisation reduces frames further.
+SIZE = (320, 180)
+VIDEO_SIZE = (480, 270)
+LENGTHS_S = (11.0, 9.0)  # of the two clips
+SHARED_S = 1.9  # minimum that the clips have in common
 RATES = {"30 and 30": (30, 30), "24 in 30": (24, 30), "30 in 60": (30, 60)}
 RATIOS = (1.5, 1.7, 1.85, 2.0, 2.2, 1.9)
 NOISE = 3.0  # codes of 255
-SPEED_PX_S, EXPOSURE_S = 75.0, 0.03
-VIDEO_RATIO, VIDEO_MEAN = 1.9, 3  # view of the whole over the part; frames averaged for the blurred view
+SPEED_PX_S = 75.0  # RMS speed of the hand per axis
+EXPOSURE_S = 0.03  # indoors
+VIDEO_RATIO = 1.9  # field of view of the whole video over that of its part
+VIDEO_MEAN = 3  # frames averaged for the blurred view
 
 
 def photo_cases(photos: Sequence[Path]) -> Iterator[dict[str, Any]]:

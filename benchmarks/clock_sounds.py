@@ -18,7 +18,8 @@ Samples = NDArray[np.float32]
 
 OFFSETS_S = (-2.37, -0.2, 0.0417, 1.234, 5.2)
 NOISE_DB = (None, 5.0)  # noise of its own in either file, over the sound
-LENGTH_S, SHARED_S = 12.0, 2.0
+LENGTH_S = 12.0  # of each clip
+SHARED_S = 2.0  # minimum that the clips have in common
 # What phones and their apps write: (codec, rate, channels, file) of the one clip and the other.
 TRACKS = (
     (("aac", 48_000, 2, "mp4"), ("aac", 44_100, 1, "mp4")),

@@ -35,11 +35,17 @@ from asled_cli.pipeline import run_deblur
 
 Clip8 = NDArray[np.uint8]
 
-SIZE, RATE, FRAMES = (448, 256), 30, 72
+SIZE = (448, 256)  # (width, height), as the evaluation sets
+RATE = 30  # frames per second
+FRAMES = 72
 NOISE = 2.0  # codes of 255
-TINT, LIFT = np.array([1.05, 0.95, 0.85]) * 0.95, 4.0  # colours of the ultra view
+# Colours of the ultra view: gain of R, G, B, and added codes of 255.
+TINT = np.array([1.05, 0.95, 0.85]) * 0.95
+LIFT = 4.0
 AVERAGED = 5  # source frames of one wide frame: an exposure of 2.5 frame intervals
-SPEED_PX_S, EXPOSURE_S = 260.0, 0.028  # of the hand: a blur of about 10 pixels
+# RMS speed of the hand per axis, and exposure: a blur of about 10 pixels.
+SPEED_PX_S = 260.0
+EXPOSURE_S = 0.028
 
 
 @dataclass(frozen=True)

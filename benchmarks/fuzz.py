@@ -33,7 +33,7 @@ from report import write_report
 from throughput import commit
 
 ROOT = Path(__file__).parent.parent
-MAX_S = 30.0
+MAX_S = 30.0  # a command that takes longer counts as a hang
 REFUSALS = (1, 2, 3, 5)  # exit codes that come with a sentence
 BAD = ("hang", "crash", "traceback", "wrong")
 MIN_GROWTH = 1.0  # GiB by which one input may raise the process's peak before it is reported

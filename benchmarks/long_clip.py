@@ -21,7 +21,7 @@ from throughput import commit, run_job
 from asled_cli.lab.bench.clips import RATE, make_pair
 from asled_cli.lab.bench.run import machine
 
-SIZE = (192, 108)
+SIZE = (192, 108)  # small, so that thousands of frames take minutes
 ALLOWED = 0.05  # difference of the peaks
 
 

@@ -59,13 +59,13 @@ RECIPE: dict[str, Any] = {
 }
 RATES = {"recorded": 1e-3, "still": 1.5e-3}
 DROPPED = {"recorded": 0.5, "still": 0.0}  # share of samples that lose their reference on the way
-NOISE = 0.08  # of 1.0, in every frame of a still clip anew
-MEMORY = (
-    0.6  # what a direction keeps of the neighbour's features before it has learnt anything from still ones
-)
-SAVE_EVERY = 25
+NOISE = 0.08  # of 1.0, drawn for every frame of a still clip
+# Share of the neighbour's features that a direction keeps at the start of training on still clips.
+MEMORY = 0.6
+SAVE_EVERY = 25  # updates between checkpoints
 SIDE = 48  # pixels of the square in the middle of a validation clip that is measured
-CHUNKS, OVERLAPS = (4, 8, 12), range(8)
+CHUNKS = (4, 8, 12)  # frames
+OVERLAPS = range(8)  # frames of look-ahead
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -35,8 +35,9 @@ from asled_cli.nets.blend import swap
 from asled_cli.registration import analyse
 from asled_cli.zoo import checkpoint as weights
 
-SIZE, FRAMES = (448, 256), 16
-# Read-out time, optical stabiliser, software.
+SIZE = (448, 256)  # (width, height), as the evaluation sets
+FRAMES = 16
+# Readout in frame intervals, OIS share, EIS window in frames.
 CASES = (
     (0.0, 0.0, 0.0),
     (0.3, 0.0, 0.0),

@@ -30,7 +30,7 @@ from asled_cli.nets.interface import ChunkInputs
 from asled_cli.runtime.device import DTYPES, resolve_device, resolve_precision
 from asled_cli.zoo import registry as zoo
 
-RATE_CHANNELS = 64
+RATE_CHANNELS = 64  # width of the published networks
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -28,7 +28,11 @@ from asled_cli.nets.asled.network import AsledNet
 from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
 from asled_cli.nets.interface import ChunkInputs
 
-GOAL_DB, STEPS, RATE, FRAMES, SIDE = 35.0, 600, 4e-3, 3, 24
+GOAL_DB = 35.0  # counts as learned
+STEPS = 600  # maximum of updates
+RATE = 4e-3  # learning rate
+FRAMES = 3
+SIDE = 24  # pixels
 
 
 def make_clip() -> tuple[ChunkInputs, torch.Tensor]:

@@ -25,7 +25,7 @@ from throughput import commit, run_job
 from asled_cli.lab.bench.clips import Picture, blurred_view, make_scene, view
 from asled_cli.lab.bench.run import machine
 
-SIZE = (3840, 2160)
+SIZE = (3840, 2160)  # 4K UHD, as phones record
 
 
 def coded(picture: Picture) -> av.VideoFrame:

@@ -34,10 +34,13 @@ from asled_cli.registration.model.registration import Registration
 from asled_cli.video.decode.pixel_format import to_16_bit
 from asled_cli.video.frames import Frame, FramePair
 
-SIZE = (640, 360)
-TO_1080 = 1920 / SIZE[0]
-RUNS, RUN_FRAMES, CLIP_S, RATE = 4, 11, 8.0, 30
-EXPOSURE_FRAMES = 0.8
+SIZE = (640, 360)  # (width, height) of the clips
+TO_1080 = 1920 / SIZE[0]  # errors are given in pixels of a 1080p frame
+RUNS = 4  # short runs that the analysis samples
+RUN_FRAMES = 11
+CLIP_S = 8.0
+RATE = 30  # frames per second
+EXPOSURE_FRAMES = 0.8  # in frame intervals
 NOISE = 2.0  # codes of 255, standard deviation
 
 

@@ -34,11 +34,12 @@ from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame, swap_weight
 
-SIZE = (448, 256)
-LOOK = SensorModel(tone=ToneCurve(gain=(1.1, 0.95, 0.85), gamma=(0.9, 0.9, 0.9)))
+SIZE = (448, 256)  # (width, height), as the evaluation sets
+# Colour difference of the ultra lens, and the geometry of the two kinds of clips.
+ULTRA_SENSOR = SensorModel(tone=ToneCurve(gain=(1.1, 0.95, 0.85), gamma=(0.9, 0.9, 0.9)))
 SHAKEN = LensRig(ratio=1.9, rotation_deg=-0.3, shift_px=(-5.0, 4.0), perspective=(0.002, -0.001))
 PANNED = LensRig(ratio=1.95, rotation_deg=0.3, shift_px=(6.0, -4.0))
-FRAMES = 24  # of a shaken clip: the analysis measures 18 of them, as of any longer clip
+FRAMES = 24  # of a shaken clip; the analysis measures 18 of them, as in any longer clip
 BLURS = ((8.0, 0.5), (20.0, 0.8), (40.0, 0.9))  # pixels, exposure in frame intervals
 AVERAGES = ((3, (10.0, 0.0)), (7, (6.0, 2.0)), (9, (3.0, 5.0)))  # frames, pan in pixels per frame
 
@@ -70,7 +71,7 @@ def cases(sources: Sources, count: int) -> Iterator[tuple[str, Make]]:
     for i, (name, path) in enumerate(photos[:: max(len(photos) // count, 1)][:count]):
         for blur, exposure in BLURS:
             given: dict[str, Any] = {"seed": i, "size": SIZE, "frames": FRAMES, "exposure": exposure,
-                                     "rig": SHAKEN, "ultra_sensor": LOOK}  # fmt: skip
+                                     "rig": SHAKEN, "ultra_sensor": ULTRA_SENSOR}  # fmt: skip
             given["shake"] = Shake(blur_px=blur)
             yield f"shake {name} {blur:g}", _bind(shake_pair, path, given)
         given = given | {"exposure": 0.8, "shake": Shake(blur_px=20.0, travel_px=4.0)}
@@ -79,7 +80,7 @@ def cases(sources: Sources, count: int) -> Iterator[tuple[str, Make]]:
     for i, (name, path) in enumerate(sources.videos.items()):
         for frames, pan in AVERAGES:
             given = {"seed": i, "size": SIZE, "count": frames, "pan_px": pan, "start": 8, "rig": PANNED,
-                     "ultra_sensor": LOOK}  # fmt: skip
+                     "ultra_sensor": ULTRA_SENSOR}  # fmt: skip
             yield f"mean {name} {frames}", _bind(average_pair, path, given)
 
 

@@ -1,1 +1,1 @@
-"""Everything that makes or judges networks: synthesis, training, evaluation."""
+"""Synthesis of training data, training, and evaluation of networks."""

@@ -1,4 +1,4 @@
-"""PSNR of a finished clip against the sharp truth, frame by frame as a player would show them."""
+"""PSNR of a finished clip against the sharp ground truth, frame by frame in display order."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -12,11 +12,11 @@ from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.decode.reader import ClipReader
 from asled_cli.video.frames import Clip, Frame
 
-FULL_SCALE = 65535.0
+FULL_SCALE = 65535.0  # white in 16-bit frames
 
 
 def check_truth(path: Path, wide: Clip) -> None:
-    """Raise InputError unless `path` can be compared with the frames of `wide`."""
+    """Raise InputError unless the clip at `path` can be compared with the frames of `wide`."""
     truth = probe_clip(path)
     if (truth.width, truth.height) != (wide.width, wide.height):
         raise InputError(
@@ -33,10 +33,11 @@ def measure_psnr(
     end_s: Fraction | None = None,
     offset_s: Fraction = Fraction(0),
 ) -> float:
-    """Mean over the frames of their PSNR in dB, on RGB values as coded, of `path` against `truth`.
+    """Return the PSNR in dB of the clip `path` against the clip `truth`, averaged over the frames.
 
-    Frames of `path` from start_s up to end_s are matched by time, where time of path = time of truth +
-    offset_s; those without a truth are left out. Raises InputError if none match.
+    The error is computed on RGB values as coded. Frames of `path` from start_s up to end_s are matched by
+    time, where time of path = time of truth + offset_s. Frames without a ground-truth frame are left out.
+    Raises InputError if no frame matches.
     """
     scores: list[float] = []
     with (
@@ -52,7 +53,10 @@ def measure_psnr(
 
 
 def frame_psnr(frame: Frame, sharp: Frame) -> float:
-    """Return the PSNR in dB of 16-bit frames; differences in float32 take half the memory."""
+    """Return the PSNR in dB of two 16-bit frames (H, W, 3).
+
+    The differences are float32, which takes half the memory of float64.
+    """
     difference = frame.rgb.astype(np.float32) - sharp.rgb
     error = float(np.mean(np.square(difference, out=difference), dtype=np.float64)) / FULL_SCALE**2
     return psnr_of_error(error)

@@ -1,7 +1,8 @@
-"""LPIPS (Zhang et al., CVPR 2018, version 0.1) without torchvision: AlexNet or VGG16 features, linear heads.
+"""LPIPS version 0.1 (Zhang et al., CVPR 2018) without torchvision: AlexNet or VGG16 features, linear heads.
 
 The heads come with the program. The backbones are the official ImageNet weights of torchvision (233 MB and
-528 MB): found in a folder or in torch's own cache, else downloaded; their hash is part of their name.
+528 MB). The program searches a folder and torch's cache for them and downloads them otherwise. The file name
+contains the hash.
 """
 
 import hashlib
@@ -20,17 +21,22 @@ from asled_cli.metrics.psnr_ssim import Picture
 from asled_cli.zoo.checkpoint import hash_file, weight_folders
 
 Backbone = Literal["alex", "vgg"]
+# Converted from richzhang/PerceptualSimilarity 0.1, see weights/README.md.
 HEADS_FILE = "lpips_heads.safetensors"
 HEADS_SHA256 = "f18065e7bdb55aa8319696d458b873d9d4b8f2ca1f06b9ede68a7f0be7db8c84"
-SOURCE = "https://download.pytorch.org/models/"
+SOURCE = "https://download.pytorch.org/models/"  # where torchvision gets its weights
 # Mean and deviation of ImageNet on the scale -1..1, as the authors' scaling layer has them.
-_SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
-_EPSILON = 1e-10
+_SHIFT = (-0.030, -0.088, -0.188)
+_SCALE = (0.458, 0.448, 0.450)
+_EPSILON = 1e-10  # added to the length of features before the division, as in the authors' code
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """Layers by torchvision's numbering of `features`: convolutions (in, out, kernel, stride, padding)."""
+    """Layers of a backbone, by torchvision's numbering of `features`.
+
+    Each convolution is (in, out, kernel, stride, padding).
+    """
 
     file: str  # ends in the first eight digits of its SHA-256
     convolutions: dict[int, tuple[int, int, int, int, int]]
@@ -57,7 +63,10 @@ PLANS: dict[Backbone, _Plan] = {
 
 
 class Lpips(nn.Module):
-    """The distance: unit-length features of both pictures, squared difference, heads, mean, sum."""
+    """LPIPS distance of two images.
+
+    Features are scaled to unit length, subtracted, squared, weighted by the heads, averaged and summed.
+    """
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
@@ -71,7 +80,7 @@ class Lpips(nn.Module):
         self.heads = nn.ParameterList(nn.Parameter(torch.zeros(width)) for width in widths)
 
     def forward(self, one: Tensor, other: Tensor) -> Tensor:
-        """Distance (N,) of pictures (N, 3, H, W), RGB -1..1, H and W at least 32."""
+        """Return the distances (N,) of images (N, 3, H, W), RGB -1..1, H and W at least 32."""
         total = torch.zeros(len(one), device=one.device)
         for head, a, b in zip(self.heads, self._tapped(one), self._tapped(other), strict=True):
             difference = torch.square(_unit(a) - _unit(b))
@@ -79,7 +88,7 @@ class Lpips(nn.Module):
         return total
 
     def _tapped(self, picture: Tensor) -> Iterator[Tensor]:
-        """The rectified features that are compared, first to last."""
+        """Return the rectified features that are compared, from the first layer to the last."""
         shift, scale = (picture.new_tensor(values).view(1, 3, 1, 1) for values in (_SHIFT, _SCALE))
         values = (picture - shift) / scale
         for place in range(self.plan.taps[-1] + 1):
@@ -97,13 +106,16 @@ def _unit(features: Tensor) -> Tensor:
 
 
 def load_lpips(backbone: Backbone, folder: Path | None) -> Callable[[Picture, Picture], float]:
-    """LPIPS as a function of two pictures (H, W, 3), 0..1, official weights; arguments as `load_module`."""
+    """Return LPIPS with official weights as a function of two images (H, W, 3), 0..1.
+
+    Arguments and errors are those of `load_module`.
+    """
     model = load_module(backbone, folder)
     return lambda result, truth: distance(model, result, truth)
 
 
 def load_module(backbone: Backbone, folder: Path | None = None) -> Lpips:
-    """LPIPS with official weights, which do not learn; gradients reach the pictures.
+    """Return LPIPS with official weights, which are frozen; gradients reach the images.
 
     folder: searched first for the backbone. Raises WeightsError if weights are missing or damaged.
     """
@@ -118,7 +130,7 @@ def load_module(backbone: Backbone, folder: Path | None = None) -> Lpips:
 
 
 def set_heads(model: Lpips, backbone: Backbone) -> None:
-    """Put the official linear heads in. Raises WeightsError if their file is missing or damaged."""
+    """Load the official linear heads. Raises WeightsError if their file is missing or damaged."""
     path = next((f / HEADS_FILE for f in weight_folders() if (f / HEADS_FILE).is_file()), None)
     if path is None or hash_file(path) != HEADS_SHA256:
         raise WeightsError(f"{HEADS_FILE} is missing or damaged.", "Install the program again.")
@@ -129,7 +141,7 @@ def set_heads(model: Lpips, backbone: Backbone) -> None:
 
 @torch.inference_mode()
 def distance(model: Lpips, result: Picture, truth: Picture) -> float:
-    """LPIPS of two pictures (H, W, 3), 0..1."""
+    """Return the LPIPS distance of two images (H, W, 3), 0..1."""
     one, other = (
         (torch.from_numpy(picture).float() * 2 - 1).permute(2, 0, 1)[None] for picture in (result, truth)
     )
@@ -137,7 +149,7 @@ def distance(model: Lpips, result: Picture, truth: Picture) -> float:
 
 
 def _find_backbone(name: str, folder: Path | None) -> Path:
-    """The file of a backbone, its hash checked; downloaded into torch's cache if it is nowhere."""
+    """Return the verified file of a backbone; download it to torch's cache if it is nowhere."""
     cache = Path(torch.hub.get_dir()) / "checkpoints"
     folders = [*([] if folder is None else [folder]), *weight_folders(), cache]
     path = next((place / name for place in folders if (place / name).is_file()), None)

@@ -1,11 +1,11 @@
-"""NIQE and BRISQUE: how far a picture is from natural scenes, judged without a truth; lower is better.
+"""NIQE and BRISQUE: no-reference image quality from natural scene statistics; lower is better.
 
-Mittal, Soundararajan and Bovik, "Making a completely blind image quality analyzer" (2013); Mittal, Moorthy
-and Bovik, "No-reference image quality assessment in the spatial domain" (2012). Both fit the divisively
-normalised luma, and the products of its neighbours, by generalised Gaussians at two scales: 36 numbers.
-NIQE compares their spread over the blocks of the picture with that of undistorted photos; BRISQUE puts them
-through a support vector regression. The photos' statistics and the regression are the ones that the authors
-released.
+NIQE: Mittal, Soundararajan and Bovik, "Making a completely blind image quality analyzer" (2013). BRISQUE:
+Mittal, Moorthy and Bovik, "No-reference image quality assessment in the spatial domain" (2012). Both fit
+generalised Gaussians to the divisively normalised luma and to the products of its neighbours, at two scales.
+This gives 36 numbers. NIQE compares their distribution over the blocks of the image with that of undistorted
+photos. BRISQUE applies a support vector regression. The statistics of the photos and the regression are those
+that the authors released.
 """
 
 import math
@@ -26,24 +26,27 @@ Luma = NDArray[np.float64]
 """(H, W), 0..255."""
 Features = NDArray[np.float64]
 
+# Converted from utlive/niqe and utlive/BRISQUE, see weights/README.md.
 MODELS_FILE = "natural_scenes.safetensors"
 MODELS_SHA256 = "f90474ce19f8b15d9eae3c7d0c208913afe44447a2f7bdef784c4d96c3f71090"
-BLOCK_PX = 96  # of NIQE at full size, as its photos were cut
-# Of the luma that the authors' programs start from, Rec. 601 to more digits.
+BLOCK_PX = 96  # side of a NIQE block at full size, as in the paper
+# Luma weights of the authors' programs: Rec. 601 with more digits.
 _LUMA = np.array([0.298936021293775, 0.587043074451121, 0.114020904255103])
-_WINDOW = cv2.getGaussianKernel(7, 7 / 6)
-_SHAPES = np.arange(200, 10001) / 1000.0  # where the shape of a generalised Gaussian is looked for
+_WINDOW = cv2.getGaussianKernel(7, 7 / 6)  # of the local mean and deviation, as in both papers
+_SHAPES = np.arange(200, 10001) / 1000.0  # grid of the shape parameter, as in the authors' code
 _NEIGHBOURS = ((0, 1), (1, 0), (1, 1))  # to the left, above, above left; the fourth differs, see _products
 _ROUNDING = 1e-9  # of values up to 255 in float64, with ample room
 # BRISQUE's radial basis functions: width and offset of the released regression.
-_RBF_GAMMA, _RBF_RHO = 0.05, -153.591
+_RBF_GAMMA = 0.05
+_RBF_RHO = -153.591
 
 
 def load_natural(name: Literal["niqe", "brisque"]) -> Callable[[Picture], float]:
-    """The score as a function of a picture (H, W, 3), 0..1.
+    """Return the metric `name` as a function of an image (H, W, 3), 0..1.
 
-    Not a number for pictures that are too small or flat. Raises WeightsError if the models that come with the
-    program are missing or damaged.
+    The score is not a number for images that are too small or flat. Raises WeightsError if the models that
+    come
+    with the program are missing or damaged.
     """
     models = _models()
     score = niqe if name == "niqe" else brisque
@@ -51,14 +54,14 @@ def load_natural(name: Literal["niqe", "brisque"]) -> Callable[[Picture], float]
 
 
 def to_luma(picture: Picture) -> Luma:
-    """The luma of a picture (H, W, 3), 0..1, in whole steps of 8 bit, as the authors' programs take it."""
+    """Return the luma of an image (H, W, 3), 0..1, in whole 8-bit steps as in the authors' programs."""
     return np.asarray(np.rint(picture @ _LUMA * 255.0), np.float64)
 
 
 def niqe(luma: Luma, models: dict[str, Features]) -> float:
-    """NIQE, equation 10: distance between two Gaussians, that of the blocks and that of natural photos.
+    """Return the NIQE score: the distance of the Gaussians of blocks and natural photos (equation 10).
 
-    Not a number for fewer than two blocks of 96x96 that hold anything: they have no spread.
+    The score is not a number for fewer than two textured blocks of 96x96, because they have no covariance.
     """
     rows, columns = (length // BLOCK_PX for length in luma.shape)
     if rows * columns < 2:
@@ -80,7 +83,10 @@ def niqe(luma: Luma, models: dict[str, Features]) -> float:
 
 
 def brisque(luma: Luma, models: dict[str, Features]) -> float:
-    """BRISQUE: 0 (natural) to 100 for most pictures, but not limited to that; not a number for a flat one."""
+    """Return the BRISQUE score: 0 (natural) to 100 for most images, without a hard limit.
+
+    The score is not a number for a flat image.
+    """
     features: list[float] = []
     for _ in range(2):
         features += _brisque_features(normalise(luma, cv2.BORDER_CONSTANT))
@@ -94,10 +100,10 @@ def brisque(luma: Luma, models: dict[str, Features]) -> float:
 
 
 def normalise(luma: Luma, border: int) -> Luma:
-    """Luma less its local mean, over its local deviation plus 1 (equation 1 of both papers).
+    """Return (luma - local mean) / (local standard deviation + 1), equation 1 of both papers.
 
-    Exactly 0 where the picture is flat. Without that, the sign of rounding errors decides which side of zero
-    flat areas count to: the authors' programs then differ between machines.
+    The result is exactly 0 where the image is flat. Without that, the sign of rounding errors would decide on
+    which side of zero flat areas are counted, and the authors' programs then differ between machines.
     """
 
     def blur(values: Luma) -> Luma:
@@ -110,7 +116,10 @@ def normalise(luma: Luma, border: int) -> Luma:
 
 
 def halve(luma: Luma) -> Luma:
-    """Half the size by a cubic kernel widened against aliasing, edges mirrored; odd sizes are rounded up."""
+    """Return the image at half size, reduced by an antialiased cubic kernel.
+
+    Edges are mirrored. Odd sizes are rounded up.
+    """
     for axis in (0, 1):
         padded = np.pad(luma, [(3, 5) if a == axis else (0, 0) for a in (0, 1)], mode="symmetric")
         count = -(-luma.shape[axis] // 2)
@@ -122,7 +131,7 @@ def halve(luma: Luma) -> Luma:
 
 
 def _cubic(x: float) -> float:
-    """Keys' kernel with a = -0.5."""
+    """Return Keys' cubic kernel with a = -0.5."""
     x = abs(x)
     if x <= 1:
         return 1.5 * x**3 - 2.5 * x**2 + 1
@@ -130,7 +139,7 @@ def _cubic(x: float) -> float:
 
 
 def _niqe_features(block: Luma) -> list[float]:
-    """18 numbers of one block at one scale."""
+    """Return the 18 features of one block at one scale."""
     shape, left, right = _fit_asymmetric(block)
     width = _width(shape)
     features = [shape, (left + right) * width / 2]
@@ -143,7 +152,7 @@ def _niqe_features(block: Luma) -> list[float]:
 
 
 def _brisque_features(normal: Luma) -> list[float]:
-    """18 numbers of the whole picture at one scale."""
+    """Return the 18 features of the whole image at one scale."""
     square, magnitude = float(np.mean(normal * normal)), float(np.mean(np.abs(normal)))
     if not magnitude:
         return [math.nan] * 18
@@ -157,16 +166,19 @@ def _brisque_features(normal: Luma) -> list[float]:
 
 
 def _products(normal: Luma, fourth: tuple[int, int]) -> Iterator[Luma]:
-    """Values times their neighbours to the left, above and in two diagonals, around the edges.
+    """Return the values times their neighbours to the left, above and on both diagonals, around the edges.
 
-    fourth: the second diagonal, which the two programs take in opposite directions.
+    fourth: the second diagonal. The two programs take it in opposite directions.
     """
     for shift in (*_NEIGHBOURS, fourth):
         yield normal * np.roll(normal, shift, axis=(0, 1))
 
 
 def _fit_asymmetric(values: Luma) -> tuple[float, float, float]:
-    """Shape and the deviations left and right of zero of an asymmetric generalised Gaussian, by moments."""
+    """Fit an asymmetric generalised Gaussian by moments.
+
+    Returns its shape and the standard deviations left and right of zero.
+    """
     below, above = values[values < 0], values[values > 0]
     if not below.size or not above.size:
         return (math.nan,) * 3
@@ -178,13 +190,13 @@ def _fit_asymmetric(values: Luma) -> tuple[float, float, float]:
 
 
 def _width(shape: float) -> float:
-    """Scale of a generalised Gaussian over its deviation."""
+    """Return the scale of a generalised Gaussian divided by its standard deviation."""
     return math.exp((math.lgamma(1 / shape) - math.lgamma(3 / shape)) / 2)
 
 
 @cache
 def _shape_ratios() -> Features:
-    """Squared mean magnitude over mean square, for every shape."""
+    """Return the squared mean magnitude over the mean square for every shape."""
     return np.array(
         [math.exp(2 * math.lgamma(2 / s) - math.lgamma(1 / s) - math.lgamma(3 / s)) for s in _SHAPES]
     )

@@ -1,6 +1,7 @@
-"""Named protocols: how pictures are rounded, which SSIM is meant, and what is averaged.
+"""Named protocols of evaluation: how images are rounded, which SSIM is used, and what is averaged.
 
-Published figures differ in these points and seldom say so; every report of `asled eval` names its protocol.
+Published scores differ in these points and seldom state them. Every report of `asled eval` names its
+protocol.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ ProtocolName = Literal["basicsr", "refvsr", "nafnet", "asled-paper"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protocol:
-    """One way of scoring. In all of them: RGB, gamma as coded, no border cut off, PSNR per frame."""
+    """One protocol of evaluation. All use gamma-encoded RGB, no cropped border, and PSNR per frame."""
 
     name: ProtocolName
     rounded: bool
@@ -26,7 +27,7 @@ class Protocol:
     """Whose protocol it is, and what in it is our reading."""
 
     def describe(self) -> str:
-        """The protocol in one line, for reports."""
+        """Return the protocol as one line for reports."""
         rounding = "8-bit rounded" if self.rounded else "float, clamped, not rounded"
         window = {
             "gaussian-11": "SSIM 11x11 Gaussian sigma 1.5, per channel, valid region",

@@ -1,6 +1,6 @@
-"""PSNR and SSIM in the variants that published figures use.
+"""PSNR and SSIM in the variants that published scores use.
 
-Pictures are (H, W, 3) float64 RGB, 0..1, gamma as coded; everything is computed in double precision.
+Images are (H, W, 3) float64 RGB, 0..1, gamma as coded. All computation is in double precision.
 """
 
 import math
@@ -13,38 +13,41 @@ from numpy.typing import NDArray
 Picture = NDArray[np.float64]
 Window = Literal["gaussian-11", "uniform-7", "gaussian-11-3d"]
 
-IDENTICAL_DB = 100.0  # stands for the infinite PSNR of equal pictures, so that means stay finite
-_K1, _K2 = 0.01, 0.03  # Wang et al., Image Quality Assessment (2004), section III-B
+IDENTICAL_DB = 100.0  # PSNR of equal images instead of infinity, so that means stay finite
+# Wang et al., Image Quality Assessment (2004), section III-B.
+_K1 = 0.01
+_K2 = 0.03
 _GAUSSIAN = cv2.getGaussianKernel(11, 1.5)  # (11, 1) float64, sum 1
-_UNIFORM = np.full((7, 1), 1.0 / 7.0)
+_UNIFORM = np.full((7, 1), 1.0 / 7.0)  # scikit-image's default window
 _SAMPLE = 49 / 48  # unbiased covariance of a 7x7 window, as scikit-image's default
 
 
 def psnr(result: Picture, truth: Picture) -> float:
-    """10 log10 (1 / mean squared error) over all pixels and channels, in dB; at most IDENTICAL_DB."""
+    """Return 10 log10(1 / mean squared error) in dB over all pixels and channels, at most IDENTICAL_DB."""
     return psnr_of_error(float(np.mean(np.square(result - truth))))
 
 
 def psnr_of_error(error: float) -> float:
-    """PSNR in dB of a mean squared error on the scale 0..1."""
+    """Return the PSNR in dB of a mean squared error on the scale 0..1."""
     return min(IDENTICAL_DB, 10.0 * math.log10(1.0 / error)) if error > 0.0 else IDENTICAL_DB
 
 
 def ssim(result: Picture, truth: Picture, window: Window = "gaussian-11") -> float:
-    """Mean structural similarity (Wang et al. 2004, equation 13); -1..1, 1 for equal pictures.
+    """Return the mean structural similarity (Wang et al. 2004, equation 13): -1..1, 1 for equal images.
 
-    Raises ValueError if a picture is smaller than the window.
+    Raises ValueError if an image is smaller than the window.
     """
     return float(ssim_map(result, truth, window).mean())
 
 
 def ssim_map(result: Picture, truth: Picture, window: Window = "gaussian-11") -> Picture:
-    """Structural similarity per pixel and channel, (h, w, 3).
+    """Return the structural similarity per pixel and channel, (h, w, 3).
 
-    gaussian-11: 11x11 Gaussian, sigma 1.5, each channel alone, population covariance, only where the window
-    lies inside: h = H - 10 (the authors' MATLAB code; BasicSR). uniform-7: 7x7 mean, each channel alone,
-    sample covariance, h = H - 6 (scikit-image's defaults; RefVSR). gaussian-11-3d: an 11x11x11 Gaussian over
-    rows, columns and channels, borders repeated, h = H (NAFNet's default).
+    gaussian-11: 11x11 Gaussian, sigma 1.5, each channel alone, population covariance, valid region only:
+    h = H - 10 (the authors' MATLAB code; BasicSR). uniform-7: 7x7 mean, each channel alone, sample
+    covariance,
+    h = H - 6 (scikit-image's defaults; RefVSR). gaussian-11-3d: an 11x11x11 Gaussian over rows, columns and
+    channels, borders repeated, h = H (NAFNet's default).
     """
     if min(result.shape[:2]) < border_of(window) * 2 + 1:
         raise ValueError(f"a picture of {result.shape[:2]} pixels is smaller than the window of SSIM.")
@@ -61,7 +64,7 @@ def ssim_map(result: Picture, truth: Picture, window: Window = "gaussian-11") ->
 
 
 def border_of(window: Window) -> int:
-    """Pixels on each side of a picture for which `ssim_map` has no value."""
+    """Return the number of pixels on each side of an image for which `ssim_map` has no value."""
     return {"gaussian-11": 5, "uniform-7": 3, "gaussian-11-3d": 0}[window]
 
 
@@ -74,7 +77,7 @@ def _blur(picture: Picture, window: Window) -> Picture:
 
 
 def _across_channels() -> Picture:
-    """(3, 3): the Gaussian along the three channels with the outer ones repeated, as a matrix."""
+    """Return the Gaussian along the three channels as a (3, 3) matrix, outer channels repeated."""
     matrix = np.zeros((3, 3))
     for out in range(3):
         for step, weight in enumerate(_GAUSSIAN[:, 0]):

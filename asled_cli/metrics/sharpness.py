@@ -1,4 +1,4 @@
-"""How sharp a picture is, without a truth."""
+"""No-reference sharpness of an image."""
 
 import cv2
 import numpy as np
@@ -10,9 +10,9 @@ _NOISE_SIGMA = 1.0  # pixels; lets edges pass and most of the noise not
 
 
 def sharpness(picture: Picture) -> float:
-    """Tenengrad: root mean square of the gradient of the slightly smoothed luma, in 8-bit steps per pixel.
+    """Return the Tenengrad sharpness: RMS gradient of the slightly smoothed luma, 8-bit steps per pixel.
 
-    Compares pictures of one scene and size only; noise counts as detail where it is coarse.
+    Compare only images of one scene and size. Coarse noise counts as detail.
     """
     luma = cv2.GaussianBlur(picture @ LUMA_BT601, (0, 0), _NOISE_SIGMA)
     across = cv2.Sobel(luma, cv2.CV_64F, 1, 0, scale=1 / 8)

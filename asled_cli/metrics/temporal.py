@@ -1,7 +1,8 @@
-"""How a restored clip behaves from frame to frame, compared with the truth.
+"""Temporal consistency of a restored clip, compared with the ground truth.
 
-Flow is OpenCV's DIS (Kroeger et al. 2016), preset medium, on the luma of the truth; figures carry its name,
-since those with another flow do not compare. Pictures are (H, W, 3) float64 RGB, 0..1.
+Optical flow is OpenCV's DIS (Kroeger et al. 2016), preset medium, on the luma of the truth. Scores carry the
+name of the flow, because scores with different flows are not comparable. Images are (H, W, 3) float64 RGB,
+0..1.
 """
 
 from dataclasses import dataclass
@@ -14,16 +15,17 @@ from asled_cli.imaging.light import LUMA_BT601
 from asled_cli.imaging.warp import warp
 from asled_cli.metrics.psnr_ssim import Picture
 
-FLOW_NAME = "DIS medium"
+FLOW_NAME = "DIS medium"  # shown with every score that depends on the flow
 # Forward-backward check of Sundaram, Brox, Keutzer (ECCV 2010), equation 5, as most warping errors use it.
-_OCCLUSION_SHARE, _OCCLUSION_PX2 = 0.01, 0.5
+_OCCLUSION_SHARE = 0.01  # of the squared lengths of both flows
+_OCCLUSION_PX2 = 0.5  # squared pixels
 
 Flow = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class TruthStep:
-    """What is needed of the truth to judge one step from a frame to the next.
+    """Motion of the ground truth from one frame to the next.
 
     before, after: the two true frames. flow: (H, W, 2) pixels, where content of `after` was in `before`.
     visible: (H, W) bool, False where it was hidden or outside. forward: (H, W, 2) flow before -> after.
@@ -43,18 +45,18 @@ def measure_step(before: Picture, after: Picture) -> TruthStep:
 
 
 def temporal_gradient_error(before: Picture, after: Picture, step: TruthStep) -> float:
-    """Mean absolute difference of the result's and the truth's change since the last frame, 8-bit steps.
+    """Return mean |(r_t - r_t-1) - (g_t - g_t-1)| of result r and truth g in 8-bit steps.
 
-    mean |(r_t - r_t-1) - (g_t - g_t-1)|: needs no flow; flicker and wrong motion both count.
+    It needs no flow. Flicker and wrong motion both count.
     """
     return 255.0 * float(np.mean(np.abs((after - before) - (step.after - step.before))))
 
 
 def warping_error(before: Picture, after: Picture, step: TruthStep) -> float:
-    """Mean squared difference of a frame and the last one moved along the truth's flow, times 1000.
+    """Return the mean squared difference of a frame and its predecessor warped by the true flow, times 1000.
 
-    Only where the content was visible before (Lai et al., Blind Video Temporal Consistency, 2018). A blurred
-    clip scores low too: read it beside the value of the truth, and never alone.
+    Only pixels that were visible before count (Lai et al., Blind Video Temporal Consistency, 2018). A blurred
+    clip has a low error too, so compare it with the value of the truth.
     """
     if not step.visible.any():
         return 0.0
@@ -63,14 +65,18 @@ def warping_error(before: Picture, after: Picture, step: TruthStep) -> float:
 
 
 def flow_difference(before: Picture, after: Picture, step: TruthStep) -> float:
-    """tOF: mean absolute difference of the result's own flow and the truth's, pixels (TecoGAN, 2020)."""
+    """Return tOF in pixels: the mean absolute difference of the result's flow and the truth's.
+
+    Source: TecoGAN (Chu et al., 2020).
+    """
     return float(np.mean(np.abs(dis_flow(before, after) - step.forward)))
 
 
 def dis_flow(first: Picture, second: Picture) -> Flow:
-    """(H, W, 2) float32 pixels, x right then y down: content at p in `first` is at p + flow in `second`.
+    """Return the DIS flow (H, W, 2), float32 pixels, x right then y down.
 
-    Pictures too small for the method (under 16 pixels) are taken not to move.
+    Content at p in `first` is at p + flow in `second`. Images under 16 pixels, which are too small for the
+    method, get zero flow.
     """
     if min(first.shape[:2]) < 16:
         return np.zeros((*first.shape[:2], 2), np.float32)
@@ -82,7 +88,7 @@ def _grey(picture: Picture) -> NDArray[np.uint8]:
 
 
 def _visible(backward: Flow, forward: Flow) -> NDArray[np.bool_]:
-    """Where going back and forth ends near the start, and the way lies inside the picture."""
+    """Return where the forward-backward check holds and the target of the flow is inside the image."""
     returned = warp(forward, backward) + backward
     bound = _OCCLUSION_SHARE * (np.square(backward) + np.square(warp(forward, backward))).sum(axis=2)
     height, width = backward.shape[:2]

@@ -1,4 +1,4 @@
-"""How the registered reference enters the result, with and without a network."""
+"""Blending of the registered reference into the result, with and without a network."""
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ BLUR, CONFIDENCE, VALID = int(Guide.BLUR), int(Guide.CONFIDENCE), int(Guide.VALI
 
 
 def swap(inputs: ChunkInputs) -> Tensor:
-    """target + confidence * (reference - target): the result without any network, (N, T, 3, H, W)."""
+    """Return target + confidence * (reference - target), (N, T, 3, H, W): the result without a network."""
     target = inputs.target.flatten(0, 1)
     confidence = enlarge(inputs.guide.flatten(0, 1)[:, CONFIDENCE : CONFIDENCE + 1], target)
     swapped = torch.addcmul(target, confidence, inputs.reference.flatten(0, 1) - target)
@@ -20,11 +20,13 @@ def swap(inputs: ChunkInputs) -> Tensor:
 
 
 def blend(target: Tensor, reference: Tensor, guide: Tensor, correction: Tensor) -> Tensor:
-    """target + gate * (reference - target) + residual, (N, 3, H, W) in the dtype of the target.
+    """Return target + gate * (reference - target) + residual, (N, 3, H, W) in the dtype of the target.
 
-    target, reference: (N, 3, H, W); guide: (N, 6, h, w). correction: (N, 4, H, W), RGB residual and gate
-    correction; where it is zero, the result is that of `swap`. The gate is confidence + tanh(correction): a
-    sum, since a sigmoid that starts near its end has no slope to learn from. Where the reference is not
+    target, reference: (N, 3, H, W). guide: (N, 6, h, w). correction: (N, 4, H, W), RGB residual and gate
+    correction; where it is zero, the result is that of `swap`. The gate is confidence + tanh(correction). It
+    is
+    a sum, because a sigmoid that starts near its end has no gradient to learn from. Where the reference is
+    not
     valid, the gate is not corrected.
     """
     channels = enlarge(guide[:, CONFIDENCE : VALID + 1], target)
@@ -34,7 +36,7 @@ def blend(target: Tensor, reference: Tensor, guide: Tensor, correction: Tensor) 
 
 
 def enlarge(guide: Tensor, like: Tensor) -> Tensor:
-    """Guide channels (N, C, h, w), bilinear at the size and in the dtype of `like` (N, C, H, W)."""
+    """Enlarge guide channels (N, C, h, w) bilinearly to the size and dtype of `like` (N, C, H, W)."""
     height, width = like.shape[-2:]
     full = F.interpolate(
         guide.to(like.dtype), scale_factor=GUIDE_STRIDE, mode="bilinear", align_corners=False

@@ -5,15 +5,15 @@ from torch import Tensor, nn
 
 
 def conv3x3(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Conv2d:
-    """A 3x3 convolution with bias that keeps the size (or divides it by `stride`)."""
+    """Return a 3x3 convolution with bias that keeps the size (or divides it by `stride`)."""
     return nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1)
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(relu(conv(x))), no normalisation.
+    """Residual block x + conv(relu(conv(x))) without normalisation.
 
     The last convolution starts `branch_scale` times as large as usual, so that a deep stack starts near the
-    identity; 0.1 as in EDSR-like networks. Without it the compact network collapsed at learning rate 1e-3.
+    identity; 0.1 as in EDSR-like networks. Without it the compact network diverged at learning rate 1e-3.
     """
 
     def __init__(self, channels: int, *, branch_scale: float = 0.1) -> None:
@@ -24,12 +24,13 @@ class ResidualBlock(nn.Module):
             scale_initial_weights(conv, gain)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C, H, W)."""
         branch: Tensor = self.second(F.relu(self.first(x), inplace=True))
         return branch.add_(x)  # in place: large allocations cost a CPU more than the sum itself
 
 
 class ConvStack(nn.Sequential):
-    """conv3x3 (in -> channels), leaky ReLU, then `blocks` residual blocks: the trunk of every branch."""
+    """Trunk of every branch: conv3x3 (in -> channels), leaky ReLU, then `blocks` residual blocks."""
 
     def __init__(self, in_channels: int, channels: int, blocks: int, *, stride: int = 1) -> None:
         entry = conv3x3(in_channels, channels, stride=stride)
@@ -40,7 +41,10 @@ class ConvStack(nn.Sequential):
 
 
 def scale_initial_weights(conv: nn.Conv2d, gain: float) -> None:
-    """Kaiming-normal weights (fan-in, ReLU) times `gain`, bias zero; nothing for weights without values."""
+    """Initialise with Kaiming-normal weights (fan-in, ReLU) times `gain` and zero bias.
+
+    Weights on the meta device stay as they are.
+    """
     if conv.weight.is_meta:
         return  # drawing them would load all of torch._dynamo, more than a second
     nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")

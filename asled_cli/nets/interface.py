@@ -1,10 +1,10 @@
-"""What every network is called with, and how a clip is cut into chunks that carry state.
+"""The call that all networks share, and the cutting of a clip into chunks that carry state.
 
-The forward state goes from chunk to chunk exactly. The backward pass of a chunk starts `overlap` frames after
-its last frame, from nothing; so chunked output differs from whole-clip output by what frames further ahead
-would have added, and equals it where the overlap reaches the end of the clip. How far ahead is far enough is
-a matter of the weights: with `NetworkInfo.overlap` the two agreed to 50 dB or better on recorded clips
-(docs/experiments.md, which also has a case where they do not).
+The forward state passes from chunk to chunk exactly. The backward pass of a chunk starts from zero, `overlap`
+frames after its last frame. So chunked output differs from whole-clip output by the influence of frames
+further ahead, and equals it where the overlap reaches the end of the clip. The required look-ahead depends on
+the trained weights: with `NetworkInfo.overlap` the two agreed to 50 dB or better on recorded clips
+(docs/experiments/training-fast.md and training-asled.md, which also have a case where they do not).
 """
 
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class ChunkInputs:
-    """T neighbouring frames of a clip and what registration knows of them. RGB is 0..1, gamma as coded."""
+    """T neighbouring frames of a clip and their registration. RGB is 0..1, gamma as coded."""
 
     target: Tensor
-    """(N, T, 3, H, W) frames to mend."""
+    """(N, T, 3, H, W) frames to deblur."""
     reference: Tensor
     """(N, T, 3, H, W) the other view registered onto the target; a copy of the target where it is missing."""
     guide: Tensor
@@ -30,21 +30,21 @@ class ChunkInputs:
     flow_next: Tensor
     """(N, T, 2, h, w) the same towards the next frame."""
     reset: Tensor
-    """(N, T) bool: a scene cut lies before this frame."""
+    """(N, T) bool: a scene cut is before this frame."""
 
     @property
     def frames(self) -> int:
-        """T, the number of frames."""
+        """Return T, the number of frames."""
         return self.target.shape[1]
 
     def slice(self, start: int, stop: int) -> "ChunkInputs":
-        """Frames start..stop-1, as views."""
+        """Return frames start..stop-1 as views."""
         return ChunkInputs(*(getattr(self, field.name)[:, start:stop] for field in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkInfo:
-    """What a runner must know about a network, declared beside it."""
+    """Properties of a network that its caller needs, declared beside the network."""
 
     overlap: int
     """Look-ahead frames that brought chunked output above 50 dB to whole-clip output on recorded clips."""
@@ -59,7 +59,7 @@ class NetworkInfo:
 
 
 class VideoNetwork(Protocol):
-    """The call that all networks share."""
+    """Call that all networks share."""
 
     info: NetworkInfo
 
@@ -68,13 +68,15 @@ class VideoNetwork(Protocol):
     ) -> tuple[Tensor, Any]:
         """Restore the first `keep` frames (default: all) and return them with the state after the last one.
 
-        Runs backward over all T frames from a zero state, then forward over `keep` frames from `state`.
+        The backward pass runs over all T frames from a zero state, then the forward pass over `keep` frames
+        from
+        `state`.
         """
         ...
 
 
 class Chunk(NamedTuple):
-    """Frames start .. start + frames - 1 go in, the first `keep` of them come out."""
+    """Frames start .. start + frames - 1 as input, of which the first `keep` are output."""
 
     start: int
     keep: int
@@ -82,7 +84,7 @@ class Chunk(NamedTuple):
 
 
 def plan_chunks(frames: int, chunk: int, overlap: int) -> Iterator[Chunk]:
-    """Cut a clip of `frames` frames into chunks of `chunk`, each looking `overlap` frames ahead."""
+    """Cut a clip of `frames` frames into chunks of `chunk`, each with `overlap` frames of look-ahead."""
     if chunk < 1 or overlap < 0:
         raise ValueError(f"chunk is {chunk} and overlap {overlap}, expected at least 1 and 0.")
     for start in range(0, frames, chunk):
@@ -91,7 +93,7 @@ def plan_chunks(frames: int, chunk: int, overlap: int) -> Iterator[Chunk]:
 
 
 def run_chunks(network: VideoNetwork, inputs: ChunkInputs, chunk: int, overlap: int) -> Tensor:
-    """Restore a clip that is in memory chunk by chunk: (N, T, 3, H, W)."""
+    """Restore a clip in memory chunk by chunk: (N, T, 3, H, W)."""
     restored, state = [], None
     for start, keep, frames in plan_chunks(inputs.frames, chunk, overlap):
         part, state = network(inputs.slice(start, start + frames), state, keep)

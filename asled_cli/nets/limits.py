@@ -1,4 +1,4 @@
-"""Check the config of a network before it is built: a config may come from a file of somebody else."""
+"""Checks of a network's config before it is built, because configs may come from files of others."""
 
 import math
 from collections.abc import Mapping
@@ -7,18 +7,18 @@ from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 CHANNELS = (1, 512)
-"""Fewest and most channels of any layer; the largest published network has 64."""
+"""Minimum and maximum of channels of any layer; the largest published network has 64."""
 BLOCKS = (0, 128)
-"""Fewest and most residual blocks of one part; the largest published network has 30."""
+"""Minimum and maximum of residual blocks of one part; the largest published network has 30."""
 _WORDS: dict[Any, str] = {bool: "true or false", str: "a text"}
 SHOWN_CHARS = 60  # of a value in a message: files may hold long ones
 
 
 def check_config(config: Any, limits: Mapping[str, tuple[int, int]]) -> None:
-    """Raise ValueError unless every field has its declared type and lies within its limits.
+    """Raise ValueError unless every field has its declared type and is within its limits.
 
     config: a dataclass of whole numbers, numbers, flags, Literals and other dataclasses, which check
-    themselves. limits: (least, most) by name of a field; numbers must be finite anyway.
+    themselves. limits: (minimum, maximum) by name of a field; all numbers must be finite.
     """
     kinds = get_type_hints(type(config))
     for name in (field.name for field in fields(config)):
@@ -35,9 +35,9 @@ def shorten(value: object) -> str:
 
 
 def expected_kind(value: Any, kind: Any, limit: tuple[int, int] | None = None) -> str:
-    """Return what a field of type `kind` should hold instead of `value`; nothing where it is right.
+    """Return what a field of type `kind` should hold instead of `value`, or nothing if it is right.
 
-    limit: least and most of a whole number. Numbers must be finite, and true is no number.
+    limit: minimum and maximum of a whole number. Numbers must be finite, and a boolean is not a number.
     """
     if kind is int:
         least, most = limit or (-math.inf, math.inf)

@@ -1,9 +1,9 @@
-"""Optical flow by a spatial pyramid of small networks (SPyNet).
+"""SPyNet: optical flow by a spatial pyramid of small networks.
 
 Ranjan and Black, "Optical Flow Estimation using a Spatial Pyramid Network", CVPR 2017, in the arrangement
 that BasicVSR and AsLeD-Net use: 6 levels, each five 7x7 convolutions 8-32-64-32-16-2 (1.440 M parameters).
-Differences: frames are padded to a multiple of 32, not resized, so that a pixel stays a pixel; flows are
-doubled on the half-pixel grid on which 2x2 averaging puts them; there are no third-party weights.
+Differences: frames are padded to a multiple of 32, not resized, so that a pixel stays a pixel. Flows are
+enlarged on the half-pixel grid of 2x2 averaging. There are no third-party weights.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from asled_cli.nets.blocks import scale_initial_weights
 from asled_cli.nets.warp import scale_flow, warp
 
-LEVELS = 6
+LEVELS = 6  # as in BasicVSR
 SIZE_MULTIPLE = 1 << (LEVELS - 1)  # the coarsest level has one pixel for each 32 x 32
 LEVEL_CHANNELS = (8, 32, 64, 32, 16, 2)  # in: first frame 3, second frame warped 3, flow so far 2
 
@@ -26,7 +26,7 @@ INPUT_SPREAD = (0.229, 0.224, 0.225)
 
 
 class FlowLevel(nn.Sequential):
-    """The correction of a flow at one size: (N, 8, h, w) -> (N, 2, h, w)."""
+    """Correction of a flow at one size: (N, 8, h, w) -> (N, 2, h, w)."""
 
     def __init__(self) -> None:
         layers: list[nn.Module] = []
@@ -38,7 +38,7 @@ class FlowLevel(nn.Sequential):
 
 
 class SpyNet(nn.Module):
-    """Where the content of one frame lies in another."""
+    """Optical flow network SPyNet."""
 
     mean: Tensor
     spread: Tensor
@@ -50,7 +50,7 @@ class SpyNet(nn.Module):
         self.register_buffer("spread", torch.tensor(INPUT_SPREAD).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """The flow with first(p) = second(p + flow(p)).
+        """Return the flow with first(p) = second(p + flow(p)).
 
         first, second: (N, 3, H, W) RGB 0..1, gamma as coded; any size. Returns (N, 2, H, W) in pixels,
         x right then y down, in float32 even where the convolutions run in half precision.
@@ -62,10 +62,10 @@ class SpyNet(nn.Module):
     def pyramid(
         self, first: Tensor, second: Tensor, guided_by: Sequence[Tensor] | None = None
     ) -> list[Tensor]:
-        """The flow at each of the 6 sizes, coarse to fine, each in pixels of its own size.
+        """Return the flow at each of the 6 sizes, coarse to fine, each in pixels of its own size.
 
         The sizes are those of the frames padded to multiples of 32 at the right and bottom by repetition.
-        guided_by: flows of the first 5 sizes, for the next levels to start from instead of their own.
+        guided_by: flows of the first 5 sizes, from which the next levels start instead of from their own.
         """
         firsts, seconds = self._shrink(first), self._shrink(second)
         flows: list[Tensor] = []
@@ -85,7 +85,7 @@ class SpyNet(nn.Module):
         return next(self.parameters()).dtype
 
     def _shrink(self, frame: Tensor) -> list[Tensor]:
-        """The normalised frame at each size, coarse to fine, in float32 or better."""
+        """Return the normalised frame at each size, coarse to fine, in float32 or better."""
         height, width = frame.shape[-2:]
         padding = (0, -width % SIZE_MULTIPLE, 0, -height % SIZE_MULTIPLE)
         exact = torch.promote_types(self._dtype, torch.float32)

@@ -1,4 +1,4 @@
-"""Sampling along a flow: the one place where a network moves pixels."""
+"""Warping of images and features along a flow."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def warp(image: Tensor, flow: Tensor) -> Tensor:
-    """Pull `image` along `flow`: out(p) = image(p + flow(p)), bilinear, border repeated.
+    """Warp `image` along `flow`: out(p) = image(p + flow(p)), bilinear, border repeated.
 
     image: (N, C, H, W), any floating dtype. flow: (N, 2, H, W) in pixels, x right then y down, any floating
     dtype; positions are always computed in float32. Gradients reach both. Returns (N, C, H, W) in the dtype
@@ -26,10 +26,10 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
 
 
 def warp_bicubic(picture: Tensor, flow: Tensor) -> Tensor:
-    """Pull a picture (N, C, H, W) of at most 4 channels along `flow` as `warp` does, but bicubically.
+    """Warp an image (N, C, H, W) of at most 4 channels along `flow` as `warp` does, but bicubically.
 
-    Keeps detail that `warp` would blur. Without a gradient to follow, a CPU leaves it to OpenCV, which is
-    three times faster than `grid_sample` and rounds positions to 1/32 of a pixel. Returns float32.
+    It keeps detail that `warp` would blur. Without gradients, a CPU uses OpenCV, which is three times faster
+    than `grid_sample` and rounds positions to 1/32 of a pixel. Returns float32.
     """
     x, y = _positions(flow)
     follows_gradient = torch.is_grad_enabled() and (picture.requires_grad or flow.requires_grad)
@@ -44,14 +44,14 @@ def warp_bicubic(picture: Tensor, flow: Tensor) -> Tensor:
 
 
 def scale_flow(flow: Tensor, height: int, width: int) -> Tensor:
-    """Resize a flow (N, 2, h, w) bilinearly to (N, 2, height, width), its vectors growing with the grid."""
+    """Resize a flow (N, 2, h, w) bilinearly to (N, 2, height, width) and scale its vectors with the grid."""
     h, w = flow.shape[-2:]
     resized = F.interpolate(flow, size=(height, width), mode="bilinear", align_corners=False)
     return resized * flow.new_tensor([width / w, height / h]).view(1, 2, 1, 1)
 
 
 def _positions(flow: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each pixel reads from: x and y, (N, H, W) float32, clamped to the image (border repeated)."""
+    """Return the sampling position of each pixel: x and y, (N, H, W) float32, clamped to the image."""
     _, _, height, width = flow.shape
     flow = flow.float()
     columns = torch.arange(width, dtype=torch.float32, device=flow.device)
@@ -62,7 +62,7 @@ def _positions(flow: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _sample_rows(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Bilinear sampling as a weighted sum of four rows of an (N*H*W, C) table.
+    """Sample bilinearly as a weighted sum of four rows of an (N*H*W, C) table.
 
     On CPUs this is 5 to 7 times faster than `grid_sample`, which reads one channel at a time (64 channels of
     270 x 480 on two cores: 4.5 ms against 22 ms in float32, 3.4 against 41 in bfloat16).
@@ -96,13 +96,13 @@ def _sample_rows(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _sample_grid(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Bilinear sampling by `grid_sample`, which is the fast way on GPUs."""
+    """Sample bilinearly by `grid_sample`, which is the fast way on GPUs."""
     # Positions are inside already, so the padding mode is free; "zeros" is the one every device knows.
     return _grid_sample(image, x, y, "bilinear", "zeros").to(image.dtype)
 
 
 def _grid_sample(image: Tensor, x: Tensor, y: Tensor, mode: str, padding: str) -> Tensor:
-    """`grid_sample` at pixel positions (N, H, W), in float32 whatever autocast says."""
+    """Call `grid_sample` at pixel positions (N, H, W), in float32 even under autocast."""
     height, width = image.shape[-2:]
     grid = torch.stack((2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1), dim=-1)
     with torch.autocast(image.device.type, enabled=False):

@@ -1,4 +1,4 @@
-"""Weight files: safetensors with the network's name and config in the header. Find, verify, load, save."""
+"""Weight files: find, verify, load, save. They are safetensors with network name and config in the header."""
 
 import hashlib
 import json
@@ -17,15 +17,17 @@ from asled_cli.runtime.atomic_file import system_errors, write_file
 from asled_cli.zoo import registry as zoo
 from asled_cli.zoo.weight_file import parse_config, read_header, read_tensors
 
-FOLDER_VARIABLE = "ASLED_WEIGHTS"
+FOLDER_VARIABLE = "ASLED_WEIGHTS"  # environment variable with a folder that is searched first
 
 
 def find(name: str, given: Path | None = None) -> Path:
-    """The file with the weights of the published network `name`, verified by its SHA-256.
+    """Return the file with the weights of the published network `name`, verified by its SHA-256.
 
-    given: a file to use instead, of any training; it is only checked to exist. Otherwise the order is the
+    given: a file to use instead, of any training. It is only checked to exist. Otherwise the search order is
+    the
     folder in the environment variable ASLED_WEIGHTS, the weights that came with the program, then the cache
-    of the Hugging Face Hub and a download, if the network has a repository there.
+    of
+    the Hugging Face Hub and a download, if the network has a repository there.
     Raises WeightsError if no file is found or its hash is wrong, UsageError if `name` is not published.
     """
     if given is not None:
@@ -43,7 +45,7 @@ def find(name: str, given: Path | None = None) -> Path:
 
 
 def find_file(record: zoo.PublishedFile) -> Path:
-    """The file that `record` is of, of a network or of a part, as `find` looks for it."""
+    """Return the file of `record` (a network or a part); search order as in `find`."""
     for folder in weight_folders():
         path = folder / record.file
         if path.is_file():
@@ -69,7 +71,7 @@ def verify(path: Path, sha256: str) -> Path:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file of weights, as 64 hexadecimal digits. Raises WeightsError if it cannot be read."""
+    """Return the SHA-256 of a weight file as 64 hexadecimal digits. Raises WeightsError if unreadable."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -91,12 +93,12 @@ def load(path: Path) -> Any:
 
 
 def architecture(path: Path) -> str:
-    """The kind of network that `path` names in its header. Raises WeightsError as `load`."""
+    """Return the kind of network that the header of `path` names. Raises WeightsError as `load`."""
     return _header(path)["network"]
 
 
 def read_info(path: Path) -> NetworkInfo:
-    """What a runner must know about the network in `path`, its weights checked. Raises as `load`."""
+    """Return the `NetworkInfo` of the network in `path` after checking its weights. Raises as `load`."""
     header = _header(path)
     meta = _outline(path, header)
     read_tensors(path, meta, header["network"])
@@ -112,9 +114,9 @@ def save(
     notes: Mapping[str, str] | None = None,
     overwrite: bool = True,
 ) -> None:
-    """Write the weights of `module` to `path`, complete or not at all. `notes` go into the header.
+    """Write the weights of `module` to `path`, atomically. `notes` are stored in the header.
 
-    Raises FileExistsError if `path` exists and `overwrite` is False, OSError where the disk does not take it.
+    Raises FileExistsError if `path` exists and `overwrite` is False, OSError if the disk is full.
     """
     header = {"network": architecture, "config": json.dumps(asdict(module.config)), **(notes or {})}
     tensors = {
@@ -125,7 +127,7 @@ def save(
 
 
 def weight_folders() -> Iterator[Path]:
-    """Where weights may lie on this machine, first the user's choice."""
+    """Return the folders that may contain weights; the user's choice comes first."""
     if chosen := os.environ.get(FOLDER_VARIABLE):
         yield Path(chosen)
     package = Path(__file__).parent.parent
@@ -148,7 +150,7 @@ def _download(record: zoo.PublishedFile) -> Path:
 
 
 def _header(path: Path) -> dict[str, str]:
-    """The header of a file of ours, with the name of a known network and its config."""
+    """Return the header of one of our files, with the name of a known network and its config."""
     header = read_header(path)
     if "network" not in header or "config" not in header:
         raise WeightsError(f"{path} does not say which network it belongs to.", "Only asled's own files do.")
@@ -156,7 +158,7 @@ def _header(path: Path) -> dict[str, str]:
 
 
 def _outline(path: Path, header: Mapping[str, str]) -> Any:
-    """The network without memory for its weights: names and shapes only."""
+    """Return the network on the meta device: names and shapes without memory for its weights."""
     with torch.device("meta"):
         return _build(path, header)
 

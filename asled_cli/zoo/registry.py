@@ -1,6 +1,6 @@
-"""The table of networks: which can be built, what they cost, and which have published weights.
+"""Table of networks: architectures, costs, and published weights.
 
-Importing it loads no torch, so that listing the networks is quick.
+Importing it does not load torch, so that listing the networks is quick.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedFile:
-    """All there is to know about one file of weights."""
+    """Record of one published weight file."""
 
     name: str
     """What --model takes, or a recipe for a part of a network."""
@@ -42,7 +42,7 @@ class PublishedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedNetwork(PublishedFile):
-    """Weights of a whole network."""
+    """Record of the published weights of a whole network."""
 
     architecture: str
     """Key of `BUILDERS`."""
@@ -111,12 +111,12 @@ PUBLISHED: dict[str, PublishedNetwork] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """What a network costs: a published one, or an architecture with its default config."""
+    """Costs of a network: of a published one, or of an architecture with its default config."""
 
     parameters: int
     """Number of learnable parameters."""
     gflop: float
-    """Billions of products and sums for one 1920x1080 frame of a long clip, look-ahead left out."""
+    """Billions of multiplications and additions for one 1920x1080 frame of a long clip, without look-ahead."""
     memory_mib: int | None
     """Peak of a whole `asled deblur` of 1080p clips on a CPU in bf16, in the pieces it chooses with 20 GiB
     free; measured, see benchmarks/results. None: not measured yet. That of asled is of a clip of 3 frames."""
@@ -157,7 +157,7 @@ DEFAULT = "asled-fast"
 
 
 def published(name: str) -> PublishedNetwork:
-    """The record of a published network. Raises UsageError if there is none of this name."""
+    """Return the record of a published network. Raises UsageError if there is none of this name."""
     if name not in PUBLISHED:
         known = ", ".join(sorted(PUBLISHED)) or "none yet"
         raise UsageError(f"There are no published weights called {name!r}.", f"Published: {known}.")
@@ -165,7 +165,7 @@ def published(name: str) -> PublishedNetwork:
 
 
 def build(architecture: str, options: Options) -> Any:
-    """An untrained network (torch.nn.Module and VideoNetwork); `options` as in its config.
+    """Build an untrained network (torch.nn.Module and VideoNetwork); `options` as in its config.
 
     Raises UsageError for an unknown architecture or option.
     """

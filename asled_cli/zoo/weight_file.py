@@ -1,6 +1,6 @@
-"""Read a safetensors file that may be damaged or hostile: check header, names, shapes and types first.
+"""Checked reading of safetensors files that may be damaged or hostile: header, names, shapes and types first.
 
-Nothing is allocated that the file does not hold byte for byte, and no code in it is run.
+Only memory for bytes that the file holds is allocated, and no code in the file is run.
 """
 
 import json
@@ -23,7 +23,7 @@ FLOAT_TYPES = ("F16", "BF16", "F32", "F64")  # as safetensors names them
 
 
 def read_header(path: Path) -> dict[str, str]:
-    """Return what the file says about itself, name to text. Raises WeightsError if it cannot be read."""
+    """Return the metadata of the file, name to text. Raises WeightsError if it cannot be read."""
     with _opened(path) as file:
         return dict(file.metadata() or {})
 

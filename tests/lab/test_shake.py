@@ -10,7 +10,7 @@ from asled_cli.errors import InputError, UsageError
 from asled_cli.imaging.homography import pixel_grid
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
-from asled_cli.lab.camera.layered_scene import STABILISER_REACH
+from asled_cli.lab.camera.layered_scene import OIS_REACH
 from asled_cli.lab.synthesis.ground_truth_flow import front_layer, hidden, lens_flow, true_flow
 from asled_cli.lab.synthesis.shake_blur import Depth, ShakeConfig, shake_pair
 from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
@@ -122,7 +122,7 @@ def test_a_floating_lens_sees_what_the_ultra_sees_elsewhere_in_each_frame() -> N
     pair, still = (small_pair(shake=Shake(12.0), ois=share) for share in (0.6, 0.0))
     off = [np.median(lens_flow(pair, t) - _far_lens_flow(pair), axis=(0, 1)) for t in range(len(pair.truth))]
     assert np.ptp(off, axis=0).max() > 1.0
-    assert np.abs(np.array(off) * RIG.ratio).max() < 1.2 * STABILISER_REACH * pair.size[0]
+    assert np.abs(np.array(off) * RIG.ratio).max() < 1.2 * OIS_REACH * pair.size[0]
     # Blurred less than without; what the ultra lens sees along its true geometry is as near to the truth.
     assert psnr(pair.wide, pair.truth) > psnr(still.wide, still.truth) + 1
     nearness = [psnr(one.true_reference, one.truth) for one in (pair, still)]

@@ -1,4 +1,4 @@
-"""A synthetic pair of clips to time the program on: a moving camera over a scene full of detail."""
+"""A synthetic pair of clips for timing: a moving camera over a detailed scene."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from asled_cli.video.open_output import open_output
 
-RATE = 30
-BLUR_FRAMES = 5  # instants averaged into one wide frame
+RATE = 30  # frames per second, the usual rate of phones
+BLUR_FRAMES = 5  # instants averaged for one wide frame
 Picture = NDArray[np.uint8]
 
 
 def make_pair(folder: Path, frames: int, size: tuple[int, int], name: str = "bench") -> tuple[Path, Path]:
-    """A wide clip with motion blur and an ultra clip of twice the view, both of one moving camera."""
+    """Write a wide clip with motion blur and an ultra clip of twice the view, from one moving camera."""
     scene = make_scene(np.random.default_rng(0), size)
     wide, ultra = folder / f"{name}_wide.mp4", folder / f"{name}_ultra.mp4"
     write_clip(wide, frames, size, lambda i: blurred_view(scene, i, size))
@@ -25,7 +25,7 @@ def make_pair(folder: Path, frames: int, size: tuple[int, int], name: str = "ben
 
 
 def make_scene(random: np.random.Generator, size: tuple[int, int]) -> Picture:
-    """A large picture with detail of every size; 4200x2400 for a 1080p frame."""
+    """Return a large image with detail of every size; 4200x2400 for a 1080p frame."""
     width, height = 280 * size[0] // 128, 20 * size[1] // 9
     scene = np.zeros((height, width, 3), np.float32)
     for step in (2, 4, 8, 16, 32, 64, 128):
@@ -36,7 +36,7 @@ def make_scene(random: np.random.Generator, size: tuple[int, int]) -> Picture:
 
 
 def view(scene: Picture, time_frames: float, ratio: float, size: tuple[int, int]) -> Picture:
-    """What a lens with `ratio` times the wide lens's view sees at a time, from a swaying camera."""
+    """Return what a lens with `ratio` times the wide field of view sees at a time, from a shaking camera."""
     x = scene.shape[1] / 2 + 60 * np.sin(time_frames / 9) + 40 * np.sin(time_frames / 23)
     y = scene.shape[0] / 2 + 30 * np.cos(time_frames / 13)
     matrix = np.array([[ratio, 0, x - ratio * size[0] / 2], [0, ratio, y - ratio * size[1] / 2]])
@@ -46,14 +46,14 @@ def view(scene: Picture, time_frames: float, ratio: float, size: tuple[int, int]
 
 
 def blurred_view(scene: Picture, index: int, size: tuple[int, int]) -> Picture:
-    """The wide view averaged over its exposure, one frame interval long."""
+    """Return the wide view averaged over its exposure of one frame interval."""
     shares = (np.arange(BLUR_FRAMES) + 0.5) / BLUR_FRAMES - 0.5
     mean = np.mean([view(scene, index + share, 1.0, size) for share in shares], axis=0)
     return np.asarray(np.rint(mean), np.uint8)
 
 
 def write_clip(path: Path, frames: int, size: tuple[int, int], picture: Callable[[int], Picture]) -> None:
-    """Encode pictures as 8-bit H.264."""
+    """Encode images as 8-bit H.264."""
     with open_output(path) as container:
         stream = container.add_stream("libx264", rate=RATE, options={"crf": "18", "preset": "veryfast"})
         stream.width, stream.height = size

@@ -1,4 +1,4 @@
-"""How fast the installed program is on this machine, stage by stage: the work behind `asled bench`."""
+"""Timing of the installed program on this machine, stage by stage: the work behind `asled bench`."""
 
 import os
 import platform
@@ -19,12 +19,12 @@ from asled_cli.lab.bench.clips import make_pair
 from asled_cli.runtime import option_limits as limits
 from asled_cli.runtime.precision import Precision
 
-MIN = 8  # frames that registration and a chunk need to be worth timing
+MIN = 8  # frames that registration and a chunk need for a meaningful time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchConfig:
-    """What is timed."""
+    """Settings of one run of `asled bench`."""
 
     size: tuple[int, int] = (1920, 1080)
     """Width and height of both clips, even."""
@@ -73,7 +73,7 @@ def run_bench(config: BenchConfig, deblur: Callable[[DeblurConfig], DeblurResult
 
 
 def summarise(runs: Sequence[DeblurResult]) -> dict[str, Any]:
-    """Median, least and greatest over the runs, per frame and stage by stage."""
+    """Return median, minimum and maximum over the runs, per frame and stage by stage."""
     frames = runs[0].frames_written
     stages = {
         stage.name: spread([run.stages[index].busy_s / frames for run in runs])
@@ -92,7 +92,7 @@ def summarise(runs: Sequence[DeblurResult]) -> dict[str, Any]:
 
 
 def bench_rows(found: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """(what, seconds, per second) for a table: analysis, each stage, and all of them at once."""
+    """Return table rows (what, seconds, per second): analysis, each stage, and all stages at once."""
     rows = [("analysis, once per clip", f"{found['analysis_s']['median']:.3f}", "")]
     for name, times in found["stage_busy_s_per_frame"].items():
         median = times["median"]
@@ -108,7 +108,7 @@ def _plan(run: DeblurResult) -> dict[str, object]:
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, least and greatest."""
+    """Return median, minimum and maximum."""
     return {
         "median": round(statistics.median(values), 4),
         "min": round(min(values), 4),
@@ -117,7 +117,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def machine() -> dict[str, object]:
-    """What the numbers were measured on."""
+    """Return the hardware and the versions that the numbers were measured on."""
     names = ("torch", "av", "opencv-python-headless", "numpy")
     return {
         "processor": processor(),
@@ -130,14 +130,14 @@ def machine() -> dict[str, object]:
 
 
 def processor() -> str:
-    """The processor's name, where the system tells it."""
+    """Return the name of the processor where the system reports it."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def _version(name: str) -> str:
-    """Of an installed package; OpenCV, for one, comes under several names."""
+    """Return the version of an installed package; OpenCV, for one, has several package names."""
     try:
         return version(name)
     except PackageNotFoundError:

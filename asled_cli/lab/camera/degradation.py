@@ -1,4 +1,4 @@
-"""What a lens's sensor and encoder do to a picture after the scene: colour, noise, sharpening, codec."""
+"""Degradation of one lens's frames by sensor and encoder: colour, noise, sharpening, codec."""
 
 import io
 from dataclasses import dataclass
@@ -18,10 +18,11 @@ from asled_cli.video.open_output import open_output
 
 Codec = Literal["h264", "hevc"]
 _ENCODERS: dict[Codec, str] = {"h264": "libx264", "hevc": "libx265"}
-# A thread that sensors ahead would make the bytes depend on how busy the machine is; the macroblock tree made
-# them depend on what the memory held before: other bytes for equal frames in 8 of 40 runs, none without it.
+# One thread without look-ahead, because otherwise the bytes depend on how busy the machine is. The macroblock
+# tree is off, because with it equal frames gave other bytes in 8 of 40 runs.
 _X264_ONE_THREAD = "threads=1:lookahead-threads=1:sync-lookahead=0:mbtree=0"
 _X265_ONE_THREAD = "log-level=none:pools=none:frame-threads=1"
+# Phones record SDR video as BT.709 with limited range.
 _PHONE_COLOR = ColorTags(matrix=MATRIX_BT709, range=RANGE_LIMITED)
 
 
@@ -31,9 +32,9 @@ def _channels(values: tuple[float, float, float]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class ToneCurve:
-    """A curve per channel on coded values: out = gain * in ** gamma + bias; then saturation.
+    """Tone curve per channel on coded values, out = gain * in ** gamma + bias, then saturation.
 
-    gain, gamma, bias: R, G, B. saturation: distance from the BT.709 luma, 1 keeps it.
+    gain, gamma, bias: R, G, B. saturation: factor of the distance from the BT.709 luma, 1 keeps it.
     """
 
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -42,7 +43,7 @@ class ToneCurve:
     saturation: float = 1.0
 
     def apply(self, coded: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(..., 3) coded 0..1 to (..., 3) coded, clipped to 0..1, float32."""
+        """Map (..., 3) coded 0..1 to (..., 3) coded float32, clipped to 0..1."""
         if self == ToneCurve():
             return coded
         out = np.clip(coded, 0.0, 1.0) ** _channels(self.gamma) * _channels(self.gain) + _channels(self.bias)
@@ -54,11 +55,11 @@ class ToneCurve:
 
 @dataclass(frozen=True, slots=True)
 class SensorModel:
-    """All that happens to one lens's frames after the scene; nothing by default.
+    """Degradations of one lens's frames after the scene; none by default.
 
     noise: (standard deviation of read noise, of shot noise at full white), coded 0..1. noise_blur: sigma in
-    pixels that a phone's denoiser leaves noise correlated over. sharpen: weight of the unsharp mask.
-    codec: None keeps the pixels; crf as the encoder defines it.
+    pixels of the correlation of noise after a phone's denoiser. sharpen: weight of the unsharp mask.
+    codec: None keeps the pixels. crf: as the encoder defines it.
     """
 
     tone: ToneCurve = ToneCurve()
@@ -69,7 +70,7 @@ class SensorModel:
     crf: int = 23
 
     def apply(self, frames: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.uint8]:
-        """(T, H, W, 3) coded 0..1 to (T, H, W, 3) uint8; T, H and W are kept, H and W even with a codec."""
+        """Degrade (T, H, W, 3) coded 0..1 to (T, H, W, 3) uint8; H and W must be even with a codec."""
         clip = np.stack([self._develop(frame, generator) for frame in frames])
         if self.codec is None:
             return clip
@@ -89,7 +90,7 @@ IDEAL_SENSOR = SensorModel()
 def add_noise(
     coded: NDArray[np.float32], noise: tuple[float, float], blur: float, generator: np.random.Generator
 ) -> NDArray[np.float32]:
-    """(H, W, 3) coded 0..1 plus Gaussian noise of variance read^2 + shot^2 * value, not clipped."""
+    """Add Gaussian noise of variance read^2 + shot^2 * value to (H, W, 3) coded 0..1, without clipping."""
     read, shot = noise
     if not read and not shot:
         return coded
@@ -102,11 +103,12 @@ def add_noise(
 
 
 def encode_and_decode(frames: NDArray[np.uint8], codec: Codec, crf: int) -> NDArray[np.uint8]:
-    """Send (T, H, W, 3) uint8 RGB through a real encoder (4:2:0, 8 bit) and decoder; shape and type stay.
+    """Encode and decode (T, H, W, 3) uint8 RGB with a real codec (4:2:0, 8 bit).
 
-    Pixels are converted as the program converts those of a file: without a shift of the mean and with smooth
-    chroma, neither of which PyAV's plain `to_ndarray` gives. One thread, so that the bytes do not depend on
-    the machine's load. H and W must be even.
+    The result has the same shape and type. Pixels are converted as the program converts those of a file:
+    without
+    a shift of the mean and with smooth chroma, which PyAV's plain `to_ndarray` does not give. It uses one
+    thread, so that the bytes do not depend on the load of the machine. H and W must be even.
     """
     converter = Converter(_PHONE_COLOR)
     file = io.BytesIO()
@@ -127,7 +129,7 @@ def encode_and_decode(frames: NDArray[np.uint8], codec: Codec, crf: int) -> NDAr
 
 
 def _encoder_options(codec: Codec, crf: int) -> dict[str, str]:
-    """Hardware encoders of phones are plain: few tools, no long look-ahead, hence the fast presets."""
+    """Return fast presets without long look-ahead, because hardware encoders of phones use few tools."""
     if codec == "h264":
         return {"crf": str(crf), "preset": "veryfast", "bf": "0", "x264-params": _X264_ONE_THREAD}
     return {"crf": str(crf), "preset": "ultrafast", "bf": "0", "x265-params": _X265_ONE_THREAD}

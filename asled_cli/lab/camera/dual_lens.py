@@ -1,4 +1,4 @@
-"""Two lenses held by one phone: where a wide pixel lies in the ultra-wide view, and how to sample along it.
+"""Two lenses of one phone: the map from wide to ultra-wide pixels, and sampling along it.
 
 Every matrix here is a homography that maps (x, y, 1) of one view to another, x right, y down, with pixel
 centres at integers.
@@ -16,7 +16,7 @@ from asled_cli.imaging.warp import Pixel
 
 @dataclass(frozen=True, slots=True)
 class LensRig:
-    """How the ultra-wide lens sits beside the wide one; both frames have the same pixel count.
+    """Geometry of the ultra-wide lens relative to the wide one; both frames have the same pixel count.
 
     ratio: field of view of the ultra over the wide's (tangents), so the ultra has 1 / ratio of the detail.
     rotation_deg: roll of the ultra against the wide. shift_px: misregistration in wide pixels, x then y.
@@ -29,7 +29,7 @@ class LensRig:
     perspective: tuple[float, float] = (0.0, 0.0)
 
     def homography(self, size: tuple[int, int]) -> Matrix:
-        """(3, 3): wide pixel to ultra pixel of the far layer, for frames of `size` = (width, height)."""
+        """Return (3, 3): wide pixel to ultra pixel of the far layer. size: (width, height) of a frame."""
         center = frame_center(size)
         angle = np.deg2rad(self.rotation_deg)
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / self.ratio
@@ -46,12 +46,12 @@ PLAIN_RIG = LensRig()
 
 
 def frame_center(size: tuple[int, int]) -> tuple[float, float]:
-    """(x, y) of the middle of a frame of `size` = (width, height), pixel centres at integers."""
+    """Return (x, y) of the middle of a frame of `size` = (width, height), pixel centres at integers."""
     return (size[0] - 1) / 2.0, (size[1] - 1) / 2.0
 
 
 def rotation_about(center: tuple[float, float], angle_rad: float) -> Matrix:
-    """(3, 3) rotation by `angle_rad` about `center`."""
+    """Return the (3, 3) rotation by `angle_rad` about `center`."""
     cosine, sine = np.cos(angle_rad), np.sin(angle_rad)
     turn = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
     return np.asarray(translation(*center) @ turn @ translation(-center[0], -center[1]))
@@ -60,8 +60,9 @@ def rotation_about(center: tuple[float, float], angle_rad: float) -> Matrix:
 def soften_for_ultra(image: NDArray[Pixel], ratio: float, softness: float = 0.33) -> NDArray[Pixel]:
     """Low-pass `image` so that it can be sampled every `ratio` pixels without aliasing.
 
-    The Gaussian's sigma is `softness` * sqrt(ratio^2 - 1): nothing at ratio 1; 0.29 is the spread of the box
-    that area averaging uses, 0.4 is a soft small lens.
+    The sigma of the Gaussian is `softness` * sqrt(ratio^2 - 1), which is zero at ratio 1. 0.29 is the spread
+    of
+    the box of area averaging, 0.4 is a soft small lens.
     """
     sigma = softness * np.sqrt(max(ratio**2 - 1.0, 0.0))
     if sigma < 0.1:

@@ -1,7 +1,8 @@
-"""Two lenses of one phone filming a flat picture by hand, at any frame times: clips to test whole files with.
+"""Two lenses of one handheld phone that film a flat image at any frame times: clips for tests of whole files.
 
-Unlike `shake_pair`, lengths, frame rates, dropped frames and a geometry that drifts are free; light is summed
-as coded, and there is no noise.
+Unlike `shake_pair`, lengths, frame rates, dropped frames and drift of the geometry are free. Light is
+averaged
+in coded values, and there is no noise.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,14 +22,14 @@ from asled_cli.lab.camera.dual_lens import LensRig, frame_center, soften_for_ult
 from asled_cli.video.open_output import open_output
 
 Clip8 = NDArray[np.uint8]
-TICKS_PER_S = 600  # in which phones count time
-SOUND_RATE = 48_000
+TICKS_PER_S = 600  # time base of QuickTime files of phones
+SOUND_RATE = 48_000  # Hz, as phones record
 _LAYOUTS = {1: "mono", 2: "stereo"}
 
 
 @dataclass(frozen=True)
 class HandMotion:
-    """Where a shaking hand points at any time: sums of sines.
+    """Motion of a shaking hand at any time as sums of sines.
 
     amplitude: (K, 3) pixels, pixels, radians. frequency: (K, 3) Hz. phase: (K, 3).
     """
@@ -38,15 +39,15 @@ class HandMotion:
     phase: NDArray[np.float64]
 
     def at(self, time_s: float) -> NDArray[np.float64]:
-        """(3,): shift x and y in wide pixels, and roll in radians."""
+        """Return (3,): shift x and y in wide pixels, and roll in radians."""
         waves = self.amplitude * np.sin(2 * np.pi * self.frequency * time_s + self.phase)
         return np.asarray(waves.sum(axis=0))
 
 
 def draw_hand_motion(seed: int, speed_px_s: float, roll_share: float = 0.1, waves: int = 9) -> HandMotion:
-    """A hand with tremor of 0.4 to 8 Hz whose shift moves by `speed_px_s` per axis, root mean square.
+    """Draw a hand motion of 0.4 to 8 Hz with an RMS speed of `speed_px_s` per axis.
 
-    roll_share: roll as motion 100 pixels from the centre, over the shift.
+    roll_share: roll as motion 100 pixels from the centre, relative to the shift.
     """
     generator = np.random.default_rng((seed, 77))
     frequency = np.exp(generator.uniform(np.log(0.4), np.log(8.0), (waves, 3)))
@@ -58,15 +59,18 @@ def draw_hand_motion(seed: int, speed_px_s: float, roll_share: float = 0.1, wave
 
 @dataclass(frozen=True)
 class Lens:
-    """What a lens sees: `size` (width, height); rig_at(time) its geometry against the wide lens, None: it is
-    the wide lens. exposure_s: shutter time."""
+    """Lens of a phone.
+
+    size: (width, height). rig_at(time): its geometry against the wide lens; None for the wide lens itself.
+    exposure_s: exposure time.
+    """
 
     size: tuple[int, int]
     rig_at: Callable[[float], LensRig] | None = None
     exposure_s: float = 0.0
 
     def from_wide(self, time_s: float, wide_size: tuple[int, int]) -> Matrix:
-        """Wide pixel -> pixel of this lens at a time."""
+        """Return the homography from wide pixel to pixel of this lens at a time."""
         if self.rig_at is None:
             return np.eye(3)
         grown = np.array(self.size) / np.array(wide_size)
@@ -78,9 +82,11 @@ class Lens:
 def film(
     photo: Clip8, hand: HandMotion, lens: Lens, times_s: Sequence[float], wide_size: tuple[int, int]
 ) -> Clip8:
-    """(T, H, W, 3) uint8: what `lens` records of `photo` (h, w, 3) when its shutter's middle is at each time.
+    """Film `photo` (h, w, 3) with `lens` and return (T, H, W, 3) uint8.
 
-    The wide lens at rest sees the photo's centre pixel for pixel.
+    times_s: middle of the exposure of each frame. The wide lens at rest sees the centre of the photo pixel
+    for
+    pixel.
     """
     ratio = 1.0 if lens.rig_at is None else lens.rig_at(times_s[0]).ratio * wide_size[0] / lens.size[0]
     seen = soften_for_ultra(photo, ratio)
@@ -105,7 +111,7 @@ def film(
 
 @dataclass(frozen=True)
 class Sound:
-    """Samples (N,) float32 -1..1 at `rate` per second, starting with the clip, alike in all channels."""
+    """Samples (N,) float32 -1..1 at `rate` per second from the start of the clip, equal in all channels."""
 
     samples: NDArray[np.float32]
     rate: int = SOUND_RATE

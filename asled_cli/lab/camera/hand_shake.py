@@ -1,4 +1,4 @@
-"""How a hand moves a phone: a smooth path of shift, roll and sideways travel."""
+"""Hand motion of a phone: a smooth path of shift, roll and sideways travel."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,16 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Shake:
-    """What the hand does during a clip.
+    """Hand motion during a clip.
 
-    blur_px: path of the picture within the wide's exposure, in wide pixels, averaged over the frames that
-    blur most (upper half). roll_share: roll about the lens axis, as motion at the frame's corner over that of
-    the shift. travel_px: sideways motion of the phone itself, as peak shift of the nearest layer
-    against the far one. drift_px: steady pan (x, y) per frame on top. bound_px: how far the shift may go from
-    its middle (x, y); the hand swings quicker, and at last less, where it would go farther.
+    blur_px: path of the image within the wide exposure, in wide pixels, averaged over the half of the frames
+    with
+    most blur. roll_share: roll about the lens axis, as motion at the frame's corner relative to that of the
+    shift.
+    travel_px: sideways motion of the phone, as peak shift of the nearest layer against the far one. drift_px:
+    steady pan (x, y) per frame in addition. bound_px: limit of the shift from its middle (x, y). Where the
+    shift
+    would exceed it, the hand moves quicker and finally less.
     """
 
     blur_px: float = 15.0
@@ -40,22 +43,22 @@ class Trajectory:
     drift: NDArray[np.float64]
 
     def at(self, time: float) -> NDArray[np.float64]:
-        """(5,) pose at `time` in frame intervals: pixels, pixels, radians, pixels, pixels."""
+        """Return the pose (5,) at `time` in frame intervals: pixels, pixels, radians, pixels, pixels."""
         return np.asarray(self.waves_at(time) + self.drift * time)
 
     def waves_at(self, time: float) -> NDArray[np.float64]:
-        """(5,) what of the pose at `time` is shake, without the steady pan."""
+        """Return the shake (5,) of the pose at `time`, without the steady pan."""
         waves = self.amplitude * np.sin(2.0 * np.pi * self.frequency * time + self.phase)
         return np.asarray(waves.sum(0))
 
     def smoothed_away(self, time: float, sigma: float) -> NDArray[np.float64]:
-        """(2,) what of the shift at `time` a Gaussian mean over `sigma` frames takes away, pixels."""
+        """Return (2,): the shift at `time` minus its Gaussian mean over `sigma` frames, pixels."""
         lost = 1.0 - np.exp(-((2.0 * np.pi * self.frequency * sigma) ** 2) / 2.0)
         waves = self.amplitude * lost * np.sin(2.0 * np.pi * self.frequency * time + self.phase)
         return np.asarray(waves.sum(0)[:2])
 
     def path_px(self, start: float, end: float) -> float:
-        """Length in pixels of the shift's path from time `start` to `end`."""
+        """Return the length in pixels of the shift's path from time `start` to `end`."""
         poses = np.stack([self.at(t) for t in np.linspace(start, end, 9)])
         return float(np.hypot(*np.diff(poses[:, :2], axis=0).T).sum())
 
@@ -63,11 +66,12 @@ class Trajectory:
 def draw_trajectory(
     shake: Shake, frames: int, exposure: float, corner_px: float, generator: np.random.Generator
 ) -> Trajectory:
-    """Draw a hand's path over `frames` frames that blurs by shake.blur_px within `exposure` frame intervals.
+    """Draw a hand path over `frames` frames that blurs by shake.blur_px within `exposure` frame intervals.
 
-    Tremor of a hand lies at 1 to 12 Hz, that is 0.03 to 0.4 cycles per frame at 30 fps, slower parts larger.
-    corner_px: distance of the frame's corner from its centre, for the roll. Quicker waves are drawn where
-    the slow ones would leave shake.bound_px.
+    Physiological tremor has 1 to 12 Hz, that is 0.03 to 0.4 cycles per frame at 30 fps, with larger
+    amplitudes
+    at lower frequencies. corner_px: distance of the frame's corner from its centre, for the roll. Higher
+    frequencies are drawn where low ones would exceed shake.bound_px.
     """
     waves = 5
     frequency = np.exp(generator.uniform(np.log(0.03), np.log(0.25), (waves, 5)))
@@ -88,7 +92,7 @@ def draw_trajectory(
 
 
 def _with_speed(path: Trajectory, shake: Shake, frames: int, exposure: float, corner_px: float) -> Trajectory:
-    """Scale shift, roll and travel to what `shake` asks for."""
+    """Scale shift, roll and travel to the values of `shake`."""
     span = max(exposure, 0.25) / 2.0
     lengths = sorted(path.path_px(t - span, t + span) for t in range(frames))
     usual = float(np.mean(lengths[len(lengths) // 2 :])) * (exposure / (2.0 * span) if exposure else 1.0)

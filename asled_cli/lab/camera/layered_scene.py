@@ -1,4 +1,4 @@
-"""A flat world of picture layers at several depths, rendered through two moving lenses in linear light."""
+"""Flat scene of image layers at several depths, rendered through two moving lenses in linear light."""
 
 from dataclasses import dataclass
 
@@ -19,17 +19,19 @@ Light = NDArray[np.float32]
 # closer to the ideal than cubic from the picture itself, and ten times as fast on four channels.
 FINENESS = 2
 # How far OIS shifts the view either way, as a share of its width: 1 to 1.5 degrees in a main camera.
-STABILISER_REACH = 0.02
+OIS_REACH = 0.02
 _TO_FINE = np.array([[FINENESS, 0, (FINENESS - 1) / 2], [0, FINENESS, (FINENESS - 1) / 2], [0, 0, 1.0]])
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A picture at one depth; linear light, float32, four channels: RGB times cover, and the cover.
+    """Image at one depth; linear light, float32, four channels: RGB times cover, and the cover.
 
     fine: (h * FINENESS, w * FINENESS, 4) for the wide lens. soft: (h, w, 4), low-passed for the ultra lens.
-    place: where the layer's corner lies in the far layer's pixels, x then y. nearness: 0 far away, 1 as near
-    as the lens baseline and the phone's travel are given for. velocity: its own motion in pixels per frame.
+    place: position of the layer's corner in the far layer's pixels, x then y. nearness: 0 far away, 1 at the
+    depth
+    for which the lens baseline and the phone's travel are given. velocity: its own motion in pixels per
+    frame.
     """
 
     fine: Light
@@ -41,7 +43,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Scene:
-    """Layers (far first) before a phone; the wide frame's centre looks at `center` of the far layer at rest.
+    """Layers (far first) before a phone; the wide frame's centre is `center` of the far layer at rest.
 
     rig: (3, 3) wide pixel to ultra pixel for the far layer. baseline: shift between the lenses of a layer of
     nearness 1, in wide pixels. readout: rolling shutter, first row to last, in frame intervals. ois: share of
@@ -62,11 +64,11 @@ class Scene:
 
     def ois_shift(self, time: float) -> NDArray[np.float64]:
         """Return (2,): the OIS shift of the wide view at `time`, in pixels."""
-        reach = STABILISER_REACH * self.size[0]
+        reach = OIS_REACH * self.size[0]
         return np.asarray(-reach * np.tanh(self.ois * self.trajectory.waves_at(time)[:2] / reach))
 
     def motion(self, layer: Layer, time: float) -> Matrix:
-        """(3, 3): wide pixel at `time` (in frame intervals), its lens at rest, to pixel of `layer`."""
+        """Return (3, 3): wide pixel at `time` (in frame intervals), its lens at rest, to pixel of `layer`."""
         x, y, roll, travel_x, travel_y = self.trajectory.at(time)
         middle = (self.size[0] - 1) / 2.0, (self.size[1] - 1) / 2.0
         view = translation(self.center[0] - middle[0] + x, self.center[1] - middle[1] + y)
@@ -77,12 +79,12 @@ class Scene:
         return np.asarray(aside @ view @ rotation_about(middle, roll))
 
     def homography(self, layer: Layer) -> Matrix:
-        """(3, 3): wide pixel, its lens at rest, to ultra pixel for points of `layer` at one instant."""
+        """Return (3, 3): wide pixel, its lens at rest, to ultra pixel of `layer` at one instant."""
         near = translation(self.baseline[0] * layer.nearness, self.baseline[1] * layer.nearness)
         return np.asarray(self.rig @ near)
 
     def expose(self, time: float, exposure: float, instants: int, *, ultra: bool) -> Light:
-        """(H, W, 3) linear light that one lens gathers in `instants` steps of `exposure` around `time`."""
+        """Return the linear light (H, W, 3) of one lens over `instants` steps of `exposure` around `time`."""
         total = np.zeros((self.size[1], self.size[0], 4), np.float32)
         for step in range(instants):
             instant = time + exposure * ((step + 0.5) / instants - 0.5)
@@ -90,7 +92,7 @@ class Scene:
         return np.asarray(np.clip(total[..., :3] / np.float32(instants), 0.0, 1.0), np.float32)
 
     def cover(self, layer: Layer, time: float) -> NDArray[np.uint8]:
-        """(H, W) how much of each wide pixel `layer` covers at `time`, 255 = all."""
+        """Return (H, W): how much of each wide pixel `layer` covers at `time`, 255 = all."""
         return np.asarray(
             np.rint(self._sample(layer, time, frame=time, ultra=False)[..., 3] * 255.0), np.uint8
         )
@@ -116,9 +118,9 @@ class Scene:
         return np.asarray(cv2.remap(pixels, *maps, cv2.INTER_LINEAR, borderMode=border), np.float32)
 
     def ends(self, layer: Layer, time: float, *, ultra: bool, frame: float | None = None) -> Matrix:
-        """(2, 3, 3): pixel of one lens's frame to pixel of `layer`, when its first and last row see it.
+        """Return (2, 3, 3): pixel of one lens's frame to pixel of `layer` at the first and the last row.
 
-        frame: time of the frame that shows it, by which software places it; None: `time` itself.
+        frame: time of the frame that shows it, which EIS uses to place it; None: `time` itself.
         """
         steady = translation(
             *-self.trajectory.smoothed_away(time if frame is None else frame, self.eis_window)
@@ -136,9 +138,11 @@ class Scene:
 
 
 def make_layer(light: Light, ratio: float, softness: float, lens_blur: float = 0.0) -> Layer:
-    """A far layer from linear light (h, w, 3), or (h, w, 4) premultiplied, for an ultra lens of `ratio`.
+    """Return a far layer from linear light for an ultra lens of `ratio`.
 
-    softness: see `soften_for_ultra`. lens_blur: sigma in wide pixels of both lenses' own softness.
+    light: (h, w, 3), or (h, w, 4) premultiplied.
+
+    softness: see `soften_for_ultra`. lens_blur: sigma in wide pixels of the softness of both lenses.
     """
     if light.shape[2] == 3:
         light = np.concatenate([light, np.ones_like(light[..., :1])], axis=2)
@@ -150,7 +154,7 @@ def make_layer(light: Light, ratio: float, softness: float, lens_blur: float = 0
 
 
 def ragged_mask(size: tuple[int, int], generator: np.random.Generator) -> Light:
-    """(height, width) cover 0..1 of an irregular blob in `size` = (width, height), its edge 1-2 px soft."""
+    """Return the cover (height, width), 0..1, of an irregular blob in `size`, with a 1-2 px soft edge."""
     width, height = size
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     away = ((x / (width - 1) * 2 - 1) ** 2 + (y / (height - 1) * 2 - 1) ** 2) ** 0.5

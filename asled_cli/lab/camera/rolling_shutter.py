@@ -1,8 +1,8 @@
 """Rolling shutter: a frame whose rows are exposed one after the other by a moving camera.
 
-A view is given by two homographies, `ends` (2, 3, 3): frame pixel to scene point as seen at the time of the
-first row and at the time of the last row. Rows between them mix the two points linearly, which is exact for
-shifts and good to a hundredth of a pixel for the few milliradians a hand turns within one frame.
+A view is given by two homographies, `ends` (2, 3, 3): frame pixel to scene point at the time of the first row
+and of the last row. Rows between them mix the two points linearly. This is exact for shifts and accurate to a
+hundredth of a pixel for the few milliradians that a hand rotates within one frame.
 """
 
 import numpy as np
@@ -17,7 +17,8 @@ _SOLVER_STEPS = 4  # each shrinks the error by the rows' motion over the frame's
 def project(matrix: Matrix, points: Coordinates) -> Coordinates:
     """Apply a (3, 3) homography to points of any shape.
 
-    As `imaging.homography.apply`, but rounded otherwise where the last entry is not 1: the bytes of published
+    As `imaging.homography.apply`, but with other rounding where the last entry is not 1: the bytes of
+    published
     synthetic sets depend on it.
     """
     m = matrix.astype(np.float32)
@@ -27,14 +28,14 @@ def project(matrix: Matrix, points: Coordinates) -> Coordinates:
 
 
 def to_scene(ends: Matrix, pixels: Coordinates, height: int) -> Coordinates:
-    """Scene points that frame `pixels` see."""
+    """Return the scene points that frame `pixels` see."""
     return _mix(
         project(ends[0], pixels), project(ends[1], pixels), pixels[1] / np.float32(max(height - 1, 1))
     )
 
 
 def frame_to_scene(ends: Matrix, size: tuple[int, int]) -> Coordinates:
-    """Scene points that every pixel of a frame of `size` = (width, height) sees; each (H, W)."""
+    """Return the scene points of all pixels of a frame of `size` = (width, height); each (H, W)."""
     if (ends[:, 2] != (0.0, 0.0, 1.0)).any():
         return to_scene(ends, pixel_grid(size), size[1])
     # Affine ends: within a row the points lie evenly, so two numbers a row say it all.
@@ -48,7 +49,7 @@ def frame_to_scene(ends: Matrix, size: tuple[int, int]) -> Coordinates:
 
 
 def to_frame(ends: Matrix, points: Coordinates, height: int) -> Coordinates:
-    """Frame pixels that see the scene `points`: the inverse of `to_scene`, solved for the row."""
+    """Return the frame pixels that see the scene `points`: the inverse of `to_scene`, solved for the row."""
     first, last = project(np.linalg.inv(ends[0]), points), project(np.linalg.inv(ends[1]), points)
     pixels = _mix(first, last, np.full_like(first[1], 0.5))
     for _ in range(_SOLVER_STEPS):

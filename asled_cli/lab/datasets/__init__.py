@@ -1,1 +1,1 @@
-"""Clips and picture sequences on disk."""
+"""Clips and image sequences on disk."""

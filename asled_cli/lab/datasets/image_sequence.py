@@ -1,4 +1,4 @@
-"""Series of pictures, each read when it is asked for: files, videos, arrays, and means of neighbours."""
+"""Image sequences that are decoded on demand: files, videos, arrays, and means of neighbours."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ Picture = NDArray[Any]  # (H, W, 3) RGB, uint8 or uint16 over the full range, tr
 
 
 class Pictures(Protocol):
-    """A series of pictures of one size; item i is decoded when it is asked for, best in order."""
+    """Sequence of images of one size; item i is decoded on demand, fastest in order."""
 
     def __len__(self) -> int: ...
 
@@ -30,13 +30,13 @@ class Pictures(Protocol):
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) in pixels."""
+        """Return (width, height) in pixels."""
         ...
 
 
 @dataclass(frozen=True)
 class PictureFiles:
-    """One picture file per frame. Raises InputError for one that is no colour picture of the first's size."""
+    """One image file per frame. Raises InputError unless all are colour images of one size."""
 
     paths: tuple[Path, ...]
 
@@ -55,15 +55,15 @@ class PictureFiles:
 
     @cached_property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the first picture."""
+        """Return (width, height) of the first image."""
         first = read_picture_file(self.paths[0])
         return first.shape[1], first.shape[0]
 
 
 class VideoPictures:
-    """The frames of a video file; reading in order decodes each once, going back starts again.
+    """Frames of a video file; reading in order decodes each once, reading backwards starts over.
 
-    8-bit clips give uint8, deeper ones uint16. Can be pickled; the open file stays behind.
+    8-bit clips give uint8, deeper ones uint16. It can be pickled without the open file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -79,7 +79,7 @@ class VideoPictures:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) in coded orientation."""
+        """Return (width, height) in coded orientation."""
         return self.clip.width, self.clip.height
 
     def __getitem__(self, index: int, /) -> Picture:
@@ -101,7 +101,7 @@ class VideoPictures:
         )
 
     def close(self) -> None:
-        """Release the file; reading on opens it again."""
+        """Close the file; the next read opens it again."""
         if self._reader is not None:
             self._reader.close()
         self._reader = None
@@ -112,7 +112,7 @@ class VideoPictures:
 
 @dataclass(frozen=True)
 class PictureArray:
-    """Pictures in memory: (T, H, W, 3) RGB, uint8 or uint16."""
+    """Images in memory: (T, H, W, 3) RGB, uint8 or uint16."""
 
     frames: NDArray[Any]
 
@@ -125,13 +125,13 @@ class PictureArray:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) in pixels."""
+        """Return (width, height) in pixels."""
         return self.frames.shape[2], self.frames.shape[1]
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """`count` pictures of another series: start, start + step, ..."""
+    """`count` images of another sequence: start, start + step, ..."""
 
     source: Pictures
     start: int
@@ -148,13 +148,13 @@ class Stretch:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the source."""
+        """Return (width, height) of the source."""
         return self.source.size
 
 
 @dataclass(frozen=True)
 class EightBit:
-    """A series with every picture rounded to 8 bit."""
+    """Sequence with every image rounded to 8 bit."""
 
     source: Pictures
 
@@ -167,15 +167,15 @@ class EightBit:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the source."""
+        """Return (width, height) of the source."""
         return self.source.size
 
 
 class MeanPictures:
-    """Item i is the mean of pictures i .. i + count - 1 of a sharp series, rounded: its blur by averaging.
+    """Blur by averaging: item i is the rounded mean of images i .. i + count - 1 of a sharp sequence.
 
-    count: odd; the truth of item i is picture i + count // 2. linear: average light, not coded values.
-    `count` pictures are kept, so that reading in order decodes each once.
+    count: odd; the truth of item i is image i + count // 2. linear: average linear light, not coded values.
+    `count` images are cached, so that reading in order decodes each once.
     """
 
     def __init__(self, source: Pictures, count: int, *, linear: bool = False) -> None:
@@ -191,7 +191,7 @@ class MeanPictures:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the source."""
+        """Return (width, height) of the source."""
         return self.source.size
 
     def __getitem__(self, index: int, /) -> Picture:
@@ -212,7 +212,7 @@ class MeanPictures:
 
 
 def mean_picture(window: Sequence[Picture], *, linear: bool = False) -> Picture:
-    """Mean of pictures of one size and type, rounded to that type; in linear light if `linear`."""
+    """Return the mean of images of one size and type, rounded to that type; in linear light if `linear`."""
     kind = window[0].dtype
     full = np.iinfo(kind).max
     if not linear:
@@ -227,7 +227,7 @@ def mean_picture(window: Sequence[Picture], *, linear: bool = False) -> Picture:
 
 
 def read_picture_file(path: Path) -> Picture:
-    """(H, W, 3) RGB of a picture file, uint8 or uint16. Raises InputError if it is not a colour picture."""
+    """Return (H, W, 3) RGB of an image file, uint8 or uint16. Raises InputError unless in colour."""
     image = picture_file.read_picture(path, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     if image.ndim != 3 or image.shape[2] not in (3, 4) or image.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{path} is a picture of {image.shape} {image.dtype}, expected RGB of 8 or 16 bit.")

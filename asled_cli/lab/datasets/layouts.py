@@ -1,7 +1,7 @@
-"""How public data sets lie on disk, and the clips in them; the same readers for training and for scoring.
+"""Folder layouts of public data sets and readers of their clips, for training and evaluation.
 
 Layouts: realmcvsr (three synchronous lenses, sharp; blur is made by averaging), generic, hsd (PECA), and the
-single-lens sets gopro, dvd and bsd. A clip is a folder of pictures or a video file.
+single-lens sets gopro, dvd and bsd. A clip is a folder of images or a video file.
 """
 
 import re
@@ -16,23 +16,26 @@ from asled_cli.lab.datasets.sources import PHOTO_SUFFIXES, VIDEO_SUFFIXES
 
 Layout = Literal["realmcvsr", "generic", "hsd", "gopro", "dvd", "bsd"]
 
-SHOWN = 6  # entries of a folder named in an error
-CLIP = "{clip}"
+SHOWN = 6  # entries of a folder that an error message lists
+CLIP = "{clip}"  # placeholder of the clip's name in a `Form`
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """Where the views of a clip lie below the root; {split} and {clip} stand for names, * for any folder."""
+    """Places of the views of a clip below the root; {split} and {clip} stand for names, * for any folder."""
 
     target: str
     truth: str
     reference: str | None = None
 
 
-_BLUR, _GT, _REF = f"blur/{CLIP}", f"gt/{CLIP}", f"ref/{CLIP}"
+# Folders of the views in most layouts.
+_BLUR = f"blur/{CLIP}"
+_GT = f"gt/{CLIP}"
+_REF = f"ref/{CLIP}"
 FORMS: dict[Layout, tuple[Form, ...]] = {
     # W and UW are sharp and of one moment; the blurred target is made from W (asled paper, section 4.1),
-    # unless it lies beside them, as `asled synth-blur` writes it.
+    # unless it is beside them, as `asled synth-blur` writes it.
     "realmcvsr": (
         Form(f"{{split}}/HR/W_blur/{CLIP}", f"{{split}}/HR/W/{CLIP}", f"{{split}}/HR/UW/{CLIP}"),
         Form(f"{{split}}/HR/W/{CLIP}", f"{{split}}/HR/W/{CLIP}", f"{{split}}/HR/UW/{CLIP}"),
@@ -61,7 +64,7 @@ FORMS: dict[Layout, tuple[Form, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Averaging:
-    """How blur is made where a data set has none (realmcvsr). Open points of the paper are switches here."""
+    """Averaging blur of sharp sets (realmcvsr). Points that the paper leaves open are options."""
 
     count: int = 7
     """Consecutive frames of W in one blurred frame, odd; the centre one is the truth."""
@@ -73,11 +76,13 @@ class Averaging:
 
 @dataclass(frozen=True)
 class DatasetClip:
-    """One clip of a data set; its pictures are read when they are asked for.
+    """One clip of a data set; its images are read on demand.
 
-    target: blurred. reference: the other lens, None for single-lens sets. truth: sharp; the target once more
-    where has_truth is False, which only a reader that asked for it meets. All have the same number of
-    pictures, at least one; target and truth have one size.
+    target: blurred. reference: the other lens, None for single-lens sets. truth: sharp; where has_truth is
+    False
+    (only with need_truth=False), the target again. All have the same number of images, at least one. Target
+    and
+    truth have one size.
     """
 
     name: str
@@ -88,7 +93,7 @@ class DatasetClip:
 
     @property
     def frames(self) -> int:
-        """Number of frames."""
+        """Return the number of frames."""
         return len(self.target)
 
 
@@ -100,10 +105,11 @@ def read_layout(
     *,
     need_truth: bool = True,
 ) -> list[DatasetClip]:
-    """The clips of `split` (train, valid or test) below `root`, sorted by name; only file names are read.
+    """Return the clips of `split` (train, valid or test) below `root`, sorted by name.
 
-    need_truth: False takes a tree without any truth too, such as a user's own clips.
-    Raises InputError if the tree does not look like the layout, or views of a clip do not belong together.
+    Only file names are read. need_truth: False accepts a tree without ground truth, such as a user's own
+    clips.
+    Raises InputError if the tree does not match the layout, or views of a clip do not belong together.
     """
     if not root.is_dir():
         raise InputError(f"{root} is no folder.", f"Pass the top folder of the {layout} data set.")
@@ -125,7 +131,7 @@ def read_layout(
 
 
 def open_pictures(place: Path) -> Pictures:
-    """The pictures of a folder (sorted by name), of a single picture file, or of a video file."""
+    """Open the images of a folder (sorted by name), a single image file, or a video file."""
     if place.is_dir():
         files = tuple(_picture_files(place))
         if not files:
@@ -170,7 +176,10 @@ def _read_clip(
 
 
 def _blurred(clip: DatasetClip, averaging: Averaging) -> DatasetClip:
-    """A sharp two-lens clip with its blur; count // 2 frames at either end have no full window: left out."""
+    """Return a sharp two-lens clip with blur; count // 2 frames at either end have no full window.
+
+    These frames are left out.
+    """
     if clip.reference is None:
         raise InputError(f"Clip {clip.name} has no UW view, expected one beside W.")
     if clip.frames < averaging.count:
@@ -184,7 +193,7 @@ def _blurred(clip: DatasetClip, averaging: Averaging) -> DatasetClip:
 
 
 def _find_clips(root: Path, pattern: str) -> Iterator[tuple[str, Path]]:
-    """(name, place) of every clip that `pattern` finds, sorted by name."""
+    """Return (name, place) of every clip that `pattern` matches, sorted by name."""
     before, _, after = pattern.partition(CLIP)
     folder = root / before
     if not folder.is_dir():
@@ -207,7 +216,7 @@ def _has_truth(root: Path, form: Form, split: str, found: dict[str, Path]) -> bo
 
 
 def _place(root: Path, pattern: str, split: str, name: str) -> Path:
-    """Where a view of clip `name` lies. Raises InputError, with what lies there instead, if it is missing."""
+    """Return the path of a view of clip `name`. Raises InputError, which lists the folder, if missing."""
     place = root / pattern.replace("{split}", split).replace(CLIP, name)
     if place.is_dir():
         return place
@@ -223,7 +232,7 @@ def _place(root: Path, pattern: str, split: str, name: str) -> Path:
 
 
 def _check_names(name: str, views: dict[str, Pictures]) -> None:
-    """Raise InputError where a clip's pictures have other names in another view: they are paired by name."""
+    """Raise InputError if images of a clip have other names in another view, because names pair them."""
     names = {view: [p.stem for p in v.paths] for view, v in views.items() if isinstance(v, PictureFiles)}
     lists = list(names.items())
     for view, found in lists[1:]:
@@ -240,7 +249,7 @@ def _picture_files(folder: Path) -> Sequence[Path]:
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sort key by which frame 9 comes before frame 10, whether or not names are padded with zeros."""
+    """Return a sort key by which frame 9 comes before frame 10, with or without zero padding."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.stem)]
 
 
@@ -249,7 +258,7 @@ def _top(pattern: str, split: str) -> str:
 
 
 def _entries(folder: Path) -> str:
-    """What a folder holds, in words."""
+    """Describe the content of a folder."""
     if not folder.is_dir():
         return "nothing (there is no such folder)"
     names = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir() if entry.name[0] != ".")

@@ -1,4 +1,4 @@
-"""Sharp photos and videos: which train and which only judge, and what `asled synth-blur` blurs."""
+"""Sharp photos and videos: split into training and held-out material, and sources of `asled synth-blur`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,10 +37,10 @@ class Sources:
 
 
 def find_sources(folder: Path, split: Split) -> Sources:
-    """The photos and videos in `folder` and below that belong to `split`.
+    """Return the photos and videos in `folder` and below that belong to `split`.
 
     A file is held out if its name is in the lists above or in a text file `held_out.txt` at the top of the
-    folder (one name without suffix per line). Raises InputError if nothing is left.
+    folder (one name without suffix per line). Raises InputError if no file is left.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder.", "Pass the folder that holds sharp photos and videos.")
@@ -62,15 +62,16 @@ def find_sources(folder: Path, split: Split) -> Sources:
     return Sources(photos, videos)
 
 
-_LENSES = "HR/W", "HR/UW"
+_LENSES = "HR/W", "HR/UW"  # folders of the wide and the ultra-wide lens in RealMCVSR
 
 
 @dataclass(frozen=True, slots=True)
 class SharpSource:
     """One clip or photo to blur.
 
-    name: what the result is called. wide: a video, a folder of frames, or a photo. ultra: the other lens's
-    clip of the same moment, None where both views are to be cut from `wide`.
+    name: of the result. wide: a video, a folder of frames, or a photo. ultra: the simultaneous clip of the
+    other
+    lens; None where both views are cut from `wide`.
     """
 
     name: str
@@ -79,10 +80,12 @@ class SharpSource:
 
 
 def find_clips(places: Sequence[Path], ultras: Sequence[Path] = ()) -> list[SharpSource]:
-    """Every clip in `places`, sorted by name: videos, folders of frames, folders of these, RealMCVSR trees.
+    """Return every clip in `places`, sorted by name.
+
+    Clips are videos, folders of frames, folders of these, and RealMCVSR trees.
 
     ultras: the other lens's clip for each of `places`, or none. Raises InputError where there is no clip,
-    UsageError where the two lists do not fit together.
+    UsageError where the two lists do not match.
     """
     if ultras:
         if len(ultras) != len(places):
@@ -96,7 +99,7 @@ def find_clips(places: Sequence[Path], ultras: Sequence[Path] = ()) -> list[Shar
 
 
 def find_photos(places: Sequence[Path]) -> list[SharpSource]:
-    """Every photo and clip in `places`, sorted by name; of a clip, one frame will be taken.
+    """Return every photo and clip in `places`, sorted by name; one frame of each clip will be used.
 
     Raises InputError where there is neither.
     """
@@ -132,7 +135,7 @@ def _clips_in(place: Path) -> list[SharpSource]:
 
 
 def _lens_pairs(tree: Path) -> list[SharpSource]:
-    """The clips of one split of RealMCVSR, both lenses."""
+    """Return the clips of one split of RealMCVSR, both lenses."""
     wide, ultra = (tree / lens for lens in _LENSES)
     if not ultra.is_dir():
         raise InputError(f"{tree} has {_LENSES[0]} but no {_LENSES[1]}, expected both lenses.")
@@ -165,7 +168,7 @@ def _existing(place: Path) -> Path:
 
 
 def _named(sources: Iterable[SharpSource]) -> list[SharpSource]:
-    """The sources sorted by name; where two have one name, their folders' names are put before it."""
+    """Sort the sources by name and prefix the folder's name where two have the same name."""
     found = list(sources)
     names = [source.name for source in found]
     listed = [

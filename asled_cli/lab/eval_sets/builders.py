@@ -1,4 +1,4 @@
-"""What fixed sets of synthetic clips are put together from: sizes, lenses, averaged video, shaken photos."""
+"""Building blocks of the fixed synthetic sets: sizes, lenses, averaged video, shaken photos."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,21 +12,25 @@ from asled_cli.lab.synthesis.average_blur import AverageConfig, average_pair
 from asled_cli.lab.synthesis.shake_blur import Depth, ShakeConfig, shake_pair
 from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 
-FRAMES = 14
-LANDSCAPE, WIDER, PORTRAIT, SQUARE = (448, 256), (512, 288), (288, 416), (352, 352)  # width, height
+FRAMES = 14  # of each clip: about half a second
+# (width, height) in pixels: small enough for a CPU, in the shapes that phones record.
+LANDSCAPE = (448, 256)
+WIDER = (512, 288)
+PORTRAIT = (288, 416)
+SQUARE = (352, 352)
 
 
 class ClipMaker(Protocol):
-    """Makes one clip of a set; the same clip for the same arguments."""
+    """Maker of one clip of a set; equal arguments give equal clips."""
 
     def __call__(self, sources: Sources, seed: int, *, compressed: bool = True) -> SyntheticPair:
-        """Return the clip; not compressed: as the sensors see it, without the encoders they name."""
+        """Return the clip. compressed: False leaves out the encoders that the sensors name."""
         ...
 
 
 @dataclass(frozen=True)
 class VideoClip:
-    """Real video, averaged; `settings` as `AverageConfig` takes them."""
+    """Averaged real video; `settings` as `AverageConfig` takes them."""
 
     name: str
     start: int
@@ -34,7 +38,7 @@ class VideoClip:
     asking: str = "The clips of this set"
 
     def __call__(self, sources: Sources, seed: int, *, compressed: bool = True) -> SyntheticPair:
-        """Return the clip. Raises InputError if its source is not there."""
+        """Return the clip. Raises InputError if its source is missing."""
         video = find_source(sources.videos, self.name, self.asking)
         return average_pair(
             video, AverageConfig(seed=seed, start=self.start, **_seen(self.settings, compressed))
@@ -43,9 +47,9 @@ class VideoClip:
 
 @dataclass(frozen=True)
 class PhotoClip:
-    """A photo under hand shake, a cut-out of another one (`near`) before it; `settings` as in `ShakeConfig`.
+    """Photo under hand shake with a cut-out of another one (`near`) before it; `settings` of `ShakeConfig`.
 
-    extent: of the cut-out, a share of the picture.
+    extent: of the cut-out, as a share of the image.
     """
 
     name: str
@@ -55,7 +59,7 @@ class PhotoClip:
     asking: str = "The clips of this set"
 
     def __call__(self, sources: Sources, seed: int, *, compressed: bool = True) -> SyntheticPair:
-        """Return the clip. Raises InputError if a source is not there."""
+        """Return the clip. Raises InputError if a source is missing."""
         depths: tuple[Depth, ...] = ()
         if self.near is not None:
             depths = (Depth(find_source(sources.photos, self.near, self.asking), extent=self.extent),)
@@ -65,32 +69,32 @@ class PhotoClip:
 
 @dataclass(frozen=True)
 class OtherScene:
-    """The first clip with the ultra view of the second: a reference of another scene."""
+    """First clip with the ultra view of the second: a reference of another scene."""
 
     clip: ClipMaker
     other: ClipMaker
 
     def __call__(self, sources: Sources, seed: int, *, compressed: bool = True) -> SyntheticPair:
-        """Return the clip. Raises InputError if a source is not there."""
+        """Return the clip. Raises InputError if a source is missing."""
         pair = self.clip(sources, seed, compressed=compressed)
         return replace(pair, ultra=self.other(sources, seed + 500, compressed=compressed).ultra)
 
 
 @dataclass(frozen=True, slots=True)
 class SetClip:
-    """One clip: its group, and how it is made from sources and a seed."""
+    """One clip of a set: its group, and its maker."""
 
     group: str
     build: ClipMaker
 
 
 def wide_sensor(codec: Codec, crf: int, noise: tuple[float, float] = (0.004, 0.010)) -> SensorModel:
-    """Sensor and encoder of the wide lens; noise as in `SensorModel`."""
+    """Return sensor and encoder of the wide lens; noise as in `SensorModel`."""
     return SensorModel(noise=noise, noise_blur=0.6, codec=codec, crf=crf)
 
 
 def ultra_sensor(gain: tuple[float, float, float], gamma: float, codec: Codec, crf: int = 23) -> SensorModel:
-    """The ultra lens: colours of its own, more noise, sharpened. gain: of R, G, B."""
+    """Return sensor and encoder of the ultra lens: own colours, more noise, sharpened. gain: of R, G, B."""
     tone = ToneCurve(gain=gain, gamma=(gamma, gamma, gamma), saturation=0.96)
     return SensorModel(tone=tone, noise=(0.007, 0.018), noise_blur=0.6, sharpen=0.3, codec=codec, crf=crf)
 
@@ -112,7 +116,7 @@ def photo_clip(
 
 
 def _seen(settings: Mapping[str, Any], compressed: bool) -> dict[str, Any]:
-    """Return the settings, with sensors that name no encoder where the clip is not to be compressed."""
+    """Return the settings, without encoders where the clip must not be compressed."""
     return {
         key: replace(value, codec=None) if isinstance(value, SensorModel) and not compressed else value
         for key, value in settings.items()
@@ -120,7 +124,7 @@ def _seen(settings: Mapping[str, Any], compressed: bool) -> dict[str, Any]:
 
 
 def find_source(files: Mapping[str, Path], name: str, asking: str = "The clips of this set") -> Path:
-    """The source called `name`. Raises InputError, with who is `asking` for it, where it is not there."""
+    """Return the source called `name`. Raises InputError, which names who is `asking`, if it is missing."""
     if name not in files:
         raise InputError(f"{asking} need {name}, which is not among the {len(files)} files found.")
     return files[name]

@@ -1,6 +1,7 @@
-"""The fixed synthetic sets that scores are given on: choices are based on `valid`, none on the others.
+"""The fixed synthetic sets of published scores: choices are based on `valid` only.
 
-Each once as phones code it, and once uncompressed: what coding took away, no reference can give back.
+Each set exists with phone-like compression and uncompressed, because compression limits what any method can
+restore.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 
 @dataclass(frozen=True, slots=True)
 class EvalClip:
-    """One clip of a set; group and special as in `evaluation.clips.ScoreClip`."""
+    """One clip of a set; group and special as in `scoring.clips.ScoreClip`."""
 
     group: str
     special: bool
@@ -26,7 +27,7 @@ class EvalClip:
 
 @dataclass(frozen=True, slots=True)
 class EvalSet:
-    """A named list of synthetic clips from held-out sources, always the same for one version."""
+    """Named list of synthetic clips from held-out sources, constant for one version."""
 
     name: str
     version: int
@@ -35,13 +36,13 @@ class EvalSet:
     """Whether clips went through an encoder, as their sensors say."""
 
     def make(self, sources: Sources, name: str) -> SyntheticPair:
-        """The clip called `name`. Raises InputError if a source is not there."""
+        """Return the clip called `name`. Raises InputError if a source is missing."""
         entry = self.clips[name]
         return entry.build(sources, entry.seed, compressed=self.compressed)
 
 
 def _validation_entries() -> dict[str, EvalClip]:
-    """The ten clips of `validation_clips` with the seeds they have there."""
+    """Return the ten clips of `validation` with the seeds that they have there."""
     entries = {}
     for seed, (name, build) in enumerate(VALIDATION_CLIPS.items(), start=1000):
         group = "shake" if "shake" in name or "layers" in name else "average"

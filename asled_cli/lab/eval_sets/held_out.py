@@ -1,8 +1,8 @@
-"""The test clips: held-out sources as in `validation_clips`, but other stretches, crops and settings.
+"""Test clips: the held-out sources of `validation` in other intervals, crops and settings.
 
-Nothing is chosen by them: neither checkpoints nor settings of the registration. Ten averages of real video
-and ten hand shakes with two depth layers make up the main means; the others ask what must never go wrong:
-sharp input, a reference that is missing, covered, late, or of another scene.
+No choice is based on them: neither checkpoints nor settings of the registration. Ten averages of real video
+and ten hand shakes with two depth layers are in the main means. The others test cases that must not fail:
+sharp input, and a reference that is missing, covered, late, or of another scene.
 """
 
 from typing import Any
@@ -27,6 +27,7 @@ from asled_cli.lab.synthesis.synthetic_pair import Faults
 # 2: H.264 without macroblock tree.
 # 3: decoded with rounding and smooth chroma, like files; before, coded clips were 1 level too dark.
 TEST_VERSION = 3
+# Groups that the main means cover.
 MAIN_GROUPS = ("average", "shake")
 
 

@@ -1,8 +1,8 @@
-"""Ten test clips under strong blur: held-out sources as in `test_set`, in other stretches, pairs and crops.
+"""Ten test clips with strong blur: held-out sources as in `held_out`, in other intervals, pairs and crops.
 
-How strong was set by what needs no method at all: the truth at half detail (`oracle-half` of `asled eval`)
-gains 10.5 dB over the input on the mean, where that of the test set gains 8.4. Settings were fixed before any
-method had seen the clips.
+The strength was set by the half-resolution oracle (`oracle-half` of `asled eval`), which needs no method: it
+gains 10.5 dB over the input on average, and 8.4 dB on the test set. Settings were fixed before any method was
+run on the clips.
 """
 
 from asled_cli.lab.camera.dual_lens import LensRig

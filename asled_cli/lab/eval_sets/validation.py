@@ -13,7 +13,7 @@ from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 # 2: H.264 without macroblock tree, which changed the four clips that it codes.
 # 3: decoded with rounding and smooth chroma, like files; before, coded clips were 1 level too dark.
 VALIDATION_VERSION = 3
-_ASKING = "The validation clips"
+_ASKING = "The validation clips"  # named in the error about a missing source
 _WIDE = SensorModel(noise=(0.004, 0.010), noise_blur=0.6, codec="hevc", crf=22)
 _WIDE_H264 = SensorModel(noise=(0.004, 0.010), noise_blur=0.6, codec="h264", crf=21)
 
@@ -101,9 +101,9 @@ VALIDATION_CLIPS: dict[str, VideoClip | PhotoClip] = {
 
 
 def validation_pairs(sources: Sources) -> Iterator[tuple[str, SyntheticPair]]:
-    """(name, clip) of the ten, one at a time, always the same; `sources` are the held-out ones.
+    """Yield (name, clip) of the ten clips, always the same; `sources` are the held-out ones.
 
-    Raises InputError if a source is not there.
+    Raises InputError if a source is missing.
     """
     for seed, (name, make) in enumerate(VALIDATION_CLIPS.items(), start=1000):
         yield name, make(sources, seed)

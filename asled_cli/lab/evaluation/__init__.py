@@ -1,1 +1,1 @@
-"""Scores to a report."""
+"""From scores to a report."""

@@ -1,4 +1,4 @@
-"""What a network costs: parameters, floating-point operations, time and memory per frame, on this machine."""
+"""Cost of networks on this machine: parameters, floating-point operations, time and memory per frame."""
 
 import resource
 import statistics
@@ -19,12 +19,12 @@ from asled_cli.runtime.device import resolve_device, resolve_precision
 
 CHUNK = 4  # frames per timed call, plus the network's look-ahead
 REPEATS = 3  # timed calls after the first one, which warms up
-MAX_S = 120.0  # a size that would take longer, by the one before, is left out
+MAX_S = 120.0  # larger sizes are skipped when the size before predicts a longer time
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one model at one frame size. flops: per frame, multiply and add counted as two; None without."""
+    """Cost of one model at one frame size. flops: per frame, 2 per multiply-add; None if unknown."""
 
     model: str
     width: int
@@ -32,13 +32,13 @@ class Cost:
     parameters: int
     flops: float | None
     ms: float | None
-    """Median of REPEATS calls over kept frames, look-ahead included; None: would take too long here."""
+    """Median of REPEATS calls per kept frame, with look-ahead; None if it would take too long here."""
     peak_mib: float | None
     """GPU: of the allocator. CPU: of the whole process so far, rows and sizes in their order."""
 
 
 def measure_costs(config: EvalConfig, models: list[Model]) -> list[Cost]:
-    """The costs of every network among `models` at every size of `config.profile_sizes`, smallest first."""
+    """Return the cost of every network among `models` at every size to profile, smallest first."""
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
     found: list[Cost] = []
@@ -85,7 +85,7 @@ def _measure(
 def _call(
     model: Model, network: Any, size: tuple[int, int], device: torch.device
 ) -> tuple[Callable[[], object], int]:
-    """One restoration of random frames, and how many frames it gives."""
+    """Return a function that restores random frames once, and how many frames it returns."""
     width, height = size
     random = torch.Generator().manual_seed(0)
     if model.kind == "single-image":

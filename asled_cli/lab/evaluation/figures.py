@@ -1,6 +1,6 @@
-"""Pictures of an evaluation: every clip side by side, crops, x-t profiles (AsLeD paper, figure 8), two plots.
+"""Figures of an evaluation: side-by-side images, crops, x-t profiles (AsLeD paper, figure 8), two plots.
 
-The plots are drawn by matplotlib, an optional extra: axes and labels are not what this program exists for.
+The plots need matplotlib, an optional extra.
 """
 
 import logging
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 Image = NDArray[np.uint8]
 LABEL_PX = 16  # height of the line above a picture
 PROFILE_ROW_PX = 6  # height of one frame in an x-t profile
-GAP_PX = 4
+GAP_PX = 4  # between the images of a grid
 CROP_PX = 160  # side of a crop: five in a row fit a page, and one file stays below 100 kB
 SETTINGS = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 92], ".png": []}
 
@@ -31,7 +31,7 @@ SETTINGS = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 92], ".png": []}
 def write_pictures(evaluation: Evaluation, files: OwnFiles) -> list[Path]:
     """Write pictures/, crops/ and profiles/, one file per clip, and, with matplotlib, plots/.
 
-    Raises UsageError where a file of another is in the way, OSError where the disk takes no more.
+    Raises UsageError where a file of another program would be replaced, OSError if the disk is full.
     """
     written: list[Path] = []
     clips = dict.fromkeys(one.clip for one in evaluation.scores)
@@ -49,7 +49,7 @@ def write_pictures(evaluation: Evaluation, files: OwnFiles) -> list[Path]:
 
 
 def _side_by_side(evaluation: Evaluation, clip: str) -> list[tuple[str, Image]]:
-    """The middle frame: registered reference, every model, truth."""
+    """Return the middle frame: registered reference, every model, truth."""
     first, last = evaluation.models[0].name, evaluation.models[-1].name
     row = any(model.kind == "reference" for model in evaluation.models)
     views = [] if row else [("registered reference", _kept(evaluation, clip, first, "reference"))]
@@ -59,7 +59,7 @@ def _side_by_side(evaluation: Evaluation, clip: str) -> list[tuple[str, Image]]:
 
 
 def _crops(evaluation: Evaluation, clip: str) -> list[tuple[str, Image]]:
-    """The part of the middle frame where the input is farthest from the truth, whatever became of it."""
+    """Return crops of the middle frame where the input has its largest error."""
     views = dict(_side_by_side(evaluation, clip))
     if not {"input", "truth"} <= set(views):
         return []
@@ -72,7 +72,7 @@ def _crops(evaluation: Evaluation, clip: str) -> list[tuple[str, Image]]:
 
 
 def _profiles(evaluation: Evaluation, clip: str) -> list[tuple[str, Image]]:
-    """The middle row of every frame, one below the other: flicker shows as streaks."""
+    """Return the middle row of every frame, one below the other: flicker shows as streaks."""
     views = []
     for model in evaluation.models:
         strip = _kept(evaluation, clip, model.name, "profile")
@@ -91,9 +91,9 @@ def _kept(evaluation: Evaluation, clip: str, model: str, what: str) -> Image | N
 
 
 def _stack(views: Sequence[tuple[str, Image]], columns: int | None = None) -> Image:
-    """Labelled pictures of one size in a grid.
+    """Arrange labelled images of one size in a grid.
 
-    columns: None: wide ones below each other, others up to three in a row.
+    columns: None arranges wide images below each other, and others up to three in a row.
     """
     height, width = views[0][1].shape[:2]
     columns = columns or (1 if width > 3 * height else min(3, len(views)))
@@ -110,7 +110,7 @@ def _stack(views: Sequence[tuple[str, Image]], columns: int | None = None) -> Im
 
 
 def _plots(evaluation: Evaluation, files: OwnFiles) -> list[Path]:
-    """Gain against the input's sharpness, and bars per clip; nothing but a sentence without matplotlib."""
+    """Write the gain over the input's sharpness, and bars per clip; only warn without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -1,4 +1,4 @@
-"""A finished evaluation as files: per-frame CSV, JSON, Markdown, LaTeX."""
+"""Report files of a finished evaluation: per-frame CSV, JSON, Markdown, LaTeX."""
 
 import csv
 import io
@@ -24,6 +24,7 @@ from asled_cli.runtime.own_files import OwnFiles
 from asled_cli.runtime.printable import spreadsheet_cell
 
 Table = tuple[str, list[str], list[list[str]]]  # title, columns, rows
+# Column headings of the tables.
 HEADINGS = {
     "psnr": "PSNR dB", "psnr_gain": "gain dB", "ssim": "SSIM", "ssim_gain": "SSIM gain",
     "lpips-alex": "LPIPS alex", "lpips-vgg": "LPIPS vgg", "tgrad": "t-grad", "warp": "warp", "tof": "tOF",
@@ -31,14 +32,15 @@ HEADINGS = {
     "semi": "semi-ref",
 }  # fmt: skip
 DIGITS = {"psnr": 2, "psnr_gain": 2, "psnr_to_input": 2, "ssim": 4, "ssim_gain": 4, "niqe": 4, "brisque": 4}
+# Files of a report.
 NAMES = ("frames.csv", "scores.json", "report.md", "table.tex")
-SELF_CHECK_DB = 0.5  # an input farther than this from the paper's was blurred otherwise
+SELF_CHECK_DB = 0.5  # an input with a larger difference from the paper's was blurred differently
 
 
 def write_report(
     evaluation: Evaluation, summary: Summary, costs: Sequence[Cost], files: OwnFiles
 ) -> list[Path]:
-    """Write `NAMES` into the folder of `files`; returns their paths. Raises UsageError, OSError."""
+    """Write `NAMES` into the folder of `files` and return their paths. Raises UsageError, OSError."""
     texts = {
         "frames.csv": _frames_csv(evaluation),
         "scores.json": json.dumps(as_dict(evaluation, summary, costs), indent=1) + "\n",
@@ -49,7 +51,7 @@ def write_report(
 
 
 def mean_tables(summary: Summary) -> list[Table]:
-    """One table per group of clips: models down, metrics across, with the interval of the main figures."""
+    """Return one table per group of clips: models down, metrics across, main metrics with interval."""
     tables = []
     for group, models in summary.groups.items():
         metrics = list(dict.fromkeys(m for means in models.values() for m in means if "ring" not in m))
@@ -63,7 +65,7 @@ def mean_tables(summary: Summary) -> list[Table]:
 
 
 def clip_table(evaluation: Evaluation) -> Table:
-    """PSNR (or the first metric there is) per clip, models across."""
+    """Return PSNR (or the first metric) per clip as a table, models across."""
     found = metrics_of(evaluation.scores)
     metric = next((m for m in ("psnr", "semi", "sharpness") if m in found), "psnr_to_input")
     models = [model.name for model in evaluation.models]
@@ -77,7 +79,7 @@ def clip_table(evaluation: Evaluation) -> Table:
 
 
 def cost_table(costs: Sequence[Cost]) -> Table:
-    """Parameters, operations, time and memory."""
+    """Return parameters, operations, time and memory as a table."""
     rows = [
         [c.model, f"{c.width}x{c.height}", f"{c.parameters / 1e6:.2f} M",
          "-" if c.flops is None else f"{c.flops / 1e9:.1f}",
@@ -89,7 +91,7 @@ def cost_table(costs: Sequence[Cost]) -> Table:
 
 
 def notes(evaluation: Evaluation, summary: Summary) -> list[str]:
-    """What a reader must know beside the figures."""
+    """Return what a reader must know about the scores."""
     config, protocol = evaluation.config, PROTOCOLS[evaluation.config.protocol]
     lines = [f"Protocol {protocol.describe()}. Origin: {protocol.origin}."]
     lines.append("In files, brackets hold the 95 % bootstrap interval over clips. Scored before encoding.")
@@ -115,7 +117,7 @@ def notes(evaluation: Evaluation, summary: Summary) -> list[str]:
 
 
 def _self_check(summary: Summary) -> list[str]:
-    """Whether the blurred input scores as in the paper."""
+    """Return whether the blurred input has the score of the paper, as a sentence."""
     own = summary.groups.get("all", {}).get("input", {}).get("psnr")
     if own is None:
         return []
@@ -127,7 +129,7 @@ def _self_check(summary: Summary) -> list[str]:
 
 
 def as_dict(evaluation: Evaluation, summary: Summary, costs: Sequence[Cost]) -> dict[str, Any]:
-    """Everything but the frames, in plain values."""
+    """Return the evaluation without per-frame scores in plain values."""
     metrics = metrics_of(evaluation.scores)
     apart = ("root", "out", "cache", "weights", "overwrite")  # where things are changes no score
     config = {k: v for k, v in asdict(evaluation.config).items() if k not in apart}
@@ -161,7 +163,7 @@ def _plain_means(models: dict[str, dict[str, Mean]]) -> dict[str, Any]:
 
 
 def markdown(evaluation: Evaluation, summary: Summary, costs: Sequence[Cost]) -> str:
-    """The report as one Markdown page."""
+    """Return the report as one Markdown page."""
     lines = ["# Scores", "", *(f"- {note}" for note in notes(evaluation, summary))]
     for model in evaluation.models:
         if model.sha256:
@@ -173,7 +175,7 @@ def markdown(evaluation: Evaluation, summary: Summary, costs: Sequence[Cost]) ->
 
 
 def latex(summary: Summary) -> str:
-    """The main table, for \\input into a paper."""
+    r"""Return the main table for \input into a paper."""
     lines = []
     for title, columns, rows in mean_tables(summary)[:1]:
         shown = [[cell.split(" [")[0] for cell in row] for row in rows]

@@ -25,7 +25,7 @@ from asled_cli.runtime.own_files import OwnFiles
 
 @dataclass(frozen=True)
 class EvalResult:
-    """What there is to show, and the means behind it."""
+    """Tables to show, and the means behind them."""
 
     tables: list[Table]
     notes: list[str]
@@ -34,7 +34,7 @@ class EvalResult:
 
 
 def run_eval(config: EvalConfig, report: Report = ignore) -> EvalResult:
-    """Score, average and, with `config.out`, write the report. Raises an AsledError with a sentence."""
+    """Score, average and, with `config.out`, write the report. Raises an AsledError for the user."""
     files = _files(config)
     evaluation = evaluate(config, report)
     summary = summarise(evaluation.scores, PROTOCOLS[config.protocol], config.seed)
@@ -53,7 +53,7 @@ def run_eval(config: EvalConfig, report: Report = ignore) -> EvalResult:
 
 
 def _files(config: EvalConfig) -> OwnFiles | None:
-    """The folder for the report. Raises UsageError where files of others have the names of its own."""
+    """Return the folder for the report. Raises UsageError if it would replace other files."""
     if config.out is None:
         return None
     advice = "Choose another --out, move it away, or replace it with --overwrite."
@@ -63,6 +63,6 @@ def _files(config: EvalConfig) -> OwnFiles | None:
 
 
 def _without_intervals(table: Table) -> Table:
-    """The same table, narrow enough for a terminal; files hold the intervals."""
+    """Return the table without intervals, narrow enough for a terminal; files keep the intervals."""
     title, columns, rows = table
     return title, columns, [[cell.split(" [")[0] for cell in row] for row in rows]

@@ -1,4 +1,4 @@
-"""Means over frames and clips, gains over the input, and how sure they are."""
+"""Means over frames and clips, gains over the input, and bootstrap confidence intervals."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,15 +11,15 @@ from asled_cli.lab.scoring.clip_scores import ClipScores
 from asled_cli.lab.scoring.frame_scores import Row
 from asled_cli.metrics.protocols import Protocol
 
-RESAMPLES = 2000  # of the bootstrap
-CONFIDENCE = 0.95
+RESAMPLES = 2000  # of the bootstrap; 1000 or more are usual for percentile intervals
+CONFIDENCE = 0.95  # of the bootstrap interval, the usual level
 GAINED = ("psnr", "ssim")  # metrics whose gain over the input is shown
-NOT_A_SCORE = ("frame",)
+NOT_A_SCORE = ("frame",)  # columns that are not metrics
 
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """One figure of one model. low, high: bootstrap interval over clips. clips, frames: both averages."""
+    """Mean of one metric by one model. low, high: bootstrap interval. clips, frames: both averages."""
 
     value: float
     low: float
@@ -37,13 +37,13 @@ class Summary:
 
 
 def clip_mean(rows: Iterable[Row], metric: str) -> float | None:
-    """Mean of one metric over the frames that have it; None if none has."""
+    """Return the mean of one metric over the frames that have it; None if none has."""
     values = [row[metric] for row in rows if metric in row and math.isfinite(row[metric])]
     return sum(values) / len(values) if values else None
 
 
 def metrics_of(scores: Sequence[ClipScores]) -> list[str]:
-    """All metrics that occur, in the order of their first occurrence."""
+    """Return all metrics in the order of their first occurrence."""
     names: dict[str, None] = {}
     for one in scores:
         for row in one.rows:
@@ -52,7 +52,7 @@ def metrics_of(scores: Sequence[ClipScores]) -> list[str]:
 
 
 def summarise(scores: Sequence[ClipScores], protocol: Protocol, seed: int) -> Summary:
-    """Means of every group; "all" holds the clips that are not special, each group the clips of its kind."""
+    """Return the means of every group; "all" has the clips that are not special, each group its own."""
     groups: dict[str, list[ClipScores]] = {"all": [one for one in scores if not one.special]}
     for one in scores:
         if one.group:
@@ -75,7 +75,7 @@ def _by_model(group: list[ClipScores], protocol: Protocol, seed: int) -> dict[st
 
 
 def mean_over(scores: Sequence[ClipScores], metric: str, protocol: Protocol, seed: int) -> Mean | None:
-    """Mean of a metric over clips by one model; None where no clip has it."""
+    """Return the mean of a metric over clips by one model; None where no clip has it."""
     found = [
         (mean, sum(metric in row for row in one.rows))
         for one in scores
@@ -96,7 +96,7 @@ def _mean_gain(
 
 
 def _mean(found: Sequence[tuple[float, int]], protocol: Protocol, seed: int) -> Mean | None:
-    """Both averages of (clip mean, frames), and the interval of the one that the protocol prints."""
+    """Return both averages of (clip mean, frames), and the interval of the one that the protocol prints."""
     if not found:
         return None
     values, counts = np.array(found, np.float64).T
@@ -107,7 +107,7 @@ def _mean(found: Sequence[tuple[float, int]], protocol: Protocol, seed: int) -> 
 
 
 def bootstrap(values: NDArray[np.float64], weights: NDArray[np.float64], seed: int) -> tuple[float, float]:
-    """Percentile interval (CONFIDENCE) of the weighted mean when clips are drawn again with replacement."""
+    """Return the percentile interval (CONFIDENCE) of the weighted mean by bootstrap over clips."""
     draws = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
     means = (values[draws] * weights[draws]).sum(1) / weights[draws].sum(1)
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])

@@ -1,1 +1,1 @@
-"""Methods times clips: scores."""
+"""Scores of every method on every clip."""

@@ -1,4 +1,4 @@
-"""A clip with its reference laid onto it, the way `asled deblur` does it, or as the paper does."""
+"""Alignment of a clip with its reference, as `asled deblur` does it or as the paper does."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -22,16 +22,16 @@ from asled_cli.registration.rendering.aligned_frame import AlignedFrame, without
 from asled_cli.registration.rendering.centre_crop import crop_reference
 from asled_cli.video.frames import FramePair
 
-STILL_REPEATS = 3  # a single picture is shown to the registration this often, as a clip that stands still
-BYTES_PER_VALUE = 2  # of a frame in the pipeline
+STILL_REPEATS = 3  # frames of the still clip that registration gets for a single image
+BYTES_PER_VALUE = 2  # frames in the pipeline are 16 bit
 
 
 @dataclass(frozen=True)
 class AlignedClip:
-    """A clip on its way to the restorers.
+    """Clip with its reference, ready for the restorers.
 
-    frames: each once, in order. blur_plan: where the target is sharp and passes through. metadata: what the
-    registration found, for people.
+    frames: each once, in order. blur_plan: where the target is sharp and stays unchanged. metadata: readable
+    results of the registration.
     """
 
     frames: Iterator[AlignedFrame]
@@ -40,10 +40,11 @@ class AlignedClip:
 
 
 def align_clip(clip: ScoreClip, alignment: Alignment, fov_ratio: float) -> AlignedClip:
-    """Lay the reference of `clip` onto it, and judge where it needs mending.
+    """Align the reference of `clip` with its target, and find where the target needs deblurring.
 
     Memory: the sample of the analysis and the window of the renderer. A clip without a reference, or with
-    fewer than two frames that have one, comes out as it is.
+    fewer
+    than two frames that have one, is returned unaligned.
     """
     if clip.reference is None or not any(clip.has_reference(i) for i in range(clip.frames)):
         return AlignedClip(
@@ -63,14 +64,14 @@ def align_clip(clip: ScoreClip, alignment: Alignment, fov_ratio: float) -> Align
 
 
 def _judge(clip: ScoreClip, registration: Registration) -> BlurPlan:
-    """The plan of a deblurring run, from as many moments."""
+    """Return the blur plan of a deblurring run, from as many sample frames."""
     count = min(clip.frames, judged_moments(clip.frames / clip.fps))
     moments = [(2 * i + 1) * clip.frames // (2 * count) for i in range(count)]
     return plan_blur(map(reduce_for_analysis, clip.pairs(moments)), registration)
 
 
 def _analyse(clip: ScoreClip, fov_ratio: float) -> Registration:
-    """The analysis pass of a deblurring run, on the same choice of frames."""
+    """Run the analysis pass of a deblurring run on the same choice of frames."""
     assert clip.reference is not None
     runs = [[reduce_for_analysis(pair) for pair in clip.pairs(run)] for run in _runs(clip)]
     if clip.frames == 1:
@@ -98,7 +99,7 @@ def _render(clip: ScoreClip, registration: Registration) -> Iterator[AlignedFram
 
 
 def _standing_still(pair: FramePair) -> list[FramePair]:
-    """One pair as a clip of a scene without motion."""
+    """Return one pair as a clip of a scene without motion."""
     return [
         FramePair(
             replace(pair.target, index=i, pts=i, time=Fraction(i, 30)),

@@ -1,4 +1,4 @@
-"""One clip through all models at once, scored frame by frame; finished scores are kept and used again."""
+"""Scoring of one clip by all models, frame by frame, with a cache of finished scores."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.restoration.base import RestoredFrame
 from asled_cli.runtime.atomic_file import explain_full_disk, replace_file
 
-# The parts of the program that scores depend on; a change in any of them makes kept scores stale.
+# Parts of the program that scores depend on. A change in any of them invalidates cached scores.
 _JUDGED_BY = (
     "imaging",
     "video",
@@ -49,7 +49,7 @@ _MADE_BY = ("lab/camera", "lab/synthesis", "lab/eval_sets", "lab/datasets")
 
 @dataclass(frozen=True)
 class ClipScores:
-    """One clip by one model. rows: per frame, metric -> value; metadata: of the clip and its registration."""
+    """Scores of one clip by one model. rows: metric -> value per frame. metadata: clip, registration."""
 
     clip: str
     group: str
@@ -60,7 +60,7 @@ class ClipScores:
 
 
 def code_fingerprint(parts: Iterable[str] = _JUDGED_BY + _MADE_BY) -> str:
-    """A hash of the source files below `parts` of the package."""
+    """Return a hash of the source files below `parts` of the package."""
     package = Path(asled_cli.__file__).parent
     digest = hashlib.sha256()
     for part in parts:
@@ -71,7 +71,7 @@ def code_fingerprint(parts: Iterable[str] = _JUDGED_BY + _MADE_BY) -> str:
 
 
 def score_key(clip: ScoreClip, model: Model, config: EvalConfig, code: str) -> str:
-    """A hash of everything that the scores of `clip` by `model` depend on."""
+    """Return a hash of everything that the scores of `clip` by `model` depend on."""
     parts = [
         code, clip.identity, clip.name, model.name, model.kind, model.identity, config.protocol,
         sorted(config.metrics), config.alignment, config.fov_ratio, config.max_frames, config.device,
@@ -90,14 +90,14 @@ class ScoreCache:
                 folder.mkdir(parents=True, exist_ok=True)
 
     def find(self, clip: str, model: str, key: str) -> ClipScores | None:
-        """The scores kept under `key`, if any."""
+        """Return the scores cached under `key`, if any."""
         path = self.path(clip, model, key, ".json")
         if path is None or not path.is_file():
             return None
         return ClipScores(**json.loads(path.read_text()))
 
     def keep(self, scores: ClipScores, key: str, pictures: Mapping[str, NDArray[np.uint8] | None]) -> None:
-        """Write scores and the pictures that plots need; the scores last, as they say that all is there."""
+        """Write scores and the images that plots need; the scores last, as a mark of completeness."""
         for name, picture in pictures.items():
             path = self.path(scores.clip, scores.model, key, f".{name}.png")
             if path is not None and picture is not None:
@@ -111,7 +111,7 @@ class ScoreCache:
             replace_file(path, lambda part: part.write_bytes(data))
 
     def path(self, clip: str, model: str, key: str, suffix: str) -> Path | None:
-        """Where something of this key lies."""
+        """Return the path of a cache file; None without a cache folder."""
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in f"{clip}.{model}")
         return None if self.folder is None else self.folder / f"{safe}.{key[:16]}{suffix}"
 
@@ -124,11 +124,12 @@ def score_clip(
     aligned: AlignedClip | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> dict[str, tuple[ClipScores, dict[str, NDArray[np.uint8] | None]]]:
-    """Scores and pictures of `clip` by each of `models`, all in one pass over its aligned frames.
+    """Return scores and images of `clip` by each of `models`, in one pass over its aligned frames.
 
-    aligned: the clip with its reference laid onto it, where that is known. check: called once per frame, may
-    raise. Sharp stretches pass through `swap` and networks, as they do in `asled deblur`.
-    Memory: a chunk of frames per model and the truth about them, whatever the length of the clip.
+    aligned: the clip with its aligned reference, if it exists already. check: called once per frame, may
+    raise.
+    Sharp intervals stay unchanged by `swap` and networks, as in `asled deblur`.
+    Memory: a chunk of frames per model and the truth around them, for any length of the clip.
     """
     protocol = PROTOCOLS[config.protocol]
     window = None if clip.truth is None else TruthWindow(clip.truth)
@@ -201,7 +202,7 @@ def _finish(
 
 
 def _mean_sharpness(clip: ScoreClip) -> float:
-    """Sharpness of the input over that of the truth, middle frame; without a truth, of the input alone."""
+    """Return the sharpness of the input over that of the truth, middle frame; input alone without a truth."""
     middle = clip.frames // 2
     own = sharpness(to_unit(clip.target[middle]))
     return own if clip.truth is None else own / max(sharpness(to_unit(clip.truth[middle])), 1e-9)

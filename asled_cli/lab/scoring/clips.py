@@ -1,4 +1,4 @@
-"""The clips of one evaluation: from data sets on disk, from plain files, or made from sharp sources."""
+"""Clips of one evaluation: from data sets on disk, plain files, or synthetic sets."""
 
 import hashlib
 import json
@@ -43,9 +43,10 @@ NOMINAL_FPS = 30  # of folders of pictures, which have no times
 class ScoreClip:
     """One clip to restore and to score.
 
-    group: kind of clip, "" where the set has none; special: whether it asks another question than how well
-    blur is removed, and is left out of the main means. reference_there: (T,) bool or None for everywhere.
-    truth: None where nobody knows it. identity: a hash of all that the pictures depend on.
+    group: kind of clip, "" where the set has none. special: whether the clip tests something other than
+    deblurring
+    and is not in the main means. reference_there: (T,) bool, or None for everywhere. truth: None if unknown.
+    identity: a hash of everything that the images depend on.
     """
 
     name: str
@@ -60,16 +61,16 @@ class ScoreClip:
 
     @property
     def frames(self) -> int:
-        """Number of frames."""
+        """Return the number of frames."""
         return len(self.target)
 
     def has_reference(self, index: int) -> bool:
-        """Whether the other lens delivered frame `index`."""
+        """Return whether the other lens delivered frame `index`."""
         there = self.reference_there
         return self.reference is not None and (there is None or bool(there[index]))
 
     def pairs(self, indices: Iterable[int]) -> Iterator[FramePair]:
-        """The frames as a decoder and pairing would deliver them."""
+        """Yield the frames as decoder and pairing would deliver them."""
         for i in indices:
             time = Fraction(i) / Fraction(self.fps).limit_denominator(1001)
             other = None
@@ -79,7 +80,7 @@ class ScoreClip:
 
 
 def clip_names(config: EvalConfig) -> list[str]:
-    """Names of the clips that `config` asks for. Raises InputError or UsageError if there are none."""
+    """Return the names of the clips that `config` selects. Raises InputError or UsageError for none."""
     if config.pairs:
         names = [_pair_name(pair) for pair in config.pairs]
     elif config.dataset == "synthetic":
@@ -100,7 +101,7 @@ def identify(config: EvalConfig, name: str) -> ScoreClip:
 
 
 def open_clip(config: EvalConfig, name: str) -> ScoreClip:
-    """The clip called `name`. Raises InputError if its pictures do not belong together."""
+    """Return the clip called `name`. Raises InputError if its images do not belong together."""
     if config.pairs:
         clip = _plain_pair(next(pair for pair in config.pairs if _pair_name(pair) == name))
     elif config.dataset == "synthetic":
@@ -124,7 +125,7 @@ def synthetic_clip(config: EvalConfig, name: str, *, make: bool) -> ScoreClip:
 
 
 def with_pictures(clip: ScoreClip, pair: SyntheticPair) -> ScoreClip:
-    """The same clip with the pictures of `pair`."""
+    """Return the same clip with the images of `pair`."""
     return replace(
         clip,
         target=PictureArray(pair.wide),
@@ -136,7 +137,7 @@ def with_pictures(clip: ScoreClip, pair: SyntheticPair) -> ScoreClip:
 
 
 def first_frames(clip: ScoreClip, frames: int | None) -> ScoreClip:
-    """The first `frames` frames of a clip; all if None."""
+    """Return the first `frames` frames of a clip; all if None."""
     if frames is None or frames >= clip.frames:
         return clip
     there = None if clip.reference_there is None else clip.reference_there[:frames]
@@ -172,7 +173,7 @@ def _pair_name(text: str) -> str:
 
 
 def _split_pair(text: str) -> tuple[str, str | None]:
-    """RESULT:TRUTH in two; a name that exists as a whole is a result without truth."""
+    """Split RESULT:TRUTH; the name of an existing file is a result without truth."""
     if Path(text).exists():
         return text, None
     result, colon, truth = text.rpartition(":")
@@ -199,7 +200,7 @@ def _plain_pair(text: str) -> ScoreClip:
 
 
 def _files_of(view: Pictures | None) -> Any:
-    """Name, size and time of change of every file behind a view."""
+    """Return name, size and modification time of every file of a view."""
     match view:
         case PictureFiles():
             return [_stamp(path) for path in view.paths]

@@ -1,4 +1,4 @@
-"""What is to be scored, and how: the records of `asled eval`. Standard library only."""
+"""Settings of `asled eval`: what is scored, and how. Standard library only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ USUAL_SPLIT = {"synthetic": "valid"}
 
 @dataclass(frozen=True)
 class EvalConfig:
-    """One run of `asled eval` as the user asks for it."""
+    """Settings of one run of `asled eval`."""
 
     dataset: Dataset | None = None
     """Layout of `root`; None: only `pairs`."""
@@ -104,26 +104,26 @@ class EvalConfig:
 
     @property
     def resolved_split(self) -> str:
-        """The split that is scored."""
+        """Return the split that is scored."""
         return self.split or USUAL_SPLIT.get(self.dataset or "", "test")
 
     @property
     def cache_folder(self) -> Path | None:
-        """Where finished clips are kept, if anywhere."""
+        """Return the folder of the score cache, if any."""
         return self.cache or (None if self.out is None else self.out / "cache")
 
     def worker_count(self, *, on_cpu: bool) -> int:
-        """Clips to score at once."""
+        """Return the number of clips to score at once."""
         return self.workers or (usable_cores() if on_cpu else 1)
 
 
 def split_list(text: str) -> tuple[str, ...]:
-    """The parts of a comma-separated list, without empty ones."""
+    """Return the parts of a comma-separated list without empty ones."""
     return tuple(part for part in (word.strip() for word in text.split(",")) if part)
 
 
 def choose_metrics(text: str) -> tuple[Metric, ...]:
-    """A list of metrics by name; `paper`, `usual` and `all` stand for sets. Raises UsageError for others."""
+    """Return a list of metrics by name; `paper`, `usual` and `all` are sets. Raises UsageError for others."""
     sets = {"paper": PAPER_METRICS, "usual": USUAL_METRICS, "all": METRICS}
     chosen: list[Metric] = []
     for word in split_list(text):

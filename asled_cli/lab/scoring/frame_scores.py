@@ -1,4 +1,4 @@
-"""Scores of the frames of one restored clip, one frame after the other; metrics that need weights."""
+"""Scores of the frames of one restored clip in order, and metrics that need weights."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -34,16 +34,16 @@ SoloScore = Callable[[Picture], float]
 
 @dataclass(frozen=True)
 class Extras:
-    """Metrics that need something loaded, by name."""
+    """Metrics that need loaded weights, by name."""
 
     paired: dict[str, PairScore] = field(default_factory=dict)
     alone: dict[str, SoloScore] = field(default_factory=dict)
 
 
 class TruthWindow:
-    """The true frames about those that are being judged, with what is known of their motion.
+    """True frames around the frame being scored, with their motion.
 
-    Frames are decoded and measured once, however many results are compared with them.
+    Frames are decoded and measured once, for any number of results.
     """
 
     def __init__(self, truth: Pictures) -> None:
@@ -52,26 +52,26 @@ class TruthWindow:
         self._steps: dict[int, temporal.TruthStep] = {}
 
     def picture(self, index: int) -> Picture:
-        """The true frame, float64, 0..1."""
+        """Return the true frame, float64, 0..1."""
         if index not in self._pictures:
             self._pictures[index] = to_unit(self._truth[index])
         return self._pictures[index]
 
     def step(self, index: int) -> temporal.TruthStep:
-        """The truth's motion from frame index - 1 to frame index."""
+        """Return the true motion from frame index - 1 to frame index."""
         if index not in self._steps:
             self._steps[index] = temporal.measure_step(self.picture(index - 1), self.picture(index))
         return self._steps[index]
 
     def forget(self, before: int) -> None:
-        """Let go of the frames that nobody will ask for again: those before `before` - 1."""
+        """Drop the frames that are no longer needed: those before `before` - 1."""
         for kept in (self._pictures, self._steps):
             for index in [i for i in kept if i < before - 1]:
                 del kept[index]
 
 
 class FrameScorer:
-    """Takes the restored frames of one clip by one model in order and scores them."""
+    """Scorer of the restored frames of one clip by one model, in order."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class FrameScorer:
         self.last: Picture | None = None
 
     def take(self, frame: RestoredFrame) -> None:
-        """Score the next frame. Raises AsledError if it is not made of numbers."""
+        """Score the next frame. Raises AsledError if it has values that are not finite."""
         index = len(self.rows)
         target = frame.target.rgb / FULL_SCALE
         result = target if frame.change is None else target + frame.change
@@ -145,12 +145,12 @@ class FrameScorer:
 
 
 def to_unit(picture: NDArray[np.uint8] | NDArray[np.uint16]) -> Picture:
-    """Values 0..1, float64, of an 8- or 16-bit picture."""
+    """Return an 8- or 16-bit image as float64, 0..1."""
     return np.asarray(picture / float(np.iinfo(picture.dtype).max), np.float64)
 
 
 def to_shown(picture: Picture) -> NDArray[np.uint8]:
-    """8-bit values of a picture 0..1."""
+    """Return an image 0..1 as 8-bit values."""
     return np.asarray(cv2.convertScaleAbs(picture, alpha=255.0), np.uint8)
 
 
@@ -159,11 +159,11 @@ Score = TypeVar("Score", PairScore, SoloScore)
 
 # Rings of the frame as RefVSR reports them: share of width and height, from the centre outwards.
 RING_EDGES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-_SEEN: set[str] = set()  # what has been told to be missing; once per process is enough
+_SEEN: set[str] = set()  # metrics already reported as missing; once per process is enough
 
 
 def load_extras(metrics: Sequence[Metric], folder: Path | None) -> Extras:
-    """What `metrics` need beyond arithmetic. What cannot be loaded is left out, with one warning."""
+    """Load what `metrics` need. A metric that cannot be loaded is left out with one warning."""
     paired: dict[str, PairScore] = {}
     alone: dict[str, SoloScore] = {}
     for metric in metrics:
@@ -189,10 +189,11 @@ def _try(metric: str, load: Callable[[], Score], scores: dict[str, Score]) -> No
 
 
 def semi_reference(result: Picture, aligned: AlignedFrame) -> float:
-    """Likeness of a result to the registered other view where that can be trusted, -1..1.
+    """Return the similarity of a result to the registered other view, -1..1.
 
-    SSIM of the lumas (11x11 Gaussian), weighted by the confidence of the registration. Needs no truth. A
-    result that copies the other view scores high by construction, so never compare `swap` with it.
+    It is the SSIM of the lumas (11x11 Gaussian), weighted by the confidence of the registration. It needs no
+    ground truth. A result that copies the other view scores high by construction, so do not compare `swap` by
+    it.
     """
     assert aligned.reference is not None
     own, other = ((view @ LUMA_BT601)[..., None] for view in (result, aligned.reference / FULL_SCALE))
@@ -203,7 +204,7 @@ def semi_reference(result: Picture, aligned: AlignedFrame) -> float:
 
 
 def _ring_psnr(result: Picture, truth: Picture, *, inner: float, outer: float) -> float:
-    """PSNR of the pixels between two concentric rectangles, shares of the frame's width and height."""
+    """Return the PSNR between two concentric rectangles, given as shares of the frame's width and height."""
     height, width = truth.shape[:2]
     y = np.abs(np.arange(height) + 0.5 - height / 2)[:, None] / (height / 2)
     x = np.abs(np.arange(width) + 0.5 - width / 2) / (width / 2)

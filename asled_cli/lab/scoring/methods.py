@@ -1,6 +1,6 @@
-"""The rows of a report: what each model is, and how it restores a clip.
+"""Methods of an evaluation (the rows of a report), and how each restores a clip.
 
-input, reference, swap and oracle-half need no weights; networks of the zoo run as in `asled deblur`; other
+input, reference, swap and oracle-half need no weights. Networks of the zoo run as in `asled deblur`. Other
 files are single-image networks that spandrel (an optional extra) recognises.
 """
 
@@ -33,7 +33,7 @@ Kind = WithoutWeights | Literal["network", "single-image"]
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One row. path and sha256: of the weights, None for rows without a network."""
+    """One method. path and sha256: of the weights, None for methods without a network."""
 
     name: str
     kind: Kind
@@ -42,12 +42,12 @@ class Model:
 
     @property
     def identity(self) -> str:
-        """What its results depend on besides the clip."""
+        """Return what its results depend on besides the clip."""
         return self.sha256 or self.kind
 
 
 def find_models(config: EvalConfig) -> list[Model]:
-    """The rows that `config` asks for, with the files of their weights found and hashed.
+    """Return the methods that `config` names, with their weight files found and hashed.
 
     Raises UsageError for an unknown name, WeightsError if weights are missing.
     """
@@ -70,7 +70,7 @@ def find_models(config: EvalConfig) -> list[Model]:
 def load_restorer(
     model: Model, config: EvalConfig, size: tuple[int, int], truth: TruthWindow | None = None
 ) -> Restorer:
-    """What restores clips of `size` (width, height) as `model` does. truth: of the clip, for oracle-half."""
+    """Return the restorer of `model` for clips of `size` (width, height). truth: for oracle-half."""
     if model.kind == "input":
         return FrameByFrame(_nothing)
     if model.kind == "reference":
@@ -89,7 +89,7 @@ def load_restorer(
 
 
 def load_network(model: Model, device: torch.device, precision: str) -> Any:
-    """The network of a row as a module on `device`; None for rows without one."""
+    """Return the network of a method as a module on `device`; None for methods without one."""
     if model.path is None:
         return None
     if model.kind == "network":
@@ -99,21 +99,22 @@ def load_network(model: Model, device: torch.device, precision: str) -> Any:
 
 
 def _nothing(aligned: AlignedFrame) -> None:
-    """The blurred input itself."""
+    """Return the blurred input unchanged."""
 
 
 def _to_reference(aligned: AlignedFrame) -> NDArray[np.float32] | None:
-    """The registered reference everywhere, trusted or not; the input where there is none."""
+    """Return the registered reference everywhere, at any confidence; the input where there is none."""
     if aligned.reference is None:
         return None
     return (aligned.reference.astype(np.float32) - aligned.pair.target.rgb) / np.float32(FULL_SCALE)
 
 
 def _to_half_detail(truth: TruthWindow, aligned: AlignedFrame) -> NDArray[np.float32]:
-    """The truth with the detail of the ultra-wide lens: reduced by two and enlarged again. An oracle.
+    """Return the half-resolution oracle: the truth reduced by two and enlarged again.
 
-    How far the plain swap of a reference with half the detail would come, were registration, exposure and
-    camera perfect. No limit: where the blurred view has more detail left, a result may lie above.
+    It shows how far the swap of a reference at half resolution would get with perfect registration, exposure
+    and
+    camera. It is not an upper bound: where the blurred view has more detail, a result can exceed it.
     """
     target = aligned.pair.target
     true = (truth.picture(target.index) * FULL_SCALE).astype(np.float32)
@@ -124,7 +125,7 @@ def _to_half_detail(truth: TruthWindow, aligned: AlignedFrame) -> NDArray[np.flo
 
 
 def _by_single_image(network: Any, device: torch.device, aligned: AlignedFrame) -> NDArray[np.float32]:
-    """What a network adds that sees one blurred frame and nothing else."""
+    """Return the change by a network that sees single blurred frames only."""
     before = torch.from_numpy(aligned.pair.target.rgb.astype(np.float32) / np.float32(FULL_SCALE))
     with torch.inference_mode():
         after = network(before.permute(2, 0, 1)[None].to(device))
@@ -133,9 +134,9 @@ def _by_single_image(network: Any, device: torch.device, aligned: AlignedFrame) 
 
 
 def load_single_image(path: Path, device: torch.device) -> Any:
-    """A restoration network of 3 channels, same size in and out, through spandrel.
+    """Load a restoration network of 3 channels, same size in and out, through spandrel.
 
-    Raises UsageError if spandrel is not installed, WeightsError if it does not know the file.
+    Raises UsageError if spandrel is not installed, WeightsError if it does not recognise the file.
     """
     try:
         from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
@@ -181,7 +182,7 @@ def check_loadable(models: Sequence[Model]) -> None:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a file says which of our networks it belongs to. Raises WeightsError if that one is damaged."""
+    """Return whether a file names one of our networks. Raises WeightsError if the header is damaged."""
     try:
         ours = "network" in read_header(path)
     except WeightsError:

@@ -1,4 +1,4 @@
-"""All clips by all models: what is kept from before is used, the rest is scored, several clips at once."""
+"""Scoring of all clips by all models, several clips at once, with cached scores where they exist."""
 
 import multiprocessing
 import signal
@@ -20,12 +20,12 @@ from asled_cli.progress import Progress, Report, ignore
 from asled_cli.runtime.device import explain_out_of_memory, resolve_device
 from asled_cli.runtime.signals import StopFlag
 
-ASK_EVERY_S = 0.2  # how often a run over several processes sensors whether it is to stop
+ASK_EVERY_S = 0.2  # how often a run with several processes checks whether it should stop
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a run scored. scores: clips in their order, models in theirs."""
+    """Result of a run. scores: clips in their order, models in theirs."""
 
     config: EvalConfig
     models: list[Model]
@@ -36,8 +36,8 @@ class Evaluation:
 def evaluate(config: EvalConfig, report: Report = ignore) -> Evaluation:
     """Score every clip by every model.
 
-    Results depend neither on the number of workers nor on what was kept from before: each clip is scored on
-    its own, on one thread. Raises an AsledError with a sentence for the user; finished clips stay kept.
+    Results depend neither on the number of workers nor on the cache: each clip is scored on its own, on one
+    thread. Raises an AsledError for the user. Scores of finished clips stay in the cache.
     """
     models = find_models(config)
     check_loadable(models)
@@ -62,7 +62,7 @@ _Result = tuple[int, str, list[ClipScores], dict[str, str]]
 def _results(
     config: EvalConfig, models: list[Model], names: list[str], workers: int, check: Callable[[], None]
 ) -> Iterator[_Result]:
-    """(clips done, name, scores by model, keys by model), in the order in which clips are finished."""
+    """Yield (clips done, name, scores by model, keys by model) in the order in which clips finish."""
     code = code_fingerprint()  # once: the files may change while a long run goes on
     if workers == 1:
         for done, name in enumerate(names, start=1):
@@ -88,7 +88,7 @@ def _results(
 def score_by_name(
     config: EvalConfig, models: list[Model], name: str, code: str, check: Callable[[], None] = lambda: None
 ) -> tuple[list[ClipScores], dict[str, str]]:
-    """Scores of one clip by each model, from the kept ones where there are any, and their keys.
+    """Return the scores of one clip by each model, cached ones where they exist, and their keys.
 
     code: `code_fingerprint`.
     """
@@ -122,7 +122,7 @@ def _check_truth(clip: ScoreClip, models: Sequence[Model], config: EvalConfig) -
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one thread, so that sums do not depend on how many cores there are."""
+    """Compute on one thread, so that sums do not depend on the number of cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -133,7 +133,7 @@ def one_thread() -> Iterator[None]:
 
 
 def _start_worker() -> None:
-    """A worker leaves signals to its parent, which stops it between clips."""
+    """Ignore signals in a worker; its parent stops it between clips."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

@@ -79,7 +79,7 @@ class SynthConfig:
     readout: float | None = None
     """shake: rolling shutter from first to last row, in frame intervals."""
     ois: float | None = None
-    """shake: share of it that the optical stabiliser of the wide lens takes out, 0 to 1."""
+    """shake: share of it that OIS of the wide lens compensates, 0 to 1."""
     eis_window: float | None = None
     """shake: frames (sigma) over which electronic stabilisation smooths the camera path; blur is kept."""
     baseline_px: float | None = None

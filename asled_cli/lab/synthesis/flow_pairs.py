@@ -16,7 +16,7 @@ from asled_cli.imaging import picture_file
 
 Image = NDArray[np.float32]
 
-MARGIN_PX = 64  # of picture around a frame; what moves in from further outside is mirrored
+MARGIN_PX = 64  # image kept around a frame; content from further outside is mirrored
 MAX_BLUR_PX = 17  # a fast pan at 1/30 s, seen at the size of the crops
 
 

@@ -12,7 +12,7 @@ from asled_cli.imaging.warp import warp
 from asled_cli.lab.datasets.image_sequence import Picture, Pictures
 
 Flow = NDArray[np.float32]
-# Neither neighbour is left out quite, or a pixel hidden in both would have no colour.
+# Minimum weight of a neighbour, because a pixel hidden in both would have no colour otherwise.
 _MIN_TRUST = 0.01
 
 

@@ -28,7 +28,7 @@ from asled_cli.video.open_output import open_output
 PairLayout = Literal["generic", "realmcvsr"]
 Store = Literal["frames", "video"]
 Split = Literal["train", "valid", "test"]
-_NUMBERED = re.compile(r"\d{4,}\.(png|flo)")
+_NUMBERED = re.compile(r"\d{4,}\.(png|flo)")  # names of the files that `_write_folder` writes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,8 +46,10 @@ class Odds:
 
 
 USUAL_ODDS = Odds()
-# In good light: share of the noise that is left, crf less than else, and how often nothing is lost by coding.
-_NOISE_FACTOR, _CRF_REDUCTION, _UNCOMPRESSED_SHARE = 0.25, 6, 0.5
+# Clips in good light: factor of the noise, reduction of the crf, and share of clips without compression.
+_NOISE_FACTOR = 0.25
+_CRF_REDUCTION = 6
+_UNCOMPRESSED_SHARE = 0.5
 
 
 def random_pair(

@@ -217,7 +217,7 @@ def _view_at_detail(
 ) -> tuple[NDArray[np.uint8], tuple[float, float]]:  # fmt: skip
     """Choose where to look (the best textured of a few places) and cut away what no lens ever sees.
 
-    Returns the cut picture and the point of it that the wide frame's centre sensors at when the pose is zero.
+    Returns the cut picture and the point of it that the wide frame's centre shows at pose zero.
     """
     poses = np.stack([path.at(t) for t in np.linspace(-1.5, frames + 0.5, 4 * frames)])[:, :2]
     low, high = poses.min(0), poses.max(0)

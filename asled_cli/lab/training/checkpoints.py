@@ -13,6 +13,7 @@ import torch
 from asled_cli.errors import UsageError, WeightsError
 from asled_cli.runtime.atomic_file import explain_full_disk, replace_file
 
+# Advice in errors about a full disk.
 KEPT = "Free some space and continue with --resume; what was there before is kept."
 
 
@@ -62,7 +63,7 @@ def read_checkpoint(path: Path, content: Mapping[str, type] = {}) -> dict[str, A
         _check_archive(path)
         stored = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises errors of many kinds for a damaged file
-        said = str(error).partition("\n")[0].removesuffix(".")  # torch goes on with advice to trust the file
+        said = str(error).partition("\n")[0].removesuffix(".")  # drops torch's advice to load the file anyway
         raise WeightsError(f"{path} cannot be read as a checkpoint: {said}.") from error
     if not isinstance(stored, dict):
         raise WeightsError(f"{path} is not a checkpoint of a training run.")

@@ -42,9 +42,11 @@ from asled_cli.runtime.processes import START, batches_of, start_worker
 
 log = logging.getLogger(__name__)
 
-GUIDE_SHIFT_PX, GUIDE_NOISE_PX = 0.4, 0.1  # how far off a level's start is; doubled by its enlargement
-LEVEL_DECAY = 0.5  # weight of a size in the loss, of the next finer one
-HELD_OUT_SEED = 1_000_003
+# Error of the flow that a level starts from: shift and noise in pixels of the coarser size.
+GUIDE_SHIFT_PX = 0.4
+GUIDE_NOISE_PX = 0.1
+LEVEL_DECAY = 0.5  # weight of a size in the loss, relative to the next finer one
+HELD_OUT_SEED = 1_000_003  # apart from the seeds of training pairs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +177,7 @@ def train_flow(
             except InterruptedRunError as stop:
                 _save(out, network, optimizer, config, step, score)
                 raise InterruptedRunError(
-                    f"Stopped after step {step} of {config.steps}.", "Go on with --resume."
+                    f"Stopped after step {step} of {config.steps}.", "Continue with --resume."
                 ) from stop
             for group in optimizer.param_groups:
                 group["lr"] = _rate(config, step)

@@ -80,7 +80,7 @@ def train(
     except (KeyboardInterrupt, InterruptedRunError) as stop:
         save_run(progress, out)
         raise InterruptedRunError(
-            f"Stopped after step {progress.step} of {config.steps}.", "Go on with --resume."
+            f"Stopped after step {progress.step} of {config.steps}.", "Continue with --resume."
         ) from stop
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
@@ -88,7 +88,7 @@ def train(
         raise AsledError(
             f"A process that reads clips died at step {progress.step}, most often for lack of memory; the "
             f"last good checkpoint is kept in {out}.",
-            "Go on with --resume --set workers=0.",
+            "Continue with --resume --set workers=0.",
         ) from error
     finally:
         watch.close()

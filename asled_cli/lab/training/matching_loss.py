@@ -15,7 +15,7 @@ from torch import Tensor
 
 from asled_cli.nets.asled.network import AdaptiveLocalMatching
 
-POSITIONS = 128  # of each frame; they share one shift, so more tell little more
+POSITIONS = 128  # per frame; they share one shift, so more add little
 TEMPERATURE = 0.1  # of the cosines: right and wrong neighbours differ by some tenths
 
 
@@ -52,7 +52,7 @@ def matching_error(
     """
     height, width = target.shape[-2:]
     dy, dx = (int(v) for v in random.integers(-radius, radius, size=2, endpoint=True))
-    # What the target shows at p lies at p + (dx, dy); what came around the edge is in no window.
+    # The content of the target at p is at p + (dx, dy). Content that wrapped around the edge is in no window.
     moved = torch.roll(truth, (dy, dx), dims=(-2, -1))
     margin = 2 * radius
     y = torch.from_numpy(random.integers(margin, height - margin, POSITIONS)).to(target.device)

@@ -17,6 +17,7 @@ from asled_cli.lab.training.checkpoints import KEPT, CsvLog, read_csv
 from asled_cli.lab.training.validation import Score
 from asled_cli.runtime.atomic_file import explain_full_disk, replace_file
 
+# Columns of loss.csv, and the curves of validation.csv.
 LOSS_COLUMNS = ("step", "loss", "gradient", "rate", "seconds")
 PSNR_CURVES = {"network": "network_db", "swap": "swap_db", "reference": "reference_db", "input": "input_db"}
 

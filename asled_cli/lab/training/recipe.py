@@ -67,7 +67,7 @@ class TrainConfig:
     steps: int = 20_000
     """Updates in all."""
     max_minutes: float = 0.0
-    """For a machine at hand for so long: the rate falls with the time since the first step, validations
+    """For a limited time on a machine: the rate falls with the time since the first step, validations
     included, and the run ends after it, or after `steps`. A resumed run has what is left. 0: by steps."""
     learning_rate: float = 4e-4
     """At the top of the schedule."""
@@ -168,7 +168,7 @@ def read_table(path: Path, changes: Sequence[str] = ()) -> dict[str, Any]:
 def _read_change(change: str) -> dict[str, Any]:
     name, equals, value = change.partition("=")
     if equals:
-        for text in (value, f'"{value}"'):  # words need no quotes on a command line
+        for text in (value, f'"{value}"'):  # text needs no quotes on a command line
             try:
                 return tomllib.loads(f"{name} = {text}")
             except (ValueError, RecursionError):

@@ -34,7 +34,7 @@ class TrainJob:
     cache: Path | None = None
     """Where registered clips are kept, for several runs to share; None: in `out`."""
     resume: bool = False
-    """Go on from the checkpoint in `out`."""
+    """Resume from the checkpoint in `out`."""
     changes: Sequence[str] = ()
     """Settings in place of the recipe's, NAME=VALUE."""
     tensorboard: bool = False

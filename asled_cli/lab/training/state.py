@@ -182,7 +182,7 @@ def resume_run(path: Path, config: TrainConfig, device: str, team: Team = ALONE)
             f"{path} is of {before.network} {before.options}, not {config.network} {config.options}."
         )
     if before != config:
-        log.warning("The recipe changed since the checkpoint; the run goes on with the new one.")
+        log.warning("The recipe changed since the checkpoint; the run continues with the new one.")
     progress = begin(config, zoo.build(config.network, config.options), device, team)
     for part in ("network", "average"):
         restore_module(path, getattr(progress, part), stored[part])

@@ -43,7 +43,7 @@ def copy_deepened(shallow: nn.Module, deep: nn.Module) -> None:
         elif own is None and isinstance(other, ResultFusion):
             pass
         elif own is None or other is None or type(own) is not type(other):
-            raise ValueError(f"{_name(other)} does not go on where {_name(own)} ends.")
+            raise ValueError(f"{_name(other)} does not match {_name(own)}.")
         else:
             copy_deepened(own, other)
     values = dict(shallow.named_parameters(recurse=False))

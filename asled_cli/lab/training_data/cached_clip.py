@@ -19,7 +19,7 @@ from asled_cli.guide import GUIDE_STRIDE
 from asled_cli.nets.interface import ChunkInputs
 from asled_cli.runtime.limits import free_memory
 
-# What reading an archive of arrays raises where it is damaged.
+# Exceptions of reading a damaged archive of arrays.
 _UNREADABLE = (OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 

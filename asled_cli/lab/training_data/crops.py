@@ -105,7 +105,7 @@ class CropDataset(Dataset[dict[str, Tensor]]):
 
     def _rescan(self, index: int) -> None:
         if self._scanned_at is None or not 0 <= index - self._scanned_at < self.config.rescan_every:
-            # Aligned to multiples, so that a resumed run sensors at the same moments.
+            # Aligned to multiples, so that a resumed run looks at the folder at the same steps.
             self._scanned_at = index - index % self.config.rescan_every
             self._paths = find_clips(self.folder)
             for gone in self._cache.keys() - set(self._paths):

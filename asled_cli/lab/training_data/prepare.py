@@ -34,7 +34,7 @@ from asled_cli.runtime.processes import run_in_processes
 
 log = logging.getLogger(__name__)
 
-# How each layout is recognised: the first of these that is there, in any split.
+# Folder that identifies each layout, in any split; the first that exists decides.
 _SIGNS: tuple[tuple[str, Layout], ...] = (
     ("*/HR/W", "realmcvsr"),
     ("*/guide", "hsd"),
@@ -60,7 +60,7 @@ class DataConfig:
     )
     """auto: by what the folder holds. sources: sharp photos and videos, from which clips are made."""
     reference: Literal["registered", "centre"] = "registered"
-    """registered: the ultra view as `asled deblur` lays it onto the target. centre: its middle, enlarged."""
+    """registered: the ultra view as `asled deblur` aligns it. centre: its middle, enlarged."""
     reference_radius: int = 0
     """Frames on either side over which a registered reference is averaged; as the network is called with."""
     ratio: float = 2.0

@@ -1,8 +1,8 @@
-"""What the ablations of AsLeD-Net put in place of its three components (table 2; supplement, table 1).
+"""Replacements of AsLeD-Net's three components in the ablations (table 2; supplement, table 1).
 
 "We replace the removed components with the residual blocks, ensuring parameter consistency": a removed
-component also loses its sight of the reference, because the supplement lists stand-ins that keep it, with
-plain operations, as variants of their own (b, i, n). Every stand-in is called as the component it replaces.
+component also loses its access to the reference, because the supplement lists replacements by plain
+operations that keep it as separate variants (b, i, n). Every replacement has the call of its component.
 """
 
 from collections.abc import Callable
@@ -17,20 +17,20 @@ ATTENTION_REDUCTION = 16  # of the squeezed channels; Hu et al., "Squeeze-and-Ex
 
 
 class PlainBlocks(nn.Module):
-    """Residual blocks on the blurry features alone, as many as the removed component's size allows."""
+    """Residual blocks on the blurry features alone, about as large as the removed component."""
 
     def __init__(self, channels: int, blocks: int) -> None:
         super().__init__()
         self.body = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
 
     def forward(self, target_features: Tensor, *_: object) -> Tensor:
-        """(N, C, H, W) to (N, C, H, W)."""
+        """Map features (N, C, H, W) to (N, C, H, W)."""
         restored: Tensor = self.body(target_features)
         return restored
 
 
 class PointwiseBlock(nn.Module):
-    """A residual block of 1x1 convolutions, as large as the matching's fusion (8,320 to 8,256 at C = 64)."""
+    """Residual block of 1x1 convolutions, as large as the matching's fusion (8,320 to 8,256 at C = 64)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -40,15 +40,15 @@ class PointwiseBlock(nn.Module):
         scale_initial_weights(self.second, 0.1)  # starts near the identity, as `ResidualBlock` does
 
     def forward(self, target_features: Tensor, *_: object) -> Tensor:
-        """(N, C, H, W) to (N, C, H, W)."""
+        """Map features (N, C, H, W) to (N, C, H, W)."""
         branch: Tensor = self.second(F.relu(self.first(target_features), inplace=True))
         return target_features + branch
 
 
 class ConcatAttention(nn.Module):
-    """Both views' features side by side, one convolution, then a weight for each channel ((b), (i)).
+    """Concatenated features of both views, one convolution, then channel attention ((b), (i)).
 
-    kernel: 1 as the matching's fusion or 3, which is as large as difference compensation.
+    kernel: 1 as in the matching's fusion, or 3, which is as large as difference compensation.
     """
 
     def __init__(self, channels: int, kernel: int) -> None:
@@ -64,14 +64,14 @@ class ConcatAttention(nn.Module):
         )
 
     def forward(self, target_features: Tensor, reference_features: Tensor) -> Tensor:
-        """(N, C, H, W) each to (N, C, H, W)."""
+        """Fuse two feature maps (N, C, H, W) into one of the same shape."""
         mixed: Tensor = self.mix(torch.cat((target_features, reference_features), dim=1))
         weighted: Tensor = mixed * self.attention(mixed)  # (N, C, H, W) * (N, C, 1, 1)
         return weighted
 
 
 class ConcatMotion(nn.Module):
-    """Blurry features beside the neighbour's reference features, unmoved, through a residual block ((n))."""
+    """Blurry features and the neighbour's unwarped reference features through a residual block ((n))."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -85,6 +85,6 @@ class ConcatMotion(nn.Module):
         encode: Callable[[Tensor], Tensor],
         flow: Callable[[Tensor, Tensor], Tensor],
     ) -> Tensor:
-        """(N, C, H, W) from `target_features` and `encode(neighbour)`; the other two are not used."""
+        """Fuse `target_features` with `encode(neighbour)` into (N, C, H, W); the others are not used."""
         mixed: Tensor = self.body(torch.cat((target_features, encode(neighbour)), dim=1))
         return mixed

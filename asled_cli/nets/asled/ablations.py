@@ -1,7 +1,7 @@
 """The ablations of the AsLeD-Net paper as configurations (table 2; supplement, table 1).
 
-Not here: DAT and MASA-SR in place of the matching, EDVR in place of motion compensation (supplement f, g, o);
-they are other people's components.
+DAT and MASA-SR in place of the matching, and EDVR in place of motion compensation (supplement f, g, o), are
+components of other authors and not included.
 """
 
 from dataclasses import replace

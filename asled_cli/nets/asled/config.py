@@ -1,6 +1,6 @@
-"""The choices that AsLeD-Net's paper leaves open, and its sizes; each with its reason.
+"""Sizes of AsLeD-Net and the choices that its paper leaves open, each with its reason.
 
-Sections, figures and equations are those of Xiao and Wang, NeurIPS 2025, as in `asled`.
+Sections, figures and equations are those of Xiao and Wang, NeurIPS 2025.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from asled_cli.nets.limits import BLOCKS, CHANNELS, check_config
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchConfig:
-    """How the matching searches (`matching.match`); no parameter depends on it, change it at will."""
+    """Search strategy of the matching (`matching.match`). No parameter of the network depends on it."""
 
     strategy: Strategy = "window"
     """The paper's is `global`, which no video resolution allows."""
@@ -85,12 +85,12 @@ class AsledConfig:
 
     @property
     def view(self) -> Callable[[Tensor], Tensor]:
-        """From a picture (N, 3, H, W) to what is seen of it."""
+        """Return the network's input from an image (N, 3, H, W): the image or its high-pass part."""
         return detail if self.input == "highpass" else _whole
 
     @property
     def uses_reference(self) -> bool:
-        """Whether any component looks at features of the reference."""
+        """Return whether any component uses features of the reference."""
         fetches = self.motion == "concat" or (self.motion != "blocks" and self.warped == "reference")
         return self.matching != "blocks" or self.difference in ("dc", "attention") or fetches
 
@@ -100,6 +100,6 @@ def _whole(picture: Tensor) -> Tensor:
 
 
 def detail(picture: Tensor) -> Tensor:
-    """(N, 3, H, W): a picture less its mean over 17x17 pixels, four times as strong."""
+    """Return the high-pass part of an image (N, 3, H, W): image minus its 17x17 mean, times four."""
     padded = F.pad(picture, (8, 8, 8, 8), mode="replicate")
     return 4 * (picture - F.avg_pool2d(padded, 17, stride=1))

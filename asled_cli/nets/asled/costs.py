@@ -1,4 +1,4 @@
-"""What AsLeD-Net costs: parameters of each part, floating-point operations and memory of a frame."""
+"""Costs of AsLeD-Net: parameters of each part, floating-point operations and memory per frame."""
 
 import torch
 from torch import nn
@@ -27,16 +27,18 @@ PARTS: dict[str, tuple[str, ...]] = {
 
 
 def parameter_table(network: AsledNet) -> dict[str, int]:
-    """Learnable parameters of each part, and their "total", as the model card prints them."""
+    """Return the number of learnable parameters of each part and of all ("total")."""
     table = {part: sum(_parameters(network, name) for name in names) for part, names in PARTS.items()}
     return table | {"total": sum(table.values())}
 
 
 def count_flops(config: AsledConfig, height: int, width: int) -> dict[str, int]:
-    """Floating-point operations for one frame of a long clip, of each part of the network and in total.
+    """Return the floating-point operations for one frame of a long clip, by part and in total.
 
-    Counts the products and sums (2 for each) of convolutions and of the matching's similarities, which is all
-    but about one percent. A chunk of T frames of which `keep` are kept does the backward part of "trunks"
+    Counts multiplications and additions (2 per product) of the convolutions and of the matching's
+    similarities.
+    The rest is about one percent. A chunk of T frames of which `keep` are kept runs the backward part of
+    "trunks"
     (one half) and of "flow" (one of its runs) T / keep times.
     """
     with torch.device("meta"):
@@ -62,10 +64,10 @@ def count_flops(config: AsledConfig, height: int, width: int) -> dict[str, int]:
 def estimate_memory(
     config: AsledConfig, height: int, width: int, *, frames: int, keep: int, bytes_per_value: int = 2
 ) -> int:
-    """Peak bytes of inference on a chunk of `frames` frames of which `keep` are kept, weights included.
+    """Return the peak bytes of inference on a chunk of `frames` frames with `keep` kept, weights included.
 
     bytes_per_value: of weights and features, 2 for half precision, 4 for float32.
-    Measured on CPUs; the convolutions of some GPUs take a work space on top.
+    The figures are measured on CPUs. Convolutions on some GPUs need an extra workspace.
     """
     with torch.device("meta"):
         weights = sum(p.numel() for p in AsledNet(config).parameters()) * bytes_per_value
@@ -82,12 +84,12 @@ def _parameters(network: AsledNet, name: str) -> int:
 
 
 def _weights(module: nn.Module) -> int:
-    """Weights of all convolutions: the products for one output pixel."""
+    """Return the number of weights of all convolutions, which is the products per output pixel."""
     return sum(int(m.weight.numel()) for m in module.modules() if isinstance(m, nn.Conv2d))
 
 
 def _search_flops(config: AsledConfig, height: int, width: int) -> int:
-    """Products and sums of the similarities, 2 C for each compared pair."""
+    """Return the operations of the similarities: 2 C for each compared pair."""
     search, pixels = config.search, height * width
     if search.strategy == "global":
         pairs = pixels * pixels
@@ -100,7 +102,7 @@ def _search_flops(config: AsledConfig, height: int, width: int) -> int:
 
 
 def _flow_flops(network: AsledNet, height: int, width: int) -> int:
-    """One flow between two frames: the same convolutions on each size of the pyramid."""
+    """Return the operations of one flow between two frames, over all sizes of the pyramid."""
     rows, columns = -(-height // SIZE_MULTIPLE), -(-width // SIZE_MULTIPLE)
     pixels = sum(rows * columns * (1 << 2 * level) for level in range(LEVELS))
     return 2 * pixels * (_weights(network.flow) // LEVELS)

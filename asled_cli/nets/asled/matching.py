@@ -1,10 +1,10 @@
-"""For every position of one feature map, its K most similar positions in another (asled_paper §3.2).
+"""Top-K matching: for each position of one feature map, the K most similar positions of another (paper §3.2).
 
-The paper compares all pairs: 4.3 billion similarities for a frame of 256x256, impossible at 1080p. Here the
-choice of K is a search without gradients and with bounded memory, in one of three ways; the similarities at
-the K chosen positions are then computed afresh, with gradients, by the same code for all three.
+The paper compares all pairs. That is 4.3 billion similarities for a frame of 256x256 and impossible at 1080p.
+Here the choice of K is a search without gradients and with bounded memory, by one of three strategies. The
+similarities at the K positions are then computed again with gradients, by the same code for all three.
 
-    global    every position of the key; exact; for small frames and as the measure of the others
+    global    every position of the key; exact; for small frames and as the reference for the others
     window    every position within `radius` of the own position plus an offset; exact within that window
     coarse    global on features averaged over tile x tile cells, then a window around each cell's match
 """
@@ -18,8 +18,9 @@ from torch import Tensor
 
 Strategy = Literal["global", "window", "coarse"]
 
-# Numbers held at once by a search; 2^20 (4 MB) stays in the cache of one CPU core, GPUs need longer runs.
-CPU_BUDGET, GPU_BUDGET = 2**20, 2**26
+# Values held at once by a search: 2^20 (4 MB) stays in the cache of one CPU core. GPUs need longer runs.
+CPU_BUDGET = 2**20
+GPU_BUDGET = 2**26
 
 
 def match(
@@ -33,17 +34,18 @@ def match(
     offset: Tensor | None = None,
     budget: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The k positions of `key` most similar to each position of `query`, best first, and how similar (Eq. 1).
+    """Return the k positions of `key` most similar to each position of `query`, best first (Eq. 1).
 
-    query, key: (N, C, H, W), one size. Similarity is the cosine, computed in float32 at least; of equal
+    query, key: (N, C, H, W), one size. Similarity is the cosine, computed in float32 at least. Of equal
     similarities the lower position wins. Positions outside the frame are never chosen.
-    radius (pixels), offset: the window reaches `radius` in x and y from p + offset(p); `global` uses neither.
+    radius (pixels), offset: the window is `radius` in x and y around p + offset(p); `global` uses neither.
     offset: whole pixels, x right then y down: (2,) for all, or (N, 2, ceil(H / tile), ceil(W / tile)), one
-        for each tile; tile=1 gives every pixel its own. Cut so that tile + offset stays inside the frame.
+        for each tile; tile=1 gives every pixel its own. Clamped so that tile + offset stays in the frame.
     tile: side in pixels of the squares searched together, and the cell of `coarse` (8 or 16 is fast).
-    budget: numbers held at once; it changes speed and memory, never the result.
-    Returns indices (N, k, H, W) int64, where y * W + x is a position, and similarities (N, k, H, W), which
-    carry gradients to query and key. Raises ValueError if the shapes differ or k positions need not exist.
+    budget: number of values held at once. It changes speed and memory, never the result.
+    Returns indices (N, k, H, W) int64, where y * W + x is a position, and similarities (N, k, H, W) with
+    gradients to query and key. Raises ValueError if the shapes differ or the window can be smaller than
+    k.
     """
     _check_request(query, key, k, strategy, radius)
     budget = budget or (CPU_BUDGET if query.device.type == "cpu" else GPU_BUDGET)
@@ -60,7 +62,7 @@ def match(
 
 
 def aggregate(values: Tensor, indices: Tensor, similarities: Tensor, *, temperature: float = 1.0) -> Tensor:
-    """Sum of the values at the chosen positions, weighted by softmax(similarities / temperature) (Eq. 2).
+    """Return the sum of the values at the matches, weighted by softmax(similarities / temperature) (Eq. 2).
 
     values: (N, C, H, W). indices, similarities: (N, K, H, W) from `match`. Gradients reach values and
     similarities. Returns (N, C, H, W) in the dtype of `values`, channels_last in memory.
@@ -96,15 +98,16 @@ def _check_request(query: Tensor, key: Tensor, k: int, strategy: str, radius: in
 
 
 def _normalise(features: Tensor) -> Tensor:
-    """Unit length along C, so that a dot product is the cosine; a zero vector stays zero."""
+    """Scale vectors along C to unit length, so that a dot product is the cosine; zero stays zero."""
     return F.normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=1, eps=1e-8)
 
 
 def _largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest along the last axis, best first, ties by lowest index; may overwrite `values`.
+    """Return the k largest along the last axis, best first, ties by lowest index; may overwrite `values`.
 
-    `torch.topk` promises nothing about ties, but takes half the time of k rounds of `max` on a CPU: it goes
-    first, and the rounds are for the rows whose k + 1 largest are not all different.
+    `torch.topk` does not define the order of ties, but takes half the time of k rounds of `max` on a CPU. So
+    it
+    runs first, and the rounds run only for rows whose k + 1 largest values are not all different.
     """
     if values.device.type != "cpu" or k >= values.shape[-1]:
         return _largest_in_rounds(values, k)
@@ -117,7 +120,10 @@ def _largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def _largest_in_rounds(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The same by k rounds of `max`, which returns the first of equals; overwrites `values`."""
+    """Return the same as `_largest` by k rounds of `max`, which returns the first of equals.
+
+    Overwrites `values`.
+    """
     best = []
     for _ in range(k):
         best.append(values.max(dim=-1))
@@ -126,7 +132,7 @@ def _largest_in_rounds(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def _search_all(query: Tensor, key: Tensor, k: int, budget: int) -> Tensor:
-    """The best k of all positions, block by block, keeping a running best. (N, C, H, W) -> (N, k, H, W)."""
+    """Return the best k of all positions, block by block: (N, C, H, W) -> (N, k, H, W)."""
     count, _, height, width = query.shape
     queries, keys = query.flatten(2).transpose(1, 2), key.flatten(2)  # (N, HW, C), (N, C, HW)
     side = max(1, isqrt(budget // count))
@@ -146,9 +152,9 @@ def _search_all(query: Tensor, key: Tensor, k: int, budget: int) -> Tensor:
 
 
 def _coarse_offset(query: Tensor, key: Tensor, tile: int, budget: int) -> Tensor:
-    """Where each tile x tile cell of the query lies in the key, from a global search over cells.
+    """Return the offset of each tile x tile cell of the query to its best match in the key.
 
-    Returns (N, 2, ceil(H / tile), ceil(W / tile)), whole pixels, x then y.
+    Global search over cells. Returns (N, 2, ceil(H / tile), ceil(W / tile)), whole pixels, x then y.
     """
     cells = [F.avg_pool2d(features, tile, ceil_mode=True) for features in (query, key)]
     found = _search_all(_normalise(cells[0]), _normalise(cells[1]), 1, budget).squeeze(1)  # (N, h, w)
@@ -161,10 +167,11 @@ def _coarse_offset(query: Tensor, key: Tensor, tile: int, budget: int) -> Tensor
 def _search_windows(
     query: Tensor, key: Tensor, k: int, radius: int, tile: int, offset: Tensor | None, budget: int
 ) -> Tensor:
-    """The best k inside each position's window: per tile one matrix product with its part of the key.
+    """Return the best k inside each position's window, (N, C, H, W) -> (N, k, H, W).
 
-    A tile's queries share one square of tile + 2 * radius keys; what one query cannot reach of it, and what
-    lies outside the frame, is masked. (N, C, H, W) -> (N, k, H, W).
+    One matrix product per tile: its queries share one square of tile + 2 * radius keys. Keys outside the
+    window
+    of a query or outside the frame are masked.
     """
     _, channels, height, width = query.shape
     first_row, top, left = _window_corners(query, radius, tile, offset)  # (tiles,) each
@@ -192,7 +199,7 @@ def _search_windows(
 
 
 def _window_corners(query: Tensor, radius: int, tile: int, offset: Tensor | None) -> tuple[Tensor, ...]:
-    """For each tile: its image's first row in `_table`, and the top and left of its window in pixels."""
+    """Return for each tile its image's first row in `_table`, and top and left of its window in pixels."""
     count, _, height, width = query.shape
     rows, columns = -(-height // tile), -(-width // tile)
     device = query.device
@@ -214,7 +221,7 @@ def _window_corners(query: Tensor, radius: int, tile: int, offset: Tensor | None
 
 
 def _unreachable(tile: int, radius: int, like: Tensor) -> Tensor:
-    """0 where a query of a tile reaches a key of its window, -inf elsewhere: (tile*tile, side*side)."""
+    """Return a mask (tile*tile, side*side): 0 where a query of a tile reaches a key, -inf elsewhere."""
     inner = torch.arange(tile, device=like.device).unsqueeze(1)
     step = torch.arange(tile + 2 * radius, device=like.device) - inner  # (tile, side); reach is 0..2*radius
     near = (step >= 0) & (step <= 2 * radius)
@@ -224,7 +231,7 @@ def _unreachable(tile: int, radius: int, like: Tensor) -> Tensor:
 
 
 def _cut_tiles(features: Tensor, tile: int) -> Tensor:
-    """(N, C, H, W) -> (N * rows * columns, tile * tile, C); what is missing at the right and bottom is 0."""
+    """Cut (N, C, H, W) into (N * rows * columns, tile * tile, C), zero-padded at the right and bottom."""
     count, channels, height, width = features.shape
     rows, columns = -(-height // tile), -(-width // tile)
     padded = F.pad(features, (0, columns * tile - width, 0, rows * tile - height))
@@ -233,7 +240,7 @@ def _cut_tiles(features: Tensor, tile: int) -> Tensor:
 
 
 def _join_tiles(chosen: Tensor, query: Tensor, tile: int) -> Tensor:
-    """The reverse of `_cut_tiles` for results: (tiles, tile * tile, k) -> (N, k, H, W)."""
+    """Join results of tiles: (tiles, tile * tile, k) -> (N, k, H, W). The inverse of `_cut_tiles`."""
     count, _, height, width = query.shape
     rows, columns = -(-height // tile), -(-width // tile)
     tiles = chosen.view(count, rows, columns, tile, tile, -1).permute(0, 5, 1, 3, 2, 4)
@@ -241,19 +248,19 @@ def _join_tiles(chosen: Tensor, query: Tensor, tile: int) -> Tensor:
 
 
 def _table(values: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N * H * W, C), one row per position; a view when channels_last."""
+    """Return (N, C, H, W) as (N * H * W, C), one row per position; a view when channels_last."""
     return values.movedim(1, -1).reshape(-1, values.shape[1])
 
 
 def _rows_of(indices: Tensor) -> Tensor:
-    """Positions inside each image, (N, K, H, W), as rows of `_table`."""
+    """Return positions inside each image, (N, K, H, W), as rows of `_table`."""
     count, _, height, width = indices.shape
     first = torch.arange(count, device=indices.device).view(count, 1, 1, 1) * (height * width)
     return indices + first
 
 
 def _similarities_at(query: Tensor, key: Tensor, indices: Tensor) -> Tensor:
-    """Dot products of unit vectors at the chosen positions, with gradients: (N, K, H, W)."""
+    """Return the dot products of unit vectors at the matches, with gradients: (N, K, H, W)."""
     table = _table(key)
     queries = query.movedim(1, -1)  # (N, H, W, C)
     chosen = [(queries * F.embedding(rows, table)).sum(-1) for rows in _rows_of(indices).unbind(1)]

@@ -1,12 +1,12 @@
-"""AsLeD-Net: mend blurry target frames with the sharper reference frames of a second lens.
+"""AsLeD-Net: deblur target frames with the sharper reference frames of a second lens.
 
-Xiao and Wang, "Asymmetric Dual-Lens Video Deblurring", NeurIPS 2025; sections, figures and equations below
+Xiao and Wang, "Asymmetric Dual-Lens Video Deblurring", NeurIPS 2025. Sections, figures and equations below
 are the paper's. It has no public code. Where its text leaves a choice, the choice is a field of `AsledConfig`
-(asled_config.py) with its reason, and the parts add up to the published 8.8 M parameters
+(config.py) with its reason, and the parts add up to the published 8.8 M parameters
 (`costs.parameter_table`).
 
-The network sees two views and nothing else: guides and flows of the registration are left alone, but for the
-confidence where `skip` is "blend". The paper does not register the reference; a registered one lets the
+The network sees only the two views. It does not use guides and flows of the registration, except for the
+confidence where `skip` is "blend". The paper does not register the reference. A registered one lets the
 matching search in a small window.
 """
 
@@ -30,7 +30,7 @@ from asled_cli.nets.warp import warp
 
 
 class AdaptiveLocalMatching(nn.Module):
-    """Fetch from the reference what resembles each blurry position most (§3.2)."""
+    """Adaptive local matching: for each blurry position, the most similar reference features (§3.2)."""
 
     def __init__(self, config: AsledConfig) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class AdaptiveLocalMatching(nn.Module):
         self.fuse = nn.Conv2d(2 * config.channels, config.channels, 1)  # g
 
     def forward(self, target_features: Tensor, reference_features: Tensor) -> Tensor:
-        """(N, C, H, W) each to (N, C, H, W)."""
+        """Fuse target and reference features, (N, C, H, W) each, into (N, C, H, W)."""
         config, search = self.config, self.config.search
         indices, similarities = match(  # Eq. 1; (N, K, H, W) each
             target_features,
@@ -55,7 +55,7 @@ class AdaptiveLocalMatching(nn.Module):
 
 
 class DifferenceCompensation(nn.Module):
-    """Refine the blurry features by how they differ from the reference (§3.3, figure 4)."""
+    """Difference compensation: refinement by the difference to the reference (§3.3, figure 4)."""
 
     def __init__(self, config: AsledConfig) -> None:
         super().__init__()
@@ -63,14 +63,14 @@ class DifferenceCompensation(nn.Module):
         self.refine = ResidualBlock(config.channels)  # f
 
     def forward(self, target_features: Tensor, reference_features: Tensor) -> Tensor:
-        """(N, C, H, W) each to (N, C, H, W)."""
+        """Fuse target and reference features, (N, C, H, W) each, into (N, C, H, W)."""
         error = target_features - reference_features if self.compares else target_features
         compensated: Tensor = target_features + self.refine(error)  # Eq. 4
         return compensated
 
 
 class FlowRefinement(nn.Module):
-    """Correct a flow by the frame it starts from (f of Eq. 5)."""
+    """Correction of a flow by the frame it starts from (f of Eq. 5)."""
 
     def __init__(self, config: AsledConfig) -> None:
         super().__init__()
@@ -79,14 +79,17 @@ class FlowRefinement(nn.Module):
         self.out = conv3x3(config.channels, 2)
 
     def forward(self, target: Tensor, flow: Tensor) -> Tensor:
-        """target: (N, 3, H, W). flow: (N, 2, H, W) in pixels. Returns a flow of the same shape and dtype."""
+        """Return the corrected flow in the shape and dtype of `flow`.
+
+        target: (N, 3, H, W). flow: (N, 2, H, W) in pixels.
+        """
         seen = torch.cat((target, flow.to(target.dtype)), dim=1)  # (N, 5, H, W)
         refined: Tensor = self.out(self.body(seen)).to(flow.dtype)
         return flow + refined if self.corrects else refined
 
 
 class MotionCompensation(nn.Module):
-    """Fetch features from a neighbour in time, along the flow into its sharper reference (§3.4, figure 5)."""
+    """Features of a temporal neighbour, warped along the flow to its sharper reference (§3.4, figure 5)."""
 
     def __init__(self, config: AsledConfig) -> None:
         super().__init__()
@@ -104,7 +107,7 @@ class MotionCompensation(nn.Module):
         encode: Callable[[Tensor], Tensor],
         flow: Callable[[Tensor, Tensor], Tensor],
     ) -> Tensor:
-        """Features of this frame drawn from the previous (or next) reference, (N, C, H, W).
+        """Return features of this frame from the previous (or next) reference, (N, C, H, W).
 
         target_features: (N, C, H, W). target, neighbour: the blurry frame and that reference, (N, 3, H, W).
         encode: the reference encoder. flow: a SPyNet.
@@ -121,7 +124,7 @@ class MotionCompensation(nn.Module):
 
 
 class AsledState(NamedTuple):
-    """What one direction hands from a frame to the next: the views it saw and the features that recur."""
+    """State of one direction from frame to frame: the views of the last frame and the recurrent features."""
 
     target: Tensor  # (N, 3, H, W) RGB 0..1
     reference: Tensor  # (N, 3, H, W)
@@ -129,11 +132,11 @@ class AsledState(NamedTuple):
 
 
 class AsledNet(nn.Module):
-    """The network (figure 3): go backward, go forward, merge with the reference, decode, add to the input."""
+    """AsLeD-Net (figure 3): backward pass, forward pass, reference fusion, decoder, skip connection."""
 
-    # How far a network remembers is a matter of its weights: overlap and halo hold for the published ones
-    # (see their card), the overlap for the small ones of docs/experiments.md too. Measure them on new ones.
-    # Memory as `costs.estimate_memory` has it.
+    # The memory length of a network depends on its weights. Overlap and halo hold for the published ones (see
+    # their card), the overlap also for the small ones of docs/experiments/training-asled.md. Measure new
+    # ones. Memory is that of `costs.estimate_memory`.
     info = NetworkInfo(overlap=5, halo_px=64, bytes_per_pixel=150, working_bytes_per_pixel=3400)
 
     def __init__(self, config: AsledConfig | None = None) -> None:
@@ -165,8 +168,8 @@ class AsledNet(nn.Module):
     ) -> tuple[Tensor, AsledState]:
         """Restore the first `keep` frames of a chunk (all by default): (N, keep, 3, H, W), not clamped.
 
-        The backward pass covers all T frames and starts from zero, the forward pass starts from `state` (from
-        zero without one) and ends with frame keep - 1, whose state is returned for the next chunk.
+        The backward pass covers all T frames and starts from zero. The forward pass starts from `state` (zero
+        without one) and ends with frame keep - 1. Its state is returned for the next chunk.
         Raises ValueError unless 1 <= keep <= T.
         """
         frames = inputs.target.shape[1]
@@ -193,7 +196,10 @@ class AsledNet(nn.Module):
         return torch.stack(restored, dim=1), state
 
     def _go_backward(self, inputs: ChunkInputs, cuts: Sequence[Tensor | None], keep: int) -> list[Tensor]:
-        """The backward features of the first `keep` frames, each (N, C, H, W), from the last frame down."""
+        """Return the backward features of the first `keep` frames, each (N, C, H, W).
+
+        The pass starts at the last frame.
+        """
         state: AsledState | None = None
         kept: list[Tensor] = []
         cuts_after = [*cuts[1:], None]  # a cut before frame t + 1 parts it from frame t
@@ -206,7 +212,7 @@ class AsledNet(nn.Module):
         return kept
 
     def _propagate(self, trunk: ConvStack, target: Tensor, reference: Tensor, near: AsledState) -> AsledState:
-        """One step of BasicVSR: move the neighbour's features here, see the frame, refine."""
+        """Run one step of BasicVSR: warp the neighbour's features, add the frame, refine."""
         moved = warp(near.features, self.flow(target, near.target))  # (N, C, H, W)
         features = trunk(torch.cat((self.config.view(target).to(moved.dtype), moved), dim=1))
         if self.config.fusion == "inside":
@@ -214,7 +220,7 @@ class AsledNet(nn.Module):
         return AsledState(target, reference, features)
 
     def _merge(self, features: Tensor, target: Tensor, reference: Tensor, neighbour: Tensor) -> Tensor:
-        """Join the base branch's features with what the three components draw from the reference (§3.1).
+        """Fuse the base branch's features with those of the three components (§3.1).
 
         neighbour: the reference of the neighbouring frame. All but `features` are (N, 3, H, W).
         """
@@ -234,7 +240,7 @@ class AsledNet(nn.Module):
         return merged
 
     def _frame(self, inputs: ChunkInputs, t: int) -> tuple[Tensor, Tensor]:
-        """Both views at one moment, (N, 3, H, W) each, channels_last: 2 to 3 times faster on CPUs."""
+        """Return both views of frame t, (N, 3, H, W) each, channels_last: 2 to 3 times faster on CPUs."""
         layout = torch.channels_last
         return (
             inputs.target[:, t].contiguous(memory_format=layout),
@@ -244,7 +250,10 @@ class AsledNet(nn.Module):
     def _continue(
         self, state: AsledState | None, target: Tensor, reference: Tensor, cut: Tensor | None
     ) -> AsledState:
-        """`state`; without one or where `cut` (N,), zero features and the frame as its own neighbour."""
+        """Return `state`, reset where it is missing or `cut` (N,) is set.
+
+        A reset state has zero features and the frame itself as its neighbour.
+        """
         if state is not None and cut is None:
             return state
         count, _, height, width = target.shape
@@ -258,13 +267,16 @@ class AsledNet(nn.Module):
 
 
 def _find_cuts(reset: Tensor) -> list[Tensor | None]:
-    """For each frame the clips (N,) that are cut before it, None where there are none; asks a GPU once."""
+    """Return for each frame the clips (N,) with a cut before it, None where there are none.
+
+    It synchronises with a GPU once.
+    """
     some = reset.any(dim=0).tolist()
     return [clips if cut else None for clips, cut in zip(reset.unbind(dim=1), some, strict=True)]
 
 
 def _build_components(config: AsledConfig) -> tuple[nn.Module, nn.Module, nn.Module]:
-    """Matching, difference and motion compensation, or their replacements of about equal size."""
+    """Build matching, difference and motion compensation, or replacements of about equal size."""
     channels = config.channels
     matching: dict[str, Callable[[], nn.Module]] = {
         "alm": lambda: AdaptiveLocalMatching(config),

@@ -1,16 +1,17 @@
-"""`asled-fast`: a compact bidirectional recurrent network behind a registered reference.
+"""`asled-fast`: a compact bidirectional recurrent network with a registered reference.
 
-Own design. The order of work is that of the recurrent video networks (extract, backward, forward, fuse), with
-these differences, most of which let it run on a CPU:
-- its caller averages the reference over five frames along its motion (registration/fusion.py): aligned at
-  full size, neighbours take away noise and coding that features warped at 1/2 size leave;
-- it estimates no motion: the caller gives the flows of the sharp reference, and both states follow them;
-- the reference enters the output directly: out = target + gate * (reference - target) + residual, where the
-  gate starts as the caller's confidence and the residual as zero, so that the untrained network equals the
-  plain swap of the two views (but for what the last point does);
-- two sizes: long memory in a wide state at 1/4 size (both directions), fine detail in a thinner state at 1/2
-  size (forward, plus one frame of look-ahead);
-- last, each result is mixed with those of the frames around it (result_fusion.py).
+Own design. The order of work is that of recurrent video networks (extract, backward, forward, fuse). The
+differences below serve mostly its speed on a CPU:
+- The caller averages the reference over five frames along its motion (registration/fusion.py). Frames
+  aligned at full size reduce noise and compression artefacts that features warped at 1/2 size keep.
+- It does not estimate motion. The caller passes the flows of the sharp reference, and both states follow
+  them.
+- The reference enters the output directly: out = target + gate * (reference - target) + residual. The gate
+  starts as the caller's confidence and the residual as zero, so the untrained network equals the swap of
+  the two views (apart from the last point).
+- It has two scales: a wide state at 1/4 size with long memory (both directions), and a thinner state at 1/2
+  size for fine detail (forward, plus one frame of look-ahead).
+- Each result is finally fused with those of the neighbouring frames (result_fusion.py).
 """
 
 from collections.abc import Iterator
@@ -65,9 +66,9 @@ class AsledFastConfig:
 
 
 class AsledFastState(NamedTuple):
-    """What is remembered after the frames that were finished. R is `fusion_radius`.
+    """State after the finished frames. R is `fusion_radius`.
 
-    The recurrence runs up to R frames ahead of them, because their results are mixed in.
+    The recurrence runs up to R frames ahead of them, because their results are fused.
     """
 
     coarse: Tensor
@@ -81,7 +82,7 @@ class AsledFastState(NamedTuple):
 
 
 class FrameFeatures(NamedTuple):
-    """One encoded frame, or what the forward pass remembers after it."""
+    """One encoded frame, or the state of the forward pass after it."""
 
     fine: Tensor
     """(N, fine_channels, H/2, W/2)"""
@@ -90,7 +91,7 @@ class FrameFeatures(NamedTuple):
 
 
 class Encoder(nn.Module):
-    """Both views and the guide of one frame -> features at 1/2 and at 1/4 size."""
+    """Encoder of both views and the guide of one frame to features at 1/2 and 1/4 size."""
 
     def __init__(self, config: AsledFastConfig) -> None:
         super().__init__()
@@ -103,7 +104,10 @@ class Encoder(nn.Module):
         self.guide = nn.Conv2d(GUIDE_CHANNELS, coarse, 3, padding=1)
 
     def forward(self, target: Tensor, reference: Tensor, guide: Tensor) -> FrameFeatures:
-        """target, reference: (N, 3, H, W), H and W multiples of 4. guide: (N, 6, H/4, W/4)."""
+        """Return the features of one frame.
+
+        target, reference: (N, 3, H, W), H and W multiples of 4. guide: (N, 6, H/4, W/4).
+        """
         dtype = self.entry.weight.dtype
         views = torch.cat(((target - 0.5).to(dtype), (reference - target).to(dtype)), dim=1)  # (N, 6, H, W)
         views = views.contiguous(memory_format=torch.channels_last)
@@ -114,7 +118,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Features of one frame and of its neighbours -> gate and residual at full size."""
+    """Decoder of the features of one frame and its neighbours to gate and residual at full size."""
 
     def __init__(self, config: AsledFastConfig) -> None:
         super().__init__()
@@ -129,9 +133,9 @@ class Decoder(nn.Module):
         scale_initial_weights(self.head, 0.0)
 
     def forward(self, coarse: Tensor, fine: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """coarse: (N, C, H/4, W/4); fine: this frame's features, then those of its neighbours, aligned.
+        """Return features (N, C, H/2, W/2), and (N, 4, H, W): RGB residual and gate correction.
 
-        Returns features (N, C, H/2, W/2), and (N, 4, H, W): RGB residual and gate correction.
+        coarse: (N, C, H/4, W/4). fine: this frame's features, then the aligned ones of its neighbours.
         """
         joined = self.up(coarse)
         for project, features in zip(self.fuse, fine, strict=True):
@@ -141,11 +145,11 @@ class Decoder(nn.Module):
 
 
 class AsledFast(nn.Module):
-    """Mends a clip from its registered reference; see the module docstring."""
+    """Network that restores a clip from its registered reference; see the module docstring."""
 
     info = NetworkInfo(
         overlap=2, halo_px=48, bytes_per_pixel=48, working_bytes_per_pixel=160, reference_radius=2
-    )  # without mixing; that needs as many frames more of look-ahead as it reaches
+    )  # without fusion, which needs `fusion_radius` more frames of look-ahead
 
     def __init__(self, config: AsledFastConfig | None = None) -> None:
         super().__init__()
@@ -162,9 +166,10 @@ class AsledFast(nn.Module):
     def forward(
         self, inputs: ChunkInputs, state: AsledFastState | None = None, keep: int | None = None
     ) -> tuple[Tensor, AsledFastState]:
-        """Restore the first `keep` frames; see `VideoNetwork`. Any frame size.
+        """Restore the first `keep` frames, of any size; see `VideoNetwork`.
 
-        Returns (N, keep, 3, H, W) in the dtype of the target, not clamped, and the state after frame keep-1.
+        Returns (N, keep, 3, H, W) in the dtype of the target, not clamped, and the state after frame keep -
+        1.
         """
         height, width = inputs.target.shape[-2:]
         inputs = _pad(inputs)
@@ -185,7 +190,7 @@ class AsledFast(nn.Module):
     def _restore_frames(
         self, inputs: ChunkInputs, first: int, last: int, memory: FrameFeatures | None
     ) -> Iterator[tuple[Tensor, FrameFeatures]]:
-        """The recurrence over frames first..last-1: (N, 3, H, W) of each, and the memory after it."""
+        """Run the recurrence over frames first..last-1: (N, 3, H, W) of each, and the state after it."""
         features = [self._encode(inputs, t) for t in range(first, inputs.frames)]
         future = self._look_back(inputs, features, first)[::-1]
         # Both last frame first, and popped: memory is freed as frames are done.
@@ -204,7 +209,7 @@ class AsledFast(nn.Module):
         return features
 
     def _look_back(self, inputs: ChunkInputs, features: list[FrameFeatures], first: int) -> list[Tensor]:
-        """The backward pass: for frames from `first` on, (N, C, H/4, W/4) that knows all later ones."""
+        """Run the backward pass and return (N, C, H/4, W/4) for each frame from `first` on."""
         future: list[Tensor] = []
         state: Tensor | None = None
         for t, own in reversed(list(enumerate(features, start=first))):
@@ -222,7 +227,7 @@ class AsledFast(nn.Module):
         following: Tensor | None,
         memory: FrameFeatures | None,
     ) -> tuple[Tensor, FrameFeatures]:
-        """The forward pass at frame t: (N, 3, H, W) and the memory after it."""
+        """Run the forward pass at frame t: (N, 3, H, W) and the state after it."""
         flow, cut = inputs.flow_previous[:, t], inputs.reset[:, t]
         past = _follow(memory and memory.coarse, flow, cut, features.coarse)
         coarse = self.forward_trunk(torch.cat((features.coarse, future, past), dim=1))
@@ -236,7 +241,7 @@ class AsledFast(nn.Module):
         return restored, FrameFeatures(decoded, coarse)
 
     def _mix(self, inputs: ChunkInputs, t: int, window: ResultWindow) -> Tensor:
-        """The finished frame t, (N, 3, H, W): its result mixed with those around it."""
+        """Return the finished frame t, (N, 3, H, W): its result fused with the neighbouring ones."""
         own = window.result(t)
         if not window.reach:
             return own
@@ -246,7 +251,7 @@ class AsledFast(nn.Module):
 
 
 def _follow(state: Tensor | None, flow: Tensor, cut: Tensor, like: Tensor) -> Tensor:
-    """The state of a neighbour moved along `flow`; zero where there is none or a cut lies between."""
+    """Return the state of a neighbour warped along `flow`; zero where there is none or a cut is between."""
     if state is None:
         return torch.zeros_like(like)
     if flow.shape[-2:] != state.shape[-2:]:
@@ -255,7 +260,7 @@ def _follow(state: Tensor | None, flow: Tensor, cut: Tensor, like: Tensor) -> Te
 
 
 def _cut_after(inputs: ChunkInputs, t: int) -> Tensor:
-    """(N,) bool: the frame after t belongs to another scene. False at the clip's end."""
+    """Return (N,) bool: whether the frame after t belongs to another scene. False at the clip's end."""
     return inputs.reset[:, min(t + 1, inputs.frames - 1)]
 
 

@@ -1,13 +1,15 @@
-"""Each restored frame mixed with its neighbours, laid onto it: what a recurrence of features leaves to gain.
+"""Fusion of each restored frame with its warped neighbours, on top of the recurrence of features.
 
-Own design. As the reference does in `blend`, neighbouring results enter a frame as pictures, so that detail
-need not be encoded again: out = own + sum over neighbours of weight * (neighbour - own), with weights per
-pixel that sum to one at most. They are moved at full size and sampled bicubically. Frames before and after
-take part alike, so that what flows say wrongly cancels: past ones alone lose where both sides gain.
+Own design. Neighbouring results enter a frame as images, as the reference does in `blend`, so that detail
+need not be encoded again: out = own + sum over neighbours of weight * (neighbour - own). The weights per
+pixel
+sum to one at most. Neighbours are warped at full size with bicubic sampling. Frames before and after both
+take
+part, so that flow errors cancel: past frames alone lose where both sides gain.
 
-What decides the weights is not the pictures but how far they differ, and how much each frame was blurred: a
-neighbour that was less so has detail to lend. Given the pictures, or a residual to add, it learned colours
-and textures of its training scenes, and new scenes lost by it (docs/experiments.md).
+The weights depend only on the differences between the images and on how much each frame was blurred: a
+neighbour with less blur has detail to add. A version that saw the images, or could add a residual, learned
+colours and textures of its training scenes and got worse on new scenes (docs/experiments/training-fast.md).
 """
 
 from collections.abc import Sequence
@@ -23,24 +25,26 @@ from asled_cli.nets.blocks import ResidualBlock, scale_initial_weights
 from asled_cli.nets.interface import ChunkInputs
 from asled_cli.nets.warp import scale_flow, warp, warp_bicubic
 
-# Before training every neighbour weighs exp(_START) as much as the frame itself; an even mean would blur.
+# Before training every neighbour has exp(_START) of the weight of the frame itself: equal weights would blur.
 _START = -1.8
-# Differences of aligned pictures, and changes by blur, are some hundredths: they start with larger weights.
-_DIFFERENCE_GAIN, _BLUR_GAIN, _GUIDE_GAIN = 16.0, 10.0, 0.4
-_STEP_CHANNELS = 6  # of `_step`
+# Differences of aligned images, and of their blur, are some hundredths, so their weights start larger.
+_DIFFERENCE_GAIN = 16.0
+_BLUR_GAIN = 10.0
+_GUIDE_GAIN = 0.4
+_STEP_CHANNELS = 6  # channels of `_step`
 
 
 class Neighbour(NamedTuple):
-    """A frame laid onto the one that it is mixed into; where it cannot be, one that is equal to it."""
+    """A neighbouring frame warped to the fused one; where it cannot be warped, a copy of that frame."""
 
     difference: Tensor
     """(N, 3, H, W) its result less that of the frame."""
     guide: Tensor
-    """(N, 2, H/4, W/4) how much it was blurred and how far its reference was trusted, 0..1."""
+    """(N, 2, H/4, W/4): its blur and the confidence of its reference, 0..1."""
 
 
 class ResultFusion(nn.Module):
-    """Mixes a frame with `neighbours` others, by weights that it finds from what they have in common."""
+    """Weighted fusion of a frame with `neighbours` others, with weights from their differences."""
 
     def __init__(self, neighbours: int, channels: int, blocks: int) -> None:
         super().__init__()
@@ -57,9 +61,10 @@ class ResultFusion(nn.Module):
     def forward(
         self, own: Tensor, target: Tensor, reference: Tensor, guide: Tensor, others: Sequence[Neighbour]
     ) -> Tensor:
-        """own, target, reference: (N, 3, H, W), H and W multiples of 4; guide: (N, 2, H/4, W/4) as of others.
+        """Return the fused frame (N, 3, H, W) in the dtype of `own`.
 
-        Returns (N, 3, H, W) in the dtype of `own`.
+        own, target, reference: (N, 3, H, W), H and W multiples of 4. guide: (N, 2, H/4, W/4), as in
+        `Neighbour`.
         """
         dtype = self.entry.weight.dtype
         differences = [target - own, reference - own, *(other.difference for other in others)]
@@ -79,10 +84,10 @@ class ResultFusion(nn.Module):
 
 
 class ResultWindow:
-    """The results around the frames of a chunk, and how each frame hangs together with the one before.
+    """Results around the frames of a chunk, and the motion that connects each with the one before.
 
-    reach: R, frames on either side that are mixed in. remembered: results and steps as `after` returned them;
-    None at the start of a clip, where R frames that hang together with nothing stand in.
+    reach: R, frames on either side that are fused. remembered: results and steps as `after` returned them;
+    None at the start of a clip, which is padded with R unconnected frames.
     """
 
     def __init__(self, reach: int, inputs: ChunkInputs, remembered: tuple[Tensor, Tensor] | None) -> None:
@@ -103,24 +108,24 @@ class ResultWindow:
 
     @property
     def ahead(self) -> int:
-        """How many frames of the chunk are restored already."""
+        """Return how many frames of the chunk are already restored."""
         return len(self.results) - self.reach
 
     def result(self, t: int) -> Tensor:
-        """Frame t of the chunk, (N, 3, H, W)."""
+        """Return the result of frame t of the chunk, (N, 3, H, W)."""
         return self.results[self.reach + t]
 
     def guide(self, t: int) -> Tensor:
-        """How much frame t was blurred and how far its reference was trusted, (N, 2, H/4, W/4)."""
+        """Return blur of frame t and confidence of its reference, (N, 2, H/4, W/4)."""
         return self._steps[self.reach + t][:, 4:]
 
     def neighbours(self, t: int) -> list[Neighbour]:
-        """Frames t-1, t+1, ..., t-R, t+R laid onto frame t."""
+        """Return frames t-1, t+1, ..., t-R, t+R warped to frame t."""
         sides = [self._one_side(t, side) for side in (-1, 1)]
         return [neighbour for both in zip(*sides, strict=True) for neighbour in both]
 
     def after(self, keep: int) -> tuple[Tensor, Tensor]:
-        """What to remember once the first `keep` frames are finished, (N, C, H, W) and (N, C, H/4, W/4)."""
+        """Return what to remember after `keep` finished frames, (N, C, H, W) and (N, C, H/4, W/4)."""
         results, steps = self.results[keep:], self._steps[keep : keep + self.reach]
         if not self.reach:
             own = self.results[0]
@@ -145,15 +150,15 @@ class ResultWindow:
 
 
 def _parts(stacked: Tensor, channels: int) -> list[Tensor]:
-    """(N, n * channels, H, W) as n tensors of so many channels; n may be zero."""
+    """Split (N, n * channels, H, W) into n tensors of `channels` channels; n may be zero."""
     return [stacked[:, i : i + channels] for i in range(0, stacked.shape[1], channels)]
 
 
 def _step(inputs: ChunkInputs, t: int, before: Tensor) -> Tensor:
-    """What must be known of frame t besides its result: (N, 6, h, w). before: the same of frame t-1.
+    """Return what the fusion needs of frame t besides its result: (N, 6, h, w). before: that of frame t-1.
 
-    Channels: flow to that frame (x, y), one if the two can be laid onto each other (same scene, reference in
-    both), one if this frame has a reference, its blur, its confidence.
+    Channels: flow to that frame (x, y), one if the two can be aligned (same scene, reference in both), one if
+    this frame has a reference, its blur, its confidence.
     """
     guide = inputs.guide[:, t]
     known = (guide[:, VALID : VALID + 1].amax(dim=(-2, -1), keepdim=True) > 0).to(guide.dtype)
