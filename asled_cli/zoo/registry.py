@@ -116,7 +116,7 @@ class Costs:
     parameters: int
     """Number of learnable parameters."""
     gflop: float
-    """Billions of multiplications and additions for one 1920x1080 frame of a long clip, without look-ahead."""
+    """10^9 multiplications and additions for one 1920x1080 frame of a long clip, without look-ahead."""
     memory_mib: int | None
     """Peak of a whole `asled deblur` of 1080p clips on a CPU in bf16, in the pieces it chooses with 20 GiB
     free; measured, see benchmarks/results. None: not measured yet. That of asled is of a clip of 3 frames."""
