@@ -1,1 +1,1 @@
-"""Synthetic blur: sharp frames to blurred pairs."""
+"""Synthetic blur: blurred pairs from sharp frames."""

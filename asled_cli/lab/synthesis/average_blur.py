@@ -1,4 +1,4 @@
-"""Blur by averaging consecutive frames of real video, seen through two lenses (the paper's own recipe)."""
+"""Blur by averaging consecutive frames of real video, seen through two lenses (as in the AsLeD paper)."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -29,13 +29,16 @@ from asled_cli.video.frames import Clip
 
 @dataclass(frozen=True, kw_only=True)
 class AverageConfig:
-    """How `average_pair` makes a clip.
+    """Settings of `average_pair`.
 
     size: (width, height) of both clips. step: video frames from one frame of the clip to the next.
-    linear: average light instead of coded values. start: first video frame, drawn from the seed when
-    None. scale: the video is first scaled down by this, 0..1. pan_px: extra motion of both lenses per
-    frame; where the video has no room for it the pan swings to and fro with the same top speed. wobble:
-    0..1, how uneven the pan is. softness: see `soften_for_ultra`.
+    linear: average linear light instead of coded values. start: first video frame, drawn from the seed if
+    None.
+    scale: the video is first reduced by this factor, 0..1. pan_px: extra motion of both lenses per frame;
+    where
+    the video has no room for it, the pan swings to and fro with the same top speed. wobble: 0..1, unevenness
+    of
+    the pan. softness: see `soften_for_ultra`.
     """
 
     seed: int
@@ -57,7 +60,7 @@ class AverageConfig:
 
 
 def average_pair(video: Path | NDArray[np.uint8], config: AverageConfig) -> SyntheticPair:
-    """Make a clip whose wide frames are means of `count` consecutive sharp ones, the centre one its truth.
+    """Return a clip whose wide frames are means of `count` consecutive sharp ones, the middle one its truth.
 
     video: a file, or decoded frames (N, h, w, 3) uint8 RGB. Raises InputError if the video is too short or
     too small.
@@ -94,7 +97,7 @@ def average_pair(video: Path | NDArray[np.uint8], config: AverageConfig) -> Synt
 def _averaged(
     footage: NDArray[np.uint8], offsets: NDArray[np.float64], reach: int, config: AverageConfig
 ) -> SceneClip:
-    """Return both views of the footage's moving window, averaged. reach: frames before the first centre."""
+    """Return both views of the moving window, averaged. reach: frames before the first centre."""
     homography = config.rig.homography(config.size)
     sharp = np.stack(
         [warp_homography(f, translation(*o), config.size) for f, o in zip(footage, offsets, strict=True)]
@@ -127,14 +130,14 @@ def _averaged(
 
 
 def frames_needed(frames: int, step: int, reach: int) -> int:
-    """Video frames for a clip of `frames`, `step` apart, with `reach` more at either end."""
+    """Return the number of video frames for a clip of `frames`, `step` apart, plus `reach` at either end."""
     return (frames - 1) * step + 1 + 2 * reach
 
 
 def mean_of_neighbours(
     frames: NDArray[np.uint8], centers: range, count: int, *, linear: bool = False
 ) -> NDArray[np.float32]:
-    """(len(centers), H, W, 3) coded 0..1: for each centre the mean of `count` (odd) frames around it."""
+    """Return (len(centers), H, W, 3) coded 0..1: the mean of `count` (odd) frames around each centre."""
     half = count // 2
     if linear and count > 1:
         light = bytes_to_linear(frames)
@@ -145,8 +148,9 @@ def mean_of_neighbours(
 def read_frames(path: Path, start: int, count: int) -> NDArray[np.uint8]:
     """Decode `count` frames from frame `start` on: (count, H, W, 3) uint8 RGB.
 
-    Seeks to the key frame before `start`, by time; meant for material with a constant frame rate. Raises
-    InputError if the file ends before.
+    It seeks by time to the key frame before `start`, for material with a constant frame rate. Raises
+    InputError
+    if the file ends before.
     """
     return _decode(probe_clip(path), start, count)
 
@@ -172,7 +176,7 @@ def _decode(clip: Clip, start: int, count: int) -> NDArray[np.uint8]:
 def _footage(
     video: Path | NDArray[np.uint8], needed: int, start: int | None, seed: int
 ) -> tuple[NDArray[np.uint8], float, int]:
-    """(frames, frames per second, first frame) of the `needed` frames, from a file or from memory."""
+    """Return (frames, frames per second, first frame) of the `needed` frames, from a file or from memory."""
     if isinstance(video, Path):
         clip = probe_clip(video)
         start = _start(clip.frame_estimate, needed, start, seed)
@@ -182,7 +186,7 @@ def _footage(
 
 
 def _start(total: int, needed: int, start: int | None, seed: int) -> int:
-    """The first of `needed` frames out of `total`, drawn if none is given."""
+    """Return the first of `needed` frames out of `total`, drawn if none is given."""
     if total < needed:
         raise InputError(f"The video has {total} frames, need {needed} for this clip.")
     return int(np.random.default_rng((seed, 3)).integers(0, total - needed + 1)) if start is None else start
@@ -202,9 +206,10 @@ def _window_path(
     pan: tuple[tuple[float, float], float],
     generator: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """(N, 2) position of the wide window's corner in each video frame, x then y.
+    """Return (N, 2): the corner of the wide window in each video frame, x then y.
 
-    Both windows stay inside the picture where it is large enough; else the ultra one sees mirrored borders.
+    Both windows stay inside the image where it is large enough. Otherwise the ultra window gets mirrored
+    borders.
     """
     frames, height, width = footage.shape[:3]
     if width < size[0] + 2 or height < size[1] + 2:
@@ -227,7 +232,7 @@ def _window_path(
 def _swing(
     steps: NDArray[np.float64], speed: float, room: float, wobble: float, generator: np.random.Generator
 ) -> NDArray[np.float64]:
-    """A pan at `speed` per step; where it would leave +-room it swings like a pendulum instead."""
+    """Return a pan at `speed` per step that swings like a pendulum where it would leave +-room."""
     phase = generator.uniform(0.0, 2.0 * np.pi)
     if speed == 0.0:
         return np.zeros_like(steps)

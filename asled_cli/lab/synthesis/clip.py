@@ -1,6 +1,6 @@
-"""One clip of `asled synth-blur`: sharp source and config -> blurred clip, its truth and its reference.
+"""One clip of `asled synth-blur`: from sharp source and config to blurred clip, ground truth and reference.
 
-Equal configs and sources give equal bytes: everything drawn depends on the seed and the clip's name alone.
+Equal configs and sources give equal bytes: all random draws depend only on the seed and the clip's name.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ SHAKE_LENGTH, SHAKE_WIDTH, SHAKE_HEIGHT = 13, 448, 256  # of a clip under shake,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SynthConfig:
-    """How clips are blurred. None: drawn for each clip, or as large or as long as the source gives."""
+    """Settings of the blur. None: drawn for each clip, or the size or length of the source."""
 
     mode: Mode = "average"
     """average: means of neighbouring frames. shake: a photo, or one frame, filmed by a shaking hand."""
@@ -137,7 +137,7 @@ _ONE_MODE: dict[str, tuple[Mode, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class SynthTask:
-    """One clip to make: from frame `start` of a source on (average), or the photo's take `start` (shake)."""
+    """One clip to make: from frame `start` of a source (average), or take `start` of a photo (shake)."""
 
     name: str
     source: SharpSource
@@ -147,7 +147,7 @@ class SynthTask:
 
 @dataclass(frozen=True)
 class SynthClip:
-    """What one source became: T pictures each, and the synthetic scene where its geometry is known.
+    """Views made from one source: T images each, and the synthetic scene where its geometry is known.
 
     The ultra view of a real second lens may have another size. parameters: all that was drawn, fit for JSON.
     """
@@ -161,7 +161,7 @@ class SynthClip:
 
 
 def plan_clips(source: SharpSource, config: SynthConfig, clips: int | None = None) -> list[SynthTask]:
-    """The clips that one source gives, at most `clips` of them: one after the other, or takes of a photo.
+    """Return the clips of one source, at most `clips`: consecutive ones of a video, or takes of a photo.
 
     Raises InputError if the source has too few frames for a clip of one frame.
     """
@@ -185,7 +185,7 @@ def plan_clips(source: SharpSource, config: SynthConfig, clips: int | None = Non
 
 
 def make_clip(task: SynthTask, config: SynthConfig, photos: tuple[Path, ...] = ()) -> SynthClip:
-    """Blur one source. photos: where nearer layers are cut from, besides the source itself.
+    """Blur one source. photos: material of nearer layers besides the source itself.
 
     Raises InputError if the source is too small or cannot be read.
     """
@@ -198,12 +198,12 @@ def make_clip(task: SynthTask, config: SynthConfig, photos: tuple[Path, ...] = (
 
 
 def clip_seed(seed: int, name: str) -> int:
-    """The seed of the clip `name`, 48 bits: it depends on no other clip."""
+    """Return the seed of the clip `name`, 48 bits, which depends on no other clip."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:6], "big")
 
 
 def _window(config: SynthConfig) -> tuple[int, int, int]:
-    """(frames of a mean, from one to the next, and before the first centre), all after interpolation."""
+    """Return (frames of a mean, from one to the next, before the first centre), all after interpolation."""
     factor = config.upsample_fps
     widest = max(config.window, config.ultra_window)
     return (config.window - 1) * factor + 1, config.stride * factor, (widest - 1) * factor // 2
@@ -215,7 +215,7 @@ def _series(place: Path, config: SynthConfig) -> Pictures:
 
 
 def _average_both(task: SynthTask, ultra: Path, config: SynthConfig) -> SynthClip:
-    """Both lenses of a real pair, frame by frame and of any length: nothing is held but a window."""
+    """Blur both lenses of a real pair, of any length; memory is one window of frames."""
     if config.degrade == "phone" or config.size or config.ratio:
         raise UsageError("--degrade phone, --size and --ratio are for views cut from one lens's picture, "
                          f"{task.source.name} has two lenses of its own.")  # fmt: skip
@@ -273,7 +273,7 @@ def _average(task: SynthTask, config: SynthConfig, seed: int) -> SyntheticPair:
 
 
 def _shake(task: SynthTask, config: SynthConfig, seed: int, photos: tuple[Path, ...]) -> SyntheticPair:
-    """A photo, or a frame of a clip, filmed by a drawn hand; what the config says is not drawn."""
+    """Film a photo, or a frame of a clip, by a drawn hand motion; settings of the config are not drawn."""
     draw = np.random.default_rng((seed, 0))
     photo = _photo(task.source.wide, draw)
     extent = photo_extent(photo)
@@ -305,7 +305,7 @@ def _depth(draw: np.random.Generator, photos: tuple[Path, ...]) -> Depth:
 
 
 def _photo(place: Path, draw: np.random.Generator) -> Path | Clip8:
-    """The photo itself; of a video or a folder of frames, one frame."""
+    """Return the photo itself, or one frame of a video or a folder of frames."""
     if place.suffix.lower() in PHOTO_SUFFIXES and not place.is_dir():
         return place
     pictures = EightBit(open_pictures(place))
@@ -314,12 +314,12 @@ def _photo(place: Path, draw: np.random.Generator) -> Path | Clip8:
 
 
 def _even(size: tuple[int, int], ratio: float) -> tuple[int, int]:
-    """The size of the wide window for which the ultra view is the whole picture."""
+    """Return the size of the wide window for which the ultra view is the whole image."""
     return int(size[0] / ratio) // 2 * 2, int(size[1] / ratio) // 2 * 2
 
 
 def _rate(place: Path) -> float:
-    """Frames per second of a video; 30 for a folder of frames, which does not tell."""
+    """Return the frames per second of a video, and 30 for a folder of frames."""
     if place.suffix.lower() in VIDEO_SUFFIXES:
         return float(probe_clip(place).average_rate)
     return 30.0

@@ -1,7 +1,7 @@
-"""Pairs of frames with exact flow, made from photos: what an optical flow network learns from.
+"""Pairs of frames with exact flow, made from photos, to train optical flow networks.
 
-The second frame is a picture; the first is that picture warped along a drawn flow, so that
-first(p) = second(p + flow(p)) holds by construction. Layers in front hide what lies behind, as objects do.
+The second frame is an image. The first is that image warped along a drawn flow, so that
+first(p) = second(p + flow(p)) holds by construction. Layers in front cover those behind, as objects do.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ MAX_BLUR_PX = 17  # a fast pan at 1/30 s, seen at the size of the crops
 
 
 class FlowPair(NamedTuple):
-    """Two frames and where the content of the first lies in the second."""
+    """Two frames and the flow from the first to the second."""
 
     first: Image  # (H, W, 3) RGB 0..1
     second: Image  # (H, W, 3)
@@ -29,7 +29,7 @@ class FlowPair(NamedTuple):
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
-    """A photo at half its size, RGB: sharp to the pixel even where the file is not. Raises InputError."""
+    """Return a photo at half its size, RGB, which is sharp at pixel level. Raises InputError."""
     picture = picture_file.read_picture(path, cv2.IMREAD_REDUCED_COLOR_2)
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
@@ -37,7 +37,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
 def make_pair(
     pictures: Sequence[NDArray[np.uint8]], draw: np.random.Generator, size_px: int, motion_px: float
 ) -> FlowPair:
-    """A pair of size_px x size_px with two to four layers; flows of at most about `motion_px` times two."""
+    """Return a pair of size_px x size_px with two to four layers; flows of at most about 2 * motion_px."""
     wide = size_px + 2 * MARGIN_PX
     pan = _smooth_flow(draw, size_px, motion_px)
     second = _texture(pictures, draw, wide)
@@ -54,10 +54,11 @@ def make_pair(
 
 
 def degrade(pair: FlowPair, draw: np.random.Generator) -> FlowPair:
-    """The pair as two lenses or two moments would show it: motion blur, brightness, noise. The flow stays.
+    """Return the pair with motion blur, brightness differences and noise. The flow is unchanged.
 
-    Blur is even about its middle, so that it moves nothing. Half of the pairs are blurred alike (two frames
-    of one lens), the others each in its own way (a blurry frame and a sharp one).
+    Blur is symmetric about its centre, so it adds no motion. Half of the pairs have equal blur (two frames of
+    one
+    lens), the others differ (a blurry frame and a sharp one).
     """
     alike = draw.random() < 0.5
     blur = _random_blur(draw)
@@ -67,7 +68,10 @@ def degrade(pair: FlowPair, draw: np.random.Generator) -> FlowPair:
 
 
 def _smooth_flow(draw: np.random.Generator, size: int, motion: float) -> Image:
-    """Shift, turn, zoom and a smooth wobble, (size, size, 2); small motions as likely as large ones."""
+    """Return a flow of shift, rotation, zoom and a smooth wobble, (size, size, 2).
+
+    Small motions are as likely as large ones.
+    """
     strength = motion * draw.uniform(0, 1) ** 2
     angle = draw.uniform(0, 2 * np.pi)
     shift = strength * np.array([np.cos(angle), np.sin(angle)])
@@ -80,7 +84,7 @@ def _smooth_flow(draw: np.random.Generator, size: int, motion: float) -> Image:
 
 
 def _warp_inner(image: Image, flow: Image) -> Image:
-    """The inner part of `image` (MARGIN_PX around it) seen along `flow`: out(p) = image(p + flow(p))."""
+    """Warp the inner part of `image` (without MARGIN_PX) along `flow`: out(p) = image(p + flow(p))."""
     size = flow.shape[0]
     x, y = np.meshgrid(np.arange(size, dtype=np.float32), np.arange(size, dtype=np.float32))
     warped = cv2.remap(
@@ -94,7 +98,7 @@ def _warp_inner(image: Image, flow: Image) -> Image:
 
 
 def _texture(pictures: Sequence[NDArray[np.uint8]], draw: np.random.Generator, size: int) -> Image:
-    """A random square of a random picture at a random scale, mirrored and turned by chance."""
+    """Return a random square of a random image at a random scale, mirrored and rotated at random."""
     picture = pictures[int(draw.integers(len(pictures)))]
     side = min(int(size * draw.uniform(0.7, 1.6)), *picture.shape[:2])
     top, left = (int(draw.integers(extent - side + 1)) for extent in picture.shape[:2])
@@ -107,7 +111,7 @@ def _texture(pictures: Sequence[NDArray[np.uint8]], draw: np.random.Generator, s
 
 
 def _blob(draw: np.random.Generator, size: int) -> Image:
-    """A ragged shape somewhere in the frame, 0..1 with a soft edge of about a pixel: (size, size)."""
+    """Return a ragged shape somewhere in the frame, (size, size), 0..1 with a soft edge of about a pixel."""
     noise = _enlarged(draw.normal(0, 1, (9, 9)), size)
     x, y = np.meshgrid(np.arange(size), np.arange(size))
     middle, radius = draw.uniform(MARGIN_PX, size - MARGIN_PX, 2), draw.uniform(0.08, 0.25) * size
@@ -116,13 +120,13 @@ def _blob(draw: np.random.Generator, size: int) -> Image:
 
 
 def _enlarged(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """A coarse grid of values made smooth: (h, w, ...) -> (size, size, ...)."""
+    """Enlarge a coarse grid of values smoothly: (h, w, ...) -> (size, size, ...)."""
     smooth = cv2.resize(values, (size, size), interpolation=cv2.INTER_CUBIC)
     return np.asarray(smooth, dtype=np.float64)
 
 
 def _random_blur(draw: np.random.Generator) -> Image | None:
-    """A kernel of even motion along a line through its middle, or None for a sharp frame."""
+    """Return a linear motion blur kernel that is symmetric about its centre, or None for a sharp frame."""
     length = draw.uniform(0, MAX_BLUR_PX)
     if draw.random() < 0.4 or length < 1:
         return None
@@ -138,7 +142,7 @@ def _blurred(image: Image, kernel: Image | None) -> Image:
 
 
 def _look(image: Image, draw: np.random.Generator, spread: float) -> Image:
-    """Gain of each channel and gamma off by about `spread`, then noise."""
+    """Change gain of each channel and gamma by about `spread`, then add noise."""
     gain = np.exp(draw.normal(0, 1, 3) * spread)
     gamma = np.exp(draw.normal() * spread)
     noise = draw.normal(0, draw.uniform(0, 0.02), image.shape)

@@ -1,4 +1,4 @@
-"""Frames between the frames of a sharp series, so that averaging them leaves no ghosts."""
+"""Interpolation of frames of a sharp sequence, so that averages have no ghosts."""
 
 from collections import OrderedDict
 
@@ -17,11 +17,12 @@ _MIN_TRUST = 0.01
 
 
 class InterpolatedPictures:
-    """`factor` times as many pictures as a series of 8 bit has: every factor-th is one of its own, unchanged.
+    """Sequence with `factor` times as many images as an 8-bit one; every factor-th is an original.
 
-    Between two neighbours a, b at time t the motion is that of both dense flows (OpenCV's DIS, medium) mixed
-    as in Super SloMo (Jiang et al., CVPR 2018, eq. 4), and a and b, pulled along it, are blended by nearness
-    in time and by whether both flows tell the same there.
+    Between two neighbours a, b at time t the flow is a mix of both dense flows (OpenCV's DIS, medium), as in
+    Super SloMo (Jiang et al., CVPR 2018, eq. 4). a and b are warped along it and blended by closeness in time
+    and
+    by the consistency of both flows.
     """
 
     def __init__(self, source: Pictures, factor: int) -> None:
@@ -36,7 +37,7 @@ class InterpolatedPictures:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the source."""
+        """Return (width, height) of the source."""
         return self.source.size
 
     def __getitem__(self, index: int, /) -> Picture:
@@ -61,9 +62,9 @@ class InterpolatedPictures:
 def between(
     before: NDArray[np.uint8], after: NDArray[np.uint8], ahead: Flow, back: Flow, time: float
 ) -> NDArray[np.uint8]:
-    """The picture at `time`, 0..1, between two: (H, W, 3) uint8.
+    """Return the image at `time`, 0..1, between two: (H, W, 3) uint8.
 
-    ahead: (H, W, 2), what is at p in `before` lies at p + ahead(p) in `after`. back: the reverse.
+    ahead: (H, W, 2), content at p in `before` is at p + ahead(p) in `after`. back: the reverse.
     """
     to_before = -(1 - time) * time * ahead + time * time * back
     to_after = (1 - time) ** 2 * ahead - time * (1 - time) * back
@@ -76,9 +77,9 @@ def between(
 
 
 def _trust(found: Flow, place: Flow, expected: Flow) -> NDArray[np.float32]:
-    """(H, W), 0..1: how well the flow found at `place` in a neighbour leads on to the other, as `expected`.
+    """Return (H, W), 0..1: consistency of the flow at `place` in a neighbour with `expected`.
 
-    Where it does not, the point is hidden in that neighbour.
+    It is low where the point is hidden in that neighbour.
     """
     miss = np.linalg.norm(warp(found, place) - expected, axis=-1)
     return np.asarray(np.maximum(np.exp(-miss), _MIN_TRUST), np.float32)

@@ -1,4 +1,4 @@
-"""Exact correspondences of a synthetic clip: motion from frame to frame, from lens to lens, and occlusion."""
+"""Exact correspondences of a synthetic clip: flow between frames, flow between lenses, and occlusion."""
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ Flow = NDArray[np.float32]
 
 
 def true_flow(pair: SyntheticPair, t: int, to: int) -> Flow:
-    """(H, W, 2) x, y in pixels: what truth `t` shows at p lies in truth `to` at p + flow(p).
+    """Return (H, W, 2) in pixels, x then y: content of truth `t` at p is at p + flow(p) in truth `to`.
 
     Where layers overlap it is the motion of the one in front. Raises UsageError for real video.
     """
@@ -22,7 +22,7 @@ def true_flow(pair: SyntheticPair, t: int, to: int) -> Flow:
 
 
 def lens_flow(pair: SyntheticPair, t: int) -> Flow:
-    """(H, W, 2): what truth `t` shows at p lies in ultra frame t at p + flow(p), in ultra pixels."""
+    """Return (H, W, 2) in ultra pixels: content of truth `t` at p is at p + flow(p) in ultra frame t."""
     motion = _known(pair)
     assert pair.ultra_motion is not None
     views = zip(motion, pair.ultra_motion, strict=True)
@@ -30,7 +30,7 @@ def lens_flow(pair: SyntheticPair, t: int) -> Flow:
 
 
 def hidden(pair: SyntheticPair, t: int, to: int) -> NDArray[np.bool_]:
-    """(H, W): True where what truth `t` shows cannot be seen in truth `to`, being covered or outside."""
+    """Return (H, W), True where content of truth `t` is covered or outside in truth `to`."""
     flow = true_flow(pair, t, to)
     x, y = pixel_grid(pair.size)
     x, y = x + flow[..., 0], y + flow[..., 1]
@@ -40,7 +40,7 @@ def hidden(pair: SyntheticPair, t: int, to: int) -> NDArray[np.bool_]:
 
 
 def front_layer(pair: SyntheticPair, t: int) -> NDArray[np.uint8]:
-    """(H, W) index of the layer that covers most of each pixel of truth `t`, 0 = far."""
+    """Return the (H, W) index of the layer that covers most of each pixel of truth `t`, 0 = far."""
     front = np.zeros(pair.truth.shape[1:3], np.uint8)
     for index, masks in enumerate(pair.layer_masks, start=1):
         front[masks[t] >= 128] = index

@@ -1,4 +1,4 @@
-"""Blurred clips on disk: in the layouts that training and scoring read, as pictures or as lossless videos."""
+"""Files of blurred clips in the layouts that training and scoring read, as images or lossless videos."""
 
 import re
 import shutil
@@ -33,7 +33,7 @@ _NUMBERED = re.compile(r"\d{4,}\.(png|flo)")  # names of the files that `_write_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilesConfig:
-    """Where the views of a clip go below the output folder, and as what."""
+    """Places of the views of a clip below the output folder, and their format."""
 
     layout: PairLayout = "generic"
     """generic: {blur,gt,ref}/<clip>. realmcvsr: <split>/HR/{W_blur,W,UW}/<clip>, W and UW sharp."""
@@ -47,7 +47,7 @@ class FilesConfig:
     """Also write where the next truth does not show a point (PNG, 255: hidden)."""
 
     def folders(self) -> dict[str, str]:
-        """View -> folder of its clips, below the output folder."""
+        """Return view -> folder of its clips, below the output folder."""
         top = self.split or ("train" if self.layout == "realmcvsr" else "")
         names = {"blur": "blur", "truth": "gt", "ultra": "ref"}
         if self.layout == "realmcvsr":
@@ -56,7 +56,7 @@ class FilesConfig:
         return {view: f"{top}/{folder}".lstrip("/") for view, folder in (names | extra).items()}
 
     def places(self, name: str) -> dict[str, str]:
-        """View -> where that of the clip `name` goes, below the output folder; only the views asked for."""
+        """Return view -> path of the clip `name`, below the output folder; requested views only."""
         asked = {"flow": self.flow, "lens_flow": self.flow, "hidden": self.occlusion}
         suffix = ".mkv" if self.store == "video" else ""
         return {
@@ -67,7 +67,7 @@ class FilesConfig:
 
 
 def write_clip(root: Path, name: str, clip: SynthClip, config: FilesConfig) -> None:
-    """Write all views of a clip; each appears under its name only when it is complete.
+    """Write all views of a clip, each atomically.
 
     Raises UsageError if flow is asked for and the clip is real video, AsledError if the disk is full.
     """
@@ -84,7 +84,7 @@ def write_clip(root: Path, name: str, clip: SynthClip, config: FilesConfig) -> N
 
 
 def own_files(root: Path, name: str) -> OwnFiles:
-    """What earlier runs wrote of the clip `name`, and may be replaced."""
+    """Return the files of the clip `name` that earlier runs wrote and that may be replaced."""
     return OwnFiles(root, root / "manifest" / f"{name}.files.json")
 
 
@@ -118,14 +118,14 @@ def _png(picture: Picture) -> bytes:
 
 
 def _flows(flows: Iterator[NDArray[np.float32]]) -> Iterator[tuple[str, bytes]]:
-    """Middlebury's form: "PIEH", width and height as 32-bit integers, then x, y as float32, row by row."""
+    """Write Middlebury .flo: "PIEH", width and height as int32, then x, y as float32, row by row."""
     for flow in flows:
         size = np.array([flow.shape[1], flow.shape[0]], "<i4").tobytes()
         yield ".flo", b"PIEH" + size + np.ascontiguousarray(flow, "<f4").tobytes()
 
 
 def _write_folder(files: OwnFiles, place: str, content: Iterator[tuple[str, bytes]]) -> None:
-    """Fill a hidden folder with 0000.<suffix>, 0001.<suffix> ..., then give it its name."""
+    """Write 0000.<suffix>, 0001.<suffix> ... to a hidden folder, then rename it."""
     folder = files.root / place
     folder.parent.mkdir(parents=True, exist_ok=True)
     for old in folder.parent.glob(f".{escape(short_name(folder.name))}.part-*"):  # a run was killed there
@@ -143,7 +143,10 @@ def _write_folder(files: OwnFiles, place: str, content: Iterator[tuple[str, byte
 
 
 def _write_video(path: Path, pictures: Pictures, fps: float) -> None:
-    """Lossless RGB (FFV1 in Matroska), one thread and no random identifiers: equal pictures, equal bytes."""
+    """Write lossless RGB (FFV1 in Matroska), on one thread and without random identifiers.
+
+    Equal images give equal bytes.
+    """
     rate = Fraction(fps).limit_denominator(1001)
     with open_output(path, "matroska", {"fflags": "+bitexact"}) as container:
         stream = container.add_stream("ffv1", rate=rate, options={"level": "3", "slices": "4"})

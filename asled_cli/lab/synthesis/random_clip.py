@@ -1,4 +1,4 @@
-"""The wide distribution of synthetic training clips: averaged video, and photos under hand shake."""
+"""Random synthetic training clips: averaged video, and photos under hand shake."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ SIZES = ((448, 256), (384, 288), (320, 416), (352, 352), (416, 272), (256, 416),
 
 @dataclass(frozen=True, slots=True)
 class Odds:
-    """How often each kind of clip is drawn, 0..1; what the numbers answer is in the fields' names."""
+    """Probability of each kind of clip, 0..1, by the name of the field."""
 
     average: float = 0.5
     sharp_wide: float = 0.06
@@ -63,7 +63,8 @@ def random_pair(
     """Draw one clip of the training distribution; equal arguments give equal bytes.
 
     frames: None draws 13..18. size: (width, height), None draws one of SIZES; smaller where the source is
-    small. Raises InputError if there is no source of a kind that `odds` ask for.
+    small.
+    Raises InputError if there is no source of a kind that `odds` ask for.
     """
     draw = np.random.default_rng((seed, 0))
     frames = frames or int(draw.integers(13, 19))
@@ -124,7 +125,7 @@ def draw_shake(
     odds: Odds,
     draw: np.random.Generator,
 ) -> dict[str, Any]:
-    """Settings of `shake_pair` for `photo`, all but the seed; nearer layers are cut from other photos."""
+    """Draw settings of `shake_pair` for `photo`, except the seed; nearer layers are cut from other photos."""
     sharp, equal = draw.random() < odds.sharp_wide, draw.random() < odds.equally_blurred_ultra
     exposure = float(draw.uniform(0.3, 1.0))
     low, high = [(2.0, 8.0), (8.0, 25.0), (25.0, 40.0)][int(draw.choice(3, p=[0.25, 0.5, 0.25]))]
@@ -171,7 +172,7 @@ def _random_depth(sources: Sources, draw: np.random.Generator) -> Depth:
 
 
 def random_rig(draw: np.random.Generator) -> LensRig:
-    """Two lenses as phones have them: ratio 1.5..2.2, half of the draws near 1.95; up to 12 px off."""
+    """Draw two lenses of a phone: ratio 1.5..2.2, half of the draws near 1.95; up to 12 px shift."""
     usual = draw.random() < 0.5
     ratio = float(np.clip(draw.normal(1.94, 0.07), 1.5, 2.2) if usual else draw.uniform(1.5, 2.2))
     away, direction = draw.uniform(0.0, 12.0), draw.uniform(0.0, 2.0 * np.pi)
@@ -185,7 +186,7 @@ def random_rig(draw: np.random.Generator) -> LensRig:
 
 
 def in_good_light(sensor: SensorModel, seed: int, odds: Odds = USUAL_ODDS) -> SensorModel:
-    """The sensor, or by the odds that of a bright day coded at a high rate; all sensors of a seed alike."""
+    """Return the sensor, or by the odds one in bright light at a high bit rate; equal for one seed."""
     draw = np.random.default_rng((seed, 9))
     if draw.random() >= odds.good_light:
         return sensor
@@ -196,7 +197,7 @@ def in_good_light(sensor: SensorModel, seed: int, odds: Odds = USUAL_ODDS) -> Se
 
 
 def random_wide_sensor(draw: np.random.Generator, odds: Odds = USUAL_ODDS) -> SensorModel:
-    """Sensor and encoder of the wide lens; its colours stay, they are the truth's."""
+    """Draw sensor and encoder of the wide lens; its colours are those of the truth."""
     return SensorModel(
         noise=(float(draw.uniform(0.0, 0.012)), float(draw.uniform(0.0, 0.025))),
         noise_blur=float(draw.choice([0.0, 0.6, 0.9])),
@@ -207,7 +208,7 @@ def random_wide_sensor(draw: np.random.Generator, odds: Odds = USUAL_ODDS) -> Se
 
 
 def random_ultra_sensor(draw: np.random.Generator, odds: Odds = USUAL_ODDS) -> SensorModel:
-    """Colour, sensor and encoder of the ultra lens: smaller pixels, so more noise; often sharpened."""
+    """Draw colour, sensor and encoder of the ultra lens: smaller pixels, more noise, often sharpened."""
     return SensorModel(
         tone=random_tone(draw, odds.big_color_difference),
         noise=(float(draw.uniform(0.0, 0.02)), float(draw.uniform(0.0, 0.04))),
@@ -219,7 +220,7 @@ def random_ultra_sensor(draw: np.random.Generator, odds: Odds = USUAL_ODDS) -> S
 
 
 def random_tone(draw: np.random.Generator, big: float = 0.25) -> ToneCurve:
-    """The ultra's colour against the wide's: mostly small differences, with odds `big` large ones."""
+    """Draw the ultra's colour against the wide's: small differences, or large ones with odds `big`."""
     spread = 3.0 if draw.random() < big else 1.0
     gain = np.exp(draw.normal(0.0, 0.06 * spread) + draw.normal(0.0, 0.03 * spread, 3))
     gamma = np.exp(draw.normal(0.0, 0.05 * spread) + draw.normal(0.0, 0.02 * spread, 3))
@@ -233,7 +234,7 @@ def random_tone(draw: np.random.Generator, big: float = 0.25) -> ToneCurve:
 
 
 def random_faults(frames: int, draw: np.random.Generator, odds: Odds = USUAL_ODDS) -> Faults:
-    """Missing ultra frames (a run, or single ones), a clip one frame off, or a finger before the lens."""
+    """Draw missing ultra frames (a run, or single ones), a lag of one frame, or a finger before the lens."""
     missing: tuple[int, ...] = ()
     if draw.random() < odds.missing_frames:
         length = int(draw.integers(1, max(frames // 2, 2)))
@@ -247,20 +248,20 @@ def random_faults(frames: int, draw: np.random.Generator, odds: Odds = USUAL_ODD
 
 
 def fit_size(size: tuple[int, int], extent: tuple[int, int], ratio: float) -> tuple[int, int]:
-    """`size` shrunk in proportion, to multiples of 16, so that `ratio` times it fits into `extent`."""
+    """Shrink `size` in proportion, to multiples of 16, so that `ratio` times it fits into `extent`."""
     factor = min(1.0, extent[0] / (ratio * size[0]), extent[1] / (ratio * size[1]))
     return int(size[0] * factor) // 16 * 16, int(size[1] * factor) // 16 * 16
 
 
 def video_extent(video: Path) -> tuple[int, int]:
-    """(width, height) of a video's first stream."""
+    """Return (width, height) of a video's first stream."""
     with open_clip(video) as container:
         stream = select_stream(container, video, 0)
         return stream.width, stream.height
 
 
 def photo_extent(photo: Picture) -> tuple[int, int]:
-    """(width, height) of a picture. Raises InputError if it cannot be read."""
+    """Return (width, height) of an image. Raises InputError if it cannot be read."""
     if not isinstance(photo, Path):
         return photo.shape[1], photo.shape[0]
     image = picture_file.read_picture(photo, cv2.IMREAD_REDUCED_GRAYSCALE_8)

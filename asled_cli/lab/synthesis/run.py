@@ -1,7 +1,7 @@
-"""`asled synth-blur` in one call: sources -> a folder of blurred pairs and a manifest, over all cores.
+"""`asled synth-blur` in one call: from sources to a folder of blurred pairs and a manifest, on all cores.
 
-In the output folder, besides the clips: manifest/<clip>.json, written when a clip is complete, by which an
-interrupted run goes on; and manifest.json, the settings and all clips, written at the end.
+In the output folder, besides the clips: manifest/<clip>.json, written when a clip is complete and used to
+resume an interrupted run; and manifest.json with the settings and all clips, written at the end.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SynthJob:
-    """One call of `asled synth-blur`."""
+    """Settings of one call of `asled synth-blur`."""
 
     sources: Sequence[Path]
     """Files and folders."""
@@ -62,7 +62,7 @@ class SynthJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SynthResult:
-    """What a call did."""
+    """Summary of a call."""
 
     written: int
     """Clips written now."""
@@ -74,10 +74,10 @@ class SynthResult:
 
 
 def synth_blur(job: SynthJob, report: Report = ignore) -> SynthResult:
-    """Make all clips of a job and return what was done; clips that are complete already are kept.
+    """Make all clips of a job and return a summary; complete clips are kept.
 
-    Raises InputError if no source can be used, UsageError if `out` holds clips of other settings, or
-    anything by the name of a clip that this command did not write.
+    Raises InputError if no source can be used, UsageError if `out` has clips of other settings, or files with
+    the name of a clip that this command did not write.
     """
     shaken = job.synth.mode == "shake"
     sources = find_photos(job.sources) if shaken else find_clips(job.sources, job.ultras)
@@ -116,7 +116,7 @@ def _make_all(
     job: SynthJob, tasks: Sequence[SynthTask], photos: tuple[Path, ...], total: int, report: Report,
     check: Callable[[], None],
 ) -> list[str]:  # fmt: skip
-    """Make the clips of `tasks`, in this process or in several; sentences about those that failed."""
+    """Make the clips of `tasks` in one or several processes; return messages about those that failed."""
     done, left_out = total - len(tasks), []
     report(Progress("make", done, total))
     work = [(job, task, photos) for task in tasks]
@@ -139,7 +139,7 @@ def _check(check: Callable[[], None]) -> None:
 
 
 def _make(job: SynthJob, task: SynthTask, photos: tuple[Path, ...]) -> str:
-    """Make and write one clip, its record last; returns why it was left out, or nothing."""
+    """Make and write one clip, its record last; return why it was left out, or nothing."""
     try:
         clip = make_clip(task, job.synth, photos)
         write_clip(job.out, task.name, clip, job.files)
@@ -159,14 +159,14 @@ def _make(job: SynthJob, task: SynthTask, photos: tuple[Path, ...]) -> str:
 
 
 def _settings(job: SynthJob) -> dict[str, Any]:
-    """What every clip in a folder has in common; as JSON gives it back."""
+    """Return what all clips in a folder have in common, in the types of JSON."""
     settings = {"asled": __version__, "synth": asdict(job.synth), "files": asdict(job.files)}
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     return plain
 
 
 def _check_folder(out: Path, settings: dict[str, Any]) -> None:
-    """Make sure that a folder is this job's, or has none yet. Raises UsageError if it is another's."""
+    """Check that a folder belongs to this job or to none. Raises UsageError if it belongs to another."""
     path = _settings_file(out)
     if not path.exists():
         for name in ("manifest.json", "manifest"):
@@ -186,7 +186,7 @@ def _check_folder(out: Path, settings: dict[str, Any]) -> None:
 
 
 def _is_bare(path: Path) -> bool:
-    """Whether a folder holds nothing, but for the lock of a run that ended early."""
+    """Return whether a folder is empty, except for the lock of a run that ended early."""
     return path.is_dir() and all(inner.name == ".lock" for inner in path.iterdir())
 
 
@@ -202,7 +202,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Keep other runs out of the folder. Raises UsageError if one works there."""
+    """Lock the folder against other runs. Raises UsageError if another one is active."""
     with explain_full_disk(out):
         (out / "manifest").mkdir(parents=True, exist_ok=True)
     try:

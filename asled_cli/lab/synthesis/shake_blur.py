@@ -1,4 +1,4 @@
-"""Blur by a shaking hand: a sharp photo (and cut-outs before it) filmed by two lenses at once."""
+"""Blur by hand shake: a sharp photo (and cut-outs before it) filmed by two lenses at once."""
 
 import math
 from dataclasses import dataclass, fields, replace
@@ -29,10 +29,11 @@ Picture = Path | NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """One nearer layer: a cut-out of a picture with a ragged edge.
+    """One nearer layer: a cut-out of an image with a ragged edge.
 
-    picture: where it is cut from; None takes another part of the photo. extent: its size over the wide
-    frame's, each way. nearness: 0..1 of the baseline and of the hand's travel. velocity: own, px/frame.
+    picture: source of the cut-out; None takes another part of the photo. extent: its size relative to the
+    wide
+    frame, each way. nearness: 0..1 of the baseline and of the hand's travel. velocity: own, px/frame.
     """
 
     picture: Picture | None = None
@@ -43,15 +44,17 @@ class Depth:
 
 @dataclass(frozen=True, kw_only=True)
 class ShakeConfig:
-    """How `shake_pair` films a photo.
+    """Settings of `shake_pair`.
 
     size: (width, height) of both clips. exposure, ultra_exposure: frame intervals, 0 gives the truth.
-    scale: the photo is first scaled down by this (photos are soft at full size), drawn from 0.5..1 when
-    None, more where the ultra view needs it. baseline_px: shift between the lenses of a layer of nearness
-    1, in wide pixels. readout: rolling shutter in frame intervals. ois: share of the shake (whose blur is
-    given without it) that OIS of the wide lens compensates, 0..1. eis_window: frames (sigma) over which
-    EIS smooths the path of both clips' frames, not their blur. lens_blur: sigma in wide pixels by which
-    even the truth is soft.
+    scale: the photo is first reduced by this factor (photos are soft at full size), drawn from 0.5..1 when
+    None,
+    smaller where the ultra view needs it. baseline_px: shift between the lenses of a layer of nearness 1, in
+    wide
+    pixels. readout: rolling shutter in frame intervals. ois: share of the shake (whose blur is given without
+    it)
+    that OIS of the wide lens compensates, 0..1. eis_window: frames (sigma) over which EIS smooths the path of
+    both clips' frames, not their blur. lens_blur: sigma in wide pixels of the softness of the truth.
     """
 
     seed: int
@@ -76,7 +79,7 @@ class ShakeConfig:
 
 
 def shake_pair(photo: Picture, config: ShakeConfig) -> SyntheticPair:
-    """Film `photo` with a shaking phone; light is gathered in linear light at 15 or more instants per frame.
+    """Film `photo` with a shaking phone, in linear light at 15 or more instants per frame.
 
     photo: a file or (h, w, 3) uint8 RGB. Raises InputError if the photo cannot be read or is too small.
     """
@@ -124,7 +127,7 @@ def shake_pair(photo: Picture, config: ShakeConfig) -> SyntheticPair:
 
 
 def film(scene: Scene, frames: int, exposure: float, ultra_exposure: float, lag: int = 0) -> SceneClip:
-    """Render wide, truth and ultra of `frames` frames; the ultra also at the frames that a lag needs."""
+    """Render wide, truth and ultra of `frames` frames; the ultra also at the frames of a lag."""
 
     def shoot(times: range, open_for: float, *, ultra: bool) -> NDArray[np.float32]:
         return np.stack(
@@ -151,7 +154,7 @@ def film(scene: Scene, frames: int, exposure: float, ultra_exposure: float, lag:
 
 
 def read_picture(photo: Picture) -> NDArray[np.uint8]:
-    """(h, w, 3) uint8 RGB of a picture file, or the array itself. Raises InputError if it cannot be read."""
+    """Return (h, w, 3) uint8 RGB of an image file, or the array itself. Raises InputError if unreadable."""
     if not isinstance(photo, Path):
         return photo
     image = picture_file.read_picture(photo, cv2.IMREAD_COLOR)
@@ -162,7 +165,7 @@ def scaled_photo(
     picture: NDArray[np.uint8], size: tuple[int, int], ratio: float, scale: float | None,
     generator: np.random.Generator,
 ) -> tuple[NDArray[np.uint8], float]:  # fmt: skip
-    """The photo scaled down, with room for the ultra view (or at least the wide one), and the scale."""
+    """Return the reduced photo, with room for the ultra view (or at least the wide one), and its scale."""
     height, width = picture.shape[:2]
     roomy = max(size[0] * ratio * 1.1 / width, size[1] * ratio * 1.1 / height)
     if max(size[0] / width, size[1] / height) > 0.9:
@@ -180,7 +183,7 @@ def cut_out(
     picture: NDArray[np.uint8], depth: Depth, size: tuple[int, int], center: tuple[float, float],
     generator: np.random.Generator,
 ) -> tuple[Light, tuple[float, float]]:  # fmt: skip
-    """((h, w, 4) premultiplied linear light, its corner in the far layer's pixels) of a ragged cut-out."""
+    """Return a ragged cut-out, (h, w, 4) premultiplied linear light, and its corner in far-layer pixels."""
     wanted = round(size[0] * depth.extent), round(size[1] * depth.extent)
     source = picture if depth.picture is None else read_picture(depth.picture)
     enlarge = max(wanted[0] / source.shape[1], wanted[1] / source.shape[0])
@@ -203,7 +206,7 @@ def cut_out(
 
 
 def _bounded(shake: Shake, picture: NDArray[np.uint8], size: tuple[int, int], ratio: float) -> Shake:
-    """The same shake, bounded so that the wide view stays in the photo, the ultra too where there is room."""
+    """Return the shake, bounded so that the wide view stays in the photo, and the ultra where possible."""
     bounds = []
     for extent, window, asked in zip(picture.shape[1::-1], size, shake.bound_px, strict=True):
         roomy, tight = (extent - ratio * window) / 2.0, (extent - window) / 2.0 - 0.05 * window
@@ -215,9 +218,9 @@ def _view_at_detail(
     picture: NDArray[np.uint8], size: tuple[int, int], ratio: float, path: Trajectory, frames: int,
     generator: np.random.Generator,
 ) -> tuple[NDArray[np.uint8], tuple[float, float]]:  # fmt: skip
-    """Choose where to look (the best textured of a few places) and cut away what no lens ever sees.
+    """Choose the best textured of a few places and crop away what no lens sees.
 
-    Returns the cut picture and the point of it that the wide frame's centre shows at pose zero.
+    Returns the cropped image and its point at the centre of the wide frame at pose zero.
     """
     poses = np.stack([path.at(t) for t in np.linspace(-1.5, frames + 0.5, 4 * frames)])[:, :2]
     low, high = poses.min(0), poses.max(0)
@@ -243,7 +246,7 @@ def _view_at_detail(
 
 
 def _instants(scene: Scene, time: float, exposure: float, *, ultra: bool) -> int:
-    """How many instants of the exposure to gather: steps of at most a pixel, so that no comb shows."""
+    """Return how many instants of the exposure to render: steps of at most a pixel avoid visible combs."""
     if not exposure:
         return 1
     path = scene.trajectory.path_px(time - exposure / 2, time + exposure / 2)

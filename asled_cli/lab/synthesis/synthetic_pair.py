@@ -1,6 +1,6 @@
-"""Synthetic dual-lens clips with ground truth: the record, and how scene frames become both views.
+"""Synthetic dual-lens clips with ground truth: the record, and the steps from scene frames to both views.
 
-`average_pair` (real video, frames averaged) and `shake_pair` (a photo under hand shake) both end here.
+`average_pair` (averaged frames of real video) and `shake_pair` (a photo under hand shake) both end here.
 """
 
 from collections.abc import Mapping
@@ -23,11 +23,12 @@ Clip8 = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What goes wrong with the ultra-wide clip; nothing by default.
+    """Faults of the ultra-wide clip; none by default.
 
-    lag_frames: the ultra frame delivered for t shows the scene of t + lag. missing: frame indices that are
-    absent (delivered black, `reference_valid` False). finger: share of the frame that something held before
-    the ultra lens covers, 0..1.
+    lag_frames: the ultra frame delivered for t shows the scene of t + lag. missing: indices of absent frames
+    (delivered black, `reference_valid` False). finger: share of the frame, 0..1, that something before the
+    ultra
+    lens covers.
     """
 
     lag_frames: int = 0
@@ -40,20 +41,21 @@ NO_FAULTS = Faults()
 
 @dataclass(frozen=True)
 class SyntheticPair:
-    """One synthetic dual-lens clip; (T, H, W, 3) uint8 RGB coded as sRGB, unless said otherwise.
+    """One synthetic dual-lens clip; (T, H, W, 3) uint8 RGB coded as sRGB, unless noted otherwise.
 
     wide: blurred target with noise and codec. ultra: the ultra view, same pixel count, after its own
-    degradations. truth: sharp wide. ultra_clean: ultra before colour, noise, codec and faults.
-    true_reference: ultra_clean sampled along the true geometry: what the best swap would output.
-    homography: (3, 3) wide pixel to ultra pixel of the far (or only) layer, no lens floating.
+    degradations.
+    truth: sharp wide. ultra_clean: ultra before colour, noise, codec and faults. true_reference: ultra_clean
+    sampled along the true geometry: the result of a perfect swap.
+    homography: (3, 3) wide pixel to ultra pixel of the far (or only) layer, without OIS shift.
     layer_homographies: (L, 3, 3), far layer first. layer_masks: (L - 1, T, H, W) uint8, cover of each nearer
     layer in `truth` (255 = all).
     motion: (L, T, 2, 3, 3) wide pixel of frame t to a point fixed on the layer, at the times of the first and
-    of the last row (equal without rolling shutter; see `correspondence` for use). ultra_motion: the same from
-    ultra pixels. Both None for real video, which moves by itself.
+    of
+    the last row (equal without rolling shutter; see `ground_truth_flow` for use). ultra_motion: the same from
+    ultra pixels. Both are None for real video, whose scene motion is unknown.
     reference_valid: (T,) bool, False where the ultra frame is missing. exposure, ultra_exposure: in frame
-    intervals.
-    tone: colour of the ultra against the wide. parameters: everything drawn, fit for JSON.
+    intervals. tone: colour of the ultra against the wide. parameters: everything drawn, fit for JSON.
     """
 
     wide: Clip8
@@ -77,13 +79,13 @@ class SyntheticPair:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) in pixels."""
+        """Return (width, height) in pixels."""
         return self.wide.shape[2], self.wide.shape[1]
 
 
 @dataclass(frozen=True)
 class SceneClip:
-    """What the two lenses see before their electronics; coded 0..1 float32, (T, H, W, 3).
+    """Views of the two lenses before their degradations; coded 0..1 float32, (T, H, W, 3).
 
     ultra has T + |lag| frames: one for each of t + lag and of t. Other fields as in `SyntheticPair`.
     """
@@ -109,7 +111,7 @@ def finish_pair(
     kind: str,
     parameters: dict[str, Any],
 ) -> SyntheticPair:
-    """Run both lenses' electronics and the faults over the scene's frames, and add the true reference."""
+    """Apply degradations and faults of both lenses to the scene's frames, and add the true reference."""
     frames = len(scene.truth)
     lag = faults.lag_frames
     now, seen = max(-lag, 0), max(lag, 0)
@@ -146,7 +148,7 @@ def finish_pair(
 
 
 def describe(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as numbers, names and lists, fit for JSON; a file becomes its name, an array its shape."""
+    """Return settings as numbers, names and lists for JSON; a file becomes its name, an array its shape."""
     return {name: _plain(value) for name, value in settings.items()}
 
 
@@ -193,7 +195,7 @@ def _seen_from_wide(view: NDArray[np.uint8], scene: SceneClip, layer: int, t: in
 def hold_finger(
     frames: NDArray[np.float32], share: float, generator: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Cover about `share` of each frame by something dark, warm and out of focus that comes from one side."""
+    """Cover about `share` of each frame by a dark, warm, defocused object from one side."""
     height, width = frames.shape[1:3]
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     angle = generator.uniform(0.0, 2.0 * np.pi)

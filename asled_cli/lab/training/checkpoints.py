@@ -1,4 +1,4 @@
-"""What a training run leaves on disk: checkpoints that are complete or absent, and CSV logs."""
+"""Files of a training run: atomic checkpoints and CSV logs."""
 
 import csv
 import io
@@ -18,9 +18,9 @@ KEPT = "Free some space and continue with --resume; what was there before is kep
 
 
 def claim_folder(out: Path, names: Iterable[str]) -> None:
-    """Make `out` the folder of a training run, in which `names` are the run's from now on.
+    """Make `out` the folder of a training run that owns the files `names`.
 
-    Raises UsageError if something of another has one of these names, AsledError if it cannot be made.
+    Raises UsageError if a file of another program has one of these names, AsledError if it cannot be made.
     """
     mark = out / ".asled-train"
     if mark.exists():
@@ -36,7 +36,7 @@ def claim_folder(out: Path, names: Iterable[str]) -> None:
 
 
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
-    """Save under a temporary name, then rename: a full disk or a kill leaves the old checkpoint intact.
+    """Save a checkpoint atomically: a full disk or a kill leaves the old one intact.
 
     Raises AsledError if it cannot be written.
     """
@@ -47,7 +47,7 @@ def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a log; none if there is no such file."""
+    """Return the rows of a log; none if there is no such file."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
@@ -57,7 +57,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 def read_checkpoint(path: Path, content: Mapping[str, type] = {}) -> dict[str, Any]:
     """Load a checkpoint to the CPU, tensors and plain values only; code in it is never run.
 
-    content: what it must hold, name to type. Raises WeightsError if it cannot be read or lacks something.
+    content: required entries, name to type. Raises WeightsError if it cannot be read or lacks an entry.
     """
     try:
         _check_archive(path)
@@ -80,7 +80,7 @@ def read_checkpoint(path: Path, content: Mapping[str, type] = {}) -> dict[str, A
 
 
 def _check_archive(path: Path) -> None:
-    """Raise ValueError for a file that is no archive as torch.save writes it: none of it is compressed."""
+    """Raise ValueError unless the file is an archive as torch.save writes it, without compression."""
     if not path.is_file():
         raise ValueError("there is no such file")
     if not zipfile.is_zipfile(path):
@@ -91,7 +91,7 @@ def _check_archive(path: Path) -> None:
 
 
 def restore_module(path: Path, module: torch.nn.Module, stored: Mapping[Any, Any]) -> None:
-    """Put stored weights into `module`. Raises WeightsError unless names, shapes and values are right."""
+    """Load stored weights into `module`. Raises WeightsError unless names, shapes and values match."""
     for name, value in module.state_dict().items():
         found = stored.get(name)
         if not isinstance(found, torch.Tensor) or found.shape != value.shape:
@@ -111,7 +111,7 @@ def restore_module(path: Path, module: torch.nn.Module, stored: Mapping[Any, Any
 
 
 def restore_optimizer(path: Path, optimizer: torch.optim.Optimizer, stored: Mapping[str, Any]) -> None:
-    """Put a stored state into `optimizer`. Raises WeightsError unless it belongs to the same weights."""
+    """Load a stored state into `optimizer`. Raises WeightsError unless it has the same weights."""
     try:
         optimizer.load_state_dict(dict(stored))
         for parameter, values in optimizer.state.items():
@@ -125,7 +125,7 @@ def restore_optimizer(path: Path, optimizer: torch.optim.Optimizer, stored: Mapp
 
 
 class CsvLog:
-    """Rows of numbers appended to a CSV file. Opening it at `step` drops rows a resumed run will repeat."""
+    """CSV file of numbers. Opening it at `step` drops rows that a resumed run will repeat."""
 
     def __init__(self, path: Path, columns: tuple[str, ...], step: int) -> None:
         self.path, self.columns = path, columns

@@ -1,7 +1,7 @@
-"""Pre-train SPyNet on synthetic pairs with exact flow, so that no third-party weights are needed.
+"""Pre-training of SPyNet on synthetic pairs with exact flow, without third-party weights.
 
-In the output folder: checkpoint.pt (everything to resume), spynet.safetensors and scores.csv with the
-end-point error on held-out photos, beside that of OpenCV's DIS flow and of no motion.
+In the output folder: checkpoint.pt (everything to resume), spynet.safetensors, and scores.csv with the
+end-point error on held-out photos, beside that of OpenCV's DIS flow and of zero flow.
 """
 
 import logging
@@ -51,7 +51,7 @@ HELD_OUT_SEED = 1_000_003  # apart from the seeds of training pairs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowTrainConfig:
-    """A pre-training run."""
+    """Settings of a pre-training run."""
 
     steps: int = 40_000
     """Updates."""
@@ -89,7 +89,7 @@ class FlowTrainConfig:
 
 
 class SyntheticPairs(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Pair number i of a run, always the same: (3, S, S), (3, S, S), (2, S, S)."""
+    """Pairs of a run: number i is always the same, (3, S, S), (3, S, S), (2, S, S)."""
 
     def __init__(self, folder: Path, split: Split, config: FlowTrainConfig, seed: int) -> None:
         self.pictures = []
@@ -103,7 +103,7 @@ class SyntheticPairs(Dataset[tuple[Tensor, Tensor, Tensor]]):
         self.config, self.seed = config, seed
 
     def pair(self, number: int) -> FlowPair:
-        """The pair as pictures."""
+        """Return the pair as images."""
         draw = np.random.default_rng((self.seed, number))
         made = make_pair(self.pictures, draw, self.config.size_px, self.config.motion_px)
         return degrade(made, draw)
@@ -122,7 +122,7 @@ class FlowScore(NamedTuple):
 
 
 def pyramid_error(flows: Sequence[Tensor], truth: Tensor) -> Tensor:
-    """Mean end-point error over all sizes, in pixels of the full size, coarser ones counting less.
+    """Return the mean end-point error over all sizes in full-size pixels, coarser ones with less weight.
 
     flows: coarse to fine, each in pixels of its size (`SpyNet.pyramid`). truth: (N, 2, H, W).
     """
@@ -148,9 +148,9 @@ def train_flow(
 ) -> FlowScore:
     """Train until `config.steps` (or `stop_at`) and return the last score; files in `out` (module docstring).
 
-    photos: folder of sharp photos; those of the held-out split are kept for the score. check: called before
-    each update, raises InterruptedRunError to stop; the checkpoint is written first.
-    Raises UsageError if `out` holds a run and `resume` was not asked for.
+    photos: folder of sharp photos; the held-out ones are used for the score only. check: called before each
+    update, raises InterruptedRunError to stop; the checkpoint is written first.
+    Raises UsageError if `out` has a run and `resume` is False.
     """
     checkpoint = out / "checkpoint.pt"
     if checkpoint.exists() and not resume:
@@ -203,14 +203,14 @@ def train_flow(
 
 
 def _mean(values: Sequence[float]) -> float:
-    """Return the mean; not a number where there are none."""
+    """Return the mean; not a number for an empty list."""
     return sum(values) / len(values) if values else math.nan
 
 
 def _learn(
     network: SpyNet, config: FlowTrainConfig, step: int, first: Tensor, second: Tensor, truth: Tensor
 ) -> float:
-    """Put the gradients of one batch on the weights; returns the loss."""
+    """Compute the gradients of one batch and return the loss."""
     with torch.autocast(first.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
         if step < config.halved_steps:
             first, second, truth = (F.avg_pool2d(part, 2) for part in (first, second, truth / 2))
@@ -227,9 +227,9 @@ def _learn(
 def guided_error(
     network: SpyNet, first: Tensor, second: Tensor, truth: Tensor, seed: tuple[int, int]
 ) -> Tensor:
-    """Mean end-point error over all sizes, in pixels of each, where every level starts near the truth.
+    """Return the mean end-point error over all sizes in pixels of each, with levels started near the truth.
 
-    The flow given to a level is the true one of the size before, off by a shift and by noise.
+    The flow given to a level is the true one of the coarser size, plus a shift and noise.
     """
     draw = np.random.default_rng(seed)
     true_flows = [F.avg_pool2d(truth, 1 << level) / (1 << level) for level in reversed(range(LEVELS))]
@@ -259,7 +259,7 @@ def _share_gradients(network: SpyNet) -> None:
 
 
 def _loader(pairs: SyntheticPairs, step: int, last: int) -> DataLoader[tuple[Tensor, Tensor, Tensor]]:
-    """The batches of updates step + 1 ... last; the same ones whether or not the run was interrupted."""
+    """Yield the batches of updates step + 1 ... last; equal for interrupted and uninterrupted runs."""
     config = pairs.config
     numbers = range(step * config.batch, last * config.batch)
     return DataLoader(
@@ -274,7 +274,7 @@ def _loader(pairs: SyntheticPairs, step: int, last: int) -> DataLoader[tuple[Ten
 
 
 def _rate(config: FlowTrainConfig, step: int) -> float:
-    """One rise over 2 % of the steps, then half a cosine down to zero."""
+    """Return the learning rate: linear rise over 2 % of the steps, then half a cosine to zero."""
     done = step / config.steps
     return config.rate * min(done / 0.02 + 1e-3, 0.5 + 0.5 * float(np.cos(np.pi * done)))
 
@@ -297,13 +297,13 @@ def _score(network: SpyNet, pairs: Sequence[FlowPair], device: str) -> FlowScore
 
 
 def dis_flow(pair: FlowPair) -> NDArray[np.float32]:
-    """The flow of OpenCV's dense inverse search, medium preset, on 8-bit luma."""
+    """Return the flow of OpenCV's dense inverse search (DIS), medium preset, on 8-bit luma."""
     first, second = (to_grey(np.rint(frame * 255).astype(np.uint8)) for frame in pair[:2])
     return DenseFlow().between(first, second)
 
 
 def end_point_error(find: Callable[[FlowPair], NDArray[np.float32]], pairs: Sequence[FlowPair]) -> float:
-    """Mean distance in pixels between found and true flow, over every pixel of every pair."""
+    """Return the mean distance in pixels between estimated and true flow over all pixels and pairs."""
     return float(np.mean([np.linalg.norm(find(pair) - pair.flow, axis=-1).mean() for pair in pairs]))
 
 

@@ -1,4 +1,4 @@
-"""The training loop: recipe + cached clips -> checkpoints, weights and logs that can be resumed exactly.
+"""Training loop: from recipe and cached clips to checkpoints, weights and logs, exactly resumable.
 
 In the output folder: checkpoint.pt (everything to resume), weights.safetensors (the moving average),
 best.safetensors (the one with the best validation), loss.csv and validation.csv.
@@ -53,11 +53,12 @@ def train(
     report: Report = ignore,
     check: Callable[[], None] = lambda: None,
 ) -> TrainState:
-    """Train until `config.steps` (or `stop_at`), leaving files in `out` (module docstring).
+    """Train until `config.steps` (or `stop_at`) and write the files of the module docstring to `out`.
 
     data: folder with train/*.npz and valid/*.npz (or *.npz directly, then without validation); clips may be
-    added while it runs. check: called before each update, raises InterruptedRunError to stop; the checkpoint
-    is written first. Raises AsledError, keeping the last checkpoint, when the loss stops being finite.
+    added during the run. check: called before each update, raises InterruptedRunError to stop; the checkpoint
+    is
+    written first. Raises AsledError, keeping the last checkpoint, if the loss is no longer finite.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -143,7 +144,7 @@ def _run(
 
 
 def _steps_expected(progress: TrainState) -> int:
-    """Steps of the whole run; where the clock ends it, at the pace so far."""
+    """Return the steps of the whole run, extrapolated from its pace where time is the limit."""
     config = progress.config
     if not config.max_minutes or not progress.seconds:
         return config.steps
@@ -153,7 +154,7 @@ def _steps_expected(progress: TrainState) -> int:
 
 
 def update(progress: TrainState, batch: dict[str, Tensor]) -> tuple[float, float]:
-    """One step of AdamW on one batch: loss and gradient norm. Skipped, norm nan, if either is not finite."""
+    """Run one AdamW step on one batch: loss and gradient norm. Skipped, norm nan, if either is not finite."""
     config, network = progress.config, progress.network
     device = next(network.parameters()).device
     inputs, truth = to_inputs(batch, device)
@@ -192,7 +193,7 @@ def update(progress: TrainState, batch: dict[str, Tensor]) -> tuple[float, float
 
 
 def objective(restored: Tensor, truth: Tensor, config: LossConfig) -> Tensor:
-    """The weighted sum of the losses that have a weight."""
+    """Return the weighted sum of the losses with non-zero weight."""
     total = config.charbonnier * losses.charbonnier(restored, truth, config.epsilon)
     for weight, loss in (
         (config.psnr, losses.negative_psnr),
@@ -207,7 +208,10 @@ def objective(restored: Tensor, truth: Tensor, config: LossConfig) -> Tensor:
 
 
 def learning_rate(config: TrainConfig, step: int, seconds: float = 0.0) -> float:
-    """Linear warm-up over steps, then a cosine down to the final rate, over steps or `config.max_minutes`."""
+    """Return the learning rate: linear warm-up over steps, then a cosine to the final rate.
+
+    The cosine is over steps or `config.max_minutes`.
+    """
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
     done = (step - config.warmup_steps) / max(config.steps - config.warmup_steps, 1)
@@ -218,12 +222,12 @@ def learning_rate(config: TrainConfig, step: int, seconds: float = 0.0) -> float
 
 
 def autocast(config: TrainConfig, device: torch.device) -> AbstractContextManager[None]:
-    """Convolutions in the precision of the recipe."""
+    """Return a context that runs convolutions in the precision of the recipe."""
     return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
 
 
 def _follow_average(progress: TrainState) -> None:
-    """Move the average towards the weights; faster at the start, where there is little to average."""
+    """Update the exponential moving average of the weights; faster at the start of a run."""
     decay = min(progress.config.ema_decay, (1 + progress.step) / (10 + progress.step))
     with torch.no_grad():
         torch._foreach_lerp_(
@@ -234,7 +238,7 @@ def _follow_average(progress: TrainState) -> None:
 def _loader(
     folder: Path, config: TrainConfig, step: int, last: int, team: Team, device: str
 ) -> DataLoader[dict[str, Tensor]]:
-    """This process's share of the batches of updates step + 1 ... last."""
+    """Yield this process's share of the batches of updates step + 1 ... last."""
     batch, share = config.samples.batch, team.share(config.samples.batch)
     own = range(team.rank * share, (team.rank + 1) * share)
     workers = 0 if config.samples.cache_on_device else config.workers
@@ -270,7 +274,7 @@ def _score(progress: TrainState, clips: Sequence[Path], out: Path, watch: Watch)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line of the loop, for use without the asled command."""
+    """Run the loop from the command line, without the asled command."""
     parser = argparse.ArgumentParser(prog="python -m asled_cli.lab.training.loop", description=main.__doc__)
     parser.add_argument("recipe", type=Path, help="TOML file")
     parser.add_argument("--data", type=Path, required=True, help="folder with train/*.npz and valid/*.npz")

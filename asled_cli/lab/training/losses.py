@@ -1,4 +1,4 @@
-"""Training objectives. All take (N, T, 3, H, W) RGB 0..1 and return a scalar."""
+"""Training losses. All take (N, T, 3, H, W) RGB 0..1 and return a scalar."""
 
 from collections.abc import Callable
 
@@ -8,36 +8,37 @@ from torch import Tensor
 
 
 def charbonnier(restored: Tensor, truth: Tensor, epsilon: float = 1e-3) -> Tensor:
-    """Mean of sqrt(difference^2 + epsilon^2): an L1 norm that is smooth at zero."""
+    """Return the Charbonnier loss: the mean of sqrt(difference^2 + epsilon^2), a smooth L1 norm."""
     return torch.sqrt((restored - truth).square() + epsilon**2).mean()
 
 
 def negative_psnr(restored: Tensor, truth: Tensor) -> Tensor:
-    """Mean over frames of -PSNR in dB, as in NAFNet: easy clips count as much as hard ones.
+    """Return the mean over frames of -PSNR in dB, as in NAFNet: easy and hard clips count equally.
 
-    The square error is kept above 1e-5 (50 dB), so that frames that need no mending do not rule.
+    The square error is at least 1e-5 (50 dB), so that sharp frames do not dominate.
     """
     error = (restored - truth).square().mean(dim=(-3, -2, -1))
     return 10 * torch.log10(error + 1e-5).mean()
 
 
 def gradient_difference(restored: Tensor, truth: Tensor) -> Tensor:
-    """Mean absolute difference of the slopes in x and y: edges count more than flat colour."""
+    """Return the mean absolute difference of the gradients in x and y, which emphasises edges."""
     error = restored - truth
     return error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
 
 
 def spectral_difference(restored: Tensor, truth: Tensor) -> Tensor:
-    """Mean absolute difference of the 2-D spectra (orthonormal), after MIMO-UNet, eq. 5."""
+    """Return the mean absolute difference of the 2-D spectra (orthonormal), after MIMO-UNet, eq. 5."""
     spectrum = torch.view_as_real(torch.fft.rfft2(restored - truth, norm="ortho"))
     return spectrum.abs().mean()
 
 
 def structural_dissimilarity(restored: Tensor, truth: Tensor) -> Tensor:
-    """1 - SSIM (Wang et al. 2004, equation 13): 11x11 Gaussian of sigma 1.5, channels alone, valid region.
+    """Return 1 - SSIM (Wang et al. 2004, equation 13): 11x11 Gaussian, sigma 1.5, valid region.
 
-    What counts is contrast and its pattern, in dim and faint texture as much as in strong. H and W are at
-    least 11.
+    Channels are separate. It compares contrast and structure, in dim and faint texture as much as in strong.
+    H
+    and W are at least 11.
     """
     height, width = restored.shape[-2:]
     down, across = _gaussian_rows(height, restored), _gaussian_rows(width, restored).T
@@ -57,26 +58,26 @@ def structural_dissimilarity(restored: Tensor, truth: Tensor) -> Tensor:
 
 
 def _gaussian_rows(size: int, like: Tensor) -> Tensor:
-    """(size - 10, size): the matrix that takes the 11-tap Gaussian of sigma 1.5 along a side, valid part."""
+    """Return (size - 10, size): the valid 11-tap Gaussian of sigma 1.5 along a side, as a matrix."""
     away = torch.arange(size, device=like.device)[None] - torch.arange(size - 10, device=like.device)[:, None]
     weights = torch.exp(-(away - 5.0).square() / (2 * 1.5**2)) * ((away >= 0) & (away <= 10))
     return weights / weights.sum(dim=1, keepdim=True)
 
 
 def temporal_difference(restored: Tensor, truth: Tensor) -> Tensor:
-    """Mean absolute difference of the change from frame to frame: flicker. Zero for a single frame."""
+    """Return the mean absolute difference of the frame-to-frame change. Zero for one frame."""
     if restored.shape[1] < 2:
         return restored.new_zeros(())
     return (restored - truth).diff(dim=1).abs().mean()
 
 
 def perceptual_distance(restored: Tensor, truth: Tensor, lpips: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Mean LPIPS of the frames. lpips: distance (N,) of pictures (N, 3, H, W), -1..1."""
+    """Return the mean LPIPS of the frames. lpips: distance (N,) of images (N, 3, H, W), -1..1."""
     one, other = (frames.flatten(0, 1) * 2 - 1 for frames in (restored, truth))
     return lpips(one, other).mean()
 
 
 def psnr_per_frame(restored: Tensor, truth: Tensor) -> Tensor:
-    """(N, T) peak signal-to-noise ratio in dB of RGB 0..1, `restored` clamped; at most 100 dB."""
+    """Return (N, T): PSNR in dB of RGB 0..1, `restored` clamped; at most 100 dB."""
     error = F.mse_loss(restored.clamp(0, 1), truth, reduction="none").mean(dim=(-3, -2, -1))
     return -10 * torch.log10(error.clamp(min=1e-10))

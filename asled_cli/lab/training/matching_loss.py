@@ -1,8 +1,8 @@
-"""Matching learns from correspondences that are known: the truth, moved, is a sharp view of a blurred frame.
+"""Supervision of the matching: the truth, shifted, is a sharp view of a blurred frame with known matches.
 
-The idea of supervising motion by what is known only in training is that of "Real-time video deblurring via
-lightweight motion compensation", §3.5; here it is the matching of AsLeD-Net (§3.2) that is supervised, whose
-choice of neighbours has no gradient of its own. Every clip serves, real video too.
+The idea of supervising motion by data known only in training is from "Real-time video deblurring via
+lightweight motion compensation", §3.5. Here it supervises the matching of AsLeD-Net (§3.2), whose choice of
+neighbours has no gradient of its own. Every clip can be used, also real video.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,15 +20,16 @@ TEMPERATURE = 0.1  # of the cosines: right and wrong neighbours differ by some t
 
 
 def matches(network: Any) -> bool:
-    """Whether a network has a matching to supervise."""
+    """Return whether a network has a matching to supervise."""
     return isinstance(getattr(network, "alm", None), AdaptiveLocalMatching)
 
 
 def matching_loss(network: Any, target: Tensor, truth: Tensor, key: Sequence[int]) -> Tensor:
-    """Of one frame of each sample, `matching_error` of the network's two encoders.
+    """Return `matching_error` of the network's two encoders on one frame of each sample.
 
-    target, truth: (N, T, 3, H, W). key: frame, shift and positions are drawn by nothing else, so a resumed
-    run draws what an uninterrupted one does.
+    target, truth: (N, T, 3, H, W). key: the only source of the draws of frame, shift and positions, so a
+    resumed
+    run draws the same as an uninterrupted one.
     """
     random = np.random.default_rng(list(key))
     frame = int(random.integers(target.shape[1]))
@@ -45,10 +46,11 @@ def matching_error(
     radius: int,
     random: np.random.Generator,
 ) -> Tensor:
-    """Cross-entropy of finding, by cosine, where the truth went that was moved by whole pixels.
+    """Return the cross-entropy of matching, by cosine, the truth shifted by whole pixels.
 
     target, truth: (N, 3, H, W), more than 4 * radius pixels wide and high. Candidates are all positions
-    within `radius` in x and y; log((2 * radius + 1)^2) is guessing.
+    within
+    `radius` in x and y. A random guess scores log((2 * radius + 1)^2).
     """
     height, width = target.shape[-2:]
     dy, dx = (int(v) for v in random.integers(-radius, radius, size=2, endpoint=True))

@@ -1,6 +1,6 @@
-"""What a training run shows while it goes: CSV logs, curves, picture strips, and TensorBoard if asked for.
+"""Display of a training run: CSV logs, curves, image strips, and optionally TensorBoard.
 
-The curves need matplotlib, an optional extra; without it the CSV files hold the same numbers.
+The curves need matplotlib, an optional extra. Without it the CSV files have the same numbers.
 """
 
 import logging
@@ -29,7 +29,7 @@ BAD_STEPS_ALLOWED = 10
 
 
 class SkippedSteps:
-    """Count updates that were skipped because loss or gradient was not finite; give up where none helps."""
+    """Counter of updates skipped because loss or gradient was not finite."""
 
     def __init__(self, out: Path) -> None:
         self.out, self.in_a_row = out, 0
@@ -48,7 +48,7 @@ class SkippedSteps:
             )
 
     def check_share(self) -> None:
-        """Raise AsledError at the end of a run of which more than half of the steps were skipped."""
+        """Raise AsledError at the end of a run if more than half of its steps were skipped."""
         if 2 * self._skipped > self._steps:
             raise AsledError(
                 f"The loss was not finite in {self._skipped} of {self._steps} steps: the run learned nothing "
@@ -60,7 +60,7 @@ class SkippedSteps:
 
 
 class Watch:
-    """Logs of a run in `out`, from `step` on; an inactive one (a team's other processes) writes nothing."""
+    """Logs of a run in `out` from `step` on; inactive in all but the first process of a team."""
 
     def __init__(self, out: Path, step: int, *, active: bool = True, tensorboard: bool = False) -> None:
         self.out, self.active = out, active
@@ -72,14 +72,14 @@ class Watch:
                 self._scores = CsvLog(out / "validation.csv", ("step", *Score._fields), step)
 
     def losses(self, **row: float) -> None:
-        """One line of the loss log."""
+        """Write one line of the loss log."""
         if self.active:
             with explain_full_disk(self.out / "loss.csv", KEPT):
                 self._losses.append(**row)
             self._scalars("train", row)
 
     def score(self, step: int, score: Score, strip: NDArray[np.uint8]) -> None:
-        """One validation; strip: (H, W, 3) RGB, the views of one frame side by side."""
+        """Write one validation; strip: (H, W, 3) RGB, the views of one frame side by side."""
         if not self.active:
             return
         done, data = cv2.imencode(".png", strip[..., ::-1])
@@ -94,7 +94,7 @@ class Watch:
             self._board.add_image("input | swap | network | truth", strip, step, dataformats="HWC")
 
     def close(self) -> None:
-        """Finish the event file."""
+        """Close the event file."""
         if self._board is not None:
             self._board.close()
 

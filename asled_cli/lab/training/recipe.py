@@ -1,4 +1,4 @@
-"""A training recipe: a TOML file that maps one to one onto TrainConfig."""
+"""Training recipe: a TOML file that maps one to one to TrainConfig."""
 
 import dataclasses
 import math
@@ -19,7 +19,7 @@ _FILES = ("init", "init_flow", "teacher")  # fields of TrainConfig that are path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossConfig:
-    """Weights of the training objectives; zero leaves one out."""
+    """Weights of the training losses; zero leaves one out."""
 
     charbonnier: float = 1.0
     """Of the restored frames against the truth."""
@@ -47,7 +47,7 @@ class LossConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """Everything that decides the outcome of a training run, apart from the clips."""
+    """Settings that determine the result of a training run, apart from the clips."""
 
     network: str
     """Name of the architecture, as in the table of networks."""
@@ -134,15 +134,15 @@ class TrainConfig:
 
 
 def read_recipe(path: Path, changes: Sequence[str] = ()) -> TrainConfig:
-    """The recipe in the TOML file `path`. Raises UsageError for an unknown key or an unfit value.
+    """Return the recipe in the TOML file `path`. Raises UsageError for an unknown key or a bad value.
 
-    changes: settings that take the place of the file's, as in `read_table`.
+    changes: settings that override the file's, as in `read_table`.
     """
     return parse(path, config_from_table, changes)
 
 
 def parse(path: Path, build: Callable[[Mapping[str, Any]], Config], changes: Sequence[str] = ()) -> Config:
-    """What `build` makes of the TOML file `path`; its complaints get the file's name."""
+    """Return what `build` makes of the TOML file `path`; its errors name the file."""
     table = read_table(path, changes)
     try:
         return build(table)
@@ -151,7 +151,7 @@ def parse(path: Path, build: Callable[[Mapping[str, Any]], Config], changes: Seq
 
 
 def read_table(path: Path, changes: Sequence[str] = ()) -> dict[str, Any]:
-    """The TOML file `path` as nested dictionaries, after `changes` such as "samples.batch=8".
+    """Return the TOML file `path` as nested dictionaries, after `changes` such as "samples.batch=8".
 
     Raises UsageError if the file or a change is not TOML.
     """
@@ -186,7 +186,7 @@ def _merge(table: dict[str, Any], change: Mapping[str, Any]) -> None:
 
 
 def config_from_table(table: Mapping[str, Any]) -> TrainConfig:
-    """A TrainConfig from nested dictionaries as TOML gives them."""
+    """Return a TrainConfig from nested dictionaries as TOML gives them."""
     values = dict(table)
     values["data"] = build_config(DataConfig, values.get("data", {}), "data.")
     values["samples"] = build_config(SampleConfig, values.get("samples", {}), "samples.")
@@ -198,15 +198,15 @@ def config_from_table(table: Mapping[str, Any]) -> TrainConfig:
 
 
 def config_to_table(config: TrainConfig) -> dict[str, Any]:
-    """The inverse of `config_from_table`; only strings, numbers, lists and dictionaries."""
+    """Return nested dictionaries of strings, numbers and lists: the inverse of `config_from_table`."""
     table = dataclasses.asdict(config)
     return table | {name: str(table[name]) if table[name] else None for name in _FILES}
 
 
 def build_config(kind: type[Config], values: Mapping[str, Any], prefix: str = "") -> Config:
-    """A dataclass from the values of a table. Raises UsageError for a name that is none of its fields.
+    """Build a dataclass from a table. Raises UsageError for a name that is not one of its fields.
 
-    prefix: what the table is called in complaints.
+    prefix: name of the table in errors.
     """
     known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     if not isinstance(values, Mapping):

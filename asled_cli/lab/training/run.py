@@ -1,4 +1,4 @@
-"""`asled train` in one call: a recipe says what is trained, and this finds who trains it."""
+"""`asled train` in one call: chooses the trainer that the recipe needs."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ FLOW = "flow"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainJob:
-    """One call of `asled train`."""
+    """Settings of one call of `asled train`."""
 
     recipe: Path
     """TOML file."""
@@ -45,7 +45,7 @@ class TrainJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainResult:
-    """What a run came to."""
+    """Result of a run."""
 
     step: int
     """Updates made in all, those of earlier calls included."""
@@ -58,7 +58,7 @@ class TrainResult:
 
 
 def run_training(job: TrainJob, report: Report = ignore) -> TrainResult:
-    """Train what the recipe names and return how it went. Raises AsledError with a sentence for the user.
+    """Train the network of the recipe and return a summary. Raises an AsledError for the user.
 
     network = "flow": SPyNet, `data` is a folder of sharp photos. Any other network: what `prepare` reads.
     """
@@ -94,13 +94,13 @@ def run_training(job: TrainJob, report: Report = ignore) -> TrainResult:
 
 
 def _prepare(job: TrainJob, config: TrainConfig, report: Report, stop: StopFlag) -> Path:
-    """The folder of cached clips; what is there already is not made again."""
+    """Return the folder of cached clips; existing ones are not made again."""
     cache, jobs = job.cache or job.out / "clips", max(1, config.workers)
     return prepare(job.data, cache, config.data, jobs=jobs, report=report, check=stop.check)
 
 
 def read_flow_recipe(path: Path, changes: Sequence[str] = ()) -> FlowTrainConfig:
-    """The recipe of a flow network; as `read_recipe`, which reads those of all others."""
+    """Return the recipe of a flow network, as `read_recipe` does for all others."""
 
     def build(table: Mapping[str, object]) -> FlowTrainConfig:
         return build_config(FlowTrainConfig, {k: v for k, v in table.items() if k != "network"})

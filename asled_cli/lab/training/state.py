@@ -1,4 +1,4 @@
-"""A training run between two steps: begun, saved and resumed."""
+"""State of a training run between two steps: start, save and resume."""
 
 import copy
 import logging
@@ -48,7 +48,7 @@ _CONTENT = {
 
 @dataclass(slots=True)
 class TrainState:
-    """A run between two steps: all that a checkpoint holds."""
+    """State of a run between two steps: the content of a checkpoint."""
 
     config: TrainConfig
     network: Any
@@ -70,15 +70,15 @@ class TrainState:
 
     @property
     def ended(self) -> bool:
-        """Whether the recipe asks for no further step."""
+        """Return whether the recipe asks for no further step."""
         limit = 60 * self.config.max_minutes
         return self.step >= self.config.steps or 0 < limit <= self.seconds
 
 
 def start_run(config: TrainConfig, out: Path, device: str, team: Team = ALONE) -> TrainState:
-    """A new run, weights fresh or from `config.init`.
+    """Start a new run, with random weights or those of `config.init`.
 
-    Raises UsageError if `out` holds a run already, or files of others by the names of the run's.
+    Raises UsageError if `out` has a run already, or other files with the names of the run's.
     """
     if (out / "checkpoint.pt").exists():
         raise UsageError(f"{out} holds a checkpoint already.", "Pass --resume, or choose another folder.")
@@ -93,7 +93,7 @@ def start_run(config: TrainConfig, out: Path, device: str, team: Team = ALONE) -
 
 
 def begin(config: TrainConfig, network: Any, device: str, team: Team = ALONE) -> TrainState:
-    """The start of a run that trains `network`."""
+    """Return the initial state of a run that trains `network`."""
     network = network.to(device, memory_format=torch.channels_last)
     average = copy.deepcopy(network).eval().requires_grad_(False)
     flow = set(flow_parameters(network))
@@ -125,7 +125,7 @@ def begin(config: TrainConfig, network: Any, device: str, team: Team = ALONE) ->
 
 
 def _freeze_others(network: Any, part: str) -> None:
-    """Let nothing but the part of this name learn. Raises UsageError if there is none."""
+    """Freeze all but the part of this name. Raises UsageError if there is none."""
     parts = dict(network.named_children())
     if part not in parts:
         raise UsageError(f"train_only is {part!r}, but the parts of the network are: {', '.join(parts)}.")
@@ -134,20 +134,20 @@ def _freeze_others(network: Any, part: str) -> None:
 
 
 def flow_parameters(network: Any) -> list[torch.nn.Parameter]:
-    """The parameters of the flow networks inside a network."""
+    """Return the parameters of the flow networks inside a network."""
     flows = [module for module in network.modules() if isinstance(module, SpyNet)]
     return [parameter for flow in flows for parameter in flow.parameters()]
 
 
 def _file_of(path: Path, published: Mapping[str, zoo.PublishedFile]) -> Path:
-    """The file of weights `path`, or the one published under that name."""
+    """Return the weight file `path`, or the one published under that name."""
     if str(path) in published and not path.exists():
         return weights.find_file(published[str(path)])
     return path
 
 
 def _load_initial(network: Any, path: Path) -> None:
-    """Put the weights in `path` into `network`, which may have more in it (`copy_deepened`)."""
+    """Load the weights in `path` into `network`, which may have more blocks (`copy_deepened`)."""
     initial = weights.load(_file_of(path, zoo.PUBLISHED))
     if not are_set_alike(initial, network):
         raise WeightsError(f"{path} holds {initial.config}, the recipe wants {network.config}.")
@@ -158,7 +158,7 @@ def _load_initial(network: Any, path: Path) -> None:
 
 
 def _load_flow(network: Any, path: Path) -> None:
-    """Put the weights in `path`, or those published under that name, into every flow network of `network`."""
+    """Load the weights in `path`, or those published under that name, into every flow network."""
     path = _file_of(path, zoo.PARTS)
     for module in network.modules():
         if isinstance(module, SpyNet):
@@ -171,7 +171,7 @@ def _load_flow(network: Any, path: Path) -> None:
 
 
 def resume_run(path: Path, config: TrainConfig, device: str, team: Team = ALONE) -> TrainState:
-    """The run in the checkpoint `path`. Raises WeightsError if it cannot be read or is of another network."""
+    """Return the run in the checkpoint `path`. Raises WeightsError if unreadable or of another network."""
     stored = read_checkpoint(path, _CONTENT)
     try:
         before = config_from_table(stored["config"])
@@ -197,7 +197,7 @@ def resume_run(path: Path, config: TrainConfig, device: str, team: Team = ALONE)
 
 
 def save_run(progress: TrainState, out: Path) -> None:
-    """Write the checkpoint and, for use, the averaged weights; only the team's first process does.
+    """Write the checkpoint and the averaged weights, in the first process of a team only.
 
     Raises AsledError, and writes nothing, if a weight is not finite or the disk is full.
     """

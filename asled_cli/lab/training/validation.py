@@ -1,4 +1,4 @@
-"""Scores during training: whole held-out clips, the network beside the plain swap and the input."""
+"""Scores during training on whole held-out clips: network, swap and input."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -63,7 +63,7 @@ def _score_clip(
 
 @torch.inference_mode()
 def draw_strip(restore: Restore, path: Path, frames: int, device: torch.device) -> NDArray[np.uint8]:
-    """(H, 4 W, 3) RGB: input, swap, network and truth of a clip's middle frame, side by side."""
+    """Return (H, 4 W, 3) RGB: input, swap, network and truth of a clip's middle frame, side by side."""
     inputs, truth = to_inputs(stack_samples([to_tensors(read_clip(path))]), device)
     inputs, truth = inputs.slice(0, frames), truth[:, :frames]
     middle = inputs.frames // 2

@@ -1,7 +1,7 @@
-"""Start a deep network from a shallow one that was trained at a fraction of the cost.
+"""Initialisation of a deep network from a shallow one that was trained at a fraction of the cost.
 
 Residual blocks are stacked on trained ones as in Net2Net (Chen et al., ICLR 2016, "deeper" with identity
-layers): the network computes what it did before, and training goes on from there.
+layers): the network computes the same as before, and training continues from there.
 """
 
 from dataclasses import asdict
@@ -16,10 +16,11 @@ from asled_cli.nets.blocks import ResidualBlock
 
 
 def are_set_alike(shallow: Any, deep: Any) -> bool:
-    """Whether two networks are of one kind and set alike, but for the sizes that `copy_deepened` lets differ.
+    """Return whether two networks have one type and config, except for the sizes of `copy_deepened`.
 
-    Weights of other settings (a temperature, another view of the pictures) may have the same sizes and mean
-    something else. How matches are searched for, which no weight depends on, may differ too.
+    Weights of other settings (a temperature, another input) may have the same sizes and mean something else.
+    The
+    search strategy of the matching may differ, because no weight depends on it.
     """
     own, other = (asdict(network.config) for network in (shallow, deep))
     free = {"search"} if own.get("fusion_radius") else {"search", "fusion_radius", "fusion_channels"}
@@ -31,9 +32,9 @@ def are_set_alike(shallow: Any, deep: Any) -> bool:
 def copy_deepened(shallow: nn.Module, deep: nn.Module) -> None:
     """Copy the weights of `shallow` into `deep`, the same network with as many residual blocks or more.
 
-    Blocks that `shallow` lacks follow those it has and start as the identity: both networks compute the same.
-    Only a mixture of results (`ResultFusion`) that it lacks keeps the weights it has in `deep`.
-    Raises ValueError where the two differ in anything else, or `deep` has fewer blocks.
+    Blocks that `shallow` lacks follow its own and start as the identity: both networks compute the same. If
+    `shallow` lacks a `ResultFusion`, that of `deep` keeps its weights.
+    Raises ValueError if the two differ in anything else, or `deep` has fewer blocks.
     """
     for own, other in _pairs(shallow, deep):
         if own is None and isinstance(other, ResidualBlock):
@@ -54,7 +55,7 @@ def copy_deepened(shallow: nn.Module, deep: nn.Module) -> None:
 
 
 def _pairs(shallow: nn.Module, deep: nn.Module) -> list[tuple[nn.Module | None, nn.Module | None]]:
-    """Children that belong together: residual blocks in their order, and all others in theirs."""
+    """Return matching children: residual blocks in their order, and all others in theirs."""
     return [
         pair
         for blocks in (True, False)
@@ -63,7 +64,7 @@ def _pairs(shallow: nn.Module, deep: nn.Module) -> list[tuple[nn.Module | None, 
 
 
 def _children(module: nn.Module, blocks: bool) -> list[nn.Module]:
-    """The residual blocks directly in `module`, or all that is not one."""
+    """Return the residual blocks directly in `module`, or all other children."""
     return [child for child in module.children() if isinstance(child, ResidualBlock) == blocks]
 
 

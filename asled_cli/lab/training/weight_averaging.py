@@ -1,7 +1,7 @@
-"""The mean of two files of weights: a run, and what it started from.
+"""Weight average of a training run and its starting weights.
 
-What a network learns of few scenes by heart goes as the start is mixed in again, sooner than what serves all
-scenes (WiSE-FT, Wortsman et al., CVPR 2022, there for classifiers).
+Averaging removes what a network memorised of few scenes before it removes what helps on all scenes (WiSE-FT,
+Wortsman et al., CVPR 2022, for classifiers).
 """
 
 import argparse
@@ -19,11 +19,12 @@ from asled_cli.zoo import checkpoint as weights
 
 @torch.no_grad()
 def average_weights(start: Path, end: Path, share: float, out: Path) -> None:
-    """Write start + share * (end - start) to `out`, in 32 bit until then. share: 0..1.
+    """Write start + share * (end - start) to `out`, computed in float32. share: 0..1.
 
-    `start` may have fewer residual blocks than `end`: those it lacks do nothing (`copy_deepened`). Raises
+    `start` may have fewer residual blocks than `end`; missing ones are identities (`copy_deepened`). Raises
     UsageError for another share or if `out` exists, WeightsError if the files are of different networks or
-    cannot be read.
+    cannot
+    be read.
     """
     if not 0 <= share <= 1:
         raise UsageError(f"--share is {share}, expected 0 (all of the start) to 1 (all of the end).")
@@ -54,7 +55,7 @@ def _exists(out: Path) -> UsageError:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Mix two files of weights of one network."""
+    """Average two weight files of one network."""
     parser = argparse.ArgumentParser(
         prog="python -m asled_cli.lab.training.weight_averaging", description=main.__doc__
     )

@@ -1,1 +1,1 @@
-"""Clips to training samples."""
+"""From clips to training samples."""

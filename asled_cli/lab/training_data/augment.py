@@ -1,4 +1,4 @@
-"""Changes of a cached clip that keep it true: crops, flips, quarter turns, time reversal, lost references."""
+"""Augmentations of a cached clip: crops, flips, quarter turns, time reversal, lost references."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +13,7 @@ from asled_cli.lab.training_data.cached_clip import CachedClip
 
 
 def cut_randomly(clip: CachedClip, rng: np.random.Generator, frames: int, size_px: int) -> CachedClip:
-    """A crop at a random place and time, aligned to the guide's grid."""
+    """Crop at a random place and time, aligned to the guide's grid."""
     height, width = clip.target.shape[1:3]
     start = int(rng.integers(clip.frames - frames, endpoint=True))
     top = int(rng.integers((height - size_px) // GUIDE_STRIDE, endpoint=True)) * GUIDE_STRIDE
@@ -22,7 +22,7 @@ def cut_randomly(clip: CachedClip, rng: np.random.Generator, frames: int, size_p
 
 
 def augment(clip: CachedClip, rng: np.random.Generator, reference_dropout: float) -> CachedClip:
-    """Each of the 16 symmetries of a square over time with equal chance; sometimes references go missing."""
+    """Apply one of the 16 symmetries of a square over time with equal chance; sometimes drop references."""
     for change in (flip_x, flip_y, transpose, reverse_time):
         if rng.random() < 0.5:
             clip = change(clip)
@@ -37,7 +37,7 @@ def augment(clip: CachedClip, rng: np.random.Generator, reference_dropout: float
 def jitter_reference(
     clip: CachedClip, rng: np.random.Generator, photometric: float, misalign_px: int
 ) -> CachedClip:
-    """The reference in other colours and a little aside, the same for all frames, borders repeated.
+    """Change the colours of the reference and shift it, equally for all frames, borders repeated.
 
     photometric: spread of the logarithms of gain and gamma, per channel. misalign_px: largest shift each way.
     """
@@ -54,14 +54,14 @@ def jitter_reference(
 
 
 def _moved(frames: Tensor, dim: int, shift: int) -> Tensor:
-    """Frames whose pixel i along `dim` is the one `shift` further on; borders repeated."""
+    """Shift frames by `shift` pixels along `dim`; borders repeated."""
     size = frames.shape[dim]
     places = torch.arange(size, device=frames.device) + shift
     return frames.index_select(dim, places.clamp(0, size - 1))
 
 
 def crop(clip: CachedClip, start: int, frames: int, top: int, left: int, size_px: int) -> CachedClip:
-    """`frames` frames from `start`, a square of `size_px` at (top, left); all pixels multiples of 4."""
+    """Crop `frames` frames from `start` to a square at (top, left); all pixels are multiples of 4."""
     time = slice(start, start + frames)
     full = (time, slice(top, top + size_px), slice(left, left + size_px))
     coarse = (
@@ -96,7 +96,7 @@ def transpose(clip: CachedClip) -> CachedClip:
 
 
 def reverse_time(clip: CachedClip) -> CachedClip:
-    """Play backwards: previous and next change places, a cut stays between the same two frames."""
+    """Play backwards: previous and next flows swap, and a cut stays between the same two frames."""
     reset = torch.zeros_like(clip.reset)
     reset[1:] = clip.reset[1:].flip(0)
     return CachedClip(
@@ -111,7 +111,7 @@ def reverse_time(clip: CachedClip) -> CachedClip:
 
 
 def drop_references(clip: CachedClip, missing: NDArray[np.bool_]) -> CachedClip:
-    """Take the reference away from the frames marked in `missing` (T), as registration reports it."""
+    """Remove the reference of the frames marked in `missing` (T), as registration reports it."""
     nothing = [False]
     absent, from_absent, to_absent = (
         torch.from_numpy(mask[:, None, None, None]).to(clip.reference.device)

@@ -25,7 +25,7 @@ _UNREADABLE = (OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, N
 
 @dataclass(frozen=True, slots=True)
 class CachedClip:
-    """A clip as stored (module docstring), all on one device. Tensors may be views; never write into them."""
+    """Stored clip (module docstring), all on one device. Tensors may be views; never write into them."""
 
     target: Tensor
     reference: Tensor
@@ -37,11 +37,11 @@ class CachedClip:
 
     @property
     def frames(self) -> int:
-        """T, the number of frames."""
+        """Return T, the number of frames."""
         return len(self.target)
 
     def to(self, device: torch.device | str) -> "CachedClip":
-        """The clip on `device`."""
+        """Return the clip on `device`."""
         return CachedClip(*(getattr(self, name).to(device) for name in self.__slots__))
 
 
@@ -59,7 +59,7 @@ def read_clip(path: Path) -> CachedClip:
 
 
 def _check_unpacked_size(path: Path) -> None:
-    """Raise ValueError for an archive that claims to unpack to more than this machine can hold."""
+    """Raise ValueError for an archive whose unpacked size exceeds the memory of this machine."""
     with zipfile.ZipFile(path) as archive:
         size = sum(part.file_size for part in archive.infolist())
     free = free_memory()
@@ -68,7 +68,7 @@ def _check_unpacked_size(path: Path) -> None:
 
 
 def _misfit(clip: CachedClip) -> str:
-    """Return what is wrong with the arrays of a clip; nothing if they are as the module says."""
+    """Return what is wrong with the arrays of a clip; nothing if they match the module docstring."""
     if clip.target.ndim != 4 or not len(clip.target):
         return f"target has the shape {tuple(clip.target.shape)}, expected (T, H, W, 3)"
     frames, height, width = clip.target.shape[:3]
@@ -89,12 +89,12 @@ def _misfit(clip: CachedClip) -> str:
 
 
 def find_clips(folder: Path) -> list[Path]:
-    """All cached clips directly in `folder`, sorted; hidden files (still being written) are left out."""
+    """Return all cached clips directly in `folder`, sorted, without hidden (unfinished) files."""
     return sorted(path for path in folder.glob("*.npz") if not path.name.startswith("."))
 
 
 def to_tensors(clip: CachedClip) -> dict[str, Tensor]:
-    """The clip as tensors (T, C, h, w), views still uint8; `to_inputs` finishes on the training device."""
+    """Return the clip as tensors (T, C, h, w), views still uint8; `to_inputs` finishes on the device."""
     tensors = {}
     for name in CachedClip.__slots__:
         tensor = getattr(clip, name).contiguous()
@@ -103,7 +103,7 @@ def to_tensors(clip: CachedClip) -> dict[str, Tensor]:
 
 
 def to_inputs(batch: dict[str, Tensor], device: torch.device) -> tuple[ChunkInputs, Tensor]:
-    """A batch of `to_tensors` (N, T, C, h, w) -> float inputs and truth (N, T, 3, H, W) on `device`."""
+    """Convert a batch of `to_tensors` to float inputs and truth (N, T, 3, H, W) on `device`."""
     moved = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
     views = {name: moved[name].float() / 255 for name in ("target", "reference", "truth")}
     inputs = ChunkInputs(
@@ -118,7 +118,7 @@ def to_inputs(batch: dict[str, Tensor], device: torch.device) -> tuple[ChunkInpu
 
 
 def stack_samples(samples: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Join samples to a batch (N, T, C, h, w), each frame staying channels_last in memory."""
+    """Stack samples to a batch (N, T, C, h, w), each frame channels_last in memory."""
     return {name: _stack([sample[name] for sample in samples]) for name in samples[0]}
 
 

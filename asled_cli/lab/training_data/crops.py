@@ -1,4 +1,4 @@
-"""Cached clips -> an endless series of training samples."""
+"""Endless series of training samples, cropped from cached clips."""
 
 import logging
 from collections import OrderedDict
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleConfig:
-    """How samples are cut from clips."""
+    """Settings of the crops."""
 
     frames: tuple[int, int] = (5, 7)
     """Fewest and most frames of a sample; one batch shares one number."""
@@ -62,14 +62,15 @@ class SampleConfig:
 
 
 class CropDataset(Dataset[dict[str, Tensor]]):
-    """Sample i of an endless series, a pure function of (seed, i, clips in the folder).
+    """Endless series of samples; sample i is a pure function of (seed, i, clips in the folder).
 
-    So a resumed run continues with exactly the samples it would have seen. The folder may grow meanwhile;
-    files that cannot be read or are too small are reported once and left out.
+    A resumed run therefore continues with the samples of an uninterrupted one. The folder may grow during a
+    run.
+    Files that cannot be read or are too small are reported once and left out.
     """
 
     def __init__(self, folder: Path, config: SampleConfig, device: torch.device | str = "cpu") -> None:
-        """device: where clips are kept if they are resident."""
+        """Open the folder. device: where resident clips are kept."""
         self.folder, self.config = folder, config
         self._home = device if config.cache_on_device else "cpu"
         self._paths: list[Path] = []

@@ -1,6 +1,6 @@
-"""Whatever can be trained on -> cached clips: public data sets, pairs of `asled synth-blur`, sharp sources.
+"""Preparation of cached clips from public data sets, pairs of `asled synth-blur`, or sharp sources.
 
-Done once per data set, before training; a clip that is cached already is not made again.
+It runs once per data set, before training. Existing cached clips are not made again.
 """
 
 import logging
@@ -53,7 +53,7 @@ HELD_OUT_EVERY = 10  # of the clips of a set without a valid split, for validati
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataConfig:
-    """How clips on disk become training samples."""
+    """Settings of the conversion from clips on disk to training samples."""
 
     layout: Literal["auto", "cached", "sources", "realmcvsr", "generic", "hsd", "gopro", "dvd", "bsd"] = (
         "auto"
@@ -117,9 +117,9 @@ def prepare(
     report: Report = ignore,
     check: Callable[[], None] = lambda: None,
 ) -> Path:
-    """The folder with train/*.npz and valid/*.npz for `data`: `data` itself if cached, else filled `cache`.
+    """Return the folder with train/*.npz and valid/*.npz: `data` itself if cached, else the filled `cache`.
 
-    Raises InputError where nothing in `data` can be trained on.
+    Raises InputError if `data` has nothing to train on.
     """
     layout = _recognise(data) if config.layout == "auto" else config.layout
     if layout == "cached":
@@ -189,7 +189,7 @@ def _tasks(layout: Layout, data: Path, cache: Path, config: DataConfig) -> Itera
 
 
 def _make(task: _Task, config: DataConfig) -> str:
-    """Make the cached clips of one task; returns why there are none, or nothing."""
+    """Make the cached clips of one task; return why there are none, or nothing."""
     try:
         if task.sources is not None:
             views = synthetic_views(random_pair(find_sources(task.sources, task.split), task.seed))
@@ -223,7 +223,7 @@ def _read_views(task: _Task, config: DataConfig) -> ClipViews:
 
 
 def _see_as_ultra(truth: NDArray[np.uint8], ratio: float) -> NDArray[np.uint8]:
-    """What an ultra-wide lens beside a single lens would show: the truth, small, and mirrored around it."""
+    """Return a simulated ultra-wide view of a single-lens clip: the truth, reduced, with mirrored borders."""
     size = truth.shape[2], truth.shape[1]
     back = np.asarray(np.linalg.inv(LensRig(ratio=ratio).homography(size)), np.float64)
     return np.stack([warp_homography(soften_for_ultra(frame, ratio), back, size) for frame in truth])
@@ -232,7 +232,7 @@ def _see_as_ultra(truth: NDArray[np.uint8], ratio: float) -> NDArray[np.uint8]:
 def _windows(
     sample: dict[str, NDArray[np.generic]], name: str, config: DataConfig
 ) -> Sequence[dict[str, NDArray[np.generic]]]:
-    """The sample, or windows of it at places that its name draws."""
+    """Return the sample, or windows of it at places drawn from its name."""
     height, width = sample["target"].shape[1:3]
     side = config.window_px
     if height <= side and width <= side:
@@ -246,10 +246,10 @@ def _windows(
 
 
 def _begun(path: Path) -> Path:
-    """A task's mark while its clips are written: what is there by its name then may be replaced."""
+    """Return the mark of an unfinished task, whose files may be replaced."""
     return path.with_name(f".{path.stem}.begun")
 
 
 def _done(path: Path) -> Path:
-    """A task's mark: its first clip alone does not tell that all its windows are there."""
+    """Return the mark of a finished task; its first clip does not show that all windows exist."""
     return path.with_name(f".{path.stem}.done")

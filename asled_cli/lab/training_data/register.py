@@ -1,6 +1,6 @@
-"""Synthetic clips registered the way a deblurring run does it, and kept as training samples.
+"""Registration of synthetic clips as in a deblurring run, stored as training samples.
 
-A network trains on what it will meet: the reference with the real errors of the real registration.
+So a network trains on references with the errors of the real registration.
 """
 
 import argparse
@@ -39,9 +39,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ClipViews:
-    """What training knows of a clip: (T, H, W, 3) uint8 target and truth, and the ultra view of any size.
+    """Views of a clip for training: (T, H, W, 3) uint8 target and truth, and the ultra view of any size.
 
-    there: (T,) bool, whether the ultra frame is. metadata: what else is worth keeping.
+    there: (T,) bool, whether the ultra frame exists. metadata: stored with the clip.
     """
 
     target: NDArray[np.uint8]
@@ -53,13 +53,13 @@ class ClipViews:
 
 
 def synthetic_views(pair: SyntheticPair) -> ClipViews:
-    """The views of a synthetic clip."""
+    """Return the views of a synthetic clip."""
     metadata = {**pair.parameters, "kind": pair.kind}
     return ClipViews(pair.wide, pair.ultra, pair.truth, pair.reference_valid, pair.fps, metadata)
 
 
 def frame_pairs(clip: SyntheticPair | ClipViews) -> list[FramePair]:
-    """Return the clip as a decoder and pairing would deliver it."""
+    """Return the clip as decoder and pairing would deliver it."""
     views = synthetic_views(clip) if isinstance(clip, SyntheticPair) else clip
     pairs = []
     for i, (wide, ultra, there) in enumerate(zip(views.target, views.ultra, views.there, strict=True)):
@@ -78,11 +78,12 @@ def register(pairs: Sequence[FramePair], prior: LensPrior) -> tuple[Registration
 def make_sample(
     clip: SyntheticPair | ClipViews, ratio: float | None = None, reach: int = 0
 ) -> dict[str, NDArray[np.generic]]:
-    """Return the arrays of one cached clip (see `cached`): registered, or with the plain centre of the ultra.
+    """Return the arrays of one cached clip (see `cached_clip`), registered or with the centre of the ultra.
 
-    ratio: field of view of the ultra over the wide one's. With it the reference is the ultra view's centre,
-    enlarged (asled_paper 3.1), nothing moves (`centred`); None registers. reach: frames on either side
-    over which a registered reference is averaged. Raises InputError if registering fails.
+    ratio: field of view of the ultra over the wide one's. With it the reference is the enlarged centre of the
+    ultra view (AsLeD paper, 3.1) and all flows are zero (`centred`). None registers. reach: frames on either
+    side
+    over which a registered reference is averaged. Raises InputError if registration fails.
     """
     views = synthetic_views(clip) if isinstance(clip, SyntheticPair) else clip
     return _registered(views, reach) if ratio is None else _centred(views, ratio)
@@ -106,7 +107,7 @@ def _centred(views: ClipViews, ratio: float) -> dict[str, NDArray[np.generic]]:
 def _arrays(
     views: ClipViews, aligned: Sequence[AlignedFrame], found: Mapping[str, Any]
 ) -> dict[str, NDArray[np.generic]]:
-    """The arrays of one cached clip. found: metadata beside those of the views."""
+    """Return the arrays of one cached clip. found: metadata in addition to that of the views."""
     references = [
         w if a.reference is None else to_8_bit(a.reference)
         for a, w in zip(aligned, views.target, strict=True)
@@ -127,7 +128,7 @@ def _arrays(
 def crop_sample(
     sample: Mapping[str, NDArray[np.generic]], top: int, left: int, height: int, width: int
 ) -> dict[str, NDArray[np.generic]]:
-    """A window of a cached clip; top and left are multiples of 4."""
+    """Return a window of a cached clip; top and left are multiples of 4."""
     full = np.s_[:, top : top + height, left : left + width]
     y, x = top // GUIDE_STRIDE, left // GUIDE_STRIDE
     coarse = np.s_[:, y : y - (-height // GUIDE_STRIDE), x : x - (-width // GUIDE_STRIDE)]
@@ -139,7 +140,7 @@ def crop_sample(
 
 
 def write_sample(path: Path, sample: Mapping[str, NDArray[np.generic]]) -> None:
-    """Write a cached clip at `path`, complete or not at all. Raises AsledError if the disk is full."""
+    """Write a cached clip to `path`, atomically. Raises AsledError if the disk is full."""
     hint = "Run the same again once there is room; clips that are complete stay."
     with explain_full_disk(path, hint):
         replace_file(path, lambda part: _save_arrays(part, sample))
