@@ -1,6 +1,6 @@
 """The exposure of a clip, measured on a few stretches of it: first by spectra, then by inversion itself."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,7 @@ class Run:
     maps: Sequence[Matrix]
 
 
-def clip_exposure(stretches: Sequence[Sequence[NDArray[np.uint16]]]) -> ExposureFit:
+def clip_exposure(stretches: Iterable[Sequence[NDArray[np.uint16]]]) -> ExposureFit:
     """Return the exposure of a clip in frame intervals, and how well inversion with it explains its frames.
 
     stretches: consecutive frames each, (H, W, 3) coded RGB 0..65535; nine or more say most. An exposure of

@@ -39,6 +39,9 @@ class SingleLensConfig:
         return self.around * (self.rounds + 1)
 
 
+DEFAULTS = SingleLensConfig()
+
+
 @dataclass(frozen=True, slots=True)
 class Deblurred:
     """What is added to a frame.
@@ -51,7 +54,7 @@ class Deblurred:
 
 
 def deblur_frames(
-    frames: Iterable[NDArray[np.uint16]], exposure: float, config: SingleLensConfig = SingleLensConfig()
+    frames: Iterable[NDArray[np.uint16]], exposure: float, config: SingleLensConfig = DEFAULTS
 ) -> Iterator[Deblurred]:
     """Yield what is added to each frame, (H, W, 3) coded RGB 0..65535, in order.
 

@@ -4,8 +4,8 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
-from asled_cli.deconvolution.conjugate_gradient import ExposedFrame, deconvolve, solve_weighted
-from asled_cli.deconvolution.operators import ExposureOperator, gradient
+from asled_cli.deconvolution.exact.conjugate_gradient import ExposedFrame, deconvolve, solve_weighted
+from asled_cli.deconvolution.exact.operators import ExposureOperator, gradient
 
 _SIZE = (14, 11)
 

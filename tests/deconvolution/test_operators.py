@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from asled_cli.deconvolution.operators import ExposureOperator, gradient, gradient_adjoint
+from asled_cli.deconvolution.exact.operators import ExposureOperator, gradient, gradient_adjoint
 
 
 def _maps(count: int) -> list[np.ndarray]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asled_cli.deconvolution.operators import ExposureOperator, Picture, gradient, gradient_adjoint
+from asled_cli.deconvolution.exact.operators import ExposureOperator, Picture, gradient, gradient_adjoint
 
 _SMALLEST_GRADIENT = 0.01  # of white; below it the prior is quadratic
 

@@ -1,0 +1,57 @@
+"""Deblur one clip in a file from its own frames: its exposure from a few stretches, then frame by frame."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from math import ceil
+
+from asled_cli.deconvolution.clip_exposure import clip_exposure
+from asled_cli.deconvolution.exposure import ExposureFit
+from asled_cli.deconvolution.single_lens import DEFAULTS, Deblurred, SingleLensConfig, SingleLensRestorer
+from asled_cli.video.decode.reader import read_runs
+from asled_cli.video.frames import Clip, Frame
+
+_RUNS, _RUN_LENGTH = 3, 11
+_UNEVEN = Fraction(1, 4)  # of a frame interval; frames off the beat by more are not neighbours
+
+
+def measure_exposure(
+    clip: Clip, start_s: Fraction | None = None, end_s: Fraction | None = None
+) -> ExposureFit:
+    """Return the exposure of a clip in frame intervals, and how well inversion with it explains its frames.
+
+    start_s, end_s: the part to look at, seconds on the clip's own clock. Memory: the frames of one stretch.
+    """
+    first = clip.start_s if start_s is None else max(start_s, clip.start_s)
+    last = clip.start_s + (clip.duration_s or clip.frame_estimate / clip.average_rate)
+    last = last if end_s is None else min(end_s, last)
+    spare = max(Fraction(0), last - first - _RUN_LENGTH / clip.average_rate)
+    count = min(_RUNS, max(1, ceil(spare * clip.average_rate / _RUN_LENGTH)))
+    starts = [first + spare * Fraction(2 * i + 1, 2 * count) for i in range(count)]
+    runs = read_runs(clip, starts, _RUN_LENGTH)
+    return clip_exposure([frame.rgb for frame in run if frame.time < last] for run in runs)
+
+
+def deblur_clip(
+    frames: Iterable[Frame],
+    exposure: float,
+    frame_s: Fraction,
+    config: SingleLensConfig = DEFAULTS,
+) -> Iterator[tuple[Frame, Deblurred]]:
+    """Yield every frame with what is to be added to it, in order, some frames later.
+
+    frame_s: the usual time from frame to frame, seconds. A missing frame or an uneven step separates as a cut
+    does: the path through frames at other times than the exposure counts in would be wrong.
+    """
+    restorer = SingleLensRestorer(exposure, config)
+    waiting: deque[Frame] = deque()
+
+    def paired(results: list[Deblurred]) -> Iterator[tuple[Frame, Deblurred]]:
+        return ((waiting.popleft(), result) for result in results)
+
+    for frame in frames:
+        if waiting and abs(frame.time - waiting[-1].time - frame_s) > _UNEVEN * frame_s:
+            yield from paired(restorer.flush())
+        waiting.append(frame)
+        yield from paired(restorer.push(frame.rgb))
+    yield from paired(restorer.flush())
