@@ -20,6 +20,7 @@ from asled_cli.guide import Guide
 from asled_cli.job.blur_plan import BlurPlan, Interval
 from asled_cli.lab.datasets.image_sequence import PictureArray
 from asled_cli.lab.datasets.sources import HELD_OUT_PHOTOS, HELD_OUT_VIDEOS
+from asled_cli.lab.eval_sets.builders import VideoClip
 from asled_cli.lab.eval_sets.catalogue import EVAL_SETS
 from asled_cli.lab.evaluation import figures as pictures
 from asled_cli.lab.evaluation.costs import measure_costs
@@ -418,7 +419,7 @@ def test_other_weights_need_spandrel(tmp_path: Path) -> None:
         rows.load_restorer(model, config, (64, 48))
 
 
-def test_made_sets_are_fixed_and_large_enough() -> None:
+def test_synthetic_sets_are_fixed_and_large_enough() -> None:
     test, valid, strong = EVAL_SETS["test"], EVAL_SETS["valid"], EVAL_SETS["strong"]
     main = [entry for entry in test.clips.values() if not entry.special]
     assert len(main) >= 16 and len(valid.clips) == 10
@@ -431,7 +432,25 @@ def test_made_sets_are_fixed_and_large_enough() -> None:
     assert len(set(seeds)) == len(seeds)
 
 
-def test_made_clips_need_their_sources(tmp_path: Path) -> None:
+def test_sets_of_phone_clips_hold_ten_clips_of_their_own() -> None:
+    seen: set[str] = {name for split in ("test", "valid", "strong") for name in EVAL_SETS[split].clips}
+    seeds: set[int] = set()
+    for split in ("equal", "single", "stereo", "phone"):
+        clips = EVAL_SETS[split].clips
+        assert len(clips) == 10 and not any(entry.special for entry in clips.values())
+        videos = [entry for entry in clips.values() if isinstance(entry.build, VideoClip)]
+        assert len(videos) >= 4, "averaged video is in each set"
+        assert not seen & set(clips) and not seeds & {entry.seed for entry in clips.values()}
+        seen |= set(clips)
+        seeds |= {entry.seed for entry in clips.values()}
+    for entry in EVAL_SETS["equal"].clips.values():
+        settings = entry.build.settings  # type: ignore[attr-defined]
+        assert settings.get("ultra_count") == settings.get("count") or (
+            settings["ultra_exposure"] == settings["exposure"]
+        )
+
+
+def test_synthetic_clips_need_their_sources(tmp_path: Path) -> None:
     name = sorted(HELD_OUT_PHOTOS)[0]
     cv2.imwrite(str(tmp_path / f"{name}.png"), texture(64, 48))
     config = EvalConfig("synthetic", tmp_path, clips=("juggle_still",), workers=1, split="test")

@@ -9,10 +9,14 @@ from dataclasses import dataclass, replace
 
 from asled_cli.lab.datasets.sources import Sources
 from asled_cli.lab.eval_sets import held_out as test_set
+from asled_cli.lab.eval_sets import phone_sets
 from asled_cli.lab.eval_sets import strong_blur as strong_set
 from asled_cli.lab.eval_sets.builders import ClipMaker, SetClip
 from asled_cli.lab.eval_sets.validation import VALIDATION_CLIPS, VALIDATION_VERSION
 from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
+
+# The groups whose clips make up the mean of a set.
+MAIN_GROUPS = (*test_set.MAIN_GROUPS, *phone_sets.STEREO_GROUPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ def _validation_entries() -> dict[str, EvalClip]:
 
 def _entries(clips: Mapping[str, SetClip], first_seed: int) -> dict[str, EvalClip]:
     return {
-        name: EvalClip(clip.group, clip.group not in test_set.MAIN_GROUPS, seed, clip.build)
+        name: EvalClip(clip.group, clip.group not in MAIN_GROUPS, seed, clip.build)
         for seed, (name, clip) in enumerate(clips.items(), start=first_seed)
     }
 
@@ -60,7 +64,16 @@ def _entries(clips: Mapping[str, SetClip], first_seed: int) -> dict[str, EvalCli
 _VALID = EvalSet("synthetic valid", VALIDATION_VERSION, _validation_entries())
 _TEST = EvalSet("synthetic test", test_set.TEST_VERSION, _entries(test_set.TEST_CLIPS, 7000))
 _STRONG = EvalSet("synthetic strong", strong_set.STRONG_VERSION, _entries(strong_set.STRONG_CLIPS, 9000))
-_COMPRESSED = {"valid": _VALID, "test": _TEST, "strong": _STRONG}
+_PHONE_SETS = {
+    name: EvalSet(f"synthetic {name}", phone_sets.PHONE_SETS_VERSION, _entries(clips, first_seed))
+    for name, clips, first_seed in (
+        ("equal", phone_sets.EQUAL_CLIPS, 11000),
+        ("single", phone_sets.SINGLE_CLIPS, 12000),
+        ("stereo", phone_sets.STEREO_CLIPS, 13000),
+        ("phone", phone_sets.PHONE_CLIPS, 14000),
+    )
+}
+_COMPRESSED = {"valid": _VALID, "test": _TEST, "strong": _STRONG, **_PHONE_SETS}
 
 EVAL_SETS: dict[str, EvalSet] = _COMPRESSED | {
     f"{split}-uncompressed": replace(made, name=f"{made.name} (uncompressed)", compressed=False)

@@ -24,9 +24,8 @@ USUAL_METRICS: tuple[Metric, ...] = ("psnr", "ssim", "tgrad", "warp", "tof", "sh
 PAPER_METRICS: tuple[Metric, ...] = ("psnr", "ssim", "lpips-alex")
 WITHOUT_TRUTH: frozenset[Metric] = frozenset({"sharpness", "niqe", "brisque", "semi"})
 USUAL_METHODS = ("input", "swap", "asled-fast")
-SPLITS = {
-    "synthetic": ("valid", "test", "strong", "valid-uncompressed", "test-uncompressed", "strong-uncompressed")
-}
+_SETS = ("valid", "test", "strong", "equal", "single", "stereo", "phone")
+SPLITS = {"synthetic": (*_SETS, *(f"{name}-uncompressed" for name in _SETS))}
 USUAL_SPLIT = {"synthetic": "valid"}
 
 
