@@ -37,7 +37,8 @@ def probe(
     from asled_cli.cli.output import console
     from asled_cli.job import inspect  # torch-free, but av and cv2 load here
     from asled_cli.job.preview import check_preview, draw_preview
-    from asled_cli.video.decode.probe import count_video_tracks, probe_clip
+    from asled_cli.video.decode.probe import probe_clip
+    from asled_cli.video.decode.video_tracks import count_video_tracks
 
     style = console.Style(as_json=as_json, quiet=quiet, verbose=verbose)
     if preview is not None:

@@ -13,8 +13,9 @@ from asled_cli.runtime.option_limits import FOV_RATIO_LIMITS
 from asled_cli.sync.lens_order import NAMED, Order, find_order
 from asled_cli.sync.offset import Timing, find_timing
 from asled_cli.video.clock import Clock
-from asled_cli.video.decode.probe import count_video_tracks, has_depth_map, probe_clip
+from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.decode.reader import frame_times
+from asled_cli.video.decode.video_tracks import count_video_tracks, has_depth_map
 from asled_cli.video.frames import Clip
 
 MIN_SHARED_S = Fraction(1, 10)  # clips that share less than this in time are taken for two recordings

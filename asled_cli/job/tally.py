@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from asled_cli.job.records import DeblurPlan, DeblurResult, StageTime
 from asled_cli.registration.model.registration import Registration
 from asled_cli.restoration.base import RestoredFrame
-from asled_cli.video.decode.reader import ReadProblems
+from asled_cli.video.decode.track_decoder import ReadProblems
 
 
 @dataclass(slots=True)

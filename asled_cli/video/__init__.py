@@ -1,1 +1,1 @@
-"""Files to frames and back; knows nothing of networks."""
+"""Video files: decode, encode, and preserve what is not the picture."""

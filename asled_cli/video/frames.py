@@ -1,6 +1,6 @@
-"""Plain records of what a clip is and of the pictures that come out of it.
+"""Records of a clip and its frames.
 
-Times are exact fractions of a second on the clip's own clock: `pts * time_base`, nothing else.
+Times are exact fractions of a second on the clip's own clock: `pts * time_base`.
 """
 
 from dataclasses import dataclass, field
@@ -12,13 +12,17 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-UNSPECIFIED = 2  # H.273 number for "not told" in matrix, primaries and transfer
-RANGE_LIMITED, RANGE_FULL = 1, 2
-MATRIX_BT709, MATRIX_BT601, MATRIX_BT2020 = 1, 6, 9
-# BT.709, FCC, BT.470BG, BT.601, SMPTE 240M, BT.2020: those with a plain 3x3 matrix that swscale knows too.
+UNSPECIFIED = 2  # H.273 value "unspecified" of matrix, primaries and transfer
+RANGE_LIMITED = 1  # AVCOL_RANGE_MPEG of FFmpeg
+RANGE_FULL = 2  # AVCOL_RANGE_JPEG of FFmpeg
+MATRIX_BT709 = 1  # H.273 table 4
+MATRIX_BT601 = 6  # H.273 table 4
+MATRIX_BT2020 = 9  # H.273 table 4, non-constant luminance
+# BT.709, FCC, BT.470BG, BT.601, SMPTE 240M, BT.2020: the matrices of H.273 that swscale knows.
 KNOWN_MATRICES = (MATRIX_BT709, 4, 5, MATRIX_BT601, 7, MATRIX_BT2020)
-TRANSFER_PQ, TRANSFER_HLG = 16, 18
-MAX_LAST_S = Fraction(1, 2)  # a longer rest of the declared length may mean that the file was cut off
+TRANSFER_PQ = 16  # H.273 table 3, SMPTE ST 2084
+TRANSFER_HLG = 18  # H.273 table 3, ARIB STD-B67
+MAX_LAST_S = Fraction(1, 2)  # seconds; a longer last frame suggests that the file was truncated
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class ColorTags:
 
 @dataclass(frozen=True, slots=True)
 class MasteringDisplay:
-    """Static HDR10 facts (SMPTE ST 2086): chromaticities in 1/50000, luminances in 1/10000 cd/m2."""
+    """Static HDR10 metadata (SMPTE ST 2086): chromaticities in 1/50000, luminances in 1/10000 cd/m2."""
 
     green: tuple[int, int]
     blue: tuple[int, int]
@@ -50,25 +54,27 @@ class MasteringDisplay:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One further track of the file: what it is, not what is in it."""
+    """Kind and codec of a further track of the file."""
 
     index: int
     kind: str  # "video", "picture" (attached cover), "audio", "subtitle", "data", "attachment", "unknown"
     codec: str  # "" where the decoder library does not know it
     tag: str = ""  # the file's own four-character code, such as "mebx"
+    external: bool = False  # its media data is in another file (`dref`)
 
     def __str__(self) -> str:
         name = self.codec or self.tag
-        return f"track {self.index} ({self.kind}{', ' + name if name else ''})"
+        place = ", in another file" if self.external else ""
+        return f"track {self.index} ({self.kind}{', ' + name if name else ''}{place})"
 
 
-TimesFrom = Literal["presentation", "decoding", "counting"]  # what tells when a picture is shown
+TimesFrom = Literal["presentation", "decoding", "counting"]  # the source of presentation times
 Box = tuple[int, int, int, int]  # x, y of the first pixel, width and height, pixels
 
 
 @dataclass(frozen=True)
 class Clip:
-    """Facts of one video track in one file, from its header and its first decoded frame."""
+    """Metadata of one video track, from the header of the file and its first decoded frame."""
 
     path: Path
     stream_index: int
@@ -85,11 +91,11 @@ class Clip:
     average_rate: Fraction  # frames per second, nominal only
     start_s: Fraction  # time of the first frame
     duration_s: Fraction | None  # declared length of the track
-    frame_estimate: int  # declared count, else that of the packets; without those an edit list hides
+    frame_estimate: int  # declared count, else that of the packets, without those hidden by an edit list
     track: int = 0  # n-th real video track of the file
     end_declared: bool = True  # False: duration_s is that of the file, whose sound may be longer
-    header_tick: Fraction = Fraction(1, 1000)  # seconds to which the file rounds the lengths in its header
-    index_complete: bool = False  # the index names every frame, and the file holds all that it names
+    header_tick: Fraction = Fraction(1, 1000)  # seconds; resolution of the lengths in the header
+    index_complete: bool = False  # the index lists every frame, and the file contains all of them
     bit_rate: int | None = None  # bits per second of this track
     other_tracks: tuple[Track, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
@@ -103,19 +109,19 @@ class Clip:
     mastering: MasteringDisplay | None = None
     times_from: TimesFrom = "presentation"  # AVI has times of decoding only, raw streams have none
     content_light: tuple[int, int] | None = None  # MaxCLL and MaxFALL, cd/m2
-    chroma_location: int | None = None  # H.273 number; None: not told
+    chroma_location: int | None = None  # Chroma420SampleLocType of H.273; None: unspecified
     crop: tuple[int, int, int, int] | None = None  # left, top, right, bottom that players are to cut off
-    # Light around the display for which the picture was made: 0.0001 lux, and x, y in 0.00002 (H.274)
+    # Ambient viewing environment (H.274): illuminance in 0.0001 lux, chromaticity x, y in 0.00002
     ambient_light: tuple[int, int, int] | None = None
     box: Box | None = None  # the part of the picture that frames are to show; None: all of it
-    warnings: tuple[str, ...] = ()  # sentences worth showing to the user
+    warnings: tuple[str, ...] = ()  # sentences for the user
 
     @property
     def resolved_color(self) -> ColorTags:
-        """The tags with the matrix and range that an untagged clip is taken to have.
+        """Colour tags with defaults for an unspecified matrix and range, as players assume them.
 
-        HD and larger: BT.709, else BT.601, as players assume; range limited unless the format says full.
-        A matrix that is not a plain 3x3 one (ICtCp, YCgCo) is replaced in the same way.
+        Matrix: BT.709 for HD and larger, else BT.601; also in place of matrices that swscale does not know.
+        Range: limited, unless the pixel format implies full range.
         """
         hd = self.width >= 1280 or self.height > 576
         matrix = self.color.matrix
@@ -126,36 +132,36 @@ class Clip:
         return ColorTags(matrix, self.color.primaries, self.color.transfer, range_)
 
     def last_duration(self, time: Fraction, step: Fraction) -> Fraction:
-        """Return how long the last frame is shown, seconds.
+        """Return the duration of the last frame, seconds.
 
-        time: of that frame. step: from the frame before it. The declared end counts, unless it is not that of
-        this track, or cannot be true.
+        time: of that frame, seconds. step: from the frame before it, seconds.
+        The declared end of the track is used if there is one and if it is plausible, else `step`.
         """
         if self.duration_s is None or not self.end_declared:
             return step
         rest = self.start_s + self.duration_s - time
-        believed = rest > 0 and (self.index_complete or rest <= step + MAX_LAST_S)
-        return rest if believed else step
+        plausible = rest > 0 and (self.index_complete or rest <= step + MAX_LAST_S)
+        return rest if plausible else step
 
     @property
     def mirrored(self) -> bool:
-        """Whether a player shows the picture mirrored: its display matrix turns one side over."""
+        """Whether the display matrix mirrors the picture (negative determinant)."""
         matrix = self.display_matrix
         return matrix is not None and matrix[0] * matrix[4] - matrix[1] * matrix[3] < 0
 
     @property
     def seen_size(self) -> tuple[int, int]:
-        """Width and height of the pictures that frames show, pixels."""
+        """(width, height) of the frames: of the box if there is one, pixels."""
         return (self.width, self.height) if self.box is None else self.box[2:]
 
     @property
     def has_audio(self) -> bool:
-        """Whether any sound track that can be decoded lies beside the picture."""
-        return any(track.kind == "audio" and track.codec for track in self.other_tracks)
+        """Whether the file has a sound track that can be decoded."""
+        return any(t.kind == "audio" and t.codec and not t.external for t in self.other_tracks)
 
     @property
     def is_hdr(self) -> bool:
-        """Whether the transfer curve is HLG or PQ."""
+        """Whether the transfer characteristics are HLG or PQ."""
         return self.color.transfer in (TRANSFER_PQ, TRANSFER_HLG)
 
 
@@ -163,9 +169,10 @@ class Clip:
 class Frame:
     """One picture with its exact time.
 
-    index counts from 0 at the first frame read. rgb: (H, W, 3) uint16, full range 0..65535, transfer
-    curve as coded, coded orientation; of the clip's box, if it has one. source: the decoded planes of the
-    whole picture, for writing back what is unchanged.
+    index: from 0 at the first frame read. pts: ticks. time: seconds.
+    rgb: (H, W, 3) uint16, 0..65535, coded transfer curve and orientation; of the clip's box if it has one.
+    source: decoded planes of the whole picture, which keep unchanged pixels bit-exact.
+    corrupt: marked by the decoder.
     """
 
     index: int
@@ -178,9 +185,9 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class FramePair:
-    """A frame to mend and the frame of the other camera that is nearest in time, if one is near enough.
+    """A target frame and the reference frame nearest in time, None if none is near enough.
 
-    lag_s: reference time (after the offset) minus target time, seconds; 0.0 without a reference.
+    lag_s: reference time on the target's clock minus target time, seconds; 0.0 without a reference.
     """
 
     target: Frame

@@ -1,7 +1,7 @@
-"""What the demuxer does not tell: QuickTime keys of single tracks, Dolby Vision and spatial video.
+"""Boxes of a movie that FFmpeg does not report: QuickTime keys of tracks, Dolby Vision, spatial video.
 
-Reads only `moov`, at most MAX_INDEX bytes, and treats every size in the file as a lie until checked:
-a broken or hostile file gives fewer facts, never an exception or a large allocation.
+Only `moov` is read, MAX_INDEX bytes at most. Every size is checked: a damaged or hostile file gives less
+information, never an exception or a large allocation.
 Layout: ISO/IEC 14496-12 (boxes) and the QuickTime file format (`meta` with `keys` and `ilst`).
 """
 
@@ -15,14 +15,14 @@ MAX_INDEX = 256 * 1024 * 1024  # the index of a ten-hour 60 fps clip stays below
 MAX_BOXES = 10_000  # per level
 MAX_KEYS = 1_000  # per `meta` box
 _DOLBY_VISION = {b"dvcC", b"dvvC", b"dvwC"}
-_SPATIAL = {b"lhvC", b"vexu"}  # layers of MV-HEVC (ISO/IEC 14496-15), and what Apple says about its views
-_IN_THIS_FILE = 1  # flag of a data reference
+_SPATIAL = {b"lhvC", b"vexu"}  # layers of MV-HEVC (ISO/IEC 14496-15), and Apple's description of its views
+_IN_THIS_FILE = 1  # flag of a data reference, ISO/IEC 14496-12, 8.7.2
 QUICKTIME_CAMERA = "com.apple.quicktime.camera."
 
 
 @dataclass(frozen=True, slots=True)
 class TrackBoxes:
-    """Facts of one track. keys: QuickTime metadata items, text or numbers."""
+    """Metadata of one track. keys: QuickTime metadata items, text or numbers."""
 
     track_id: int
     keys: dict[str, str | float] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class TrackBoxes:
 
     @property
     def lens_model(self) -> str | None:
-        """Name of the lens as the phone wrote it."""
+        """Lens name written by the phone."""
         return lens_model(self.keys)
 
     @property
@@ -49,19 +49,19 @@ class TrackBoxes:
 
 
 def lens_model(keys: dict[str, str | float] | dict[str, str]) -> str | None:
-    """Lens name among QuickTime keys, of a track or of the movie."""
+    """Return the lens name from the QuickTime keys of a track or movie, None without one."""
     text = keys.get(QUICKTIME_CAMERA + "lens_model")
     return str(text).strip() or None if text is not None else None
 
 
 def focal_35mm(keys: dict[str, str | float] | dict[str, str]) -> float | None:
-    """35 mm equivalent focal length among QuickTime keys, millimetres; camera apps write "50.00mm"."""
+    """Return the 35 mm equivalent focal length from QuickTime keys, millimetres, None without one."""
     value = _number(keys.get(QUICKTIME_CAMERA + "focal_length.35mm_equivalent"))
     return value if value is not None and 1 <= value <= 5000 else None
 
 
 def read_tracks(path: Path) -> dict[int, TrackBoxes]:
-    """Facts of every track by track id; empty for other containers and damaged files."""
+    """Return the metadata of every track by track id; empty for other containers and damaged files."""
     try:
         with path.open("rb") as file:
             moov = read_index(file)[1]
@@ -72,7 +72,7 @@ def read_tracks(path: Path) -> dict[int, TrackBoxes]:
 
 
 def read_movie_timescale(path: Path) -> int:
-    """Ticks per second of the lengths and edit lists in the header; 0 for other containers and damage."""
+    """Return the movie time scale (`mvhd`), ticks per second; 0 for other containers and damaged files."""
     try:
         with path.open("rb") as file:
             header = child_of(memoryview(read_index(file)[1]), b"mvhd")
@@ -83,7 +83,7 @@ def read_movie_timescale(path: Path) -> int:
 
 
 def read_index(file: BinaryIO) -> tuple[int, bytes]:
-    """Where the body of the movie box (`moov`) begins, and the body; empty where there is none, or damage."""
+    """Return the offset of the body of `moov` and the body; 0 and b"" for other or damaged files."""
     size_of_file = file.seek(0, 2)
     at = 0
     for _ in range(MAX_BOXES):
@@ -109,7 +109,7 @@ def read_index(file: BinaryIO) -> tuple[int, bytes]:
 
 
 def boxes_in(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """Children of a box; stops at the first one that does not fit."""
+    """Yield kind and body of the children of a box; stop at the first one that does not fit."""
     at = 0
     for _ in range(MAX_BOXES):
         if at + 8 > len(data):
@@ -127,7 +127,7 @@ def boxes_in(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def child_of(data: memoryview, *path: bytes) -> memoryview:
-    """The first box along `path`, empty when missing."""
+    """Return the body of the first box along `path`, empty if missing."""
     for kind in path:
         data = next((body for name, body in boxes_in(data) if name == kind), memoryview(b""))
     return data
@@ -154,17 +154,17 @@ def _track(trak: memoryview) -> TrackBoxes | None:
 
 
 def _is_external(references: memoryview) -> bool:
-    """Whether a `dref` box names another file: its flag says that it is not this one, and a name follows."""
+    """Return whether a `dref` box names another file: not flagged "in this file", and a name follows."""
     return any(len(body) > 5 and not body[3] & _IN_THIS_FILE for _, body in boxes_in(references[8:]))
 
 
 def _boxes_of_entry(entry: memoryview) -> set[bytes]:
-    """Kinds of the boxes in a video sample entry, after its 78 bytes of fixed fields."""
+    """Return the kinds of the boxes in a video sample entry, after its 78 bytes of fixed fields."""
     return {bytes(kind) for kind, _ in boxes_in(entry[78:])}
 
 
 def _keys(meta: memoryview) -> dict[str, str | float]:
-    """Items of a QuickTime `meta` box: `keys` names them, `ilst` numbers them from 1."""
+    """Return the items of a QuickTime `meta` box: names from `keys`, values from `ilst`."""
     if not child_of(meta, b"keys"):
         meta = meta[4:]  # the ISO flavour starts with version and flags
     table = child_of(meta, b"keys")[8:]
@@ -186,7 +186,7 @@ def _limited(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def _value(data: memoryview) -> str | float | None:
-    """Decode a `data` box: type 1 UTF-8, 21 and 22 integers, 23 and 24 floats, others unknown."""
+    """Return the value of a `data` box: type 1 is UTF-8, 21 and 22 integers, 23 and 24 floats."""
     if len(data) < 8:
         return None
     kind, raw = int.from_bytes(data[:4], "big") & 0xFFFFFF, bytes(data[8:4096])
@@ -200,7 +200,7 @@ def _value(data: memoryview) -> str | float | None:
 
 
 def _number(value: str | float | None) -> float | None:
-    """The leading number of a value such as 24 or "50.00mm"."""
+    """Return the number in a value such as 24 or "50.00mm", None without one."""
     if isinstance(value, str):
         text = value.strip().lower().removesuffix("mm").strip()
         try:

@@ -1,4 +1,4 @@
-"""Where a job writes: the file that it is to make, and the hidden folder beside it for unfinished work."""
+"""The output file of a job and the hidden folder for its unfinished work."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ HASH_DIGITS = 16  # of that digest
 
 
 def check_output(out: Path, inputs: Iterable[Path], overwrite: bool) -> None:
-    """Raise UsageError if `out` cannot or must not be written: an input, existing, no such folder."""
+    """Raise UsageError if `out` is an input, exists without `overwrite`, or cannot be written."""
     if out.suffix.lower() not in FORMATS:
         got = repr(out.suffix) if out.suffix else "no ending"
         raise UsageError(f"{out} has {got}, expected one of: {', '.join(FORMATS)}.")
@@ -38,9 +38,9 @@ def check_output(out: Path, inputs: Iterable[Path], overwrite: bool) -> None:
 
 
 def default_output(clip: Path) -> Path:
-    """Return where the result for `clip` goes if nothing is said: beside it, with _deblurred in the name.
+    """Return the default output for `clip`: in its folder, with `_deblurred` in the name.
 
-    A name that would be too long for the disk is cut.
+    Names above MAX_NAME_BYTES are cut.
     """
     suffix = clip.suffix if clip.suffix.lower() in FORMATS else ".mp4"
     ending = f"_deblurred{suffix}"
@@ -51,7 +51,7 @@ def default_output(clip: Path) -> Path:
 
 
 def work_folder(out: Path) -> Path:
-    """Where the unfinished work on `out` is kept: a hidden folder beside it, for this name alone."""
+    """Return the hidden folder in which the unfinished work on `out` is kept, unique for this name."""
     out = out.resolve()
     name, whole = out.name, os.fsencode(out.name)
     if len(whole) > MAX_KEPT_BYTES:

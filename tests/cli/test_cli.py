@@ -212,7 +212,7 @@ def test_an_error_of_the_disk_that_nobody_foresaw_is_a_sentence(
         raise OSError(number, os.strerror(number), "/disk/file")
 
     monkeypatch.setattr("asled_cli.video.decode.probe.probe_clip", refuse)
-    monkeypatch.setattr("asled_cli.video.decode.probe.count_video_tracks", refuse)
+    monkeypatch.setattr("asled_cli.video.decode.video_tracks.count_video_tracks", refuse)
     assert app.main(["probe", "a.mp4"]) == 1
     said = capsys.readouterr().err
     assert f"/disk/file cannot be {'written' if full else 'read or written'}: {os.strerror(number)}" in said

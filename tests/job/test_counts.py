@@ -15,7 +15,8 @@ from asled_cli.job.records import DeblurConfig
 from asled_cli.job.sampling import count_frames
 from asled_cli.pipeline import run_deblur
 from asled_cli.progress import Progress
-from asled_cli.video.decode.reader import ClipReader, probe_clip
+from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.decode.reader import ClipReader
 
 
 @pytest.mark.parametrize("start_s", [None, 0.1, 0.25, 0.31])

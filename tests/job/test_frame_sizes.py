@@ -25,7 +25,8 @@ from asled_cli.registration.model.registration import Knot, Registration
 from asled_cli.registration.model.tone_curve import identity_tone
 from asled_cli.registration.render import render_references
 from asled_cli.sync.camera_motion import measure_motion, small_size
-from asled_cli.video.decode.reader import ClipReader, probe_clip
+from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.decode.reader import ClipReader
 from asled_cli.video.frames import Frame, FramePair
 
 SIZES, BATCHES = 200, 20

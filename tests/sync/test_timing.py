@@ -113,7 +113,7 @@ def test_what_moves_before_a_still_camera_tells_the_offset(tmp_path: Path) -> No
 def test_one_place_at_two_times_is_refused(tmp_path: Path) -> None:
     wide = tripod(tmp_path / "wide.mp4", 0.0, ultra=False)
     other = tripod(tmp_path / "other.mp4", 0.0, ultra=True, seed=1)
-    with pytest.raises(InputError, match="same place, but things do not move in both"):
+    with pytest.raises(InputError, match="same place, but motion in the scene does not match"):
         match_clips(DeblurConfig(wide, other))
 
 

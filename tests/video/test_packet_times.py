@@ -7,7 +7,8 @@ import av
 import numpy as np
 import pytest
 
-from asled_cli.video.decode.reader import ClipReader, frame_times, probe_clip, read_runs
+from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.decode.reader import ClipReader, frame_times, read_runs
 from asled_cli.video.preserve.inventory import take_inventory
 
 FRAMES, SIZE = 20, (64, 48)

@@ -21,15 +21,16 @@ from factories.clips import (
 )
 
 from asled_cli.errors import InputError
-from asled_cli.video.decode import probe, reader
-from asled_cli.video.decode.probe import count_video_tracks, probe_clip
+from asled_cli.video.decode import track_decoder, video_tracks
+from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.decode.reader import ClipReader, frame_times, read_runs
-from asled_cli.video.frames import Clip, ColorTags
+from asled_cli.video.decode.video_tracks import count_video_tracks
+from asled_cli.video.frames import Clip, ColorTags, Frame
 
 TICKS = phone_ticks(16)
 
 
-def read(clip: Clip, **options: float) -> list[reader.Frame]:
+def read(clip: Clip, **options: float) -> list[Frame]:
     with ClipReader(clip, **options) as frames:
         return list(frames)
 
@@ -210,7 +211,7 @@ def test_unreadable_file(sdr_clip: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_absurd_size_is_refused(sdr_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "MAX_PIXELS", 64 * 48 - 1)
+    monkeypatch.setattr(video_tracks, "MAX_PIXELS", 64 * 48 - 1)
     with pytest.raises(InputError):
         probe_clip(sdr_clip)
 
@@ -298,7 +299,7 @@ def test_damaged_packet_is_counted_and_skipped(tmp_path: Path) -> None:
 
 
 def test_too_much_damage_ends_with_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "MAX_FAILURES", 5)
+    monkeypatch.setattr(track_decoder, "MAX_FAILURES", 5)
     path = make_clip(tmp_path / "a.mov", options={"bf": "0"})
     clip = probe_clip(path)
     for position in packet_positions(path)[4:]:

@@ -7,7 +7,8 @@ from factories.clips import make_clip
 from factories.spatial import make_spatial_clip
 
 from asled_cli.__main__ import main
-from asled_cli.video.decode.reader import ClipReader, probe_clip
+from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.decode.reader import ClipReader
 
 
 def test_frames_with_newer_kinds_of_side_data_are_read(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 
 from asled_cli.errors import AsledError, InputError
-from asled_cli.video.decode.probe import count_video_tracks, probe_clip
+from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.decode.video_tracks import count_video_tracks
 from asled_cli.video.output_file import FORMATS, default_output
 
 SAME_MOMENT_S = 2.0  # phones note whole seconds, and their lenses start one after the other

@@ -23,7 +23,8 @@ from asled_cli.lab.synthesis.synthetic_pair import (
 )
 from asled_cli.video.decode.open_clip import open_clip
 from asled_cli.video.decode.pixel_format import Converter, to_8_bit
-from asled_cli.video.decode.probe import probe_clip, select_stream
+from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.decode.video_tracks import select_stream
 from asled_cli.video.frames import Clip
 
 

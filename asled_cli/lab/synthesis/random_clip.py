@@ -19,7 +19,7 @@ from asled_cli.lab.synthesis.average_blur import AverageConfig, average_pair
 from asled_cli.lab.synthesis.shake_blur import Depth, Picture, ShakeConfig, shake_pair
 from asled_cli.lab.synthesis.synthetic_pair import Faults, SyntheticPair
 from asled_cli.video.decode.open_clip import open_clip
-from asled_cli.video.decode.probe import select_stream
+from asled_cli.video.decode.video_tracks import select_stream
 
 # Width and height of a training clip: 0.1 to 0.15 megapixels, landscape, square and portrait.
 SIZES = ((448, 256), (384, 288), (320, 416), (352, 352), (416, 272), (256, 416), (480, 320))

@@ -1,6 +1,6 @@
-"""The part of the coded picture that the file asks players to show: Matroska's PixelCrop, MP4's `clap`.
+"""Crop of the coded picture that players apply: PixelCrop of Matroska, `clap` of MP4.
 
-FFmpeg does not apply either to decoded frames. Layout: RFC 9559 (Matroska), ISO/IEC 14496-12 (clap).
+FFmpeg applies neither to decoded frames. Layout: RFC 9559 (Matroska), ISO/IEC 14496-12 (clap).
 """
 
 import struct
@@ -19,7 +19,7 @@ _ENTRY_HEAD = 78  # bytes of a video sample entry before its boxes
 
 
 def read_matroska_crop(path: Path, number: int) -> Crop | None:
-    """Return the crop of the n-th picture track of a Matroska file, None where it has none."""
+    """Return the crop of the n-th video track of a Matroska file, pixels; None without one."""
     try:
         with path.open("rb") as file:
             head = memoryview(file.read(HEAD_BYTES))
@@ -39,7 +39,7 @@ def _inside(bodies: list[memoryview], name: int) -> list[memoryview]:
 
 
 def _elements(data: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """The elements of an EBML body; one that reaches past the data is cut off there."""
+    """Yield id and body of the elements of an EBML body; one that exceeds the data is truncated."""
     at = 0
     for _ in range(MAX_ELEMENTS):
         name, at = _number(data, at, keep_marker=True)
@@ -51,7 +51,7 @@ def _elements(data: memoryview) -> Iterator[tuple[int, memoryview]]:
 
 
 def _number(data: memoryview, at: int, *, keep_marker: bool) -> tuple[int, int]:
-    """A number of variable length and where the next begins; 0 at the end of the data."""
+    """Return a number of variable length (RFC 8794) and the offset of the next; 0 at the end of the data."""
     if at >= len(data) or not data[at]:
         return 0, len(data) + 1
     length = 9 - data[at].bit_length()
@@ -60,13 +60,16 @@ def _number(data: memoryview, at: int, *, keep_marker: bool) -> tuple[int, int]:
 
 
 def clap_of(crop: Crop, width: int, height: int) -> tuple[int, ...]:
-    """Return the eight numbers of a `clap` box for a picture of this size."""
+    """Return the eight numbers of a `clap` box. width, height: of the coded picture, pixels."""
     left, top, right, bottom = crop
     return (width - left - right, 1, height - top - bottom, 1, left - right, 2, top - bottom, 2)
 
 
 def read_clap_crop(path: Path, track_id: int, width: int, height: int) -> Crop | None:
-    """Return the crop of a track of a movie, whole pixels, None where it has none."""
+    """Return the crop of a track of a movie, whole pixels; None without one.
+
+    width, height: of the coded picture, pixels.
+    """
     try:
         with path.open("rb") as file:
             index = memoryview(read_index(file)[1])

@@ -1,9 +1,9 @@
-"""What a file is that cannot be opened as a clip (a playlist, a photo, ...), and what to do about it."""
+"""Kinds of files that are not clips (playlists, photos ...), with advice for the user."""
 
 import mmap
 from pathlib import Path
 
-_HEAD = 4096  # bytes that are looked at
+_HEAD = 4096  # bytes that are read; covers all signatures below
 _QUICKTIME_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
 # Brands of ISO/IEC 23008-12 (HEIF) and AVIF stills, right behind `ftyp`.
 _PHOTO_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"}
@@ -24,7 +24,7 @@ _SCRIPT_TAGS = (
 
 
 def is_heif_photo(path: Path) -> bool:
-    """Whether the file is a still picture in the boxes of a movie, which may have a clip inside."""
+    """Return whether the file is a HEIF or AVIF photo (brand of its `ftyp` box)."""
     head = _head(path)
     return head[4:8] == b"ftyp" and head[8:12] in _PHOTO_BRANDS
 
@@ -55,10 +55,10 @@ def _head(path: Path) -> bytes:
 
 def _script_kind(head: bytes) -> str | None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    for start, words in _SCRIPTS:
+    for start, kind in _SCRIPTS:
         if text.startswith(start):
-            return words
-    return next((words for tag, words in _SCRIPT_TAGS if text.startswith(b"<") and tag in text), None)
+            return kind
+    return next((kind for tag, kind in _SCRIPT_TAGS if text.startswith(b"<") and tag in text), None)
 
 
 def _explain_photo(path: Path) -> tuple[str, str]:
@@ -69,11 +69,11 @@ def _explain_photo(path: Path) -> tuple[str, str]:
         )
     return (
         f"{path} is a photo, expected a clip.",
-        "Of a Live Photo, name the .mov file that lies beside it.",
+        "For a Live Photo, name the .mov file in the same folder.",
     )
 
 
 def has_clip_inside(path: Path) -> bool:
-    """Whether a photo holds a movie behind the picture, as phones write motion photos."""
+    """Return whether a movie follows the picture in a photo (motion photo)."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return any(data.find(mark, 12) >= 0 for mark in _CLIP_MARKS)

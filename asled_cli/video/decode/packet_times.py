@@ -1,4 +1,4 @@
-"""When the picture of a packet is shown: its own time, or counted where files have none."""
+"""Presentation times of packets: stored in the file, or counted for formats without them."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from av.video.stream import VideoStream
 
 from asled_cli.video.frames import Clip, TimesFrom
 
-DECODING_TIMES_ONLY = {"avi"}  # FFmpeg guesses when frames are shown, wrongly
+DECODING_TIMES_ONLY = {"avi"}  # formats for which FFmpeg guesses wrong presentation times
 
 
 def times_of_format(container: InputContainer, first: "Packet[VideoStream] | None") -> TimesFrom:
-    """Return where times of pictures come from; first: the track's first packet."""
+    """Return the source of presentation times. first: first packet of the track."""
     if container.format.name in DECODING_TIMES_ONLY:
         return "decoding"
     if first is not None and first.pts is None and first.dts is None:
@@ -22,9 +22,9 @@ def times_of_format(container: InputContainer, first: "Packet[VideoStream] | Non
 
 
 class PacketClock:
-    """Gives the packets of a clip, in the order of the file, a time each (ticks of the clip's time base).
+    """Time of each packet of a clip, in file order, in ticks of the clip's time base.
 
-    Pictures and times belong together in rising order of both.
+    Sorted times belong to the pictures in presentation order.
     """
 
     def __init__(self, clip: Clip) -> None:
@@ -33,7 +33,7 @@ class PacketClock:
         self._step = nominal_step(clip)
 
     def tick(self, packet: "Packet[Any]") -> int | None:
-        """Return the time of one packet; None where it has none."""
+        """Return the time of the next packet, ticks; None without one."""
         if self._times_from == "presentation":
             return packet.pts if packet.pts is not None else packet.dts
         if self._times_from == "decoding":
@@ -43,12 +43,12 @@ class PacketClock:
 
 
 def nominal_step(clip: Clip) -> int:
-    """Return the ticks from frame to frame at the clip's nominal rate."""
+    """Return the ticks from frame to frame at the nominal frame rate, at least 1."""
     return max(1, round(1 / (clip.average_rate * clip.time_base)))
 
 
 def read_ticks(container: InputContainer, stream: VideoStream, clip: Clip) -> list[int]:
-    """Return the times of all pictures, sorted, by reading the packets without decoding them."""
+    """Return the sorted times of all pictures, ticks, from the packets without decoding."""
     clock, ticks = PacketClock(clip), []
     try:
         for packet in container.demux(stream):
@@ -56,5 +56,5 @@ def read_ticks(container: InputContainer, stream: VideoStream, clip: Clip) -> li
             if tick is not None:
                 ticks.append(tick)
     except FFmpegError:
-        pass  # a cut-off file: the packets before the cut are what there is
+        pass  # a truncated file: use the packets before the end
     return sorted(ticks)

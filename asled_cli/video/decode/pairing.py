@@ -1,7 +1,6 @@
-"""Two streams of frames -> pairs of frames that show the same moment.
+"""Pairs of target and reference frames that were taken at the same time.
 
-Clocks: a reference frame at time r on its own clock shows what the target shows at clock.to_target(r); a
-plain number instead of a clock is the offset of one that runs alike: r + offset.
+A clock may be given as a number, which is an offset in seconds: reference time r is target time r + offset.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,19 +15,19 @@ Target = TypeVar("Target")
 Reference = TypeVar("Reference")
 Item = TypeVar("Item")
 
-# Share of the frame interval by which a pair may be off. One half is what nearest-frame pairing needs
-# at a steady rate; the rest is for the jitter of phone time stamps (steps of 19 to 25 ticks, not 20).
+# Largest time difference of a pair, frame intervals. Constant rates need 1/2; the rest allows for jitter of
+# phone time stamps (steps of 19 to 25 ticks instead of 20).
 NEAR_ENOUGH = Fraction(5, 8)
 
 
 def pair_frames(
     target: Iterable[Frame], reference: Iterable[Frame], offset: Clock | float | Fraction
 ) -> Iterator[FramePair]:
-    """One pair per target frame, in order, with the reference frame nearest in time.
+    """Yield one pair per target frame, in order, with the reference frame nearest in time.
 
-    The reference is None when the nearest one is off by more than NEAR_ENOUGH of the local frame
-    interval of the slower clip. A reference may serve several targets. Both inputs must increase in
-    time; at most two target and three reference frames are held.
+    The reference is None if it is farther away than NEAR_ENOUGH of the local frame interval of the slower
+    clip. A reference may belong to several pairs. Both inputs must increase in time.
+    Memory: two target and three reference frames.
     """
     clock = as_clock(offset)
     for frame, found, lag in _match(
@@ -41,14 +40,14 @@ def pair_frames(
 def pair_lists(
     targets: Sequence[Frame], references: Sequence[Frame], offset: Clock | float | Fraction
 ) -> list[FramePair]:
-    """The same for frames at hand, such as two short runs."""
+    """Return the pairs of two short sequences of frames; see `pair_frames`."""
     return list(pair_frames(targets, references, offset))
 
 
 def pair_times(
     targets: Sequence[Fraction], references: Sequence[Fraction], offset: Clock | float | Fraction
 ) -> list[int | None]:
-    """For each target time the index of its reference time, None where none is near enough."""
+    """Return for each target time the index of its reference time, None if none is near enough; seconds."""
     clock = as_clock(offset)
     shifted = ((clock.to_target(time), index) for index, time in enumerate(references))
     return [found for _, found, _ in _match(((time, None) for time in targets), shifted)]
@@ -57,7 +56,7 @@ def pair_times(
 def _match(
     targets: Iterable[tuple[Fraction, Target]], references: Iterable[tuple[Fraction, Reference]]
 ) -> Iterator[tuple[Target, Reference | None, Fraction]]:
-    """(target, nearest reference or None, lag) over two timed streams on one clock; ties take the earlier."""
+    """Yield (target, nearest reference or None, lag in seconds) on one clock; of two the earlier one."""
     window = _Window(references)
     for before, (time, target), after in _with_neighbours(targets):
         window.move_to(time)
@@ -71,7 +70,7 @@ def _match(
 
 
 def _smaller(one: Fraction | None, other: Fraction | None) -> Fraction | None:
-    """The smaller gap: next to a dropped frame the larger one does not tell the rate."""
+    """Return the smaller known gap: next to a dropped frame the larger one is no frame interval."""
     known = [gap for gap in (one, other) if gap is not None]
     return min(known) if known else None
 
@@ -79,7 +78,7 @@ def _smaller(one: Fraction | None, other: Fraction | None) -> Fraction | None:
 def _with_neighbours(
     stream: Iterable[tuple[Fraction, Item]],
 ) -> Iterator[tuple[Fraction | None, tuple[Fraction, Item], Fraction | None]]:
-    """(gap before, item, gap after) for each item; None at the ends."""
+    """Yield (gap before, item, gap after), gaps in seconds, None at the ends."""
     before: Fraction | None = None
     held: tuple[Fraction, Item] | None = None
     for item in chain(stream, [None]):
@@ -90,7 +89,7 @@ def _with_neighbours(
 
 
 class _Window(Generic[Item]):
-    """Three neighbouring reference items of which the middle one is nearest to the time asked for."""
+    """Three neighbouring reference items; the middle one is nearest to the requested time."""
 
     def __init__(self, stream: Iterable[tuple[Fraction, Item]]) -> None:
         self._stream = iter(stream)

@@ -1,6 +1,6 @@
-"""Pixel format conversion with rounding and colours under control.
+"""Pixel format conversion with defined rounding and colours.
 
-swscale takes unrounded short cuts, and BT.601 at every size, unless told otherwise: so tell it, always.
+By default swscale does not round accurately and assumes BT.601. All its options are therefore set here.
 """
 
 from typing import cast
@@ -23,7 +23,7 @@ HIGH_QUALITY = int(
 
 
 class Converter:
-    """Converts frames of one kind; keeps swscale's tables between calls. Not for two threads at once.
+    """Conversion of the frames of one clip. swscale's tables are reused; not thread-safe.
 
     tags: resolved colour tags of the frames (`Clip.resolved_color`).
     """
@@ -35,12 +35,12 @@ class Converter:
         self._reformatter = VideoReformatter()
 
     def to_rgb(self, frame: av.VideoFrame) -> NDArray[np.uint16]:
-        """(H, W, 3) uint16, full range 0..65535, transfer curve as coded."""
+        """Return (H, W, 3) uint16, full range 0..65535, coded transfer curve."""
         rgb = cast(NDArray[np.uint16], self._reformat(frame, "gbrp16le", RANGE_FULL).to_ndarray())
         return cast(NDArray[np.uint16], cv2.add(rgb, rgb >> self._gap(frame.format)))  # saturates
 
     def from_rgb(self, rgb: NDArray[np.uint16], pix_fmt: str) -> av.VideoFrame:
-        """The inverse of `to_rgb` in any pixel format."""
+        """Return a frame in any pixel format from (H, W, 3) uint16; the inverse of `to_rgb`."""
         height, width, _ = rgb.shape
         rgb = rgb - (rgb >> self._gap(VideoFormat(pix_fmt)))
         planar = av.VideoFrame(width, height, "gbrp16le")
@@ -49,7 +49,10 @@ class Converter:
         return self._reformat(planar, pix_fmt, self._tags.range)
 
     def to_format(self, frame: av.VideoFrame, pix_fmt: str) -> av.VideoFrame:
-        """The frame in another pixel format, same matrix and range; itself if it is in that format."""
+        """Return the frame in another pixel format, with the same matrix and range.
+
+        A frame that is in this format is returned itself.
+        """
         if frame.format.name == pix_fmt:
             return frame
         full = pix_fmt.startswith(("yuvj", "gbr", "rgb", "bgr"))
@@ -58,9 +61,9 @@ class Converter:
         return out
 
     def _gap(self, pix_fmt: VideoFormat) -> int:
-        """White is not 65535 in swscale's 16-bit RGB but the deepest white shifted up, such as 255 << 8.
+        """Return the n with white + (white >> n) = 65535: the depth of a full-range format, else 8.
 
-        Returns the n with white + (white >> n) = 65535: the depth of a full-range format, else 8.
+        In swscale's 16-bit RGB, white is not 65535 but the white code shifted up, such as 255 << 8.
         """
         full = pix_fmt.is_rgb or self._tags.range == RANGE_FULL
         return max(component.bits for component in pix_fmt.components) if full else 8
@@ -80,17 +83,17 @@ class Converter:
 
 
 def to_16_bit(rgb: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """8-bit values in 16 bits, full scale to full scale; 16-bit ones as they are."""
+    """Return 8-bit values, any shape, scaled to 16 bits; 16-bit values are returned unchanged."""
     return rgb.astype(np.uint16) * np.uint16(257) if rgb.dtype == np.uint8 else cast(NDArray[np.uint16], rgb)
 
 
 def to_8_bit(rgb: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """16-bit values in 8 bits, rounded; full scale to full scale."""
+    """Return 16-bit values, any shape, scaled to 8 bits and rounded."""
     return ((rgb.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def copy_info(source: av.VideoFrame, out: av.VideoFrame) -> None:
-    """Give `out` the time and the colour tags of `source`."""
+    """Copy the time and the colour tags of `source` to `out`."""
     out.pts = source.pts
     if source.time_base is not None:
         out.time_base = source.time_base

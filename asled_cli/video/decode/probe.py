@@ -1,4 +1,4 @@
-"""Looks at one clip and gathers its facts into a `Clip`."""
+"""Reading of a clip's metadata into a `Clip`, from its header and its first frame."""
 
 import re
 from dataclasses import replace
@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from asled_cli.errors import InputError, reason
 from asled_cli.video.decode.crop import Crop, read_clap_crop, read_matroska_crop
-from asled_cli.video.decode.open_clip import MAX_PIXELS, open_clip
+from asled_cli.video.decode.open_clip import open_clip
 from asled_cli.video.decode.packet_times import read_ticks, times_of_format
 from asled_cli.video.decode.side_data import (
     VIEW_ID,
@@ -24,6 +24,7 @@ from asled_cli.video.decode.side_data import (
     read_content_light,
     read_side_data,
 )
+from asled_cli.video.decode.video_tracks import RERECORD, select_stream
 from asled_cli.video.frames import (
     MATRIX_BT709,
     UNSPECIFIED,
@@ -41,73 +42,14 @@ from asled_cli.video.mp4_boxes import (
     read_tracks,
 )
 
-PROBE_PACKETS = 600  # give up on a first frame after this many packets, 10 s at 60 fps
-DEPTH_MAP_SHARE = 8  # a track with fewer pixels than this part of the largest is no view of a lens
-RERECORD = "Use another copy of the clip, or record it again."
-
-
-def video_streams(container: InputContainer) -> list[VideoStream]:
-    """The video tracks that a lens filmed: no attached pictures such as cover art, and no depth maps."""
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    largest = max(map(_area, streams), default=0)
-    return [s for place, s in enumerate(streams) if place == 0 or not _is_depth_map(s, largest)]
-
-
-def _is_depth_map(stream: VideoStream, largest: int) -> bool:
-    """Whether a further track holds distances and no view, such as the disparity of a Cinematic clip.
-
-    Such a track is grey, or far smaller than the picture; a second lens films in colour and about as large.
-    """
-    pix_fmt = getattr(stream.codec_context, "pix_fmt", None) or ""
-    return pix_fmt.startswith("gray") or _area(stream) * DEPTH_MAP_SHARE <= largest
-
-
-def _area(stream: VideoStream) -> int:
-    """Pixels of a frame, 0 where the codec is not known."""
-    context = stream.codec_context
-    return 0 if context is None else context.width * context.height
-
-
-def count_video_tracks(path: Path) -> int:
-    """How many real video tracks the file has. Raises InputError if it cannot be opened."""
-    with open_clip(path) as container:
-        return len(video_streams(container))
-
-
-def has_depth_map(path: Path) -> bool:
-    """Whether a further video track is no view of a lens. Raises InputError if the file cannot be opened."""
-    with open_clip(path) as container:
-        films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-        return len(films) > len(video_streams(container))
-
-
-def select_stream(container: InputContainer, path: Path, track: int) -> VideoStream:
-    """The n-th real video track. Raises InputError if it is missing, empty or absurdly large."""
-    streams = video_streams(container)
-    if not streams:
-        if not container.streams:
-            raise InputError(f"{path} holds no frames at all.", RERECORD)
-        kinds = ", ".join(sorted({s.type for s in container.streams}))
-        raise InputError(f"{path} has no video track, only: {kinds}.", "Name the clip with the picture.")
-    if not 0 <= track < len(streams):
-        raise InputError(f"{path} has {len(streams)} video track(s), there is no track {track}.")
-    stream = streams[track]
-    if stream.codec_context is None:
-        raise InputError(f"{path}: the codec of the video track is not known.", RERECORD)
-    width, height = stream.codec_context.width, stream.codec_context.height
-    if width * height > MAX_PIXELS:
-        raise InputError(
-            f"{path} declares a picture of {width}x{height}, more than any camera makes.", RERECORD
-        )
-    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-    stream.thread_type = "AUTO"
-    return stream
+PROBE_PACKETS = 600  # in which the first frame is searched, 10 s at 60 fps
 
 
 def probe_clip(path: Path, track: int = 0) -> Clip:
-    """Facts of the n-th real video track of `path`, from its header and its first decoded frame.
+    """Return the metadata of the n-th video track of `path`, from its header and its first decoded frame.
 
-    Raises InputError if the file is missing, unreadable, unfinished, without video or without frames.
+    Raises InputError if the file is missing, unreadable, unfinished, without video or without frames, or if
+    its media data is in another file.
     """
     with open_clip(path) as container:
         stream = select_stream(container, path, track)
@@ -128,7 +70,7 @@ def probe_clip(path: Path, track: int = 0) -> Clip:
 
 
 def _with_times(clip: Clip, times_from: TimesFrom, first: "Packet[VideoStream]") -> Clip:
-    """Return the clip with its start where the first packet has it, if its pictures have no times."""
+    """Return the clip with the start of its first packet if its format stores no presentation times."""
     if times_from == "presentation":
         return clip
     return replace(clip, times_from=times_from, start_s=(first.dts or 0) * clip.time_base)
@@ -167,19 +109,40 @@ def _gather(
     frame: av.VideoFrame,
     all_boxes: dict[int, TrackBoxes],
 ) -> Clip:
-    codec, boxes = stream.codec_context, all_boxes.get(stream.id, TrackBoxes(stream.id))
+    boxes = all_boxes.get(stream.id, TrackBoxes(stream.id))
     if stream.time_base is None:
         raise InputError(f"{path}: the video track has no time base.", RERECORD)
-    rate = stream.average_rate or stream.guessed_rate or Fraction(30)
-    start = Fraction(frame.pts or 0) * stream.time_base
-    duration, own_end = _duration_s(container, stream, start)
-    complete, shown = _look_at_index(path, container, stream)
-    color = ColorTags(
-        int(codec.colorspace), int(codec.color_primaries), int(codec.color_trc), int(codec.color_range)
+    clip = _with_picture(
+        _header(path, track, container, stream, stream.time_base, frame), stream, frame, boxes
     )
-    matrix = read_side_data(frame, SideType.DISPLAYMATRIX)
-    dolby = boxes.dolby_vision or read_side_data(frame, SideType.DOVI_METADATA) is not None
-    clip = Clip(
+    others = [s for s in container.streams if s.index != stream.index]
+    clip = replace(
+        clip,
+        other_tracks=tuple(_track_info(s, all_boxes.get(s.id)) for s in others),
+        metadata=dict(container.metadata),
+        focal_35mm=boxes.focal_35mm or focal_35mm(container.metadata),
+        lens_model=boxes.lens_model or lens_model(container.metadata),
+        readout_s=boxes.readout_s,
+        crop=_crop(path, track, container, stream, frame),
+    )
+    return replace(clip, warnings=_warnings(clip))
+
+
+def _header(
+    path: Path,
+    track: int,
+    container: InputContainer,
+    stream: VideoStream,
+    time_base: Fraction,
+    frame: av.VideoFrame,
+) -> Clip:
+    """Return the clip with what the headers say about codec, times and index."""
+    codec = stream.codec_context
+    rate = stream.average_rate or stream.guessed_rate or Fraction(30)
+    start = Fraction(frame.pts or 0) * time_base
+    duration, own_end = _duration_s(container, stream, start)
+    complete, shown = _read_index(path, container, stream)
+    return Clip(
         path=path,
         stream_index=stream.index,
         codec=codec.codec.canonical_name,
@@ -187,11 +150,13 @@ def _gather(
         height=frame.height,
         pix_fmt=frame.format.name,
         bit_depth=max(c.bits for c in frame.format.components),
-        color=color,
+        color=ColorTags(
+            int(codec.colorspace), int(codec.color_primaries), int(codec.color_trc), int(codec.color_range)
+        ),
         rotation=frame.rotation,
-        display_matrix=None if matrix is None else tuple(int(v) for v in np.frombuffer(matrix, np.int32)),
+        display_matrix=None,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
-        time_base=stream.time_base,
+        time_base=time_base,
         average_rate=rate,
         start_s=start,
         duration_s=duration,
@@ -201,30 +166,30 @@ def _gather(
         header_tick=Fraction(1, read_movie_timescale(path) or 1000),
         index_complete=complete,
         bit_rate=stream.bit_rate,
-        other_tracks=tuple(
-            _track_facts(s, all_boxes.get(s.id)) for s in container.streams if s.index != stream.index
-        ),
-        metadata=dict(container.metadata),
-        focal_35mm=boxes.focal_35mm or focal_35mm(container.metadata),
-        lens_model=boxes.lens_model or lens_model(container.metadata),
-        readout_s=boxes.readout_s,
-        dolby_vision=dolby,
+    )
+
+
+def _with_picture(clip: Clip, stream: VideoStream, frame: av.VideoFrame, boxes: TrackBoxes) -> Clip:
+    """Return the clip with what the first frame and its side data say about the picture."""
+    matrix = read_side_data(frame, SideType.DISPLAYMATRIX)
+    return replace(
+        clip,
+        display_matrix=None if matrix is None else tuple(int(v) for v in np.frombuffer(matrix, np.int32)),
+        dolby_vision=boxes.dolby_vision or read_side_data(frame, SideType.DOVI_METADATA) is not None,
         spatial=boxes.spatial or read_side_data(frame, VIEW_ID) is not None,
         interlaced=frame.interlaced_frame,
         alpha=any(c.is_alpha for c in frame.format.components),
         mastering=_mastering(frame),
-        crop=_crop(path, track, container, stream, frame),
         content_light=read_content_light(frame),
         chroma_location=read_chroma_location(stream),
         ambient_light=read_ambient_light(frame),
     )
-    return _with_warnings(clip)
 
 
 def _duration_s(container: InputContainer, stream: Stream, start: Fraction) -> tuple[Fraction | None, bool]:
-    """Declared length in seconds, and whether it is that of this track and not of the longest one.
+    """Return the declared length, seconds, and whether it belongs to this track and not to the longest one.
 
-    start: of the track, seconds. In Matroska a tag tells the length; FFmpeg puts the end there.
+    start: of the track, seconds. In Matroska the DURATION tag is read, in which FFmpeg writes the end.
     """
     if stream.duration is not None and stream.time_base is not None:
         return stream.duration * stream.time_base, True
@@ -238,17 +203,17 @@ def _duration_s(container: InputContainer, stream: Stream, start: Fraction) -> t
 
 
 def _clock_seconds(text: str) -> Fraction | None:
-    """The seconds of a length such as 00:01:02.345000000, as Matroska's muxers note it; None for others."""
+    """Return the seconds of a Matroska DURATION tag such as 00:01:02.345000000; None for other text."""
     found = re.fullmatch(r"(\d{1,4}):(\d\d):(\d\d(?:\.\d{1,12})?)", text.strip())
     if found is None:
         return None
     return int(found[1]) * 3600 + int(found[2]) * 60 + Fraction(found[3])
 
 
-def _look_at_index(path: Path, container: InputContainer, stream: Stream) -> tuple[bool, int]:
-    """Whether the file holds all frames that its index names; and how many of them an edit list shows.
+def _read_index(path: Path, container: InputContainer, stream: Stream) -> tuple[bool, int]:
+    """Return whether the file contains all frames of its index, and how many of them the edit list shows.
 
-    False, 0 for containers without such an index.
+    (False, 0) for containers without such an index.
     """
     if "mov" not in container.format.name or not stream.frames:  # a fragmented file counts none
         return False, 0
@@ -269,15 +234,17 @@ def _crop(
     )
 
 
-def _track_facts(stream: Stream, boxes: TrackBoxes | None) -> Track:
+def _track_info(stream: Stream, boxes: TrackBoxes | None) -> Track:
     kind = "picture" if stream.disposition & Disposition.attached_pic else stream.type
     context = stream.codec_context if hasattr(stream, "codec_context") else None
     codec = context.name if context is not None else ""
-    return Track(stream.index, kind, codec, boxes.tag if boxes is not None else "")
+    if boxes is None:
+        return Track(stream.index, kind, codec)
+    return Track(stream.index, kind, codec, boxes.tag, external=boxes.external)
 
 
 def _mastering(frame: av.VideoFrame) -> MasteringDisplay | None:
-    """HDR10 side data: AVMasteringDisplayMetadata is ten rationals, AVContentLightMetadata two integers."""
+    """Return HDR10 metadata from AVMasteringDisplayMetadata (ten rationals) and AVContentLightMetadata."""
     raw = read_side_data(frame, SideType.MASTERING_DISPLAY_METADATA)
     if raw is None or len(raw) < 88:
         return None
@@ -300,18 +267,17 @@ def _mastering(frame: av.VideoFrame) -> MasteringDisplay | None:
     )
 
 
-def _with_warnings(clip: Clip) -> Clip:
+def _warnings(clip: Clip) -> tuple[str, ...]:
+    """Return one sentence for each property of the clip that the user should know."""
     name, notes = clip.path.name, []
     if clip.interlaced:
-        notes.append(
-            f"{name} is interlaced: the two fields of a frame are seen as one picture, expect combs."
-        )
+        notes.append(f"{name} is interlaced: both fields are processed as one picture, so expect combing.")
     if clip.alpha:
         notes.append(f"{name} has transparency, which most encoders cannot write.")
     if clip.color.matrix == UNSPECIFIED and not clip.pix_fmt.startswith(("gbr", "rgb", "bgr", "gray")):
         taken = "BT.709" if clip.resolved_color.matrix == MATRIX_BT709 else "BT.601"
         notes.append(
-            f"{name} does not tell its colour matrix: read as {taken}; the output stays untagged too."
+            f"{name} has no colour matrix tag: {taken} is assumed, and the output has no tag either."
         )
     if clip.dolby_vision:
         notes.append(
@@ -322,4 +288,4 @@ def _with_warnings(clip: Clip) -> Clip:
             f"{name} is spatial video (MV-HEVC): only its main view is read and written, "
             "its second view is not used yet."
         )
-    return replace(clip, warnings=tuple(notes))
+    return tuple(notes)

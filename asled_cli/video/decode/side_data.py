@@ -1,4 +1,4 @@
-"""What a decoder attaches to a frame: display matrix, HDR metadata, Dolby Vision, the view of a pair."""
+"""Side data of frames: display matrix, HDR metadata, Dolby Vision, view of a spatial pair."""
 
 from enum import Enum
 from typing import cast
@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 
 
 def read_side_data(frame: av.VideoFrame, kind: SideType) -> bytes | None:
-    """Return the bytes of one kind of side data, None where the frame has none of it."""
+    """Return the bytes of one kind of side data, None without it."""
     try:
         data = cast("dict[SideType, SideData]", frame.side_data).get(kind)
     except ValueError:  # a kind that PyAV does not know hides all others
@@ -43,9 +43,9 @@ def read_content_light(frame: av.VideoFrame) -> tuple[int, int] | None:
 
 
 def read_chroma_location(stream: VideoStream) -> int | None:
-    """Return where chroma samples lie, as H.273 numbers it (0: left, 2: top left); None where nothing tells.
+    """Return Chroma420SampleLocType of H.273 (0: left, 2: top left); None if unspecified.
 
-    PyAV does not show it, so it is read from FFmpeg's own trace of the headers of H.264 and HEVC.
+    PyAV does not report it. It is read from FFmpeg's trace of the H.264 or HEVC headers (`trace_headers`).
     """
     if stream.codec_context.name not in ("h264", "hevc") or not stream.codec_context.extradata:
         return None
@@ -58,20 +58,20 @@ def read_chroma_location(stream: VideoStream) -> int | None:
         return None
     finally:
         av.logging.set_level(level)
-    told = (text for _, _, text in lines if "chroma_sample_loc_type_top_field" in text)
-    value = next(told, "").rpartition("=")[2].strip()
+    found = (text for _, _, text in lines if "chroma_sample_loc_type_top_field" in text)
+    value = next(found, "").rpartition("=")[2].strip()
     return int(value) if value.isdigit() and int(value) <= 5 else None
 
 
 def _unknown(kind: type[Enum], value: object) -> Enum:
-    """Return a member for a number that FFmpeg has and PyAV has not, such as the view id of MV-HEVC (29)."""
+    """Return an enum member for a value of FFmpeg that PyAV lacks, such as the view id of MV-HEVC (29)."""
     member = object.__new__(kind)
     member._name_, member._value_ = f"UNKNOWN_{value}", value
     kind._value2member_map_[value] = member  # the same one each time: members are compared by identity
     return member
 
 
-# PyAV 18 raises ValueError for a frame with any newer kind of side data; from PyAV 19 on it does as here.
+# PyAV 18 raises ValueError for a frame with an unknown kind of side data. PyAV 19 adds members like this.
 if "_missing_" not in vars(SideType):
     setattr(SideType, "_missing_", classmethod(_unknown))  # noqa: B010, mypy does not let a method be assigned
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 
-from asled_cli.video.decode.reader import ReadProblems, read_pictures
+from asled_cli.video.decode.reader import read_pictures
+from asled_cli.video.decode.track_decoder import ReadProblems
 from asled_cli.video.frames import Clip
 from asled_cli.video.preserve.check import Check
 from asled_cli.video.preserve.frame_signature import Cells, Signature, Signer
