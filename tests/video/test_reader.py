@@ -260,7 +260,7 @@ def test_media_cut_off_is_told(tmp_path: Path) -> None:
         times = [frame.pts for frame in frames]
         assert 0 < len(times) < 40 and times == ticks[: len(times)]
         assert frames.problems.ended_early
-        assert "cut off" in frames.problems.sentences("a.mov")[-1]
+        assert "incomplete" in frames.problems.sentences("a.mov")[-1]
     with av.open(str(path)) as container:  # what the decoder did not give is counted
         left = sum(1 for packet in container.demux(video=0) if packet.size)
     assert len(times) + frames.problems.lost_frames + frames.problems.damaged_packets >= left
