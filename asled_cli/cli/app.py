@@ -32,7 +32,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Mend a motion-blurred wide phone clip with the ultra-wide clip of the same moment.",
+    help="Deblur a phone's wide video with the ultra-wide video recorded at the same time.",
 )
 app.command()(deblur)
 app.command()(batch)
@@ -61,42 +61,42 @@ def _options(
     pass
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Run the command line on `words` (default: those of the process) and return the exit code.
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line on `arguments` (default: those of the process) and return the exit code.
 
     Errors of ours are one line and a hint; with --debug, and for errors that nobody foresaw, a traceback.
     """
-    words = sys.argv[1:] if words is None else list(words)
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     share_one_arena()
     with tolerant_streams() as stdout:
-        code = _run(words)
-        return code_after(code, stdout, words[0] if words else "")
+        code = _run(arguments)
+        return code_after(code, stdout, arguments[0] if arguments else "")
 
 
-def _show(error: AsledError, words: Sequence[str]) -> int:
+def _show(error: AsledError, arguments: Sequence[str]) -> int:
     """Print a sentence, with --debug after the traceback; returns the exit code."""
     from asled_cli.cli.output.console import show_error
 
-    if "--debug" in words:
+    if "--debug" in arguments:
         sys.stderr.write(printable(traceback.format_exc(), keep="\n"))
-    show_error(error, as_json="--json" in words)
+    show_error(error, as_json="--json" in arguments)
     return error.exit_code
 
 
-def _run(words: Sequence[str]) -> int:
+def _run(arguments: Sequence[str]) -> int:
     try:
-        app(words, prog_name="asled")
+        app(arguments, prog_name="asled")
     except SystemExit as stop:  # typer ends every run with it: help, bad usage and success alike
         return stop.code if isinstance(stop.code, int) else 1
     except AsledError as error:
-        return _show(error, words)
+        return _show(error, arguments)
     except OSError as error:
         from asled_cli.runtime.atomic_file import explain_system_error
 
         explained = explain_system_error(error)
         if explained is None:
             raise
-        return _show(explained, words)
+        return _show(explained, arguments)
     except KeyboardInterrupt:
         return InterruptedRunError.exit_code
     return 0

@@ -51,7 +51,7 @@ def batch(
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Mend many pairs of clips; go on after failures and, called again, after a break."""
+    """Deblur many pairs. Failures do not stop the batch; run it again to resume."""
     from asled_cli.cli.output import console
     from asled_cli.job.batch.manifest import read_manifest
     from asled_cli.job.batch.pairs import find_pairs
@@ -69,13 +69,13 @@ def batch(
         rows = [(str(pair.wide), str(pair.ultra), pair.out) for pair in pairs]
         console.show_table("batch", ("wide", "ultra", "out"), rows, style)
         return
-    words = ["--method", method, "--strength", str(strength), "--codec", codec]
-    words += ["--preset", preset] if preset is not None else []
-    words += ["--crf", str(crf)] if crf is not None else []
-    words += ["--strict"] if strict else []
+    options = ["--method", method, "--strength", str(strength), "--codec", codec]
+    options += ["--preset", preset] if preset is not None else []
+    options += ["--crf", str(crf)] if crf is not None else []
+    options += ["--strict"] if strict else []
     unreported: list[AsledError] = []
     outcomes = run_batch(
-        pairs, out, jobs=jobs, device=device, options=words, overwrite=overwrite,
+        pairs, out, jobs=jobs, device=device, options=options, overwrite=overwrite,
         report_failed=unreported.append,
     )  # fmt: skip
     if not quiet:

@@ -52,7 +52,7 @@ def deblur(
         crf=crf,
         preset=preset,
         pix_fmt=pix_fmt,
-        options=_pairs(encoder_opt or []),
+        options=_key_values(encoder_opt or []),
         overwrite=overwrite,
     )
     config = DeblurConfig(
@@ -87,12 +87,12 @@ def deblur(
     console.show_result(result, style)
 
 
-def _pairs(words: list[str]) -> dict[str, str]:
-    """Split KEY=VALUE words; the value may hold further equal signs (x265-params=log-level=none)."""
+def _key_values(options: list[str]) -> dict[str, str]:
+    """Split KEY=VALUE options; a value may hold equal signs (x265-params=log-level=none)."""
     pairs = {}
-    for word in words:
-        key, equals, value = word.partition("=")
+    for option in options:
+        key, equals, value = option.partition("=")
         if not key or not equals:
-            raise UsageError(f"--encoder-opt is {word!r}, expected KEY=VALUE such as tune=film.")
+            raise UsageError(f"--encoder-opt is {option!r}, expected KEY=VALUE such as tune=film.")
         pairs[key] = value
     return pairs

@@ -46,24 +46,24 @@ def probe(
     if ultra is None and count_video_tracks(wide) < 2:
         if preview is not None:
             raise UsageError("--preview draws a pair, but only one clip is named.", "Name both clips.")
-        facts = inspect.clip_info(probe_clip(wide))
+        info = inspect.clip_info(probe_clip(wide))
         if as_json:
-            console.show_values("clip", facts, style)
+            console.show_values("clip", info, style)
         else:
-            console.show_table("clip", ("", ""), clip_rows(facts), style)
-            console.show_lines("note", facts["warnings"], style)
+            console.show_table("clip", ("", ""), clip_rows(info), style)
+            console.show_lines("note", info["warnings"], style)
         return
     config = DeblurConfig(wide, ultra or wide, offset_s=offset, fov_ratio=fov_ratio, lens_order=lens_order)
     with console.progress(style) as report:
         found = inspect.inspect_pair(config, report)
         if preview is not None:
             draw_preview(inspect.align_sample(found), preview, overwrite=overwrite)
-    facts = found.as_dict()
+    info = found.as_dict()
     if as_json:
-        console.show_values("pair", facts, style)
+        console.show_values("pair", info, style)
         return
-    console.show_table("clips", ("", "wide", "ultra"), clip_rows(facts["wide"], facts["ultra"]), style)
-    console.show_table("together", ("", ""), pair_rows(facts), style)
+    console.show_table("clips", ("", "wide", "ultra"), clip_rows(info["wide"], info["ultra"]), style)
+    console.show_table("together", ("", ""), pair_rows(info), style)
     plan = ("from", "to", "what to do", "blur of wide", "blur of ultra", "ultra has more detail by")
-    console.show_table("plan", plan, [segment_row(segment) for segment in facts["plan"]], style)
-    console.show_lines("note", facts["notes"], style)
+    console.show_table("plan", plan, [segment_row(segment) for segment in info["plan"]], style)
+    console.show_lines("note", info["notes"], style)

@@ -62,5 +62,5 @@ def synth_blur(
     style = console.Style(as_json=as_json, quiet=quiet)
     with console.progress(style) as report:
         result = run(job, report)
-    facts = {"written": result.written, "kept": result.kept, "left out": len(result.left_out)}
-    console.show_values("synth-blur", facts | {"manifest": str(result.manifest)}, style)
+    counts = {"written": result.written, "kept": result.kept, "left out": len(result.left_out)}
+    console.show_values("synth-blur", counts | {"manifest": str(result.manifest)}, style)

@@ -38,7 +38,7 @@ def train(
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the checkpoint in --out.", rich_help_panel=RUN)
+        bool, typer.Option("--resume", help="Continue from the checkpoint in --out.", rich_help_panel=RUN)
     ] = False,
     init: Annotated[
         Path | None,
@@ -84,5 +84,5 @@ def train(
         result = run_training(job, report)
     if not result.leads:
         return
-    facts = {"steps": result.step, **result.scores, "files": [str(path) for path in result.files]}
-    console.show_values("trained", facts, style)
+    values = {"steps": result.step, **result.scores, "files": [str(path) for path in result.files]}
+    console.show_values("trained", values, style)

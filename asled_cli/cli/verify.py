@@ -1,4 +1,4 @@
-"""`asled verify`: proves that a mended clip kept what it must keep of its source."""
+"""`asled verify`: check that a deblurred clip kept what it must keep of its source."""
 
 from __future__ import annotations
 

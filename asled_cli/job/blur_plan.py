@@ -1,4 +1,4 @@
-"""Which lens is the blurred one, moment by moment, and what to do there: mend, pass through, or warn."""
+"""Decide for each stretch of the clip whether to deblur it, keep it, or warn that both lenses are blurred."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Interval:
     reference_blur_px: float
 
     def as_dict(self) -> dict[str, object]:
-        """In plain values, for JSON; an end that reaches past the clip is None."""
+        """Return plain values for JSON; an end that reaches past the clip is None."""
         return {
             "start_s": None if self.start_s < -PAST_S / 2 else round(self.start_s, 3),
             "end_s": None if self.end_s > PAST_S / 2 else round(self.end_s, 3),
@@ -57,7 +57,7 @@ class BlurPlan:
     segments: tuple[Interval, ...]
 
     def weight_at(self, time_s: float) -> float:
-        """How much of a change to apply at a time: 0 where the target passes through, 1 elsewhere, faded."""
+        """Return the share of the change to apply at a time: 0 in kept stretches, 1 elsewhere, faded."""
         inside = [s for s in self.segments if s.start_s <= time_s < s.end_s]
         current = inside[0] if inside else None
         if current is None or current.action != "pass":
@@ -67,14 +67,14 @@ class BlurPlan:
         return max(0.0, 1 - min(edges, default=FADE_S) / FADE_S)
 
     def limit(self, time_s: float, change: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-        """The change to a frame as far as the plan allows it; None where the frame passes through."""
+        """Return the change to a frame, scaled by the plan; None if the frame is kept as it is."""
         weight = self.weight_at(time_s)
         if change is None or weight >= 1:
             return change
         return change * np.float32(weight) if weight > 0 else None
 
     def warnings(self) -> list[str]:
-        """Sentences about what the other lens cannot mend, or need not."""
+        """Return warnings: the clip is sharp already, or both lenses are blurred."""
         if not self.segments:
             return []
         if self.changes_nothing:
@@ -85,7 +85,7 @@ class BlurPlan:
             )
             if other > _CLEARLY_BLURRED * own:
                 sharp.append(
-                    f"the other clip is the blurred one ({other:.0f} px): --target can mend that one."
+                    f"the other clip is the blurred one ({other:.0f} px): --target can deblur that one."
                 )
             return sharp
         both = sum(action == "both blurred" for action in self.actions)
@@ -93,32 +93,33 @@ class BlurPlan:
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether the whole clip was looked at and is to pass through."""
+        """Whether the whole clip was measured and is kept as it is."""
         return set(self.actions) == {"pass"}
 
     @property
     def actions(self) -> tuple[Action, ...]:
-        """The actions in order of time."""
+        """Return the actions in order of time."""
         return tuple(segment.action for segment in self.segments)
 
 
 DEBLUR_ALL = BlurPlan((), ())
-"""Of a clip that nobody judged: all of it is mended."""
+"""The plan of a clip whose sharpness was not measured: deblur all of it."""
 
 
 def plan_blur(
-    pairs: Iterable[FramePair], found: Registration, told: Callable[[int], None] = lambda done: None
+    pairs: Iterable[FramePair], found: Registration, on_progress: Callable[[int], None] = lambda done: None
 ) -> BlurPlan:
-    """Measure pairs spread over the clip, in order of time; told: called with the number of pairs done.
+    """Measure pairs spread over the clip, in order of time, and plan from them.
 
-    A registration that is not accepted has nothing to compare: no pair is taken.
+    on_progress: called with the number of pairs done.
+    If the registration is not accepted, no pair is read and everything is planned to be deblurred.
     """
     if not found.accepted:
         return DEBLUR_ALL
     samples = []
     for done, pair in enumerate(pairs, start=1):
         sample = measure_sharpness(pair, found)
-        told(done)
+        on_progress(done)
         if sample is not None:
             samples.append(sample)
     blurred_px = max(BLURRED_SHARE * max(found.target_size), MIN_BLURRED_PX)
@@ -126,7 +127,7 @@ def plan_blur(
 
 
 def plan_segments(samples: Sequence[Sharpness], blurred_px: float) -> list[Interval]:
-    """Stretches of one action each, which touch each other; the ends reach past the first and last sample."""
+    """Return adjoining intervals of one action each; the outer ends reach past the first and last sample."""
     if not samples:
         return []
     actions: list[Action] = [_action(sample, blurred_px) for sample in samples]
@@ -160,14 +161,14 @@ def _action(sample: Sharpness, blurred_px: float) -> Action:
 
 
 def _without_flicker(actions: list[Action], samples: Sequence[Sharpness]) -> list[Action]:
-    """A stretch shorter than MIN_S joins the one before it, the first one the next."""
+    """Join each stretch shorter than MIN_S to the one before it, the first one to the next."""
     result: list[Action] = []
     at = 0
     for action, group in groupby(actions):
         count = len(list(group))
         last = min(at + count, len(samples) - 1)
         short = samples[last].time_s - samples[at].time_s < MIN_S and count < len(actions)
-        # Where nothing is sure, mending is the lesser harm: the trust per pixel guards what is sharp.
+        # In doubt deblur: the confidence per pixel protects what is sharp.
         result += [(result[-1] if result else "deblur") if short else action] * count
         at += count
     return result

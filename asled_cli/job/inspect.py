@@ -78,7 +78,7 @@ def inspect_pair(config: DeblurConfig, report: Report = ignore) -> Inspection:
 
 
 def align_sample(inspection: Inspection) -> list[AlignedFrame]:
-    """The sample with its references laid onto its targets, at reduced size."""
+    """Return the sample with its references warped onto its targets, at reduced size."""
     first = next(p for p in inspection.sample if p.reference is not None)
     assert first.reference is not None
     sizes = ((f.rgb.shape[1], f.rgb.shape[0]) for f in (first.target, first.reference))

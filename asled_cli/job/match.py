@@ -157,12 +157,12 @@ def _check_same_orientation(wide: Clip, ultra: Clip) -> None:
 
 
 def _rotation_hint(wide: Clip, ultra: Clip) -> str:
-    """Advice for clips of unlike rotation: of one the flag was changed, or the picture itself turned."""
+    """Advice for clips of unlike rotation: of one the flag was changed, or the picture itself rotated."""
     turned = next((clip for clip in (wide, ultra) if not clip.rotation), wide)
     if (wide.width > wide.height) == (ultra.width > ultra.height):
         return "Are both from one recording? If so, set the rotation flag of one to the other's."
     return (
-        f"Are both from one recording? If so, the picture of {turned.path.name} was turned by an editor: "
+        f"Are both from one recording? If so, the picture of {turned.path.name} was rotated by an editor: "
         "use the clip as the phone recorded it."
     )
 
@@ -179,15 +179,15 @@ def _fov_ratio(config: DeblurConfig, wide: Clip, ultra: Clip) -> tuple[float, st
     if config.fov_ratio is not None:
         return config.fov_ratio, "given"
     if wide.focal_35mm and ultra.focal_35mm and wide.focal_35mm > ultra.focal_35mm:
-        words = f"{wide.focal_35mm:g} mm over {ultra.focal_35mm:g} mm"
+        lenses = f"{wide.focal_35mm:g} mm over {ultra.focal_35mm:g} mm"
         ratio, most = wide.focal_35mm / ultra.focal_35mm, FOV_RATIO_LIMITS[1]
         if ratio > most:
             raise InputError(
-                f"The lenses that the files name have a view ratio of {ratio:.2f} ({words}), expected up to "
+                f"The lenses that the files name have a view ratio of {ratio:.2f} ({lenses}), expected up to "
                 f"{most:g}.",
                 "Are both clips of one moment? If so, pass --fov-ratio.",
             )
-        return ratio, words
+        return ratio, lenses
     return COMMON_FOV_RATIO, "as on most phones"
 
 

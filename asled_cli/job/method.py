@@ -72,7 +72,7 @@ def choose_method(config: DeblurConfig, wide: Clip | FrameSize) -> MethodChoice:
     except MissingWeightsError as error:  # weights that are there but damaged are never passed over
         if config.method == "network" or config.weights is not None or config.model is not None:
             raise
-        return MethodChoice(method="swap", reason=f"no network at hand: {error.message}")
+        return MethodChoice(method="swap", reason=f"no weights found: {error.message}")
     if config.weights is not None:
         model = _model_of(path, config.model)
     info = weights.read_info(path)
@@ -105,7 +105,7 @@ def load_restorer(plan: DeblurPlan, segment: int = 0, read: Callable[[Any], Any]
     """Build what the plan says, with weights loaded and on the device.
 
     segment: frames after which work must be able to go on. read: gives the memory of an earlier run, a
-    dictionary from tiles to states of the network, when told that type; or None.
+    dictionary from tiles to states of the network, when asked for that type; or None.
     """
     if plan.method == "swap":
         return SwapRestorer(plan.config.strength)

@@ -23,7 +23,7 @@ from asled_cli.video.frames import Clip
 from asled_cli.video.output_file import check_output, default_output, work_folder
 
 MEMORY_BASE = 700 * 2**20  # interpreter, torch and codecs, measured
-ANALYSIS_BYTES = 64  # per pixel of a frame that the analysis looks at, measured
+ANALYSIS_BYTES = 64  # per pixel of a frame that the analysis reads, measured
 FRAMES_IN_FLIGHT = 12  # frames in queues, alignment window and decoder threads, as 16-bit RGB and planes
 MAX_HELPERS = 4  # threads that align frames, and as many that fuse them; more find nothing left to share
 HELPERS_AT_1080P = 8  # larger frames get fewer, for the same memory
@@ -89,7 +89,7 @@ def _check_options(config: DeblurConfig) -> None:
     """What can be said against the job before anything long begins; for the clips in the order named."""
     wide, ultra = probe_both(config.wide, config.ultra)
     if config.truth is not None:
-        # The order may be found to be another, and the truth is that of the clip to be mended.
+        # The detected order may differ, and the truth belongs to the clip to be deblurred.
         _check_truth_of(config.truth, (wide, ultra) if config.target == "wide" else (ultra, wide))
     _output_path(config, wide)
     _window(config, wide)

@@ -15,7 +15,7 @@ from asled_cli.video.decode.pixel_format import to_8_bit
 from asled_cli.video.encode.image_clip import write_pictures
 
 _CELLS = 8  # of the checkerboard along the longer side
-_RATE = 10  # frames per second of the preview clip, slow enough to look at
+_RATE = 10  # frames per second of the preview clip, slow enough to compare by eye
 _GAP = 4  # pixels between the views
 
 

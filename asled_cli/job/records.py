@@ -1,4 +1,4 @@
-"""The records of one deblur job: what is asked, what is planned, how far it is, what came out.
+"""The records of one deblur job: request, plan, progress, result.
 
 Standard library only, so that the command line can use them before anything heavy is loaded.
 """
@@ -36,18 +36,18 @@ SPARE_S = Fraction(
 class DeblurConfig:
     """One deblur job as the user asks for it. None means: find a good value from the clips."""
 
-    wide: Path  # the blurred clip, to be mended
+    wide: Path  # the blurred clip, to be deblurred
     ultra: Path  # the sharper clip of the same moment; the same file: its second video track
     _: KW_ONLY
     out: Path | None = None  # file to write; None: beside `wide`, with _deblurred in its name
-    method: Method = "auto"  # auto: network where its weights are at hand, else swap
+    method: Method = "auto"  # auto: network if its weights are found, else swap
     model: str | None = None  # name of a network in the zoo
     weights: Path | None = None  # a checkpoint instead of the published one
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     precision: Precision = "auto"
     lens_order: LensOrder = "auto"  # auto: detect which clip is the wide one; given: as named
     skip_sharp: bool = True  # leave frames that are sharp already as they were recorded
-    target: Target = "wide"  # ultra: mend the ultra-wide clip where the wide lens sees too, with its help
+    target: Target = "wide"  # ultra: deblur the ultra-wide clip inside the wide field of view
     fov_ratio: float | None = None  # focal length of wide over ultra, as pictures: about 2
     offset_s: float | None = None  # seconds; ultra time = wide time - offset
     start_s: float | None = None  # seconds on the wide clip's clock; first frame at or after it
@@ -59,7 +59,7 @@ class DeblurConfig:
     encode: EncodeConfig | None = None  # how the result is encoded, and whether it may replace a file
     dry_run: bool = False  # stop after the plan
     truth: Path | None = None  # the sharp clip, where it is known, to measure PSNR against
-    resume: bool = False  # go on with unfinished work on the same output
+    resume: bool = False  # continue unfinished work on the same output
     strict: bool = False  # refuse what could otherwise be done with a warning
 
     def __post_init__(self) -> None:
@@ -89,7 +89,7 @@ class DeblurPlan:
     start_s: Fraction  # on the wide clip's clock
     end_s: Fraction | None  # None: to the end of the clip
     offset_s: Fraction
-    offset_source: str  # where the offset comes from, in words
+    offset_source: str  # where the offset comes from, for people
     clock_rate: Fraction = Fraction(1)  # seconds of the wide clip's clock per second of the ultra clip's
     offset_confidence: float = 1.0  # 0..1
     swapped: bool = False  # the clips were named in the other order
@@ -184,7 +184,7 @@ class StageTime:
 
 @dataclass(frozen=True, kw_only=True)
 class DeblurResult:
-    """What came out of a job."""
+    """The result of a job."""
 
     plan: DeblurPlan
     out: Path | None  # None after a dry run

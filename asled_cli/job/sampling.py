@@ -1,4 +1,4 @@
-"""Which frames the analysis looks at: a few short runs of pairs, spread over the clip."""
+"""Choose the frames of the analysis: a few short runs of pairs, spread over the clip."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

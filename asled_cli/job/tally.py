@@ -80,7 +80,7 @@ def registration_info(registration: Registration) -> dict[str, object]:
 
 
 def any_problem(*problems: ReadProblems) -> bool:
-    """Whether a reader had to skip or mend anything."""
+    """Whether a reader had to skip or repair anything."""
     return any(getattr(found, item.name) for found in problems for item in fields(found))
 
 

@@ -1,7 +1,7 @@
-"""Which clip of a pair is mended: the wide one, or the middle of the ultra-wide one with the wide one's help.
+"""The clip of a pair to deblur: the wide one, or the middle of the ultra-wide one with the wide one's help.
 
-The ultra view is mended only where the wide lens sees too. That part takes the place of the target's picture;
-what is found for it is added to the whole frame, and the rest of the frame stays as it was.
+The ultra view is deblurred only where the wide lens sees too. That part is treated as the target
+frame. Its change is added to the whole frame; the rest of the frame is unchanged.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,9 +24,9 @@ _SOFTNESS = 0.33  # of a lens that samples every n-th pixel, in units of sqrt(n^
 
 
 def turn_to_ultra(found: MatchedClips) -> MatchedClips:
-    """The pair with the ultra clip's common part as the one to mend, and the wide clip as its reference.
+    """The pair with the ultra clip's common part as the one to deblur, and the wide clip as its reference.
 
-    Raises InputError if the pictures do not tell where the wide view lies.
+    Raises InputError if the wide view cannot be located in the ultra view.
     """
     place, box = common_part(found)
     ratio = found.ultra.width / place.fov_ratio / box[2]
@@ -41,12 +41,12 @@ def turn_to_ultra(found: MatchedClips) -> MatchedClips:
 
 
 def common_part(found: MatchedClips) -> tuple[Place, Box]:
-    """Where the wide view lies, and the part of the ultra picture that it surely covers, even numbers."""
+    """Return the place of the wide view, and the box of ultra pixels it surely covers (even numbers)."""
     wide, ultra = found.wide, found.ultra
     place, _ = locate_both(wide, ultra, found.timing.clock)
     if place is None or place.score < MIN_VIEW_CORRELATION:
         raise InputError(
-            f"Where {wide.path.name} lies in the view of {ultra.path.name} is not to be seen.",
+            f"{wide.path.name} could not be located in the view of {ultra.path.name}.",
             "Drop --target ultra, or pass --offset if both are from one recording.",
         )
     sizes = reduced_sizes((wide.width, wide.height), (ultra.width, ultra.height))

@@ -23,7 +23,7 @@ class RestoredFrame:
     """A frame and what is to be added to it.
 
     change: (H, W, 3) float32, RGB with 1.0 as full scale, gamma as coded; None: leave the frame as it is.
-    has_reference: whether the other view was there to help. memory: what must be known to go on after this
+    has_reference: whether the other view was there to help. memory: what must be known to continue after this
     frame in another process, at the end of a segment; None where nothing must.
     """
 
@@ -79,7 +79,7 @@ class FusingRestorer:
 
 
 class FrameByFrame:
-    """Restores every frame by itself, at once.
+    """Restores every frame independently, at once.
 
     change: what is added to a frame, (H, W, 3) float32, RGB with 1.0 as full scale; None: nothing.
     """

@@ -46,7 +46,7 @@ class NetworkRestorer:
     """Runs a network chunk by chunk; the forward state goes from chunk to chunk, one for each tile.
 
     segment: frames after which a chunk always ends, so that work can go on there later; 0: never.
-    states: what an earlier run remembered, to go on after its last frame. Where memory runs out, pieces are
+    states: states kept by an earlier run, to continue after its last frame. Where memory runs out, pieces are
     halved and the chunk is tried again; `setting` tells the pieces in force.
     """
 
@@ -132,7 +132,7 @@ class NetworkRestorer:
         if smaller is None:
             raise memory_limit() from error
         log.warning(
-            "memory ran out with chunks of %d frames and %s: going on with %d frames and %s",
+            "memory ran out with chunks of %d frames and %s: continuing with %d frames and %s",
             self.setting.chunk,
             tile_text(self.setting.tile),
             smaller[0],

@@ -1,4 +1,4 @@
-"""Keeps what needs no mending: its colours from any method, and the rest from a network.
+"""Keep sharp regions: their colours with any method, and all of them with a network.
 
 Acts by blocks and continuously in its inputs, so that nothing flickers.
 """
@@ -61,7 +61,7 @@ def _sharpness(blur: NDArray[np.float16], blocks: tuple[int, int]) -> NDArray[np
 
 
 def limit_colour(aligned: AlignedFrame, change: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-    """A change without shifts of colour where nothing is blurred; as it is where no reference told so."""
+    """Remove colour shifts from the change where nothing is blurred; no reference: no limit."""
     if change is None or aligned.reference is None:
         return change
     return limit_colour_shift(change, aligned.guide[..., Guide.BLUR])

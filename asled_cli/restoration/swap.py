@@ -11,7 +11,7 @@ from asled_cli.restoration.sharp_regions import limit_colour
 
 
 class SwapRestorer(FrameByFrame):
-    """Puts the aligned reference in the place of the target wherever it can be trusted; no network."""
+    """Replaces the target by the aligned reference where confidence is high; no network."""
 
     def __init__(self, strength: float) -> None:
         super().__init__(partial(_swapped, strength))

@@ -19,7 +19,7 @@ from asled_cli.errors import AsledError, UsageError, reason
 MAX_STEM = 100  # bytes of a name that are kept in a temporary name, of 255 allowed
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _OF_THE_DISK = _FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENXIO, errno.ENODEV}
-_IO_ERROR = re.compile(r"I/O error: (.+) \(os error (\d+)\)")  # as safetensors words it
+_IO_ERROR = re.compile(r"I/O error: (.+) \(os error (\d+)\)")  # as safetensors writes it
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM}
 
 
@@ -104,7 +104,7 @@ def _is_claim(out: Path, claimed: os.stat_result) -> bool:
 def private_folder(out: Path) -> Path:
     """A new hidden folder beside `out` that nobody else can read: `.NAME.part-XXXX`.
 
-    Beside a link it lies beside the file that the link names, so that `publish` can move a file.
+    For a link it is placed beside the file that the link names, so that `publish` can move a file.
     """
     out = out.resolve()
     try:

@@ -52,7 +52,7 @@ class Team:
             dist.barrier()
 
     def check(self, check: Callable[[], None], device: torch.device) -> None:
-        """Call `check` here; if any process is told to stop, all stop, at the same step."""
+        """Call `check` here; if any process is to stop, all stop, at the same step."""
         stop: InterruptedRunError | None = None
         try:
             check()

@@ -20,7 +20,7 @@ def share_one_arena() -> bool:
 def return_freed_memory() -> None:
     """Give freed memory back to the system, where the C library keeps it.
 
-    It keeps what lies between pieces in use; after the analysis that is more than the job needs later.
+    It keeps the memory between used pieces; after the analysis that is more than the job needs later.
     """
     trim = _function("malloc_trim")
     if trim is not None:

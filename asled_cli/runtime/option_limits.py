@@ -2,7 +2,7 @@
 
 from asled_cli.errors import UsageError
 
-# Field of view of the ultra clip over that of the wide clip. The registration looks for the wide view inside
+# Field of view of the ultra clip over that of the wide clip. The registration searches the wide view inside
 # the ultra one, so it needs 1 or more.
 FOV_RATIO_LIMITS = (1.0, 4.0)
 FOV_RATIO_HINT = "Most phones have 1.85 to 2."
@@ -38,12 +38,12 @@ def check_range(start_s: float | None, end_s: float | None) -> None:
         raise UsageError(f"--end is {end_s:g} s, expected more than --start ({start_s:g} s).")
 
 
-def read_size(name: str, words: str, least: int) -> tuple[int, int]:
+def read_size(name: str, text: str, least: int) -> tuple[int, int]:
     """Return (width, height) of WIDTHxHEIGHT. Raises UsageError for anything else, or sides beyond limits."""
-    width, _, height = words.partition("x")
+    width, _, height = text.partition("x")
     sides = [int(part) if part.isdecimal() and len(part) < 9 else 0 for part in (width, height)]
     if not all(least <= side <= MAX_SIDE for side in sides):
         raise UsageError(
-            f"{name} is {words!r}, expected WIDTHxHEIGHT such as 1920x1080, each {least} to {MAX_SIDE}."
+            f"{name} is {text!r}, expected WIDTHxHEIGHT such as 1920x1080, each {least} to {MAX_SIDE}."
         )
     return sides[0], sides[1]

@@ -28,7 +28,7 @@ from asled_cli.zoo import registry as zoo
 COMMANDS = [[], ["deblur"], ["eval"], ["bench"], ["models"], ["probe"], ["train"], ["synth-blur"], ["verify"]]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda words: " ".join(words) or "asled")
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda arguments: " ".join(arguments) or "asled")
 def test_every_help_runs(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert app.main([*command, "--help"]) == 0
     assert "Usage" in capsys.readouterr().out
@@ -51,7 +51,7 @@ def test_help_and_version_load_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "said"),
     [
         (["no-such-command"], "no-such-command"),
         (["deblur"], "WIDE"),
@@ -68,9 +68,9 @@ def test_help_and_version_load_nothing_heavy() -> None:
     ],
 )
 def test_bad_usage_is_2_with_a_sentence(
-    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert app.main(words) == 2
+    assert app.main(arguments) == 2
     assert said in capsys.readouterr().err.replace("\n", " ")
 
 
@@ -141,7 +141,7 @@ def test_a_reader_that_goes_away_is_met_with_silence() -> None:
 
 
 def test_encoder_options_split_at_the_first_equal_sign() -> None:
-    assert deblur._pairs(["x265-params=log-level=none", "tune=film"]) == {
+    assert deblur._key_values(["x265-params=log-level=none", "tune=film"]) == {
         "x265-params": "log-level=none",
         "tune": "film",
     }

@@ -35,8 +35,8 @@ QUICK = ["--method", "swap", "--preset", "ultrafast"]
 NO_LENSES = ["--offset", "0"]  # for two clips of one view, which are no pair of lenses and would be refused
 
 
-def deblur(wide: Path, ultra: Path, out: Path, *words: str) -> int:
-    return main(["deblur", str(wide), str(ultra), "-o", str(out), *QUICK, *words])
+def deblur(wide: Path, ultra: Path, out: Path, *arguments: str) -> int:
+    return main(["deblur", str(wide), str(ultra), "-o", str(out), *QUICK, *arguments])
 
 
 def copied_packets(path: Path) -> list[tuple[Fraction, bytes]]:
@@ -93,8 +93,8 @@ def test_strength_zero_and_a_lossless_encoder_keep_every_bit(
     wide, ultra, out = (tmp_path / name for name in ("wide.mkv", "ultra.mkv", "out.mkv"))
     for path in (wide, ultra):
         make_clip(path, codec="ffv1", pix_fmt=pix_fmt, color=color, ticks=phone_ticks(8))
-    words = ["deblur", str(wide), str(ultra), "-o", str(out), "--strength", "0", "--codec", "ffv1"]
-    assert main([*words, *NO_LENSES, "--method", "swap", "-q"]) == 0
+    arguments = ["deblur", str(wide), str(ultra), "-o", str(out), "--strength", "0", "--codec", "ffv1"]
+    assert main([*arguments, *NO_LENSES, "--method", "swap", "-q"]) == 0
     with ClipReader(probe_clip(wide)) as before, ClipReader(probe_clip(out)) as after:
         for one, other in zip(before, after, strict=True):
             assert one.source is not None and other.source is not None
@@ -138,11 +138,11 @@ def test_the_result_is_nearer_to_the_truth(
 @pytest.mark.usefixtures("analysed_once")
 def test_the_default_name_lies_beside_the_wide_clip(pair: Pair) -> None:
     out = pair.wide.with_name("wide_deblurred.mp4")
-    words = ["deblur", str(pair.wide), str(pair.ultra), *QUICK, "-q"]
-    assert main(words) == 0
+    arguments = ["deblur", str(pair.wide), str(pair.ultra), *QUICK, "-q"]
+    assert main(arguments) == 0
     assert probe_clip(out).frame_estimate == 12
-    assert main(words) == 2  # it exists now
-    assert main([*words, "-y"]) == 0
+    assert main(arguments) == 2  # it exists now
+    assert main([*arguments, "-y"]) == 0
     out.unlink()
 
 
@@ -154,7 +154,7 @@ def test_a_dry_run_prints_the_plan_only(
     for word in (
         "frames",
         "offset",
-        "view ratio",
+        "field-of-view ratio",
         "method",
         "device",
         "chunk",
@@ -210,11 +210,11 @@ def sentences() -> Sequence[tuple[list[str], int, str]]:
     ]
 
 
-@pytest.mark.parametrize(("words", "code", "said"), sentences(), ids=lambda value: str(value))
+@pytest.mark.parametrize(("arguments", "code", "said"), sentences(), ids=lambda value: str(value))
 def test_what_cannot_be_is_refused_before_any_work(
-    words: list[str], code: int, said: str, pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], code: int, said: str, pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert deblur(pair.wide, pair.ultra, tmp_path / "out.mp4", *words) == code
+    assert deblur(pair.wide, pair.ultra, tmp_path / "out.mp4", *arguments) == code
     error = capsys.readouterr().err
     assert said in error and "Traceback" not in error
     assert list(tmp_path.iterdir()) == []
@@ -225,7 +225,7 @@ def test_ctrl_c_ends_with_130_and_no_output(tmp_path: Path) -> None:
     folder.mkdir()
     pair = make_pair(folder, frames=150)
     out = tmp_path / "out.mp4"
-    words = [
+    arguments = [
         "deblur",
         str(pair.wide),
         str(pair.ultra),
@@ -237,7 +237,7 @@ def test_ctrl_c_ends_with_130_and_no_output(tmp_path: Path) -> None:
         "veryslow",
     ]
     process = subprocess.Popen(
-        [sys.executable, "-m", "asled_cli", *words],
+        [sys.executable, "-m", "asled_cli", *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -279,8 +279,8 @@ def one_torch_thread() -> Iterator[None]:
 def test_a_network_restores_the_clip(
     pieces: list[str], untrained: Path, pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["deblur", str(pair.wide), str(pair.ultra), "-o", str(tmp_path / "out.mp4"), "--json"]
-    assert main([*words, "--weights", str(untrained), "--truth", str(pair.truth), *pieces]) == 0
+    arguments = ["deblur", str(pair.wide), str(pair.ultra), "-o", str(tmp_path / "out.mp4"), "--json"]
+    assert main([*arguments, "--weights", str(untrained), "--truth", str(pair.truth), *pieces]) == 0
     plan, result = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert (plan["method"], plan["weights"]) == ("network", str(untrained))
     assert result["frames_changed"] == result["frames_written"] == 12
@@ -294,12 +294,12 @@ def test_the_paper_s_network_runs_when_its_weights_are_given(
     monkeypatch.delitem(zoo.PUBLISHED, "asled")
     path = tmp_path / "tiny.safetensors"
     weights.save(path, "asled", AsledNet(AsledConfig(channels=8, trunk_blocks=1, decoder_blocks=1)))
-    words = ["deblur", str(pair.wide), str(pair.ultra), "-o", str(tmp_path / "out.mp4"), "--end", "0.1"]
-    assert main([*words, "--model", "asled"]) == 4
+    arguments = ["deblur", str(pair.wide), str(pair.ultra), "-o", str(tmp_path / "out.mp4"), "--end", "0.1"]
+    assert main([*arguments, "--model", "asled"]) == 4
     assert "No weights of asled are published yet." in capsys.readouterr().err
-    assert main([*words, "--model", "asled-fast", "--weights", str(path)]) == 4
+    assert main([*arguments, "--model", "asled-fast", "--weights", str(path)]) == 4
     assert "holds weights of asled, --model is asled-fast" in capsys.readouterr().err
-    assert main([*words, "--json", "--weights", str(path), "--chunk", "2", "--overlap", "1"]) == 0
+    assert main([*arguments, "--json", "--weights", str(path), "--chunk", "2", "--overlap", "1"]) == 0
     plan, result = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert (plan["model"], plan["chunk"]) == ("asled", 2)
     assert result["frames_changed"] == result["frames_written"] == 4
@@ -309,8 +309,8 @@ def test_damaged_weights_are_4(
     untrained: Path, pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damaged = spoil(tmp_path / "damaged.safetensors", untrained.read_bytes()[:-1000])
-    words = ["deblur", str(pair.wide), str(pair.ultra), "-o", str(tmp_path / "out.mp4")]
-    assert main([*words, "--weights", str(damaged)]) == 4
+    arguments = ["deblur", str(pair.wide), str(pair.ultra), "-o", str(tmp_path / "out.mp4")]
+    assert main([*arguments, "--weights", str(damaged)]) == 4
     assert "damaged.safetensors" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [damaged]
 
@@ -335,7 +335,7 @@ def test_published_weights_with_a_wrong_hash_are_4(
     )
     monkeypatch.setitem(zoo.PUBLISHED, "asled-fast", record)
     monkeypatch.setenv("ASLED_WEIGHTS", str(untrained.parent))
-    words = [
+    arguments = [
         "deblur",
         str(pair.wide),
         str(pair.ultra),
@@ -344,7 +344,7 @@ def test_published_weights_with_a_wrong_hash_are_4(
         "--method",
         "network",
     ]
-    assert main(words) == 4
+    assert main(arguments) == 4
     error = capsys.readouterr().err
     assert "SHA-256" in error and "0" * 64 in error
     assert list(tmp_path.iterdir()) == []

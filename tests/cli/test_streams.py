@@ -82,7 +82,7 @@ def test_nothing_from_files_acts_upon_the_terminal(as_json: bool, capsys: pytest
         logging.getLogger("asled_cli").warning("of %s", ESCAPE)
     console.show_table(f"t{ESCAPE}", ("c", "d"), [(ESCAPE, "[bold]:smile:")], style)
     console.show_lines("note", [ESCAPE], style)
-    console.show_values("facts", {"lens": ESCAPE, "number": float("nan")}, style)
+    console.show_values("info", {"lens": ESCAPE, "number": float("nan")}, style)
     console.show_error(InputError(ESCAPE, ESCAPE), as_json=as_json)
     streams = capsys.readouterr()
     for text in streams:

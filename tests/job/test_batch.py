@@ -103,14 +103,14 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Stand-in for the processes: writes the output, or fails where the wide clip is called bad."""
     done: list[list[str]] = []
 
-    def deblur(words: Sequence[str]) -> tuple[int, str]:
-        done.append(list(words))
-        wide, out = words[words.index("--") + 1], words[words.index("-o") + 1]
+    def deblur(arguments: Sequence[str]) -> tuple[int, str]:
+        done.append(list(arguments))
+        wide, out = arguments[arguments.index("--") + 1], arguments[arguments.index("-o") + 1]
         if "bad" in wide:
             return 3, "bad.mov is empty (0 bytes)."
         if "stopped" in wide:
             return 130, "Stopped."
-        if "other" in wide and "--resume" in words:
+        if "other" in wide and "--resume" in arguments:
             return 2, "o.mp4 was begun with another value of --strength. Start over with --overwrite."
         Path(out).write_bytes(b"result")
         return 0, ""
@@ -125,11 +125,11 @@ def pairs(folder: Path, *names: str) -> list[BatchPair]:
 
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_a_failure_stops_nobody_and_is_reported(jobs: int, runs: list[list[str]], tmp_path: Path) -> None:
-    told: list[Outcome] = []
+    reported: list[Outcome] = []
     out = tmp_path / "out"
-    found = run_batch(pairs(tmp_path, "a", "bad", "c"), out, jobs=jobs, told=told.append)
+    found = run_batch(pairs(tmp_path, "a", "bad", "c"), out, jobs=jobs, on_outcome=reported.append)
     assert [outcome.status for outcome in found] == ["done", "failed", "done"]
-    assert len(told) == 3 and found[1].exit_code == 3
+    assert len(reported) == 3 and found[1].exit_code == 3
     report = json.loads((out / f"{REPORT}.json").read_text())
     assert [row["status"] for row in report] == ["done", "failed", "done"]
     with (out / f"{REPORT}.csv").open() as file:
@@ -141,13 +141,13 @@ def test_the_same_call_goes_on_after_a_break(runs: list[list[str]], tmp_path: Pa
         run_batch(pairs(tmp_path, "a", "stopped", "c"), tmp_path)
     work_folder(tmp_path / "half.mp4").mkdir()
     found = run_batch(pairs(tmp_path, "a", "half"), tmp_path)
-    assert [outcome.status for outcome in found] == ["there already", "done"]
+    assert [outcome.status for outcome in found] == ["exists", "done"]
     assert "--resume" in runs[-1] and "--resume" not in runs[0]
 
 
 def test_results_that_exist_are_replaced_only_if_asked(runs: list[list[str]], tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"mine")
-    assert [o.status for o in run_batch(pairs(tmp_path, "a"), tmp_path)] == ["there already"]
+    assert [o.status for o in run_batch(pairs(tmp_path, "a"), tmp_path)] == ["exists"]
     assert (tmp_path / "a.mp4").read_bytes() == b"mine" and runs == []
     assert [o.status for o in run_batch(pairs(tmp_path, "a"), tmp_path, overwrite=True)] == ["done"]
     assert "--overwrite" in runs[-1] and (tmp_path / "a.mp4").read_bytes() == b"result"
@@ -160,7 +160,7 @@ def test_work_begun_with_another_option_has_a_way_on(runs: list[list[str]], tmp_
     assert found.status == "failed" and found.message.endswith("Start over with --overwrite.")
     (found,) = run_batch(pairs(tmp_path, "other"), tmp_path, overwrite=True)
     assert found.status == "done"
-    assert [("--resume" in words, "--overwrite" in words) for words in runs] == [
+    assert [("--resume" in arguments, "--overwrite" in arguments) for arguments in runs] == [
         (True, False), (True, True), (False, True)
     ]  # fmt: skip
 

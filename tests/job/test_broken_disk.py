@@ -25,7 +25,7 @@ from asled_cli.video.output_file import work_folder
 
 resource = pytest.importorskip("resource", reason="POSIX limits")
 FRAMES, SEGMENT = 24, 12
-# Largest file so that writing fails there, in bytes, and the frames kept then; None: nothing worth keeping.
+# Largest file so that writing fails there, in bytes, and the frames kept then; None: nothing to keep.
 # The journal begins with 1.5 kB, the registration takes 100 kB, a segment 170 kB, the movie 340 kB.
 LARGEST = {
     "journal": (300, None),

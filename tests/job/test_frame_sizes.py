@@ -90,7 +90,7 @@ def write_clips(folder: Path, case: Case) -> tuple[Path, Path]:
 
 
 def known(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registration:
-    """Stand in for the analysis: two concentric lenses, a shutter as long as a frame."""
+    """Stand in for the analysis: two concentric lenses, an exposure as long as a frame."""
     pair = next(pair for run in runs for pair in run if pair.reference is not None)
     assert pair.reference is not None
     target, reference = ((f.rgb.shape[1], f.rgb.shape[0]) for f in (pair.target, pair.reference))
@@ -101,7 +101,7 @@ def known(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registration
 
 
 def run_through(folder: Path, case: Case, analysis: Callable[..., Registration] = known) -> None:
-    """Probe, plan and deblur a case; check that all frames come out in their size."""
+    """Probe, plan and deblur a case; check that all frames are written in their size."""
     wide, ultra = write_clips(folder, case)
     assert main(["probe", str(wide), "--json"]) == 0
     config = DeblurConfig(

@@ -23,7 +23,7 @@ MOMENTS = 2  # of each signal
 MAX_S = 60.0
 
 
-def deblur(words: list[str], said: Path) -> None:
+def deblur(arguments: list[str], said: Path) -> None:
     """In a process of its own: `asled deblur` with short segments and a known registration."""
     from asled_cli import pipeline
     from asled_cli.cli.app import main
@@ -32,7 +32,7 @@ def deblur(words: list[str], said: Path) -> None:
         analyse=lambda runs, prior: known_registration(), segment_length=lambda clip: SEGMENT
     )
     sys.stdout = sys.stderr = said.open("a", buffering=1)
-    sys.exit(main(["deblur", *words]))
+    sys.exit(main(["deblur", *arguments]))
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +43,15 @@ def processes() -> Any:
     return context
 
 
-def run(processes: Any, words: list[str], said: Path, signal_at: tuple[int, int, float] | None = None) -> int:
+def run(
+    processes: Any, arguments: list[str], said: Path, signal_at: tuple[int, int, float] | None = None
+) -> int:
     """The exit code of one run. signal_at: a signal, in which segment it comes, and how far in, seconds."""
-    process = processes.Process(target=deblur, args=(words, said))
+    process = processes.Process(target=deblur, args=(arguments, said))
     process.start()
     if signal_at is not None:
         number, segments, more_s = signal_at
-        folder = work_folder(Path(words[words.index("-o") + 1]))
+        folder = work_folder(Path(arguments[arguments.index("-o") + 1]))
         while process.is_alive() and not (folder / f"{segments:06d}.packets").exists():
             process.join(0.01)
         process.join(more_s)
@@ -68,28 +70,28 @@ def job(processes: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[
     folder = tmp_path_factory.mktemp("kill")
     pair = make_pair(folder, FRAMES)
     wide = add_sound(pair.wide, folder / "sound.mp4", FRAMES / 30)
-    words = [str(wide), str(pair.ultra), "--method", "swap", "--preset", "veryfast"]
-    words += ["--offset", "0", "--lens-order", "given", "--no-skip-sharp"]
-    assert run(processes, [*words, "-o", str(folder / "whole.mp4")], folder / "said") == 0
-    return words, (folder / "whole.mp4").read_bytes()
+    arguments = [str(wide), str(pair.ultra), "--method", "swap", "--preset", "veryfast"]
+    arguments += ["--offset", "0", "--lens-order", "given", "--no-skip-sharp"]
+    assert run(processes, [*arguments, "-o", str(folder / "whole.mp4")], folder / "said") == 0
+    return arguments, (folder / "whole.mp4").read_bytes()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_killed_at_random_moments(
     number: signal.Signals, processes: Any, job: tuple[list[str], bytes], tmp_path: Path
 ) -> None:
-    words, whole = job
+    arguments, whole = job
     draw, said, broken_off = random.Random(number), tmp_path / "said", 0
     for moment in range(MOMENTS):
         out = tmp_path / f"{moment}.mp4"
         journal = work_folder(out) / FILE
         at = number, draw.randrange(FRAMES // SEGMENT), draw.uniform(0, 0.1)
-        code = run(processes, [*words, "-o", str(out)], said, at)
+        code = run(processes, [*arguments, "-o", str(out)], said, at)
         while code != 0 or work_folder(out).exists():
             broken_off += 1
             assert code in (-number, 130)
             more = ["--resume"] if journal.exists() else ["-y"]
-            code = run(processes, [*words, "-o", str(out), *more], said)
+            code = run(processes, [*arguments, "-o", str(out), *more], said)
         assert out.read_bytes() == whole
     assert broken_off >= 1
     assert "Traceback" not in said.read_text()

@@ -85,14 +85,14 @@ def test_a_name_from_a_manifest_is_no_option(tmp_path: Path, monkeypatch: pytest
     Path("jobs.csv").write_text("wide,ultra,out\n--help,-y,-z.mp4\n")
     calls: list[list[str]] = []
 
-    def deblur(words: Sequence[str]) -> tuple[int, str]:
-        calls.append(list(words))
+    def deblur(arguments: Sequence[str]) -> tuple[int, str]:
+        calls.append(list(arguments))
         return 3, "missing"
 
     monkeypatch.setattr(batch, "_deblur", deblur)
     run_batch(read_manifest(Path("jobs.csv")), Path("out"))
-    (words,) = calls
-    assert words[-3:] == ["--", "--help", "-y"] and "--json" in words[:-3]
+    (arguments,) = calls
+    assert arguments[-3:] == ["--", "--help", "-y"] and "--json" in arguments[:-3]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Records on disk: their types may be written in any of the ways that libraries use."""
+"""Records on disk: their types may be written in any notation that libraries use."""
 
 import os
 from dataclasses import dataclass

@@ -157,7 +157,7 @@ def test_strict_makes_failures_of_warnings(
     out = tmp_path / "out.mp4"
     with pytest.raises(InputError, match=r"colour matrix.*Without --strict"):
         run(pair, out, strict=True)
-    monkeypatch.setattr(pipeline, "make_plan", lambda *words: replace(make_plan(*words), notes=()))
+    monkeypatch.setattr(pipeline, "make_plan", lambda *arguments: replace(make_plan(*arguments), notes=()))
     assert run(pair, tmp_path / "fine.mp4", strict=True).frames_written == FRAMES
     monkeypatch.setattr(
         pipeline, "STEPS", pipeline.Steps(analyse=lambda runs, prior: replace(registration(), accepted=False))

@@ -1,4 +1,4 @@
-"""A job that was broken off goes on to the very file that an uninterrupted one writes."""
+"""A resumed job writes the very file that an uninterrupted one writes."""
 
 import errno
 import json
@@ -406,7 +406,7 @@ def test_two_runs_on_one_output_are_kept_apart(unfinished: DeblurConfig) -> None
 
 
 def test_a_run_cannot_begin_in_a_folder_that_another_one_removes(tmp_path: Path) -> None:
-    """The slow one has the old folder's lock in its hands when the other one begins anew."""
+    """The slow one has the old folder's lock when the other one starts over."""
     path = tmp_path / ".out.mp4.asled"
     slow = WorkFolder.make(path)
     real = os.open

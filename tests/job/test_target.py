@@ -1,4 +1,4 @@
-"""`--target ultra`: the middle of the ultra-wide clip is mended with the wide one, the rest stays as is."""
+"""`--target ultra`: the middle of the ultra-wide clip is deblurred, the rest stays as it is."""
 
 import json
 from pathlib import Path
@@ -46,8 +46,8 @@ def test_the_common_part_of_a_blurred_ultra_clip_is_mended(
     x, y, width, height = make_plan(config).wide.box or (0, 0, 0, 0)
     assert 0.85 * SIZE[0] / RIG.ratio < width < SIZE[0] / RIG.ratio
     assert abs(x + width / 2 - SIZE[0] / 2) < 6 and abs(y + height / 2 - SIZE[1] / 2) < 6
-    words = ["deblur", str(wide), str(ultra), "-o", str(out), "--target", "ultra", "--offset", "0"]
-    assert main([*words, "--method", "swap", "--codec", "ffv1", "--json"]) == 0
+    arguments = ["deblur", str(wide), str(ultra), "-o", str(out), "--target", "ultra", "--offset", "0"]
+    assert main([*arguments, "--method", "swap", "--codec", "ffv1", "--json"]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (result["frames_written"], result["frames_changed"]) == (24, 24)
     before, after, sharp = frames(ultra), frames(out), frames(truth)

@@ -1,4 +1,4 @@
-"""Restorers: what comes out does not depend on how the clip is cut."""
+"""Restorers: the result does not depend on how the clip is cut."""
 
 from collections.abc import Sequence
 from dataclasses import replace

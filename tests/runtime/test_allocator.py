@@ -27,9 +27,11 @@ libc.malloc_stats()
 """
 
 
-def arenas(*words: str) -> int:
+def arenas(*arguments: str) -> int:
     """Heaps that four threads of a new process used, as the C library counts them."""
-    done = subprocess.run([sys.executable, "-c", THREADS, *words], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS, *arguments], capture_output=True, text=True, check=True
+    )
     return done.stderr.count("Arena ")
 
 

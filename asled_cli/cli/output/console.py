@@ -1,4 +1,4 @@
-"""What the terminal shows: plan, progress, summary, tables, errors; or the same as JSON lines.
+"""Terminal output: plan, progress, summary, tables, errors; or the same as JSON lines.
 
 Results (plan, summary, tables) go to stdout; progress, warnings and errors to stderr.
 The only file that uses rich.
@@ -32,8 +32,8 @@ PLAIN_LINE_EVERY_S = 5.0  # progress lines where no bar can be drawn
 STEP_NAMES = {
     "synchronise": "synchronising",
     "analyse": "analysing",
-    "follow": "following the stabiliser",
-    "judge": "judging sharpness",
+    "follow": "tracking OIS",
+    "judge": "measuring sharpness",
     "deblur": "deblurring",
     "measure": "measuring",
     "train": "training",
@@ -45,7 +45,7 @@ COUNTED = {"train": "steps/s", "make": "clips/s", "register": "clips/s"}  # othe
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How much to say, and in which form."""
+    """The amount and form of output."""
 
     as_json: bool = False
     quiet: bool = False
@@ -72,7 +72,7 @@ class _LogLines(logging.Handler):
 
 @contextmanager
 def progress(style: Style) -> Iterator[JobReport]:
-    """A report function for `run_deblur`: plan to stdout, progress and warnings to stderr."""
+    """Yield a report function for `run_deblur`: plan to stdout, progress and warnings to stderr."""
     stderr = Console(stderr=True)
     handler = _LogLines(stderr, style.as_json)
     logger = logging.getLogger("asled_cli")
@@ -112,8 +112,8 @@ class _BarReport:
             show_plan(event, self.style)
             return
         if event.step not in self.tasks:
-            words = STEP_NAMES.get(event.step, event.step)
-            self.tasks[event.step] = self.bar.add_task(words, total=event.total, fps="")
+            text = STEP_NAMES.get(event.step, event.step)
+            self.tasks[event.step] = self.bar.add_task(text, total=event.total, fps="")
         task = self.tasks[event.step]
         speed = self.bar.tasks[task].speed
         fps = "" if speed is None else f"{speed:.2f} {COUNTED.get(event.step, 'fps')}"
@@ -145,8 +145,8 @@ class _LineReport:
 
     def _write(self, event: Progress, fps: float, left: float | None) -> None:
         if self.style.as_json:
-            facts = {"step": event.step, "done": event.done, "total": event.total, "fps": round(fps, 3)}
-            _json_line(sys.stderr, "progress", facts | {"left_s": None if left is None else round(left, 1)})
+            values = {"step": event.step, "done": event.done, "total": event.total, "fps": round(fps, 3)}
+            _json_line(sys.stderr, "progress", values | {"left_s": None if left is None else round(left, 1)})
             return
         line = f"{STEP_NAMES.get(event.step, event.step)} {event.done}/{event.total}"
         if left is not None:
@@ -165,12 +165,12 @@ def show_plan(plan: DeblurPlan, style: Style) -> None:
         "wide": _clip_text(plan.wide),
         "ultra": _clip_text(plan.ultra),
         "frames": f"about {plan.frames}, from {float(plan.start_s):.3f} s to {end}",
-        "offset": f"{float(plan.offset_s):+.4f} s ({plan.offset_source})",
-        "view ratio": f"{plan.fov_ratio:.3f} ({plan.fov_source}), refined by registration",
+        "time offset": f"{float(plan.offset_s):+.4f} s ({plan.offset_source})",
+        "field-of-view ratio": f"{plan.fov_ratio:.3f} ({plan.fov_source}), refined by registration",
         "method": restore,
         "network": "none" if plan.model is None else f"{plan.model}, {plan.weights}",
         "device": f"{plan.device}, {plan.precision}",
-        "chunk": f"{plan.chunk} frames + {plan.overlap} ahead, {_tile_text(plan.tile)}",
+        "chunk": f"{plan.chunk} frames, look-ahead {plan.overlap}, {_tile_text(plan.tile)}",
         "reference": _fusion_text(plan.reference_radius),
         "memory": f"about {plan.memory_bytes / 2**30:.1f} GiB",
         "encoder": ", ".join([plan.encoder.name, plan.encoder.pix_fmt, *_options(plan.encoder.options)]),
@@ -191,22 +191,22 @@ def show_result(result: DeblurResult, style: Style) -> None:
         _show_scores(result)
         return
     frames, wall = result.frames_written, result.wall_s
-    changed = f"{result.frames_changed} frames, {result.frames_without_reference} without a reference"
+    changed = f"{result.frames_changed}, without reference {result.frames_without_reference}"
     if result.frames_unchanged:
-        changed += f", {result.frames_unchanged} left alone as already sharp"
+        changed += f", sharp and unchanged {result.frames_unchanged}"
     rows = {
-        "written": f"{frames} frames in {_duration(wall)}, {frames / wall if wall > 0 else 0.0:.2f} fps",
-        "changed": "nothing: the output is the wide clip as it was encoded" if result.copied else changed,
+        "frames written": f"{frames} in {_duration(wall)}, {frames / wall if wall > 0 else 0.0:.2f} fps",
+        "frames deblurred": "0: the wide clip was copied without re-encoding" if result.copied else changed,
         "registration": registration_text(result.registration),
         "analysis": _duration(result.analysis_s),
         "stages": ", ".join(f"{s.name} {s.busy_s:.1f} s ({s.fps:.2f} fps)" for s in result.stages),
         "problems": ", ".join(f"{name}: {count}" for name, count in result.problems.items() if count)
         or "none",
-        "left out": ", ".join(result.dropped_tracks),
-        "differs": "; ".join(f"{c.name}: {c.found}, was {c.expected}" for c in result.differences),
+        "dropped tracks": ", ".join(result.dropped_tracks),
+        "differences": "; ".join(f"{c.name}: {c.found}, expected {c.expected}" for c in result.differences),
         "output": str(result.out),
     }
-    _show_rows({name: words for name, words in rows.items() if words})
+    _show_rows({name: text for name, text in rows.items() if text})
     _show_scores(result)
 
 
@@ -217,12 +217,12 @@ def _show_scores(result: DeblurResult) -> None:
     sys.stdout.flush()
 
 
-def show_values(title: str, facts: Mapping[str, object], style: Style) -> None:
+def show_values(title: str, values: Mapping[str, object], style: Style) -> None:
     """Print names and values on stdout, one to a line, or all as one JSON line; nothing if quiet."""
     if style.as_json:
-        _json_line(sys.stdout, title, facts)
+        _json_line(sys.stdout, title, values)
     elif not style.quiet:
-        _show_rows({name: _number(value) for name, value in facts.items()})
+        _show_rows({name: _number(value) for name, value in values.items()})
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], style: Style) -> None:
@@ -252,21 +252,21 @@ def show_lines(event: str, lines: Sequence[str], style: Style) -> None:
 def show_error(error: AsledError, *, as_json: bool = False) -> None:
     """Print an explained failure on stderr: one line, and a hint where there is one."""
     if as_json:
-        facts = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
-        _json_line(sys.stderr, "error", facts)
+        values = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
+        _json_line(sys.stderr, "error", values)
         return
     sys.stderr.write(f"error: {printable(error.message)}\n")
     if error.hint:
         sys.stderr.write(f"hint: {printable(error.hint)}\n")
 
 
-def _json_line(stream: Any, event: str, facts: Mapping[str, object]) -> None:
-    stream.write(json.dumps(_finite({"event": event, **facts}), default=str) + "\n")
+def _json_line(stream: Any, event: str, values: Mapping[str, object]) -> None:
+    stream.write(json.dumps(_finite({"event": event, **values}), default=str) + "\n")
     stream.flush()
 
 
 def _finite(value: object) -> object:
-    """Numbers that JSON has no word for (infinite, or none) as null."""
+    """Return a copy for JSON with null for infinite numbers and NaN."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
@@ -277,14 +277,14 @@ def _finite(value: object) -> object:
 
 
 def shown(text: str) -> str:
-    """A value as people are shown it: on one line, without anything a terminal would act upon."""
+    """Return a value on one line, without control characters that a terminal would act upon."""
     return printable(shortened(text))
 
 
 def _show_rows(rows: Mapping[str, str]) -> None:
     width = max(len(name) for name in rows)
-    for name, words in rows.items():
-        sys.stdout.write(f"{name:<{width}}  {shown(words)}\n")
+    for name, text in rows.items():
+        sys.stdout.write(f"{name:<{width}}  {shown(text)}\n")
 
 
 def _clip_text(clip: Any) -> str:
@@ -299,8 +299,8 @@ def _options(options: Mapping[str, str]) -> list[str]:
     return [f"{name} {value}" for name, value in options.items() if name != "x265-params"]
 
 
-def _fusion_text(reach: int) -> str:
-    return f"averaged over {2 * reach + 1} frames along its motion" if reach else "frame by frame"
+def _fusion_text(radius: int) -> str:
+    return f"averaged over {2 * radius + 1} motion-aligned frames" if radius else "frame by frame"
 
 
 def _tile_text(tile: int) -> str:

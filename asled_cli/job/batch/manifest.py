@@ -84,7 +84,7 @@ def _pair(path: Path, line: int, cells: dict[str, str]) -> BatchPair:
 
 
 def _on_disk(manifest: Path, line: int, name: str) -> Path:
-    """The file that a cell names, also where disk and table compose accents in different ways."""
+    """The file that a cell names, also where disk and table compose accents differently."""
     path = manifest.parent / name
     try:
         if path.exists():

@@ -61,7 +61,9 @@ def find_pairs(folder: Path) -> list[BatchPair]:
     """Pairs among the clips of a folder: same name but for the lens, else recorded at the same moment.
 
     A file that holds both cameras is a pair of its own. Clips without a partner are left out with a warning,
-    results of earlier runs silently. Raises InputError if there is no pair, or if clips cannot be told apart.
+    results of earlier runs silently.
+
+    Raises InputError if there is no pair, or if two jobs would write one file.
     """
     clips = sorted(
         path for path in folder.iterdir() if path.suffix.lower() in FORMATS and not path.name.startswith(".")

@@ -25,7 +25,7 @@ REPORT = "asled_batch"  # .json and .csv in the output folder
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one job. status: "done", "failed" or "there already"."""
+    """The result of one job. status: "done", "failed" or "exists"."""
 
     wide: str
     ultra: str
@@ -50,14 +50,14 @@ def run_batch(
     device: str = "auto",
     options: Sequence[str] = (),
     overwrite: bool = False,
-    told: Callable[[Outcome], None] = lambda outcome: None,
+    on_outcome: Callable[[Outcome], None] = lambda outcome: None,
     report_failed: Callable[[AsledError], None] = lambda error: None,
 ) -> list[Outcome]:
     """Do all jobs, `jobs` at a time, and keep a report in `folder` that is complete after each of them.
 
     A result that exists is left alone, unfinished work is resumed; so the same call continues after an
     interruption. overwrite: replace results that exist, and start unfinished ones over where they cannot be
-    resumed with these options. options: words for every `asled deblur`. told: called after each job.
+    resumed with these options. options: passed to every `asled deblur`. on_outcome: called after each job.
     report_failed: called where the report cannot be written, which stops nothing. Raises UsageError if the
     folder cannot be made, or a file of another has the report's name.
     """
@@ -83,7 +83,7 @@ def run_batch(
         try:
             for done in as_completed(running):
                 outcomes[running[done]] = done.result()
-                told(done.result())
+                on_outcome(done.result())
                 try:
                     write_report(folder, [outcomes[pair] for pair in pairs if pair in outcomes])
                 except AsledError as error:
@@ -102,13 +102,13 @@ def _run(pair: BatchPair, folder: Path, options: Sequence[str], overwrite: bool)
     names = str(pair.wide), str(pair.ultra), str(out)
     resume = work_folder(out).is_dir()
     if out.exists() and not resume and not overwrite:
-        return Outcome(*names, status="there already")
-    words = ["-o", names[2], "--json", *options, *(["--overwrite"] if overwrite else [])]
+        return Outcome(*names, status="exists")
+    arguments = ["-o", names[2], "--json", *options, *(["--overwrite"] if overwrite else [])]
     clips = ["--", *names[:2]]  # a name that begins with a dash is no option
     began = time.monotonic()
-    code, said = _deblur([*words, *(["--resume"] if resume else []), *clips])
+    code, said = _deblur([*arguments, *(["--resume"] if resume else []), *clips])
     if code and resume and _may_start_over(code, said, overwrite):
-        code, said = _deblur([*words, *clips])
+        code, said = _deblur([*arguments, *clips])
     seconds = round(time.monotonic() - began, 1)
     return Outcome(*names, "failed" if code else "done", code, seconds, said if code else "")
 
@@ -119,9 +119,9 @@ def _may_start_over(code: int, said: str, overwrite: bool) -> bool:
     return had_not_begun or (overwrite and "--overwrite" in said)
 
 
-def _deblur(words: Sequence[str]) -> tuple[int, str]:
+def _deblur(arguments: Sequence[str]) -> tuple[int, str]:
     """Exit code and last sentence of one run."""
-    command = [sys.executable, "-m", "asled_cli", "deblur", *words]
+    command = [sys.executable, "-m", "asled_cli", "deblur", *arguments]
     done = subprocess.run(
         command, capture_output=True, encoding="utf-8", errors="backslashreplace", check=False
     )

@@ -1,4 +1,4 @@
-"""The command line that asks for a job, so that a user can be told how to continue it."""
+"""The command line that asks for a job, so that messages can show how to continue it."""
 
 import os
 import shlex
@@ -17,22 +17,22 @@ def resume_command(config: DeblurConfig) -> str:
     clips = [str(config.wide)] if config.ultra == config.wide else [str(config.wide), str(config.ultra)]
     # A name that begins with a dash would be taken for an option.
     dashed = any(name.startswith("-") for name in clips)
-    words = ["asled", "deblur", *([] if dashed else clips)]
+    arguments = ["asled", "deblur", *([] if dashed else clips)]
     for field in fields(config):
         value = getattr(config, field.name)
         if field.name not in PLACED and value != field.default:
-            words += _option(flag(field.name), value)
+            arguments += _option(flag(field.name), value)
     encode = config.encode or EncodeConfig()
     for field in fields(encode):
         value = getattr(encode, field.name)
         if field.name not in ("options", "overwrite") and value != field.default:
-            words += [f"--{flag(field.name)}", str(value)]
+            arguments += [f"--{flag(field.name)}", str(value)]
     if encode.overwrite:
-        words += ["--overwrite"]
+        arguments += ["--overwrite"]
     for key, value in encode.options.items():
-        words += ["--encoder-opt", f"{key}={value}"]
-    words += ["--resume", "--", *clips] if dashed else ["--resume"]
-    return " ".join(_quoted(word) for word in words)
+        arguments += ["--encoder-opt", f"{key}={value}"]
+    arguments += ["--resume", "--", *clips] if dashed else ["--resume"]
+    return " ".join(_quoted(word) for word in arguments)
 
 
 def _option(name: str, value: object) -> list[str]:

@@ -23,7 +23,7 @@ class Entry:
     changed: int
     without_reference: int
     passed: int
-    damaged: bool  # whether the reader had to mend anything
+    damaged: bool  # whether the reader had to repair anything
     chunk: int  # pieces in force
     tile: int
     state: str | None  # file with the network's memory

@@ -11,7 +11,7 @@ from asled_cli.job.records import DeblurConfig, DeblurPlan
 from asled_cli.video.encode.encoder import EncodeConfig, codec_library
 from asled_cli.zoo import checkpoint as weights
 
-# Where things lie, and what is done besides mending, changes no frame.
+# Paths, and what is done besides deblurring, change no frame.
 NOT_SETTINGS = {"wide", "ultra", "out", "weights", "device", "encode", "dry_run", "truth", "resume", "strict"}
 
 

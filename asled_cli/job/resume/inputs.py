@@ -16,15 +16,15 @@ def fingerprint(path: Path) -> dict[str, object]:
     """Size, time of the last change (ns) and SHA-256 of a file; of a large one the SHA-256 of samples."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        facts = os.fstat(file.fileno())
-        if facts.st_size <= WHOLE_UP_TO:
+        state = os.fstat(file.fileno())
+        if state.st_size <= WHOLE_UP_TO:
             while block := file.read(SAMPLE_BYTES):
                 digest.update(block)
         else:
             for sample in range(SAMPLES):
-                file.seek((facts.st_size - SAMPLE_BYTES) * sample // (SAMPLES - 1))
+                file.seek((state.st_size - SAMPLE_BYTES) * sample // (SAMPLES - 1))
                 digest.update(file.read(SAMPLE_BYTES))
-    return {"size": facts.st_size, "mtime_ns": facts.st_mtime_ns, "sha256": digest.hexdigest()}
+    return {"size": state.st_size, "mtime_ns": state.st_mtime_ns, "sha256": digest.hexdigest()}
 
 
 def is_same(before: dict[str, Any], now: dict[str, Any]) -> bool:
@@ -40,14 +40,14 @@ class InputWatch:
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
-        self._seen = {path: facts for path in paths if (facts := _facts(path)) is not None}
+        self._seen = {path: state for path in paths if (state := _file_state(path)) is not None}
         self._prints: dict[Path, dict[str, object]] = {}
 
     def fingerprint(self, path: Path) -> dict[str, object]:
         """Of the file as the job began with it. Raises InputError if it has been changed since."""
         if path not in self._prints:
             self._prints[path] = _read(path)
-            now = _facts(path)
+            now = _file_state(path)
             if now is None or self._seen.setdefault(path, now) != now:
                 raise _changed(path)
         return self._prints[path]
@@ -55,7 +55,7 @@ class InputWatch:
     def check(self) -> None:
         """Look at names, sizes and times; read a file only if these are others. Raises InputError."""
         for path, before in self._seen.items():
-            now = _facts(path)
+            now = _file_state(path)
             if now != before:
                 self._compare(path)
                 self._seen[path] = now if now is not None else before
@@ -72,16 +72,16 @@ class InputWatch:
             raise _changed(path)
 
 
-Facts = tuple[int, int, int, int]
+FileState = tuple[int, int, int, int]
 
 
-def _facts(path: Path) -> Facts | None:
+def _file_state(path: Path) -> FileState | None:
     """Device, inode, size and time of the last change; None where there is no such file."""
     try:
-        facts = path.stat()
+        state = path.stat()
     except OSError:
         return None
-    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
 
 
 def _read(path: Path) -> dict[str, object]:

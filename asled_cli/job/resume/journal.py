@@ -1,8 +1,8 @@
-"""The unfinished work of a job: finished segments and what is needed to go on exactly there.
+"""The unfinished work of a job: finished segments and what is needed to continue exactly there.
 
-It lies in a hidden folder beside the output, private to the user, and survives everything but the loss of the
-disk: each file is on the disk before the journal names it, and the journal is one JSON line per event, of
-which a torn last one is ignored.
+It is kept in a hidden folder beside the output, private to the user, and survives all but the loss of the
+disk: each file is on the disk before the journal names it. The journal holds one JSON line per event; a torn
+last line is ignored.
 """
 
 import contextlib
@@ -32,13 +32,13 @@ from asled_cli.video.output_file import work_folder
 
 __all__ = ["FILE", "Journal"]
 
-ANEW = "Start over with --overwrite."
+START_OVER = "Start over with --overwrite."
 
 
 class Journal:
     """The journal of one job, open and locked: `with Journal.open(plan) as journal`.
 
-    Leaving the block with an exception keeps what is worth keeping and tells how to continue.
+    Leaving the block with an exception keeps the finished segments and reports how to continue.
     """
 
     def __init__(self, plan: DeblurPlan, work: WorkFolder, inputs: InputWatch) -> None:
@@ -90,7 +90,7 @@ class Journal:
     def _read(self) -> None:
         events = list(read_events(self.folder / FILE))
         if not events or events[0].get("event") != "begin":
-            raise AsledError(f"The unfinished work in {self.folder} is damaged.", ANEW)
+            raise AsledError(f"The unfinished work in {self.folder} is damaged.", START_OVER)
         try:
             _compare(events[0], self._identity(), self.plan)
             self.plan = with_pieces(self.plan, events[0]["pieces"])
@@ -104,7 +104,9 @@ class Journal:
                 elif event["event"] == "segment":
                     self._take(entry_of(event))
         except (KeyError, TypeError, ValueError) as error:
-            raise AsledError(f"The unfinished work in {self.folder} is damaged: {error}.", ANEW) from error
+            raise AsledError(
+                f"The unfinished work in {self.folder} is damaged: {error}.", START_OVER
+            ) from error
         self._drop_damaged()
         if self.entries:
             self.plan = replace(self.plan, chunk=self.entries[-1].chunk, tile=self.entries[-1].tile)
@@ -218,8 +220,8 @@ class Journal:
             )
 
     def _identity(self) -> dict[str, object]:
-        roles = (("wide", self.plan.wide.path), ("ultra", self.plan.ultra.path))
-        inputs = {role: self._inputs.fingerprint(path) for role, path in roles}
+        clips = (("wide", self.plan.wide.path), ("ultra", self.plan.ultra.path))
+        inputs = {role: self._inputs.fingerprint(path) for role, path in clips}
         return {"inputs": inputs, "settings": settings(self.plan)}
 
     def _save(self, name: str, record: object) -> None:
@@ -263,7 +265,7 @@ class Journal:
 
     @property
     def advice(self) -> str:
-        """How to go on, in words."""
+        """Return a sentence on how to continue."""
         kept = f"{self.frames} of about {self.plan.frames} frames are kept"
         return f"{kept}; continue with: {resume_command(self.plan.config)}"
 

@@ -57,7 +57,7 @@ def _pack(value: Any, arrays: dict[str, torch.Tensor], names: dict[int, str]) ->
             names[id(value)] = name = f"{len(names)}"
             tensor = torch.from_numpy(np.ascontiguousarray(value)) if isinstance(value, np.ndarray) else value
             arrays[name] = tensor.detach().cpu().contiguous()
-        # The order in memory decides which of several ways of computing is taken, so it must come back.
+        # The order in memory decides which kernel computes, so it must be restored.
         return {"array": names[id(value)], "channels_last": _is_channels_last(value)}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = dataclasses.fields(value)

@@ -1,4 +1,4 @@
-"""Where a resumed job begins to read, so that its first new frame comes out as it would have anyway."""
+"""Where a resumed job begins to read, so that its first new frame equals that of an uninterrupted run."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Start:
 
 
 def find_start(plan: DeblurPlan, entries: Sequence[Entry], registration: Registration) -> Start:
-    """The start of a run that goes on after `entries`.
+    """Return the start of a run that continues after `entries`.
 
     A damaged clip is read from its start again: what its decoder makes of damage depends on what came before.
     """
@@ -51,7 +51,7 @@ def find_start(plan: DeblurPlan, entries: Sequence[Entry], registration: Registr
 
 
 def skip_written(frames: Iterator[AlignedFrame], start: Start, name: str) -> Iterator[AlignedFrame]:
-    """The frames not written yet. Raises InputError if the clip now goes on at another time than before."""
+    """Yield the frames not written yet. Raises InputError if the next frame has another time than before."""
     checked = start.tick is None
     with closing_items(frames) as source:
         for frame in source:
@@ -59,7 +59,7 @@ def skip_written(frames: Iterator[AlignedFrame], start: Start, name: str) -> Ite
             if start.tick is not None and pts < start.tick:
                 continue
             if not checked and pts != start.tick:
-                sentence = f"{name} goes on at tick {pts}, expected {start.tick}."
+                sentence = f"{name} continues at tick {pts}, expected {start.tick}."
                 raise InputError(sentence, "Start over with --overwrite.")
             checked = True
             yield frame

@@ -136,17 +136,17 @@ def _check_owner(folder: Path) -> None:
     A disk without Unix rights shows the same owner and rights for every file: what counts there is that the
     folder has the owner that a new file of this user gets.
     """
-    facts = folder.lstat()
-    if not stat.S_ISDIR(facts.st_mode):
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode):
         raise UsageError(f"{folder} is not a folder of asled.", "Move it away, and run the same again.")
-    if not hasattr(os, "getuid") or (facts.st_uid == os.getuid() and not facts.st_mode & 0o077):
+    if not hasattr(os, "getuid") or (status.st_uid == os.getuid() and not status.st_mode & 0o077):
         return
-    if facts.st_uid not in (os.getuid(), _owner_of_new_files(folder)):
+    if status.st_uid not in (os.getuid(), _owner_of_new_files(folder)):
         raise UsageError(f"{folder} belongs to another user.", "Choose another name for the output.")
     set_mode(folder, 0o700)
     for path in folder.iterdir():
         found = path.lstat()
-        if found.st_uid != facts.st_uid or not stat.S_ISREG(found.st_mode):
+        if found.st_uid != status.st_uid or not stat.S_ISREG(found.st_mode):
             raise UsageError(
                 f"{path} was not put there by asled.", f"Remove {folder}, and run the same again."
             )
