@@ -1,11 +1,11 @@
-"""Fills the disk, or takes away the right to write, in the middle of runs of `asled deblur`; resumes them.
+"""Test of full disks and lost write permission in the middle of `asled deblur`, with resume.
 
     sudo python benchmarks/broken_disk.py [--moments 12] [--frames 90] [--seed 0] [--out FILE]
 
-Works on a small file system in memory (Linux, needs root for `mount`); `asled` itself runs as nobody. Each
-trial waits for a random segment and a random moment in it, then fills the file system to the last byte or
-withdraws the rights on the folders. The run must end with one sentence; after the harm is undone `--resume`
-must lead to the bytes of an undisturbed run. Exit code 1 otherwise.
+It works on a small file system in memory (Linux, needs root for `mount`); `asled` itself runs as nobody. Each
+trial waits for a random segment and a random moment in it. Then it fills the file system to the last byte or
+removes the write permission of the folders. The run must end with one error message. After the fault is
+removed, `--resume` must give the bytes of an undisturbed run. Exit code 1 otherwise.
 """
 
 import argparse
@@ -32,7 +32,7 @@ MAX_S = 300.0  # a run that takes longer hangs
 
 @contextlib.contextmanager
 def small_disk() -> Iterator[Path]:
-    """A file system of SIZE that belongs to nobody."""
+    """Mount a file system of SIZE that belongs to nobody."""
     with tempfile.TemporaryDirectory(prefix="asled-disk-") as name:
         place = Path(name) / "disk"
         place.mkdir()
@@ -46,7 +46,7 @@ def small_disk() -> Iterator[Path]:
 
 
 def fill(place: Path, folder: Path) -> Callable[[], None]:
-    """Take every byte; returns what undoes it."""
+    """Fill the file system; return a function that undoes it."""
     filler = place / "filler"
     with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
         for size in (2**20, 2**12, 1):
@@ -57,7 +57,7 @@ def fill(place: Path, folder: Path) -> Callable[[], None]:
 
 
 def lock(place: Path, folder: Path) -> Callable[[], None]:
-    """Withdraw the right to write in the work folder and beside the output; returns what undoes it."""
+    """Remove write permission of work folder and output folder; return a function that undoes it."""
     changed = [path for path in (folder, place) if path.exists()]
     before = [path.stat().st_mode for path in changed]
     for path in changed:
@@ -79,14 +79,14 @@ def start(arguments: list[str]) -> "subprocess.Popen[str]":
 
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, list[str]]:
-    """Exit code, and the lines of stderr that are no progress."""
+    """Return the exit code, and the lines of stderr that are not progress."""
     said = process.communicate(timeout=MAX_S)[1]
     lines = [line for line in said.splitlines() if line.startswith(("error", "hint", "Traceback"))]
     return process.returncode, lines
 
 
 def trial(kind: str, arguments: list[str], place: Path, draw: random.Random, segments: int) -> dict[str, Any]:
-    """One run that is harmed, and resumed until it is finished."""
+    """Run one job with a fault, then resume it until it is finished."""
     out = place / "out.mp4"
     folder = out.with_name(f".{out.name}.asled")
     wanted, delay = draw.randrange(segments), draw.uniform(0, 0.2)
@@ -139,7 +139,7 @@ def main() -> None:
 
 
 def summed_up(trials: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The trials, counted first."""
+    """Return the trials, with counts first."""
     return {
         "commit": commit(),
         "good": sum(one["good"] for one in trials),
@@ -149,7 +149,7 @@ def summed_up(trials: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def is_good(found: dict[str, Any]) -> bool:
-    """One sentence and a way to go on, no half result, and an end in the end."""
+    """Return whether a trial had one message with a next step, no partial result, and a finished run."""
     if found["code"] == 0:  # the run was over before
         return True
     for said in (found["said"], found["while it lasts"]["said"]):

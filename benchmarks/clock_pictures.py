@@ -1,6 +1,6 @@
-"""Pairs of mute clips whose offset only their pictures tell: photos filmed by hand, and real videos.
+"""Pairs of silent clips, synchronised by their images only: photos filmed by hand, and real videos.
 
-The whole way is measured, from two files to the offset that a job would use.
+The whole path is measured, from two files to the offset that a job would use.
 """
 
 import tempfile
@@ -38,7 +38,7 @@ VIDEO_MEAN = 3  # frames averaged for the blurred view
 
 
 def photo_cases(photos: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """Rows of photos under hand shake: equal and unequal rates, lost frames, and pairs of two hands."""
+    """Return rows of photos under hand shake: equal and unequal rates, lost frames, two different hands."""
     for seed, (offset, ratio) in enumerate(zip(OFFSETS_S, RATIOS, strict=True)):
         photo = photos[seed * 7 % len(photos)]
         kinds: dict[str, dict[str, Any]] = {kind: {"rates": rates} for kind, rates in RATES.items()}
@@ -52,7 +52,7 @@ def photo_cases(photos: Sequence[Path]) -> Iterator[dict[str, Any]]:
 
 
 def video_cases(videos: Path) -> Iterator[dict[str, Any]]:
-    """Rows of real videos: the middle part, averaged over VIDEO_MEAN frames, within the whole picture."""
+    """Return rows of real videos: the averaged middle part within the whole image."""
     paths = sorted(videos.glob("*.mp4"))
     row: dict[str, Any]
     for i, path in enumerate(paths):
@@ -99,7 +99,7 @@ def _filmed(
 
 
 def _cut(wide: Path, ultra: Path, offset_s: float, *, parted: bool = False) -> dict[str, Any]:
-    """parted: only what either shows before the other begins, so that they share no moment."""
+    """Cut two clips from a video. parted: without a common interval, each before the other's start."""
     frames, rate = _decode(wide)
     late = round(offset_s * rate)
     inner = [_middle(frame) for frame in frames]
@@ -117,7 +117,7 @@ def _cut(wide: Path, ultra: Path, offset_s: float, *, parted: bool = False) -> d
 def _match(
     clips: Sequence[Clip8], stamps: Sequence[Sequence[float]], offset_s: float, rate: float
 ) -> dict[str, Any]:
-    """What a job would make of two clips; rate: of the slower one."""
+    """Return what a job would find for two clips. rate: of the slower one."""
     with tempfile.TemporaryDirectory(prefix="asled-clocks-") as folder:
         names = (Path(folder) / "wide.mp4", Path(folder) / "ultra.mp4")
         for name, clip, times in zip(names, clips, stamps, strict=True):
@@ -138,7 +138,7 @@ def _match(
 
 
 def _middle(frame: Clip8) -> Clip8:
-    """The part that a lens of VIDEO_RATIO times the focal length sees, a little off the middle."""
+    """Return the part that a lens of VIDEO_RATIO times the focal length sees, slightly off centre."""
     height, width = frame.shape[:2]
     part = round(width / VIDEO_RATIO), round(height / VIDEO_RATIO)
     x, y = (width - part[0]) // 2 + 6, (height - part[1]) // 2 - 4

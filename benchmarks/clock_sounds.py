@@ -1,4 +1,4 @@
-"""Pairs of clips whose offset is known from audio alone: synthetic and recorded sound, under noise."""
+"""Pairs of clips synchronised by audio only: synthetic and recorded sound, with noise."""
 
 import tempfile
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ Track = tuple[str, int, Any, str]
 
 
 def sound_cases(videos: Path) -> Iterator[dict[str, Any]]:
-    """One row for each pair: its name, and a function that measures it."""
+    """Return one row for each pair: its name, and a function that measures it."""
     sounds = made_sounds() | real_sounds(videos)
     tracks = cycle(TRACKS)
     for name, samples in sounds.items():
@@ -65,7 +65,7 @@ def made_sounds() -> dict[str, Samples]:
 
 
 def real_sounds(videos: Path) -> dict[str, Samples]:
-    """The sound of each video in a folder, mono, as far as it can be heard."""
+    """Return the mono sound of each audible video in a folder."""
     sounds = {}
     for path in sorted(videos.glob("*.mp4")):
         resampler = av.AudioResampler(format="flt", layout="mono", rate=SOUND_RATE)
@@ -108,7 +108,7 @@ def _noisy(samples: Samples, noise_db: float | None, seed: int) -> Samples:
 
 
 def _match(parts: list[Samples], tracks: tuple[Track, Track]) -> tuple[float, float] | None:
-    """(offset in seconds, peak) of two sounds written to files and read again."""
+    """Return (offset in seconds, correlation peak) of two sounds written to files and read again."""
     still = np.full((4, 36, 64, 3), 90, np.uint8)
     with tempfile.TemporaryDirectory(prefix="asled-clocks-") as folder:
         clips = []

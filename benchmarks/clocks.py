@@ -1,12 +1,12 @@
-"""How well the offset of two clips is found, and that strangers are not believed, as JSON.
+"""Accuracy of the time offset of two clips, and rejection of unrelated clips, as JSON.
 
     python benchmarks/clocks.py sound|photos|videos SOURCES --out benchmarks/results/clocks.json
 
-sound: synthetic sounds and those of real videos, in other codecs and rates, alone and under noise 5 dB louder
-than they are. photos: mute clips of photos under hand shake with noise, at equal and unequal frame rates,
-with lost frames, and of two different hands. videos: mute pairs cut from real videos, of one moment, of two
-videos, and of two halves of one. SOURCES: a folder with photos and videos. What --out holds already is not
-done again.
+sound: synthetic sounds and those of real videos, in other codecs and rates, alone and with noise 5 dB above
+them. photos: silent clips of photos under hand shake with noise, at equal and unequal frame rates, with lost
+frames, and of two different hands. videos: silent pairs cut from real videos, from one interval, from two
+videos, and from two halves of one. SOURCES: a folder with photos and videos. Rows that --out already has are
+not measured again.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def cases(part: str, sources: Path) -> Iterator[dict[str, Any]]:
-    """Rows of one part, each with a function that measures it."""
+    """Return the rows of one part, each with a function that measures it."""
     found = find_sources(sources, "all")
     if part == "photos":
         return photo_cases(list(found.photos.values()))
@@ -64,7 +64,7 @@ def cases(part: str, sources: Path) -> Iterator[dict[str, Any]]:
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Counts and errors of the pairs of one moment, and how many strangers were believed."""
+    """Return counts and errors of the matching pairs, and the number of unrelated pairs accepted."""
     related = [row for row in rows if not row.get("strangers")]
     strangers = [row for row in rows if row.get("strangers")]
     errors = [abs(row["error_ms"]) for row in related if row["found"]]

@@ -1,10 +1,11 @@
-"""Does the data pipeline keep up with the trainer? Both of one recipe, alone, in CPU seconds, as JSON.
+"""Speed of the data pipeline relative to the trainer for one recipe, in CPU seconds, as JSON.
 
     python benchmarks/data_pipeline.py RECIPE CLIPS [SECONDS]
 
-CLIPS: a folder of cached clips. CPU seconds of one core each, so that a busy machine does not spoil figures:
-`ratio` is what one core of the pipeline delivers over what one core of the trainer consumes, which is the
-situation of a recipe with one worker and one thread on two cores.
+CLIPS: a folder of cached clips. Both run alone and are measured in CPU seconds of one core, so that other
+load
+does not matter. `ratio` is the rate of one pipeline core over the rate of one trainer core, which is the case
+of a recipe with one worker and one thread on two cores.
 """
 
 import json

@@ -1,11 +1,11 @@
-"""What a run without any option loses against one that is given the truth, as JSON.
+"""Loss of a run with default options, relative to a run with known offset and geometry, as JSON.
 
     python benchmarks/defaults.py SOURCES --out benchmarks/results/defaults.json
 
-Pairs that were not started together, with the whole ultra-wide view: two of averaged real videos (played at
-twice their speed, the views half a frame apart), two of photos under hand shake; with sound and mute. Each is
-deblurred with no option, and with --offset, --fov-ratio, --lens-order given and --no-skip-sharp. Rows that
---out holds already are not computed again.
+The pairs have different start times and the whole ultra-wide view: two of averaged real videos (played at
+twice their speed, the views half a frame apart), two of photos under hand shake; with sound and silent. Each
+is deblurred without options, and with --offset, --fov-ratio and --lens-order given. Rows that --out already has are not
+measured again.
 """
 
 import argparse
@@ -50,7 +50,7 @@ EXPOSURE_S = 0.028
 
 @dataclass(frozen=True)
 class Case:
-    """One pair. late: frames by which the ultra clip starts later; ratio and rotation: its geometry."""
+    """One pair. late: frames by which the ultra clip starts later. rig: its geometry."""
 
     source: str
     late: float
@@ -59,7 +59,7 @@ class Case:
 
     @property
     def offset_s(self) -> float:
-        """The truth that is given."""
+        """Return the true offset."""
         return self.late / RATE
 
 
@@ -73,7 +73,7 @@ CASES = (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make the pairs, mend them, write the JSON after every row."""
+    """Make the pairs, deblur them, write the JSON after every row."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(case: Case, method: Method, sources: Path) -> dict[str, Any]:
-    """Scores of one pair with and without the truth given."""
+    """Return the scores of one pair with and without given values."""
     found = find_sources(sources, "all")
     with tempfile.TemporaryDirectory(prefix="asled-defaults-") as name:
         folder = Path(name)
@@ -139,7 +139,7 @@ def measure(case: Case, method: Method, sources: Path) -> dict[str, Any]:
 
 
 def film_video(case: Case, path: Path, folder: Path) -> None:
-    """Means of frames of a real video through the wide lens, single ones through the ultra-wide."""
+    """Write means of frames of a real video for the wide lens, single frames for the ultra-wide one."""
     with av.open(str(path)) as container:
         frames = [np.asarray(f.to_ndarray(format="rgb24"), np.uint8) for f in container.decode(video=0)]
     # Twice as fast: two source frames make one interval. The whole picture is what the ultra lens sees.
@@ -163,7 +163,7 @@ def film_video(case: Case, path: Path, folder: Path) -> None:
 
 
 def film_photo(case: Case, path: Path, folder: Path) -> None:
-    """A photo under hand shake through both lenses."""
+    """Write a photo under hand shake seen by both lenses."""
     photo = read_picture(path)
     need = 1.25 * case.rig.ratio * max(SIZE[0] / photo.shape[1], SIZE[1] / photo.shape[0])
     if need > 1:
@@ -182,7 +182,7 @@ def film_photo(case: Case, path: Path, folder: Path) -> None:
 def write_pair(
     case: Case, folder: Path, wide: NDArray[Any], truth: NDArray[Any], ultra: NDArray[Any]
 ) -> None:
-    """Write the three clips; noise on both views, other colours in the ultra one."""
+    """Write the three clips, with noise on both views and other colours in the ultra view."""
     generator = np.random.default_rng(3)
     moment = np.convolve(generator.normal(0, 0.1, 9 * SOUND_RATE), np.ones(5) / 5, "same").astype(np.float32)
     clips = {"wide": wide, "truth": truth, "ultra": ultra * TINT + LIFT}

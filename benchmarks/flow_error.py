@@ -2,9 +2,9 @@
 
     python benchmarks/flow_error.py PHOTOS --out benchmarks/results/flow_error.json
 
-The pairs are drawn as those of the training were, from the photos that no network trains on, with draws of
-their own. DIS sees 8-bit luma at its medium and at its fastest preset; "still" answers no motion. The errors
-are means over all pixels, hidden ones included, in pixels; they are also split by how far pixels move.
+The pairs have the distribution of the training pairs, with held-out photos and other draws. DIS gets 8-bit
+luma at its medium and its fastest preset; "still" is zero flow. The errors are means in pixels over all
+pixels, occluded ones included. They are also split by the length of the true flow.
 """
 
 import argparse
@@ -35,7 +35,7 @@ Finder = Callable[[FlowPair], NDArray[np.float32]]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Draw the pairs, find their flows, write the errors."""
+    """Draw the pairs, estimate their flows, write the errors."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def spynet(path: Path) -> Finder:
-    """The network with the weights in `path`, in float32."""
+    """Return the network with the weights in `path`, in float32."""
     network = SpyNet().eval()
     network.load_state_dict(load_file(path))
 
@@ -80,13 +80,13 @@ def spynet(path: Path) -> Finder:
 
 
 def dis_ultrafast(pair: FlowPair) -> NDArray[np.float32]:
-    """OpenCV's dense inverse search at its fastest."""
+    """Return the flow of OpenCV's dense inverse search (DIS) at its fastest preset."""
     first, second = (to_grey(np.rint(frame * 255).astype(np.uint8)) for frame in pair[:2])
     return DenseFlow("ultrafast").between(first, second)
 
 
 def errors(find: Finder, pairs: Sequence[FlowPair]) -> dict[str, float]:
-    """Mean distance from the truth over all pixels, over those of each band, and the median of the pairs."""
+    """Return mean errors over all pixels and over each band, and the median of the pairs."""
     distances = np.stack([np.linalg.norm(find(pair) - pair.flow, axis=-1) for pair in pairs])
     lengths = np.stack([np.linalg.norm(pair.flow, axis=-1) for pair in pairs])
     bands = {

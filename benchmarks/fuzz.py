@@ -1,13 +1,12 @@
-"""Feeds damaged clips to `asled`: no traceback, no hang over 30 s, no result that does not verify.
+"""Fuzzing of `asled` with damaged clips: no traceback, no hang over 30 s, no result that fails to verify.
 
     python benchmarks/fuzz.py [--inputs 2000] [--full 200] [--workers 2] [--seed 0] [--list FILE] [--out FILE]
 
-The corpus and the damage are made by code (tests/mutations.py). Each input goes through `asled probe`,
-`asled deblur --dry-run` and `asled verify`, every tenth or so (`--full` in all) through a whole tiny
-`asled deblur` whose result is decoded and verified. The commands run in `--workers` processes apart that are
-used again and again, and killed where one hangs. `--list` keeps a line per input, so that a run which was
-stopped goes on where it was; what was bad is tried again.
-Exit code 1 if anything was not as it must be.
+Corpus and damage are made by code (tests/factories/mutations.py). Each input goes through `asled probe`,
+`asled deblur --dry-run` and `asled verify`, and `--full` of them through a whole tiny `asled deblur` whose
+result is decoded and verified. The commands run in `--workers` separate processes, which are reused, and
+killed after a hang. `--list` stores a line per input to resume an interrupted run; bad ones are tried again.
+Exit code 1 if any input had a bad outcome.
 """
 
 import argparse
@@ -41,7 +40,7 @@ MIN_GROWTH = 1.0  # GiB by which one input may raise the process's peak before i
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of one input in one command. growth: of the process's peak memory, GiB."""
+    """Outcome of one input in one command. growth: of the process's peak memory, GiB."""
 
     number: int
     kind: str
@@ -52,11 +51,12 @@ class Finding:
 
     @property
     def is_bad(self) -> bool:
+        """Return whether the outcome is a fault of the program."""
         return self.said.startswith(BAD)
 
 
 def command(arguments: Sequence[str]) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of `asled ARGUMENTS` in this process; raises what would be a traceback."""
+    """Return exit code, stdout and stderr of `asled ARGUMENTS`; raise what would be a traceback."""
     from asled_cli.cli.app import main
 
     out, err = io.StringIO(), io.StringIO()
@@ -66,7 +66,7 @@ def command(arguments: Sequence[str]) -> tuple[int, str, str]:
 
 
 def refusal(code: int, stderr: str) -> str:
-    """The exit code as text; "wrong ..." unless it came with exactly one explained error."""
+    """Return the exit code as text; "wrong ..." unless it came with exactly one explained error."""
     errors = [line for line in stderr.splitlines() if '"event": "error"' in line]
     if code not in REFUSALS or len(errors) != 1 or not json.loads(errors[0])["message"].endswith("."):
         return f"wrong: exit code {code} with {stderr!r}"
@@ -74,7 +74,7 @@ def refusal(code: int, stderr: str) -> str:
 
 
 def examine(kind: str, number: int, wide: Path, ultra: Path, damaged: Path, folder: Path) -> str:
-    """What became of one input, in a word or two; raises what no user should see."""
+    """Return the outcome of one input in a word or two; raise what no user should see."""
     if kind == "probe":
         pair = number % 5 == 0
         code, _, said = command(["probe", *map(str, (wide, ultra) if pair else (damaged,)), "--json"])
@@ -103,7 +103,7 @@ def examine(kind: str, number: int, wide: Path, ultra: Path, damaged: Path, fold
 
 
 def judge(out: Path, events: list[dict[str, Any]], part: list[str], folder: Path) -> str:
-    """Whether a result is what the job said that it is."""
+    """Return whether a result matches what the job reported."""
     plan, result = (next(e for e in events if e["event"] == name) for name in ("plan", "result"))
     names = [path.name for path in folder.iterdir() if not path.name.startswith("mutant")]
     assert names == [out.name], f"left behind: {names}"
@@ -122,7 +122,7 @@ def judge(out: Path, events: list[dict[str, Any]], part: list[str], folder: Path
 
 
 class Worker:
-    """A process that examines one input after the other; a new one takes over after a hang or a crash."""
+    """Process that examines one input after the other; it is replaced after a hang or a crash."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -137,7 +137,7 @@ class Worker:
         return process
 
     def ask(self, *task: str | int) -> tuple[str, float]:
-        """What became of the input: also "hang", "crash N", "traceback ..."; and growth of the peak, GiB."""
+        """Return the outcome, also "hang", "crash N" or "traceback ...", and growth of the peak in GiB."""
         if self._process is None:
             self._process = self._start()
         process = self._process
@@ -155,13 +155,14 @@ class Worker:
         return said, 0.0
 
     def close(self) -> None:
+        """End the process."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
 
 def work() -> None:
-    """The worker's side: a task per line on stdin, an answer per line on stdout."""
+    """Run the worker's side: a task per line on stdin, an answer per line on stdout."""
     import asled_cli.pipeline  # noqa: F401
 
     answers = sys.stdout
@@ -179,12 +180,12 @@ def work() -> None:
 
 
 def peak_gib() -> float:
-    """The most memory that this process ever had, GiB (Linux)."""
+    """Return the peak memory of this process in GiB (Linux)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def tasks(inputs: int, full: int) -> Iterator[tuple[int, str]]:
-    """(number, command) of all that is to be done; the whole jobs are spread evenly."""
+    """Return (number, command) of all tasks; the whole jobs are spread evenly."""
     for number in range(inputs):
         yield number, "probe"
         yield number, "dry run"
@@ -194,7 +195,7 @@ def tasks(inputs: int, full: int) -> Iterator[tuple[int, str]]:
 
 
 def run(options: argparse.Namespace, known: list[Finding], log: IO[str] | None) -> list[Finding]:
-    """Do all tasks that are not in `known`, in `options.workers` processes; returns both."""
+    """Run all tasks that are not in `known`, in `options.workers` processes; return both."""
     sys.path.insert(0, str(ROOT / "tests"))
     from factories.mutations import make_corpus, make_mutant  # type: ignore[import-not-found]
 
@@ -234,6 +235,7 @@ def run(options: argparse.Namespace, known: list[Finding], log: IO[str] | None) 
 
 
 def summary(seed: int, found: Sequence[Finding]) -> dict[str, Any]:
+    """Return the counts of outcomes, and the bad ones."""
     kinds = {kind: [f for f in found if f.kind == kind] for kind in ("probe", "dry run", "verify", "full")}
     counts = {
         kind: dict(collections.Counter(f.said.split(":")[0].split("\n")[0] for f in some).most_common())
@@ -250,6 +252,7 @@ def summary(seed: int, found: Sequence[Finding]) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Fuzz and write the JSON; exit code 1 if any input had a bad outcome."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--inputs", type=int, default=2000)
     parser.add_argument("--full", type=int, default=200)

@@ -1,12 +1,12 @@
-"""Kills runs of `asled deblur` at random moments, resumes them, and compares with an uninterrupted run.
+"""Kills of `asled deblur` at random moments, with resume, compared with an uninterrupted run.
 
     python benchmarks/kill_and_resume.py [--moments 30] [--workers 2] [--frames 60]
         [--method swap] [--seed 0] [--out FILE]
 
-Each trial starts a run, sends SIGINT, SIGTERM or SIGKILL after a random share of the time that the whole run
-takes, kills some of the resumed runs too, and goes on until one finishes. The final files must be equal byte
-for byte; the frames and the packets of the sound are compared on their own as well. Segments are six frames
-long here, so that every trial ends in another one. Exit code 1 if any trial differs.
+Each trial starts a run, sends SIGINT, SIGTERM or SIGKILL after a random share of the duration of a whole run,
+kills some of the resumed runs too, and resumes until one finishes. The final files must be equal byte for
+byte. Frames and audio packets are also compared separately. Segments are six frames long here, so that trials
+end in different ones. Exit code 1 if any trial differs.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def child(arguments: list[str], errors: str) -> None:
 
 
 def make_clips(folder: Path, frames: int, method: str) -> list[str]:
-    """The arguments of a job on a tiny pair of clips with sound, which are made here."""
+    """Make a tiny pair of clips with sound and return the arguments of a job on it."""
     sys.path.insert(0, str(ROOT / "tests"))
     from factories.small_pair import add_sound, make_pair  # type: ignore[import-not-found]
 
@@ -59,7 +59,7 @@ def make_clips(folder: Path, frames: int, method: str) -> list[str]:
 
 
 def contents(path: Path) -> dict[str, str]:
-    """Digests of all decoded frames and of all packets, by kind."""
+    """Return digests of all decoded frames and of all packets, by kind."""
     frames, sound = hashlib.sha256(), hashlib.sha256()
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
@@ -73,7 +73,7 @@ def contents(path: Path) -> dict[str, str]:
 
 
 def run(arguments: list[str], kill_after: float | None = None, number: signal.Signals = signal.SIGINT) -> int:
-    """The exit code of one run; negative: ended by a signal."""
+    """Return the exit code of one run; negative: ended by a signal."""
     errors = Path(arguments[arguments.index("-o") + 1]).with_suffix(".err")
     process = PROCESSES.Process(target=child, args=(["deblur", *arguments, "-q"], str(errors)))
     process.start()
@@ -92,7 +92,7 @@ def run(arguments: list[str], kill_after: float | None = None, number: signal.Si
 
 
 def trial(arguments: list[str], out: Path, duration: float, draw: random.Random) -> list[str]:
-    """Break one job off, some several times, until it is finished; what was sent, and when."""
+    """Interrupt one job, some several times, until it is finished; return the signals and their times."""
     sent = []
     for attempt in range(20):
         folder = out.with_name(f".{out.name}.asled")
@@ -109,6 +109,7 @@ def trial(arguments: list[str], out: Path, duration: float, draw: random.Random)
 
 
 def main() -> None:
+    """Run the trials and write the JSON; exit code 1 if any differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--moments", type=int, default=30)
     parser.add_argument("--workers", type=int, default=1, help="jobs at once")

@@ -2,9 +2,8 @@
 
     python benchmarks/long_clip.py [--frames 36,3600] [--repeats 3] [--method swap] [--out FILE]
 
-Synthetic clips of 192x108 with sound; each run is a process of its own. The short run is repeated and its
-median counts.
-Exit code 1 if the peaks differ by more than 5 %.
+The clips are synthetic, 192x108, with sound. Each run is a separate process. The median of the repeated short
+runs is compared. Exit code 1 if the peaks differ by more than 5 %.
 """
 
 import argparse
@@ -26,7 +25,7 @@ ALLOWED = 0.05  # difference of the peaks
 
 
 def make_clips(folder: Path, frames: int) -> tuple[Path, Path]:
-    """A pair of that length, both with sound."""
+    """Make a pair of that length, both with sound."""
     sys.path.insert(0, str(ROOT / "tests"))
     from factories.small_pair import add_sound  # type: ignore[import-not-found]
 
@@ -39,6 +38,7 @@ def make_clips(folder: Path, frames: int) -> tuple[Path, Path]:
 
 
 def measure(clips: tuple[Path, Path], folder: Path, method: str) -> dict[str, Any]:
+    """Return the peak memory of one run."""
     run = run_job(clips, folder, ["--method", method])
     result = run["result"]
     return {
@@ -52,6 +52,7 @@ def measure(clips: tuple[Path, Path], folder: Path, method: str) -> dict[str, An
 
 
 def main() -> None:
+    """Measure both lengths and write the JSON; exit code 1 if the peaks differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--frames", default="36,3600", help="of the short and the long clip")
     parser.add_argument("--repeats", type=int, default=3, help="of the short one")

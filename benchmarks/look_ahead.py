@@ -1,16 +1,16 @@
-"""How far ahead AsLeD-Net must look: PSNR of its chunked output against its whole-clip output, as JSON.
+"""Required look-ahead of AsLeD-Net: PSNR of its chunked output to its whole-clip output, as JSON.
 
     python benchmarks/look_ahead.py CASE CLIPS RUN --out benchmarks/results/look_ahead_CASE.json
 
-There are no trained weights of the network in its full size. So a narrow and shallow one, all parts there,
-learns for minutes on the cached clips in CLIPS/train and is measured on those in CLIPS/valid; RUN keeps the
-checkpoint: call again to go on. CASE is one of
+There are no fully trained weights of the network in its full size. So a narrow and shallow one with all parts
+trains for minutes on the cached clips in CLIPS/train and is measured on those in CLIPS/valid. RUN keeps the
+checkpoint; call again to resume. CASE is one of
 
-    recorded  the clips as they are, measured there and back; OpenCV's DIS flow stands in for SPyNet, which
-              takes many times as long and errs more;
-    still     what asks for the longest memory: a picture of each clip that stands still under fresh noise in
-              each frame, half of them (measured: all) without a reference. Every later frame is worth having
-              and none leaves the view; no motion stands in for SPyNet.
+    recorded  the clips as they are, played forward and backward; OpenCV's DIS flow replaces SPyNet, which is
+              much slower and less accurate;
+    still     the case with the longest memory: a still image of each clip with new noise in each frame, half
+              of them (in the measurement: all) without a reference. Every later frame helps and none leaves
+              the view; zero flow replaces SPyNet.
 """
 
 import argparse
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def read_config(case: str, steps: int) -> TrainConfig:
-    """The recipe of a case; SPyNet is no part of it."""
+    """Return the recipe of a case, without SPyNet."""
     samples = {**RECIPE["samples"], "reference_dropout": DROPPED[case]}
     return config_from_table(
         {
@@ -112,7 +112,7 @@ def read_config(case: str, steps: int) -> TrainConfig:
 
 
 def train(config: TrainConfig, clips: Path, run: Path, *, still: bool) -> TrainState:
-    """A run to its end, from the checkpoint in `run` if there is one."""
+    """Train to the end of the run, from the checkpoint in `run` if there is one."""
     run.mkdir(parents=True, exist_ok=True)
     checkpoint = run / "checkpoint.pt"
     progress = resume_run(checkpoint, config, "cpu") if checkpoint.exists() else start_run(config, run, "cpu")
@@ -139,9 +139,9 @@ def train(config: TrainConfig, clips: Path, run: Path, *, still: bool) -> TrainS
 
 @torch.no_grad()
 def start_with_memory(network: AsledNet) -> None:
-    """Let each direction begin as a fading mean over frames, and their fusion as the mean of the two.
+    """Initialise each direction as a fading mean over frames, and their fusion as the mean of both.
 
-    From the usual start, the way over other frames is so faint that hundreds of updates leave it unused.
+    With the usual initialisation the recurrent path is so weak that hundreds of updates leave it unused.
     """
     same = torch.eye(network.config.channels)
     for trunk in (network.backward_trunk, network.forward_trunk):
@@ -155,9 +155,9 @@ def start_with_memory(network: AsledNet) -> None:
 
 
 def stand_still(batch: dict[str, Tensor], seed: int, missing: float = 0.5) -> dict[str, Tensor]:
-    """A batch of cached clips, each turned into its middle frame, sharp and still, with noise on both views.
+    """Return a batch of cached clips as still clips of their sharp middle frame, with noise on both views.
 
-    missing: share of clips without a reference, a copy of the target in its place.
+    missing: share of clips without a reference, with a copy of the target in its place.
     """
     draw = torch.Generator().manual_seed(seed)
     frames = batch["truth"].shape[1]
@@ -171,12 +171,12 @@ def stand_still(batch: dict[str, Tensor], seed: int, missing: float = 0.5) -> di
 
 
 def no_flow(first: Tensor, _: Tensor) -> Tensor:
-    """(N, 3, H, W) each to (N, 2, H, W)."""
+    """Return zero flow (N, 2, H, W) for two images (N, 3, H, W)."""
     return torch.zeros_like(first[:, :2])
 
 
 def dis_flow(first: Tensor, second: Tensor) -> Tensor:
-    """(N, 3, H, W) each to (N, 2, H, W): OpenCV's dense inverse search on 8-bit luma, medium preset."""
+    """Return OpenCV's DIS flow on 8-bit luma, medium preset: (N, 3, H, W) each to (N, 2, H, W)."""
     search = DenseFlow()
     weights = torch.tensor(LUMA_BT601, dtype=torch.float32).view(1, 3, 1, 1)
     one, other = (
@@ -188,9 +188,9 @@ def dis_flow(first: Tensor, second: Tensor) -> Tensor:
 
 
 def read_clips(paths: Sequence[Path], *, still: bool) -> tuple[ChunkInputs, Tensor]:
-    """(inputs, truth) of the middle of all clips, SIDE x SIDE, as a batch.
+    """Return (inputs, truth) of the middle of all clips, SIDE x SIDE, as a batch.
 
-    Played to the end and back to the start; still: their last frame for as long, without a reference.
+    Clips are played forward and backward. Still ones repeat their last frame, without a reference.
     """
     samples = []
     for path in paths:
@@ -211,7 +211,7 @@ def read_clips(paths: Sequence[Path], *, still: bool) -> tuple[ChunkInputs, Tens
 
 @torch.inference_mode()
 def measure(network: nn.Module, inputs: ChunkInputs, truth: Tensor) -> dict[str, object]:
-    """What neighbours are worth to the network, and what is left of it in chunks."""
+    """Return the gain from neighbouring frames, and how much of it remains in chunks."""
     assert isinstance(network, AsledNet)
     whole: Tensor = network(inputs)[0]
     alone = torch.cat([network(inputs.slice(t, t + 1))[0] for t in range(inputs.frames)], dim=1)
@@ -236,7 +236,7 @@ def measure(network: nn.Module, inputs: ChunkInputs, truth: Tensor) -> dict[str,
 def agreement(
     network: AsledNet, inputs: ChunkInputs, whole: Tensor, chunk: int, overlap: int
 ) -> Mapping[str, float]:
-    """PSNR in dB of the chunked output against the whole-clip output: of all frames together, and the lowest.
+    """Return the PSNR in dB of chunked to whole-clip output: of all frames together, and the lowest.
 
     Chunks that see the end of the clip are exact and left out.
     """
@@ -249,7 +249,7 @@ def agreement(
 
 
 def mean_db(restored: Tensor, truth: Tensor) -> float:
-    """Mean over frames of their PSNR."""
+    """Return the mean over frames of their PSNR."""
     return round(float(psnr_per_frame(restored, truth).mean()), 2)
 
 

@@ -1,12 +1,12 @@
-"""What rows read one after the other cost, a wide lens that floats, and frames steadied by software.
+"""Loss by rolling shutter, OIS of the wide lens, and EIS.
 
     python benchmarks/moving_lenses.py PHOTO... --out benchmarks/results/moving_lenses.json
 
-Each photo is filmed by a shaking hand (16 frames of 448x256, noise, HEVC) with several read-out times (frame
-intervals) and stabilisers (share of the shake that the wide lens floats against; frames over which software
-smooths the path of both clips). PSNR in dB of the input, of the mixture of input and averaged references by
-confidence (`swap`), and of the bare asled-fast; once as the program registers, once as if both lenses were
-rigid, read all rows at once, and showed the motion that blurred them. Means over the photos.
+Each photo is filmed under hand shake (16 frames of 448x256, noise, HEVC) with several readout times (in frame
+intervals), OIS (compensated share of the shake) and EIS (frames over which the path of both clips is
+smoothed). PSNR in dB of the input, of `swap` with averaged references, and of asled-fast alone. Once with the
+program's registration, and once with a registration for rigid lenses without rolling shutter and EIS. Means
+over the photos.
 """
 
 import argparse
@@ -59,7 +59,7 @@ ULTRA = SensorModel(
 
 
 def filmed(photo: Path, seed: int, case: tuple[float, float, float]) -> SyntheticPair:
-    """The photo under hand shake, blurred by about 12 px where nothing stabilises."""
+    """Return the photo under hand shake, with about 12 px of blur where nothing stabilises."""
     readout, ois, eis_window = case
     return shake_pair(
         photo, ShakeConfig(seed=seed, size=SIZE, frames=FRAMES, exposure=0.8, ultra_exposure=0.1, scale=0.6,
@@ -70,7 +70,7 @@ def filmed(photo: Path, seed: int, case: tuple[float, float, float]) -> Syntheti
 
 @contextmanager
 def rigid() -> Iterator[None]:
-    """Registration that knows neither rows nor stabilisers of any kind."""
+    """Return a registration without rolling shutter and stabilisation of any kind."""
     with (
         mock.patch.object(analyse, "detect_ois", lambda *_: None),
         mock.patch.object(analyse, "choose_rolling", lambda _, exposure, __: exposure),
@@ -80,13 +80,13 @@ def rigid() -> Iterator[None]:
 
 
 def psnr(pictures: NDArray[Any], truth: NDArray[np.uint8]) -> float:
-    """Mean over the frames of (T, H, W, 3) pictures 0..255, dB."""
+    """Return the mean over frames of the PSNR in dB of (T, H, W, 3) images 0..255."""
     errors = np.mean((pictures.astype(np.float64) - truth) ** 2, axis=(1, 2, 3))
     return float(np.mean(10 * np.log10(255**2 / errors)))
 
 
 def scores(pair: SyntheticPair, net: torch.nn.Module) -> dict[str, float]:
-    """PSNR of the mixture by confidence of input and averaged references, and of the network."""
+    """Return the PSNR of swap with averaged references, and of the network."""
     with TemporaryDirectory() as folder:
         path = Path(folder, "clip.npz")
         write_sample(path, make_sample(pair, reach=2))
@@ -97,14 +97,14 @@ def scores(pair: SyntheticPair, net: torch.nn.Module) -> dict[str, float]:
 
 
 def _pictures(view: torch.Tensor) -> NDArray[np.float32]:
-    """(T, H, W, 3) 0..255 of a clip (1, T, 3, H, W)."""
+    """Return a clip (1, T, 3, H, W) as (T, H, W, 3), 0..255."""
     return np.asarray(view[0].float().clamp(0, 1).permute(0, 2, 3, 1).numpy() * 255, np.float32)
 
 
 def measure(
     photos: Sequence[Path], case: tuple[float, float, float], net: torch.nn.Module
 ) -> dict[str, float]:
-    """The means over the photos of one case, and what asled-fast gains at least."""
+    """Return the means over the photos of one case, and the lowest gain of asled-fast."""
     inputs: list[float] = []
     columns: dict[str, list[float]] = {}
     for seed, photo in enumerate(photos):
@@ -121,7 +121,7 @@ def measure(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make the clips, mend them, write the JSON."""
+    """Make the clips, deblur them, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, help="JSON file")

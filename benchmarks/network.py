@@ -1,12 +1,13 @@
-"""How near a network comes to what convolutions can do on this machine: time, memory and parts as JSON.
+"""Efficiency of a network on this machine relative to a plain convolution: time, memory and parts as JSON.
 
     python benchmarks/network.py --network asled --size 256x256 --out benchmarks/results/asled_256_cpu.json
     python benchmarks/network.py --network asled --size 1920x1080 --device cuda --frames 10
 
-The network has random weights and sees one clip of noise, whole: neither time nor memory depends on them.
-The rate is that of a 3x3 convolution of 64 channels at the frame's size, in the same precision and layout,
-measured right before; the network's operations divided by it are the least time that direct convolution
-allows. On a CPU the processor seconds (of all threads) tell more than the clock where other programs run too.
+The network has random weights and gets one clip of noise without chunks, because neither changes time or
+memory. The rate is that of a 3x3 convolution of 64 channels at the frame's size, in the same precision and
+memory format, measured directly before. The operations of the network divided by this rate are the minimum
+time of
+direct convolution. On a CPU with other load, CPU seconds (of all threads) are more reliable than wall time.
 """
 
 import argparse
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The options of this script."""
+    """Return the options of this script."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -89,7 +90,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def noise(frames: int, height: int, width: int, device: torch.device) -> ChunkInputs:
-    """A clip of random pictures without motion, cut or guide."""
+    """Return a clip of random images without motion, cut or guide."""
     grid = -(-height // GUIDE_STRIDE), -(-width // GUIDE_STRIDE)
     pictures = torch.rand(2, 1, frames, height, width, 3, device=device).movedim(-1, -3)
     return ChunkInputs(
@@ -105,7 +106,7 @@ def noise(frames: int, height: int, width: int, device: torch.device) -> ChunkIn
 def measure_rate(
     height: int, width: int, device: torch.device, dtype: torch.dtype, repeats: int
 ) -> tuple[float, float]:
-    """Operations of a 3x3 convolution per second and per processor second, each the best of runs of ten."""
+    """Return operations of a 3x3 convolution per second and per CPU second, each the best of runs of ten."""
     layer: Any = nn.Conv2d(RATE_CHANNELS, RATE_CHANNELS, 3, padding=1)
     layer = layer.to(device=device, dtype=dtype, memory_format=torch.channels_last)
     features = torch.rand(1, RATE_CHANNELS, height, width, device=device).to(
@@ -118,7 +119,7 @@ def measure_rate(
 
 
 def timed(work: Callable[[], object], device: torch.device) -> tuple[float, float]:
-    """Wall and processor seconds of some work, with the device done."""
+    """Return wall and CPU seconds of a call, with the device synchronised."""
     wait(device)
     began = time.perf_counter(), time.process_time()
     work()
@@ -127,7 +128,7 @@ def timed(work: Callable[[], object], device: torch.device) -> tuple[float, floa
 
 
 def time_parts(network: nn.Module, inputs: ChunkInputs, device: torch.device) -> dict[str, float]:
-    """The share of each part in the time of a run, in which the device is waited for after every part.
+    """Return the share of each part in the time of a run, with the device synchronised after every part.
 
     Parts called by other parts (the flow network by the motion compensation) count for their callers too.
     """
@@ -151,18 +152,18 @@ def time_parts(network: nn.Module, inputs: ChunkInputs, device: torch.device) ->
 
 
 def device_name(device: torch.device) -> dict[str, str]:
-    """The GPU, where it is one."""
+    """Return the name of the GPU, if there is one."""
     return {"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done what it was given."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def peak_mib(device: torch.device) -> float:
-    """Of the allocator on a GPU, of the whole process on a CPU."""
+    """Return the peak memory of the allocator on a GPU, of the whole process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

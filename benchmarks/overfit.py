@@ -1,11 +1,11 @@
-"""Can every network learn at all? Each one, made tiny, fits one clip by heart; PSNR in dB as JSON.
+"""Overfitting of one clip by a tiny version of every network, a test of its gradients; PSNR in dB as JSON.
 
     python benchmarks/overfit.py [--spynet] [--out FILE] [NAME ...]
 
-The clip is a panning texture, blurred by its motion, with the truth one pixel aside as the reference, so that
-every variant has something to gain; the bar is 35 dB. SPyNet takes nine tenths of the time of so small a
-network: no motion stands in for it unless --spynet is given. Names: asled-fast, asled, and the keys of
-`nets.ablations.ABLATIONS`.
+The clip is a panning texture with motion blur. The reference is the truth shifted by one pixel, so that every
+variant can gain. The goal is 35 dB. SPyNet takes nine tenths of the time of so small a network, so zero flow
+replaces it unless --spynet is given. Names: asled-fast, asled, and the keys of
+`nets.asled.ablations.ABLATIONS`.
 """
 
 import argparse
@@ -36,7 +36,7 @@ SIDE = 24  # pixels
 
 
 def make_clip() -> tuple[ChunkInputs, torch.Tensor]:
-    """(inputs, truth): FRAMES frames of SIDE x SIDE that pan by 2 px per frame, blurred over 7."""
+    """Return (inputs, truth): FRAMES frames of SIDE x SIDE with a pan of 2 px per frame, blurred over 7."""
     texture = F.interpolate(torch.rand(1, 3, 8, 8), size=(40, 40), mode="bicubic").clamp(0, 1)
     truth = torch.stack(
         [texture[..., 8 : 8 + SIDE, 4 + 2 * t : 4 + 2 * t + SIDE] for t in range(FRAMES)], dim=1
@@ -50,7 +50,7 @@ def make_clip() -> tuple[ChunkInputs, torch.Tensor]:
 
 
 def build(name: str, *, spynet: bool = False) -> torch.nn.Module:
-    """A tiny network of the named kind."""
+    """Build a tiny network of the named kind."""
     if name == "asled-fast":
         return AsledFast(AsledFastConfig(fine_channels=16, coarse_channels=16, backward_blocks=1,
                                          forward_blocks=1, decoder_blocks=2))  # fmt: skip
@@ -65,15 +65,15 @@ def build(name: str, *, spynet: bool = False) -> torch.nn.Module:
 
 
 class Still(torch.nn.Module):
-    """A flow network that finds no motion."""
+    """Flow network that returns zero flow."""
 
     def forward(self, first: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) each to (N, 2, H, W)."""
+        """Return zero flow (N, 2, H, W) for two images (N, 3, H, W)."""
         return torch.zeros_like(first[:, :2])
 
 
 def overfit(name: str, *, spynet: bool = False) -> dict[str, float | int | str]:
-    """Train until the goal is passed by half a decibel, or for STEPS updates."""
+    """Train until the PSNR exceeds the goal by half a decibel, or for STEPS updates."""
     torch.manual_seed(0)
     inputs, truth = make_clip()
     network = build(name, spynet=spynet)
@@ -101,7 +101,7 @@ def overfit(name: str, *, spynet: bool = False) -> dict[str, float | int | str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print one JSON line per network; exit code 1 if one stays under the bar."""
+    """Print one JSON line per network; exit code 1 if one misses the goal."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,10 +1,10 @@
-"""A synthetic 4K clip as phones record them, through `asled deblur` and `asled verify`: what is kept of it.
+"""Synthetic 4K phone clip through `asled deblur` and `asled verify`: what is preserved.
 
     python benchmarks/phone_4k.py [--frames 10] [--method swap] [--out FILE]
 
-HEVC Main10 HLG BT.2020, 3840x2160 turned upright, frame times that vary, AAC, a second sound of a codec that
-nobody knows, QuickTime keys of the movie and of the track, a Dolby Vision box; and an ultra-wide one of the
-same moment. Exit code 1 if `asled verify --decode` finds a difference.
+HEVC Main10 HLG BT.2020, 3840x2160 rotated to portrait, variable frame times, AAC, a second audio track of an
+unknown codec, QuickTime keys of movie and track, a Dolby Vision box; and a simultaneous ultra-wide clip. Exit
+code 1 if `asled verify --decode` finds a difference.
 """
 
 import argparse
@@ -29,12 +29,13 @@ SIZE = (3840, 2160)  # 4K UHD, as phones record
 
 
 def coded(picture: Picture) -> av.VideoFrame:
-    """The picture as 10-bit BT.2020."""
+    """Return the image as 10-bit BT.2020."""
     frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
     return frame.reformat(format="yuv420p10le", dst_colorspace=Colorspace(9), dst_color_range=1)
 
 
 def make_clips(folder: Path, frames: int) -> tuple[Path, Path]:
+    """Make both clips."""
     sys.path.insert(0, str(ROOT / "tests"))
     from factories.clips import hlg_portrait, phone_ticks  # type: ignore[import-not-found]
 
@@ -51,6 +52,7 @@ def make_clips(folder: Path, frames: int) -> tuple[Path, Path]:
 
 
 def main() -> None:
+    """Deblur and verify; write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--frames", type=int, default=10)
     parser.add_argument("--method", choices=("auto", "network", "swap"), default="swap")

@@ -1,10 +1,11 @@
-"""How well two lenses are registered: synthetic pairs with a known geometry, the errors as JSON.
+"""Accuracy of the registration of two lenses on synthetic pairs with known geometry, as JSON.
 
     python benchmarks/registration.py PHOTOS --out benchmarks/results/registration.json
 
-Photos under hand shake, 640x360, with noise and other colours: view ratios of 1.5 to 2.2, up to 2 degrees of
-rotation, blur of 3 to 30 pixels of a 1080p frame, steady and drifting. Errors: wide pixels at 1920x1080,
-median over the frame; "seen" over its parts with structure, since an empty sky does not tell its place.
+Photos under hand shake, 640x360, with noise and other colours: field-of-view ratios of 1.5 to 2.2, up to 2
+degrees of rotation, blur of 3 to 30 pixels of a 1080p frame, constant and drifting geometry. Errors: wide
+pixels at 1920x1080, median over the frame. "seen" is the error over textured parts, because an empty sky
+cannot be located.
 """
 
 import argparse
@@ -46,7 +47,7 @@ NOISE = 2.0  # codes of 255, standard deviation
 
 @dataclass(frozen=True)
 class Case:
-    """One synthetic clip: geometry at its start and how it drifts to its end."""
+    """One synthetic clip: geometry at its start and its drift to its end."""
 
     photo: Path
     seed: int
@@ -57,7 +58,7 @@ class Case:
     shift_drift_px: float = 0.0  # of a 1080p frame
 
     def rig(self, time_s: float) -> LensRig:
-        """The geometry at a time."""
+        """Return the geometry at a time."""
         share = time_s / CLIP_S - 0.5
         drift = self.shift_drift_px / TO_1080 * share
         return LensRig(
@@ -92,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def cases(photos: Sequence[Path], count: int) -> Iterator[Case]:
-    """A spread of cases; every third one drifts."""
+    """Return the cases; every third one drifts."""
     ratios, blurs = (1.5, 1.7, 1.85, 2.0, 2.2), (3.0, 10.0, 20.0, 30.0)
     generator = np.random.default_rng(0)
     for i, (ratio, blur) in enumerate(
@@ -111,7 +112,7 @@ def cases(photos: Sequence[Path], count: int) -> Iterator[Case]:
 
 
 def measure(case: Case) -> dict[str, Any]:
-    """Register one clip; errors against its true geometry at its runs and between them."""
+    """Register one clip and return errors to its true geometry, at its runs and between them."""
     began = time.process_time()
     runs = film_runs(case)
     made_s = time.process_time() - began
@@ -144,7 +145,7 @@ def measure(case: Case) -> dict[str, Any]:
 
 
 def film_runs(case: Case) -> list[list[FramePair]]:
-    """Short runs of pairs spread over the clip, as the analysis gets them."""
+    """Film short runs of pairs spread over the clip, as the analysis samples them."""
     photo = read_picture(case.photo)
     need = 1.15 * case.ratio * max(SIZE[0] / photo.shape[1], SIZE[1] / photo.shape[0])
     if need > 1:
@@ -173,7 +174,7 @@ def _pair(index: int, time_s: float, wide: Any, ultra: Any) -> FramePair:
 
 
 def distance_px(found: Registration, time_s: float, truth: Matrix) -> Any:
-    """(H, W): each pixel's distance to its true place, in pixels of a 1080p wide frame."""
+    """Return (H, W): each pixel's distance to its true position, in pixels of a 1080p wide frame."""
     knot = found.at(time_s)
     x, y = pixel_grid(SIZE)
     shift = cv2.resize(knot.field, SIZE, interpolation=cv2.INTER_LINEAR)
@@ -185,7 +186,7 @@ def distance_px(found: Registration, time_s: float, truth: Matrix) -> Any:
 
 
 def structured(pair: FramePair, truth: Matrix) -> Any:
-    """(H, W) bool: where the sharp view, seen as the wide one, has edges stronger than its noise."""
+    """Return (H, W) bool: where the sharp view, seen as the wide one, has edges stronger than its noise."""
     assert pair.reference is not None
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     sharp = cv2.warpPerspective(pair.reference.rgb, truth, SIZE, flags=flags).astype(np.float32)
@@ -195,7 +196,7 @@ def structured(pair: FramePair, truth: Matrix) -> Any:
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The figures that matter, for all clips, and for steady and drifting ones apart."""
+    """Return the main figures of all clips, and of constant and drifting ones separately."""
     groups = {
         "all": rows,
         "steady": [r for r in rows if not r["drifts"]],

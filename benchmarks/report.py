@@ -1,4 +1,4 @@
-"""What every benchmark ends with: its figures as JSON."""
+"""JSON output of the benchmarks."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def write_report(found: Any, out: Path | None) -> str:
-    """The JSON text of `found`, also written to the file `out` (folders are made) unless that is None."""
+    """Return the JSON text of `found`, and write it to the file `out` (with its folders) unless None."""
     text = json.dumps(found, indent=2) + "\n"
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)

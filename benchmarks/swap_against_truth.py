@@ -1,12 +1,12 @@
-"""What registration costs: `--method swap` beside the same with the true geometry and colour, as JSON.
+"""Loss by registration: `--method swap` relative to a swap with true geometry and colour, as JSON.
 
     python benchmarks/swap_against_truth.py SOURCES --out benchmarks/results/swap_against_truth.json
 
-SOURCES: a folder of sharp photos and videos; only those that no network trains on are taken. Clean made
-pairs, 448x256: photos under hand shake with blur of 8, 20 and 40 px, the same with a nearer layer, and means
-of 3, 7 and 9 frames of videos under pans of up to 10 px per frame. The lenses differ in colour, gamma and
-geometry. One plane is held against the swap with the true geometry and colour, two layers against the swap
-that knows the far layer's geometry only. Errors are in pixels of the wide picture, medians over the frame.
+SOURCES: a folder of sharp photos and videos; only held-out ones are used. Clean synthetic pairs, 448x256:
+photos under hand shake with blur of 8, 20 and 40 px, the same with a nearer layer, and means of 3, 7 and 9
+frames of videos under pans of up to 10 px per frame. The lenses differ in colour, gamma and geometry. One
+plane is compared with the swap with true geometry and colour, two layers with the swap that knows only the
+geometry of the far layer. Errors are in pixels of the wide frame, medians over the frame.
 """
 
 import argparse
@@ -47,7 +47,7 @@ Make = Callable[[], SyntheticPair]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make the clips, mend them, write the JSON."""
+    """Make the clips, deblur them, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sources", type=Path, help="folder of sharp photos and videos")
     parser.add_argument("--photos", type=int, default=4, help="number of photos [4]")
@@ -89,7 +89,7 @@ def _bind(make: Callable[..., SyntheticPair], path: Path, given: Mapping[str, An
 
 
 def measure(made: SyntheticPair) -> dict[str, float]:
-    """Return the error of the geometry and the PSNR (dB) of input, swap, and the swaps that know more."""
+    """Return the error of the geometry and the PSNR in dB of input, swap, and the swaps with true values."""
     found, frames = register(frame_pairs(made), LensPrior())
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     far = np.stack([cv2.warpPerspective(u, made.homography, SIZE, flags=flags) for u in made.ultra_clean])
@@ -105,7 +105,7 @@ def measure(made: SyntheticPair) -> dict[str, float]:
 
 
 def swapped(frames: Sequence[AlignedFrame]) -> NDArray[np.float32]:
-    """(T, H, W, 3) 0..255: what `--method swap` gives."""
+    """Return the result of `--method swap`, (T, H, W, 3) 0..255."""
     pictures = []
     for frame in frames:
         target = frame.pair.target.rgb.astype(np.float32)
@@ -115,12 +115,12 @@ def swapped(frames: Sequence[AlignedFrame]) -> NDArray[np.float32]:
 
 
 def psnr(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """Of two clips 0..255, over all frames at once, dB."""
+    """Return the PSNR in dB of two clips 0..255, over all frames at once."""
     return float(10 * np.log10(255**2 / np.mean((one.astype(np.float64) - other) ** 2)))
 
 
 def error_px(made: SyntheticPair, found: Registration) -> float:
-    """Median over the frame of the distance to the true geometry, wide pixels."""
+    """Return the median over the frame of the distance to the true geometry, in wide pixels."""
     knot = found.middle
     x, y = pixel_grid(SIZE)
     u, v = apply(knot.homography, x + knot.field[..., 0], y + knot.field[..., 1])
@@ -130,7 +130,7 @@ def error_px(made: SyntheticPair, found: Registration) -> float:
 
 
 def summary(rows: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """The figures that matter: one plane against the true swap, two layers against the far layer's."""
+    """Return the main figures: one plane against the true swap, two layers against the far layer's."""
     plane = [row for name, row in rows.items() if not name.startswith("layers")]
     layers = [row for name, row in rows.items() if name.startswith("layers")]
     result: dict[str, float] = {}

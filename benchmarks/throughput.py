@@ -1,10 +1,11 @@
-"""Speed and memory of the main job: a synthetic 1080p pair through `asled deblur`, the numbers as JSON.
+"""Speed and memory of the main job: a synthetic 1080p pair through `asled deblur`, as JSON.
 
     python benchmarks/throughput.py --frames 48 --repeats 3 --out benchmarks/results/throughput.json
 
-Each run is a process of its own, so that its peak memory is its own. The first run warms the disk and is not
-counted. `--long` adds one run of a clip ten times as long, to see that memory does not grow. `--untrained`
-times a network that has no published weights: neither time nor memory depends on training.
+Each run is a separate process with its own peak memory. The first run fills the disk cache and is not
+counted.
+`--long` adds one run of a clip ten times as long, to check that memory does not grow. `--untrained` times a
+network without published weights; training changes neither time nor memory.
 """
 
 import argparse
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The options of this script."""
+    """Return the options of this script."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -76,7 +77,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def save_untrained(name: str, config: str, folder: Path) -> Path:
-    """A file of random weights of the network called `name` with this config, seed 0."""
+    """Write random weights of the network called `name` with this config, seed 0; return the file."""
     torch.manual_seed(0)
     path = folder / f"{name}.safetensors"
     weights.save(path, name, zoo.build(name, json.loads(config)))
@@ -84,7 +85,7 @@ def save_untrained(name: str, config: str, folder: Path) -> Path:
 
 
 def run_job(clips: tuple[Path, Path], folder: Path, options: Sequence[str]) -> dict[str, Any]:
-    """One run in a process of its own: its result, its wall time and its peak memory."""
+    """Run a job in a separate process; return its result, wall time and peak memory."""
     arguments = ["deblur", *map(str, clips), "-o", str(folder / "out.mp4"), "-y", "--json", *options]
     began = time.perf_counter()
     with (folder / "stdout").open("w+") as stdout:
@@ -106,7 +107,7 @@ def run_job(clips: tuple[Path, Path], folder: Path, options: Sequence[str]) -> d
 
 
 def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Median and spread over the runs; seconds per frame, stage by stage."""
+    """Return median and spread over the runs, and seconds per frame, stage by stage."""
     results = [run["result"] for run in runs]
     frames = results[0]["frames_written"]
     render = [one["wall_s"] - one["analysis_s"] for one in results]
@@ -133,7 +134,7 @@ def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def time_help() -> float:
-    """Seconds that `asled --help` takes."""
+    """Return the seconds that `asled --help` takes."""
     began = time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", "asled_cli", "--help"], stdout=subprocess.DEVNULL, cwd=ROOT, check=True
@@ -142,7 +143,7 @@ def time_help() -> float:
 
 
 def commit() -> str:
-    """The checked-out commit, marked where files were changed since."""
+    """Return the checked-out commit, with a mark if files have changed."""
     arguments = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"

@@ -1,4 +1,4 @@
-"""Mend a clip from Python: the same job as `asled deblur`, with the result as a record.
+"""Deblur a clip from Python: the same job as `asled deblur`, with the result as a record.
 
 python examples/deblur_two_clips.py WIDE ULTRA OUT
 """
@@ -10,7 +10,7 @@ from asled_cli import AsledError, DeblurConfig, DeblurPlan, Progress, run_deblur
 
 
 def report(event: DeblurPlan | Progress) -> None:
-    """Called with the plan before the work starts, then with the progress of each step."""
+    """Print the plan before the work starts, then the progress of each step."""
     if isinstance(event, DeblurPlan):
         sys.stderr.write(f"{event.frames} frames, {event.method} on {event.device}\n")
     elif event.done % 10 == 0:

@@ -70,7 +70,7 @@ def make_pair(picture: Path, folder: Path) -> None:
 
 
 def clap_and_hum(frames: int) -> NDArray[np.float32]:
-    """Mono sound of `frames` frames, -1..1: rustle, hum and claps, which line up in one way only."""
+    """Return mono sound of `frames` frames, -1..1: noise, hum and claps that align in one way only."""
     time = np.arange(frames * SOUND_RATE // FPS) / SOUND_RATE
     generator = np.random.default_rng(7)
     sound = 0.02 * np.sin(2 * np.pi * 110.0 * time) + 0.05 * generator.standard_normal(len(time))
@@ -85,7 +85,7 @@ def write_clip(
 ) -> None:
     """Write (T, H, W, 3) uint8 RGB as H.264 8 bit 4:2:0 BT.709, with mono AAC where there is sound.
 
-    first: number of the first frame on the clock that all clips share.
+    first: number of the first frame on the common clock of all clips.
     """
     with av.open(path, "w", options={"fflags": "+bitexact"}) as container:
         options = {"crf": str(crf), "preset": "slow", "bf": "0", "x264-params": ONE_THREAD}

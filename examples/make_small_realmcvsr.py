@@ -1,10 +1,10 @@
-"""A synthetic miniature of RealMCVSR: same folders, same names, two lenses, procedural pictures.
+"""Make a synthetic miniature of RealMCVSR: same folders, same names, two lenses, procedural images.
 
     python examples/make_small_realmcvsr.py mini                  # 16 clips of 12 frames, 256x144
     asled eval --dataset realmcvsr --root mini --protocol refvsr --methods input,swap,asled-fast
 
-Both lenses are sharp, as in the real set; `asled` makes the blur by averaging 7 frames of W. UW sees 1.967
-times as much (59 mm over 30 mm). The scores prove the machinery, not the networks.
+Both lenses are sharp, as in the real set. `asled` makes the blur by averaging 7 frames of W. UW has 1.967
+times the field of view (59 mm over 30 mm). The scores show that everything runs, not how good networks are.
 """
 
 import argparse
@@ -21,7 +21,7 @@ OVERSIZE = 2.6  # of the scene over the frame, so that UW and the motion have ro
 
 
 def write_tree(root: Path, splits: dict[str, int], frames: int, size: tuple[int, int]) -> None:
-    """Write {split}/HR/{UW,W}/<clip>/<frame>.png below `root`; equal arguments give equal pictures."""
+    """Write {split}/HR/{UW,W}/<clip>/<frame>.png below `root`; equal arguments give equal images."""
     number = 0
     for split, clips in splits.items():
         for _ in range(clips):
@@ -38,7 +38,7 @@ def write_tree(root: Path, splits: dict[str, int], frames: int, size: tuple[int,
 
 
 def make_scene(seed: int, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Noise of many sizes with flat shapes and lines, OVERSIZE times the frame, BGR."""
+    """Return noise of many sizes with flat shapes and lines, OVERSIZE times the frame, BGR."""
     random = np.random.default_rng((seed, 0))
     width, height = round(size[0] * OVERSIZE), round(size[1] * OVERSIZE)
     scene = np.zeros((height, width, 3), np.float32)
@@ -60,7 +60,7 @@ def make_scene(seed: int, size: tuple[int, int]) -> NDArray[np.uint8]:
 def view(
     scene: NDArray[np.uint8], shift: NDArray[np.float64], ratio: float, size: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """What a lens that sees `ratio` times as much as W sees, looking `shift` pixels off the centre."""
+    """Return the view of a lens with `ratio` times W's field of view, shifted by `shift` pixels."""
     soft = cv2.GaussianBlur(scene, (0, 0), 0.4 * ratio) if ratio > 1 else scene
     x = (scene.shape[1] - 1) / 2 + shift[0] - ratio * (size[0] - 1) / 2
     y = (scene.shape[0] - 1) / 2 + shift[1] - ratio * (size[1] - 1) / 2
@@ -71,13 +71,13 @@ def view(
     )
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Write the whole miniature."""
     parser = argparse.ArgumentParser(description="A synthetic miniature of RealMCVSR.")
     parser.add_argument("root", type=Path)
     parser.add_argument("--frames", type=int, default=12)
     parser.add_argument("--size", default="256x144", help="WIDTHxHEIGHT [256x144]")
-    given = parser.parse_args(words)
+    given = parser.parse_args(arguments)
     width, _, height = given.size.partition("x")
     write_tree(given.root, SPLITS, given.frames, (int(width), int(height)))
 

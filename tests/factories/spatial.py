@@ -96,7 +96,7 @@ def _two_layer_vps(profile: str, size: tuple[int, int]) -> bytes:
 
 
 def _guarded(body: bytes) -> Iterator[int]:
-    """Yield the bytes with a 3 wherever they would look like a start code."""
+    """Yield the bytes with a 3 wherever they would form a start code."""
     zeros = 0
     for byte in body:
         if zeros >= 2 and byte <= 3:

@@ -473,7 +473,7 @@ def test_synthetic_clips_need_their_sources(tmp_path: Path) -> None:
     ],
 )
 def test_an_old_report_says_so(page: str, folder: str, split: str) -> None:
-    """Reports in docs/ are of the weights and clips of today, or their readers are told that they are not."""
+    """Reports in docs/ are of the current weights and clips, or marked as out of date."""
     root = Path(__file__).parents[2]
     report = json.loads((root / "benchmarks" / "scores" / folder / "scores.json").read_text())
     made_with = {model["name"]: model["sha256"] for model in report["models"]}["asled-fast"]
@@ -481,7 +481,7 @@ def test_an_old_report_says_so(page: str, folder: str, split: str) -> None:
     of_today = same_clips and made_with == zoo.published("asled-fast").sha256
     line = f"**Out of date:** made with weights {made_with[:12]}"
     assert (line in (root / "docs" / page).read_text()) == (not of_today), (
-        f"the report is of today again: take the **Out of date** line out of docs/{page}"
+        f"the report is current again: remove the **Out of date** line out of docs/{page}"
         if of_today
         else f"docs/{page} must say {line!r}, or its command must be run again"
     )

@@ -1,4 +1,4 @@
-"""Data sets on disk: every layout is found, frames pair by name, and a wrong tree is told in one sentence."""
+"""Data sets on disk: every layout is found, frames pair by name, and a wrong tree gives a clear error."""
 
 import pickle
 from pathlib import Path

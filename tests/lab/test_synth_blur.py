@@ -120,7 +120,7 @@ def test_videos_hold_the_same_pictures_as_folders(material: Path, tmp_path: Path
 
 
 def test_flow_takes_one_truth_to_the_next(material: Path, tmp_path: Path) -> None:
-    """A bound on what lies between the next truth pulled along the written flow and this truth."""
+    """The next truth, warped along the written flow, differs little from this truth."""
     arguments = [
         "--mode",
         "shake",

@@ -105,7 +105,7 @@ def test_trains_on_a_miniature_of_realmcvsr_and_is_scored_on_it(
     arguments += [
         "--set",
         "options.fusion_radius=0",
-    ]  # without motion, results cannot be laid onto each other
+    ]  # without motion, results cannot be aligned
     assert run(recipe, "--data", mini, "-o", out, "-q", "--device", "cpu", *arguments) == 0
     arguments = ["--methods", f"input,swap,trained={out / 'best.safetensors'}", "--protocol", "asled-paper"]
     arguments += ["--alignment", "centre-crop", "--fov-ratio", "1.967", "--workers", "1"]

@@ -1,4 +1,4 @@
-"""Results mixed with their neighbours: laid on exactly, never across a cut, always between what is mixed."""
+"""Result fusion: exact alignment, no fusion across a cut, values between those of the inputs."""
 
 import dataclasses
 import json
@@ -46,7 +46,7 @@ def differences(window: ResultWindow, t: int) -> list[Tensor]:
 
 
 def mix(fusion: ResultFusion, own: Tensor, others: list[Tensor]) -> Tensor:
-    """Mixed as if nothing were known of the frames, and both views were what came out."""
+    """Fused without guide, with both views equal to the result."""
     guide = torch.zeros(len(own), 2, own.shape[-2] // 4, own.shape[-1] // 4)
     mixed: Tensor = fusion(own, own, own, guide, [Neighbour(other - own, guide) for other in others])
     return mixed
@@ -124,7 +124,7 @@ def test_the_guide_comes_along() -> None:
     inside = np.s_[:, 0, :, REACH:-REACH]
     torch.testing.assert_close(around[0].guide[inside], own[inside], atol=1e-6, rtol=0)
     torch.testing.assert_close(around[1].guide, own)
-    assert not torch.equal(around[0].guide[:, 1], own[:, 1])  # confidence is drawn anew for every frame
+    assert not torch.equal(around[0].guide[:, 1], own[:, 1])  # confidence is drawn for every frame
 
 
 @torch.inference_mode()

@@ -71,7 +71,7 @@ def test_rows_equal_grid_with_gradients(shape: tuple[int, int, int, int]) -> Non
         results.append((out.detach(), image.grad, flow.grad))
     for by_rows, by_grid in zip(*results, strict=True):
         if min(shape[2:]) == 1 and by_rows.shape[1] == 2:
-            continue  # a single pixel has no slope, and the two ways may disagree about it
+            continue  # a single pixel has no slope, and the two implementations may differ there
         torch.testing.assert_close(by_rows, by_grid, atol=2e-4, rtol=1e-4)
 
 

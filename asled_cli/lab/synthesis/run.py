@@ -134,7 +134,7 @@ def _check(check: Callable[[], None]) -> None:
         check()
     except InterruptedRunError as stop:
         raise InterruptedRunError(
-            "Stopped before all clips were made.", "Run the same again to go on."
+            "Stopped before all clips were made.", "Run the same command again to continue."
         ) from stop
 
 
