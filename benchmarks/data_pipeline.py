@@ -3,9 +3,8 @@
     python benchmarks/data_pipeline.py RECIPE CLIPS [SECONDS]
 
 CLIPS: a folder of cached clips. Both run alone and are measured in CPU seconds of one core, so that other
-load
-does not matter. `ratio` is the rate of one pipeline core over the rate of one trainer core, which is the case
-of a recipe with one worker and one thread on two cores.
+load does not matter. `ratio` is the rate of one pipeline core over the rate of one trainer core, which is the
+case of a recipe with one worker and one thread on two cores.
 """
 
 import json

@@ -4,8 +4,8 @@
 
 The pairs have different start times and the whole ultra-wide view: two of averaged real videos (played at
 twice their speed, the views half a frame apart), two of photos under hand shake; with sound and silent. Each
-is deblurred without options, and with --offset, --fov-ratio and --lens-order given. Rows that --out already has are not
-measured again.
+is deblurred without options, and with --offset, --fov-ratio and --lens-order given. Rows that --out
+already has are not measured again.
 """
 
 import argparse

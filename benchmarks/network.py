@@ -6,8 +6,8 @@
 The network has random weights and gets one clip of noise without chunks, because neither changes time or
 memory. The rate is that of a 3x3 convolution of 64 channels at the frame's size, in the same precision and
 memory format, measured directly before. The operations of the network divided by this rate are the minimum
-time of
-direct convolution. On a CPU with other load, CPU seconds (of all threads) are more reliable than wall time.
+time of direct convolution. On a CPU with other load, CPU seconds (of all threads) are more reliable than wall
+time.
 """
 
 import argparse

@@ -45,8 +45,7 @@ def load_natural(name: Literal["niqe", "brisque"]) -> Callable[[Picture], float]
     """Return the metric `name` as a function of an image (H, W, 3), 0..1.
 
     The score is not a number for images that are too small or flat. Raises WeightsError if the models that
-    come
-    with the program are missing or damaged.
+    come with the program are missing or damaged.
     """
     models = _models()
     score = niqe if name == "niqe" else brisque

@@ -45,9 +45,8 @@ def ssim_map(result: Picture, truth: Picture, window: Window = "gaussian-11") ->
 
     gaussian-11: 11x11 Gaussian, sigma 1.5, each channel alone, population covariance, valid region only:
     h = H - 10 (the authors' MATLAB code; BasicSR). uniform-7: 7x7 mean, each channel alone, sample
-    covariance,
-    h = H - 6 (scikit-image's defaults; RefVSR). gaussian-11-3d: an 11x11x11 Gaussian over rows, columns and
-    channels, borders repeated, h = H (NAFNet's default).
+    covariance, h = H - 6 (scikit-image's defaults; RefVSR). gaussian-11-3d: an 11x11x11 Gaussian over rows,
+    columns and channels, borders repeated, h = H (NAFNet's default).
     """
     if min(result.shape[:2]) < border_of(window) * 2 + 1:
         raise ValueError(f"a picture of {result.shape[:2]} pixels is smaller than the window of SSIM.")

@@ -24,10 +24,8 @@ def blend(target: Tensor, reference: Tensor, guide: Tensor, correction: Tensor) 
 
     target, reference: (N, 3, H, W). guide: (N, 6, h, w). correction: (N, 4, H, W), RGB residual and gate
     correction; where it is zero, the result is that of `swap`. The gate is confidence + tanh(correction). It
-    is
-    a sum, because a sigmoid that starts near its end has no gradient to learn from. Where the reference is
-    not
-    valid, the gate is not corrected.
+    is a sum, because a sigmoid that starts near its end has no gradient to learn from. Where the reference is
+    not valid, the gate is not corrected.
     """
     channels = enlarge(guide[:, CONFIDENCE : VALID + 1], target)
     correction = correction.to(target.dtype)

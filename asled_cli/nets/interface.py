@@ -69,8 +69,7 @@ class VideoNetwork(Protocol):
         """Restore the first `keep` frames (default: all) and return them with the state after the last one.
 
         The backward pass runs over all T frames from a zero state, then the forward pass over `keep` frames
-        from
-        `state`.
+        from `state`.
         """
         ...
 

@@ -24,10 +24,8 @@ def find(name: str, given: Path | None = None) -> Path:
     """Return the file with the weights of the published network `name`, verified by its SHA-256.
 
     given: a file to use instead, of any training. It is only checked to exist. Otherwise the search order is
-    the
-    folder in the environment variable ASLED_WEIGHTS, the weights that came with the program, then the cache
-    of
-    the Hugging Face Hub and a download, if the network has a repository there.
+    the folder in the environment variable ASLED_WEIGHTS, the weights that came with the program, then the
+    cache of the Hugging Face Hub and a download, if the network has a repository there.
     Raises WeightsError if no file is found or its hash is wrong, UsageError if `name` is not published.
     """
     if given is not None:

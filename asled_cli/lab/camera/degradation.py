@@ -106,9 +106,8 @@ def encode_and_decode(frames: NDArray[np.uint8], codec: Codec, crf: int) -> NDAr
     """Encode and decode (T, H, W, 3) uint8 RGB with a real codec (4:2:0, 8 bit).
 
     The result has the same shape and type. Pixels are converted as the program converts those of a file:
-    without
-    a shift of the mean and with smooth chroma, which PyAV's plain `to_ndarray` does not give. It uses one
-    thread, so that the bytes do not depend on the load of the machine. H and W must be even.
+    without a shift of the mean and with smooth chroma, which PyAV's plain `to_ndarray` does not give. It uses
+    one thread, so that the bytes do not depend on the load of the machine. H and W must be even.
     """
     converter = Converter(_PHONE_COLOR)
     file = io.BytesIO()

@@ -61,8 +61,7 @@ def soften_for_ultra(image: NDArray[Pixel], ratio: float, softness: float = 0.33
     """Low-pass `image` so that it can be sampled every `ratio` pixels without aliasing.
 
     The sigma of the Gaussian is `softness` * sqrt(ratio^2 - 1), which is zero at ratio 1. 0.29 is the spread
-    of
-    the box of area averaging, 0.4 is a soft small lens.
+    of the box of area averaging, 0.4 is a soft small lens.
     """
     sigma = softness * np.sqrt(max(ratio**2 - 1.0, 0.0))
     if sigma < 0.1:

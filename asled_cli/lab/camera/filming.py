@@ -1,8 +1,7 @@
 """Two lenses of one handheld phone that film a flat image at any frame times: clips for tests of whole files.
 
 Unlike `shake_pair`, lengths, frame rates, dropped frames and drift of the geometry are free. Light is
-averaged
-in coded values, and there is no noise.
+averaged in coded values, and there is no noise.
 """
 
 from collections.abc import Callable, Sequence
@@ -85,8 +84,7 @@ def film(
     """Film `photo` (h, w, 3) with `lens` and return (T, H, W, 3) uint8.
 
     times_s: middle of the exposure of each frame. The wide lens at rest sees the centre of the photo pixel
-    for
-    pixel.
+    for pixel.
     """
     ratio = 1.0 if lens.rig_at is None else lens.rig_at(times_s[0]).ratio * wide_size[0] / lens.size[0]
     seen = soften_for_ultra(photo, ratio)

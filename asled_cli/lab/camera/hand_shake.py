@@ -11,13 +11,11 @@ class Shake:
     """Hand motion during a clip.
 
     blur_px: path of the image within the wide exposure, in wide pixels, averaged over the half of the frames
-    with
-    most blur. roll_share: roll about the lens axis, as motion at the frame's corner relative to that of the
-    shift.
+    with most blur. roll_share: roll about the lens axis, as motion at the frame's corner relative to that of
+    the shift.
     travel_px: sideways motion of the phone, as peak shift of the nearest layer against the far one. drift_px:
     steady pan (x, y) per frame in addition. bound_px: limit of the shift from its middle (x, y). Where the
-    shift
-    would exceed it, the hand moves quicker and finally less.
+    shift would exceed it, the hand moves quicker and finally less.
     """
 
     blur_px: float = 15.0
@@ -69,9 +67,8 @@ def draw_trajectory(
     """Draw a hand path over `frames` frames that blurs by shake.blur_px within `exposure` frame intervals.
 
     Physiological tremor has 1 to 12 Hz, that is 0.03 to 0.4 cycles per frame at 30 fps, with larger
-    amplitudes
-    at lower frequencies. corner_px: distance of the frame's corner from its centre, for the roll. Higher
-    frequencies are drawn where low ones would exceed shake.bound_px.
+    amplitudes at lower frequencies. corner_px: distance of the frame's corner from its centre, for the roll.
+    Higher frequencies are drawn where low ones would exceed shake.bound_px.
     """
     waves = 5
     frequency = np.exp(generator.uniform(np.log(0.03), np.log(0.25), (waves, 5)))

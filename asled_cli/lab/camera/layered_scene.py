@@ -29,8 +29,7 @@ class Layer:
 
     fine: (h * FINENESS, w * FINENESS, 4) for the wide lens. soft: (h, w, 4), low-passed for the ultra lens.
     place: position of the layer's corner in the far layer's pixels, x then y. nearness: 0 far away, 1 at the
-    depth
-    for which the lens baseline and the phone's travel are given. velocity: its own motion in pixels per
+    depth for which the lens baseline and the phone's travel are given. velocity: its own motion in pixels per
     frame.
     """
 

@@ -18,8 +18,7 @@ def project(matrix: Matrix, points: Coordinates) -> Coordinates:
     """Apply a (3, 3) homography to points of any shape.
 
     As `imaging.homography.apply`, but with other rounding where the last entry is not 1: the bytes of
-    published
-    synthetic sets depend on it.
+    published synthetic sets depend on it.
     """
     m = matrix.astype(np.float32)
     x, y = points

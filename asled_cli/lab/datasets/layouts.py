@@ -79,10 +79,8 @@ class DatasetClip:
     """One clip of a data set; its images are read on demand.
 
     target: blurred. reference: the other lens, None for single-lens sets. truth: sharp; where has_truth is
-    False
-    (only with need_truth=False), the target again. All have the same number of images, at least one. Target
-    and
-    truth have one size.
+    False (only with need_truth=False), the target again. All have the same number of images, at least one.
+    Target and truth have one size.
     """
 
     name: str

@@ -70,8 +70,7 @@ class SharpSource:
     """One clip or photo to blur.
 
     name: of the result. wide: a video, a folder of frames, or a photo. ultra: the simultaneous clip of the
-    other
-    lens; None where both views are cut from `wide`.
+    other lens; None where both views are cut from `wide`.
     """
 
     name: str

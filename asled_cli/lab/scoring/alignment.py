@@ -43,8 +43,7 @@ def align_clip(clip: ScoreClip, alignment: Alignment, fov_ratio: float) -> Align
     """Align the reference of `clip` with its target, and find where the target needs deblurring.
 
     Memory: the sample of the analysis and the window of the renderer. A clip without a reference, or with
-    fewer
-    than two frames that have one, is returned unaligned.
+    fewer than two frames that have one, is returned unaligned.
     """
     if clip.reference is None or not any(clip.has_reference(i) for i in range(clip.frames)):
         return AlignedClip(

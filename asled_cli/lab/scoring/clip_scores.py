@@ -127,9 +127,8 @@ def score_clip(
     """Return scores and images of `clip` by each of `models`, in one pass over its aligned frames.
 
     aligned: the clip with its aligned reference, if it exists already. check: called once per frame, may
-    raise.
-    Sharp intervals stay unchanged by `swap` and networks, as in `asled deblur`.
-    Memory: a chunk of frames per model and the truth around them, for any length of the clip.
+    raise. Sharp intervals stay unchanged by `swap` and networks, as in `asled deblur`. Memory: a chunk of
+    frames per model and the truth around them, for any length of the clip.
     """
     protocol = PROTOCOLS[config.protocol]
     window = None if clip.truth is None else TruthWindow(clip.truth)

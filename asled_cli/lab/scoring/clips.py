@@ -44,8 +44,8 @@ class ScoreClip:
     """One clip to restore and to score.
 
     group: kind of clip, "" where the set has none. special: whether the clip tests something other than
-    deblurring
-    and is not in the main means. reference_there: (T,) bool, or None for everywhere. truth: None if unknown.
+    deblurring and is not in the main means. reference_there: (T,) bool, or None for everywhere. truth: None
+    if unknown.
     identity: a hash of everything that the images depend on.
     """
 

@@ -113,8 +113,7 @@ def _to_half_detail(truth: TruthWindow, aligned: AlignedFrame) -> NDArray[np.flo
     """Return the half-resolution oracle: the truth reduced by two and enlarged again.
 
     It shows how far the swap of a reference at half resolution would get with perfect registration, exposure
-    and
-    camera. It is not an upper bound: where the blurred view has more detail, a result can exceed it.
+    and camera. It is not an upper bound: where the blurred view has more detail, a result can exceed it.
     """
     target = aligned.pair.target
     true = (truth.picture(target.index) * FULL_SCALE).astype(np.float32)

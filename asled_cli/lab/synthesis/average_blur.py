@@ -36,10 +36,8 @@ class AverageConfig:
     linear: average linear light instead of coded values. start: first video frame, drawn from the seed if
     None.
     scale: the video is first reduced by this factor, 0..1. pan_px: extra motion of both lenses per frame;
-    where
-    the video has no room for it, the pan swings to and fro with the same top speed. wobble: 0..1, unevenness
-    of
-    the pan. softness: see `soften_for_ultra`.
+    where the video has no room for it, the pan swings to and fro with the same top speed. wobble: 0..1,
+    unevenness of the pan. softness: see `soften_for_ultra`.
     """
 
     seed: int
@@ -150,8 +148,7 @@ def read_frames(path: Path, start: int, count: int) -> NDArray[np.uint8]:
     """Decode `count` frames from frame `start` on: (count, H, W, 3) uint8 RGB.
 
     It seeks by time to the key frame before `start`, for material with a constant frame rate. Raises
-    InputError
-    if the file ends before.
+    InputError if the file ends before.
     """
     return _decode(probe_clip(path), start, count)
 

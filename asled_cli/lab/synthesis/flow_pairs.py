@@ -57,8 +57,7 @@ def degrade(pair: FlowPair, draw: np.random.Generator) -> FlowPair:
     """Return the pair with motion blur, brightness differences and noise. The flow is unchanged.
 
     Blur is symmetric about its centre, so it adds no motion. Half of the pairs have equal blur (two frames of
-    one
-    lens), the others differ (a blurry frame and a sharp one).
+    one lens), the others differ (a blurry frame and a sharp one).
     """
     alike = draw.random() < 0.5
     blur = _random_blur(draw)

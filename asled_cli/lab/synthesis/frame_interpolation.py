@@ -21,8 +21,7 @@ class InterpolatedPictures:
 
     Between two neighbours a, b at time t the flow is a mix of both dense flows (OpenCV's DIS, medium), as in
     Super SloMo (Jiang et al., CVPR 2018, eq. 4). a and b are warped along it and blended by closeness in time
-    and
-    by the consistency of both flows.
+    and by the consistency of both flows.
     """
 
     def __init__(self, source: Pictures, factor: int) -> None:

@@ -32,8 +32,7 @@ class Depth:
     """One nearer layer: a cut-out of an image with a ragged edge.
 
     picture: source of the cut-out; None takes another part of the photo. extent: its size relative to the
-    wide
-    frame, each way. nearness: 0..1 of the baseline and of the hand's travel. velocity: own, px/frame.
+    wide frame, each way. nearness: 0..1 of the baseline and of the hand's travel. velocity: own, px/frame.
     """
 
     picture: Picture | None = None
@@ -48,13 +47,11 @@ class ShakeConfig:
 
     size: (width, height) of both clips. exposure, ultra_exposure: frame intervals, 0 gives the truth.
     scale: the photo is first reduced by this factor (photos are soft at full size), drawn from 0.5..1 when
-    None,
-    smaller where the ultra view needs it. baseline_px: shift between the lenses of a layer of nearness 1, in
-    wide
-    pixels. readout: rolling shutter in frame intervals. ois: share of the shake (whose blur is given without
-    it)
-    that OIS of the wide lens compensates, 0..1. eis_window: frames (sigma) over which EIS smooths the path of
-    both clips' frames, not their blur. lens_blur: sigma in wide pixels of the softness of the truth.
+    None, smaller where the ultra view needs it. baseline_px: shift between the lenses of a layer of nearness
+    1, in wide pixels. readout: rolling shutter in frame intervals. ois: share of the shake (whose blur is
+    given without it) that OIS of the wide lens compensates, 0..1. eis_window: frames (sigma) over which EIS
+    smooths the path of both clips' frames, not their blur. lens_blur: sigma in wide pixels of the softness of
+    the truth.
     """
 
     seed: int

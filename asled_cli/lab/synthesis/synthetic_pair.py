@@ -27,8 +27,7 @@ class Faults:
 
     lag_frames: the ultra frame delivered for t shows the scene of t + lag. missing: indices of absent frames
     (delivered black, `reference_valid` False). finger: share of the frame, 0..1, that something before the
-    ultra
-    lens covers.
+    ultra lens covers.
     """
 
     lag_frames: int = 0
@@ -51,9 +50,8 @@ class SyntheticPair:
     layer_homographies: (L, 3, 3), far layer first. layer_masks: (L - 1, T, H, W) uint8, cover of each nearer
     layer in `truth` (255 = all).
     motion: (L, T, 2, 3, 3) wide pixel of frame t to a point fixed on the layer, at the times of the first and
-    of
-    the last row (equal without rolling shutter; see `ground_truth_flow` for use). ultra_motion: the same from
-    ultra pixels. Both are None for real video, whose scene motion is unknown.
+    of the last row (equal without rolling shutter; see `ground_truth_flow` for use). ultra_motion: the same
+    from ultra pixels. Both are None for real video, whose scene motion is unknown.
     reference_valid: (T,) bool, False where the ultra frame is missing. exposure, ultra_exposure: in frame
     intervals. tone: colour of the ultra against the wide. parameters: everything drawn, fit for JSON.
     """

@@ -57,8 +57,7 @@ def train(
 
     data: folder with train/*.npz and valid/*.npz (or *.npz directly, then without validation); clips may be
     added during the run. check: called before each update, raises InterruptedRunError to stop; the checkpoint
-    is
-    written first. Raises AsledError, keeping the last checkpoint, if the loss is no longer finite.
+    is written first. Raises AsledError, keeping the last checkpoint, if the loss is no longer finite.
     """
     if config.threads:
         torch.set_num_threads(config.threads)

@@ -37,8 +37,7 @@ def structural_dissimilarity(restored: Tensor, truth: Tensor) -> Tensor:
     """Return 1 - SSIM (Wang et al. 2004, equation 13): 11x11 Gaussian, sigma 1.5, valid region.
 
     Channels are separate. It compares contrast and structure, in dim and faint texture as much as in strong.
-    H
-    and W are at least 11.
+    H and W are at least 11.
     """
     height, width = restored.shape[-2:]
     down, across = _gaussian_rows(height, restored), _gaussian_rows(width, restored).T

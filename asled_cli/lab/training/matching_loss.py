@@ -28,8 +28,7 @@ def matching_loss(network: Any, target: Tensor, truth: Tensor, key: Sequence[int
     """Return `matching_error` of the network's two encoders on one frame of each sample.
 
     target, truth: (N, T, 3, H, W). key: the only source of the draws of frame, shift and positions, so a
-    resumed
-    run draws the same as an uninterrupted one.
+    resumed run draws the same as an uninterrupted one.
     """
     random = np.random.default_rng(list(key))
     frame = int(random.integers(target.shape[1]))
@@ -49,8 +48,7 @@ def matching_error(
     """Return the cross-entropy of matching, by cosine, the truth shifted by whole pixels.
 
     target, truth: (N, 3, H, W), more than 4 * radius pixels wide and high. Candidates are all positions
-    within
-    `radius` in x and y. A random guess scores log((2 * radius + 1)^2).
+    within `radius` in x and y. A random guess scores log((2 * radius + 1)^2).
     """
     height, width = target.shape[-2:]
     dy, dx = (int(v) for v in random.integers(-radius, radius, size=2, endpoint=True))

@@ -19,8 +19,7 @@ def are_set_alike(shallow: Any, deep: Any) -> bool:
     """Return whether two networks have one type and config, except for the sizes of `copy_deepened`.
 
     Weights of other settings (a temperature, another input) may have the same sizes and mean something else.
-    The
-    search strategy of the matching may differ, because no weight depends on it.
+    The search strategy of the matching may differ, because no weight depends on it.
     """
     own, other = (asdict(network.config) for network in (shallow, deep))
     free = {"search"} if own.get("fusion_radius") else {"search", "fusion_radius", "fusion_channels"}

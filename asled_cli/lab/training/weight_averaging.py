@@ -23,8 +23,7 @@ def average_weights(start: Path, end: Path, share: float, out: Path) -> None:
 
     `start` may have fewer residual blocks than `end`; missing ones are identities (`copy_deepened`). Raises
     UsageError for another share or if `out` exists, WeightsError if the files are of different networks or
-    cannot
-    be read.
+    cannot be read.
     """
     if not 0 <= share <= 1:
         raise UsageError(f"--share is {share}, expected 0 (all of the start) to 1 (all of the end).")

@@ -65,8 +65,7 @@ class CropDataset(Dataset[dict[str, Tensor]]):
     """Endless series of samples; sample i is a pure function of (seed, i, clips in the folder).
 
     A resumed run therefore continues with the samples of an uninterrupted one. The folder may grow during a
-    run.
-    Files that cannot be read or are too small are reported once and left out.
+    run. Files that cannot be read or are too small are reported once and left out.
     """
 
     def __init__(self, folder: Path, config: SampleConfig, device: torch.device | str = "cpu") -> None:

@@ -82,8 +82,7 @@ def make_sample(
 
     ratio: field of view of the ultra over the wide one's. With it the reference is the enlarged centre of the
     ultra view (AsLeD paper, 3.1) and all flows are zero (`centred`). None registers. reach: frames on either
-    side
-    over which a registered reference is averaged. Raises InputError if registration fails.
+    side over which a registered reference is averaged. Raises InputError if registration fails.
     """
     views = synthetic_views(clip) if isinstance(clip, SyntheticPair) else clip
     return _registered(views, reach) if ratio is None else _centred(views, ratio)

@@ -36,10 +36,8 @@ def count_flops(config: AsledConfig, height: int, width: int) -> dict[str, int]:
     """Return the floating-point operations for one frame of a long clip, by part and in total.
 
     Counts multiplications and additions (2 per product) of the convolutions and of the matching's
-    similarities.
-    The rest is about one percent. A chunk of T frames of which `keep` are kept runs the backward part of
-    "trunks"
-    (one half) and of "flow" (one of its runs) T / keep times.
+    similarities. The rest is about one percent. A chunk of T frames of which `keep` are kept runs the
+    backward part of "trunks" (one half) and of "flow" (one of its runs) T / keep times.
     """
     with torch.device("meta"):
         network = AsledNet(config)

@@ -106,8 +106,7 @@ def _largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return the k largest along the last axis, best first, ties by lowest index; may overwrite `values`.
 
     `torch.topk` does not define the order of ties, but takes half the time of k rounds of `max` on a CPU. So
-    it
-    runs first, and the rounds run only for rows whose k + 1 largest values are not all different.
+    it runs first, and the rounds run only for rows whose k + 1 largest values are not all different.
     """
     if values.device.type != "cpu" or k >= values.shape[-1]:
         return _largest_in_rounds(values, k)
@@ -170,8 +169,7 @@ def _search_windows(
     """Return the best k inside each position's window, (N, C, H, W) -> (N, k, H, W).
 
     One matrix product per tile: its queries share one square of tile + 2 * radius keys. Keys outside the
-    window
-    of a query or outside the frame are masked.
+    window of a query or outside the frame are masked.
     """
     _, channels, height, width = query.shape
     first_row, top, left = _window_corners(query, radius, tile, offset)  # (tiles,) each

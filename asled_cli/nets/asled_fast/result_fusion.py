@@ -2,10 +2,8 @@
 
 Own design. Neighbouring results enter a frame as images, as the reference does in `blend`, so that detail
 need not be encoded again: out = own + sum over neighbours of weight * (neighbour - own). The weights per
-pixel
-sum to one at most. Neighbours are warped at full size with bicubic sampling. Frames before and after both
-take
-part, so that flow errors cancel: past frames alone lose where both sides gain.
+pixel sum to one at most. Neighbours are warped at full size with bicubic sampling. Frames before and after
+both take part, so that flow errors cancel: past frames alone lose where both sides gain.
 
 The weights depend only on the differences between the images and on how much each frame was blurred: a
 neighbour with less blur has detail to add. A version that saw the images, or could add a residual, learned
