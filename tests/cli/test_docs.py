@@ -1,5 +1,6 @@
 """The pages that are written from the program equal it; links in the docs lead somewhere."""
 
+import ast
 import importlib.util
 import re
 from pathlib import Path
@@ -44,3 +45,25 @@ def test_options_in_the_docs_exist() -> None:
         if option not in known | others
     ]
     assert not unknown, "\n".join(unknown)
+
+
+ERRORS = {"InputError", "UsageError", "WeightsError", "MissingWeightsError", "MemoryLimitError", "AsledError"}
+
+
+def messages(source: Path) -> list[str]:
+    """The longest constant part of every message that a module raises."""
+    calls = (node for node in ast.walk(ast.parse(source.read_text("utf-8"))) if isinstance(node, ast.Call))
+    texts = (c.args[0] for c in calls if c.args and isinstance(c.func, ast.Name) and c.func.id in ERRORS)
+    found = []
+    for text in texts:
+        parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+        plain = [str(p.value).strip() for p in parts if isinstance(p, ast.Constant)]
+        found.append(max(plain, key=len, default="").rstrip(" .:,("))
+    return [text for text in found if len(text) > 8]
+
+
+def test_the_page_of_troubles_has_every_message_of_a_job() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    sources = [path for path in (ROOT / "asled_cli").rglob("*.py") if "lab" not in path.parts]
+    missing = [f"{path.name}: {text}" for path in sources for text in messages(path) if text not in page]
+    assert not missing, "\n".join(missing)
