@@ -14,6 +14,7 @@ from asled_cli.imaging.homography import Image
 _AROUND_PX = 8.0  # sigma over which residuals are compared
 _NOISE = 0.006  # of coded luma; differences about as large say nothing
 _NONE, _FULL = 0.0, 0.3  # share of the plain difference explained from which, and at which, it counts
+_WHOLE = 0.15  # explained share of the whole frame's difference at which its regions count fully
 _DARKEST = 0.003  # linear light at which the slope of coded values is held
 _SHORT_PX, _LONG_PX = 1.0, 2.0  # blur that is left alone, and blur that is undone fully
 
@@ -27,6 +28,7 @@ def confidence(inversion: Inversion, luma: Image) -> Image:
     left, plain = (_energy(r * coded) for r in (inversion.residual, inversion.plain))
     explained = 1 - left / (plain + np.float32(_NOISE**2))
     share = np.clip((explained - _NONE) / (_FULL - _NONE), 0, 1)
+    share *= np.clip((1 - left.mean() / (plain.mean() + 1e-12)) / _WHOLE, 0, 1)
     height, width = inversion.luma.shape
     return np.asarray(cv2.resize(share, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 

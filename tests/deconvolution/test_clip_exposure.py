@@ -1,5 +1,6 @@
 """Exposures found from frames that moved unlike each other."""
 
+import cv2
 import pytest
 from factories.shaken_clip import make_shaken_clip
 
@@ -24,3 +25,11 @@ def test_a_steady_pan_does_not_tell() -> None:
 def test_short_stretches_do_not_tell() -> None:
     assert clip_exposure([list(make_shaken_clip(frames=3).wide)]).exposure == 0.0
     assert clip_exposure([]).exposure == 0.0
+
+
+def test_blur_that_is_not_of_the_camera_is_not_believed() -> None:
+    frames = []
+    for t, frame in enumerate(make_shaken_clip(exposure=0.0, frames=7).truth):
+        length = (3, 9)[t % 2]
+        frames.append(cv2.blur(frame, (length, 1) if t % 3 else (1, length)))
+    assert clip_exposure([frames]).exposure == 0.0
