@@ -74,6 +74,7 @@ HARM = {"full disk": fill, "no right to write": lock}
 
 
 def start(arguments: list[str]) -> "subprocess.Popen[str]":
+    """Start `asled deblur` as nobody."""
     command = [*AS_NOBODY, sys.executable, "-c", CHILD, "deblur", *arguments]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
@@ -108,6 +109,7 @@ def trial(kind: str, arguments: list[str], place: Path, draw: random.Random, seg
 
 
 def main() -> None:
+    """Run the trials and write the JSON; exit code 1 if any failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--moments", type=int, default=12, help="of each kind of harm")
     parser.add_argument("--frames", type=int, default=90)

@@ -31,7 +31,7 @@ Track = tuple[str, int, Any, str]
 
 def sound_cases(videos: Path) -> Iterator[dict[str, Any]]:
     """Return one row for each pair: its name, and a function that measures it."""
-    sounds = made_sounds() | real_sounds(videos)
+    sounds = synthetic_sounds() | real_sounds(videos)
     tracks = cycle(TRACKS)
     for name, samples in sounds.items():
         for offset in OFFSETS_S:
@@ -48,8 +48,8 @@ def sound_cases(videos: Path) -> Iterator[dict[str, Any]]:
         yield row | {"measure": lambda a=sounds[name], b=sounds[other]: _strangers(a, b)}
 
 
-def made_sounds() -> dict[str, Samples]:
-    """Speech-like bursts, notes, and the rush of a street; LENGTH_S and the longest offset long."""
+def synthetic_sounds() -> dict[str, Samples]:
+    """Return speech-like bursts, notes and street noise, as long as LENGTH_S plus the longest offset."""
     generator = np.random.default_rng(0)
     count = int((LENGTH_S + max(map(abs, OFFSETS_S))) * SOUND_RATE)
     white = generator.normal(0, 1, count)

@@ -1,12 +1,12 @@
-"""What one clip gains from its own frames by multi-frame inversion, by kind of clip, as JSON.
+"""Gain of multi-frame deconvolution of one clip from its own frames, by kind of clip, as JSON.
 
     python benchmarks/deconvolution.py SOURCES --out benchmarks/results/deconvolution.json [--held-out]
 
-SOURCES: a folder of sharp photos and videos; those that networks train on are taken unless --held-out. The
-clips are 448x256: photos under hand shake (one plane, and with a nearer layer), means of video frames, sharp
-clips, and photos at phone bit rates. Motion and exposure are found from the blurred frames. Gains are in dB
-of PSNR over the input, means and lowest over the frames; a clip whose exposure is 0 is left as it is.
-`seconds_per_frame` is processor time without the search for the exposure.
+SOURCES: a folder of sharp photos and videos; the training split is used unless --held-out is given. The clips
+are 448x256: photos under hand shake (one plane, and with a nearer layer), means of video frames, sharp clips,
+and photos at phone bit rates. Motion and exposure are estimated from the blurred frames. Gains are in dB of
+PSNR over the input, mean and minimum over the frames. A clip whose exposure is 0 is left unchanged.
+`seconds_per_frame` is CPU time without the search for the exposure.
 """
 
 import argparse
@@ -37,6 +37,7 @@ _BLUR_PX = (8.0, 16.0, 28.0)
 
 
 def main() -> None:
+    """Make the clips, deconvolve them, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("sources", type=Path)
     parser.add_argument("--out", type=Path)
@@ -100,7 +101,7 @@ def _average(video: Path, count: int, step: int) -> Callable[[], SyntheticPair]:
 
 
 def measure(pair: SyntheticPair) -> dict[str, Any]:
-    """Return what inversion makes of the wide clip of a pair."""
+    """Return the gain of the deconvolution on the wide clip of a pair."""
     frames = [frame.astype(np.uint16) * 257 for frame in pair.wide]
     began = time.process_time()
     fit = clip_exposure([frames])

@@ -210,7 +210,7 @@ def test_a_long_video_gives_several_clips(material: Path, tmp_path: Path) -> Non
         (
             ["{photos}", "--mode", "shake", "--eis-window", "-1"],
             2,
-            "--eis-window is -1.0, expected 0.0 to 100.0",
+            "--eis-window is -1, expected 0 to 100",
         ),
         (["{walk}", "--size", "big"], 2, "expected WIDTHxHEIGHT"),
         (["{walk}", "--window", "21"], 3, "has 12 frames, need at least 21"),

@@ -157,20 +157,17 @@ def train_flow(
         raise UsageError(f"{out} holds a checkpoint already.", "Pass --resume, or choose another folder.")
     if not resume:
         claim_folder(out, ("spynet.safetensors", "scores.csv"))
-    torch.manual_seed(config.seed)
-    network: SpyNet = SpyNet().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if config.guided_steps:
-        _start_alike(network)
-    optimizer = torch.optim.Adam(network.parameters(), lr=config.rate)
+    network, optimizer = _start(config, device)
     step = _restore(checkpoint, network, optimizer, config) if resume else 0
     scores = CsvLog(out / "scores.csv", ("step", "loss", *FlowScore._fields, "seconds"), step)
     held_out = _held_out(photos, config)
     last = min(config.steps, stop_at or config.steps)
-    score, losses, started = _score(network, held_out, device), [], time.monotonic()
+    score, started = _score(network, held_out, device), time.monotonic()
+    losses: list[float] = []
     skipped = SkippedSteps(out)
     loader = _loader(SyntheticPairs(photos, "train", config, config.seed), step, last)
     with batches_of(loader) as batches:
-        for first, second, truth in batches:
+        for batch in batches:
             report(Progress("train", step, config.steps))
             try:
                 check()
@@ -179,17 +176,10 @@ def train_flow(
                 raise InterruptedRunError(
                     f"Stopped after step {step} of {config.steps}.", "Continue with --resume."
                 ) from stop
-            for group in optimizer.param_groups:
-                group["lr"] = _rate(config, step)
-            optimizer.zero_grad()
-            loss = _learn(network, config, step, first.to(device), second.to(device), truth.to(device))
-            norm = float(torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0))
-            finite = math.isfinite(loss) and math.isfinite(norm)
+            loss = _update(network, optimizer, config, step, [part.to(device) for part in batch])
             step += 1
-            if finite:
-                losses.append(loss)
-                optimizer.step()
-            skipped.note(step, finite)
+            losses += [] if loss is None else [loss]
+            skipped.note(step, loss is not None)
             if step == last:
                 skipped.check_share()
             if step % config.score_every == 0 or step == last:
@@ -200,6 +190,31 @@ def train_flow(
                 losses.clear()
                 _save(out, network, optimizer, config, step, score)
     return score
+
+
+def _start(config: FlowTrainConfig, device: str) -> tuple[SpyNet, torch.optim.Adam]:
+    """Return a network with random weights of the config's seed, and its optimizer."""
+    torch.manual_seed(config.seed)
+    network: SpyNet = SpyNet().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.guided_steps:
+        _start_alike(network)
+    return network, torch.optim.Adam(network.parameters(), lr=config.rate)
+
+
+def _update(
+    network: SpyNet, optimizer: torch.optim.Adam, config: FlowTrainConfig, step: int, batch: Sequence[Tensor]
+) -> float | None:
+    """Run one Adam step on one batch and return the loss; None, without a step, if it is not finite."""
+    for group in optimizer.param_groups:
+        group["lr"] = _rate(config, step)
+    optimizer.zero_grad()
+    first, second, truth = batch
+    loss = _learn(network, config, step, first, second, truth)
+    norm = float(torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0))
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        return None
+    optimizer.step()
+    return loss
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import torch
@@ -75,12 +75,22 @@ def train(
     folder = data / "train" if (data / "train").is_dir() else data
     loader = _loader(folder, config, progress.step, last, team, device)
     try:
-        with batches_of(loader) as batches:
+        with _explained(progress, out), batches_of(loader) as batches:
             _run(progress, batches, last, clips, out, watch, report, check)
+    finally:
+        watch.close()
+    return progress
+
+
+@contextmanager
+def _explained(progress: TrainState, out: Path) -> Iterator[None]:
+    """Save the run when it is interrupted, and explain the death of a worker process."""
+    try:
+        yield
     except (KeyboardInterrupt, InterruptedRunError) as stop:
         save_run(progress, out)
         raise InterruptedRunError(
-            f"Stopped after step {progress.step} of {config.steps}.", "Continue with --resume."
+            f"Stopped after step {progress.step} of {progress.config.steps}.", "Continue with --resume."
         ) from stop
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
@@ -90,9 +100,6 @@ def train(
             f"last good checkpoint is kept in {out}.",
             "Continue with --resume --set workers=0.",
         ) from error
-    finally:
-        watch.close()
-    return progress
 
 
 def _run(
