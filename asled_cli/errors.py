@@ -63,5 +63,5 @@ class InterruptedRunError(AsledError):
 
 
 def reason(error: Exception) -> str:
-    """What FFmpeg or the system says went wrong, without its codes, calls and paths."""
+    """Return what FFmpeg or the system says went wrong, without its codes, calls and paths."""
     return getattr(error, "strerror", None) or str(error)

@@ -43,7 +43,7 @@ def models(
 
 
 def _network_rows() -> list[tuple[str, ...]]:
-    """One row of all columns for each network, then for each part that has weights of its own."""
+    """Return one row of all columns per network, then one per part with weights of its own."""
     from asled_cli.zoo import registry as zoo
 
     rows: list[tuple[str, ...]] = []
@@ -70,7 +70,7 @@ def _file_cells(record: PublishedFile) -> tuple[str, ...]:
 
 
 def _parameter_rows(name: str) -> list[tuple[str, str]]:
-    """Parts of a network and their learnable parameters, the total last."""
+    """Return the parts of a network and their learnable parameters, the total last."""
     from asled_cli.nets.asled.costs import parameter_table
     from asled_cli.nets.asled.network import AsledNet  # torch loads here, not for --help
     from asled_cli.zoo import registry as zoo

@@ -47,7 +47,7 @@ def _registered(
 
 
 def _turns(pairs: Iterator[FramePair], renderer: ReferenceRenderer) -> Iterator[Callable[[], AlignedFrame]]:
-    """The work on each frame in turn, once all that it needs has been seen."""
+    """Yield the work on each frame in turn, once all that it needs has been seen."""
     for pair in pairs:
         yield from renderer.prepare(pair)
     yield from renderer.prepare_last()

@@ -33,7 +33,7 @@ class Inspection:
     sample: tuple[FramePair, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """In plain values, for JSON."""
+        """Return plain values, for JSON."""
         match, timing = self.match, self.match.timing
         return {
             "wide": clip_info(match.wide),
@@ -86,7 +86,7 @@ def align_sample(inspection: Inspection) -> list[AlignedFrame]:
 
 
 def clip_info(clip: Clip) -> dict[str, Any]:
-    """What a clip is, in plain values."""
+    """Return the properties of a clip as plain values."""
     times = frame_times(clip)
     gaps = [b - a for a, b in pairwise(times)]
     usual = median(gaps) if gaps else Fraction(0)

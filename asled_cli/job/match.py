@@ -56,7 +56,7 @@ def match_clips(config: DeblurConfig, report: Report = ignore) -> MatchedClips:
 
 
 def probe_both(first: Path, second: Path) -> tuple[Clip, Clip]:
-    """The clips of two files, or the first two video tracks of one.
+    """Probe two files, or the first two video tracks of one.
 
     Raises InputError as `probe_clip`, and for clips that cannot be compared: tiny frames, or a single one.
     """
@@ -96,7 +96,7 @@ def _probe_two(first: Path, second: Path) -> tuple[Clip, Clip]:
 
 
 def way_on(config: DeblurConfig, *names: str) -> str:
-    """What to try where clips do not fit together. names: the options that may help; those not given yet."""
+    """Return advice for clips that do not fit. names: options that may help; given ones are skipped."""
     given = {"--offset": config.offset_s, "--fov-ratio": config.fov_ratio}
     names = names or tuple(given)
     missing = [name for name in names if given[name] is None]
@@ -168,7 +168,7 @@ def _rotation_hint(wide: Clip, ultra: Clip) -> str:
 
 
 def _guess_ratio(config: DeblurConfig, wide: Clip, ultra: Clip) -> float:
-    """The view ratio as far as it is known while the clips may still be in the wrong order."""
+    """Return the field-of-view ratio while the order of the clips is still unknown."""
     ratio, _ = _fov_ratio(config, wide, ultra)
     turned, _ = _fov_ratio(config, ultra, wide)
     return ratio if ratio != COMMON_FOV_RATIO else turned

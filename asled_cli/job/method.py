@@ -23,14 +23,14 @@ from asled_cli.zoo import registry as zoo
 
 MAX_CHUNK = 12  # frames; the look-ahead is computed again with every chunk
 CPU_BYTES = 1600 * 2**20  # at 1080p, so that the whole job stays at 3 GB; larger frames get more
-CPU_PIXELS = 1920 * 1080
+CPU_PIXELS = 1920 * 1080  # the frame size for which CPU_BYTES is meant
 CPU_SHARE = 0.6  # of the free memory of a machine, for networks that need more; the files' caches go on
-# Bytes per pixel of a frame: waiting before and after the network; in the chunk, as recorded and in 32 bit.
-QUEUED_BYTES, STACKED_BYTES = 15 + 20, 15 + 24
+QUEUED_BYTES = 15 + 20  # per pixel of a frame that waits before (15) or after (20) the network
+STACKED_BYTES = 15 + 24  # per pixel of a frame in the chunk: as recorded (15) and in 32 bit (24)
 AVERAGED_BYTES = 15  # of a frame whose reference waits to be averaged with those around it
 GPU_SHARE = 0.6  # of the free memory of a GPU
 TILES = (0, 1088, 544, 256)  # pixels; 1088 cuts a 1080p frame into two halves
-LARGE_TILES = TILES[:3]  # of which the context around them is no large part
+LARGE_TILES = TILES[:3]  # whose context is a small part of them
 
 
 class FrameSize(NamedTuple):
@@ -93,7 +93,7 @@ def choose_method(config: DeblurConfig, wide: Clip | FrameSize) -> MethodChoice:
 
 
 def _model_of(path: Path, asked: str | None) -> str:
-    """The network whose weights `path` holds. Raises WeightsError if another one was asked for."""
+    """Return the network whose weights `path` holds. Raises WeightsError if another was asked for."""
     held = weights.architecture(path)
     known = zoo.PUBLISHED.get(asked or held)
     if asked is not None and held != (known.architecture if known else asked):
@@ -120,7 +120,7 @@ def load_restorer(plan: DeblurPlan, segment: int = 0, read: Callable[[Any], Any]
 
 
 def network_restorer(path: Path, device: torch.device, precision: str, size: tuple[int, int]) -> Restorer:
-    """The network in `path` at full strength on frames of `size` (width, height), in the pieces of a job.
+    """Build a restorer of the network in `path` for frames of `size` (width, height), in pieces as a job.
 
     It takes frames with the reference as the registration left it, and averages that where the network asks.
     """
@@ -150,7 +150,7 @@ def _build(
 
 
 def _state_type(network: object) -> Any:
-    """The type of a network's state, as its call declares it."""
+    """Return the type of a network's state, as its call declares it."""
     hint = get_type_hints(type(network).forward)["state"]  # type: ignore[attr-defined]
     return get_args(hint)[0]
 

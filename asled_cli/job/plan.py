@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from asled_cli.errors import AsledError, InputError, UsageError
-from asled_cli.job.match import check_shared_time, match_clips, probe_both, way_on
+from asled_cli.job.match import MatchedClips, check_shared_time, match_clips, probe_both, way_on
 from asled_cli.job.method import QUEUED_BYTES, FrameSize, choose_method
 from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult
 from asled_cli.job.sampling import RUN_LENGTH, RUNS, SHORT_CLIP, count_frames
@@ -30,7 +30,7 @@ HELPERS_AT_1080P = 8  # larger frames get fewer, for the same memory
 
 
 def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
-    """Probe both clips, find how their clocks and views belong together, check everything, make every choice.
+    """Probe both clips, match their clocks and views, check everything, and make every choice.
 
     Raises InputError, UsageError or WeightsError with one sentence if the job cannot be done.
     """
@@ -38,9 +38,14 @@ def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
     found = match_clips(config, report)
     if config.target == "ultra":
         found = turn_to_ultra(found)
-    wide, ultra, clock = found.wide, found.ultra, found.timing.clock
     if found.order.swapped:
         config = replace(config, wide=config.ultra, ultra=config.wide)
+    return _complete_plan(config, found)
+
+
+def _complete_plan(config: DeblurConfig, found: MatchedClips) -> DeblurPlan:
+    """Check the job against its matched clips and make every choice that is left."""
+    wide, ultra, clock = found.wide, found.ultra, found.timing.clock
     if config.truth is not None:
         check_truth(config.truth, wide)
     out = _output_path(config, wide)
@@ -86,7 +91,7 @@ def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
 
 
 def _check_options(config: DeblurConfig) -> None:
-    """What can be said against the job before anything long begins; for the clips in the order named."""
+    """Check the options against the clips, in the order named, before anything long begins."""
     wide, ultra = probe_both(config.wide, config.ultra)
     if config.truth is not None:
         # The detected order may differ, and the truth belongs to the clip to be deblurred.
@@ -109,7 +114,7 @@ def _check_truth_of(truth: Path, clips: Sequence[Clip]) -> None:
 
 
 def _output_path(config: DeblurConfig, wide: Clip) -> Path:
-    """Where to write. Raises UsageError if the file must not or cannot be written there."""
+    """Return the path to write. Raises UsageError if it must not or cannot be written."""
     out = config.out or default_output(wide.path)
     inputs = [path for path in (config.wide, config.ultra, config.truth) if path is not None]
     # A run that is resumed may have been cut off after it had published its result.
@@ -147,7 +152,7 @@ def _memory(wide: Clip, ultra: Clip) -> int:
 
 
 def memory_of_analysis(wide: Clip, frames: int) -> int:
-    """All frames looked at, small, with their motion towards three frames on either side."""
+    """Return the bytes of the analysis: its frames at reduced size and their flow to six neighbours."""
     size = (wide.width, wide.height)
     width, height = Canvas(size, size, np.eye(3)).canvas_size
     looked_at = frames if frames <= SHORT_CLIP else RUNS * RUN_LENGTH
@@ -155,7 +160,7 @@ def memory_of_analysis(wide: Clip, frames: int) -> int:
 
 
 def choose_align_threads(method: str, device: str, wide: Clip) -> int:
-    """Threads that share the work on frames; one where the network needs the cores itself."""
+    """Return the number of alignment threads; 1 where the network needs the cores itself."""
     if method == "network" and device == "cpu":
         return 1
     room = HELPERS_AT_1080P * 1920 * 1080 // (wide.width * wide.height)

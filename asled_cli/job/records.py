@@ -112,7 +112,7 @@ class DeblurPlan:
 
     @property
     def wide_range(self) -> tuple[Fraction | None, Fraction | None]:
-        """The times to read from the wide clip, start included, end not; None: no limit."""
+        """Times to read from the wide clip, start included, end excluded; None: no limit."""
         return (None if self.config.start_s is None else self.start_s), self.end_s
 
     @property
@@ -124,13 +124,13 @@ class DeblurPlan:
 
     @property
     def clock(self) -> Clock:
-        """How a time on the ultra clip's clock reads on the wide clip's."""
+        """The map from the ultra clip's clock to the wide clip's."""
         from asled_cli.video.clock import Clock
 
         return Clock(self.offset_s, self.clock_rate)
 
     def as_dict(self) -> dict[str, object]:
-        """The plan in plain values, for JSON."""
+        """Return plain values, for JSON."""
         return {
             "wide": _clip_info(self.wide),
             "ultra": _clip_info(self.ultra),
@@ -206,7 +206,7 @@ class DeblurResult:
     psnr_result_db: float | None = None
 
     def as_dict(self) -> dict[str, object]:
-        """The result in plain values, for JSON."""
+        """Return plain values, for JSON."""
         return {
             "out": None if self.out is None else str(self.out),
             "frames_written": self.frames_written,

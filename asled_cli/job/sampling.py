@@ -15,9 +15,12 @@ from asled_cli.video.frames import Clip, FramePair
 
 Range = tuple[Fraction | None, Fraction | None]
 ALL: Range = (None, None)
-RUNS, RUN_LENGTH = 4, 11  # runs, and frames of each: exposures up to 9 frame intervals are looked for
-JUDGED_S, MIN_MOMENTS, MAX_MOMENTS = Fraction(1, 2), 6, 60
-SHORT_CLIP = 60  # frames; a clip up to here is looked at from end to end
+RUNS = 4  # of the analysis, spread over the clip
+RUN_LENGTH = 11  # frames of a run: exposures up to 9 frame intervals are searched
+JUDGED_S = Fraction(1, 2)  # seconds between two measurements of sharpness
+MIN_MOMENTS = 6  # measurements of sharpness in a short clip
+MAX_MOMENTS = 60  # in a long one, so that the analysis does not grow with the clip
+SHORT_CLIP = 60  # frames; a clip up to here is analysed from end to end
 SAMPLE_BYTES = 900 * 2**20  # of full pictures held at once: shorter runs where frames are large
 
 
@@ -42,7 +45,7 @@ def reading_pairs(
 def read_sampled_runs(
     wide: Clip, ultra: Clip, clock: Clock, start_s: Fraction, end_s: Fraction | None
 ) -> Iterator[tuple[int, int, list[FramePair]]]:
-    """(runs read so far, runs in all, pairs of one run), in order of time.
+    """Yield (runs read so far, runs in all, pairs of one run), in order of time.
 
     The pictures come as small as the analysis needs them. Memory: the full pictures of one run.
     """
@@ -74,21 +77,21 @@ def count_frames(wide: Clip, start: Fraction, end: Fraction | None) -> int:
 
 
 def moments_to_judge(wide: Clip, ultra: Clip, clock: Clock) -> int:
-    """How many moments of the shared time are looked at to judge sharpness."""
+    """Return the number of times at which sharpness is measured."""
     first = max(wide.start_s, clock.to_target(ultra.start_s))
     last = min(end_of(wide), clock.to_target(end_of(ultra)))
     return judged_moments(float(last - first))
 
 
 def judged_moments(duration_s: float) -> int:
-    """One every JUDGED_S, within limits."""
+    """Return the number of times for a duration: one every JUDGED_S, within limits."""
     return min(max(int(duration_s / JUDGED_S), MIN_MOMENTS), MAX_MOMENTS)
 
 
 def run_starts(
     first: Fraction, last: Fraction, frame_s: Fraction, pair_bytes: int
 ) -> tuple[list[Fraction], int]:
-    """Times at which the runs start, and the frames of each.
+    """Return the times at which the runs start, and the frames of each.
 
     first, last: the time to choose from, seconds. frame_s: from frame to frame. pair_bytes: of two pictures.
     """

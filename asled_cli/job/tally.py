@@ -47,7 +47,7 @@ class Tally:
         stages: Sequence[Any],
         problems: Mapping[str, ReadProblems],
     ) -> DeblurResult:
-        """The finished job. stages: those with a thread, with `name` and `busy_s`; problems: by clip name."""
+        """Return the finished job. stages: those with `name` and `busy_s`; problems: by clip name."""
         times = [StageTime(stage.name, self.written, stage.busy_s) for stage in stages]
         return DeblurResult(
             plan=plan,
@@ -64,7 +64,7 @@ class Tally:
 
 
 def registration_info(registration: Registration) -> dict[str, object]:
-    """What the user may want to know of a registration, in plain values."""
+    """Return a registration as plain values, for people and JSON."""
     return {
         "fov_ratio": round(registration.fov_ratio, 4),
         "shift_px": tuple(round(value, 2) for value in registration.shift_px),
@@ -80,12 +80,12 @@ def registration_info(registration: Registration) -> dict[str, object]:
 
 
 def any_problem(*problems: ReadProblems) -> bool:
-    """Whether a reader had to skip or repair anything."""
+    """Return whether a reader had to skip or repair anything."""
     return any(getattr(found, item.name) for found in problems for item in fields(found))
 
 
 def _count_problems(problems: Mapping[str, ReadProblems]) -> dict[str, int]:
-    """Counts above zero, named `clip: problem`."""
+    """Return the counts above zero, named `clip: problem`."""
     return {
         f"{name}: {item.name.replace('_', ' ')}": int(getattr(found, item.name))
         for name, found in problems.items()

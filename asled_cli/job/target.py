@@ -18,13 +18,13 @@ from asled_cli.registration.geometry.canvas import reduced_sizes
 from asled_cli.sync.lens_order import MIN_VIEW_CORRELATION, locate_both
 from asled_cli.video.frames import Box, Clip, Frame
 
-# Share of the common view left out at each edge: rotation, drift and the way of the hand during an exposure.
+# Share of the common view left out at each edge: rotation, drift and hand motion during an exposure.
 _INSET = 0.03
 _SOFTNESS = 0.33  # of a lens that samples every n-th pixel, in units of sqrt(n^2 - 1): as `lab.rig` has it
 
 
 def turn_to_ultra(found: MatchedClips) -> MatchedClips:
-    """The pair with the ultra clip's common part as the one to deblur, and the wide clip as its reference.
+    """Make the part of the ultra clip that both lenses see the target, and the wide clip its reference.
 
     Raises InputError if the wide view cannot be located in the ultra view.
     """

@@ -175,7 +175,7 @@ class NetworkRestorer:
 
 
 def stack_frames(frames: list[AlignedFrame], device: torch.device) -> ChunkInputs:
-    """The frames as one batch of one clip, on `device`; a missing reference becomes a copy of the target."""
+    """Stack frames to a batch of one clip on `device`; the target replaces a missing reference."""
     pictures = [frame.pair.target.rgb for frame in frames]
     views = [
         target if frame.reference is None else frame.reference
@@ -210,7 +210,7 @@ def _grids(grids: list[NDArray[np.float16]], device: torch.device) -> Tensor:
 def _keep_sharp_regions(
     aligned: AlignedFrame, change: NDArray[np.float32], strength: float
 ) -> NDArray[np.float32] | None:
-    """A network's change where there was blur; the less of it, the plain swap's, and then none.
+    """Blend the network's change: full where blurred, fading to swap and then to the input where sharp.
 
     Sharp synthetic clips: PSNR to the input rose from 41 to 45 dB; ten blurred ones lost 0.05 dB.
     Without a reference, blur is what the frames right beside saw of it. None: they saw nothing either.

@@ -14,7 +14,7 @@ SMALLEST_TILE = 128  # pixels; the context around a smaller one is larger than i
 
 
 def smaller_pieces(chunk: int, tile: int, size: tuple[int, int]) -> tuple[int, int] | None:
-    """The next smaller (chunk, tile) for pictures of `size` (height, width); None: there are none.
+    """Return the next smaller (chunk, tile) for pictures of `size` (height, width); None: there are none.
 
     First the chunk is halved, then the tile, last the chunk again.
     """
@@ -28,12 +28,12 @@ def smaller_pieces(chunk: int, tile: int, size: tuple[int, int]) -> tuple[int, i
 
 
 def tile_text(tile: int) -> str:
-    """A tile size for the user."""
+    """Return a tile size for the user."""
     return f"tiles of {tile} px" if tile else "whole frames"
 
 
 def recut_states(states: dict[Tile, Any], tiles: Sequence[Tile], size: tuple[int, int]) -> dict[Tile, Any]:
-    """The same memory for other tiles. size: (height, width) of the pictures; states: tuples of tensors.
+    """Cut the same states for other tiles. size: (height, width) of the pictures; states: tuples of tensors.
 
     Each tensor is (N, C, h, w), as large as its tile or a whole number of times smaller than the padded tile.
     """
@@ -47,7 +47,7 @@ def _same_kind(like: Any, parts: list[Tensor]) -> Any:
 
 
 def _scale(part: Tensor, tile: Tile) -> int:
-    """How many times smaller than the padded picture the memory of a tile is; 0: as large as the bare one."""
+    """Return the downsampling of a state against the padded picture; 0: as large as the bare picture."""
     rows, columns = tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start
     return 0 if part.shape[-2:] == (rows, columns) else round(_padded(rows) / part.shape[-2])
 
@@ -57,12 +57,12 @@ def _padded(pixels: int) -> int:
 
 
 def _places(start: int, stop: int, scale: int) -> slice:
-    """The pixels start..stop of the picture in a memory of this scale."""
+    """Return where pixels start..stop of the picture are in a state of this scale."""
     return slice(start, stop) if scale == 0 else slice(start // scale, _padded(stop) // scale)
 
 
 def _stitch(parts: dict[Tile, Tensor], size: tuple[int, int]) -> Tensor:
-    """One tensor for the whole picture, from the part of each tile without its context."""
+    """Join the parts of all tiles, without their context, to one tensor for the whole picture."""
     tile, part = next(iter(parts.items()))
     scale = _scale(part, tile)
     height, width = (_places(0, extent, scale).stop for extent in size)

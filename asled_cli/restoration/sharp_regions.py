@@ -13,9 +13,9 @@ from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 BLOCK = 64  # pixels
 # A block's mean may move this far where nothing is blurred; 1 code of 8 bit is 1/255.
 _LIMIT = 0.6 / 255
-# Mean change of luma by the blur up to which nothing counts as blurred, and from which the guard is off.
-_SHARP, _BLURRED = 1.0 / 255, 3.0 / 255
-_ROUNDS = 3
+_SHARP = 1.0 / 255  # mean change of luma by the blur, up to which a block counts as sharp
+_BLURRED = 3.0 / 255  # the same, from which colours are not limited
+_ROUNDS = 3  # of the correction, as one interpolated correction does not meet the mean of every block
 
 
 def limit_colour_shift(change: NDArray[np.float32], blur: NDArray[np.float16]) -> NDArray[np.float32]:
@@ -49,7 +49,7 @@ def sharp_mask(blur: NDArray[np.float16], width: int, height: int) -> NDArray[np
 
 
 def _blocks(width: int, height: int) -> tuple[int, int]:
-    """Blocks in a row and in a column."""
+    """Return the blocks in a row and in a column."""
     return max(1, round(width / BLOCK)), max(1, round(height / BLOCK))
 
 

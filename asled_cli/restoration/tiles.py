@@ -49,7 +49,7 @@ class Tile:
         return (self.rows.stop - self.rows.start) * (self.columns.stop - self.columns.start)
 
     def of(self, inputs: ChunkInputs) -> ChunkInputs:
-        """This part of every tensor."""
+        """Return this part of every tensor."""
         rows, columns = self.rows, self.columns
         full = (..., slice(rows.start, rows.stop), slice(columns.start, columns.stop))
         grid = (..., _grid_slice(rows), _grid_slice(columns))
@@ -70,7 +70,7 @@ class Tile:
 
 
 def cut_tiles(height: int, width: int, tile: int, halo_px: int) -> list[Tile]:
-    """Tiles that cover the picture, row by row. tile: side in pixels, 0: one tile; halo_px: context."""
+    """Cut a picture into tiles, row by row. tile: side in pixels, 0: one tile; halo_px: context."""
     rows = _cut(height, tile, halo_px)
     columns = _cut(width, tile, halo_px)
     return [Tile(row, column) for row in rows for column in columns]

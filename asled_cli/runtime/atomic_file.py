@@ -94,7 +94,7 @@ def _claim_and_replace(file: Path, out: Path) -> None:
 
 
 def _is_claim(out: Path, claimed: os.stat_result) -> bool:
-    """Whether `out` still is the empty file that was made to hold its name."""
+    """Return whether `out` still is the empty file that was made to reserve its name."""
     with contextlib.suppress(OSError):
         now = out.lstat()
         return os.path.samestat(now, claimed) and now.st_size == 0
@@ -102,7 +102,7 @@ def _is_claim(out: Path, claimed: os.stat_result) -> bool:
 
 
 def private_folder(out: Path) -> Path:
-    """A new hidden folder beside `out` that nobody else can read: `.NAME.part-XXXX`.
+    """Create a hidden folder beside `out` that nobody else can read: `.NAME.part-XXXX`.
 
     For a link it is placed beside the file that the link names, so that `publish` can move a file.
     """
@@ -114,7 +114,7 @@ def private_folder(out: Path) -> Path:
 
 
 def short_name(name: str, longest: int = MAX_STEM) -> str:
-    """The start of a file name, at most `longest` bytes of it."""
+    """Return the start of a file name, at most `longest` bytes of it."""
     return os.fsencode(name)[:longest].decode("utf-8", "ignore")
 
 
@@ -155,7 +155,7 @@ def sync(path: Path) -> None:
 
 
 def cannot_write(path: Path, error: Exception, kind: type[AsledError] = AsledError) -> AsledError:
-    """The error to raise where writing `path` failed; it speaks of a full disk only for a full disk."""
+    """Return the error for a failed write of `path`; it names a full disk only if it is full."""
     full = getattr(error, "errno", None) in _FULL
     return kind(
         f"{path} cannot be written: {reason(error)}.",
@@ -164,7 +164,7 @@ def cannot_write(path: Path, error: Exception, kind: type[AsledError] = AsledErr
 
 
 def explain_system_error(error: OSError) -> AsledError | None:
-    """The error to show for one of the disk or its rights that no command foresaw; None for any other."""
+    """Return the error for an unforeseen failure of disk or rights; None for any other failure."""
     if error.errno not in _OF_THE_DISK:
         return None
     place = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None

@@ -13,7 +13,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device called `name`: auto (a GPU where there is one), cpu, cuda, cuda:N or mps.
+    """Return the device called `name`: auto (a GPU where there is one), cpu, cuda, cuda:N or mps.
 
     Raises UsageError if the name is unknown or this machine, or this build of torch, has no such device.
     """
@@ -38,7 +38,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_precision(name: Precision, device: torch.device) -> str:
-    """The number format to compute in: fp32, bf16 or fp16.
+    """Return the floating-point precision to compute in: fp32, bf16 or fp16.
 
     auto: fp16 on a GPU (bf16 keeps only 8 bits, one step of an 8-bit picture), bf16 on a CPU that
     multiplies it in hardware (measured: twice as fast), else fp32. Raises UsageError for fp16 on a CPU.
@@ -70,14 +70,14 @@ def explain_out_of_memory() -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out, on a GPU or on the CPU."""
+    """Return whether an error means that memory ran out, on a GPU or on the CPU."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return "can't allocate memory" in str(error) or "not enough memory" in str(error)  # torch on a CPU
 
 
 def memory_limit() -> MemoryLimitError:
-    """What to tell the user when nothing helps any more."""
+    """Return the error for a job that does not fit into memory in the smallest pieces."""
     return MemoryLimitError(
         "There is not enough memory for this job.",
         "Try a smaller --chunk, --tile 512, or --method swap, which needs least.",

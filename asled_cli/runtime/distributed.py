@@ -27,11 +27,11 @@ class Team:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes."""
+        """Whether this process writes the files."""
         return self.rank == 0
 
     def share(self, batch: int) -> int:
-        """Samples of a batch that fall to each process. Raises UsageError if they cannot be shared evenly."""
+        """Return the samples of a batch per process. Raises UsageError if they cannot be shared evenly."""
         if batch % self.size:
             raise UsageError(f"samples.batch is {batch}, expected a multiple of the {self.size} processes.")
         return batch // self.size
@@ -52,7 +52,7 @@ class Team:
             dist.barrier()
 
     def check(self, check: Callable[[], None], device: torch.device) -> None:
-        """Call `check` here; if any process is to stop, all stop, at the same step."""
+        """Stop all processes at the same step if `check` stops any of them."""
         stop: InterruptedRunError | None = None
         try:
             check()
@@ -69,7 +69,7 @@ ALONE = Team()
 
 @contextmanager
 def join_team(device: str) -> Iterator[Team]:
-    """The team that torchrun has called this process into, over NCCL for CUDA, else gloo; alone without."""
+    """Join the processes that torchrun started, over NCCL for CUDA, else gloo; alone without torchrun."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield ALONE

@@ -28,5 +28,5 @@ def return_freed_memory() -> None:
 
 
 def _function(name: str) -> Any:
-    """A function of the C library, None where there is none of this name."""
+    """Return a function of the C library, or None if it has none of this name."""
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

@@ -31,7 +31,7 @@ class OwnFiles:
                 raise self._foreign(name)
 
     def may_replace(self, name: str) -> bool:
-        """Whether `name` is free, or this program wrote what is there."""
+        """Return whether `name` is free, or this program wrote what is there."""
         path = self.root / name
         if self._overwrite or not os.path.lexists(path):
             return True

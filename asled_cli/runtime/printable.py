@@ -77,7 +77,7 @@ def _stand_in(error: UnicodeError) -> tuple[str, int]:
 
 
 def _plain(sign: str) -> str:
-    """A letter without its accents, an unsafe sign written out, else a question mark."""
+    """Return a letter without its accents, an unsafe sign written out, else a question mark."""
     if not _is_safe(sign):
         return _written_out(sign)
     return unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode("ascii") or "?"

@@ -35,7 +35,7 @@ def start_worker(_: int = 0) -> None:
 
 @contextmanager
 def batches_of(loader: DataLoader[Any]) -> Iterator[Iterator[Any]]:
-    """The batches of `loader`, whose processes have ended when the context has.
+    """Yield the batches of `loader`; its processes have ended when the context has.
 
     They ignore signals, so without this an error whose traceback keeps the iterator alive would leave Python
     waiting for them at its end, and them for work.
@@ -52,7 +52,7 @@ def batches_of(loader: DataLoader[Any]) -> Iterator[Iterator[Any]]:
 def run_in_processes(
     function: Callable[..., Result], work: Sequence[tuple[Any, ...]], count: int, check: Callable[[], None]
 ) -> Iterator[Result]:
-    """The results of function(*arguments) for all of `work`, as they come; one process: here and in order.
+    """Yield the results of function(*arguments) for all of `work` as they come; one process: here, in order.
 
     check: called every now and then, raises InterruptedRunError to stop; what runs is finished first. Raises
     AsledError if a process is killed.

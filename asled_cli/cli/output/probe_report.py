@@ -12,7 +12,8 @@ _ACTIONS = {
 }
 _BARS = "▁▂▃▄▅▆▇█"
 _MAX_BARS = 48
-_MIN_CONFIDENCE, _MIN_CORRELATION = 0.5, 0.5  # as sync and registration accept them
+_MIN_CONFIDENCE = 0.5  # as in sync.offset, which loads too much to be imported here
+_MIN_CORRELATION = 0.5  # as in registration.analyse
 
 
 def clip_rows(*clips: Info) -> list[tuple[str, ...]]:

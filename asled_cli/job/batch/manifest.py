@@ -67,7 +67,7 @@ def _text(path: Path) -> str:
 
 
 def _separator(path: Path) -> str:
-    """The separator that the header uses; a name may hold any of the others."""
+    """Return the separator that the header uses; a name may hold any of the others."""
     first = next(iter(_text(path).splitlines()), "")
     return max(SEPARATORS, key=first.count)
 
@@ -84,7 +84,7 @@ def _pair(path: Path, line: int, cells: dict[str, str]) -> BatchPair:
 
 
 def _on_disk(manifest: Path, line: int, name: str) -> Path:
-    """The file that a cell names, also where disk and table compose accents differently."""
+    """Return the file that a cell names, also where disk and table compose accents differently."""
     path = manifest.parent / name
     try:
         if path.exists():

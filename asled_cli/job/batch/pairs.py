@@ -58,7 +58,7 @@ def check_names(source: Path, pairs: list[BatchPair]) -> list[BatchPair]:
 
 
 def find_pairs(folder: Path) -> list[BatchPair]:
-    """Pairs among the clips of a folder: same name but for the lens, else recorded at the same moment.
+    """Pair the clips of a folder: by equal names but for the lens, else by recording time.
 
     A file that holds both cameras is a pair of its own. Clips without a partner are left out with a warning,
     results of earlier runs silently.
@@ -90,7 +90,7 @@ def find_pairs(folder: Path) -> list[BatchPair]:
 
 
 def _holds_two(path: Path) -> bool:
-    """Whether a file has a second video track."""
+    """Return whether a file has a second video track."""
     try:
         return count_video_tracks(path) >= 2
     except AsledError:
@@ -98,7 +98,7 @@ def _holds_two(path: Path) -> bool:
 
 
 def _by_time(wides: Sequence[Path], ultras: Sequence[Path]) -> list[BatchPair]:
-    """Pairs of clips that began together, each with the nearest in time."""
+    """Pair clips that began together, each with the nearest in time."""
     times = {path: time for path in (*wides, *ultras) if (time := _recorded(path)) is not None}
     pairs, free = [], [path for path in ultras if path in times]
     for wide in wides:

@@ -37,7 +37,7 @@ class Outcome:
 
 
 def devices(wanted: str, jobs: int) -> list[str]:
-    """The device of each process: with `auto`, GPUs in turn, else the one that is wanted for all."""
+    """Return the device of each process: with `auto`, the GPUs in turn, else the one asked for."""
     found = torch.cuda.device_count() if wanted == "auto" and torch.cuda.is_available() else 0
     return [f"cuda:{number % found}" if found else wanted for number in range(jobs)]
 
@@ -55,16 +55,13 @@ def run_batch(
 ) -> list[Outcome]:
     """Do all jobs, `jobs` at a time, and keep a report in `folder` that is complete after each of them.
 
-    A result that exists is left alone, unfinished work is resumed; so the same call continues after an
-    interruption. overwrite: replace results that exist, and start unfinished ones over where they cannot be
-    resumed with these options. options: passed to every `asled deblur`. on_outcome: called after each job.
-    report_failed: called where the report cannot be written, which stops nothing. Raises UsageError if the
-    folder cannot be made, or a file of another has the report's name.
+    Results that exist are kept and unfinished work is resumed, so the same call continues a batch.
+    overwrite: replace results that exist, and start over what cannot be resumed with these options.
+    options: passed to every `asled deblur`. on_outcome: called after each job.
+    report_failed: called if the report cannot be written.
+    Raises UsageError if the folder or the report cannot be made.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"The folder {folder} cannot be made: {error.strerror or error}.") from error
+    _make_folder(folder)
     check_report(folder, overwrite)
     free: SimpleQueue[str] = SimpleQueue()
     for name in devices(device, jobs):
@@ -84,17 +81,36 @@ def run_batch(
             for done in as_completed(running):
                 outcomes[running[done]] = done.result()
                 on_outcome(done.result())
-                try:
-                    write_report(folder, [outcomes[pair] for pair in pairs if pair in outcomes])
-                except AsledError as error:
-                    report_failed(error)
-                if done.result().exit_code == InterruptedRunError.exit_code:
-                    again = "without --overwrite it continues" if overwrite else "it continues"
-                    raise InterruptedRunError("Stopped.", f"Run the same command again: {again}.")
+                _keep_report(folder, [outcomes[pair] for pair in pairs if pair in outcomes], report_failed)
+                _stop_after_interrupt(done.result(), overwrite)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # those under way get the signal too
             raise
     return [outcomes[pair] for pair in pairs]
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"The folder {folder} cannot be made: {error.strerror or error}.") from error
+
+
+def _keep_report(
+    folder: Path, outcomes: Sequence[Outcome], report_failed: Callable[[AsledError], None]
+) -> None:
+    """Write the report; a failure is passed on and stops nothing."""
+    try:
+        write_report(folder, outcomes)
+    except AsledError as error:
+        report_failed(error)
+
+
+def _stop_after_interrupt(outcome: Outcome, overwrite: bool) -> None:
+    """Raise InterruptedRunError if the user stopped this job: the others are not to be started."""
+    if outcome.exit_code == InterruptedRunError.exit_code:
+        again = "without --overwrite it continues" if overwrite else "it continues"
+        raise InterruptedRunError("Stopped.", f"Run the same command again: {again}.")
 
 
 def _run(pair: BatchPair, folder: Path, options: Sequence[str], overwrite: bool) -> Outcome:
@@ -114,13 +130,13 @@ def _run(pair: BatchPair, folder: Path, options: Sequence[str], overwrite: bool)
 
 
 def _may_start_over(code: int, said: str, overwrite: bool) -> bool:
-    """Whether a job that cannot be resumed is to be begun: it had not begun, or it may be replaced."""
+    """Return whether to start over a job that cannot be resumed: nothing was done, or --overwrite."""
     had_not_begun = code == UsageError.exit_code and "no unfinished work" in said
     return had_not_begun or (overwrite and "--overwrite" in said)
 
 
 def _deblur(arguments: Sequence[str]) -> tuple[int, str]:
-    """Exit code and last sentence of one run."""
+    """Run one deblur command; return its exit code and last sentence."""
     command = [sys.executable, "-m", "asled_cli", "deblur", *arguments]
     done = subprocess.run(
         command, capture_output=True, encoding="utf-8", errors="backslashreplace", check=False
@@ -168,7 +184,7 @@ def check_report(folder: Path, overwrite: bool) -> None:
 
 
 def _starts_with(path: Path, start: str) -> bool:
-    """Whether a file begins like a report, or is empty, as a full disk may have left it."""
+    """Return whether a file begins like a report, or is empty, as after a full disk."""
     try:
         with path.open(encoding="utf-8") as file:
             text = file.read(1000)

@@ -43,7 +43,7 @@ def _option(name: str, value: object) -> list[str]:
 
 
 def _quoted(word: str) -> str:
-    """One word as a shell takes it; signs that no terminal shows as they are in the notation $'...'."""
+    """Return one word as a shell takes it; unprintable signs in the notation $'...'."""
     if printable(word) == word:
         return shlex.quote(word)
     plain = b"".join(

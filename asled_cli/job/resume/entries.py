@@ -30,7 +30,7 @@ class Entry:
 
 
 def entry_of(event: dict[str, Any]) -> Entry:
-    """An entry of the journal, its names checked, so that no path can lead out of the folder."""
+    """Return an entry of the journal; its names are checked, so that no path leads out of the folder."""
     fields = {name: value for name, value in event.items() if name != "event"}
     segment = Segment(**{**fields.pop("segment"), "ticks": tuple(map(int, event["segment"]["ticks"]))})
     entry = Entry(segment=segment, **fields)
@@ -42,7 +42,7 @@ def entry_of(event: dict[str, Any]) -> Entry:
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of the journal, up to a torn one."""
+    """Read the lines of the journal, up to a torn one."""
     with path.open("rb") as file:
         for line in file:
             try:

@@ -36,14 +36,14 @@ def settings(plan: DeblurPlan) -> dict[str, object]:
 
 
 def pieces(plan: DeblurPlan) -> dict[str, object]:
-    """Choices that depend on the machine as it is just now, and must not change under way."""
+    """Return the choices that depend on the current machine and must not change within a job."""
     clock = {"offset_s": str(plan.offset_s), "clock_rate": str(plan.clock_rate)}
     sizes = {"chunk": plan.chunk, "overlap": plan.overlap, "tile": plan.tile}
     return {**sizes, **clock, "box": plan.wide.box, "fov_ratio": plan.fov_ratio}
 
 
 def with_pieces(plan: DeblurPlan, kept: dict[str, Any]) -> DeblurPlan:
-    """The plan with the choices of an earlier run, as `pieces` gave them."""
+    """Return the plan with the choices of an earlier run, as `pieces` gave them."""
     chunk, overlap, tile = (int(kept[name]) for name in ("chunk", "overlap", "tile"))
     offset, rate = Fraction(kept["offset_s"]), Fraction(kept["clock_rate"])
     box = kept.get("box")
@@ -60,7 +60,7 @@ def with_pieces(plan: DeblurPlan, kept: dict[str, Any]) -> DeblurPlan:
 
 
 def flag(name: str) -> str:
-    """The command line's word for a field of the config."""
+    """Return the option name of a field of the config."""
     return name.removesuffix("_s").replace("_", "-")
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from asled_cli.errors import InputError
 
 WHOLE_UP_TO = 2**30  # bytes, hashed in seconds; larger files are hashed in samples and must keep their time
-SAMPLES, SAMPLE_BYTES = 64, 2**18
+SAMPLES = 64  # of a larger file, evenly spaced
+SAMPLE_BYTES = 2**18  # of each sample
 
 
 def fingerprint(path: Path) -> dict[str, object]:
@@ -28,7 +29,7 @@ def fingerprint(path: Path) -> dict[str, object]:
 
 
 def is_same(before: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Whether two fingerprints are of one content: by hash alone, or by samples and the time of change."""
+    """Return whether two fingerprints match: by full hash, else by samples and modification time."""
     names = ["size", "sha256"] + (["mtime_ns"] if int(before["size"]) > WHOLE_UP_TO else [])
     return all(before.get(name) == now[name] for name in names)
 
@@ -44,7 +45,7 @@ class InputWatch:
         self._prints: dict[Path, dict[str, object]] = {}
 
     def fingerprint(self, path: Path) -> dict[str, object]:
-        """Of the file as the job began with it. Raises InputError if it has been changed since."""
+        """Return the fingerprint taken when the job began. Raises InputError if the file changed since."""
         if path not in self._prints:
             self._prints[path] = _read(path)
             now = _file_state(path)

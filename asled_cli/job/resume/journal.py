@@ -142,7 +142,7 @@ class Journal:
 
     @property
     def frames(self) -> int:
-        """How many frames need not be done again."""
+        """Number of frames that are finished."""
         return self.entries[-1].frames if self.entries else 0
 
     @property
@@ -155,7 +155,7 @@ class Journal:
         return Tally(last.frames, last.changed, last.without_reference, last.passed, first_time=time)
 
     def memory(self, kind: Any) -> Any:
-        """What the network remembered at the end of the last segment, of type `kind`; None at the start."""
+        """Return the state of the network after the last segment, of type `kind`; None at the start."""
         name = self.entries[-1].state if self.entries else None
         return None if name is None else load_record(self.folder / name, kind)
 
@@ -204,7 +204,7 @@ class Journal:
         return self.plan.config.encode is not None and self.plan.config.encode.overwrite
 
     def _is_published(self) -> bool:
-        """Whether the output is the very file that a run of this job published."""
+        """Return whether the output is the very file that a run of this job published."""
         if self._published is None or not self.plan.out.is_file():
             return False
         return self.plan.out.stat().st_size == self._published["size"] and (
@@ -248,7 +248,7 @@ class Journal:
         sync(self.folder)
 
     def remove(self) -> None:
-        """The job is done: leave nothing."""
+        """Delete the folder of a finished job."""
         self._close_file()
         self._work.remove()
 
@@ -300,7 +300,7 @@ def _compare(begun: dict[str, Any], now: dict[str, Any], plan: DeblurPlan) -> No
 
 
 def _is_file(path: Path) -> bool:
-    """Whether there is such a file; raises UsageError if that cannot be seen."""
+    """Return whether the file exists. Raises UsageError if that cannot be seen."""
     try:
         return path.is_file()
     except OSError as error:

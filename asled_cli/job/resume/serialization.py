@@ -39,7 +39,7 @@ def save_record(path: Path, record: object) -> None:
 
 
 def load_record(path: Path, kind: Any) -> Any:
-    """The record of type `kind` that `save_record` wrote. Raises AsledError if the file is damaged."""
+    """Read the record of type `kind` that `save_record` wrote. Raises AsledError if it is damaged."""
     try:
         with utf8_name(path) as name, safe_open(name, framework="pt", device="cpu") as file:
             tree = json.loads((file.metadata() or {})[_TREE])

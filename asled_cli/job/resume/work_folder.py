@@ -21,7 +21,9 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 from asled_cli.errors import UsageError
 from asled_cli.runtime.atomic_file import cannot_write, set_mode
 
-FILE, LOCK, REGISTRATION = "journal.jsonl", "lock", "registration.safetensors"
+FILE = "journal.jsonl"
+LOCK = "lock"
+REGISTRATION = "registration.safetensors"
 _OWN = re.compile(
     r"journal\.jsonl|lock.*|registration\.safetensors|state-\d{6}\.safetensors|\d{6}\.packets|joined.*"
     r"|\.(registration|state-\d{6})\.safetensors\..+"  # being written
@@ -39,7 +41,7 @@ class WorkFolder:
 
     @classmethod
     def make(cls, path: Path) -> Self:
-        """A new folder that nobody else can read."""
+        """Create a new folder that nobody else can read."""
         for old in path.parent.glob(f"{escape(path.name)}.old-*"):  # a run was killed while it removed it
             _remove_own(old)
         try:
@@ -57,12 +59,12 @@ class WorkFolder:
 
     @classmethod
     def take(cls, path: Path) -> Self:
-        """The folder of an earlier run. Raises UsageError unless it is the user's own."""
+        """Return the folder of an earlier run. Raises UsageError unless it is the user's own."""
         _check_owner(path)
         return cls(path)
 
     def foreign_files(self) -> list[str]:
-        """Names of what no run of this program has put here."""
+        """Return the names of files that no run of this program wrote here."""
         return sorted(path.name for path in self.path.iterdir() if not _is_own(path))
 
     def remove(self) -> None:
@@ -87,7 +89,7 @@ class WorkFolder:
 
 
 def _lock(folder: Path) -> BaseFileLock:
-    """The lock of `folder`. Raises UsageError if another run holds it, or takes the folder away just now."""
+    """Lock `folder`. Raises UsageError if another run holds it, or removes it at this moment."""
     try:
         with _pinned(folder) as seen:
             lock = _acquire(folder / LOCK)
@@ -115,7 +117,7 @@ def _acquire(path: Path) -> BaseFileLock:
 
 @contextlib.contextmanager
 def _pinned(folder: Path) -> Iterator[os.stat_result | None]:
-    """What `folder` is now, held open so that no later folder can be taken for it; None on Windows."""
+    """Hold the present `folder` open, so that no later one is taken for it; None on Windows."""
     if not hasattr(os, "O_DIRECTORY"):
         yield None  # where no folder with an open lock can be renamed
         return
