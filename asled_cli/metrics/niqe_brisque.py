@@ -23,7 +23,7 @@ from asled_cli.metrics.psnr_ssim import Picture
 from asled_cli.zoo.checkpoint import hash_file, weight_folders
 
 Luma = NDArray[np.float64]
-"""(H, W), 0..255."""
+"""Luma (H, W), 0..255."""
 Features = NDArray[np.float64]
 
 # Converted from utlive/niqe and utlive/BRISQUE, see weights/README.md.

@@ -18,13 +18,13 @@ class Protocol:
 
     name: ProtocolName
     rounded: bool
-    """Round results to 8 bit before scoring, as a user gets them; else float, clamped to 0..1."""
+    """Round results to 8 bit before scoring, as users get them; otherwise float, clamped to 0..1."""
     ssim: Literal["gaussian-11", "uniform-7", "gaussian-11-3d"]
-    """Window of SSIM, see `fidelity.ssim_map`."""
+    """Window of SSIM, see `psnr_ssim.ssim_map`."""
     average: Literal["clips", "frames"]
-    """The printed mean: of the clips' means, or of all frames of the set. Files hold both."""
+    """The printed mean: of the clips' means, or of all frames of the set. Files have both."""
     origin: str
-    """Whose protocol it is, and what in it is our reading."""
+    """Source of the protocol, and what in it is our interpretation."""
 
     def describe(self) -> str:
         """Return the protocol as one line for reports."""

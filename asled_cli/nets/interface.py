@@ -22,7 +22,7 @@ class ChunkInputs:
     target: Tensor
     """(N, T, 3, H, W) frames to deblur."""
     reference: Tensor
-    """(N, T, 3, H, W) the other view registered onto the target; a copy of the target where it is missing."""
+    """(N, T, 3, H, W) the registered other view; a copy of the target where it is missing."""
     guide: Tensor
     """(N, T, 6, h, w) target minus reblurred reference (RGB), blur strength, confidence, valid."""
     flow_previous: Tensor
@@ -47,15 +47,15 @@ class NetworkInfo:
     """Properties of a network that its caller needs, declared beside the network."""
 
     overlap: int
-    """Look-ahead frames that brought chunked output above 50 dB to whole-clip output on recorded clips."""
+    """Look-ahead frames for more than 50 dB between chunked and whole-clip output on recorded clips."""
     halo_px: int
-    """Context around a tile, in pixels, that does the same for tiles."""
+    """Context around a tile, in pixels, for the same agreement between tiles and whole frames."""
     bytes_per_pixel: int
     """Peak memory per frame pixel and per frame of a chunk, in 16-bit precision."""
     reference_radius: int = 0
     """Frames on either side over which the reference is averaged before the network sees it (`fusion`)."""
     working_bytes_per_pixel: int = 0
-    """The same for what is there once, however long the chunk is."""
+    """Peak memory per frame pixel that does not depend on the length of the chunk."""
 
 
 class VideoNetwork(Protocol):

@@ -17,23 +17,23 @@ class PublishedFile:
     """Record of one published weight file."""
 
     name: str
-    """What --model takes, or a recipe for a part of a network."""
+    """Name for --model, or for a part of a network in a recipe."""
     file: str
     """Name of the safetensors file."""
     sha256: str
-    """Of the whole file, 64 hexadecimal digits."""
+    """SHA-256 of the whole file, 64 hexadecimal digits."""
     licence: str
-    """Of the weights."""
+    """Licence of the weights."""
     parameters: int
     """Number of learnable parameters."""
     paper: str
     """Where the architecture is described."""
     training: str
-    """Recipe in examples/recipes, and what it was fed."""
+    """Recipe in examples/recipes, and its training data."""
     scores: Mapping[str, float] = field(default_factory=dict)
-    """What was measured, with its unit -> value, as in the model card."""
+    """Measured scores, metric with unit -> value, as in the model card."""
     protocol: str = ""
-    """How the scores were measured, and on what."""
+    """Protocol and clips of the scores."""
     repository: str | None = None
     """Repository on the Hugging Face Hub that also holds the file; None: it comes with the program."""
     revision: str | None = None
@@ -147,10 +147,10 @@ PARTS: dict[str, PublishedFile] = {
         protocol="mean over all pixels of 48 synthetic pairs of 192 x 192 from photos never trained on",
     )
 }
-"""Parts of networks that were trained alone: what a recipe may start from, by name."""
+"""Parts of networks that were trained separately, by name; recipes can start from them."""
 
 UNNAMED: dict[str, dict[str, Any]] = {"asled-fast": {"fusion_radius": 0}}
-"""What options mean that files of weights do not name, because they are older than the option."""
+"""Options that older weight files do not name, and their values there."""
 
 DEFAULT = "asled-fast"
 """The network used when none is named."""

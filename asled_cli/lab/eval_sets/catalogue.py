@@ -37,7 +37,7 @@ class EvalSet:
     version: int
     clips: Mapping[str, EvalClip]
     compressed: bool = True
-    """Whether clips went through an encoder, as their sensors say."""
+    """Whether clips were encoded, as their sensors specify."""
 
     def make(self, sources: Sources, name: str) -> SyntheticPair:
         """Return the clip called `name`. Raises InputError if a source is missing."""

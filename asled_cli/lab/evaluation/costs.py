@@ -34,7 +34,7 @@ class Cost:
     ms: float | None
     """Median of REPEATS calls per kept frame, with look-ahead; None if it would take too long here."""
     peak_mib: float | None
-    """GPU: of the allocator. CPU: of the whole process so far, rows and sizes in their order."""
+    """GPU: peak of the allocator. CPU: peak of the whole process so far."""
 
 
 def measure_costs(config: EvalConfig, models: list[Model]) -> list[Cost]:

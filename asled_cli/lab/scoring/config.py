@@ -39,9 +39,9 @@ class EvalConfig:
     """Top folder of the data set; for `synthetic` the folder of sharp photos and videos."""
     _: KW_ONLY
     pairs: tuple[str, ...] = ()
-    """RESULT:TRUTH, or RESULT alone where there is no truth; files or folders of pictures."""
+    """RESULT:TRUTH, or RESULT alone without a truth; files or folders of images."""
     methods: tuple[str, ...] = USUAL_METHODS
-    """Rows: input, reference, swap, oracle-half, networks of the zoo, or NAME=FILE for any weights."""
+    """Methods: input, reference, swap, oracle-half, networks of the zoo, or NAME=FILE for any weights."""
     weights: Path | None = None
     """A checkpoint for the one network among `methods` instead of the published one."""
     split: str | None = None
@@ -64,7 +64,7 @@ class EvalConfig:
     average_reference: bool = False
     """Average the reference of realmcvsr too."""
     linear: bool = False
-    """Average light instead of coded values."""
+    """Average linear light instead of coded values."""
     profile_sizes: tuple[tuple[int, int], ...] = ()
     """Frame sizes (width, height) at which to measure the networks' speed and memory."""
     device: str = "auto"
@@ -74,11 +74,11 @@ class EvalConfig:
     out: Path | None = None
     """Folder for the report; None: only the table is shown."""
     cache: Path | None = None
-    """Folder for what can be used again: finished clips, registrations. None: OUT/cache."""
+    """Folder of the cache (scores of finished clips, registrations). None: OUT/cache."""
     overwrite: bool = False
     """Replace files in `out` that this command did not write."""
     seed: int = 0
-    """Of the bootstrap."""
+    """Seed of the bootstrap."""
 
     def __post_init__(self) -> None:
         if (self.dataset is None) != (self.root is None):

@@ -49,13 +49,13 @@ class SynthConfig:
     mode: Mode = "average"
     """average: means of neighbouring frames. shake: a photo, or one frame, filmed by a shaking hand."""
     seed: int = 0
-    """Of everything drawn."""
+    """Seed of all random draws."""
     frames: int | None = None
-    """Frames of a clip; longer sources give several. None: 60 to average, all of a real pair, 13 to shake."""
+    """Frames of a clip; longer sources give more. None: 60 to average, all of a real pair, 13 for shake."""
     size: tuple[int, int] | None = None
-    """(width, height) of both views in pixels; None: what one source pixel to a wide pixel gives."""
+    """(width, height) of both views in pixels; None: one source pixel per wide pixel."""
     degrade: Degradation | None = None
-    """none: what the scene gives. phone: noise, colour, sharpening and codec of two phone lenses, drawn."""
+    """none: no degradation. phone: noise, colour, sharpening and codec of two phone lenses, drawn."""
     ratio: float | None = None
     """Field of view of the ultra lens over the wide one's; None: 2, or drawn for phone."""
     window: int = 7
@@ -67,21 +67,21 @@ class SynthConfig:
     linear: bool = False
     """average: mean of linear light instead of coded values."""
     upsample_fps: int = 1
-    """average: the source's rate is first raised this many times, along the optical flow."""
+    """average: factor by which the source's frame rate is first raised, by optical flow."""
     exposure: float | None = None
-    """shake: of the wide lens, in frame intervals."""
+    """shake: exposure of the wide lens, in frame intervals."""
     ultra_exposure: float | None = None
-    """shake: of the ultra lens, in frame intervals."""
+    """shake: exposure of the ultra lens, in frame intervals."""
     blur_px: float | None = None
-    """shake: path of the picture in one exposure of the wide lens."""
+    """shake: path of the image in one exposure of the wide lens, in pixels."""
     layers: int | None = None
     """shake: nearer layers that move before the photo, 0 to 4."""
     readout: float | None = None
     """shake: rolling shutter from first to last row, in frame intervals."""
     ois: float | None = None
-    """shake: share of it that OIS of the wide lens compensates, 0 to 1."""
+    """shake: share of the shake that OIS of the wide lens compensates, 0 to 1."""
     eis_window: float | None = None
-    """shake: frames (sigma) over which electronic stabilisation smooths the camera path; blur is kept."""
+    """shake: frames (sigma) over which EIS smooths the camera path; blur is kept."""
     baseline_px: float | None = None
     """shake: shift between the lenses of the nearest layer, in wide pixels."""
 

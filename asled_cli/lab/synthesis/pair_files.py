@@ -38,13 +38,13 @@ class FilesConfig:
     layout: PairLayout = "generic"
     """generic: {blur,gt,ref}/<clip>. realmcvsr: <split>/HR/{W_blur,W,UW}/<clip>, W and UW sharp."""
     store: Store = "frames"
-    """frames: a folder of PNG for each clip. video: one FFV1 file, bit for bit the same pictures."""
+    """frames: a folder of PNG for each clip. video: one FFV1 file with the same pixels."""
     split: Split | None = None
-    """Folder above; None: none for generic, train for realmcvsr."""
+    """Folder of the split; None: none for generic, train for realmcvsr."""
     flow: bool = False
     """Also write the exact flow to the next truth, and into the ultra view (Middlebury .flo, pixels)."""
     occlusion: bool = False
-    """Also write where the next truth does not show a point (PNG, 255: hidden)."""
+    """Also write an occlusion mask of the next truth (PNG, 255: hidden)."""
 
     def folders(self) -> dict[str, str]:
         """Return view -> folder of its clips, below the output folder."""

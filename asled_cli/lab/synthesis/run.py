@@ -39,15 +39,15 @@ class SynthJob:
     out: Path
     """Folder to fill."""
     ultras: Sequence[Path] = ()
-    """The other lens's clip for each of the sources, where there is one."""
+    """The other lens's clip for each source, if any."""
     clips: int | None = None
-    """At most this many clips from each source; None: all of a video, one of a photo."""
+    """Maximum of clips from each source; None: all of a video, one of a photo."""
     synth: SynthConfig = field(default_factory=SynthConfig)
-    """How to blur."""
+    """Settings of the blur."""
     files: FilesConfig = field(default_factory=FilesConfig)
-    """How to write."""
+    """Settings of the files."""
     jobs: int = 0
-    """Processes; 0: one for each core. 1 works in this one."""
+    """Processes; 0: one for each core, 1: this process only."""
 
     def __post_init__(self) -> None:
         limits.check_number("--jobs", self.jobs, 0, limits.MAX_JOBS, "0 means all cores.")
@@ -65,11 +65,11 @@ class SynthResult:
     """Summary of a call."""
 
     written: int
-    """Clips written now."""
+    """Clips written by this call."""
     kept: int
-    """Clips that were there already."""
+    """Clips that existed already."""
     left_out: Sequence[str]
-    """Sentences about sources that could not be used."""
+    """Messages about sources that could not be used."""
     manifest: Path
 
 

@@ -54,9 +54,9 @@ class FlowTrainConfig:
     """Settings of a pre-training run."""
 
     steps: int = 40_000
-    """Updates."""
+    """Number of updates."""
     batch: int = 8
-    """Pairs of one update."""
+    """Pairs per update."""
     size_px: int = 160
     """Side of the frames; a multiple of 32."""
     motion_px: float = 24.0
@@ -70,15 +70,15 @@ class FlowTrainConfig:
     halved_steps: int = 0
     """Updates at the start in which frames have half the size, for a quarter of the cost."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Of the convolutions; flows and weights stay in 32 bit."""
+    """Precision of the convolutions; flows and weights stay float32."""
     seed: int = 1
-    """Of the weights and of every draw."""
+    """Seed of the weights and of every draw."""
     score_every: int = 1000
     """Updates between scores and checkpoints."""
     score_pairs: int = 48
-    """Held-out pairs of a score."""
+    """Held-out pairs per score."""
     workers: int = 0
-    """Processes that make pairs; 0 makes them in between."""
+    """Processes that make pairs; 0: the main process makes them between updates."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "score_every", "score_pairs"):

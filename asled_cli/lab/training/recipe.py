@@ -22,27 +22,27 @@ class LossConfig:
     """Weights of the training losses; zero leaves one out."""
 
     charbonnier: float = 1.0
-    """Of the restored frames against the truth."""
+    """Weight of the Charbonnier loss between restored frames and truth."""
     epsilon: float = 1e-3
-    """Where the Charbonnier loss turns from square to absolute."""
+    """Epsilon of the Charbonnier loss: where it changes from square to absolute."""
     psnr: float = 0.0
-    """Of the negative PSNR in dB; 0.01 is about as strong as the Charbonnier loss."""
+    """Weight of the negative PSNR in dB; 0.01 is about as strong as the Charbonnier loss."""
     gradient: float = 0.0
-    """Of the slopes in x and y."""
+    """Weight of the difference of gradients in x and y."""
     fft: float = 0.0
-    """Of the 2-D spectra."""
+    """Weight of the difference of the 2-D spectra."""
     ssim: float = 0.0
-    """Of 1 - SSIM."""
+    """Weight of 1 - SSIM."""
     temporal: float = 0.0
-    """Of the change from frame to frame."""
+    """Weight of the difference of frame-to-frame changes."""
     perceptual: float = 0.0
-    """Of the LPIPS distance; its backbone is found or downloaded as in `asled eval`."""
+    """Weight of the LPIPS distance; its backbone is found or downloaded as in `asled eval`."""
     perceptual_backbone: Literal["alex", "vgg"] = "vgg"
-    """Whose features LPIPS compares."""
+    """Backbone of LPIPS."""
     matching: float = 0.0
-    """Of the matching's error on known correspondences; only networks that match have it."""
+    """Weight of the matching error on known correspondences, for networks with a matching only."""
     distillation: float = 0.0
-    """Of the Charbonnier distance to the teacher's output."""
+    """Weight of the Charbonnier distance to the teacher's output."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,44 +58,44 @@ class TrainConfig:
     samples: SampleConfig = field(default_factory=SampleConfig)
     """How samples are cut from the clips."""
     losses: LossConfig = field(default_factory=LossConfig)
-    """What is minimised."""
+    """Weights of the losses."""
     init: Path | None = None
     """Weights to start from, a file or the name of a published network: of the same network or one with fewer
     residual blocks or without a mixture of results; None starts afresh."""
     train_only: str = ""
-    """The one part of the network that learns, as "fusion" of asled-fast; empty: all of it."""
+    """The only part of the network that is trained, such as "fusion" of asled-fast; empty: all."""
     steps: int = 20_000
-    """Updates in all."""
+    """Number of updates."""
     max_minutes: float = 0.0
     """For a limited time on a machine: the rate falls with the time since the first step, validations
     included, and the run ends after it, or after `steps`. A resumed run has what is left. 0: by steps."""
     learning_rate: float = 4e-4
-    """At the top of the schedule."""
+    """Peak of the learning rate."""
     final_learning_rate: float = 1e-6
-    """At its end, after a cosine."""
+    """Learning rate at the end of the cosine."""
     warmup_steps: int = 300
-    """Linear rise from zero."""
+    """Steps of the linear warm-up from zero."""
     init_flow: Path | None = None
     """Weights of the flow network alone: a file (spynet.safetensors of a flow recipe), or the name of a part
     that comes with the program, "spynet". None: as in `init`."""
     flow_frozen_steps: int = 0
-    """Updates before the flow network learns too; with all of `steps` it stays as it is, for less work."""
+    """Updates before the flow network is trained too; equal to `steps`, it stays frozen and costs less."""
     flow_rate_factor: float = 1.0
     """Learning rate of the flow network over that of the rest."""
     teacher: Path | None = None
-    """Weights of a better network whose output `losses.distillation` aims at; file or name as for `init`."""
+    """Weights of a better network, the teacher of `losses.distillation`; file or name as for `init`."""
     weight_decay: float = 1e-4
-    """Of AdamW."""
+    """Betas of AdamW."""
     betas: tuple[float, float] = (0.9, 0.99)
-    """Of AdamW."""
+    """Weight decay of AdamW."""
     clip_norm: float = 1.0
-    """Largest norm of the gradient."""
+    """Maximum norm of the gradient; larger ones are clipped."""
     ema_decay: float = 0.999
-    """Of the moving average of the weights, which is what is validated and published."""
+    """Decay of the moving average of the weights, which is validated and published."""
     precision: Literal["fp32", "bf16"] = "bf16"
-    """Of the convolutions (autocast); weights and losses stay fp32."""
+    """Precision of the convolutions (autocast); weights and losses stay fp32."""
     compile: bool = False
-    """Whether torch.compile fuses the network: minutes at the start, pays on GPUs in long runs."""
+    """Whether to use torch.compile: minutes at the start, faster in long runs on GPUs."""
     threads: int = 0
     """CPU threads; 0 leaves PyTorch's choice."""
     workers: int = 1

@@ -28,15 +28,15 @@ class TrainJob:
     recipe: Path
     """TOML file."""
     data: Path
-    """What to train on; see `run_training`."""
+    """Training data; see `run_training`."""
     out: Path
     """Folder for checkpoints, weights and logs."""
     cache: Path | None = None
-    """Where registered clips are kept, for several runs to share; None: in `out`."""
+    """Folder of cached clips, which several runs can share; None: in `out`."""
     resume: bool = False
     """Resume from the checkpoint in `out`."""
     changes: Sequence[str] = ()
-    """Settings in place of the recipe's, NAME=VALUE."""
+    """Settings that override the recipe's, NAME=VALUE."""
     tensorboard: bool = False
     """Also write TensorBoard events, in `out`/tensorboard."""
     device: str = "auto"
@@ -48,13 +48,13 @@ class TrainResult:
     """Result of a run."""
 
     step: int
-    """Updates made in all, those of earlier calls included."""
+    """Updates in total, earlier calls included."""
     scores: Mapping[str, float] = field(default_factory=dict)
     """The last validation, name to value; empty where there was none."""
     files: Sequence[Path] = ()
-    """What is left for use."""
+    """Files of the run for use."""
     leads: bool = True
-    """Whether this process is the one of a team that tells."""
+    """Whether this process is the one of a team that reports."""
 
 
 def run_training(job: TrainJob, report: Report = ignore) -> TrainResult:

@@ -55,7 +55,7 @@ class TrainState:
     average: Any
     optimizer: torch.optim.Optimizer
     trained: Any
-    """`network` as updates call it: compiled, or its gradients shared over a team."""
+    """`network` as updates call it: compiled, or with gradients shared over a team."""
     team: Team = ALONE
     teacher: Any = None
     lpips: Any = None

@@ -23,7 +23,7 @@ class SampleConfig:
     """Settings of the crops."""
 
     frames: tuple[int, int] = (5, 7)
-    """Fewest and most frames of a sample; one batch shares one number."""
+    """Minimum and maximum of frames of a sample; all samples of a batch have the same number."""
     crop_px: int = 128
     """Side of the square crop, a multiple of 4."""
     batch: int = 4
@@ -31,11 +31,11 @@ class SampleConfig:
     reference_dropout: float = 0.1
     """Share of samples in which the reference is missing from some frames on."""
     photometric: float = 0.0
-    """Spread of the reference's gain and gamma against the target's, per channel; 0.05 is a strong one."""
+    """Spread of the reference's gain and gamma against the target's, per channel; 0.05 is strong."""
     misalign_px: int = 0
     """Largest shift of the reference, in x and in y."""
     seed: int = 0
-    """Sample i depends on nothing but this, i and the clips in the folder."""
+    """Seed: sample i depends only on it, on i and on the clips in the folder."""
     rescan_every: int = 1000
     """Look for new clips in the folder after this many samples."""
     crops_per_clip: int = 2

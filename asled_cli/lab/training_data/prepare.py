@@ -58,15 +58,15 @@ class DataConfig:
     layout: Literal["auto", "cached", "sources", "realmcvsr", "generic", "hsd", "gopro", "dvd", "bsd"] = (
         "auto"
     )
-    """auto: by what the folder holds. sources: sharp photos and videos, from which clips are made."""
+    """auto: by the content of the folder. sources: sharp photos and videos, for synthetic clips."""
     reference: Literal["registered", "centre"] = "registered"
     """registered: the ultra view as `asled deblur` aligns it. centre: its middle, enlarged."""
     reference_radius: int = 0
-    """Frames on either side over which a registered reference is averaged; as the network is called with."""
+    """Frames on either side over which a registered reference is averaged, equal to the network's."""
     ratio: float = 2.0
     """Field of view of the ultra lens over the wide one's, for `centre` and for single-lens sets."""
     average: int = 7
-    """Frames in a mean, where a set is sharp (realmcvsr)."""
+    """Frames of a mean, for sharp sets (realmcvsr)."""
     average_reference: bool = False
     """Whether the ultra view is averaged too."""
     average_linear: bool = False
@@ -76,7 +76,7 @@ class DataConfig:
     window_px: int = 512
     """Frames larger than this are cut to windows of at most this side, a multiple of 4."""
     windows: int = 2
-    """Windows kept of each run of frames that is larger."""
+    """Windows of each run of frames that is larger."""
     synthetic_clips: int = 500
     """Clips made from `sources`."""
 

@@ -19,9 +19,9 @@ class SearchConfig:
     """Search strategy of the matching (`matching.match`). No parameter of the network depends on it."""
 
     strategy: Strategy = "window"
-    """The paper's is `global`, which no video resolution allows."""
+    """`global` is the paper's; it is impossible at video resolution."""
     radius: int = 8
-    """Reach in pixels; registered references are off by less, bare crops may want `coarse`."""
+    """Search radius in pixels, above the error of registered references; crops may need `coarse`."""
     tile: int = 8
     """Side in pixels of the squares searched together, and the cell of `coarse`."""
 
@@ -34,7 +34,7 @@ class AsledConfig:
     """Sizes of the network, then the paper's open points, then its three components."""
 
     channels: int = 64
-    """C, of all features."""
+    """C, channels of all features."""
     encoder_blocks: int = 1
     """N1, residual blocks of each encoder."""
     trunk_blocks: int = 30
@@ -42,9 +42,9 @@ class AsledConfig:
     decoder_blocks: int = 30
     """N2, residual blocks of the decoder."""
     neighbours: int = 3
-    """K, positions fetched by the matching."""
+    """K, number of matches per position."""
     search: SearchConfig = SearchConfig()
-    """How the matching finds them."""
+    """Search strategy of the matching."""
 
     fusion: Literal["after", "inside"] = "after"
     """Whether what is merged from the reference recurs. after: no, it is "merged with the base branch's

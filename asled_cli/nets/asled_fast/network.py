@@ -50,13 +50,13 @@ class AsledFastConfig:
     decoder_blocks: int = 3
     """Residual blocks at 1/2 size after the trunks."""
     fine_state: bool = True
-    """Whether features at 1/2 size travel between frames too."""
+    """Whether features at 1/2 size are recurrent too."""
     fusion_radius: int = 3
-    """Frames on either side whose results are mixed into a frame's; 0: none."""
+    """Frames on either side whose results are fused with a frame's; 0: none."""
     fusion_channels: int = 24
-    """Channels at 1/2 size of what finds the weights of that mixture."""
+    """Channels at 1/2 size of the network that predicts the fusion weights."""
     fusion_blocks: int = 2
-    """Residual blocks there."""
+    """Residual blocks of that network."""
 
     def __post_init__(self) -> None:
         blocks = ("encoder_blocks", "backward_blocks", "forward_blocks", "decoder_blocks", "fusion_blocks")
@@ -76,9 +76,9 @@ class AsledFastState(NamedTuple):
     fine: Tensor
     """(N, fine_channels, H/2, W/2)"""
     results: Tensor
-    """(N, 3 (R + ahead), H, W) RGB not mixed yet: of the last R finished frames, then of those ahead."""
+    """(N, 3 (R + ahead), H, W) RGB before fusion: of the last R finished frames, then of those ahead."""
     steps: Tensor
-    """(N, 6 R, H/4, W/4) of the last R finished frames: how they hang together (`ResultWindow`)."""
+    """(N, 6 R, H/4, W/4) steps of the last R finished frames (`ResultWindow`)."""
 
 
 class FrameFeatures(NamedTuple):

@@ -36,7 +36,7 @@ class Neighbour(NamedTuple):
     """A neighbouring frame warped to the fused one; where it cannot be warped, a copy of that frame."""
 
     difference: Tensor
-    """(N, 3, H, W) its result less that of the frame."""
+    """(N, 3, H, W): its result minus that of the frame."""
     guide: Tensor
     """(N, 2, H/4, W/4): its blur and the confidence of its reference, 0..1."""
 
