@@ -1,280 +1,237 @@
-"""Fuzzing of `asled` with damaged clips: no traceback, no hang over 30 s, no result that fails to verify.
+"""Fuzzing of `asled` with damaged and hostile clips: no traceback, no hang, no result that does not verify.
 
-    python benchmarks/fuzz.py [--inputs 2000] [--full 200] [--workers 2] [--seed 0] [--list FILE] [--out FILE]
+    python benchmarks/fuzz.py [--inputs 20000] [--jobs 1000] [--workers 2] [--seed 0]
+        [--resume LIST] [--minutes M] [--out FILE]
 
-Corpus and damage are made by code (tests/factories/mutations.py). Each input goes through `asled probe`,
-`asled deblur --dry-run` and `asled verify`, and `--full` of them through a whole tiny `asled deblur` whose
-result is decoded and verified. The commands run in `--workers` separate processes, which are reused, and
-killed after a hang. `--list` stores a line per input to resume an interrupted run; bad ones are tried again.
-Exit code 1 if any input had a bad outcome.
+The corpus and the damage are made by code (tests/factories/fuzzing). Each input goes through `asled probe`,
+`asled deblur --dry-run` and `asled verify` (every third with `--decode`) against the intact clip it was made
+from, every 25th also through `asled probe` of the pair, and `--jobs` in all through a whole tiny job whose
+result is decoded and verified. The commands run in worker processes; one that dies, takes 30 s of CPU time
+for one command, or 120 s in all, is a bad case and is replaced. Bad as well: tracebacks, refusals without one
+sentence, control signs in what is printed, files left behind, a memory that grows by over 1 GiB.
+`--resume` keeps a line per command, so that a run which was stopped resumes; what was bad is
+tried again. `--minutes` stops early, and the report says what was reached. Exit code 1 if anything was bad.
 """
 
 import argparse
 import collections
 import contextlib
-import io
 import json
-import resource
-import select
-import subprocess
+import multiprocessing
+import os
 import sys
 import tempfile
-import threading
 import time
-import traceback
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from fuzz_steps import BAD, MAX_GROWTH_GIB, Finding, step_names, work
 from report import write_report
 from throughput import commit
 
-ROOT = Path(__file__).parent.parent
-MAX_S = 30.0  # a command that takes longer counts as a hang
-REFUSALS = (1, 2, 3, 5)  # exit codes that come with a sentence
-BAD = ("hang", "crash", "traceback", "wrong")
-MIN_GROWTH = 1.0  # GiB by which one input may raise the process's peak before it is reported
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Outcome of one input in one command. growth: of the process's peak memory, GiB."""
-
-    number: int
-    kind: str
-    damage: str
-    said: str
-    seconds: float
-    growth: float
-
-    @property
-    def is_bad(self) -> bool:
-        """Return whether the outcome is a fault of the program."""
-        return self.said.startswith(BAD)
-
-
-def command(arguments: Sequence[str]) -> tuple[int, str, str]:
-    """Return exit code, stdout and stderr of `asled ARGUMENTS`; raise what would be a traceback."""
-    from asled_cli.cli.app import main
-
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = main(arguments)
-    return code, out.getvalue(), err.getvalue()
-
-
-def refusal(code: int, stderr: str) -> str:
-    """Return the exit code as text; "wrong ..." unless it came with exactly one explained error."""
-    errors = [line for line in stderr.splitlines() if '"event": "error"' in line]
-    if code not in REFUSALS or len(errors) != 1 or not json.loads(errors[0])["message"].endswith("."):
-        return f"wrong: exit code {code} with {stderr!r}"
-    return f"refused {code}"
-
-
-def examine(kind: str, number: int, wide: Path, ultra: Path, damaged: Path, folder: Path) -> str:
-    """Return the outcome of one input in a word or two; raise what no user should see."""
-    if kind == "probe":
-        pair = number % 5 == 0
-        code, _, said = command(["probe", *map(str, (wide, ultra) if pair else (damaged,)), "--json"])
-        return "reported" if code == 0 else refusal(code, said)
-    if kind == "verify":
-        sound = wide if damaged != wide else ultra
-        given = (sound, damaged) if number % 2 else (damaged, sound)
-        code, output, said = command(
-            ["verify", *map(str, given), "--json", *["--decode"] * (number % 3 == 0)]
-        )
-        compared = code in (0, 1) and '"verdict"' in output
-        return "compared" if compared else refusal(code, said)
-    out = folder / "out.mp4"
-    arguments = ["deblur", str(wide), str(ultra), "-o", str(out), "--method", "swap", "--json"]
-    part = ["--start", "0.06", "--end", "0.2"] if number % 4 == 1 else []
-    arguments += ["--preset", "ultrafast", *part] + (["--offset", "0"] if number % 3 else [])
-    if kind == "dry run":
-        code, _, said = command([*arguments, "--dry-run"])
-        assert list(folder.glob("*out*")) == [], "a dry run that wrote something"
-        return "planned" if code == 0 else refusal(code, said)
-    code, output, said = command(arguments)
-    if code != 0:
-        assert not out.exists(), "an error, but a result too"
-        return refusal(code, said)
-    return judge(out, [json.loads(line) for line in output.splitlines()], part, folder)
-
-
-def judge(out: Path, events: list[dict[str, Any]], part: list[str], folder: Path) -> str:
-    """Return whether a result matches what the job reported."""
-    plan, result = (next(e for e in events if e["event"] == name) for name in ("plan", "result"))
-    names = [path.name for path in folder.iterdir() if not path.name.startswith("mutant")]
-    assert names == [out.name], f"left behind: {names}"
-    code, output, said = command(["verify", plan["wide"]["path"], str(out), "--decode", "--json", *part])
-    checks = {row["property"]: row for row in map(json.loads, output.splitlines())}
-    decoded = checks["decoded"]
-    assert decoded["verdict"] == "same", f"the result does not decode: {decoded}"
-    assert decoded["found"] == f"{result['frames_written']} frames", f"{decoded}, not {result}"
-    if code == 0:
-        return "done, verified"
-    # Where the source itself is damaged its packets are no witness; then the job must have said so.
-    assert code == 1, f"verify ended with {code}: {said}"
-    differing = ", ".join(name for name, row in checks.items() if row["verdict"] != "same")
-    assert result["problems"] or result["differences"], f"kept quiet about a difference in {differing}"
-    return "done, with what differs named"
+MAX_WALL_S = 120.0
+INPUTS_PER_WORKER = 500  # then a new one comes, so that what one input leaves behind does not add up
+XCPU_EXIT = -24
+MEMORY = Path("/dev/shm")  # where the folders of the inputs are, if there is such a place
+STEPS = ("probe", "probe pair", "dry run", "verify", "job")
+PROCESSES = multiprocessing.get_context("forkserver")  # everything is imported once
+PRELOAD = ["fuzz_steps", "asled_cli.pipeline", "asled_cli.cli.app", "asled_cli.job.inspect", "rich.progress"]
+Task = tuple[int, list[str]]
 
 
 class Worker:
-    """Process that examines one input after the other; it is replaced after a hang or a crash."""
+    """A process that takes one input after the other."""
 
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
+    def __init__(self, arguments: tuple[Any, ...]) -> None:
+        self.connection, other = PROCESSES.Pipe()
+        self.process = PROCESSES.Process(target=work, args=(other, *arguments), daemon=True)
+        self.process.start()
+        other.close()
+        self.taken = 0
+        self.task: Task = (-1, [])
+        self.step = ""
+        self.damage = ""
+        self.heard = time.monotonic()
 
-    def _start(self) -> "subprocess.Popen[str]":
-        arguments = [sys.executable, __file__, "--worker"]
-        process = subprocess.Popen(
-            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    def give(self, task: Task) -> None:
+        """Have it examine an input."""
+        self.task, self.step, self.heard = task, "", time.monotonic()
+        self.taken += 1
+        with contextlib.suppress(OSError):  # it is dead, which is noticed where answers are awaited
+            self.connection.send(task)
+
+    def hear(self) -> Finding | str | None:
+        """Return the next answer: a finding, None when the input is done, "" at a step's begin. Raises EOFError."""
+        answer = self.connection.recv()
+        self.heard = time.monotonic()
+        if isinstance(answer, tuple):
+            self.step, self.damage = answer
+            return ""
+        assert answer is None or isinstance(answer, Finding)
+        return answer
+
+    def end(self, *, at_once: bool = False) -> int:
+        """Let it go and return its exit code."""
+        if at_once:
+            self.process.kill()
+        else:
+            with contextlib.suppress(OSError):
+                self.connection.send(None)
+        self.process.join(10)
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+        return self.process.exitcode or 0
+
+    def last_words(self, *, hangs: bool) -> Finding:
+        """Return the finding about the step in which it died or hangs; it is ended."""
+        code = self.end(at_once=hangs)
+        over_limit = hangs or code == XCPU_EXIT
+        found = (
+            f"hang, over {MAX_WALL_S:.0f} s asleep" if hangs else "hang" if over_limit else f"death {code}"
         )
-        assert process.stdout is not None
-        process.stdout.readline()  # everything is loaded
-        return process
-
-    def ask(self, *task: str | int) -> tuple[str, float]:
-        """Return the outcome, also "hang", "crash N" or "traceback ...", and growth of the peak in GiB."""
-        if self._process is None:
-            self._process = self._start()
-        process = self._process
-        assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(json.dumps(task) + "\n")
-        process.stdin.flush()
-        ready = select.select([process.stdout], [], [], MAX_S)[0]
-        line = process.stdout.readline() if ready else ""
-        if line:
-            said, growth = json.loads(line)
-            return str(said), float(growth)
-        process.kill()
-        said = f"crash {process.wait()}" if ready else "hang"
-        self._process = None
-        return said, 0.0
-
-    def close(self) -> None:
-        """End the process."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+        seconds = round(time.monotonic() - self.heard, 3)
+        return Finding(self.task[0], self.step or "none", self.damage, outcome, seconds, 0.0)
 
 
-def work() -> None:
-    """Run the worker's side: a task per line on stdin, an answer per line on stdout."""
-    import asled_cli.pipeline  # noqa: F401
-
-    answers = sys.stdout
-    answers.write("ready\n")
-    answers.flush()
-    for line in sys.stdin:
-        kind, number, *paths = json.loads(line)
-        before = peak_gib()
-        try:
-            said = examine(kind, number, *map(Path, paths))
-        except BaseException:
-            said = "traceback " + traceback.format_exc()
-        answers.write(json.dumps([said, round(peak_gib() - before, 3)]) + "\n")
-        answers.flush()
-
-
-def peak_gib() -> float:
-    """Return the peak memory of this process in GiB (Linux)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-
-
-def tasks(inputs: int, full: int) -> Iterator[tuple[int, str]]:
-    """Return (number, command) of all tasks; the whole jobs are spread evenly."""
+def tasks(inputs: int, jobs: int, known: Iterable[Finding]) -> Iterator[Task]:
+    """Yield the inputs with the steps of each that are not done yet."""
+    done = {(finding.number, finding.step) for finding in known}
     for number in range(inputs):
-        yield number, "probe"
-        yield number, "dry run"
-        yield number, "verify"
-        if number * full // inputs != (number + 1) * full // inputs:
-            yield number, "full"
+        steps = [step for step in step_names(number, inputs, jobs) if (number, step) not in done]
+        if steps:
+            yield number, steps
 
 
-def run(options: argparse.Namespace, known: list[Finding], log: IO[str] | None) -> list[Finding]:
-    """Run all tasks that are not in `known`, in `options.workers` processes; return both."""
-    sys.path.insert(0, str(ROOT / "tests"))
-    from factories.mutations import make_corpus, make_mutant  # type: ignore[import-not-found]
+def rest(task: Task, step: str) -> list[str]:
+    """Return the steps after `step`, in which a worker died."""
+    return task[1][task[1].index(step) + 1 :] if step in task[1] else []
 
-    found, lock, local, workers = list(known), threading.Lock(), threading.local(), list[Worker]()
-    done = {(finding.number, finding.kind) for finding in known}
-    todo = [task for task in tasks(options.inputs, options.full) if task not in done]
 
-    def start() -> None:
-        local.worker = Worker()
-        workers.append(local.worker)
+def run(todo: Iterator[Task], count: int, start: Callable[[], Worker]) -> Iterator[Finding]:
+    """Yield the outcomes of all tasks, in `count` processes."""
+    waiting: collections.deque[Task] = collections.deque()
+    workers: list[Worker] = []
 
-    def examine_one(task: tuple[int, str]) -> None:
-        number, kind = task
-        with tempfile.TemporaryDirectory(dir=folder) as place:
-            job, began = make_mutant(corpus, number, options.seed, Path(place)), time.monotonic()
-            asked = kind, number, str(job.wide), str(job.ultra), str(job.damaged), place
-            said, growth = local.worker.ask(*asked)
-            if said == "hang":  # or the machine was: a second time it is the input
-                said, growth = local.worker.ask(*asked)
-        finding = Finding(number, kind, job.description, said, round(time.monotonic() - began, 2), growth)
-        with lock:
+    def begin(worker: Worker | None) -> None:
+        task = waiting.popleft() if waiting else next(todo, None)
+        if task is None or (worker is not None and worker.taken >= INPUTS_PER_WORKER):
+            if worker is not None:
+                workers.remove(worker)
+                worker.end()
+            worker = None if task is None else start()
+        elif worker is None:
+            worker = start()
+        if worker is not None and task is not None:
+            if worker not in workers:
+                workers.append(worker)
+            worker.give(task)
+
+    def bury(worker: Worker, *, hangs: bool) -> Finding:
+        finding = worker.last_words(hangs=hangs)
+        workers.remove(worker)
+        if more := rest(worker.task, finding.step):
+            waiting.append((worker.task[0], more))
+        begin(None)
+        return finding
+
+    for _ in range(count):
+        begin(None)
+    while workers:
+        by_connection: dict[Any, Worker] = {worker.connection: worker for worker in workers}
+        for ready in wait(list(by_connection), timeout=1.0):
+            worker = by_connection[ready]
+            try:
+                answer = worker.hear()
+            except (EOFError, OSError):
+                yield bury(worker, hangs=False)
+                continue
+            if answer is None:
+                begin(worker)
+            elif isinstance(answer, Finding):
+                yield answer
+        for worker in [w for w in workers if time.monotonic() - w.heard > MAX_WALL_S]:
+            yield bury(worker, hangs=True)
+
+
+def fuzz(options: argparse.Namespace, known: list[Finding], keep: Callable[[Finding], None]) -> list[Finding]:
+    """Run all steps that are not in `known`; return the findings of both."""
+    from factories.fuzzing.corpus import make_corpus
+
+    os.environ.setdefault("SVT_LOG", "-1")  # SVT-AV1 is talkative
+    PROCESSES.set_forkserver_preload(PRELOAD)
+    until = time.monotonic() + options.minutes * 60
+    with tempfile.TemporaryDirectory(prefix="asled-fuzz-", dir=MEMORY if MEMORY.is_dir() else None) as name:
+        corpus = make_corpus(Path(name))
+        todo = tasks(options.inputs, options.jobs, known)
+        until_then = (task for task in iter(lambda: next(todo, None), None) if time.monotonic() < until)
+        found = list(known)
+        for finding in run(until_then, options.workers, lambda: Worker((corpus, options.seed, name))):
             found.append(finding)
+            keep(finding)
             if finding.is_bad:
-                sys.stderr.write(f"{number} {kind} {job.description}: {said}\n")
-            if log is not None:
-                log.write(json.dumps(asdict(finding)) + "\n")
-                log.flush()
-
-    with tempfile.TemporaryDirectory(prefix="asled-fuzz-") as name:
-        folder = Path(name)
-        corpus = make_corpus(folder)
-        with ThreadPoolExecutor(options.workers, initializer=start) as pool:
-            collections.deque(pool.map(examine_one, todo), maxlen=0)
-        for worker in workers:
-            worker.close()
+                sys.stderr.write(f"{finding.number} {finding.step} {finding.damage}: {finding.outcome}\n")
     return sorted(found, key=lambda finding: finding.number)
 
 
-def summary(seed: int, found: Sequence[Finding]) -> dict[str, Any]:
-    """Return the counts of outcomes, and the bad ones."""
-    kinds = {kind: [f for f in found if f.kind == kind] for kind in ("probe", "dry run", "verify", "full")}
+def summary(options: argparse.Namespace, found: Sequence[Finding], minutes: float) -> dict[str, Any]:
+    """Return the report: counts of the outcomes, the longest times, all that was bad."""
+    steps = {step: [f for f in found if f.step == step] for step in STEPS}
     counts = {
-        kind: dict(collections.Counter(f.said.split(":")[0].split("\n")[0] for f in some).most_common())
-        for kind, some in kinds.items()
+        step: dict(collections.Counter("bad" if f.is_bad else f.outcome for f in some).most_common())
+        for step, some in steps.items()
     }
+    through = collections.Counter(f.number for f in found if f.step in ("probe", "dry run", "verify"))
     return {
         "commit": commit(),
-        "seed": seed,
+        "seed": options.seed,
+        "asked": {"inputs": options.inputs, "jobs": options.jobs},
+        "reached": {"inputs": sum(n == 3 for n in through.values()), "jobs": len(steps["job"])},
+        "workers": options.workers,
+        "minutes of the last run": round(minutes, 1),
         "counts": counts,
-        "longest_s": {kind: max((f.seconds for f in some), default=0.0) for kind, some in kinds.items()},
-        "raised the peak memory": [asdict(f) for f in found if f.growth > MIN_GROWTH],
+        "mean_s": {step: round(sum(f.seconds for f in s) / max(1, len(s)), 3) for step, s in steps.items()},
+        "longest_s": {step: max((f.seconds for f in some), default=0.0) for step, some in steps.items()},
+        "most memory of one command, GiB": max((f.growth_gib for f in found), default=0.0),
+        "limits": {"cpu_s": 30, "wall_s": MAX_WALL_S, "memory_gib": MAX_GROWTH_GIB},
         "bad": [asdict(f) for f in found if f.is_bad],
     }
 
 
+def read_list(path: Path | None) -> list[Finding]:
+    """Return the findings of an earlier run, without bad ones."""
+    lines = path.read_text().splitlines() if path is not None and path.is_file() else []
+    findings = [Finding(**json.loads(line)) for line in lines if line.endswith("}")]
+    return [finding for finding in findings if not finding.outcome.startswith(BAD)]
+
+
 def main() -> None:
-    """Fuzz and write the JSON; exit code 1 if any input had a bad outcome."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--inputs", type=int, default=2000)
-    parser.add_argument("--full", type=int, default=200)
+    parser.add_argument("--inputs", type=int, default=20000)
+    parser.add_argument("--jobs", type=int, default=1000, help="whole jobs, among the inputs")
     parser.add_argument("--workers", type=int, default=1, help="processes at once")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--list", type=Path, help="what is done already; is added to")
+    parser.add_argument("--resume", type=Path, metavar="LIST", help="what is done already; is added to")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no input after this time")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.worker:
-        work()
-        return
+    began = time.monotonic()
     with contextlib.ExitStack() as stack:
-        known, log = [], None
-        if options.list is not None:
-            lines = options.list.read_text().splitlines() if options.list.is_file() else []
-            known = [f for f in (Finding(**json.loads(line)) for line in lines) if not f.is_bad]
-            log = stack.enter_context(options.list.open("a"))
-        found = run(options, known, log)
-    report = summary(options.seed, found)
+        known = read_list(options.resume)
+        log = None if options.resume is None else stack.enter_context(options.resume.open("a", buffering=1))
+
+        def keep(finding: Finding) -> None:
+            if log is not None:
+                log.write(json.dumps(asdict(finding)) + "\n")
+
+        found = fuzz(options, known, keep)
+    report = summary(options, found, (time.monotonic() - began) / 60)
     write_report(report, options.out)
-    sys.stdout.write(f"{json.dumps(report['counts'])}\n{len(report['bad'])} bad\n")
+    sys.stdout.write(f"{json.dumps(report['reached'])} {json.dumps(report['counts'])}\n")
+    sys.stdout.write(f"{len(report['bad'])} bad\n")
     sys.exit(bool(report["bad"]))
 
 

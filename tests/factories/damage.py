@@ -56,6 +56,7 @@ class Recipe:
     chapters: Sequence[tuple[int, int, str]] = ((0, 200, "one"), (200, 500, "two"))
     metadata: dict[str, str] = field(default_factory=lambda: dict(MOVIE_KEYS))
     attachment: bytes = b"\0\1\0\0font"
+    movflags: str = "use_metadata_tags"  # of QuickTime and MP4 files
 
     def but(self, **changes: Any) -> "Recipe":
         """The recipe with some fields changed."""
@@ -65,7 +66,7 @@ class Recipe:
 def cook(recipe: Recipe, path: Path) -> Path:
     """Write the file; subtitles and attachments in a codec that its format takes."""
     matroska, movie = path.suffix in (".mkv", ".webm"), path.suffix in (".mov", ".mp4", ".m4v")
-    options = {"movflags": "use_metadata_tags", "video_track_timescale": str(recipe.clock)} if movie else {}
+    options = {"movflags": recipe.movflags, "video_track_timescale": str(recipe.clock)} if movie else {}
     with av.open(str(path), "w", options=options) as out:
         out.metadata.update(recipe.metadata)
         video = _add_video(out, recipe)

@@ -109,11 +109,13 @@ def add_sound(source: Path, out: Path, seconds: float) -> Path:
     return out
 
 
-def known_registration() -> Registration:
-    """The synthetic pair's geometry, with a drift and an exposure that make neighbours matter."""
-    size = (WIDTH, HEIGHT)
+def known_registration(size: tuple[int, int] = (WIDTH, HEIGHT)) -> Registration:
+    """The synthetic pair's geometry, with a drift and an exposure that make neighbours matter.
+
+    size: (width, height) of both clips.
+    """
     matrix = centre_crop(RATIO, size, size)
     moved = matrix @ np.array([[1, 0, 0.7], [0, 1, -0.4], [0, 0, 1.0]])
-    field = np.random.default_rng(0).normal(0, 0.3, (HEIGHT, WIDTH, 2)).astype(np.float32)
+    field = np.random.default_rng(0).normal(0, 0.3, (size[1], size[0], 2)).astype(np.float32)
     knots = tuple(Knot(t, m, field, Exposure(2.0, 0.15)) for t, m in ((0.2, matrix), (1.0, moved)))
     return Registration(size, size, 1 / 30, knots, identity_tone(), 0.01, 1.0, True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from asled_cli.imaging.light import LUMA_BT709, to_bytes
 from asled_cli.video.decode.open_clip import open_clip
 from asled_cli.video.decode.pixel_format import Converter, to_8_bit, to_16_bit
+from asled_cli.video.encode.encoder import safe_x265_params
 from asled_cli.video.frames import MATRIX_BT709, RANGE_LIMITED, ColorTags
 from asled_cli.video.open_output import open_output
 
@@ -112,7 +113,8 @@ def encode_and_decode(frames: NDArray[np.uint8], codec: Codec, crf: int) -> NDAr
     converter = Converter(_PHONE_COLOR)
     file = io.BytesIO()
     with open_output(file, "mp4") as container:
-        stream = container.add_stream(_ENCODERS[codec], rate=30, options=_encoder_options(codec, crf))
+        options = _encoder_options(codec, crf, width=frames.shape[2])
+        stream = container.add_stream(_ENCODERS[codec], rate=30, options=options)
         assert isinstance(stream, av.VideoStream)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
@@ -127,8 +129,9 @@ def encode_and_decode(frames: NDArray[np.uint8], codec: Codec, crf: int) -> NDAr
         return np.stack([to_8_bit(converter.to_rgb(frame)) for frame in coded.decode(video=0)])
 
 
-def _encoder_options(codec: Codec, crf: int) -> dict[str, str]:
+def _encoder_options(codec: Codec, crf: int, *, width: int) -> dict[str, str]:
     """Return fast presets without long look-ahead, because hardware encoders of phones use few tools."""
     if codec == "h264":
         return {"crf": str(crf), "preset": "veryfast", "bf": "0", "x264-params": _X264_ONE_THREAD}
-    return {"crf": str(crf), "preset": "ultrafast", "bf": "0", "x265-params": _X265_ONE_THREAD}
+    params = ":".join([_X265_ONE_THREAD, *safe_x265_params(width)])
+    return {"crf": str(crf), "preset": "ultrafast", "bf": "0", "x265-params": params}

@@ -1,13 +1,15 @@
-"""Damaged clips made by code: a small corpus of several kinds, and changes that damage it; all seeded."""
+"""Ways to damage a clip, and the job of one number: which clip, what damage, what name; all seeded."""
 
+import os
 import random
 import struct
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from factories.clips import hlg_portrait, make_clip
-from factories.small_pair import make_pair
+from factories.fuzzing.container_damage import CONTAINER_MUTATIONS, Mutation
+from factories.fuzzing.corpus import IntactPair
+from factories.fuzzing.hostile_text import hostile_stem, hostile_text
 
 BOXES = tuple(
     b"moov trak mdia minf stbl stsd stts ctts stsc stsz stco stss elst tkhd mdhd mvhd hdlr avc1 hvc1 mp4a "
@@ -24,39 +26,32 @@ OTHER_FORMATS = (
     b"#!/bin/sh\n",
     b"ID3\x04\0\0",
 )
-Mutation = Callable[[bytearray, random.Random], bytearray]
+SHARE_OF_HOSTILE_NAMES = 0.2
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A damaged clip beside a sound one: the files of one job, and what was done to which."""
+    """A damaged clip beside an intact one: the names of one job in its folder, and what was done to which.
+
+    intact: the clip that the damaged one was made from.
+    """
 
     wide: Path
     ultra: Path
     damaged: Path
+    intact: Path
     description: str
 
 
-def make_corpus(folder: Path) -> list[tuple[Path, Path]]:
-    """Pairs (wide, ultra) of several file formats, codecs and layouts."""
-    pair = make_pair(folder, 8)
-    first = make_clip(folder / "first.mov", audio=1, movflags="faststart")
-    portrait, matroska = hlg_portrait(folder / "hlg.mov"), make_clip(folder / "plain.mkv", audio=1)
-    fragments = make_clip(folder / "fragments.mp4", audio=1, movflags="frag_keyframe+empty_moov")
-    intra = make_clip(folder / "intra.mov", codec="prores_ks", pix_fmt="yuv422p10le")
-    alone = [(clip, clip) for clip in (first, portrait, matroska, fragments, intra)]
-    return [(pair.wide, pair.ultra), *alone]
-
-
 def flip_bits(data: bytearray, draw: random.Random) -> bytearray:
-    """Anywhere."""
+    """Flip bits anywhere."""
     for _ in range(draw.choice((1, 3, 20, 200))):
         data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
     return data
 
 
 def flip_index(data: bytearray, draw: random.Random) -> bytearray:
-    """Where it hurts most: in the index, or in the head of a file that has none."""
+    """Flip bits where it hurts most: in the index, or in the head of a file that has none."""
     start = data.find(b"moov")
     stop = len(data) if start >= 0 else min(len(data), 1024)
     for _ in range(draw.choice((1, 3, 20))):
@@ -65,7 +60,7 @@ def flip_index(data: bytearray, draw: random.Random) -> bytearray:
 
 
 def flip_header(data: bytearray, draw: random.Random) -> bytearray:
-    """In what a decoder or the clock is set up with."""
+    """Flip bits in what a decoder or the clock is set up with."""
     at = data.find(draw.choice(HEADERS))
     if at >= 0:
         for _ in range(draw.choice((1, 3, 10))):
@@ -78,7 +73,7 @@ def cut(data: bytearray, draw: random.Random) -> bytearray:
 
 
 def hole(data: bytearray, draw: random.Random) -> bytearray:
-    """Zeros, as a copy that broke off leaves them."""
+    """Overwrite a range with zeros, as an interrupted copy leaves them."""
     start = draw.randrange(len(data))
     size = draw.randrange(1, 2000)
     data[start : start + size] = bytes(len(data[start : start + size]))
@@ -86,7 +81,7 @@ def hole(data: bytearray, draw: random.Random) -> bytearray:
 
 
 def double(data: bytearray, draw: random.Random) -> bytearray:
-    """A piece twice, so that all behind it moves."""
+    """Repeat a piece, so that all behind it moves."""
     start = draw.randrange(len(data))
     piece = data[start : start + draw.randrange(1, 3000)]
     return data[:start] + piece + data[start:]
@@ -128,7 +123,7 @@ def resize_box(data: bytearray, draw: random.Random) -> bytearray:
 
 
 def odd_number(data: bytearray, draw: random.Random) -> bytearray:
-    """A large or senseless number in a field of a box, such as a count, a size or a time."""
+    """Write a large or senseless number into a field of a box, such as a count, a size or a time."""
     at = data.find(draw.choice(BOXES))
     if 0 <= at < len(data) - 90:
         number = draw.choice((0, 1, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1))
@@ -137,42 +132,55 @@ def odd_number(data: bytearray, draw: random.Random) -> bytearray:
 
 
 def wrong_format(data: bytearray, draw: random.Random) -> bytearray:
-    """The beginning of a file of another kind."""
+    """Put the beginning of a file of another kind first."""
     head = draw.choice(OTHER_FORMATS)
     return bytearray(head) + data[0 if draw.random() < 0.5 else len(head) :]
 
 
-MUTATIONS: tuple[Mutation, ...] = (
-    flip_bits,
-    flip_index,
-    flip_header,
-    cut,
-    hole,
-    double,
-    remove,
-    rename_boxes,
-    swap_boxes,
-    resize_box,
-    odd_number,
-    wrong_format,
-)
+def splice(data: bytearray, other: bytes, draw: random.Random) -> bytearray:
+    """Insert bytes of another clip: its end behind our beginning, or a piece of it in our middle."""
+    start = draw.randrange(len(data))
+    if draw.random() < 0.5:
+        return data[:start] + other[draw.randrange(len(other)) :]
+    piece = draw.randrange(1, 3000)
+    begin = draw.randrange(len(other))
+    return data[:start] + other[begin : begin + piece] + data[start + draw.choice((0, piece)) :]
 
 
-def make_mutant(corpus: list[tuple[Path, Path]], number: int, seed: int, folder: Path) -> Mutant:
-    """The job of that number, one of its clips damaged; the same bytes each time. Writes into `folder`."""
+BOX_MUTATIONS: tuple[Mutation, ...] = (rename_boxes, swap_boxes, resize_box, odd_number)
+ANY: tuple[Mutation, ...] = (
+    flip_bits, flip_index, flip_header, cut, hole, double, remove, wrong_format, hostile_text,
+)  # fmt: skip
+
+
+def mutate(data: bytearray, corpus: Sequence[IntactPair], draw: random.Random) -> tuple[bytearray, list[str]]:
+    """Damage a clip in one to three ways; returns it and the names of the ways."""
+    own = BOX_MUTATIONS if b"ftyp" in data[:16] else CONTAINER_MUTATIONS
+    names = []
+    for _ in range(draw.choice((1, 1, 1, 2, 3))):
+        data = data or bytearray(1)
+        if draw.random() < 0.06:
+            other = draw.choice(corpus)
+            data, name = splice(data, other.wide.read_bytes(), draw), f"splice of {other.name}"
+        else:
+            mutation = draw.choice((*ANY, *own, *CONTAINER_MUTATIONS[2:3]))
+            data, name = mutation(data, draw), mutation.__name__
+        names.append(name)
+    return data or bytearray(1), names
+
+
+def make_mutant(corpus: Sequence[IntactPair], number: int, seed: int, folder: Path) -> Mutant:
+    """Write the damaged clip of that number into `folder`; the same bytes each time."""
     draw = random.Random(f"{seed} {number}")
-    wide, ultra = draw.choice(corpus)
+    pair = draw.choice(corpus)
     role = "ultra" if draw.random() < 0.3 else "wide"
-    source = ultra if role == "ultra" else wide
-    data, names = bytearray(source.read_bytes()), []
-    for mutation in draw.choices(MUTATIONS, k=draw.choice((1, 1, 1, 2))):
-        names.append(mutation.__name__)
-        data = mutation(data, draw) or bytearray(1)
-    damaged = folder / f"mutant{source.suffix}"
+    intact = pair.ultra if role == "ultra" else pair.wide
+    data, names = mutate(bytearray(intact.read_bytes()), corpus, draw)
+    stem = hostile_stem(draw) if draw.random() < SHARE_OF_HOSTILE_NAMES else b"mutant"
+    damaged = folder / os.fsdecode(stem + intact.suffix.encode())
     damaged.write_bytes(data)
-    description = f"{source.name} as {role}: {', '.join(names)}"
-    return (
-        Mutant(damaged, ultra, damaged, description)
-        if role == "wide"
-        else Mutant(wide, damaged, damaged, description)
+    description = f"{pair.name} as {role}: {', '.join(names)}" + (
+        f", named {stem!r}" if stem != b"mutant" else ""
     )
+    wide, ultra = (damaged, pair.ultra) if role == "wide" else (pair.wide, damaged)
+    return Mutant(wide, ultra, damaged, intact, description)

@@ -1,0 +1,1 @@
+"""Damaged and hostile clips made by code, all seeded."""
