@@ -64,7 +64,7 @@ class Worker:
             self.connection.send(task)
 
     def hear(self) -> Finding | str | None:
-        """Return the next answer: a finding, None when the input is done, "" at a step's begin. Raises EOFError."""
+        """Return a finding, None when the input is done, "" when a step begins. Raises EOFError."""
         answer = self.connection.recv()
         self.heard = time.monotonic()
         if isinstance(answer, tuple):
@@ -90,7 +90,7 @@ class Worker:
         """Return the finding about the step in which it died or hangs; it is ended."""
         code = self.end(at_once=hangs)
         over_limit = hangs or code == XCPU_EXIT
-        found = (
+        outcome = (
             f"hang, over {MAX_WALL_S:.0f} s asleep" if hangs else "hang" if over_limit else f"death {code}"
         )
         seconds = round(time.monotonic() - self.heard, 3)

@@ -61,7 +61,7 @@ def move_element(data: bytearray, draw: random.Random) -> bytearray:
 
 
 def odd_times(data: bytearray, draw: random.Random) -> bytearray:
-    """Write times that jump, stand still, overflow or run backwards, in whatever way the container keeps them."""
+    """Write times that jump, stand still, overflow or run backwards, as the container keeps them."""
     if data[:4] == b"\x1aE\xdf\xa3":
         return _odd_block_times(data, draw)
     if data[:1] == b"G" and len(data) % TS_PACKET == 0:
