@@ -159,7 +159,7 @@ def run(todo: Iterator[Task], count: int, start: Callable[[], Worker]) -> Iterat
 
 def fuzz(options: argparse.Namespace, known: list[Finding], keep: Callable[[Finding], None]) -> list[Finding]:
     """Run all steps that are not in `known`; return the findings of both."""
-    from factories.fuzzing.corpus import make_corpus
+    from factories.fuzzing.corpus import make_corpus  # type: ignore[import-not-found]
 
     os.environ.setdefault("SVT_LOG", "-1")  # SVT-AV1 is talkative
     PROCESSES.set_forkserver_preload(PRELOAD)

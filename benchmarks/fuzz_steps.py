@@ -70,7 +70,9 @@ class Commands:
         out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", "strict") for _ in range(2))
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = main([*arguments, *form, "--", *map(self.name, clips)])
-        texts = [stream.buffer.getvalue().decode() for stream in (out, err) if not stream.flush()]
+        for stream in (out, err):
+            stream.flush()
+        texts = [stream.buffer.getvalue().decode() for stream in (out, err)]
         for text in texts:
             unsafe = {sign for sign in text if ord(sign) < 32 or 0x7F <= ord(sign) < 0xA0} - {"\n"}
             assert not unsafe, f"control signs {unsafe} in {text!r}"
@@ -183,7 +185,7 @@ def work(tasks: Connection, corpus: Sequence[Any], seed: int, folder: str) -> No
     Ends when None comes. A step that takes too much CPU time ends the process with SIGXCPU.
     """
     prepare()
-    from factories.fuzzing.mutations import make_mutant
+    from factories.fuzzing.mutations import make_mutant  # type: ignore[import-not-found]
 
     while (task := tasks.recv()) is not None:
         number, steps = task
@@ -217,7 +219,7 @@ def prepare() -> None:
 
 def analyse_some(runs: Any, prior: Any) -> Any:
     """Return the known registration, in some jobs, and where little is to be seen, the real one."""
-    from factories.small_pair import known_registration
+    from factories.small_pair import known_registration  # type: ignore[import-not-found]
 
     from asled_cli.registration.analyse import analyse
 
