@@ -20,6 +20,7 @@ MATRIX_BT601 = 6  # H.273 table 4
 MATRIX_BT2020 = 9  # H.273 table 4, non-constant luminance
 # BT.709, FCC, BT.470BG, BT.601, SMPTE 240M, BT.2020: the matrices of H.273 that swscale knows.
 KNOWN_MATRICES = (MATRIX_BT709, 4, 5, MATRIX_BT601, 7, MATRIX_BT2020)
+CHROMA_NAMES = ("left", "center", "topleft", "top", "bottomleft", "bottom")  # Chroma420SampleLocType 0 to 5
 TRANSFER_PQ = 16  # H.273 table 3, SMPTE ST 2084
 TRANSFER_HLG = 18  # H.273 table 3, ARIB STD-B67
 MAX_LAST_S = Fraction(1, 2)  # seconds; a longer last frame suggests that the file was truncated

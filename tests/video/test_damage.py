@@ -13,7 +13,7 @@ from factories.clips import hide_start
 from factories.damage import (
     FRAMES,
     STEP,
-    WORDS,
+    SUBTITLES,
     Recipe,
     at,
     cook,
@@ -103,6 +103,9 @@ OTHERS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "rotated by the header": ({"rotation": 90}, {"rotation"}),
     "other pixels": ({"aspect": Fraction(4, 3)}, {"sample aspect ratio"}),
     "other colour tags": ({"matrix": 6}, {"colours"}),
+    "chroma samples at another place": (
+        {"options": {**WHOLE.options, "x264-params": "chromaloc=2"}}, {"chroma location"},
+    ),
     "a sound missing": ({"sounds": 1}, {"audio tracks"}),
     "another sound": ({"sound_seed": 9}, {"audio 1", "audio 2"}),
     "sound late": ({"sound_late": 480}, {"audio 1", "audio 2"}),
@@ -113,15 +116,15 @@ OTHERS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "another default": ({"flags": (0, DEFAULT, FORCED)}, {"audio 1 flags", "audio 2 flags"}),
     "no subtitles": ({"subtitles": None}, {"subtitle tracks"}),
     "a word changed": (
-        {"subtitles": ((50, 100, "Hallo"), *WORDS[1:])}, {"subtitle 1 text and times"},
+        {"subtitles": ((50, 100, "Hallo"), *SUBTITLES[1:])}, {"subtitle 1 text and times"},
     ),
     "a subtitle late": (
-        {"subtitles": ((60, 90, "Hello"), *WORDS[1:])}, {"subtitle 1 text and times"},
+        {"subtitles": ((60, 90, "Hello"), *SUBTITLES[1:])}, {"subtitle 1 text and times"},
     ),
     "a subtitle too long": (
-        {"subtitles": ((50, 130, "Hello"), *WORDS[1:])}, {"subtitle 1 text and times"},
+        {"subtitles": ((50, 130, "Hello"), *SUBTITLES[1:])}, {"subtitle 1 text and times"},
     ),
-    "a subtitle missing": ({"subtitles": WORDS[:2]}, {"subtitle 1 text and times"}),
+    "a subtitle missing": ({"subtitles": SUBTITLES[:2]}, {"subtitle 1 text and times"}),
     "a chapter renamed": ({"chapters": ((0, 200, "one"), (200, 500, "three"))}, {"chapters"}),
     "a chapter moved": ({"chapters": ((0, 250, "one"), (250, 500, "two"))}, {"chapters"}),
     "a chapter ends early": ({"chapters": ((0, 200, "one"), (200, 400, "two"))}, {"chapters"}),

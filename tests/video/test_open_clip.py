@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 from factories.clips import locate, make_clip, patch
+from factories.damage import Recipe, cook
 
 from asled_cli.errors import InputError
 from asled_cli.video.decode.open_clip import open_clip
 from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.encode.writer import ClipWriter
 from asled_cli.video.open_output import open_output
 
+DATA_REFERENCE = (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref")
 ODD_NAMES = [
     "12:30 walk.mp4", "file:good.mp4", "http:127.0.0.1:9?x.mp4", "-o.mp4", "--help.mp4", "take%03d.mp4",
     "concat:a.mp4|b.mp4", "data:x.mp4", "a?b#c.mp4", "[1]*{2}.mp4", "line\nbreak.mp4",
@@ -112,15 +115,40 @@ def test_pictures_in_another_file_are_not_followed(small_clip: Path, tmp_path: P
     """A data reference of an MP4 track can name another file on the disk."""
     clip = tmp_path / "a.mp4"
     clip.write_bytes(small_clip.read_bytes())
-    where = b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"
-    entry = locate(clip.read_bytes(), *where)[-1] + 16
-    assert clip.read_bytes()[entry + 4 : entry + 12] == b"url \0\0\0\1"
+    entry = locate(clip.read_bytes(), *DATA_REFERENCE)[-1] + 16
     patch(clip, entry + 8, bytes(4))  # no longer "in this file"
     data = clip.read_bytes()
     name = b"../other.mp4\0"
     clip.write_bytes(data[: entry + 12] + name + data[entry + 12 :])
-    for offset in [*locate(data, *where), entry]:
+    for offset in [*locate(data, *DATA_REFERENCE), entry]:
         size = struct.unpack_from(">I", data, offset)[0]
         patch(clip, offset, struct.pack(">I", size + len(name)))
     with pytest.raises(InputError, match="in another file"):
         probe_clip(clip)
+
+
+def test_sound_in_another_file_is_dropped_and_named(tmp_path: Path) -> None:
+    source = cook(Recipe(subtitles=None, chapters=(), attachment=b"", sounds=1), tmp_path / "in.mp4")
+    data = source.read_bytes()
+    entry = data.rindex(b"url \0\0\0\1") - 4  # of the sound, which is the last track
+    name = b"other.mp4\0"
+    source.write_bytes(data[: entry + 8] + bytes(4) + name + data[entry + 12 :])
+    start = data.index(b"moov") - 4
+    for offset in [start, *_parents(data, start + 8, entry), entry]:
+        size = struct.unpack_from(">I", data, offset)[0]
+        patch(source, offset, struct.pack(">I", size + len(name)))
+    clip = probe_clip(source)
+    assert not clip.has_audio and [track.external for track in clip.other_tracks] == [True]
+    writer = ClipWriter(clip, tmp_path / "out.mp4")
+    writer.abort()
+    assert writer.dropped == ["track 1 (audio, aac, in another file)"]
+
+
+def _parents(data: bytes, at: int, inner: int) -> list[int]:
+    """Return the offsets of the boxes from `at` on that contain the offset `inner`, outermost first."""
+    while at + struct.unpack_from(">I", data, at)[0] <= inner:
+        at += struct.unpack_from(">I", data, at)[0]
+    if at == inner:
+        return []
+    head = 16 if data[at + 4 : at + 8] == b"dref" else 8
+    return [at, *_parents(data, at + head, inner)]

@@ -92,6 +92,12 @@ def to_8_bit(rgb: NDArray[np.uint16]) -> NDArray[np.uint8]:
     return ((rgb.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
+def is_420(pix_fmt: str) -> bool:
+    """Return whether chroma has half the resolution in both directions, so that its location matters."""
+    layout = VideoFormat(pix_fmt)
+    return not layout.is_rgb and (layout.chroma_width(64), layout.chroma_height(64)) == (32, 32)
+
+
 def copy_info(source: av.VideoFrame, out: av.VideoFrame) -> None:
     """Copy the time and the colour tags of `source` to `out`."""
     out.pts = source.pts

@@ -1,4 +1,4 @@
-"""Segments -> one movie, by copying packets, with the source's other tracks beside them."""
+"""Concatenation of segments into one movie, with the other tracks of the source."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -22,10 +22,11 @@ from asled_cli.video.preserve.tracks import OPTIONS, CopiedTracks, movie_timesca
 
 
 class Movie:
-    """A movie file about to be written: its video track with the encoder's headers, and the copied tracks.
+    """A movie file to be written: a video track with the encoder's headers, and the copied tracks.
 
-    The encoder is opened only for its headers, which must be those of the segments. Raises UsageError if the
-    file format or the encoder does not take what is asked for. suffix: of the name, where there is no path.
+    The encoder is opened only for its headers, which must equal those of the segments.
+    start_s, end_s: range of the source, seconds. suffix: file extension, if `file` is not a path.
+    Raises UsageError if the file format or the encoder refuses the settings.
     """
 
     def __init__(
@@ -55,12 +56,13 @@ class Movie:
 
     @property
     def dropped(self) -> list[str]:
-        """Tracks of the source that it does not hold, in words."""
+        """Names of the source's tracks that are not written."""
         return self._tracks.dropped if self._tracks is not None else []
 
     def write(self, folder: Path, segments: Sequence[Segment], shift: int) -> None:
-        """Write all frames and all copied packets. shift: ticks taken off every time.
+        """Write all frames and all copied packets.
 
+        folder: of the segments. shift: subtracted from every time, ticks.
         Memory: one packet and one number per frame. Raises AsledError if a segment is damaged.
         """
         assert self._tracks is not None
@@ -68,25 +70,25 @@ class Movie:
         self._tracks.start(shift * base)
         times = _decoding_times(segments)
         durations = _durations(segments)
-        left = sum(len(segment.ticks) for segment in segments)
+        remaining = sum(len(segment.ticks) for segment in segments)
         for segment in segments:
             for stored in read_packets(folder / segment.file):
-                left -= 1
+                remaining -= 1
                 packet: Packet[Stream] = Packet(stored.content)
                 packet.pts, packet.dts = stored.pts - shift, next(times) - shift
                 packet.duration, packet.time_base = durations.pop(stored.pts, stored.duration), base
-                if not left:
+                if not remaining:
                     self._end_with(packet, segment.end - shift)
                 packet.is_keyframe, packet.stream = stored.is_keyframe, self._stream
                 self._container.mux(packet)
-                self._tracks.pull(stored.pts * base)
-        self._tracks.pull(None)
+                self._tracks.write_until(stored.pts * base)
+        self._tracks.write_until(None)
 
     def _end_with(self, packet: "Packet[Stream]", end: int) -> None:
-        """Let the last packet in decoding order reach to `end`, where the last picture ends, in ticks.
+        """Extend the last packet in decoding order to `end`, the end of the last picture, ticks.
 
-        MP4 stores when the next packet is decoded, not how long a picture is shown: where the last packet
-        is a B-frame, the track would otherwise end before the last picture does.
+        MP4 stores durations in decoding order. If the last packet is a B-frame, the track would otherwise end
+        before its last picture.
         """
         assert packet.pts is not None
         packet.dts = packet.pts
@@ -99,7 +101,7 @@ class Movie:
         self.close()
 
     def close(self) -> None:
-        """Release everything; twice is harmless."""
+        """Release everything. May be called twice."""
         with contextlib.suppress(av.FFmpegError, OSError, ValueError):  # an unfinished file, or a full disk
             self._container.close()
         if self._tracks is not None:
@@ -109,9 +111,9 @@ class Movie:
 def rehearse(
     suffix: str, source: Clip, encoder: Encoder, start_s: Fraction | None, end_s: Fraction | None
 ) -> tuple[bytes, list[str]]:
-    """The encoder's headers and the tracks that will be dropped, found without touching the disk.
+    """Return the encoder's headers and the names of the dropped tracks, without writing to the disk.
 
-    Raises UsageError if the movie cannot be written as asked.
+    Raises UsageError if the movie cannot be written with these settings.
     """
     movie = Movie(BytesIO(), source, encoder, start_s, end_s, suffix)
     try:
@@ -130,7 +132,7 @@ def join(movie: Movie, folder: Path, segments: Sequence[Segment], shift: int, ou
 
 
 def movie_options(source: Clip) -> dict[str, str]:
-    """Options of the muxer with which a movie keeps the times and the keys of `source`."""
+    """Return the muxer options with which a movie keeps the times and the keys of `source`."""
     return {
         **OPTIONS,
         "movflags": "use_metadata_tags",
@@ -141,16 +143,16 @@ def movie_options(source: Clip) -> dict[str, str]:
 
 
 def _durations(segments: Sequence[Segment]) -> dict[int, int]:
-    """Return how long each picture is shown, by its time, all in ticks; encoders do not always tell."""
+    """Return the duration of each picture by its time, ticks. Encoders do not always set it."""
     ticks = [tick for segment in segments for tick in segment.ticks]
     ends = [*ticks[1:], segments[-1].end] if segments else []
     return {tick: end - tick for tick, end in zip(ticks, ends, strict=True)}
 
 
 def _decoding_times(segments: Sequence[Segment]) -> Iterator[int]:
-    """When each packet is to be decoded, in ticks: `depth` frames before what is shown then.
+    """Yield the decoding time of each packet, ticks: `depth` frames before the frame in this place is shown.
 
-    An encoder does the same for its own run; done for all segments at once the times increase across them.
+    Computed for all segments together, so that the times increase across segments.
     """
     ticks = [tick for segment in segments for tick in segment.ticks]
     depth = min(max((segment.reorder for segment in segments), default=0), len(ticks) - 1)

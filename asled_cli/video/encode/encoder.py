@@ -1,11 +1,11 @@
-"""Which encoder writes the output, in which pixel format and with which options."""
+"""Choice and setup of the encoder: codec, pixel format, options and tags."""
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from fractions import Fraction
-from typing import cast
+from typing import NamedTuple, cast
 
 import av
 from av.container import OutputContainer
@@ -14,22 +14,42 @@ from av.video.format import VideoFormat
 from av.video.stream import VideoStream
 
 from asled_cli.errors import UsageError, reason
-from asled_cli.video.frames import RANGE_FULL, TRANSFER_PQ, UNSPECIFIED, Clip, MasteringDisplay
+from asled_cli.video.decode.pixel_format import is_420
+from asled_cli.video.frames import (
+    CHROMA_NAMES,
+    RANGE_FULL,
+    TRANSFER_PQ,
+    UNSPECIFIED,
+    Clip,
+    MasteringDisplay,
+)
 
-# Short names for --codec; any other encoder of the library can be named directly, such as "hevc_nvenc".
+
+class Quality(NamedTuple):
+    """How an encoder takes its quality. option: of the encoder. default: nearly visually lossless.
+
+    lowest, highest: range of the option. preset: our default.
+    """
+
+    option: str
+    default: int
+    preset: str
+    lowest: int
+    highest: int
+
+
+# Short names for --codec. Any other video encoder of FFmpeg can be named directly, such as "hevc_nvenc".
 ENCODERS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "prores": "prores_ks", "ffv1": "ffv1"}
-# Option that sets the quality, its default, and the default preset. Restored detail that the encoder
-# throws away again is work wasted, so the defaults lie near the visually lossless end.
+# Ranges: documentation of x264, x265 and SVT-AV1; `ffmpeg -h encoder=...` for NVENC.
 QUALITY = {
-    "libx264": ("crf", 16, "medium"),
-    "libx265": ("crf", 17, "fast"),
-    "libsvtav1": ("crf", 20, "6"),
-    "h264_nvenc": ("cq", 18, "p5"),
-    "hevc_nvenc": ("cq", 18, "p5"),
-    "av1_nvenc": ("cq", 20, "p5"),
+    "libx264": Quality("crf", 16, "medium", 0, 51),
+    "libx265": Quality("crf", 17, "fast", 0, 51),
+    "libsvtav1": Quality("crf", 20, "6", 1, 63),
+    "h264_nvenc": Quality("cq", 18, "p5", 1, 51),
+    "hevc_nvenc": Quality("cq", 18, "p5", 1, 51),
+    "av1_nvenc": Quality("cq", 20, "p5", 1, 51),
 }
-OWN_RATE = {"crf", "cq", "qp", "b", "rc", "maxrate"}  # options that take the place of the default quality
-CHROMA_NAMES = ("left", "center", "topleft", "top", "bottomleft", "bottom")  # by their H.273 numbers
+OWN_RATE = {"crf", "cq", "qp", "b", "rc", "maxrate"}  # encoder options that replace the default quality
 ANY_SIZE = ("libsvtav1", "ffv1")  # encoders that take odd sizes with subsampled chroma
 
 
@@ -37,9 +57,9 @@ ANY_SIZE = ("libsvtav1", "ffv1")  # encoders that take odd sizes with subsampled
 class EncodeConfig:
     """How to write the output.
 
-    codec: "auto" (8 bit: h264, deeper: hevc), a name in ENCODERS, or an encoder of the library.
-    crf: quality on the encoder's own scale, lower is better; preset: its speed; None = our default.
-    pix_fmt: "auto" keeps the source's as nearly as the encoder can. options: passed to the encoder.
+    codec: "auto" (8 bit: h264, deeper: hevc), a name in ENCODERS, or an encoder of FFmpeg.
+    crf: constant rate factor on the encoder's scale, lower is better. preset: speed. None: our default.
+    pix_fmt: "auto" is the format nearest to the source's. options: passed to the encoder.
     overwrite: whether an existing output may be replaced.
     """
 
@@ -52,13 +72,13 @@ class EncodeConfig:
 
     @property
     def asks_nothing(self) -> bool:
-        """Whether every choice is left to us."""
+        """Whether all options have their defaults."""
         return replace(self, overwrite=False) == EncodeConfig()
 
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """A choice that is ready to be opened. name: as the library calls it. options: complete."""
+    """A chosen encoder. name: in FFmpeg. codec: canonical name. options: complete."""
 
     name: str
     codec: str
@@ -66,22 +86,25 @@ class Encoder:
     options: dict[str, str]
 
     def losses(self, source: Clip) -> list[str]:
-        """What of the picture of `source` it cannot write, in words."""
+        """Return names of the properties of the source's picture that this encoder cannot write."""
         alpha = any(component.is_alpha for component in VideoFormat(self.pix_fmt).components)
         x265 = self.name == "libx265"
-        words = ["Dolby Vision layer"] if source.dolby_vision else []
-        words += ["mastering display data"] if source.mastering is not None and not x265 else []
-        words += ["content light level"] if source.content_light is not None and not x265 else []
+        lost = ["Dolby Vision layer"] if source.dolby_vision else []
+        lost += ["mastering display data"] if source.mastering is not None and not x265 else []
+        lost += ["content light level"] if source.content_light is not None and not x265 else []
         located = bool(_chroma_options(source, self)) or source.chroma_location is None
-        words += ["chroma location"] if is_420(self.pix_fmt) and not located else []
+        lost += ["chroma location"] if is_420(self.pix_fmt) and not located else []
         if _resamples(VideoFormat(source.pix_fmt), VideoFormat(self.pix_fmt)):
-            words.append(f"pixel format {source.pix_fmt} (written as {self.pix_fmt})")
-        words += ["transparency"] if source.alpha and not alpha else []
-        return words
+            lost.append(f"pixel format {source.pix_fmt} (written as {self.pix_fmt})")
+        lost += ["transparency"] if source.alpha and not alpha else []
+        return lost
 
 
 def choose_encoder(source: Clip, config: EncodeConfig) -> Encoder:
-    """Encoder, pixel format and options for `source`. Raises UsageError for names that do not exist."""
+    """Return encoder, pixel format and options for `source`.
+
+    Raises UsageError for unknown names and for a `crf` out of the encoder's range.
+    """
     name = config.codec
     if name == "auto":
         name = "hevc" if source.bit_depth > 8 else "h264"
@@ -117,21 +140,21 @@ def _choose_format(source: Clip, encoder: str, supported: list[VideoFormat], wan
 
 
 def _cuts_odd_size(pix_fmt: VideoFormat, source: Clip) -> bool:
-    """Whether chroma is coarser than luma in a direction in which the picture has an odd size."""
+    """Return whether chroma is subsampled in a direction in which the picture has an odd size."""
     return (source.width % 2 == 1 and pix_fmt.chroma_width(2) < 2) or (
         source.height % 2 == 1 and pix_fmt.chroma_height(2) < 2
     )
 
 
 def _loss(have: VideoFormat, other: VideoFormat) -> tuple[bool | int, ...]:
-    """What writing `have` as `other` costs, worst kind first; all zero for the same format."""
+    """Return the losses of writing `have` as `other`, worst kind first; all zero for the same format."""
 
-    def facts(pix_fmt: VideoFormat) -> tuple[int, int, int, bool]:
+    def properties(pix_fmt: VideoFormat) -> tuple[int, int, int, bool]:
         bits = max(c.bits for c in pix_fmt.components)
         alpha = any(c.is_alpha for c in pix_fmt.components)
         return bits, pix_fmt.chroma_width(64), pix_fmt.chroma_height(64), alpha
 
-    (bits, across, down, alpha), (bits2, across2, down2, alpha2) = facts(have), facts(other)
+    (bits, across, down, alpha), (bits2, across2, down2, alpha2) = properties(have), properties(other)
     gray, gray2 = have.name.startswith("gray"), other.name.startswith("gray")
     return (
         gray2 and not gray,
@@ -154,15 +177,20 @@ def _loss(have: VideoFormat, other: VideoFormat) -> tuple[bool | int, ...]:
 def _complete_options(source: Clip, encoder: str, config: EncodeConfig) -> dict[str, str]:
     options: dict[str, str] = {}
     if encoder in QUALITY:
-        quality, value, preset = QUALITY[encoder]
-        options = {"preset": preset if config.preset is None else config.preset}
+        quality = QUALITY[encoder]
+        if config.crf is not None and not quality.lowest <= config.crf <= quality.highest:
+            raise UsageError(
+                f"--crf {config.crf} is out of the range of {encoder}.",
+                f"Expected {quality.lowest} (best) to {quality.highest}; the default is {quality.default}.",
+            )
+        options = {"preset": quality.preset if config.preset is None else config.preset}
         if config.crf is not None or not OWN_RATE.intersection(config.options):
-            options[quality] = str(value if config.crf is None else config.crf)
+            options[quality.option] = str(quality.default if config.crf is None else config.crf)
     elif config.crf is not None or config.preset is not None:
         raise UsageError(f"{encoder} has no crf and no preset.", "Set its own options instead.")
     if encoder == "libx264":
-        # Its macroblock tree gives other bytes for equal frames (seen with x264's assembly, on one thread
-        # too), and a job that is resumed must give those of one that was not.
+        # With its macroblock tree, x264 encodes equal frames to different bytes (seen with its assembly, also
+        # on one thread). A resumed job must give the bytes of an uninterrupted one.
         options["mbtree"] = "0"
     options |= config.options
     known = av.CodecContext.create(encoder, "w").supported_options
@@ -189,7 +217,7 @@ def safe_x265_params(width: int) -> list[str]:
 
 
 def _light_params(source: Clip) -> list[str]:
-    """x265 takes what is known of the light as parameters only, not from the frames."""
+    """Return the parameters for HDR metadata, which x265 does not take from frames."""
     params, light = [], source.mastering
     levels = source.content_light
     if light is not None:
@@ -204,20 +232,14 @@ def _light_params(source: Clip) -> list[str]:
 
 
 def _resamples(have: VideoFormat, other: VideoFormat) -> bool:
-    """Whether frames are written with fewer bits, or chroma of another size, than they were coded with."""
+    """Return whether a conversion reduces the bit depth or changes the chroma subsampling."""
     colours = [(f.is_rgb, f.chroma_width(64), f.chroma_height(64)) for f in (have, other)]
     bits = [max(c.bits for c in f.components) for f in (have, other)]
     return bits[1] < bits[0] or (colours[0] != colours[1] and not have.name.startswith(("gray", "pal")))
 
 
-def is_420(pix_fmt: str) -> bool:
-    """Whether chroma is halved in both directions, so that it matters where its samples lie."""
-    layout = VideoFormat(pix_fmt)
-    return not layout.is_rgb and (layout.chroma_width(64), layout.chroma_height(64)) == (32, 32)
-
-
 def _chroma_options(source: Clip, encoder: Encoder) -> dict[str, str]:
-    """The option that says where chroma samples lie, if the source does, and the encoder can write it."""
+    """Return the encoder option for the chroma location, empty if unspecified or not supported."""
     known = encoder.codec in ("h264", "hevc") and is_420(encoder.pix_fmt)
     if source.chroma_location is None or not known:
         return {}
@@ -231,12 +253,12 @@ def _mastering_text(light: MasteringDisplay) -> str:
 
 
 def codec_library() -> str:
-    """The version of the library that encodes; another one may give other bytes."""
+    """Return the version of libavcodec. Another version may encode to other bytes."""
     return ".".join(map(str, av.library_versions["libavcodec"]))
 
 
 def cannot_hold(out: OutputContainer, encoder: Encoder) -> tuple[str, str]:
-    """Message and hint for a codec that the file format does not know."""
+    """Return message and hint for a codec that the file format does not support."""
     return (
         f"The file format {out.format.name} cannot hold {encoder.codec} video.",
         "Choose another ending of the output or another --codec.",
@@ -244,9 +266,9 @@ def cannot_hold(out: OutputContainer, encoder: Encoder) -> tuple[str, str]:
 
 
 def open_encoder(out: OutputContainer, source: Clip, encoder: Encoder) -> VideoStream:
-    """An opened video stream of `out` with the size, times, shape, turn and colours of `source`.
+    """Return an opened video stream of `out` with the size, times, rotation and colours of `source`.
 
-    Raises UsageError if the file format does not take the codec or the encoder not its options.
+    Raises UsageError if the file format refuses the codec, or the encoder its options.
     """
     try:
         stream = cast(VideoStream, out.add_stream(encoder.name, rate=_rate(source)))
@@ -260,7 +282,7 @@ def open_encoder(out: OutputContainer, source: Clip, encoder: Encoder) -> VideoS
 
 
 def open_context(source: Clip, encoder: Encoder) -> VideoCodecContext:
-    """An encoder of its own, set as `open_encoder` sets the one of a file. Raises UsageError likewise."""
+    """Return an encoder without a file, configured as by `open_encoder`. Raises UsageError likewise."""
     context = cast(VideoCodecContext, av.CodecContext.create(encoder.name, "w"))
     context.framerate = _rate(source)
     context.flags |= int(av.codec.context.Flags.global_header)  # as all our file formats want
@@ -273,10 +295,10 @@ def _rate(source: Clip) -> Fraction:
 
 
 def _open(context: VideoCodecContext, source: Clip, encoder: Encoder) -> None:
-    os.environ.setdefault("SVT_LOG", "1")  # else SVT-AV1 writes a page of settings to the terminal
+    os.environ.setdefault("SVT_LOG", "1")  # errors only: by default SVT-AV1 prints its settings
     context.options = {**_chroma_options(source, encoder), **encoder.options}
     context.width, context.height, context.pix_fmt = source.width, source.height, encoder.pix_fmt
-    # On the codec context too: the stream's alone leaves the encoder counting in 1/rate.
+    # With the stream's time base alone the encoder would count in frame intervals.
     context.time_base = source.time_base
     context.flags |= int(av.codec.context.Flags.frame_duration)  # else the last duration is guessed
     context.sample_aspect_ratio = source.sample_aspect_ratio
@@ -294,7 +316,7 @@ def _open(context: VideoCodecContext, source: Clip, encoder: Encoder) -> None:
 
 
 def _tag_colors(context: VideoCodecContext, source: Clip, encoder: Encoder) -> None:
-    """Only what the source tells: inventing tags would change how players show the clip."""
+    """Set the tags that the source has. Other tags would change how players show the clip."""
     tags = source.color
     if tags.matrix != UNSPECIFIED and not VideoFormat(encoder.pix_fmt).is_rgb:
         context.colorspace = tags.matrix

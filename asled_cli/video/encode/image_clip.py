@@ -1,4 +1,4 @@
-"""Writes a few pictures as a small clip that any player shows."""
+"""Writing of pictures as a small clip that any player shows."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -12,7 +12,7 @@ from asled_cli.video.open_output import open_output
 
 
 def write_pictures(path: Path, pictures: Sequence[NDArray[np.uint8]], rate: int) -> None:
-    """Write (H, W, 3) uint8 RGB pictures of one even size as H.264 at `rate` per second."""
+    """Write pictures, (H, W, 3) uint8 RGB of one even size, as H.264. rate: frames per second."""
     with open_output(path, "mp4") as out:
         stream = out.add_stream("libx264", rate=rate, options={"crf": "18", "preset": "fast"})
         stream.height, stream.width = pictures[0].shape[:2]

@@ -1,4 +1,4 @@
-"""A clip of which nothing changes: its own packets, in the output's file format. Nothing is encoded again."""
+"""Copy of a clip without changes: its own packets in the output's file format, without encoding."""
 
 import contextlib
 import shutil
@@ -26,7 +26,7 @@ from asled_cli.video.preserve.verify import verify
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """What a copy holds. dropped: what of the source it lacks, in words. differences: what else differs."""
+    """Result of a copy. dropped: names of what it lacks. differences: checks that differ."""
 
     frames: int
     dropped: tuple[str, ...] = ()
@@ -34,10 +34,10 @@ class Copy:
 
 
 def copy_clip(source: Clip, out: Path) -> Copy | None:
-    """Write `out` as a copy of `source`: byte by byte, or its packets where the file format is another one.
+    """Write `out` as a copy of `source`: the same bytes, or its packets if the file format differs.
 
-    None, with a useless `out`, where the copy would not show the same frames at the same times. Raises
-    OSError if `out` cannot be written.
+    Return None, and leave an invalid `out`, if the copy would not show the same frames at the same times.
+    Raises OSError if `out` cannot be written.
     """
     alone = all(track.kind != "video" for track in source.other_tracks)  # else a player might choose another
     if alone and out.suffix.lower() == source.path.suffix.lower():
@@ -59,7 +59,7 @@ def copy_clip(source: Clip, out: Path) -> Copy | None:
 
 
 def _lost_layers(source: Clip, copy: Clip) -> list[str]:
-    """Return what of the picture's own layers the copy lacks, in words."""
+    """Return the names of the picture's layers that the copy lacks."""
     layers = {
         "Dolby Vision layer": source.dolby_vision and not copy.dolby_vision,
         "second view": source.spatial and not copy.spatial,
@@ -68,7 +68,7 @@ def _lost_layers(source: Clip, copy: Clip) -> list[str]:
 
 
 def _rewrap(source: Clip, out: Path) -> list[str]:
-    """Write the packets of the picture and of the tracks that are copied; return what is left out."""
+    """Write the packets of the video and of the copied tracks. Return the names of dropped tracks."""
     form = FORMATS[out.suffix.lower()]
     options = OPTIONS if form == "matroska" else movie_options(source)
     with open_clip(source.path) as container, contextlib.ExitStack() as stack:
@@ -87,6 +87,6 @@ def _rewrap(source: Clip, out: Path) -> list[str]:
             time = (packet.pts if packet.pts is not None else packet.dts) * packet.time_base
             packet.stream = copied
             movie.mux(packet)
-            tracks.pull(time)
-        tracks.pull(None)
+            tracks.write_until(time)
+        tracks.write_until(None)
         return tracks.dropped

@@ -1,8 +1,8 @@
-"""Segments: closed runs of encoded frames, each in a file of its own, exactly as its encoder gave them.
+"""Segments: closed groups of encoded frames, each in its own file.
 
-A segment needs no other one to be decoded, so a broken-off job keeps all it has finished, and the segments
-of one job joined are the same however often it was broken off. The files hold bare packets and not a movie:
-any codec fits, no time is rounded, and the joined movie gets the very bytes that one encoder run would give.
+A segment can be decoded without the others. An interrupted job therefore keeps its finished segments, and
+the joined movie does not depend on interruptions. The files contain bare packets, which suits any codec and
+rounds no time.
 
 Layout, little endian: MAGIC, then for each packet in decoding order `_HEAD` and the content.
 """
@@ -23,20 +23,20 @@ from asled_cli.video.encode.encoder import Encoder, open_context
 from asled_cli.video.frames import Clip
 
 MAGIC = b"asled packets 1\n"
-LARGEST_PACKET = 1 << 30  # bytes; more is damage
+MAX_PACKET_BYTES = 1 << 30  # a larger size is damage
 _HEAD = struct.Struct("<qqI?")  # presentation time and duration in ticks, bytes of content, keyframe
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A finished segment. All times in ticks of the source's time base, on the source's clock."""
+    """A finished segment. Times are in ticks of the source's time base, on the source's clock."""
 
     file: str  # name inside the job's folder
     ticks: tuple[int, ...]  # times of its frames, in order
     end: int  # when its last frame ends
     size: int  # bytes of the file
     sha256: str
-    reorder: int  # frames by which a packet may come ahead of its turn (B-frames)
+    reorder: int  # largest difference of decoding and presentation order, frames (B-frames)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class StoredPacket:
 
 
 class PacketFile:
-    """Collects the packets of one segment in `path`, a new private file. `finish` puts them on the disk."""
+    """A new private file for the packets of one segment. `finish` flushes it to the disk."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -60,7 +60,7 @@ class PacketFile:
         self._write(MAGIC)
 
     def add(self, packet: "Packet[Any]") -> None:
-        """Append a packet. Raises OSError if the disk takes no more."""
+        """Append a packet. Raises OSError if the disk is full."""
         if packet.pts is None:
             raise AsledError("The encoder gave a frame without a time.", "Choose another --codec.")
         self._pts.append(packet.pts)
@@ -72,7 +72,7 @@ class PacketFile:
         self._digest.update(data)
 
     def finish(self, end: int) -> Segment:
-        """Put the file on the disk for good. end: when its last frame ends."""
+        """Flush the file to the disk and return its segment. end: of the last frame, ticks."""
         size = self._file.tell()
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -89,10 +89,10 @@ class PacketFile:
 
 
 class SegmentEncoder:
-    """Encodes the frames of one segment into a packet file, with an encoder that knows no other frames.
+    """Encoder of one segment, with its own encoder context.
 
-    headers: what the encoder puts before all packets, the same for all segments of one movie. end: when the
-    last frame so far ends, in ticks. Raises FFmpegError or OSError where encoding or the disk fails.
+    headers: extradata of the encoder, equal for all segments of a movie. end: of the last frame, ticks.
+    Raises FFmpegError or OSError if encoding or the disk fails.
     """
 
     def __init__(self, source: Clip, encoder: Encoder, path: Path) -> None:
@@ -103,7 +103,7 @@ class SegmentEncoder:
         self._file = PacketFile(path)
 
     def encode(self, picture: av.VideoFrame) -> None:
-        """Take the next frame, with its time and duration."""
+        """Encode the next frame, which has its time and duration."""
         self.end = (picture.pts or 0) + picture.duration  # before `encode`, which alters the frame
         self._add(picture)
         self.frames += 1
@@ -113,7 +113,7 @@ class SegmentEncoder:
             self._file.add(packet)
 
     def finish(self) -> Segment:
-        """Take what the encoder holds back, and put all on the disk."""
+        """Flush the encoder and the file, and return the segment."""
         self._add(None)
         return self._file.finish(self.end)
 
@@ -123,13 +123,13 @@ class SegmentEncoder:
 
 
 def _reorder(pts: Sequence[int]) -> int:
-    """By how many places the packet furthest ahead precedes its turn in time."""
+    """Return the largest number of places by which a packet precedes its place in presentation order."""
     rank = {tick: place for place, tick in enumerate(sorted(pts))}
     return max((place - rank[tick] for place, tick in enumerate(pts)), default=0)
 
 
 def read_packets(path: Path) -> Iterator[StoredPacket]:
-    """The packets of a segment, one at a time. Raises AsledError if the file is damaged."""
+    """Yield the packets of a segment. Raises AsledError if the file is damaged."""
     with path.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
             raise _damaged(path)
@@ -137,14 +137,14 @@ def read_packets(path: Path) -> Iterator[StoredPacket]:
             if len(head) < _HEAD.size:
                 raise _damaged(path)
             pts, duration, size, is_keyframe = _HEAD.unpack(head)
-            content = file.read(size) if size <= LARGEST_PACKET else b""
+            content = file.read(size) if size <= MAX_PACKET_BYTES else b""
             if len(content) != size:
                 raise _damaged(path)
             yield StoredPacket(pts, duration, is_keyframe, content)
 
 
 def is_intact(folder: Path, segment: Segment) -> bool:
-    """Whether the file of a segment holds what was written."""
+    """Return whether the file of a segment has the size and digest that were written."""
     path = folder / segment.file
     if not path.is_file() or path.stat().st_size != segment.size:
         return False

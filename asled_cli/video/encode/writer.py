@@ -1,4 +1,4 @@
-"""Frames -> a file with the source's times, colours, turn, sound and metadata; all or nothing."""
+"""Writing of frames to a file with the source's times, colours, rotation, sound and metadata."""
 
 import contextlib
 import logging
@@ -30,36 +30,39 @@ from asled_cli.video.preserve.verify import Check, verify
 
 __all__ = ["ClipWriter", "EncodeConfig", "check_output", "segment_length"]
 
-# A segment begins with a keyframe and an encoder that knows nothing of the frames before; at four seconds
-# that cost 0.3 % of the file (352 frames of a walk, 848x480, x264; 1.0 % at two seconds), and no more than
-# four seconds are ever lost.
-SEGMENT_S, MIN_SEGMENT, MAX_SEGMENT = 4, 48, 240  # seconds; frames
+# Seconds of a segment, the most that an interruption loses. Each segment begins with a keyframe: this costs
+# 0.3 % of the file (352 frames, 848x480, x264; 1.0 % at two seconds).
+SEGMENT_S = 4
+MIN_SEGMENT = 48  # frames; chosen
+MAX_SEGMENT = 240  # frames; chosen
 
 log = logging.getLogger(__name__)
 
 
 def segment_length(source: Clip) -> int:
-    """Frames of one segment of a clip. Even: two H.264 keyframes in a row must differ in a one-bit number."""
+    """Return the number of frames of a segment, which is even.
+
+    In H.264 the one-bit idr_pic_id of consecutive keyframes must differ.
+    """
     frames = 2 * round(SEGMENT_S * float(source.average_rate) / 2)
     return min(max(frames, MIN_SEGMENT), MAX_SEGMENT)
 
 
 class ClipWriter:
-    """Encodes frames of `source` into `out`: `with ClipWriter(...) as writer: writer.write(frame, change)`.
+    """Writer of frames of `source` to `out`: `with ClipWriter(...) as writer: writer.write(frame, change)`.
 
-    Frames are encoded in closed segments, which are joined at the end. That the encoder starts and the file
-    format holds its codec is tried at once, so that a wrong option is known before any work. Leaving the
-    block without an exception joins, checks and publishes the file; with one, or by `abort`, no existing
-    file was touched.
+    Frames are encoded in segments, which are joined at the end. Encoder and file format are tested at once,
+    so that wrong options are reported before any work. Leaving the block normally joins, checks and publishes
+    the file. After an exception or `abort`, no existing file was changed.
 
-    start_s, end_s: the range that is written, on the source's clock; the output then begins at 0.
-    Without them the times are exactly the source's. folder: where the segments are kept, whatever happens; by
-    default a private one beside `out` that is always removed. done: segments in it that need not be written
-    again; writing goes on after them. segment: frames of each. strict: whether a copy of the source must not
-    differ from it in anything. approve: called with the finished file before it gets its name; tells if an
-    existing file of that name may be replaced, which by default is what `config` says.
-    Memory: one frame besides the encoder's own.
-    Raises UsageError for an output or an encoder that cannot be, AsledError if writing fails.
+    start_s, end_s: range on the source's clock, seconds; the output then begins at 0. Without a range the
+    times equal the source's.
+    folder: for the segments, always kept; None: a private folder next to `out`, always removed.
+    done: finished segments in `folder`; writing continues after them. segment: frames per segment.
+    strict: a copy of the source may not differ from it in any check.
+    approve: called with the finished file; returns whether an existing `out` may be replaced.
+    Memory: one frame, besides the encoder's own.
+    Raises UsageError for an invalid output or encoder, AsledError if writing fails.
     """
 
     def __init__(
@@ -80,10 +83,10 @@ class ClipWriter:
         check_output(out, [source.path], config.overwrite or folder is not None)
         self.encoder = choose_encoder(source, config)
         self.segments = list(done)
-        self.differences: list[Check] = []  # what of the source the finished file does not keep
+        self.differences: list[Check] = []  # checks of the finished file that differ
         self._clip, self._out = source, out
         self._copy: Copy | None = None
-        # Of a whole clip, written as we like best, the packets that it has are as good as any.
+        # Without a range and encoding options, the source's own packets may be copied.
         self._may_copy = config.asks_nothing and start_s is None and end_s is None
         self._start = None if start_s is None else Fraction(start_s)
         self._end = None if end_s is None else Fraction(end_s)
@@ -101,13 +104,13 @@ class ClipWriter:
 
     @property
     def frames_written(self) -> int:
-        """Frames of all segments, with the one under way."""
+        """Number of frames in all segments, including the current one."""
         running = 0 if self._run is None else self._run.frames
         return sum(len(segment.ticks) for segment in self.segments) + running
 
     @property
     def dropped(self) -> list[str]:
-        """What of the source the output does not hold, in words."""
+        """Names of the source's tracks and properties that the output does not keep."""
         matroska = self._out.suffix.lower() == ".mkv"
         if self._copy is None:
             lost = [*self._dropped, *self.encoder.losses(self._clip)]
@@ -118,9 +121,9 @@ class ClipWriter:
         return [*lost, *times]
 
     def copy_source(self) -> int | None:
-        """Let the output be the source as it is, because no frame is to change; the number of its frames.
+        """Copy the source to the output without encoding. Return the number of frames.
 
-        None where that cannot be, or options ask for another encoding: then frames must be written as ever.
+        Return None if this is impossible or options request another encoding; then write the frames.
         """
         if not self._may_copy or self.segments:
             return None
@@ -132,11 +135,10 @@ class ClipWriter:
         return copy.frames
 
     def write(self, frame: Frame, change: NDArray[np.float32] | None) -> Segment | None:
-        """Encode `frame` with `change` added: (H, W, 3) float32 RGB, full range = 1; None = as it was.
+        """Encode `frame` with `change` added. Return the segment that ended before this frame, if any.
 
-        A change to the clip's box fades out towards its edges. Frames must come in order of time.
-        `frame.source` may be altered. Returns the segment that ended before this frame, once it is on the
-        disk.
+        change: (H, W, 3) float32 RGB, full range = 1; None: no change. A change of the clip's box fades out
+        at its edges. Frames must come in order of time. `frame.source` may be modified.
         """
         if frame.source is None:
             picture = self._picture_from_rgb(frame, change)
@@ -163,7 +165,7 @@ class ClipWriter:
         picture, pts = self._pending
         self._last_step, self._pending = end - pts, None
         picture.pts, picture.time_base, picture.duration = pts, self._clip.time_base, end - pts
-        picture.pict_type = 0  # else the encoder is bound to the source's I, P and B pattern
+        picture.pict_type = 0  # otherwise the encoder repeats the source's pattern of I, P and B frames
         with self._explained():
             if self._run is None:
                 self._run = self._begin_segment()
@@ -196,7 +198,7 @@ class ClipWriter:
             raise cannot_write(self._out, error) from error
 
     def flush(self) -> Segment | None:
-        """End the last segment, after the last frame; None if there is none to end."""
+        """End the last segment after the last frame. Return it, None without one."""
         if self._pending is not None:
             finished = self._encode_pending(self._pending[1] + self._last_duration())
             if finished is not None:
@@ -205,7 +207,7 @@ class ClipWriter:
             return None if self._run is None else self._end_segment()
 
     def _last_duration(self) -> int:
-        """Ticks that the last frame is shown: to the declared end, or as long as the one before."""
+        """Return the duration of the last frame, ticks: to the declared end, or that of the frame before."""
         assert self._pending is not None
         clip, pts = self._clip, self._pending[1]
         step = self._last_step or max(1, round(1 / (clip.average_rate * clip.time_base)))
@@ -215,7 +217,7 @@ class ClipWriter:
         return max(1, round(clip.last_duration(pts * base, step * base) / base))
 
     def close(self) -> None:
-        """Flush, join, check and publish the file. After `abort`, or a second time, this does nothing."""
+        """Flush, join, check and publish the file. Does nothing after `abort` or a second time."""
         if self._closed:
             return
         try:
@@ -234,7 +236,7 @@ class ClipWriter:
         except AsledError as error:
             if not isinstance(error.__cause__, FileExistsError):
                 raise
-            self._keep_folder = True  # the work is done: it must not be lost
+            self._keep_folder = True  # the finished clip must not be lost
             raise AsledError(
                 f"{self._out} appeared while the job ran, and is left as it is.",
                 f"The finished clip is {self._finished}. Move the other file away, "
@@ -261,9 +263,9 @@ class ClipWriter:
         return self._folder / f"joined{self._out.suffix.lower()}"
 
     def _new_file(self) -> Path:
-        """An empty file for the finished movie, which nobody else can read.
+        """Create a private empty file for the finished movie and return its path.
 
-        One of an earlier run is not written into: it may have got the output's name as a second name.
+        A file of an earlier run is not reused: it may be a hard link of the output.
         """
         self._finished.unlink(missing_ok=True)
         os.close(os.open(self._finished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -274,9 +276,9 @@ class ClipWriter:
         return 0 if self._start is None else self.segments[0].ticks[0]
 
     def _check(self, joined: Path) -> None:
-        """Compare with the source and note what differs. No difference is worth throwing the work away.
+        """Compare the file with the source and store the checks that differ. The file is kept in any case.
 
-        Raises InputError if what was written cannot be opened.
+        Raises InputError if the file cannot be opened.
         """
         times = [tick * self._clip.time_base for segment in self.segments for tick in segment.ticks]
         try:
@@ -288,7 +290,7 @@ class ClipWriter:
                 end_s=self._end,
                 times=times,
             )
-        except AsledError as error:  # the source may have gone meanwhile, which is no fault of the file
+        except AsledError as error:  # the source may have been removed, which is no fault of the file
             probe_clip(joined)
             checks = [Check("check against the source", "possible", error.message, same=False)]
         self.differences = [check for check in checks if not check.same]
@@ -300,7 +302,7 @@ class ClipWriter:
                 )
 
     def abort(self) -> None:
-        """Stop; drop all but a folder of the caller's. Twice, or after `close`, is harmless."""
+        """Stop and remove the private folder. May be called twice or after `close`."""
         self._closed, self._pending = True, None
         run, self._run = self._run, None
         if run is not None:

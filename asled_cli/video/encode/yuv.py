@@ -1,8 +1,7 @@
-"""Applies a change of RGB to the coded YUV planes of a frame.
+"""Addition of an RGB change to the coded YUV planes of a frame: YUV_out = YUV_in + M @ change.
 
-Adding the change instead of converting a new picture keeps what RGB cannot hold (super-whites, colours
-out of gamut) and leaves untouched areas bit for bit as they were coded: YUV_out = YUV_in + M @ change.
-Matrices and quantisation: ITU-T H.273, sections 8.2 and 8.3.
+Values that RGB cannot represent (super-whites, out-of-gamut colours) are kept, and unchanged areas stay
+bit-identical. Matrices and quantisation: ITU-T H.273, sections 8.2 and 8.3.
 """
 
 import re
@@ -28,15 +27,15 @@ LUMA_WEIGHTS = {
     7: (0.212, 0.087),
     MATRIX_BT2020: (0.2627, 0.0593),
 }
-_FADE_SHARE = 0.04  # of a part's sides, over which a change to it fades in
+_FADE_SHARE = 0.04  # of the sides of a box, over which a change fades in; chosen
 EDITABLE = re.compile(r"(?:yuvj?4\d\dp|yuva4\d\dp|gbra?p|gray)(?:(?:9|1\d)le)?|nv(?:12|16|24)|p[024]1[026]le")
 PACKED = {"yuyv422": "yuv422p", "uyvy422": "yuv422p", "y210le": "yuv422p10le"}
 
 
 def rgb_to_yuv(tags: ColorTags, bits: int) -> NDArray[np.float64]:
-    """(3, 3) matrix from a change of RGB (full range = 1) to a change of Y, Cb, Cr code values.
+    """Return the (3, 3) matrix from a change of RGB (full range = 1) to a change of Y, Cb, Cr codes.
 
-    tags: matrix and range must be resolved (`Clip.resolved_color`). bits: of the YUV samples.
+    tags: resolved matrix and range (`Clip.resolved_color`). bits: of the YUV samples.
     """
     red, blue = LUMA_WEIGHTS[tags.matrix]
     luma = np.array([red, 1 - red - blue, blue])
@@ -47,12 +46,12 @@ def rgb_to_yuv(tags: ColorTags, bits: int) -> NDArray[np.float64]:
 
 
 def apply_change(source: av.VideoFrame, change: NDArray[np.float32] | None, tags: ColorTags) -> av.VideoFrame:
-    """The source with `change` added to its planes, rounded once and clipped to the sample depth.
+    """Return the source with `change` added to its planes, rounded once and clipped to the sample depth.
 
-    change: (H, W, 3) float32, RGB difference with full range = 1, transfer curve as coded; None returns
-    `source` itself. tags: resolved colour tags. Where the change is zero (for chroma: zero around the
-    sample, too) the planes stay bit-identical. Formats that are packed, big-endian or floating point
-    come back as their planar little-endian integer kin. Raises ValueError if the shape or a number is bad.
+    change: (H, W, 3) float32, RGB difference, full range = 1, coded transfer curve; None returns `source`.
+    tags: resolved colour tags. Planes stay bit-identical where the change is zero (for chroma: also around).
+    Packed, big-endian and floating-point formats become planar little-endian integer formats.
+    Raises ValueError for a wrong shape, type or value.
     """
     if change is None:
         return source
@@ -83,9 +82,9 @@ def apply_change(source: av.VideoFrame, change: NDArray[np.float32] | None, tags
 
 
 def spread_change(change: NDArray[np.float32], box: Box, size: tuple[int, int]) -> NDArray[np.float32]:
-    """A change to a part of the picture as one to the whole: zero outside, faded in over the part's edges.
+    """Return the change of a box as a change of the whole picture: zero outside, with a linear fade at edges.
 
-    change: (h, w, 3), the part's. box: where it lies. size: (width, height) of the picture.
+    change: (h, w, 3) of the box. box: x, y, width, height. size: (width, height) of the picture; pixels.
     """
     x, y, width, height = box
     ramps = []
@@ -103,7 +102,7 @@ def _add_yuv(
     matrix: NDArray[np.float32],
     layout: "_Layout",
 ) -> int:
-    """Fill the luma and chroma planes; returns how many planes that were."""
+    """Fill the luma and chroma planes. Return their number."""
     layout.add(planes[0][0], _floats(cv2.transform(change, matrix[:1])), planes[0][1])
     if layout.kind == "gray":
         return 1
@@ -120,10 +119,10 @@ def _add_yuv(
 def _chroma_change(
     change: NDArray[np.float32], matrix: NDArray[np.float32], height: int, width: int
 ) -> NDArray[np.float32]:
-    """(height, width, 2) change of Cb, Cr on the chroma grid.
+    """Return the change of Cb and Cr on the chroma grid, (height, width, 2).
 
-    Chroma samples lie on the even luma columns and between the luma rows, where H.264 and HEVC put them
-    unless told otherwise: horizontally [1 2 1] / 4, vertically the mean.
+    Chroma samples are assumed at the default location of H.264 and HEVC ("left"): on even luma columns and
+    between luma rows. Filters: [1 2 1] / 4 horizontally, mean vertically.
     """
     rows = -(-change.shape[0] // height)
     if rows > 1:
@@ -139,7 +138,7 @@ def _chroma_change(
 
 
 def _means(array: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """Means of `count` rows each; the last row stands in for missing ones."""
+    """Return the means of `count` rows each. The last row is repeated for missing ones."""
     missing = -len(array) % count
     if missing:
         array = np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
@@ -150,13 +149,13 @@ def _means(array: NDArray[np.float32], count: int) -> NDArray[np.float32]:
 
 
 def _floats(array: object) -> NDArray[np.float32]:
-    """OpenCV's results, whose stubs do not tell that float32 stays float32."""
+    """Return a result of OpenCV with its type: its stubs lack that float32 stays float32."""
     return cast(NDArray[np.float32], array)
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How the samples of an editable pixel format lie in its planes."""
+    """Layout of the samples of an editable pixel format in its planes."""
 
     bits: int
     kind: str  # "yuv", "gray", "rgb"
@@ -171,7 +170,7 @@ class _Layout:
         return cls(bits, kind, interleaved, 16 - bits if interleaved and bits > 8 else 0)
 
     def samples(self, plane: VideoPlane, *, pairs: bool) -> NDArray[Any]:
-        """(h, w) or, for pairs, (h, w, 2) view of a plane; writing to it writes the frame."""
+        """Return a writable view of a plane, (h, w) or, for pairs, (h, w, 2)."""
         dtype: DTypeLike = np.uint8 if self.bits <= 8 else np.uint16
         rows: NDArray[Any] = np.frombuffer(memoryview(plane), dtype).reshape(plane.height, -1)
         if pairs:
@@ -179,7 +178,7 @@ class _Layout:
         return rows[:, : plane.width]
 
     def add(self, old: NDArray[Any], change: NDArray[np.float32], new: NDArray[Any]) -> None:
-        """new = old + change in code values, rounded and clipped to the sample depth."""
+        """Write old + change, in code values, to `new`, rounded and clipped to the sample depth."""
         if self.shift:
             old = old >> self.shift
         total: NDArray[Any] = cv2.add(
@@ -191,7 +190,7 @@ class _Layout:
 
 
 def _editable(source: av.VideoFrame, tags: ColorTags) -> av.VideoFrame:
-    """The frame itself where its planes can be edited, else converted to the nearest format that can."""
+    """Return the frame, converted to the nearest editable format if its planes cannot be edited."""
     name = source.format.name
     if EDITABLE.fullmatch(name):
         return source

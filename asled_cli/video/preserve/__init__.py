@@ -1,1 +1,1 @@
-"""What a result must keep of its source: tracks, metadata, and the check of it."""
+"""Preservation of everything but the picture: tracks, metadata, and the check of a copy."""

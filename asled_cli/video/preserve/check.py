@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One property compared. expected, found: in words; same: whether the copy is faithful in it.
+    """Result of one comparison. expected, found: text for people. same: whether they agree.
 
-    vital: a difference means that the copy was written wrongly, not that it was asked for or cannot be kept.
-    label: it says something about the clip (title, language, flag); nothing seen or heard depends on it.
+    vital: a difference means that the copy was written wrongly.
+    label: describes the clip (title, language, flag); picture and sound do not depend on it.
     """
 
     name: str
@@ -20,5 +20,5 @@ class Check:
 
 
 def compare(name: str, expected: object, found: object, *, label: bool = False) -> Check:
-    """Return the check that `found` equals `expected`."""
+    """Return the check that `found` equals `expected`. label: see `Check`."""
     return Check(name, str(expected), str(found), expected == found, label=label)

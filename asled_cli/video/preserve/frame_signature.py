@@ -1,6 +1,6 @@
-"""A few thousand numbers that stand for a picture: small luma, smaller chroma, and how much detail it has.
+"""Signature of a picture: a few thousand numbers for luma, chroma and amount of detail.
 
-Planes are taken as decoded; only formats that are not planar YUV are converted first. About 3 ms at 1080p.
+Planes are used as decoded. Formats other than planar YUV are converted first. About 3 ms at 1080p.
 """
 
 from dataclasses import dataclass
@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from asled_cli.video.decode.pixel_format import Converter
 from asled_cli.video.frames import RANGE_FULL, Clip
 
-LUMA_CELLS, CHROMA_CELLS, DETAIL_CELLS = 64, 16, 8  # along the longer side
-FEWEST_CELLS = 8  # along the shorter side, where the picture has as many pixels
-LEVELS = (1, 2, 3)  # detail is measured after averaging squares of 2, 4 and 8 pixels
-SMALLEST_LEVEL = 12  # pixels: a smaller picture says nothing about detail
+LUMA_CELLS = 64  # along the longer side
+CHROMA_CELLS = 16  # along the longer side
+DETAIL_CELLS = 8  # along the longer side
+MIN_CELLS = 8  # along the shorter side, if the picture has as many pixels
+LEVELS = (1, 2, 3)  # detail is measured after averaging blocks of 2, 4 and 8 pixels
+MIN_LEVEL_PX = 12  # pixels a side; detail is not measured on smaller pictures
 _CURVATURE = np.array([[-0.25, 0.5, -0.25]], np.float32)
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
 Cells = NDArray[np.float32]
@@ -25,10 +27,10 @@ Cells = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What is compared of a picture, in levels of 0..255 (full range, as coded).
+    """Signature of a picture, in levels 0..255 of full range, coded transfer curve.
 
-    luma: (h, w), mean of each cell. chroma: (2, h, w), around 0; None for grey. detail: per level of LEVELS,
-    (2, h, w), mean square of the curvature across and down, levels squared.
+    luma: (h, w), mean of each cell. chroma: (2, h, w), around 0; None for grey.
+    detail: (2, h, w) per level, mean square of the horizontal and vertical curvature, levels squared.
     """
 
     luma: Cells
@@ -37,7 +39,7 @@ class Signature:
 
 
 class Signer:
-    """Makes signatures of the pictures of one clip. Not for two threads at once."""
+    """Calculator of signatures for the pictures of one clip. Not thread-safe."""
 
     def __init__(self, clip: Clip) -> None:
         self._tags = clip.resolved_color
@@ -64,7 +66,7 @@ class Signer:
 
 
 def _is_planar(picture: av.VideoFrame) -> bool:
-    """Whether every plane holds one component, in bytes or little-endian words, luma first."""
+    """Return whether each plane has one component, 8 bit or 16 bit little-endian, luma first."""
     form = picture.format
     name = form.name.removesuffix("le")
     known = name.startswith(("yuv4", "yuvj4", "yuva4", "gray")) and not name.endswith(("be", "f32", "f16"))
@@ -72,23 +74,23 @@ def _is_planar(picture: av.VideoFrame) -> bool:
 
 
 def _view(plane: av.video.plane.VideoPlane, bits: int) -> Plane:
-    """(h, w) of a plane of one sample per pixel."""
+    """Return a plane of one sample per pixel as an array (h, w)."""
     kind: type[Any] = np.uint8 if bits <= 8 else np.uint16
     rows = np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)
     return cast(Plane, np.ascontiguousarray(rows[:, : plane.width]))
 
 
 def _cells(width: int, height: int, most: int) -> tuple[int, int]:
-    """Columns and rows of a grid of nearly square cells, none smaller than a pixel."""
+    """Return (columns, rows) of nearly square cells, one pixel or larger. most: along the longer side."""
     side = max(width, height) / most
-    columns, rows = (max(round(length / side), FEWEST_CELLS) for length in (width, height))
+    columns, rows = (max(round(length / side), MIN_CELLS) for length in (width, height))
     return min(columns, width), min(rows, height)
 
 
 def _shrink(plane: Plane | Cells, cells: tuple[int, int]) -> Cells:
-    """Return the mean of each cell, (h, w); rounded to about a tenth of a level on the way."""
+    """Return the mean of each cell, (h, w), accurate to about 0.1 level. cells: (columns, rows)."""
     height, width = plane.shape
-    if width > 8 * cells[0] and height > 8 * cells[1]:  # far faster in bytes; sixteen of them share a cell
+    if width > 8 * cells[0] and height > 8 * cells[1]:  # reducing integers first is much faster
         plane = cast(Plane, cv2.resize(plane, (4 * cells[0], 4 * cells[1]), interpolation=cv2.INTER_AREA))
     floats = plane.astype(np.float32)
     return np.asarray(cv2.resize(floats, cells, interpolation=cv2.INTER_AREA), np.float32).reshape(
@@ -97,13 +99,13 @@ def _shrink(plane: Plane | Cells, cells: tuple[int, int]) -> Cells:
 
 
 def _detail(luma: Plane, scale: float) -> tuple[Cells, ...]:
-    """Return the energies of each level, as far as the picture is large enough."""
+    """Return the energy of detail per level, (2, h, w), for levels of MIN_LEVEL_PX and more."""
     height, width = luma.shape
     cells = _cells(width, height, DETAIL_CELLS)
     found: list[Cells] = []
     level: Cells = _halved(luma).astype(np.float32) * np.float32(scale)
     for _ in LEVELS:
-        if min(level.shape) < SMALLEST_LEVEL:
+        if min(level.shape) < MIN_LEVEL_PX:
             break
         both = []
         for kernel in (_CURVATURE, _CURVATURE.T):
@@ -115,7 +117,7 @@ def _detail(luma: Plane, scale: float) -> tuple[Cells, ...]:
 
 
 def _halved(plane: Plane | Cells) -> Plane | Cells:
-    """Return means of squares of 2x2; an odd last row or column is left out."""
+    """Return means of blocks of 2x2 pixels; an odd last row or column is omitted."""
     height, width = (max(1, length // 2) for length in plane.shape)
     even: NDArray[Any] = np.ascontiguousarray(plane[: 2 * height, : 2 * width])
     return cast(

@@ -1,6 +1,6 @@
-"""What a file holds, counted from its packets and headers: frame times, copied tracks, metadata. No decoding.
+"""Inventory of a file from packets and headers, without decoding: frame times, copied tracks, metadata.
 
-Memory: one number per frame and per packet of sound; of the contents only digests.
+Memory: one number per frame and per packet of sound, and digests of the contents.
 """
 
 import hashlib
@@ -19,13 +19,13 @@ from asled_cli.video.decode.packet_times import PacketClock
 from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.frames import Clip
 from asled_cli.video.mp4_boxes import read_tracks
-from asled_cli.video.preserve.track_facts import Labels, TrackSum, labels_of
+from asled_cli.video.preserve.track_info import Labels, TrackSum, labels_of
 from asled_cli.video.preserve.tracks import is_copyable, is_inside, kept_metadata
 
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """A named part of the clip, seconds."""
+    """A chapter. start_s, end_s: seconds."""
 
     start_s: Fraction
     end_s: Fraction
@@ -37,10 +37,10 @@ class Chapter:
 
 @dataclass(slots=True)
 class Inventory:
-    """Everything that must be the same in a faithful copy, of one file.
+    """All properties of a file that a faithful copy keeps.
 
-    ticks: times of the shown frames, sorted, in units of the clip's time base. last_step: duration of the
-    last of them in the same units, 0 where the file does not tell.
+    ticks: sorted times of the shown frames, in ticks of the clip's time base.
+    last_step: duration of the last frame, ticks; 0 if unknown.
     """
 
     clip: Clip
@@ -52,14 +52,14 @@ class Inventory:
     track_keys: dict[str, str | float]  # QuickTime keys of the video track itself
     chapters: list[Chapter]
     attachments: list[str]  # cover pictures and attached files such as fonts: name and digest
-    rounded: bool  # Matroska: times count milliseconds, and may all start later
-    broken_off: bool  # the demuxer met damage that it could not pass
-    size: int  # bytes of the picture
-    field_order: int  # AVFieldOrder of FFmpeg, 0: not told
+    rounded: bool  # Matroska: times are rounded to milliseconds and may start later
+    damaged: bool  # the demuxer stopped at damage
+    size: int  # bytes of video
+    field_order: int  # AVFieldOrder of FFmpeg, 0: unknown
 
     @property
     def bits_per_pixel(self) -> float:
-        """How far the picture is compressed."""
+        """Bits of video per pixel and frame."""
         return 8 * self.size / max(1, len(self.ticks) * self.clip.width * self.clip.height)
 
     @property
@@ -70,14 +70,14 @@ class Inventory:
 
 @dataclass(slots=True)
 class _Reading:
-    """What is gathered while the packets of a file pass."""
+    """Sums over the packets of a file."""
 
     clip: Clip
     sums: dict[int, TrackSum]
     covers: dict[int, Any]  # digests of attached pictures
     clock: PacketClock
     shown: dict[int, int] = field(default_factory=dict)  # frame time -> duration, ticks
-    size: int = 0  # bytes of the picture
+    size: int = 0  # bytes of video
 
     def add(
         self, packet: "Packet[Stream]", start_s: Fraction | None, end_s: Fraction | None, shift: Fraction
@@ -102,10 +102,10 @@ def take_inventory(
     end_s: Fraction | None = None,
     shift: Fraction = Fraction(0),
 ) -> Inventory:
-    """Read all packets of `path` once.
+    """Return the inventory of `path`. All packets are read once.
 
-    start_s, end_s: what of the other tracks counts; shift: taken off their times, seconds. All frames of the
-    n-th video track count. Raises InputError if the file cannot be opened.
+    track: n-th video track, of which all frames count. start_s, end_s: range of the other tracks, seconds.
+    shift: subtracted from their times, seconds. Raises InputError if the file cannot be opened.
     """
     clip = probe_clip(path, track)
     with open_clip(path) as container:
@@ -116,13 +116,13 @@ def take_inventory(
             covers={stream.index: hashlib.sha256() for stream in others if _is_cover(stream)},
             clock=PacketClock(clip),
         )
-        broken_off = False
+        damaged = False
         try:
             for packet in container.demux([clip.stream_index, *reading.sums, *reading.covers]):
                 if packet.size:
                     reading.add(packet, start_s, end_s, shift)
         except av.FFmpegError:
-            broken_off = True
+            damaged = True
         ticks = sorted(reading.shown)
         video = container.streams[clip.stream_index]
         return Inventory(
@@ -136,7 +136,7 @@ def take_inventory(
             chapters=[_chapter(chapter) for chapter in container.chapters()],
             attachments=_attachments(container, reading.covers),
             rounded="matroska" in container.format.name,
-            broken_off=broken_off,
+            damaged=damaged,
             size=reading.size,
             field_order=int(getattr(video.codec_context, "field_order", 0) or 0),
         )
@@ -147,7 +147,7 @@ def _is_cover(stream: Stream) -> bool:
 
 
 def _attachments(container: InputContainer, covers: dict[int, Any]) -> list[str]:
-    """Name and digest of every attached file and cover picture, sorted."""
+    """Return name and digest of every attached file and cover picture, sorted."""
     found = [f"picture {digest.hexdigest()[:8]}" for digest in covers.values()]
     for stream in container.streams:
         if stream.type == "attachment":
@@ -158,8 +158,8 @@ def _attachments(container: InputContainer, covers: dict[int, Any]) -> list[str]
 
 
 def _track_keys(path: Path, number: int) -> dict[str, str | float]:
-    facts = read_tracks(path).get(number)
-    return {} if facts is None else facts.keys
+    boxes = read_tracks(path).get(number)
+    return {} if boxes is None else boxes.keys
 
 
 def _chapter(chapter: Any) -> Chapter:

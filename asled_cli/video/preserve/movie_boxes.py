@@ -1,9 +1,8 @@
-"""Boxes of the source's index that libavformat rewrites or drops, put into a finished movie as they were.
+"""Copy of the boxes in a movie's index that FFmpeg rewrites or drops.
 
-Keys keep their types, places and titles stay in the boxes where players of their maker look for them, and the
-picture keeps what its sample description tells besides the colours. The index of a fresh movie lies behind
-its media, so that it can grow without any offset in it changing. Layout: ISO/IEC 14496-12, and QuickTime's
-file format.
+Keys keep their types. Places and titles stay in the boxes in which players search them. The sample
+description keeps crop and ambient light. A new movie has its index at the end, so no offset changes.
+Layout: ISO/IEC 14496-12 and the QuickTime file format.
 """
 
 import struct
@@ -16,20 +15,16 @@ from asled_cli.video.frames import Clip
 from asled_cli.video.mp4_boxes import boxes_in, child_of, read_index
 from asled_cli.video.preserve.quicktime_keys import MOVIES, graft_track_keys
 
-LARGEST = 1 << 24  # bytes of metadata that are copied
-OF_THE_FILE = (
-    b"chpl",
-    b"free",
-    b"skip",
-)  # children of `udta` that are about the file: its chapters, its padding
-OF_THE_PICTURE = (b"amve", b"clap")  # children of a sample description: ambient light, and the part to show
-COVER = b"covr"  # named as a track that is left out
+MAX_METADATA_BYTES = 1 << 24  # by which an index may grow, twice; chosen
+OF_THE_FILE = (b"chpl", b"free", b"skip")  # children of `udta` about the file itself: chapters and padding
+OF_THE_PICTURE = (b"amve", b"clap")  # children of a sample entry: ambient light, and the part to show
+COVER = b"covr"  # cover picture, which is named as a dropped track
 _ENTRY_HEAD = 78  # bytes of a video sample entry before its boxes
 _ENTRY = (b"mdia", b"minf", b"stbl", b"stsd")
 
 
 def graft_boxes(source: Clip, out: Path) -> None:
-    """Copy metadata boxes of `source` to `out`, a finished movie, where both are of the QuickTime family.
+    """Copy metadata boxes of `source` to `out`, a finished movie. Other formats are left unchanged.
 
     Raises OSError if `out` cannot be written.
     """
@@ -43,7 +38,7 @@ def graft_boxes(source: Clip, out: Path) -> None:
         if not index or start + len(index) != out.stat().st_size:
             return
         moov = _merged(ours, memoryview(index), source, quicktime=out.suffix.lower() == ".mov")
-        if len(moov) > len(index) + 2 * LARGEST:
+        if len(moov) > len(index) + 2 * MAX_METADATA_BYTES:
             return
         file.seek(start - 8)
         file.write(_box(b"moov", moov))
@@ -51,7 +46,7 @@ def graft_boxes(source: Clip, out: Path) -> None:
 
 
 def _merged(ours: memoryview, theirs: memoryview, source: Clip, *, quicktime: bool) -> bytes:
-    """The body of the movie box of the output with what the source's has."""
+    """Return the body of the output's `moov` with the boxes of the source's."""
     meta, udta = _flavoured(child_of(ours, b"meta"), quicktime=quicktime), _user_data(child_of(ours, b"udta"))
     replaced = bool(meta or udta)
     picture, found = _picture_boxes(ours, source), b""
@@ -71,7 +66,7 @@ def _merged(ours: memoryview, theirs: memoryview, source: Clip, *, quicktime: bo
 
 
 def _flavoured(meta: memoryview, *, quicktime: bool) -> bytes:
-    """The body of a `meta` box of the movie: QuickTime's has no version and flags, the ISO one has."""
+    """Return the body of the movie's `meta` box. Only ISO boxes begin with version and flags."""
     body = bytes(meta[4:] if bytes(meta[4:8]) != b"hdlr" else meta)
     return body if quicktime or not body else bytes(4) + body
 
@@ -91,7 +86,7 @@ def _without_cover(items: memoryview) -> bytes:
 
 
 def _picture_boxes(index: memoryview, source: Clip) -> dict[bytes, bytes]:
-    """What the sample description of the source's picture tells, by kind of box."""
+    """Return the bodies of the boxes to add to the sample entry, by kind."""
     found: dict[bytes, bytes] = {}
     if source.ambient_light is not None:
         found[b"amve"] = struct.pack(">IHH", *source.ambient_light)
@@ -116,7 +111,7 @@ def _track_id(trak: memoryview) -> int:
 
 
 def _with_boxes(extra: dict[bytes, bytes]) -> Callable[[memoryview], bytes]:
-    """Return what adds boxes to the first entry of a sample description that lacks them."""
+    """Return a function that adds missing boxes to the first entry of a sample description."""
 
     def edit(body: memoryview) -> bytes:
         (kind, entry), *others = list(boxes_in(body[8:]))
@@ -129,7 +124,7 @@ def _with_boxes(extra: dict[bytes, bytes]) -> Callable[[memoryview], bytes]:
 
 
 def _edited(body: memoryview, path: tuple[bytes, ...], edit: Callable[[memoryview], bytes]) -> bytes:
-    """The body of a box with the first box along `path` edited; a version and flags before it are kept."""
+    """Return the body of a box with the first box along `path` edited. Version and flags are kept."""
     head = 4 if path[0] == b"ilst" and bytes(body[4:8]) != b"hdlr" else 0
     found, edited = bytes(body[:head]), False
     for kind, child in boxes_in(body[head:]):

@@ -1,8 +1,9 @@
-"""Checks of how the picture is described: size, depth, rotation, colours, chroma location, fields, HDR."""
+"""Checks of the picture's description: size, depth, rotation, colours, chroma location, fields, HDR."""
 
 from collections.abc import Iterator
 
-from asled_cli.video.frames import UNSPECIFIED, Clip
+from asled_cli.video.decode.pixel_format import is_420
+from asled_cli.video.frames import CHROMA_NAMES, UNSPECIFIED, Clip
 from asled_cli.video.preserve.check import Check, compare
 
 # AVFieldOrder of FFmpeg: top or bottom coded first, top or bottom shown first.
@@ -15,7 +16,7 @@ FIRST_FIELD = {
 
 
 def compare_picture(before: Clip, after: Clip) -> Iterator[Check]:
-    """Compare what the headers and the first frame say about the picture."""
+    """Yield the checks of what the headers and the first frame say about the picture."""
     yield compare("picture", f"{before.width}x{before.height}", f"{after.width}x{after.height}")
     yield compare("depth", f"{before.bit_depth} bit", f"{after.bit_depth} bit")
     yield compare("sample aspect ratio", before.sample_aspect_ratio, after.sample_aspect_ratio)
@@ -25,10 +26,25 @@ def compare_picture(before: Clip, after: Clip) -> Iterator[Check]:
         yield compare("mastering data", before.mastering, after.mastering)
     if before.content_light is not None:
         yield compare("content light", before.content_light, after.content_light)
+    if (check := _chroma_location(before, after)) is not None:
+        yield check
     if before.crop is not None:
         yield compare("crop for players (left, top, right, bottom)", before.crop, after.crop)
     if before.ambient_light is not None:
         yield compare("ambient light", before.ambient_light, after.ambient_light)
+
+
+def _chroma_location(before: Clip, after: Clip) -> Check | None:
+    """Return the check of Chroma420SampleLocType (H.273), None if neither clip specifies it.
+
+    An unspecified location equals "left", the default of H.264 and HEVC.
+    """
+    if before.chroma_location is None and after.chroma_location is None:
+        return None
+    if not is_420(before.pix_fmt) or not is_420(after.pix_fmt):
+        return None
+    one, two = (clip.chroma_location or 0 for clip in (before, after))
+    return compare("chroma location", CHROMA_NAMES[one], CHROMA_NAMES[two])
 
 
 def _rotation(clip: Clip) -> str:
@@ -38,13 +54,13 @@ def _rotation(clip: Clip) -> str:
 
 
 def compare_fields(before: Clip, after: Clip, orders: tuple[int, int]) -> Check:
-    """Compare whether frames are interlaced and which field is first. orders: as the decoder numbers them."""
+    """Return the check of interlacing and the first field. orders: AVFieldOrder of FFmpeg."""
     expected, found = (_fields(clip, order) for clip, order in zip((before, after), orders, strict=True))
     return Check("field order", expected, found, expected.startswith(found) or found.startswith(expected))
 
 
 def _fields(clip: Clip, order: int) -> str:
-    """Return it in words; headers of many files do not tell which field is first."""
+    """Return the scan type as text. The headers of many files do not specify the first field."""
     return f"interlaced{FIRST_FIELD.get(order, '')}" if clip.interlaced else "progressive"
 
 
@@ -54,7 +70,7 @@ def _colours(clip: Clip) -> str:
 
 
 def _same_colours(before: Clip, after: Clip) -> bool:
-    """Equal tags; where the source tells no range, its default may be spelled out, as some encoders do."""
+    """Return whether the tags are equal. An unspecified range may be written as its default."""
     one, two = before.color, after.color
     tags = (one.primaries, one.transfer) == (two.primaries, two.transfer)
     needless = before.pix_fmt.startswith("gray") and two.matrix == UNSPECIFIED  # x264 writes none for grey

@@ -1,6 +1,6 @@
-"""QuickTime keys of the video track, such as the lens, put into a finished movie, whose muxer knows none.
+"""Copy of the QuickTime keys of the video track, such as the lens, which FFmpeg's muxer does not write.
 
-The index of a fresh movie lies behind its media, so that it can grow without any offset in it changing.
+A new movie has its index at the end, so it can grow without a change of any offset.
 """
 
 import struct
@@ -11,12 +11,12 @@ from asled_cli.video.frames import Clip
 from asled_cli.video.mp4_boxes import boxes_in, child_of, read_index, read_tracks
 
 MOVIES = (".mov", ".mp4", ".m4v")
-LARGEST = 1 << 20  # bytes of keys that are copied; phones write less than a thousand
+MAX_KEYS_BYTES = 1 << 20  # of keys that are copied; phones write less than 1,000
 _HANDLER = struct.pack(">II4s4s12sB", 0, 0, b"mdta", b"", b"", 0)
 
 
 def graft_track_keys(source: Clip, out: Path) -> bool:
-    """Copy the keys of the source's video track to that of `out`, a finished movie; whether any were copied.
+    """Copy the keys of the source's video track to `out`, a finished movie. Return whether any were copied.
 
     Raises OSError if `out` cannot be written.
     """
@@ -27,7 +27,7 @@ def graft_track_keys(source: Clip, out: Path) -> bool:
         start, index = read_index(file)
         at, trak = _video_track(index)
         whole = start + len(index) == out.stat().st_size
-        if not (keys and items and trak and whole) or len(keys) + len(items) > LARGEST:
+        if not (keys and items and trak and whole) or len(keys) + len(items) > MAX_KEYS_BYTES:
             return False
         flavour = b"" if out.suffix.lower() == ".mov" else bytes(4)  # ISO boxes have a version
         body = _box(b"hdlr", _HANDLER) + _box(b"keys", keys) + _box(b"ilst", items)
@@ -39,11 +39,11 @@ def graft_track_keys(source: Clip, out: Path) -> bool:
 
 
 def _keys_of(source: Clip) -> tuple[bytes, bytes]:
-    """The tables `keys` and `ilst` of the track as they are; empty unless all of them can be read."""
+    """Return the bodies of `keys` and `ilst` of the track; empty unless all keys can be read."""
     with open_clip(source.path) as container:
         number = container.streams[source.stream_index].id
-    facts = read_tracks(source.path).get(number)
-    if facts is None or not facts.keys:
+    boxes = read_tracks(source.path).get(number)
+    if boxes is None or not boxes.keys:
         return b"", b""
     with source.path.open("rb") as file:
         index = memoryview(read_index(file)[1])
@@ -52,13 +52,13 @@ def _keys_of(source: Clip) -> tuple[bytes, bytes]:
         for body in (meta, meta[4:]):  # QuickTime's flavour, and the ISO one
             keys, items = child_of(body, b"keys"), child_of(body, b"ilst")
             same_track = kind == b"trak" and _track_id(trak) == number
-            if same_track and keys and len(list(boxes_in(items))) == len(facts.keys):
+            if same_track and keys and len(list(boxes_in(items))) == len(boxes.keys):
                 return bytes(keys), bytes(items)
     return b"", b""
 
 
 def _video_track(index: bytes) -> tuple[int, bytes]:
-    """Where the first video track's box begins in the body of the movie box, and its body."""
+    """Return the offset of the first video track's box in the body of `moov`, and the body of this box."""
     at = 0
     for kind, body in boxes_in(memoryview(index)):
         if kind == b"trak" and bytes(child_of(body, b"mdia", b"hdlr")[8:12]) == b"vide":

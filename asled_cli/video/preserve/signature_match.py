@@ -1,11 +1,9 @@
-"""How well the signature of a written frame fits its source frame, and whether something else fits better.
+"""Fit of the signature of a written frame to its source frame, compared with other hypotheses.
 
-A frame may differ from its source by what deblurring, noise and compression change. So each fault is a
-hypothesis: the frame shows X (the frame before, a mirrored picture ...) instead of its source S. With both
-taken as vectors of luma cells, the share p = <O - S, X - S> / |X - S|^2 is 0 for O = S and 1 for O = X.
-A frame without the noise of its source has p = 1/2 towards any other frame of a static scene, and one that
-shows the far end of the exposure of S has p = 1/2 towards the neighbour, so that only p above
-`SHARE` counts.
+Each fault is a hypothesis: the written frame O shows X (the frame before, a mirrored picture ...) instead of
+its source S. With luma cells as vectors, p = <O - S, X - S> / |X - S|^2 is 0 for O = S and 1 for O = X.
+A denoised frame of a static scene has p = 1/2 towards any other frame. A deblurred frame that shows the end
+of the exposure has p = 1/2 towards its neighbour. Only p above MIN_SHARE is therefore a fault.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,23 +15,25 @@ from numpy.typing import NDArray
 
 from asled_cli.video.preserve.frame_signature import Cells, Signature
 
-SHARE, MAX_SHARE = 0.75, 1.4
-# Cosine between O - S and X - S: what else changed may not be larger than the fault. Deblurred frames reach
-# 0.81 towards a neighbour, frames shown in the place of another one 0.95; a shift between two of SHIFTS 0.7.
-ALIGNED_TIME, ALIGNED_PLACE = 0.87, 0.65
+MIN_SHARE = 0.75  # of p for a fault
+MAX_SHARE = 1.4  # of p for a fault
+# Cosine between O - S and X - S for a fault.
+ALIGNED_TIME = 0.87  # of order; deblurred frames reach 0.81, frames at another place 0.95
+ALIGNED_PLACE = 0.65  # of orientation; a shift between two of SHIFTS reaches 0.7
 MIN_CHANGE = 2.0  # levels RMS by which X must differ from S
 SHIFTS = (1, 2, 4, 8)  # cells, of 64 along the longer side
-ZOOMS = (0.9, 0.95, 1.05, 1.1)
+ZOOMS = (0.9, 0.95, 1.05, 1.1)  # scale of the picture
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Numbers of one frame. correlation: of luma cells, -1 to 1. spread: standard deviation of the source's.
+    """Differences of a written frame from its source frame, in levels if not stated otherwise.
 
-    rms: difference of luma cells. brightness: mean difference. contrast: ratio of the spread along the
-    source. chroma: RMS difference of chroma cells, cast: their mean difference, colourful: RMS of the
-    source's. All in levels. sharpness: per level and direction, amplitude of detail against the source's
-    without its noise; NaN where the source shows too little.
+    correlation: of luma cells, -1..1. spread: standard deviation of the source's luma cells.
+    rms, brightness: RMS and mean difference of luma cells. contrast: ratio, by regression on the source.
+    chroma, cast: RMS and mean difference of chroma cells. colourful: RMS of the source's chroma cells.
+    sharpness: per level and direction, ratio of detail to that of the source without noise; NaN if the
+    source has too little detail.
     """
 
     correlation: float
@@ -48,7 +48,7 @@ class Fit:
 
 
 def measure_fit(source: Signature, out: Signature) -> Fit:
-    """Return how far the written frame is from its source frame."""
+    """Return the differences of the written frame from its source frame."""
     one, two = _centred(source.luma), _centred(out.luma)
     power, cross = float(one @ one), float(one @ two)
     both = np.sqrt(power * float(two @ two))
@@ -75,14 +75,13 @@ def measure_fit(source: Signature, out: Signature) -> Fit:
     )
 
 
-# Noise of a phone in low light, after its own filter and compression, stays below 12 levels of sigma.
-MAX_NOISE = 12.0
-NOISE_PERCENTILE = 10  # of cells: where the picture shows next to nothing but noise
-MIN_DETAIL = 0.6  # levels: less of it is not judged
+MAX_NOISE = 12.0  # levels of sigma; above that of phones in low light after denoising and compression
+NOISE_PERCENTILE = 10  # of cells; the flattest ones show almost only noise
+MIN_DETAIL = 0.6  # levels; less detail is not compared
 
 
 def _sharpness(source: Cells, out: Cells, level: int) -> float:
-    """Amplitude of detail as a share of the source's, of which what noise can explain is taken off."""
+    """Return the ratio of detail to that of the source without noise, of amplitudes; NaN below MIN_DETAIL."""
     # White noise of sigma s has, after averaging n x n pixels, curvature of (s / n)^2 * 3/8.
     most = 0.375 * (MAX_NOISE / 2 ** (level + 1)) ** 2
     noise = min(float(np.percentile(source, NOISE_PERCENTILE)), most)
@@ -99,7 +98,7 @@ def _centred(luma: Cells) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What a frame shows instead of its source. change: by how much that differs from the source, levels."""
+    """A picture shown instead of the source frame. change: its RMS difference from that frame, levels."""
 
     name: str
     cosine: float
@@ -109,10 +108,10 @@ class Match:
 def best_match(
     source: Signature, out: Signature, others: Mapping[str, Cells], aligned: float
 ) -> Match | None:
-    """Return which of `others` the frame shows instead of its source; None if none.
+    """Return which of `others` the frame shows instead of its source, None if none.
 
-    others: luma cells by name. aligned: cosine from which one is believed.
-    Brightness and contrast are left out, so that fades and exposure steps say nothing.
+    others: luma cells by name. aligned: smallest accepted cosine.
+    Brightness and contrast are removed first, so that fades and exposure changes pass.
     """
     base = _centred(source.luma)
     error = _without(_centred(out.luma), base)
@@ -125,7 +124,7 @@ def best_match(
             continue
         along = float(error @ change)
         share, cosine = along / length**2, along / (length * size)
-        if SHARE < share < MAX_SHARE and cosine > aligned and (best is None or cosine > best.cosine):
+        if MIN_SHARE < share < MAX_SHARE and cosine > aligned and (best is None or cosine > best.cosine):
             best = Match(name, cosine, length / np.sqrt(change.size))
     return best
 
@@ -137,26 +136,26 @@ def _without(values: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[
 
 
 def same_change(source: tuple[Cells, Cells], out: tuple[Cells, Cells]) -> float:
-    """Return the correlation, -1 to 1, of how two frames in a row differ in the source and in the copy."""
+    """Return the correlation, -1..1, of the change between two frames in the source and in the copy."""
     one, two = (_centred(pair[1]) - _centred(pair[0]) for pair in (source, out))
     both = float(np.linalg.norm(one) * np.linalg.norm(two))
     return float(one @ two) / both if both > 0 else 0.0
 
 
 def misfit(source: Cells, out: Cells) -> float:
-    """Return the sum of squares, levels squared, that is left of `out` but for brightness and contrast."""
-    left = _without(_centred(out), _centred(source))
-    return float(left @ left)
+    """Return the sum of squared differences after adjusting brightness and contrast, levels squared."""
+    residual = _without(_centred(out), _centred(source))
+    return float(residual @ residual)
 
 
 def difference(one: Cells, two: Cells) -> float:
-    """Return the RMS difference in levels, brightness left out."""
+    """Return the RMS difference without the mean difference, levels."""
     change = _centred(one) - _centred(two)
     return float(np.sqrt(change @ change / change.size))
 
 
-def turned(luma: Cells) -> dict[str, Cells]:
-    """Return the picture mirrored and rotated in all ways that keep its shape."""
+def mirrored_and_rotated(luma: Cells) -> dict[str, Cells]:
+    """Return all mirrored and rotated versions of the picture that keep its shape, by name."""
     views = {
         "mirrored": luma[:, ::-1],
         "upside down and mirrored": luma[::-1],
@@ -167,10 +166,10 @@ def turned(luma: Cells) -> dict[str, Cells]:
     return {name: np.asarray(view) for name, view in views.items()}
 
 
-def moved(luma: Cells, neighbours: Sequence[Cells]) -> dict[str, Cells]:
-    """Return the picture shifted and zoomed, by no less than it changes between frames.
+def shifted_and_zoomed(luma: Cells, neighbours: Sequence[Cells]) -> dict[str, Cells]:
+    """Return shifted and zoomed versions of the picture, by name.
 
-    Less than that may be the place in its exposure that a deblurred frame shows.
+    Only versions that differ more than the neighbours: a deblurred frame may show any time of its exposure.
     """
     motion = max((difference(luma, other) for other in neighbours), default=0.0)
     views = dict(_shifts(luma)) | {f"zoomed by {zoom:g}": _zoomed(luma, zoom) for zoom in ZOOMS}
@@ -186,7 +185,7 @@ def _shifts(luma: Cells) -> Iterator[tuple[str, Cells]]:
 
 
 def _zoomed(luma: Cells, zoom: float) -> Cells:
-    """Return the picture enlarged about its centre, its border repeated."""
+    """Return the picture scaled about its centre, with the border repeated."""
     height, width = luma.shape
     x, y = (1 - zoom) * (width - 1) / 2, (1 - zoom) * (height - 1) / 2
     matrix = np.array([[zoom, 0, x], [0, zoom, y]])
@@ -195,6 +194,6 @@ def _zoomed(luma: Cells, zoom: float) -> Cells:
 
 
 def _shifted(luma: Cells, axis: int, step: int) -> Cells:
-    """Return the picture moved by `step` cells, its border repeated."""
+    """Return the picture shifted by `step` cells, with the border repeated."""
     places = np.clip(np.arange(luma.shape[axis]) - step, 0, luma.shape[axis] - 1)
     return np.asarray(np.take(luma, places, axis=axis))

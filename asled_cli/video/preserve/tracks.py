@@ -1,6 +1,6 @@
-"""Sound, subtitles, chapters and metadata of the source, copied to the output without decoding.
+"""Copy of the source's sound, subtitles, chapters and metadata to the output, without decoding.
 
-Reads the source a second time, so that copying never waits for decoding or the other way round.
+The source is opened a second time, so that copying and decoding do not wait for each other.
 """
 
 import contextlib
@@ -23,22 +23,22 @@ from asled_cli.video.open_output import open_output
 if TYPE_CHECKING:
     from av.container.core import Chapter
 
-# Written anew by the muxer, or wrong in a re-encoded file ("timecode" can fail the whole file).
+# Written by the muxer itself, or wrong in a re-encoded file ("timecode" can make muxing fail).
 OWN_KEYS = ("major_brand", "minor_version", "compatible_brands", "encoder", "timecode", "vendor_id")
-# What Matroska's muxers count of a track; true of the old file only.
+# Track statistics of Matroska muxers, which are wrong in any copy.
 COUNTED_KEYS = ("duration", "bps", "number_of_frames", "number_of_bytes")
-# The box that tells of a Dolby Vision layer is "unofficial"; the "experimental" TrueHD in MP4 fails midway.
+# "unofficial" of FFmpeg allows Dolby Vision boxes; "experimental" allows TrueHD in MP4, which fails later.
 OPTIONS = {"strict": "unofficial"}
-USUAL_LAYOUTS = {"1 channels": "mono", "2 channels": "stereo"}
-PRIMING_PACKETS = 1  # kept before a cut, so that the sound decoder is warm at the first shown sample
-MAX_TIMESCALE = 2**31 - 1
+USUAL_LAYOUTS = {"1 channels": "mono", "2 channels": "stereo"}  # for layouts without channel names
+PRIMING_PACKETS = 1  # packets before a cut that the audio decoder needs for the first sample
+MAX_TIMESCALE = 2**31 - 1  # ticks per second; FFmpeg's muxer takes an int
 
 
 class CopiedTracks:
-    """Copies what libavformat can write of the other tracks of `source` into `out`.
+    """Copier of the tracks of `source` other than its video to `out`, as far as the format supports them.
 
-    end_s: where to cut, on the source's clock. dropped: what is left out, in words. Add the video
-    stream to `out` first; `start` comes after the header, then `pull` as the video proceeds.
+    start_s, end_s: range on the source's clock, seconds. dropped: names of tracks that are not copied.
+    Add the video stream to `out` first. Call `start` after the header, then `write_until` with the video.
     """
 
     def __init__(
@@ -65,12 +65,13 @@ class CopiedTracks:
         self._next: Packet[Stream] | None = None
 
     def _add_tracks(self) -> None:
-        facts = {track.index: track for track in self._clip.other_tracks}
+        tracks = {track.index: track for track in self._clip.other_tracks}
         for stream in self._container.streams:
             if stream.index == self._clip.stream_index:
                 continue
-            name = str(facts.get(stream.index, f"track {stream.index}"))
-            if not is_copyable(stream):
+            track = tracks.get(stream.index)
+            name = f"track {stream.index}" if track is None else str(track)
+            if not is_copyable(stream) or (track is not None and track.external):
                 self.dropped.append(name)
                 continue
             if not can_hold(self._out.format.name, stream):
@@ -84,9 +85,9 @@ class CopiedTracks:
             self.written[copy.index] = 0
 
     def _keep_title(self, stream: Stream, copy: Stream) -> None:
-        """Put the title of a track where players of the file format look for it.
+        """Write the title of a track where players of the file format read it.
 
-        MP4 has no place of its own for it: it also becomes the name of the handler of the track.
+        MP4 has no title of a track. There it becomes the handler name.
         """
         title = stream.metadata.get("title") or stream.metadata.get("name")
         if title is None:
@@ -107,19 +108,19 @@ class CopiedTracks:
         _copy_chapters(self._container, self._out, shift, self._end)
 
     def start(self, shift: Fraction) -> None:
-        """Say how much earlier everything is to be written, seconds: 0 for a whole clip."""
+        """Prepare the first packet. shift: subtracted from all times, seconds; 0 for a whole clip."""
         self._shift = shift
         self._next = next(self._waiting, None)
 
-    def pull(self, until_s: Fraction | None) -> None:
-        """Write all packets before `until_s` on the source's clock; None writes all the rest."""
+    def write_until(self, until_s: Fraction | None) -> None:
+        """Write all packets before `until_s`, seconds on the source's clock; None: all that remain."""
         while self._next is not None and (until_s is None or _time(self._next) < until_s):
             if self._next.stream_index not in self._refused:
                 self._write(self._next)
             self._next = next(self._waiting, None)
 
     def _write(self, packet: "Packet[Stream]") -> None:
-        """Write one packet. One that the muxer refuses ends its track and not the whole job."""
+        """Write a packet. If the muxer refuses it, the rest of its track is dropped and the job continues."""
         index = packet.stream_index
         copy = self._copies[index]
         self._move(packet)
@@ -140,7 +141,7 @@ class CopiedTracks:
             packet.dts = packet.dts - ticks if packet.dts is not None else None
 
     def _keep_order(self, packet: "Packet[Stream]", copy: Stream) -> None:
-        """Move a packet by a tick if it has the time of the one before, as short ones in milliseconds may."""
+        """Delay a packet by a tick if rounding gave it the time of the packet before."""
         base = copy.time_base
         if base is None or packet.dts is None:
             return
@@ -153,10 +154,10 @@ class CopiedTracks:
         self._ends[packet.stream_index] = max(tick, earliest)
 
     def _read(self) -> Iterator["Packet[Stream]"]:
-        """Packets of the copied tracks inside the range, in file order.
+        """Yield the packets of the copied tracks inside the range, in file order.
 
-        Read from the start of the file: seeking would miss the priming packet before time 0, and long
-        packets, such as subtitles, that begin long before the range.
+        The file is read from its start. Seeking would miss the priming packet before time 0 and long packets,
+        such as subtitles, that begin before the range.
         """
         if not self._copies:
             return
@@ -171,13 +172,13 @@ class CopiedTracks:
             self.dropped.append("the rest of the sound, which is damaged")
 
     def close(self) -> None:
-        """Release the source; twice is harmless."""
+        """Release the source. May be called twice."""
         self._next = None
         self._container.close()
 
 
 def can_hold(form: str, stream: Stream) -> bool:
-    """Return whether a file format takes the packets of a track, found by writing a header into memory."""
+    """Return whether a file format takes the packets of a track, by a test in memory. form: FFmpeg muxer."""
     taken = False
     with contextlib.suppress(av.FFmpegError, ValueError), open_output(BytesIO(), form, OPTIONS) as trial:
         if stream.codec_context.name in trial.supported_codecs:
@@ -188,7 +189,7 @@ def can_hold(form: str, stream: Stream) -> bool:
 
 
 def _add_copy(out: OutputContainer, stream: Stream) -> Stream:
-    """Add a track for the packets of `stream`. Sound whose speakers are not named gets the usual ones."""
+    """Add a track for the packets of `stream`. Sound without channel names gets the usual layout."""
     copy = out.add_stream_from_template(stream, opaque=True)
     context = copy.codec_context
     if isinstance(context, AudioCodecContext):
@@ -199,7 +200,7 @@ def _add_copy(out: OutputContainer, stream: Stream) -> Stream:
 
 
 def _takes_silence(trial: OutputContainer, copy: Stream) -> bool:
-    """Whether a file with a little raw sound can be ended: MP4 finds out only then that it cannot name it."""
+    """Return whether a file with raw sound can be finished: MP4 detects unsupported PCM only then."""
     packet: Packet[Stream] = Packet(bytes(960))
     packet.pts = packet.dts = 0
     packet.time_base, packet.duration, packet.stream = Fraction(1, 48000), 1, copy
@@ -212,13 +213,16 @@ def _takes_silence(trial: OutputContainer, copy: Stream) -> bool:
 
 
 def _advice(stream: Stream) -> str:
-    """In which file format such a track would be kept, in words to follow its name."""
+    """Return the file formats that would keep a track, as text that follows its name."""
     fits = [ending for ending, form in ((".mov", "mov"), (".mkv", "matroska")) if can_hold(form, stream)]
     return f", which {' or '.join(fits)} would keep" if fits else ""
 
 
 def movie_timescale(source: Clip) -> int:
-    """Ticks per second in which both video and sound times are whole numbers, for exact edit lists."""
+    """Return the movie time scale, ticks per second, in which video and sound times are whole numbers.
+
+    Edit lists are then exact.
+    """
     with open_clip(source.path) as container:
         rates = [stream.rate for stream in container.streams.audio if stream.codec_context is not None]
     scale = lcm(source.time_base.denominator, *(rate for rate in rates if rate))
@@ -229,7 +233,7 @@ def movie_timescale(source: Clip) -> int:
 
 
 def is_inside(packet: "Packet[Stream]", start: Fraction | None, end: Fraction | None) -> bool:
-    """Whether a packet of a copied track belongs to the range, with what a decoder needs to be warm."""
+    """Return whether a packet belongs to the range, priming packets included. start, end: seconds."""
     time, length = _time(packet), (packet.duration or 0) * packet.time_base
     if packet.is_discard and time >= 0:
         return False  # hidden by an edit list; the muxer can hide only what lies before 0
@@ -239,7 +243,7 @@ def is_inside(packet: "Packet[Stream]", start: Fraction | None, end: Fraction | 
 
 
 def is_copyable(stream: Stream) -> bool:
-    """Sound and subtitles of a known codec; libavformat breaks files with any other track."""
+    """Return whether a track can be copied: sound and subtitles of a known codec, no cover pictures."""
     if stream.type not in ("audio", "subtitle") or stream.codec_context is None:
         return False
     return not stream.disposition & Disposition.attached_pic
@@ -252,14 +256,14 @@ def _time(packet: "Packet[Stream]") -> Fraction:
 
 
 def kept_metadata(metadata: dict[str, str]) -> dict[str, str]:
-    """The entries that a copy keeps."""
+    """Return the metadata entries that a copy keeps."""
     return {key: value for key, value in metadata.items() if not _is_own(key.lower())}
 
 
 def _is_own(key: str) -> bool:
-    """Whether a key, in small letters, belongs to the file and not to the recording.
+    """Return whether a key, in lower case, describes the file and not the recording.
 
-    Matroska writes keys in capitals, and counts with a language behind the name, such as BPS-eng.
+    Statistics of Matroska may end with a language, such as BPS-eng.
     """
     return key in OWN_KEYS or key.startswith("_statistics_") or key.split("-")[0] in COUNTED_KEYS
 

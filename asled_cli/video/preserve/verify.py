@@ -1,7 +1,4 @@
-"""Proves that a deblurred clip kept what it must keep of its source: packets and headers compared.
-
-Comparing every picture as well is a matter of choice; it costs as much as playing both clips.
-"""
+"""Comparison of a deblurred clip with its source: packets, headers and, if requested, every picture."""
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -22,7 +19,7 @@ from asled_cli.video.preserve.track_checks import (
 
 __all__ = ["Check", "verify"]
 
-MATROSKA_TICK = Fraction(1, 1000)  # Matroska counts in milliseconds and may move the start
+MATROSKA_TICK = Fraction(1, 1000)  # seconds; the usual time base of Matroska
 
 
 def verify(
@@ -35,11 +32,11 @@ def verify(
     times: Sequence[Fraction] | None = None,
     decode: bool = False,
 ) -> list[Check]:
-    """Compare `out` with the n-th video track of `source`, or with its range [start_s, end_s).
+    """Return the checks of `out` against the n-th video track of `source` or its range [start_s, end_s).
 
-    times: when the frames of the source are shown, where some of its packets gave none; on the source's
-    clock, by default those of all its packets. decode: compare every picture, too. Memory: a few numbers per
-    frame. Raises InputError if either file cannot be opened.
+    times: of the source's frames, seconds on its clock; None: those of all its packets.
+    decode: compare every picture too, which decodes both clips. Memory: a few numbers per frame.
+    Raises InputError if a file cannot be opened.
     """
     start_s, end_s = _exact(start_s), _exact(end_s)
     before = take_inventory(source, track)
@@ -77,12 +74,12 @@ def verify(
 def _compare_rest(
     before: Inventory, wanted: Sequence[Fraction], after: Inventory, *, whole: bool
 ) -> Iterator[Check]:
-    """All that is not the picture. whole: not a range of the source."""
+    """Yield the checks of everything but the picture. whole: not a range of the source."""
     slack = max(_slack(before), _slack(after))
     origins = tuple(times[0] if times else Fraction(0) for times in (wanted, after.times))
     yield from compare_tracks(before, after, slack, origins=(origins[0], origins[1]))
     yield compare_keys("metadata", before.metadata, after.metadata)
-    # The one picture is what players show, whether or not its flag says so.
+    # Players show the only video track with or without the default flag.
     yield from compare_labels("video", before.labels, after.labels, added=frozenset({"default"}))
     if before.track_keys:
         yield compare_keys("track metadata", before.track_keys, after.track_keys)
@@ -103,7 +100,7 @@ def _exact(seconds: float | Fraction | None) -> Fraction | None:
 def _compare_frames(wanted: list[Fraction], after: Inventory, slack: Fraction) -> Iterator[Check]:
     times = after.times
     yield Check("frames", str(len(wanted)), str(len(times)), len(wanted) == len(times), vital=True)
-    if slack and times and wanted:  # only the distances can be held to
+    if slack and times and wanted:  # the start may have moved: compare relative times
         times = [time - times[0] for time in times]
         wanted = [time - wanted[0] for time in wanted]
     pairs = zip(wanted, times, strict=False)
@@ -118,7 +115,7 @@ def _compare_frames(wanted: list[Fraction], after: Inventory, slack: Fraction) -
 def _compare_end(
     before: Inventory, wanted: list[Fraction], after: Inventory, *, cut: bool, slack: Fraction
 ) -> Check:
-    """When the last frame ends: as declared, or, where the source is cut, one step after its start."""
+    """Return the check of the end of the last frame: as declared, or one step later if the source was cut."""
     if not wanted or not after.ticks or not before.ticks:
         return Check("length", "a last frame", "none", False)
     step = rest = wanted[-1] - wanted[-2] if len(wanted) > 1 else 1 / before.clip.average_rate
@@ -127,7 +124,7 @@ def _compare_end(
     expected = wanted[-1] - wanted[0] + rest
     shown = after.clip.last_duration(after.times[-1], step)
     found = after.times[-1] - after.times[0] + shown
-    # Headers round the length to ticks of their own; Matroska adds the same for either end.
+    # Headers round the length to their own ticks. Matroska rounds both ends.
     tick = max(before.clip.time_base, after.clip.time_base, before.clip.header_tick, after.clip.header_tick)
     near = abs(expected - found) <= tick + 2 * slack
     return Check("length", f"{float(expected):.4f} s", f"{float(found):.4f} s", near)

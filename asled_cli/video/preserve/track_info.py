@@ -1,4 +1,4 @@
-"""What a copied track holds: packets by digest, times, cues of subtitles, and the labels a player shows.
+"""Content of a copied track: digest of its packets, times, subtitle cues and labels.
 
 Memory: one number per packet of sound, a few per cue.
 """
@@ -15,9 +15,8 @@ from av.stream import Disposition, Stream
 
 from asled_cli.video.preserve.tracks import kept_metadata
 
-# Written by muxers themselves, or about the file that they were taken from.
-TITLE_TAGS = ("title", "name")  # in Matroska, and in MP4
-OWN_TAGS = (
+TITLE_TAGS = ("title", "name")  # of Matroska and MP4
+OWN_TAGS = (  # written by muxers, or about the original file
     *TITLE_TAGS,
     "language",
     "handler_name",
@@ -33,7 +32,7 @@ LENGTH_BYTES = 2  # of the text in a sample of QuickTime's timed text (ISO/IEC 1
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What a player says about a track, and by which it chooses one."""
+    """Labels of a track, which players show and use to select tracks."""
 
     language: str = "und"
     title: str = ""
@@ -55,7 +54,7 @@ def _is_own(key: str) -> bool:
 
 
 class Cue(NamedTuple):
-    """One subtitle. start_s, length_s: seconds; a length of 0 is not known. text: as read, for messages."""
+    """One subtitle. start_s, length_s: seconds, length 0 if unknown. content: digest. text: for messages."""
 
     start_s: float
     length_s: float
@@ -65,9 +64,9 @@ class Cue(NamedTuple):
 
 @dataclass(slots=True)
 class TrackSum:
-    """One copied track. content is a digest: equal digests, equal packets.
+    """Summary of a copied track. content: digest of its packets. size: bytes.
 
-    whole: False for codecs whose packets a muxer may cut otherwise (raw sound) or fill up (subtitles).
+    whole: False for codecs whose packets a muxer may split (raw sound) or pad (subtitles).
     """
 
     kind: str
@@ -78,14 +77,14 @@ class TrackSum:
     packets: int = 0
     size: int = 0  # bytes
     first_s: Fraction | None = None
-    tick_s: float = 0.0  # in which the file counts the times, seconds
+    tick_s: float = 0.0  # time base of the track, seconds
     times: "array[float]" = field(default_factory=lambda: array("d"))  # seconds
     cues: list[Cue] = field(default_factory=list)
     content: Any = field(default_factory=hashlib.sha256)
 
     @classmethod
     def of(cls, stream: Stream) -> "TrackSum":
-        """Return the empty sum of a stream."""
+        """Return the empty summary of a stream."""
         context = stream.codec_context
         whole, form = False, ""
         if isinstance(context, AudioCodecContext):
@@ -94,7 +93,7 @@ class TrackSum:
         return cls(stream.type, context.name, whole, form, labels_of(stream))
 
     def add(self, packet: "Packet[Stream]", shift: Fraction) -> None:
-        """Count one more packet. shift: taken off its time, seconds."""
+        """Add a packet. shift: subtracted from its time, seconds."""
         ticks = packet.pts if packet.pts is not None else packet.dts or 0
         time = (ticks - round(shift / packet.time_base)) * packet.time_base
         self.first_s, self.tick_s = time if self.first_s is None else self.first_s, float(packet.time_base)
@@ -119,10 +118,7 @@ class TrackSum:
 
 
 def _without_adts(packet: bytes) -> bytes:
-    """Return an AAC packet without the ADTS header that streams put before it, and movies do not.
-
-    Layout: ISO/IEC 13818-7, 6.2.
-    """
+    """Return an AAC packet without the ADTS header of transport streams (ISO/IEC 13818-7, 6.2)."""
     if len(packet) < 7 or packet[0] != 0xFF or packet[1] & 0xF6 != 0xF0:
         return packet
     length = (packet[3] & 3) << 11 | packet[4] << 3 | packet[5] >> 5
