@@ -16,7 +16,7 @@ from asled_cli.imaging.threads import opencv_threads
 from asled_cli.job.align import QUEUE, align_stages
 from asled_cli.job.analysis import judge_clips, register_clips
 from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan
-from asled_cli.job.match import way_on
+from asled_cli.job.match import advice_for
 from asled_cli.job.method import load_restorer
 from asled_cli.job.plan import make_plan, refuse_if_strict, report_if_strict
 from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, Event, JobReport
@@ -59,7 +59,7 @@ STEPS = Steps()
 
 @dataclass(frozen=True)
 class Run:
-    """One job under way. report: checks first whether the job is to stop."""
+    """A running job. report: checks first whether the job is to stop."""
 
     plan: DeblurPlan
     journal: Journal
@@ -106,7 +106,7 @@ def run_deblur(
 
 
 def _deblur(run: Run, began: float) -> DeblurResult:
-    """Register, judge, and write the result, copied where nothing is to change."""
+    """Register, measure sharpness, and write the result; copy the clip if nothing changes."""
     plan = run.plan
     run.refuse_if_strict([*plan.notes, *(f"{lost} would be left out" for lost in run.writer.dropped)])
     registration = run.journal.registration or _analyse(run)
@@ -145,7 +145,7 @@ def _open_writer(plan: DeblurPlan, steps: Steps, journal: Journal | None = None)
 
 
 def _analyse(run: Run) -> Registration:
-    """Find how the two views belong together, and keep it for a run that resumes."""
+    """Register the two views, and keep the registration for a resumed run."""
     plan = run.plan
     registration, _ = register_clips(
         plan.wide,
@@ -162,7 +162,7 @@ def _analyse(run: Run) -> Registration:
             "%s and %s do not seem to show the same scene at the same time: nothing is changed. %s",
             plan.wide.path.name,
             plan.ultra.path.name,
-            way_on(plan.config),
+            advice_for(plan.config),
         )
     return run.journal.keep_registration(registration)
 
@@ -194,7 +194,7 @@ def _pass_through(run: Run, registration: Registration, blur_plan: BlurPlan) -> 
 
 
 def _render(run: Run, registration: Registration, blur_plan: BlurPlan) -> DeblurResult:
-    """Send every frame of the clip that is not finished yet once through all stages."""
+    """Send every unfinished frame of the clip once through all stages."""
     plan, journal = run.plan, run.journal
     restorer = load_restorer(plan, run.steps.segment_length(plan.wide), journal.memory)
     start = find_start(plan, journal.entries, registration)
@@ -206,12 +206,12 @@ def _render(run: Run, registration: Registration, blur_plan: BlurPlan) -> Deblur
         ultra_frames = Stage(ultra, QUEUE, "decode ultra")
         references = softened(ultra_frames, plan.wide, plan.ultra, plan.fov_ratio)
         pairs = Stage(pair_frames(wide_frames, references, plan.clock), QUEUE, "pair")
-        # The network takes and gives whole chunks; with room for one on either side, nobody waits meanwhile.
+        # The network takes and gives whole chunks; with room for one on either side, no stage waits.
         room = max(QUEUE, plan.chunk)
         aligned = align_stages(
             pairs,
             ReferenceRenderer(registration, start.origin_s),
-            reach=plan.reference_radius,
+            radius=plan.reference_radius,
             threads=plan.align_threads,
             room=room,
             select=lambda frames: skip_written(frames, start, plan.wide.path.name),

@@ -33,7 +33,7 @@ def probe(
     verbose: opt.Verbose = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Tell what WIDE and ULTRA are, how they go together, and what `asled deblur` would do with them."""
+    """Show what WIDE and ULTRA are, how they match, and what `asled deblur` would do with them."""
     from asled_cli.cli.output import console
     from asled_cli.job import inspect  # torch-free, but av and cv2 load here
     from asled_cli.job.preview import check_preview, draw_preview

@@ -64,7 +64,7 @@ def train(
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Train a network as RECIPE says; interrupt it at any time, --resume goes on exactly."""
+    """Train a network as RECIPE says; interrupt it at any time, `--resume` continues exactly."""
     from asled_cli.cli.output import console
     from asled_cli.lab.training.run import TrainJob, run_training  # torch loads here, not for --help
 

@@ -19,28 +19,28 @@ def align_stages(
     pairs: Stage[FramePair],
     renderer: ReferenceRenderer,
     *,
-    reach: int,
+    radius: int,
     threads: int,
     room: int,
     select: Callable[[Aligned], Aligned],
 ) -> list[Stage[AlignedFrame]]:
     """Return the stages; the last one gives the frames that `select` lets through, up to `room` ahead.
 
-    reach: frames on either side over which references are fused. One stage where a network needs the cores
+    radius: frames on either side over which references are fused. One stage where a network needs the cores
     (threads = 1), else two side by side, with as many align_threads in each.
     """
     frames = _registered(pairs, renderer, threads)
-    if not reach or threads == 1:
-        return [Stage(select(fuse_references(frames, reach)), room, "align")]
+    if not radius or threads == 1:
+        return [Stage(select(fuse_references(frames, radius)), room, "align")]
     aligned = Stage(frames, QUEUE, "align")
-    fused = parallel_map(fuse_window, frame_windows(aligned, reach), threads)
+    fused = parallel_map(fuse_window, frame_windows(aligned, radius), threads)
     return [aligned, Stage(select(fused), room, "fuse")]
 
 
 def _registered(
     pairs: Iterator[FramePair], renderer: ReferenceRenderer, threads: int
 ) -> Iterator[AlignedFrame]:
-    """Registered frames, without the reference as it was recorded, which nobody needs any more."""
+    """Yield registered frames, without the reference as recorded, which is not needed any more."""
     with closing_items(parallel_map(lambda align: align(), _turns(pairs, renderer), threads)) as frames:
         for frame in frames:
             yield replace(frame, pair=replace(frame.pair, reference=None))

@@ -7,7 +7,7 @@ from asled_cli.job.sampling import (
     ALL,
     Range,
     count_frames,
-    moments_to_judge,
+    count_sharpness_times,
     read_sampled_runs,
     reading_pairs,
 )
@@ -20,7 +20,7 @@ from asled_cli.sync.lens_order import sample_pairs
 from asled_cli.video.clock import Clock
 from asled_cli.video.frames import Clip, FramePair
 
-MAX_FOLLOWERS = 4  # threads that follow OIS, each with a stretch of small pictures and their motion
+MAX_TRACKING_THREADS = 4  # threads that follow OIS, each with a stretch of small pictures and their motion
 
 
 def register_clips(
@@ -36,7 +36,7 @@ def register_clips(
 ) -> tuple[Registration, list[list[FramePair]]]:
     """Return how the views match at full size, and the short runs of reduced pairs that showed it.
 
-    Where OIS moves one lens alone, every frame is looked at. Raises InputError as `analyse`.
+    Where OIS moves one lens alone, every frame is read. Raises InputError as `analyse`.
     """
     start = wide.start_s if wide_range[0] is None else wide_range[0]
     runs: list[list[FramePair]] = []
@@ -50,14 +50,14 @@ def register_clips(
         prior,
         sizes=(wide.seen_size, (ultra.width, ultra.height)),
         analyse=analyse,
-        map_function=partial(parallel_map, threads=min(MAX_FOLLOWERS, usable_cores())),
+        map_function=partial(parallel_map, threads=min(MAX_TRACKING_THREADS, usable_cores())),
         on_progress=lambda done: report(Progress("follow", done, frames)),
     )
     return found, runs
 
 
 def judge_clips(wide: Clip, ultra: Clip, clock: Clock, found: Registration, report: Report) -> BlurPlan:
-    """Look at moments along the clip to find where the wide view is blurred and the other one can help."""
-    count = moments_to_judge(wide, ultra, clock)
+    """Measure sharpness along the clip and plan where to deblur."""
+    count = count_sharpness_times(wide, ultra, clock)
     moments = sample_pairs(wide, ultra, clock, count)
     return plan_blur(moments, found, lambda done: report(Progress("judge", done, count)))

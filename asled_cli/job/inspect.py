@@ -1,4 +1,4 @@
-"""What one or two clips are, and how they go together: everything `asled probe` tells."""
+"""The analysis behind `asled probe`: the properties of one or two clips, and how they match."""
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -8,7 +8,7 @@ from typing import Any
 
 from asled_cli.job.analysis import judge_clips, register_clips
 from asled_cli.job.blur_plan import BlurPlan
-from asled_cli.job.match import MatchedClips, check_shared_time, match_clips, way_on
+from asled_cli.job.match import MatchedClips, advice_for, check_shared_time, match_clips
 from asled_cli.job.records import DeblurConfig
 from asled_cli.job.tally import registration_info
 from asled_cli.progress import Report, ignore
@@ -20,12 +20,12 @@ from asled_cli.video.decode.reader import frame_times
 from asled_cli.video.frames import Clip, FramePair
 
 _UNFIT = "The two views do not fit together: the reference would not be used, and nothing would be changed."
-_STEADY_SHARE = Fraction(1, 10)  # a frame whose interval is off the median by more counts as irregular
+_IRREGULAR_SHARE = Fraction(1, 10)  # a frame whose interval is off the median by more counts as irregular
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """How a pair goes together. sample: one short run of reduced pairs, for pictures of it."""
+    """How a pair matches. sample: one short run of reduced pairs, for pictures of it."""
 
     match: MatchedClips
     registration: Registration
@@ -69,7 +69,7 @@ def inspect_pair(config: DeblurConfig, report: Report = ignore) -> Inspection:
     """Match, register and judge two clips as a deblurring job would. Raises InputError as `match_clips`."""
     match = match_clips(config, report)
     wide, ultra, clock = match.wide, match.ultra, match.timing.clock
-    notes = check_shared_time(wide, ultra, clock, wide.start_s, None, way_on(config, "--offset"))
+    notes = check_shared_time(wide, ultra, clock, wide.start_s, None, advice_for(config, "--offset"))
     match = replace(match, notes=(*match.notes, *notes))
     prior = LensPrior(fov_ratio=match.fov_ratio, source=match.fov_source)
     found, runs = register_clips(wide, ultra, clock, prior, report)
@@ -90,7 +90,7 @@ def clip_info(clip: Clip) -> dict[str, Any]:
     times = frame_times(clip)
     gaps = [b - a for a, b in pairwise(times)]
     usual = median(gaps) if gaps else Fraction(0)
-    irregular = sum(abs(gap - usual) > _STEADY_SHARE * usual for gap in gaps)
+    irregular = sum(abs(gap - usual) > _IRREGULAR_SHARE * usual for gap in gaps)
     return {
         "path": str(clip.path),
         "track": clip.track,

@@ -1,4 +1,4 @@
-"""Two files -> two clips that belong together: which is which, how their clocks and their views relate."""
+"""Match two files: which clip is the wide one, and how their clocks and views relate."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,7 +23,7 @@ MIN_SHARED_S = Fraction(1, 10)  # clips that share less than this in time are ta
 
 @dataclass(frozen=True)
 class MatchedClips:
-    """The clips in their true places. timing: with `wide` as its target. notes: what the user should know."""
+    """The clips in their detected order. timing: its target is `wide`. notes: for the user."""
 
     wide: Clip
     ultra: Clip
@@ -35,7 +35,7 @@ class MatchedClips:
 
 
 def match_clips(config: DeblurConfig, report: Report = ignore) -> MatchedClips:
-    """Probe both clips and find out how they go together.
+    """Probe both clips and find out how they match.
 
     Raises InputError if one cannot be used, or if they are not of one recording.
     """
@@ -65,7 +65,7 @@ def probe_both(first: Path, second: Path) -> tuple[Clip, Clip]:
         check_large_enough(clip.path.name, (clip.width, clip.height))
         if clip.frame_estimate < 2 and len(frame_times(clip)) < 2:
             raise InputError(
-                f"{clip.path.name} has a single frame, expected two or more: how things move cannot be seen.",
+                f"{clip.path.name} has a single frame, expected two or more: motion cannot be measured.",
                 "Name a longer part of the recording.",
             )
     return wide, ultra
@@ -95,7 +95,7 @@ def _probe_two(first: Path, second: Path) -> tuple[Clip, Clip]:
     return wide, probe_clip(first, track=1)
 
 
-def way_on(config: DeblurConfig, *names: str) -> str:
+def advice_for(config: DeblurConfig, *names: str) -> str:
     """Return advice for clips that do not fit. names: options that may help; given ones are skipped."""
     given = {"--offset": config.offset_s, "--fov-ratio": config.fov_ratio}
     names = names or tuple(given)
@@ -157,7 +157,7 @@ def _check_same_orientation(wide: Clip, ultra: Clip) -> None:
 
 
 def _rotation_hint(wide: Clip, ultra: Clip) -> str:
-    """Advice for clips of unlike rotation: of one the flag was changed, or the picture itself rotated."""
+    """Return advice for clips whose rotation differs: a changed flag, or a rotated picture."""
     turned = next((clip for clip in (wide, ultra) if not clip.rotation), wide)
     if (wide.width > wide.height) == (ultra.width > ultra.height):
         return "Are both from one recording? If so, set the rotation flag of one to the other's."
@@ -175,7 +175,7 @@ def _guess_ratio(config: DeblurConfig, wide: Clip, ultra: Clip) -> float:
 
 
 def _fov_ratio(config: DeblurConfig, wide: Clip, ultra: Clip) -> tuple[float, str]:
-    """Focal length of wide over ultra: the first of option, lens data in the files, common phones."""
+    """Return the focal length of wide over ultra: from the option, else lens data, else common phones."""
     if config.fov_ratio is not None:
         return config.fov_ratio, "given"
     if wide.focal_35mm and ultra.focal_35mm and wide.focal_35mm > ultra.focal_35mm:

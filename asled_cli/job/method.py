@@ -1,4 +1,4 @@
-"""Which way a clip is restored: with which network, where, and in how large pieces."""
+"""Choose how a clip is restored: method, network, device and piece sizes."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -24,7 +24,7 @@ from asled_cli.zoo import registry as zoo
 MAX_CHUNK = 12  # frames; the look-ahead is computed again with every chunk
 CPU_BYTES = 1600 * 2**20  # at 1080p, so that the whole job stays at 3 GB; larger frames get more
 CPU_PIXELS = 1920 * 1080  # the frame size for which CPU_BYTES is meant
-CPU_SHARE = 0.6  # of the free memory of a machine, for networks that need more; the files' caches go on
+CPU_SHARE = 0.6  # of the free memory of a machine, for networks that need more; the rest is for file caches
 QUEUED_BYTES = 15 + 20  # per pixel of a frame that waits before (15) or after (20) the network
 STACKED_BYTES = 15 + 24  # per pixel of a frame in the chunk: as recorded (15) and in 32 bit (24)
 AVERAGED_BYTES = 15  # of a frame whose reference waits to be averaged with those around it
@@ -69,7 +69,7 @@ def choose_method(config: DeblurConfig, wide: Clip | FrameSize) -> MethodChoice:
     model = config.model or zoo.DEFAULT
     try:
         path = weights.find(model, config.weights)
-    except MissingWeightsError as error:  # weights that are there but damaged are never passed over
+    except MissingWeightsError as error:  # damaged weights are an error, never skipped
         if config.method == "network" or config.weights is not None or config.model is not None:
             raise
         return MethodChoice(method="swap", reason=f"no weights found: {error.message}")
@@ -158,7 +158,7 @@ def _state_type(network: object) -> Any:
 def choose_pieces(
     config: DeblurConfig, info: NetworkInfo, wide: Clip | FrameSize, device: torch.device, precision: str
 ) -> tuple[int, int, int, int]:
-    """(chunk, overlap, tile, bytes) for this device and the memory that is free on it now.
+    """Return (chunk, overlap, tile, bytes) for this device and its free memory.
 
     On a CPU, the modest budget of CPU_BYTES if it allows large pieces, else as much as may be taken.
     Raises MemoryLimitError if even small tiles do not fit.
@@ -183,7 +183,7 @@ def fit_pieces(
     precision: str,
     tiles: Sequence[int] = TILES,
 ) -> tuple[int, int, int, int]:
-    """(chunk, overlap, tile, bytes) that fit into `budget` bytes: first a shorter chunk, then tiles.
+    """Return (chunk, overlap, tile, bytes) within `budget` bytes: first a shorter chunk, then tiles.
 
     tiles: the sizes to choose from. What the user asked for is left alone. Raises MemoryLimitError if even
     the smallest tiles do not fit.

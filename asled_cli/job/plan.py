@@ -1,4 +1,4 @@
-"""From what the user asks for to a plan with every choice made: all checks that need no long work."""
+"""Turn a request into a plan with every choice made and every quick check done."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from asled_cli.errors import AsledError, InputError, UsageError
-from asled_cli.job.match import MatchedClips, check_shared_time, match_clips, probe_both, way_on
+from asled_cli.job.match import MatchedClips, advice_for, check_shared_time, match_clips, probe_both
 from asled_cli.job.method import QUEUED_BYTES, FrameSize, choose_method
 from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult
 from asled_cli.job.sampling import RUN_LENGTH, RUNS, SHORT_CLIP, count_frames
-from asled_cli.job.target import turn_to_ultra
+from asled_cli.job.target import retarget_to_ultra
 from asled_cli.metrics.clip_psnr import check_truth
 from asled_cli.progress import Report, ignore
 from asled_cli.registration.geometry.canvas import Canvas
@@ -25,8 +25,8 @@ from asled_cli.video.output_file import check_output, default_output, work_folde
 MEMORY_BASE = 700 * 2**20  # interpreter, torch and codecs, measured
 ANALYSIS_BYTES = 64  # per pixel of a frame that the analysis reads, measured
 FRAMES_IN_FLIGHT = 12  # frames in queues, alignment window and decoder threads, as 16-bit RGB and planes
-MAX_HELPERS = 4  # threads that align frames, and as many that fuse them; more find nothing left to share
-HELPERS_AT_1080P = 8  # larger frames get fewer, for the same memory
+MAX_ALIGN_THREADS = 4  # threads that align frames, and as many that fuse them; more did not help
+THREADS_AT_1080P = 8  # larger frames get fewer, for the same memory
 
 
 def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
@@ -37,7 +37,7 @@ def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
     _check_options(config)
     found = match_clips(config, report)
     if config.target == "ultra":
-        found = turn_to_ultra(found)
+        found = retarget_to_ultra(found)
     if found.order.swapped:
         config = replace(config, wide=config.ultra, ultra=config.wide)
     return _complete_plan(config, found)
@@ -50,7 +50,7 @@ def _complete_plan(config: DeblurConfig, found: MatchedClips) -> DeblurPlan:
         check_truth(config.truth, wide)
     out = _output_path(config, wide)
     start, end = _window(config, wide)
-    advice = way_on(config, "--offset")
+    advice = advice_for(config, "--offset")
     notes = [*found.notes, *check_shared_time(wide, ultra, clock, start, end, advice)]
     choice = choose_method(config, FrameSize(*wide.seen_size))
     align_threads = choose_align_threads(choice.method, choice.device, wide)
@@ -163,12 +163,12 @@ def choose_align_threads(method: str, device: str, wide: Clip) -> int:
     """Return the number of alignment threads; 1 where the network needs the cores itself."""
     if method == "network" and device == "cpu":
         return 1
-    room = HELPERS_AT_1080P * 1920 * 1080 // (wide.width * wide.height)
-    return max(1, min(MAX_HELPERS, usable_cores(), room))
+    room = THREADS_AT_1080P * 1920 * 1080 // (wide.width * wide.height)
+    return max(1, min(MAX_ALIGN_THREADS, usable_cores(), room))
 
 
 def _memory_of_alignment(align_threads: int, wide: Clip) -> int:
-    """Two stages, each with one frame more than there are alignment threads, registered (`QUEUED_BYTES`)."""
+    """Return the bytes of two stages, each with one registered frame more than alignment threads."""
     frames = 0 if align_threads == 1 else 2 * (align_threads + 1)
     return frames * QUEUED_BYTES * wide.width * wide.height
 
@@ -180,12 +180,12 @@ def refuse_if_strict(plan: DeblurPlan, warnings: Sequence[str]) -> None:
 
 
 def report_if_strict(result: DeblurResult) -> None:
-    """Raise AsledError if a strict job made anything but a faithful file, which is kept all the same."""
+    """Raise AsledError if the file of a strict job differs from what was asked; the file is kept."""
     found = [f"{name}: {count}" for name, count in result.problems.items()]
     found += [f"{lost} is left out" for lost in result.dropped_tracks]
     found += [f"{c.name} is {c.found}, was {c.expected}" for c in result.differences]
     if result.plan.config.strict and found:
         raise AsledError(
-            f"{result.out} is complete, but not all is as --strict asks: {'; '.join(found)}.",
-            "The file is kept. Look at it, and use it if you can do with that.",
+            f"{result.out} is complete, but --strict does not accept it: {'; '.join(found)}.",
+            "The file is kept. Check it before you use it.",
         )

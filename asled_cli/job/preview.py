@@ -62,7 +62,7 @@ def _exists(path: Path) -> UsageError:
 
 
 def checkerboard(frame: AlignedFrame) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8: fields of the target and of the registered reference in turn."""
+    """Return (H, W, 3) uint8: fields of the target and of the registered reference in turn."""
     assert frame.reference is not None
     target, reference = frame.pair.target.rgb, frame.reference
     height, width = target.shape[:2]
@@ -72,7 +72,7 @@ def checkerboard(frame: AlignedFrame) -> NDArray[np.uint8]:
 
 
 def side_by_side(frame: AlignedFrame) -> NDArray[np.uint8]:
-    """(H, 2 W + gap, 3) uint8: target left, registered reference right; even sides."""
+    """Return (H, 2 W + gap, 3) uint8: target left, registered reference right; even sides."""
     assert frame.reference is not None
     gap = np.zeros((frame.reference.shape[0], _GAP, 3), np.uint16)
     joined = to_8_bit(np.hstack([frame.pair.target.rgb, gap, frame.reference]))

@@ -17,9 +17,9 @@ Range = tuple[Fraction | None, Fraction | None]
 ALL: Range = (None, None)
 RUNS = 4  # of the analysis, spread over the clip
 RUN_LENGTH = 11  # frames of a run: exposures up to 9 frame intervals are searched
-JUDGED_S = Fraction(1, 2)  # seconds between two measurements of sharpness
-MIN_MOMENTS = 6  # measurements of sharpness in a short clip
-MAX_MOMENTS = 60  # in a long one, so that the analysis does not grow with the clip
+SHARPNESS_EVERY_S = Fraction(1, 2)  # seconds between two measurements of sharpness
+MIN_SHARPNESS_TIMES = 6  # measurements of sharpness in a short clip
+MAX_SHARPNESS_TIMES = 60  # in a long one, so that the analysis does not grow with the clip
 SHORT_CLIP = 60  # frames; a clip up to here is analysed from end to end
 SAMPLE_BYTES = 900 * 2**20  # of full pictures held at once: shorter runs where frames are large
 
@@ -64,7 +64,7 @@ def read_sampled_runs(
 
 
 def count_frames(wide: Clip, start: Fraction, end: Fraction | None) -> int:
-    """Return how many frames lie in [start, end); an estimate where they do not come at an even rate."""
+    """Return the number of frames in [start, end); an estimate where they do not come at an even rate."""
     whole = end_of(wide)
     length = whole - wide.start_s
     if length <= 0 or (start <= wide.start_s and (end is None or end >= whole)):
@@ -76,16 +76,16 @@ def count_frames(wide: Clip, start: Fraction, end: Fraction | None) -> int:
     return max(1, until - max(0, before))
 
 
-def moments_to_judge(wide: Clip, ultra: Clip, clock: Clock) -> int:
+def count_sharpness_times(wide: Clip, ultra: Clip, clock: Clock) -> int:
     """Return the number of times at which sharpness is measured."""
     first = max(wide.start_s, clock.to_target(ultra.start_s))
     last = min(end_of(wide), clock.to_target(end_of(ultra)))
-    return judged_moments(float(last - first))
+    return sharpness_count(float(last - first))
 
 
-def judged_moments(duration_s: float) -> int:
-    """Return the number of times for a duration: one every JUDGED_S, within limits."""
-    return min(max(int(duration_s / JUDGED_S), MIN_MOMENTS), MAX_MOMENTS)
+def sharpness_count(duration_s: float) -> int:
+    """Return the number of times for a duration: one every SHARPNESS_EVERY_S, within limits."""
+    return min(max(int(duration_s / SHARPNESS_EVERY_S), MIN_SHARPNESS_TIMES), MAX_SHARPNESS_TIMES)
 
 
 def run_starts(

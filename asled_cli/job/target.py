@@ -23,7 +23,7 @@ _INSET = 0.03
 _SOFTNESS = 0.33  # of a lens that samples every n-th pixel, in units of sqrt(n^2 - 1): as `lab.rig` has it
 
 
-def turn_to_ultra(found: MatchedClips) -> MatchedClips:
+def retarget_to_ultra(found: MatchedClips) -> MatchedClips:
     """Make the part of the ultra clip that both lenses see the target, and the wide clip its reference.
 
     Raises InputError if the wide view cannot be located in the ultra view.
@@ -61,7 +61,7 @@ def common_part(found: MatchedClips) -> tuple[Place, Box]:
 
 
 def softened(frames: Iterable[Frame], target: Clip, reference: Clip, fov_ratio: float) -> Iterator[Frame]:
-    """Reference frames as soft as the target's pixels can show; untouched where they hold no more detail.
+    """Yield reference frames as soft as the target's pixels; unchanged if they have no more detail.
 
     fov_ratio: view of the reference over that of the target's part.
     """

@@ -65,7 +65,7 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
     usable = [run for run in usable if len(run) >= 2]
     if max(map(len, runs), default=0) < 2:
         raise InputError(
-            "Less than two frames are left to look at: how things move cannot be seen in a single frame.",
+            "Fewer than two frames are left: motion cannot be measured in a single frame.",
             "Name a longer part of the recording.",
         )
     if not usable:

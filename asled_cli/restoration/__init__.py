@@ -1,1 +1,1 @@
-"""What to change: from an aligned frame to its restoration."""
+"""Restoration: from aligned frames to the changes of the target."""

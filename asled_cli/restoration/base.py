@@ -1,4 +1,4 @@
-"""What every way of restoring shares: a frame and its change, and a stream of frames run through a restorer.
+"""The base of all restorers: a frame with its change, and a stream of frames through a restorer.
 
 Restorers have push and flush, so that the result never depends on how frames arrive.
 """
@@ -35,7 +35,7 @@ class RestoredFrame:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a network remembers after a frame: its state for each tile; and the pieces in force."""
+    """The recurrent state of a network after a frame: for each tile; and the current piece sizes."""
 
     states: dict[Tile, Any]  # each a named tuple of tensors
     chunk: int
@@ -62,11 +62,11 @@ def restore(frames: Iterable[AlignedFrame], restorer: Restorer) -> Iterator[Rest
 
 
 class FusingRestorer:
-    """Hands every frame on with its reference averaged over `reach` frames on either side."""
+    """Hands every frame on with its reference averaged over `radius` frames on either side."""
 
-    def __init__(self, restorer: Restorer, reach: int) -> None:
+    def __init__(self, restorer: Restorer, radius: int) -> None:
         self.restorer = restorer
-        self._windows = FrameWindows(reach)
+        self._windows = FrameWindows(radius)
 
     def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
         """Return what the restorer finishes with the frames that have seen their neighbours now."""

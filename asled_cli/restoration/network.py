@@ -1,4 +1,4 @@
-"""Aligned frames -> changes: what the network, or the plain swap of views, wants to add to each frame.
+"""Aligned frames -> changes: what the network or the plain swap adds to each frame.
 
 Restorers have feed and flush, so that the result never depends on how frames arrive. Memory: one chunk with
 its look-ahead, whatever the length of the clip.
@@ -62,7 +62,7 @@ class NetworkRestorer:
         self.waiting: list[AlignedFrame] = []
         self.states: dict[Tile, Any] = states or {}
         self._segment = segment
-        self._left = segment  # frames of the segment under way still to come
+        self._left = segment  # frames missing in the current segment
 
     def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
         """Return a chunk of frames once its look-ahead is there, else nothing."""

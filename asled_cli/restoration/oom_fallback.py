@@ -1,4 +1,4 @@
-"""Smaller pieces when memory runs out: which ones, and how the network's memory is cut to them."""
+"""Smaller pieces when memory runs out, and the network's states cut to them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from asled_cli.guide import GUIDE_STRIDE
 from asled_cli.restoration.tiles import Tile
 
 MIN_CHUNK = 3  # frames; shorter ones compute their look-ahead so often that tiles are the better way
-SMALLEST_TILE = 128  # pixels; the context around a smaller one is larger than itself
+MIN_TILE = 128  # pixels; the context around a smaller one is larger than itself
 
 
 def smaller_pieces(chunk: int, tile: int, size: tuple[int, int]) -> tuple[int, int] | None:
@@ -22,7 +22,7 @@ def smaller_pieces(chunk: int, tile: int, size: tuple[int, int]) -> tuple[int, i
         return max(MIN_CHUNK, chunk // 2), tile
     side = tile if 0 < tile < max(size) else max(size)
     half = -(-side // 2 // GUIDE_STRIDE) * GUIDE_STRIDE
-    if half >= SMALLEST_TILE:
+    if half >= MIN_TILE:
         return chunk, half
     return (chunk // 2, tile) if chunk > 1 else None
 

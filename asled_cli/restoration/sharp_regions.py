@@ -54,7 +54,7 @@ def _blocks(width: int, height: int) -> tuple[int, int]:
 
 
 def _sharpness(blur: NDArray[np.float16], blocks: tuple[int, int]) -> NDArray[np.float32]:
-    """By block (rows, columns): 1 where nothing is blurred, 0 where it surely is."""
+    """Return (rows, columns) of blocks: 1 where nothing is blurred, 0 from _BLURRED on."""
     strength = cv2.resize(blur.astype(np.float32), blocks, interpolation=cv2.INTER_AREA)
     sharp = (np.float32(_BLURRED) - strength) / np.float32(_BLURRED - _SHARP)
     return np.asarray(np.clip(sharp, 0, 1), np.float32)

@@ -23,7 +23,7 @@ def _swapped(strength: float, aligned: AlignedFrame) -> NDArray[np.float32] | No
 
 
 def swap_change(aligned: AlignedFrame, strength: float) -> NDArray[np.float32]:
-    """(H, W, 3): what the plain swap adds to a frame that has a reference."""
+    """Return (H, W, 3): what the plain swap adds to a frame that has a reference."""
     assert aligned.reference is not None
     change = aligned.reference.astype(np.float32)
     change -= aligned.pair.target.rgb

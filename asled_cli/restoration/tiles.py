@@ -26,7 +26,7 @@ class Span:
     size: int
 
     def weight(self) -> Tensor:
-        """(stop - start,) float32: 1 inside, a ramp to 0 across each seam; two ramps add up to 1."""
+        """Return (stop - start,) float32: 1 inside, a ramp to 0 across each seam; two ramps add up to 1."""
         position = torch.arange(self.start, self.stop) + 0.5
         weight = torch.ones(self.stop - self.start)
         if self.inner_start > 0:
@@ -77,7 +77,7 @@ def cut_tiles(height: int, width: int, tile: int, halo_px: int) -> list[Tile]:
 
 
 def _cut(size: int, tile: int, halo_px: int) -> list[Span]:
-    """Equal spans of at most `tile` pixels, on the guide's grid, with context around them."""
+    """Return equal spans of at most `tile` pixels, on the guide's grid, with context around them."""
     if tile <= 0 or tile >= size:
         return [Span(0, size, 0, size, size)]
     halo = _round_up(max(halo_px, BLEND_PX))

@@ -77,7 +77,7 @@ def run_in_processes(
                     yield future.result()
         except BrokenProcessPool as error:
             raise AsledError(
-                "A process that makes clips ended without a word; most often the memory was full.",
+                "A process that makes clips ended without a message; most often the memory was full.",
                 f"Run the same again with fewer processes than {count}; clips that are complete stay.",
             ) from error
         finally:

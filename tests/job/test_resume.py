@@ -253,7 +253,7 @@ def test_the_folder_is_private_and_a_foreign_one_is_refused(
             resume(unfinished)
     folder.chmod(0o755)
     (folder / "state-000009.safetensors").symlink_to("/etc/passwd")  # as another user could have done
-    with pytest.raises(UsageError, match="was not put there by asled"):
+    with pytest.raises(UsageError, match="was not written by asled"):
         resume(unfinished)
 
 

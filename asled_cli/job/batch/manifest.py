@@ -60,7 +60,7 @@ def _text(path: Path) -> str:
         # A name on the disk need not be UTF-8: its bytes are kept, as Python keeps those of names.
         text = data.decode(encoding, "surrogateescape" if encoding == "utf-8" else "strict")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not {encoding.upper()} text, as it begins.", EXPECTED) from error
+        raise InputError(f"{path} is not {encoding.upper()} text, as its start says.", EXPECTED) from error
     if "\0" in text:
         raise InputError(f"{path} is not UTF-8 text.", f"{EXPECTED} Save it as UTF-8.")
     return text

@@ -1,4 +1,4 @@
-"""Room on the disk: looked at before the work and watched during it."""
+"""Free disk space: checked before the work and during it."""
 
 import logging
 import shutil

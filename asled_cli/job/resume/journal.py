@@ -314,7 +314,7 @@ def _discard_old(plan: DeblurPlan, folder: Path) -> None:
         if foreign := work.foreign_files():
             raise UsageError(
                 f"{folder} holds files that asled did not write: {', '.join(foreign[:3])}.",
-                "Move them away, and run the same again.",
+                "Move them away, and run the same command again.",
             )
         frames = _frames_done(folder)
         if frames and not (plan.config.encode is not None and plan.config.encode.overwrite):

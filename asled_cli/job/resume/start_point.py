@@ -19,7 +19,7 @@ class Start:
     """Where to begin. Times in seconds, each on its clip's own clock; None: at the start of the clip.
 
     origin_s: time of the job's first frame, None where this run reads it itself. tick: time of the first
-    frame not written yet; earlier ones are only looked at.
+    frame not written yet; earlier ones are only read.
     """
 
     wide_s: Fraction | None

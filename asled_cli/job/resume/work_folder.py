@@ -140,7 +140,9 @@ def _check_owner(folder: Path) -> None:
     """
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode):
-        raise UsageError(f"{folder} is not a folder of asled.", "Move it away, and run the same again.")
+        raise UsageError(
+            f"{folder} is not a folder of asled.", "Move it away, and run the same command again."
+        )
     if not hasattr(os, "getuid") or (status.st_uid == os.getuid() and not status.st_mode & 0o077):
         return
     if status.st_uid not in (os.getuid(), _owner_of_new_files(folder)):
@@ -150,7 +152,7 @@ def _check_owner(folder: Path) -> None:
         found = path.lstat()
         if found.st_uid != status.st_uid or not stat.S_ISREG(found.st_mode):
             raise UsageError(
-                f"{path} was not put there by asled.", f"Remove {folder}, and run the same again."
+                f"{path} was not written by asled.", f"Remove {folder}, and run the same command again."
             )
 
 

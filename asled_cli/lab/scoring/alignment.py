@@ -9,7 +9,7 @@ from typing import Any
 
 from asled_cli.errors import InputError
 from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan, plan_blur
-from asled_cli.job.sampling import judged_moments, run_starts
+from asled_cli.job.sampling import run_starts, sharpness_count
 from asled_cli.job.tally import registration_info
 from asled_cli.lab.scoring.clips import ScoreClip
 from asled_cli.lab.scoring.config import Alignment
@@ -64,7 +64,7 @@ def align_clip(clip: ScoreClip, alignment: Alignment, fov_ratio: float) -> Align
 
 def _judge(clip: ScoreClip, registration: Registration) -> BlurPlan:
     """Return the blur plan of a deblurring run, from as many sample frames."""
-    count = min(clip.frames, judged_moments(clip.frames / clip.fps))
+    count = min(clip.frames, sharpness_count(clip.frames / clip.fps))
     moments = [(2 * i + 1) * clip.frames // (2 * count) for i in range(count)]
     return plan_blur(map(reduce_for_analysis, clip.pairs(moments)), registration)
 

@@ -32,7 +32,7 @@ def check_large_enough(name: str, size: tuple[int, int]) -> None:
     if min(size) < MIN_SIDE:
         raise InputError(
             f"{name} has frames of {size[0]}x{size[1]} pixels, expected {MIN_SIDE} or more on each side: "
-            "so little cannot be compared with another view.",
+            "smaller views cannot be registered.",
             "Name the clips as the camera recorded them.",
         )
 
