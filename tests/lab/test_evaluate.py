@@ -294,7 +294,7 @@ def test_sharp_stretches_pass_through_as_when_deblurring() -> None:
     clip = ScoreClip("a", PictureArray(wide), PictureArray(ultra), PictureArray(wide), "id", fps=10.0)
     config = EvalConfig("generic", Path(), methods=("reference", "swap"), metrics=("psnr",))
     first_half = Interval(-1e9, 0.25, "pass", 0.0, 1.0, 1.0), Interval(0.25, 1e9, "deblur", 3.0, 9.0, 1.0)
-    aligned = replace(align_clip(clip, "centre-crop", 2.0), roles=BlurPlan((), first_half))
+    aligned = replace(align_clip(clip, "centre-crop", 2.0), blur_plan=BlurPlan((), first_half))
     models = [rows.Model(name, name) for name in ("reference", "swap")]
     scores = scoring.score_clip(clip, models, config, aligned=aligned)
     taken, swapped = ([row["psnr_to_input"] for row in scores[m.name][0].rows] for m in models)
