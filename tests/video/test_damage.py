@@ -27,7 +27,7 @@ from factories.damage import (
     wider_view,
 )
 
-from asled_cli.video.preserve.check import Check
+from asled_cli.video.preserve.checks.check import Check
 from asled_cli.video.preserve.verify import verify
 
 WHOLE = Recipe()

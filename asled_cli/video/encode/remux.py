@@ -17,7 +17,7 @@ from asled_cli.video.encode.concat import movie_options
 from asled_cli.video.frames import Clip
 from asled_cli.video.open_output import open_output
 from asled_cli.video.output_file import FORMATS
-from asled_cli.video.preserve.check import Check
+from asled_cli.video.preserve.checks.check import Check
 from asled_cli.video.preserve.inventory import take_inventory
 from asled_cli.video.preserve.movie_boxes import graft_boxes
 from asled_cli.video.preserve.tracks import OPTIONS, CopiedTracks

@@ -116,13 +116,7 @@ def take_inventory(
             covers={stream.index: hashlib.sha256() for stream in others if _is_cover(stream)},
             clock=PacketClock(clip),
         )
-        damaged = False
-        try:
-            for packet in container.demux([clip.stream_index, *reading.sums, *reading.covers]):
-                if packet.size:
-                    reading.add(packet, start_s, end_s, shift)
-        except av.FFmpegError:
-            damaged = True
+        damaged = not _read_all(container, reading, start_s, end_s, shift)
         ticks = sorted(reading.shown)
         video = container.streams[clip.stream_index]
         return Inventory(
@@ -140,6 +134,23 @@ def take_inventory(
             size=reading.size,
             field_order=int(getattr(video.codec_context, "field_order", 0) or 0),
         )
+
+
+def _read_all(
+    container: InputContainer,
+    reading: _Reading,
+    start_s: Fraction | None,
+    end_s: Fraction | None,
+    shift: Fraction,
+) -> bool:
+    """Add all packets to the sums. Return whether the end of the file was reached."""
+    try:
+        for packet in container.demux([reading.clip.stream_index, *reading.sums, *reading.covers]):
+            if packet.size:
+                reading.add(packet, start_s, end_s, shift)
+    except av.FFmpegError:
+        return False
+    return True
 
 
 def _is_cover(stream: Stream) -> bool:

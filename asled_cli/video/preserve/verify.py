@@ -5,17 +5,17 @@ from fractions import Fraction
 from pathlib import Path
 
 from asled_cli.video.clock import exact_seconds
-from asled_cli.video.preserve.check import Check
-from asled_cli.video.preserve.frame_checks import compare_frames
-from asled_cli.video.preserve.inventory import Inventory, take_inventory
-from asled_cli.video.preserve.picture_checks import compare_fields, compare_picture
-from asled_cli.video.preserve.track_checks import (
+from asled_cli.video.preserve.checks.check import Check
+from asled_cli.video.preserve.checks.frame_checks import compare_frames
+from asled_cli.video.preserve.checks.picture_checks import compare_fields, compare_picture
+from asled_cli.video.preserve.checks.track_checks import (
     compare_attachments,
     compare_chapters,
     compare_keys,
     compare_labels,
     compare_tracks,
 )
+from asled_cli.video.preserve.inventory import Inventory, take_inventory
 
 __all__ = ["Check", "verify"]
 
@@ -40,10 +40,7 @@ def verify(
     """
     start_s, end_s = _exact(start_s), _exact(end_s)
     before = take_inventory(source, track)
-    wanted = before.times if times is None else list(times)
-    wanted = [
-        time for time in wanted if (start_s is None or time >= start_s) and (end_s is None or time < end_s)
-    ]
+    wanted = _in_range(before.times if times is None else times, start_s, end_s)
     shift = wanted[0] if start_s is not None and wanted else Fraction(0)
     if start_s is not None or end_s is not None:
         before.tracks = take_inventory(source, track, start_s=start_s, end_s=end_s, shift=shift).tracks
@@ -69,6 +66,10 @@ def verify(
             bits_per_pixel=after.bits_per_pixel,
         )
     return checks
+
+
+def _in_range(times: Sequence[Fraction], start_s: Fraction | None, end_s: Fraction | None) -> list[Fraction]:
+    return [t for t in times if (start_s is None or t >= start_s) and (end_s is None or t < end_s)]
 
 
 def _compare_rest(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from asled_cli.video.decode.pixel_format import is_420
 from asled_cli.video.frames import CHROMA_NAMES, UNSPECIFIED, Clip
-from asled_cli.video.preserve.check import Check, compare
+from asled_cli.video.preserve.checks.check import Check, compare
 
 # AVFieldOrder of FFmpeg: top or bottom coded first, top or bottom shown first.
 FIRST_FIELD = {

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 
-from asled_cli.video.preserve.check import Check, compare
+from asled_cli.video.preserve.checks.check import Check, compare
 from asled_cli.video.preserve.inventory import Chapter, Inventory
 from asled_cli.video.preserve.track_info import Cue, Labels, TrackSum
 

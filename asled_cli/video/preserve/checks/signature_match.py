@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.video.preserve.frame_signature import Cells, Signature
+from asled_cli.video.preserve.checks.frame_signature import Cells, Signature
 
 MIN_SHARE = 0.75  # of p for a fault
 MAX_SHARE = 1.4  # of p for a fault

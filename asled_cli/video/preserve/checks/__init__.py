@@ -1,0 +1,1 @@
+"""Checks of a copy against its source: picture description, pictures, tracks."""
