@@ -45,9 +45,11 @@ def reading_pairs(
 def read_sampled_runs(
     wide: Clip, ultra: Clip, clock: Clock, start_s: Fraction, end_s: Fraction | None
 ) -> Iterator[tuple[int, int, list[FramePair]]]:
-    """Yield (runs read so far, runs in all, pairs of one run), in order of time.
+    """Yield (runs read so far, runs in all, pairs of one run), in order of time, no frame twice.
 
-    The pictures come as small as the analysis needs them. Memory: the full pictures of one run.
+    A run that reaches into the next one, as where the frame rate is not what the file says, leaves it less
+    frames or none. The pictures come as small as the analysis needs them. Memory: the full pictures of one
+    run.
     """
     first = max(start_s, clock.to_target(ultra.start_s))
     last = min(end_s or end_of(wide), end_of(wide), clock.to_target(end_of(ultra)))
@@ -57,8 +59,13 @@ def read_sampled_runs(
     ultra_length = ceil(length * ultra.average_rate / wide.average_rate) + 3
     targets = read_runs(wide, starts, length)
     references = read_runs(ultra, ultra_starts, ultra_length)
+    seen: Fraction | None = None  # time of the last frame so far
     for done, (run, others) in enumerate(zip(targets, references, strict=True), start=1):
         inside = [frame for frame in run if end_s is None or frame.time < end_s]
+        inside = [frame for frame in inside if seen is None or frame.time > seen]
+        if not inside:
+            continue
+        seen = inside[-1].time
         pairs = pair_lists(inside, others, clock)
         yield done, len(starts), [reduce_for_analysis(pair) for pair in pairs]
 

@@ -1,9 +1,15 @@
-"""Which times the analysis sensors at."""
+"""Which times the analysis looks at."""
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
-from asled_cli.job.sampling import RUN_LENGTH, RUNS, SAMPLE_BYTES, run_starts
+from factories.clips import make_clip, phone_ticks
+
+from asled_cli.job.sampling import RUN_LENGTH, RUNS, SAMPLE_BYTES, read_sampled_runs, run_starts
+from asled_cli.video.clock import Clock
+from asled_cli.video.decode.probe import probe_clip
 
 FRAME = Fraction(1, 30)
 SMALL = 10_000  # bytes of a pair
@@ -30,3 +36,12 @@ def test_a_short_clip_of_large_frames_is_looked_at_in_runs() -> None:
     assert (len(starts), length) == (4, RUN_LENGTH)
     starts, length = run_starts(Fraction(0), Fraction(14, 30), FRAME, 10 * SAMPLE_BYTES)
     assert (len(starts), length) == (1, RUN_LENGTH)
+
+
+def test_runs_share_no_frame_where_the_file_declares_a_wrong_rate(tmp_path: Path) -> None:
+    clip = probe_clip(make_clip(tmp_path / "clip.mp4", ticks=phone_ticks(30)))
+    wrong = replace(clip, average_rate=Fraction(240))
+    runs = [run for *_, run in read_sampled_runs(wrong, wrong, Clock(Fraction(0)), clip.start_s, None)]
+    times = [pair.target.time for run in runs for pair in run]
+    assert len(runs) > 1
+    assert all(later > earlier for earlier, later in pairwise(times))

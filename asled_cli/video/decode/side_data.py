@@ -1,5 +1,6 @@
 """Side data of frames: display matrix, HDR metadata, Dolby Vision, view of a spatial pair."""
 
+import logging
 from enum import Enum
 from typing import cast
 
@@ -9,6 +10,8 @@ from av.bitstream import BitStreamFilterContext
 from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideType
 from av.video.stream import VideoStream
+
+logging.getLogger("libav").addHandler(logging.NullHandler())  # else Python prints it on stderr
 
 
 def read_side_data(frame: av.VideoFrame, kind: SideType) -> bytes | None:
@@ -46,6 +49,7 @@ def read_chroma_location(stream: VideoStream) -> int | None:
     """Return Chroma420SampleLocType of H.273 (0: left, 2: top left); None if unspecified.
 
     PyAV does not report it. It is read from FFmpeg's trace of the H.264 or HEVC headers (`trace_headers`).
+    What decoders of other threads log meanwhile goes to Python's loggers, and no further without handlers.
     """
     if stream.codec_context.name not in ("h264", "hevc") or not stream.codec_context.extradata:
         return None
