@@ -136,7 +136,7 @@ def test_the_result_is_nearer_to_the_truth(
 
 
 @pytest.mark.usefixtures("analysed_once")
-def test_the_default_name_lies_beside_the_wide_clip(pair: Pair) -> None:
+def test_the_default_name_is_beside_the_wide_clip(pair: Pair) -> None:
     out = pair.wide.with_name("wide_deblurred.mp4")
     arguments = ["deblur", str(pair.wide), str(pair.ultra), *QUICK, "-q"]
     assert main(arguments) == 0
@@ -179,7 +179,7 @@ def spoil(path: Path, content: bytes) -> Path:
         (b"\0\0\0\x14ftypqt  \0\0\0\0qt  \0\0\1\0mdat" + bytes(300), "no index (moov)"),
     ],
 )
-def test_what_is_no_clip_is_told_so(
+def test_what_is_no_clip_is_refused(
     content: bytes, said: str, pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad = spoil(tmp_path / "bad.mov", content)
@@ -190,7 +190,7 @@ def test_what_is_no_clip_is_told_so(
     assert list(tmp_path.iterdir()) == [bad]
 
 
-def test_a_cut_off_clip_is_mended_as_far_as_it_goes(pair: Pair, tmp_path: Path) -> None:
+def test_a_cut_off_clip_is_deblurred_up_to_the_cut(pair: Pair, tmp_path: Path) -> None:
     whole = make_clip(tmp_path / "whole.mov", ticks=phone_ticks(40), movflags="faststart")
     data = whole.read_bytes()
     cut = spoil(tmp_path / "cut.mov", data[: len(data) * 6 // 10])

@@ -136,7 +136,7 @@ def test_a_failure_stops_nobody_and_is_reported(jobs: int, runs: list[list[str]]
         assert [row["message"] for row in csv.DictReader(file)] == ["", "bad.mov is empty (0 bytes).", ""]
 
 
-def test_the_same_call_goes_on_after_a_break(runs: list[list[str]], tmp_path: Path) -> None:
+def test_the_same_call_continues_after_an_interruption(runs: list[list[str]], tmp_path: Path) -> None:
     with pytest.raises(InterruptedRunError):
         run_batch(pairs(tmp_path, "a", "stopped", "c"), tmp_path)
     work_folder(tmp_path / "half.mp4").mkdir()

@@ -81,19 +81,19 @@ def test_killed_at_random_moments(
     number: signal.Signals, processes: Any, job: tuple[list[str], bytes], tmp_path: Path
 ) -> None:
     arguments, whole = job
-    draw, said, broken_off = random.Random(number), tmp_path / "said", 0
+    draw, said, interrupted = random.Random(number), tmp_path / "said", 0
     for moment in range(MOMENTS):
         out = tmp_path / f"{moment}.mp4"
         journal = work_folder(out) / FILE
         at = number, draw.randrange(FRAMES // SEGMENT), draw.uniform(0, 0.1)
         code = run(processes, [*arguments, "-o", str(out)], said, at)
         while code != 0 or work_folder(out).exists():
-            broken_off += 1
+            interrupted += 1
             assert code in (-number, 130)
             more = ["--resume"] if journal.exists() else ["-y"]
             code = run(processes, [*arguments, "-o", str(out), *more], said)
         assert out.read_bytes() == whole
-    assert broken_off >= 1
+    assert interrupted >= 1
     assert "Traceback" not in said.read_text()
     if number != signal.SIGKILL:
         assert "asled deblur" in said.read_text() and "--resume" in said.read_text()

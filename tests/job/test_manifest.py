@@ -41,7 +41,7 @@ def test_tables_of_spreadsheets_are_read(
         bytes(range(256)), b'wide,ultra\n"' + b"x" * 200_000,
     ],
 )  # fmt: skip
-def test_what_is_no_manifest_is_told_what_one_is(data: bytes, tmp_path: Path) -> None:
+def test_what_is_no_manifest_is_refused(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "jobs.csv"
     path.write_bytes(data)
     with pytest.raises(InputError, match="A manifest is a table whose first line is"):

@@ -45,7 +45,7 @@ def test_a_second_lens_is_one(tmp_path: Path) -> None:
     assert count_video_tracks(cinematic(tmp_path / "a.mkv", (128, 64), "yuv420p")) == 2
 
 
-def test_a_mirrored_clip_is_told(tmp_path: Path) -> None:
+def test_a_mirrored_clip_is_refused(tmp_path: Path) -> None:
     plain = make_clip(tmp_path / "a.mov", ticks=[0, 20], rotation=0)
     data = bytearray(plain.read_bytes())
     at = data.index(b"tkhd") + 4 + 40  # version 0: the matrix comes after 40 bytes

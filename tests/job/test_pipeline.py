@@ -21,7 +21,7 @@ from asled_cli import pipeline
 from asled_cli.errors import AsledError, InputError, InterruptedRunError, MemoryLimitError
 from asled_cli.imaging.homography import Matrix
 from asled_cli.job.plan import make_plan
-from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, Event, JobReport
+from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, Event, JobReport, LensOrder
 from asled_cli.progress import Progress, ignore
 from asled_cli.registration.geometry.lenses import centre_crop
 from asled_cli.registration.model.exposure import Exposure
@@ -60,7 +60,7 @@ def run(pair: Pair, out: Path, report: JobReport = ignore, **changes: Any) -> De
     return pipeline.run_deblur(replace(config, **changes), report)
 
 
-def test_every_frame_comes_out_at_its_time_and_better(pair: Pair, tmp_path: Path) -> None:
+def test_every_frame_is_written_at_its_time_and_better(pair: Pair, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     result = run(pair, out, truth=pair.truth)
     assert frame_times(probe_clip(out)) == frame_times(probe_clip(pair.wide))
@@ -102,7 +102,21 @@ def test_helpers_change_nothing_but_the_time(
             np.testing.assert_array_equal(one.rgb, other.rgb)
 
 
-def test_progress_is_told_in_order(pair: Pair, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lens_order", ["auto", "given"])
+@pytest.mark.parametrize("skip_sharp", [True, False])
+def test_sharp_frames_are_searched_whatever_the_order_of_lenses(
+    lens_order: LensOrder, skip_sharp: bool, pair: Pair, tmp_path: Path
+) -> None:
+    steps: set[str] = set()
+
+    def report(event: Event) -> None:
+        steps.update([event.step] if isinstance(event, Progress) else [])
+
+    run(pair, tmp_path / "out.mp4", report, lens_order=lens_order, skip_sharp=skip_sharp, end_s=0.1)
+    assert ("judge" in steps) == skip_sharp
+
+
+def test_progress_is_reported_in_order(pair: Pair, tmp_path: Path) -> None:
     events: list[Event] = []
     run(pair, tmp_path / "out.mp4", events.append)
     kinds = [event.step if isinstance(event, Progress) else "plan" for event in events]
@@ -259,7 +273,7 @@ def test_a_signal_during_the_analysis_stops_it(pair: Pair, tmp_path: Path) -> No
         ),
     ],
 )
-def test_out_of_memory_is_told_as_such(
+def test_out_of_memory_is_explained(
     error: Exception, pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("asled_cli.restoration.base.FrameByFrame.push", failing(ignore, 0, error))

@@ -89,7 +89,7 @@ def resume(job: DeblurConfig, report: JobReport = ignore) -> DeblurResult:
 
 
 @pytest.mark.parametrize("kind", ["swap", "network", "tiles"])
-def test_the_same_file_however_often_it_was_broken_off(
+def test_the_same_file_however_often_it_was_interrupted(
     kind: str, pair: Pair, network: Path, tmp_path: Path
 ) -> None:
     changes = {"tile": 64} if kind == "tiles" else {}
@@ -133,7 +133,7 @@ def test_counts_go_on_too(pair: Pair, tmp_path: Path, monkeypatch: pytest.Monkey
         assert getattr(found, name) == getattr(expected, name)
 
 
-def test_broken_off_while_joining_only_joins_again(
+def test_interrupted_while_joining_only_joins_again(
     pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline.run_deblur(config(pair, tmp_path / "whole.mp4", None))
@@ -152,7 +152,7 @@ def test_broken_off_while_joining_only_joins_again(
     assert (tmp_path / "out.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
 
 
-def test_broken_off_after_publishing_is_finished(
+def test_interrupted_after_publishing_is_finished(
     pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job, folder = config(pair, tmp_path / "out.mp4", None), work_folder(tmp_path / "out.mp4")
@@ -197,7 +197,7 @@ def test_forgetting_resume_does_not_lose_the_work(unfinished: DeblurConfig) -> N
     assert resume(unfinished).frames_written == FRAMES
 
 
-def test_overwrite_begins_anew(unfinished: DeblurConfig) -> None:
+def test_overwrite_starts_over(unfinished: DeblurConfig) -> None:
     assert unfinished.encode is not None
     job = replace(unfinished, encode=replace(unfinished.encode, overwrite=True))
     assert pipeline.run_deblur(job).frames_written == FRAMES

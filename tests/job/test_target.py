@@ -28,7 +28,7 @@ def frames(path: Path) -> NDArray[np.float64]:
         return np.stack([frame.rgb / 65535 for frame in reader])
 
 
-def test_the_common_part_of_a_blurred_ultra_clip_is_mended(
+def test_the_common_part_of_a_blurred_ultra_clip_is_deblurred(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wall, hand = texture(800, 480, seed=4, finest=1.5), draw_hand_motion(4, speed_px_s=500.0)

@@ -213,7 +213,7 @@ def test_where_nothing_is_blurred_a_network_changes_nothing(strength: float) -> 
     assert beside_blur is not None and np.abs(beside_blur).max() > 0.1 * strength
 
 
-def test_without_a_reference_a_frame_is_mended_as_far_as_those_beside_it_saw_blur() -> None:
+def test_without_a_reference_a_frame_is_deblurred_as_far_as_its_neighbours_saw_blur() -> None:
     blurs = (0.1, 2 / 255, 0.0)  # the guard is off, half on, and on
     largest = []
     for blur in blurs:
@@ -253,7 +253,7 @@ def test_out_of_memory_halves_the_chunk_and_changes_nothing_else(network: AsledF
     assert difference(found, changes_of(frames, network, replace(setting, chunk=4))) == 0.0
 
 
-def test_out_of_memory_in_mid_run_goes_on_with_tiles(network: AsledFast) -> None:
+def test_out_of_memory_in_mid_run_continues_with_tiles(network: AsledFast) -> None:
     """The memory of whole frames is cut for the tiles: the result stays near that of whole frames."""
     frames = aligned_frames(12)
     setting = replace(SETTING, halo_px=16)
@@ -270,7 +270,7 @@ def test_out_of_memory_in_mid_run_goes_on_with_tiles(network: AsledFast) -> None
     assert difference(found, changes_of(frames, network, setting)) < 0.05
 
 
-def test_what_is_mixed_in_goes_on_with_tiles() -> None:
+def test_what_is_mixed_in_continues_with_tiles() -> None:
     """Results before and ahead of the frame, and the links between them, are cut as the states are."""
     torch.manual_seed(3)
     config = AsledFastConfig(
@@ -293,7 +293,7 @@ def test_what_is_mixed_in_goes_on_with_tiles() -> None:
     assert difference(found, expected[2:]) < 1e-4
 
 
-def test_the_paper_s_network_goes_on_with_tiles(paper: AsledNet) -> None:
+def test_the_paper_s_network_continues_with_tiles(paper: AsledNet) -> None:
     """Its memory is as large as the picture, 50 pixels wide: no multiple of the guide's grid."""
     frames = aligned_frames(6)
     whole = NetworkRestorer(paper, replace(SETTING, chunk=2, overlap=4))
@@ -327,7 +327,7 @@ def test_memory_of_whole_frames_is_recut_exactly(size: tuple[int, int]) -> None:
             assert all(map(torch.equal, back, state))
 
 
-def test_when_even_the_smallest_pieces_do_not_fit_it_is_told(network: AsledFast) -> None:
+def test_when_even_the_smallest_pieces_do_not_fit_it_is_refused(network: AsledFast) -> None:
     with pytest.raises(MemoryLimitError, match="not enough memory"):
         changes_of(aligned_frames(5), Hungry(network, 0), SETTING)
 
