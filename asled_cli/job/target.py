@@ -13,7 +13,7 @@ import numpy as np
 from asled_cli.errors import InputError
 from asled_cli.imaging.homography import resize_matrix
 from asled_cli.job.match import MatchedClips
-from asled_cli.registration.estimate.template_match import Place
+from asled_cli.registration.estimate.template_match import MatchCandidate
 from asled_cli.registration.geometry.canvas import reduced_sizes
 from asled_cli.sync.lens_order import MIN_VIEW_CORRELATION, locate_both
 from asled_cli.video.frames import Box, Clip, Frame
@@ -40,7 +40,7 @@ def retarget_to_ultra(found: MatchedClips) -> MatchedClips:
     )
 
 
-def common_part(found: MatchedClips) -> tuple[Place, Box]:
+def common_part(found: MatchedClips) -> tuple[MatchCandidate, Box]:
     """Return the place of the wide view, and the box of ultra pixels it surely covers (even numbers)."""
     wide, ultra = found.wide, found.ultra
     place, _ = locate_both(wide, ultra, found.timing.clock)

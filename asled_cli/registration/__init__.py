@@ -1,1 +1,1 @@
-"""Where a pixel of the wide view lies in the ultra-wide one, and how the two views blur and colour it."""
+"""Registration of the ultra-wide (reference) view to the wide (target) view: geometry, blur and colour."""

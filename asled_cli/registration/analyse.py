@@ -1,7 +1,15 @@
-"""The analysis pass: a few short runs of paired frames -> one geometry, exposure and colour for the clip.
+"""The analysis pass: from a few short runs of frame pairs to one `Registration` of the clip.
 
-Coarse place and size by template matching and a first map and exposure together, then the steps that
-`analyse` names in order, each from one state to the next; last the final maps with their parallax.
+`analyse` reads as the algorithm:
+
+1. Match the target in the reference by template matching, then fit homography and exposure together.
+2. Detect OIS. If one lens is stabilised optically, measure the shift of every frame and remove it.
+3. Remove slow drift between the views, run by run.
+4. Match the reference's colours to the target's.
+5. Refine the exposure: linear light or coded values, rolling shutter, length.
+6. Fit the final homographies and the parallax field, and decide whether the registration is accepted.
+
+EIS is detected wherever map and exposure are fitted (steps 1 to 3).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -47,19 +55,32 @@ from asled_cli.video.frames import FramePair
 Size = tuple[int, int]
 Analyse = Callable[[Sequence[Sequence[FramePair]], LensPrior], Registration]
 
-_MEASURED_FRAMES, _TRIAL_FRAMES, _BASELINE_FRAMES = 18, 8, 5
-# Lengths tried once colours are known, as shares of the one found before; then about the best of them.
+# Frames that the analysis measures: more cost time and memory in proportion.
+_MEASURED_FRAMES = 18
+# Frames for each trial of an exposure. A trial needs only the rank of its residual.
+_TRIAL_FRAMES = 8
+# Frames for the parallax direction, which is one for the whole clip.
+_BASELINE_FRAMES = 5
+# Exposure lengths tried once colours match, as factors of the length found before: coarse, then fine.
 _LENGTH_FACTORS = ((0.7, 0.85, 1.0, 1.18, 1.4, 1.65), (0.9, 1.0, 1.1))
-# Below this correlation of equally blurred views, without their coarsest shades, registration has failed.
-_TRUST_CORRELATION = 0.5
-_DRIFT_ROUNDS, _OIS_ROUNDS, _EIS_STEPS = 3, 2, 4
+# Lowest correlation of the target and the reblurred reference, without coarse shades, of an accepted
+# registration.
+_MIN_CORRELATION = 0.5
+# Upper bounds; the loop ends as soon as no drift is left.
+_DRIFT_ROUNDS = 3
+# The canvas of the second round moves along the path of the first, so its motion is already small.
+_OIS_ROUNDS = 2
+# Gauss-Newton steps for the map once each frame has its own kernel.
+_EIS_STEPS = 4
 
 
 def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registration:
-    """Return how the reference maps onto the target over the clip.
+    """Return the registration of a clip from a few short runs of it.
 
-    runs: stretches of consecutive pairs, 2 or more frames each; a few dozen pairs in all are plenty, and
-    memory grows with their number. Raises InputError where no run has two pairs with a reference.
+    runs: each a list of consecutive pairs, 2 or more frames. A few dozen pairs in all are enough; memory
+    grows with their number.
+    prior: expected field-of-view ratio of the two lenses.
+    Raises InputError if no run has two pairs with a reference.
     """
     usable = [[p for p in run if p.reference is not None] for run in runs]
     usable = [run for run in usable if len(run) >= 2]
@@ -73,7 +94,7 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
             "No two neighbouring frames of the clips show the same moment.",
             "Are both from one recording, longer than a frame, and is the offset between them right?",
         )
-    states = [_first_look(usable, prior)]
+    states = [_initial_state(usable, prior)]
     for step in (_detect_ois, _remove_drift, _match_colours, _refine_exposure):
         states.append(step(states.pop()))  # handed over, not held: a step may free the frames of the last
     return _conclude(states.pop())
@@ -81,9 +102,15 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
 
 @dataclass(frozen=True)
 class _State:
-    """What is known of the clip between two steps.
+    """What is known about the clip between two steps of the analysis.
 
-    by_run: some frames of each run, measured on its canvas. work_map: reduced target pixel -> canvas pixel.
+    runs: the pairs, all with a reference. interval_s: frame interval of the target in seconds.
+    canvases: one per run. by_run: a sample of the frames of each run, measured on its canvas.
+    work_map: (3, 3), reduced target pixel -> canvas pixel.
+    exposure: how the target's exposure blurs the reference.
+    ois_path: shift of every frame under OIS, else None.
+    reference_exposure: exposure time of the reference in frame intervals, if it is known already.
+    tone: colour curves of the reference, once they are known.
     """
 
     runs: list[list[FramePair]]
@@ -98,18 +125,21 @@ class _State:
 
     @property
     def frames(self) -> list[FrameObservation]:
-        """The measured frames of all runs."""
+        """Return the measured frames of all runs."""
         return [frame for run in self.by_run for frame in run]
 
-    def measured_again(self, canvases: list[Canvas], *, apart: bool = False) -> "_State":
-        """Return the state with frames measured on these canvases, and map and exposure fitted to them."""
+    def measured_again(self, canvases: list[Canvas], *, per_run_shift: bool = False) -> "_State":
+        """Return the state with frames measured on `canvases`, and map and exposure fitted to them.
+
+        per_run_shift: each run may be shifted by its own amount while the exposure is fitted.
+        """
         by_run = _subsample(_measure(self.runs, canvases, self.interval_s, self.ois_path))
-        by_run, work_map, exposure = _fit_map_and_exposure(by_run, canvases[0], apart=apart)
+        by_run, work_map, exposure = _fit_map_and_exposure(by_run, canvases[0], per_run_shift=per_run_shift)
         return replace(self, canvases=canvases, by_run=by_run, work_map=work_map, exposure=exposure)
 
 
-def _first_look(runs: list[list[FramePair]], prior: LensPrior) -> _State:
-    """Place the target on the reference by template matching, then fit map and exposure together."""
+def _initial_state(runs: list[list[FramePair]], prior: LensPrior) -> _State:
+    """Return the state after template matching and a first fit of map and exposure."""
     first = runs[0][0]
     assert first.reference is not None
     target_size, reference_size = (
@@ -126,7 +156,7 @@ def _first_look(runs: list[list[FramePair]], prior: LensPrior) -> _State:
 
 
 def _detect_ois(state: _State) -> _State:
-    """Find each frame's own shift where OIS moves one lens alone, and measure again with it taken out."""
+    """Measure each frame's shift if OIS moves one lens alone, and measure the frames again without it."""
     canvas = state.canvases[0]
     found = detect_ois(state.by_run, canvas.onto(canvas.homography), state.work_map, state.exposure)
     if found is None:
@@ -140,30 +170,31 @@ def _detect_ois(state: _State) -> _State:
 
 
 def _solve_ois_path(state: _State, canvas: Canvas) -> OisPath:
+    """Return the OIS path that all frames of the runs show."""
     whole = _measure(state.runs, state.canvases, state.interval_s, state.ois_path)
     frames = _with_times(state.runs, whole, state.exposure, state.interval_s)
     return solve_ois_path(frames, canvas, state.work_map, state.exposure, state.ois_path)
 
 
 def _remove_drift(state: _State) -> _State:
-    """Give each run its own canvas where the views drift, which would pass for blur and parallax."""
+    """Give each run its own canvas if the views drift, which would pass for blur and parallax."""
     for _ in range(_DRIFT_ROUNDS):
         drifting = follow_drift(state.by_run, state.canvases, state.work_map, state.exposure)
         if drifting is None:
             break
-        state = state.measured_again(drifting, apart=True)
+        state = state.measured_again(drifting, per_run_shift=True)
     return state
 
 
 def _match_colours(state: _State) -> _State:
-    """Give the reference the target's colours."""
+    """Match the reference's colours to the target's."""
     still = np.zeros((*state.frames[0].grey.shape, 2), np.float32)
     tone, _, _ = match_colours(state.frames, state.exposure, state.work_map, still)
     return replace(state, tone=tone, by_run=[recolour(run, tone) for run in state.by_run])
 
 
 def _refine_exposure(state: _State) -> _State:
-    """Settle how light is summed, the rolling shutter and the exposure's length, and with them the map."""
+    """Choose linear light or coded values, the rolling shutter and the exposure's length; refit the map."""
     by_run, work_map, frames = state.by_run, state.work_map, state.frames
     exposure = choose_light(evenly_spaced(frames, _TRIAL_FRAMES), state.exposure, work_map)
     exposure = choose_rolling(frames, exposure, work_map)
@@ -176,7 +207,10 @@ def _refine_exposure(state: _State) -> _State:
 
 
 def _conclude(state: _State) -> Registration:
-    """Fit the final maps and a parallax field, check the agreement, and put everything together."""
+    """Fit the final maps and the parallax field, and return the registration.
+
+    The registration is accepted if the target and the reblurred reference correlate well enough.
+    """
     assert state.tone is not None
     exposure = state.exposure
     observed = [[m.observe(exposure) for m in run] for run in state.by_run]
@@ -202,7 +236,7 @@ def _conclude(state: _State) -> Registration:
         state.tone.then(correction),
         residual,
         correlation,
-        accepted=correlation >= _TRUST_CORRELATION,
+        accepted=correlation >= _MIN_CORRELATION,
         baseline=baseline,
         ois_path=path and _rebase_ois_path(path, knots[half], state.canvases[half]),
         reference_exposure=reference_exposure,
@@ -219,10 +253,14 @@ def register_clip(
     map_function: MapFunction = map,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> Registration:
-    """Return the registration of a clip: what runs of it show and, under OIS, each frame's own shift.
+    """Return the registration of a clip: `analyse` on some runs and, under OIS, the shift of every frame.
 
-    pairs: opens the whole clip, at any size; called only where each frame must be looked at. sizes: (width,
-    height) of full target and reference frames; None: as in `runs`. Raises InputError as `analyse`.
+    runs, prior: as for `analyse`.
+    pairs: opens all pairs of the clip, at any size. It is called only if OIS was detected.
+    sizes: (width, height) of full target and reference frames; None if they equal those in `runs`.
+    analyse: the analysis to run. map_function: as `map`, perhaps with several threads.
+    on_progress: called with the number of frames whose shift is known.
+    Raises InputError as `analyse` does.
     """
     found = analyse(runs, prior)
     if sizes is not None:
@@ -239,7 +277,7 @@ def _measure(
     interval_s: float,
     ois_path: OisPath | None = None,
 ) -> list[list[FrameObservation]]:
-    """Return all frames of each run on its canvas, which moves by `ois_path`."""
+    """Return all frames of each run, measured on its canvas, which moves along `ois_path`."""
     return [
         measure_run(run, own, interval_s, ois_path, number=i)
         for i, (run, own) in enumerate(zip(runs, canvases, strict=True))
@@ -247,20 +285,23 @@ def _measure(
 
 
 def _subsample(whole: Sequence[list[FrameObservation]]) -> list[list[FrameObservation]]:
-    """Return some frames of each run: about as many in all of few runs as of many."""
+    """Return a sample of each run's inner frames, about _MEASURED_FRAMES in all."""
     share = max(2, _MEASURED_FRAMES // len(whole))
     return [evenly_spaced(inner(run), share) for run in whole]
 
 
 def _fit_map_and_exposure(
-    by_run: list[list[FrameObservation]], canvas: Canvas, *, apart: bool = False
+    by_run: list[list[FrameObservation]], canvas: Canvas, *, per_run_shift: bool = False
 ) -> tuple[list[list[FrameObservation]], Matrix, Exposure]:
-    """Return the frames, their common map, and the exposure; of a steadied clip each with its own blur."""
+    """Return the frames, their common map (reduced target -> canvas) and the exposure.
+
+    If EIS is detected, each frame gets a blur kernel of its own and the map is refined under these.
+    """
     trials = evenly_spaced([m for run in by_run for m in run], _TRIAL_FRAMES)
-    work_map, exposure = find_exposure(trials, canvas, apart=apart)
-    steadied = detect_eis(trials, work_map, exposure)
-    if steadied is not None:
-        exposure = steadied
+    work_map, exposure = find_exposure(trials, canvas, per_run_shift=per_run_shift)
+    eis_exposure = detect_eis(trials, work_map, exposure)
+    if eis_exposure is not None:
+        exposure = eis_exposure
         by_run = [[m.with_intra_frame_shake(exposure, work_map) for m in run] for run in by_run]
         observations = [m.observe(exposure) for run in by_run for m in run]
         work_map = refine(observations, work_map, _EIS_STEPS).matrix
@@ -273,7 +314,7 @@ def _with_times(
     exposure: Exposure,
     interval_s: float,
 ) -> list[tuple[float, FrameObservation]]:
-    """Return all frames with the time of the middle of each one's exposure, seconds on the target's clock."""
+    """Return all frames with the time of the middle of their exposure, in seconds on the target's clock."""
     starts = [float(run[0].target.time) for run in runs]
     return [
         (start + (m.time + exposure.shift) * interval_s, m)
@@ -283,7 +324,10 @@ def _with_times(
 
 
 def _rebase_ois_path(ois_path: OisPath, knot: Knot, canvas: Canvas) -> OisPath:
-    """Return the sway before a knot's map, which turns and scales what was found before that of `canvas`."""
+    """Return the OIS path as shifts before the map of `knot`; they were found before that of `canvas`.
+
+    The two maps differ by a rotation and a scale, which are applied to the shifts.
+    """
     matrix = np.linalg.inv(canvas.homography) @ knot.homography
     exposure = knot.exposure if knot.exposure.steadied else ois_path.exposure
     exposure = replace(exposure, rolling_shutter=knot.exposure.rolling_shutter)
@@ -293,7 +337,7 @@ def _rebase_ois_path(ois_path: OisPath, knot: Knot, canvas: Canvas) -> OisPath:
 def _find_baseline(
     by_run: list[list[FrameObservation]], maps: list[Matrix], field: Image, exposure: Exposure
 ) -> Direction | None:
-    """Return the direction in which close things lie aside, from some frames of each run under its map."""
+    """Return the parallax direction of near objects, from a few frames of each run under its map."""
     height, width = by_run[0][0].grey.shape
     x, y = pixel_grid((width, height))
     views = []
@@ -306,5 +350,6 @@ def _find_baseline(
 
 
 def _frame_interval(runs: Sequence[Sequence[FramePair]]) -> float:
+    """Return the median frame interval of the target, seconds."""
     steps = [float(b.target.time - a.target.time) for run in runs for a, b in pairwise(run)]
     return max(float(np.median(steps)), 1e-4)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from asled_cli.registration.estimate.template_match import Place, locate
+from asled_cli.registration.estimate.template_match import MatchCandidate, locate
 from asled_cli.registration.geometry.canvas import reduce_for_analysis
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.video.clock import Clock
@@ -33,7 +33,9 @@ class Order:
 NAMED = Order(False, "order of the arguments", "as named")
 
 
-def locate_both(wide: Clip, ultra: Clip, clock: Clock) -> tuple[Place, Place] | tuple[None, None]:
+def locate_both(
+    wide: Clip, ultra: Clip, clock: Clock
+) -> tuple[MatchCandidate, MatchCandidate] | tuple[None, None]:
     """Return the place of `wide` in the view of `ultra`, and the reverse; None if no time is common."""
     pairs = [pair for pair in sample_pairs(wide, ultra, clock, _MOMENTS) if pair.reference is not None]
     if not pairs:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Matrix, resize_matrix
-from asled_cli.registration.estimate.template_match import Place
+from asled_cli.registration.estimate.template_match import MatchCandidate
 from asled_cli.registration.geometry.canvas import reduced_sizes
 from asled_cli.registration.geometry.lenses import centre_crop
 from asled_cli.sync.camera_motion import MotionCurve, measure_motion, small_size
@@ -54,7 +54,7 @@ class SceneMatch:
     """
 
     match: CurveMatch
-    place: Place
+    place: MatchCandidate
     swapped: bool
 
 
@@ -96,7 +96,7 @@ def find_scene_match(
 
 
 def match_at(
-    first: ClipThumbnails, second: ClipThumbnails, place: Place, swapped: bool, near_s: float | None
+    first: ClipThumbnails, second: ClipThumbnails, place: MatchCandidate, swapped: bool, near_s: float | None
 ) -> CurveMatch | None:
     """Return the best match of scene changes for a place; its offset is in the order of the arguments.
 

@@ -1,4 +1,4 @@
-"""Disparity: the line of the lenses and the depth of what is close, from views with known shifts."""
+"""Disparity: the baseline of the lenses and the depth of near objects, from views with known shifts."""
 
 import cv2
 import numpy as np
@@ -9,7 +9,7 @@ from asled_cli.registration.estimate import disparity
 from asled_cli.registration.estimate.disparity import HalfViews, find_baseline, solve_disparity
 
 HEIGHT, WIDTH, MARGIN = 80, 128, 16
-NEAR = np.s_[24:60, 40:84]  # rows and columns of the near thing in the target
+NEAR = np.s_[24:60, 40:84]  # rows and columns of the near object in the target
 Picture = NDArray[np.float32]
 
 
@@ -28,7 +28,7 @@ def moved(picture: Picture, x: float, y: float) -> Picture:
 
 
 def two_layers(shift: tuple[float, float], noise: float = 0.005, blur_px: float = 0.0) -> HalfViews:
-    """A near thing that lies `shift` pixels aside in the reference, before a far plane that does not."""
+    """Return views of a near object, displaced by `shift` pixels in the reference, before a far plane."""
     far, near = texture(1), texture(2)
     mask = np.zeros((*far.shape[:2], 1), np.float32)
     rows, columns = NEAR

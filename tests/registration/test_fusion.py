@@ -72,7 +72,7 @@ def test_noise_of_a_moving_scene_falls_as_that_of_a_mean() -> None:
 def test_result_is_the_weighted_mean_written_out() -> None:
     frames, _ = panned(3, noise=0.02, seed=3)
     views = [f.reference / 65535 for f in frames if f.reference is not None]
-    # Neighbours laid onto the middle frame by exact shifts; cells are means of 4 x 4 pixels.
+    # Neighbours warped onto the middle frame by exact shifts; cells are means of 4 x 4 pixels.
     moved = [np.roll(views[0], STEP, axis=1), np.roll(views[2], -STEP, axis=1)]
 
     def cells(view: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -80,8 +80,8 @@ def test_result_is_the_weighted_mean_written_out() -> None:
 
     differences = [np.abs(cells(view) - cells(views[1])).max(axis=-1) for view in moved]
     inner = [d[:, 2:-2] for d in differences]
-    likeness = np.clip(3 * min(np.median(d) for d in differences), 0.015, 0.03)
-    weights = [np.exp(-((d / likeness) ** 2)) for d in inner]
+    tolerance = np.clip(3 * min(np.median(d) for d in differences), 0.015, 0.03)
+    weights = [np.exp(-((d / tolerance) ** 2)) for d in inner]
     grown = [cv2.resize(w, None, fx=4, fy=4, interpolation=cv2.INTER_LINEAR)[..., None] for w in weights]
     own, shifted = views[1][:, 8:-8], [view[:, 8:-8] for view in moved]
     expected = own + sum(w * view for w, view in zip(grown, shifted, strict=True))
@@ -96,11 +96,11 @@ def test_result_is_the_weighted_mean_written_out() -> None:
 def test_neighbours_on_one_side_alone_count_half() -> None:
     """At the clip's ends, and where a frame has two on one side but one on the other."""
     frames = [frame(i, coded(np.full((HEIGHT, WIDTH, 3), 0.5 + 0.001 * i))) for i in range(5)]
-    likeness = np.exp(-np.square(np.array([0.001, 0.002]) / 0.015))  # of the first and the second neighbour
+    similarity = np.exp(-np.square(np.array([0.001, 0.002]) / 0.015))  # of the first and the second neighbour
     fused = list(fuse_references(frames, 2))
 
     def mean(own: int, around: dict[int, float]) -> float:
-        weights = {j: share * likeness[abs(j - own) - 1] for j, share in around.items()} | {own: 1.0}
+        weights = {j: share * similarity[abs(j - own) - 1] for j, share in around.items()} | {own: 1.0}
         return sum(w * (0.5 + 0.001 * j) for j, w in weights.items()) / sum(weights.values())
 
     expected = [
@@ -189,7 +189,7 @@ def test_uncovered_places_keep_their_own() -> None:
 
 
 def test_odd_sizes() -> None:
-    """Frames that the guide's cells do not divide come out whole, and a still scene stays itself."""
+    """Sizes that GUIDE_STRIDE does not divide are kept, and a static scene is unchanged."""
     picture = coded(scene(7)[:61, :90])
     guide = np.ones((16, 23, 6), np.float16)
     still = np.zeros((16, 23, 2), np.float16)

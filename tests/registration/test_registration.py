@@ -178,7 +178,7 @@ def test_two_layers_are_not_below_the_far_layers_true_geometry() -> None:
         ]
     )
     assert psnr(swapped(frames), made.truth) > psnr(far_only, made.truth)
-    # Which way the near layer lies aside is found, and following it brings the reference onto the truth.
+    # The parallax direction of the near layer is found. Warping along it aligns the reference to the truth.
     assert found.baseline is not None
     assert found.baseline_deg == pytest.approx(np.degrees(np.arctan2(2.0, 3.0)), abs=12)
     along = np.dot(found.baseline, (3.0, 2.0)) / np.hypot(3.0, 2.0)
@@ -194,7 +194,7 @@ def test_a_sharp_target_is_left_alone() -> None:
     assert psnr(swapped(frames), made.wide) > 45
 
 
-def test_unrelated_clips_are_not_trusted_and_give_no_reference() -> None:
+def test_unrelated_clips_are_rejected_and_give_no_reference() -> None:
     one, other = frame_pairs(with_intra_frame_shake(8)), frame_pairs(with_intra_frame_shake(9))
     mixed = [FramePair(a.target, b.reference) for a, b in zip(one, other, strict=True)]
     found, frames = register(mixed, LensPrior())

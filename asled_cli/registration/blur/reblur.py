@@ -1,8 +1,8 @@
-"""Blurring the sharp reference as the target was blurred: its own motion, averaged over a trial exposure.
+"""Reblurring: blur the sharp reference along its own motion as the target's exposure did.
 
-A sharp and a blurry picture of one scene register badly, two equally blurred ones to a few hundredths of a
-pixel. The reference is sharp, so its motion is easy to measure; its frames are moved along that motion to
-instants inside the target's exposure and averaged.
+A sharp and a blurred view do not register well; two equally blurred views register to a few hundredths of a
+pixel. The reference is sharp, so its motion is easy to measure. Its frames are warped along that motion to
+instants within the target's exposure and averaged.
 """
 
 import math
@@ -18,17 +18,20 @@ from asled_cli.registration.model.exposure import NO_SHAKE, Exposure, ExposureIn
 
 # Distance in pixels between neighbouring instants of an exposure, and the bounds on their number.
 _INSTANT_STEP_PX = 1.0
-_INSTANTS_MIN, _INSTANTS_MAX = 3, 41
-# Coarser steps do for comparing trial exposures with each other.
-_TRIAL_STEP_PX, _TRIAL_INSTANTS_MAX = 1.5, 12
-# Photographic gamma good enough for averaging light; the exact curve of a phone is not known.
+_MIN_INSTANTS = 3
+_MAX_INSTANTS = 41
+# The same for trial exposures, which are only compared with each other.
+_TRIAL_STEP_PX = 1.5
+_MAX_TRIAL_INSTANTS = 12
+# Photographic gamma, close enough to average light; the exact tone curve of a phone is unknown.
 _GAMMA = 2.2
 
 
 class Reblur:
-    """Averages of a run of reference frames over trial exposures.
+    """Reblurred views of a run of reference frames, for trial exposures.
 
-    height: rows of the target on the canvas, which lie in its middle; None: all.
+    frames: with their motion, in order of time.
+    height: rows of the target, centred on the canvas; None: all rows. It scales the rolling shutter.
     """
 
     def __init__(self, frames: Sequence[TrackedFrame], height: int | None = None) -> None:
@@ -43,17 +46,21 @@ class Reblur:
     def instant(
         self, time: float, offset: tuple[float, float] = (0.0, 0.0), rolling_shutter: float = 0.0
     ) -> Image:
-        """Return the view at `time` (intervals), moved by `offset`: the nearest frame along its motion."""
-        return self._moved(time, linear=False, offset=offset, rolling_shutter=rolling_shutter)
+        """Return the view at `time` (intervals): the nearest frame, warped along its motion.
+
+        offset: (x, y) canvas pixels by which the picture is displaced besides. rolling_shutter: as in
+        `Exposure`.
+        """
+        return self._view_at(time, linear=False, offset=offset, rolling_shutter=rolling_shutter)
 
     def exposed(self, time: float, exposure: Exposure, shake: IntraFrameShake = NO_SHAKE) -> Image:
-        """Return the mean view over `exposure` of a target stamped `time` (intervals)."""
+        """Return the mean view over the exposure of a target stamped `time` (intervals)."""
         return self.exposed_at(time + exposure.shift, exposure, shake)
 
     def exposed_at(self, middle: float, exposure: Exposure, shake: IntraFrameShake = NO_SHAKE) -> Image:
-        """Return the mean view over an `exposure` whose middle, shift included, is at `middle`."""
+        """Return the mean view over an exposure whose middle, shift included, is at `middle` (intervals)."""
         total = np.zeros_like(self.frames[0].image)
-        views = self._views(middle, exposure, shake)
+        views = self._exposed_views(middle, exposure, shake)
         for _, view in views:
             total += view
         return from_light(total / np.float32(len(views)), exposure.linear)
@@ -61,20 +68,23 @@ class Reblur:
     def exposed_slopes(
         self, middle: float, exposure: Exposure, shake: IntraFrameShake
     ) -> tuple[Image, tuple[Image, ...]]:
-        """Return that mean, and by how much it changes per pixel of tremor: sine (or way) x, y, bump x, y."""
-        total, lean, even = (np.zeros_like(self.frames[0].image) for _ in range(3))
-        views = self._views(middle, exposure, shake)
-        for tick, view in views:
+        """Return the mean view and its derivatives by the four wave coefficients, per pixel.
+
+        The derivatives are those of odd (or linear) x, y and even x, y of `IntraFrameShake`.
+        """
+        total, odd_sum, even_sum = (np.zeros_like(self.frames[0].image) for _ in range(3))
+        views = self._exposed_views(middle, exposure, shake)
+        for instant, view in views:
             total += view
-            lean += np.float32(tick.since if exposure.steadied else tick.odd) * view
-            even += np.float32(tick.even) * view
+            odd_sum += np.float32(instant.since if exposure.steadied else instant.odd) * view
+            even_sum += np.float32(instant.even) * view
         mean = total / np.float32(len(views))
         back = _slope_of_light(mean, exposure.linear) / np.float32(-len(views))
-        slopes = [back * gradient(part, axis) for part in (lean, even) for axis in (1, 0)]
+        slopes = [back * gradient(part, axis) for part in (odd_sum, even_sum) for axis in (1, 0)]
         return from_light(mean, exposure.linear), tuple(slopes)
 
-    def tick(self, time: float, middle: float, exposure: Exposure) -> ExposureInstant:
-        """Return `time` as a moment within an `exposure` about `middle`."""
+    def exposure_instant(self, time: float, middle: float, exposure: Exposure) -> ExposureInstant:
+        """Return `time` as an instant within an exposure about `middle` (intervals)."""
         if exposure.steadied:
             return ExposureInstant(time - middle, time - middle)
         i = int(np.argmin(np.abs(self._times - middle)))
@@ -83,11 +93,11 @@ class Reblur:
         return ExposureInstant(time - middle, phase)
 
     def travel(self, middle: float, exposure: Exposure) -> float:
-        """Return how far things typically move within an exposure, pixels."""
+        """Return the typical motion within an exposure, pixels."""
         return self.frames[int(np.argmin(np.abs(self._times - middle)))].speed * exposure.length
 
     def velocity(self, time: float) -> NDArray[np.float64]:
-        """Return (2,): how the picture as a whole moves at a time, pixels per interval."""
+        """Return (2,), the median motion of the picture at a time, pixels per interval."""
         frame = self.frames[int(np.argmin(np.abs(self._times - time)))]
         after, before = (displacement(frame, time - frame.time + side) for side in (0.25, -0.25))
         if after is None or before is None:
@@ -97,35 +107,44 @@ class Reblur:
     def cumulative_exposures(
         self, time: float, lengths: Sequence[float], rolling_shutter: float = 0.0
     ) -> list[Image]:
-        """Return the mean view over each of the rising `lengths` about `time`, sharing the inner instants."""
+        """Return the mean view over each of the rising `lengths` (intervals) about `time`.
+
+        A longer exposure reuses the instants of the shorter ones.
+        """
         total = np.zeros_like(self.frames[0].image)
         covered, result = 0.0, []
         for length in lengths:
-            ring = (length - covered) / 2
-            count = int(np.clip(np.ceil(self._speed * ring / _TRIAL_STEP_PX), 1, _TRIAL_INSTANTS_MAX))
+            half_ring = (length - covered) / 2
+            count = int(np.clip(np.ceil(self._speed * half_ring / _TRIAL_STEP_PX), 1, _MAX_TRIAL_INSTANTS))
             for i in range(count):
-                reach = covered / 2 + ring * (i + 0.5) / count
+                reach = covered / 2 + half_ring * (i + 0.5) / count
                 for side in (-reach, reach):
-                    view = self._moved(time + side, linear=False, rolling_shutter=rolling_shutter)
-                    total += view * np.float32(ring / count)
+                    view = self._view_at(time + side, linear=False, rolling_shutter=rolling_shutter)
+                    total += view * np.float32(half_ring / count)
             covered = length
             result.append(total / np.float32(length))
         return result
 
-    def _views(
+    def _exposed_views(
         self, middle: float, exposure: Exposure, shake: IntraFrameShake
     ) -> list[tuple[ExposureInstant, Image]]:
-        """Return the views that an exposure averages, each with its moment; in light if it averages that."""
+        """Return the views that an exposure averages, and their instants.
+
+        They are in linear light if the exposure is `linear`.
+        """
         views = []
         for time in self._instants(middle, exposure, math.hypot(*shake.linear)).tolist():
-            tick = self.tick(time, middle, exposure)
-            view = self._moved(
-                time, linear=exposure.linear, offset=shake.at(tick), rolling_shutter=exposure.rolling_shutter
+            instant = self.exposure_instant(time, middle, exposure)
+            view = self._view_at(
+                time,
+                linear=exposure.linear,
+                offset=shake.at(instant),
+                rolling_shutter=exposure.rolling_shutter,
             )
-            views.append((tick, view))
+            views.append((instant, view))
         return views
 
-    def _moved(
+    def _view_at(
         self,
         time: float,
         *,
@@ -133,6 +152,7 @@ class Reblur:
         offset: tuple[float, float] = (0.0, 0.0),
         rolling_shutter: float = 0.0,
     ) -> Image:
+        """Return the view at a time, of coded values or of linear light."""
         i = int(np.argmin(np.abs(self._times - time)))
         frame = self.frames[i]
         dt = time - frame.time
@@ -156,21 +176,25 @@ class Reblur:
             self._lights[i] = to_light(self.frames[i].image, linear=True)
         return self._lights[i]
 
-    def _instants(self, middle: float, exposure: Exposure, unseen: float = 0.0) -> NDArray[np.float64]:
+    def _instants(self, middle: float, exposure: Exposure, hidden_speed: float = 0.0) -> NDArray[np.float64]:
+        """Return the instants (N,) of an exposure, intervals.
+
+        hidden_speed: of motion that the frames do not show, pixels per interval.
+        """
         if exposure.discrete_frames:
             count = max(round(exposure.length), 1)
             return np.asarray(middle + np.arange(count) - (count - 1) / 2, dtype=np.float64)
-        travel = (self._speed + unseen) * exposure.length
-        count = int(np.clip(np.ceil(travel / _INSTANT_STEP_PX) + 1, _INSTANTS_MIN, _INSTANTS_MAX))
+        travel = (self._speed + hidden_speed) * exposure.length
+        count = int(np.clip(np.ceil(travel / _INSTANT_STEP_PX) + 1, _MIN_INSTANTS, _MAX_INSTANTS))
         return np.asarray(
             middle + exposure.length * ((np.arange(count) + 0.5) / count - 0.5), dtype=np.float64
         )
 
 
 def row_times(rows: int, height: int | None, rolling_shutter: float) -> Image:
-    """Return (rows,) float32: how much later each row of a canvas is exposed than its middle, intervals.
+    """Return (rows,) float32: how much later than its middle row each canvas row is exposed, intervals.
 
-    height: rows of the target, in the middle of the canvas, over which it takes `rolling_shutter`.
+    height: rows of the target, centred on the canvas, over which the delay is `rolling_shutter`.
     """
     return np.float32(rolling_shutter / (height or rows)) * (
         np.arange(rows, dtype=np.float32) - (rows - 1) / 2
@@ -178,12 +202,12 @@ def row_times(rows: int, height: int | None, rolling_shutter: float) -> Image:
 
 
 def to_light(image: Image, linear: bool) -> Image:
-    """Return what an exposure averages of coded values: linear light, or the values themselves."""
+    """Return what an exposure averages: linear light, or the coded values unchanged."""
     return np.power(np.maximum(image, 0), np.float32(_GAMMA)) if linear else image
 
 
 def from_light(image: Image, linear: bool) -> Image:
-    """Return the coded values again."""
+    """Return coded values from what an exposure averages."""
     return np.power(image, np.float32(1 / _GAMMA)) if linear else image
 
 
@@ -196,5 +220,5 @@ def _slope_of_light(image: Image, linear: bool) -> Image:
 
 
 def gradient(image: Image, axis: int) -> Image:
-    """Return the slope of a picture (H, W) along an axis, central differences."""
+    """Return the derivative of a picture (H, W) along an axis by central differences."""
     return np.asarray(np.gradient(image, axis=axis), dtype=np.float32)

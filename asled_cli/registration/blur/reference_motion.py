@@ -1,4 +1,4 @@
-"""The reference's own motion: dense flow between neighbouring frames, and paths through several of them."""
+"""Motion of the reference: DIS optical flow between neighbouring frames, and paths through several frames."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +16,11 @@ from asled_cli.imaging.warp import warp
 
 @dataclass(frozen=True)
 class TrackedFrame:
-    """One reference frame on the analysis canvas, and where its content is at the frames around it.
+    """A reference frame on the analysis canvas, with the flow to the frames around it.
 
-    time: in target frame intervals. image: (H, W[, 3]) float32 0..1. paths: (dt, flow) for up to two frames
-    on each side; what is at p now is at p + flow(p) dt intervals later. flow: (H, W, 2) float32 pixels.
+    time: in target frame intervals. image: (H, W[, 3]) float32 0..1.
+    paths: (dt, flow) for up to three frames on each side. flow: (H, W, 2) float32 pixels; the content at p is
+    at p + flow(p) dt intervals later.
     """
 
     time: float
@@ -28,7 +29,7 @@ class TrackedFrame:
 
     @property
     def speed(self) -> float:
-        """Typical (90th percentile) motion towards the nearest frames, pixels per interval."""
+        """Return the typical (90th percentile) motion to the nearest frame, pixels per interval."""
         nearest = sorted(self.paths, key=lambda path: abs(path[0]))[:1]
         return max(
             (float(np.percentile(np.abs(f[::4, ::4]), 90)) / abs(dt) for dt, f in nearest), default=0.0
@@ -36,7 +37,11 @@ class TrackedFrame:
 
 
 def track_frames(times: Sequence[float], images: Sequence[Image], meter: MotionMeter) -> list[TrackedFrame]:
-    """Return the frames of one run with their motion; times in target frame intervals, strictly rising."""
+    """Return the frames of one run with their motion.
+
+    times: in target frame intervals, strictly rising. images: (H, W, 3) float32 0..1. meter: measures the
+    flow.
+    """
     codes = [luma_codes(image) for image in images]
     pairs = [meter.between(a, b) for a, b in pairwise(codes)]
     return [connect(i, times, images[i], pairs) for i in range(len(images))]
@@ -45,9 +50,9 @@ def track_frames(times: Sequence[float], images: Sequence[Image], meter: MotionM
 def connect(
     i: int, times: Sequence[float], image: Image, pairs: Sequence[tuple[Image, Image] | None]
 ) -> TrackedFrame:
-    """Return frame `i` with its paths; pairs[k] is the flow k -> k + 1 and back, or None across a cut.
+    """Return frame `i` with its paths. Flow to frames farther away is chained.
 
-    Two frames away, flows are chained.
+    pairs: pairs[k] is the flow k -> k + 1 and back, or None across a cut.
     """
     paths: list[tuple[float, Image]] = []
     for step, side in ((1, 0), (-1, 1)):
@@ -62,23 +67,23 @@ def connect(
     return TrackedFrame(times[i], image, tuple(paths))
 
 
-def halved(moment: TrackedFrame) -> TrackedFrame:
-    """Return the luma of a moment at half its size."""
-    paths = tuple((dt, shrink(flow, 2) / np.float32(2)) for dt, flow in moment.paths)
-    image = moment.image if moment.image.ndim == 2 else luma(moment.image)
-    return TrackedFrame(moment.time, shrink(image, 2), paths)
+def halved(frame: TrackedFrame) -> TrackedFrame:
+    """Return the luma of a frame at half size."""
+    paths = tuple((dt, shrink(flow, 2) / np.float32(2)) for dt, flow in frame.paths)
+    image = frame.image if frame.image.ndim == 2 else luma(frame.image)
+    return TrackedFrame(frame.time, shrink(image, 2), paths)
 
 
-def displacement(moment: TrackedFrame, dt: float | Image) -> Image | None:
-    """Return (H, W, 2) float32: by how far what is at each pixel now will have moved `dt` intervals later.
+def displacement(frame: TrackedFrame, dt: float | Image) -> Image | None:
+    """Return (H, W, 2) float32: the displacement of the content at each pixel `dt` intervals later.
 
-    dt: one for all, or (H,) for the rows. The path is the polynomial through all known positions (Lagrange);
-    a hand shakes too fast for straight lines between frames. Beyond the last known position it goes on
-    straight. None without any motion.
+    dt: a number, or (H,), one per row. The path is the Lagrange polynomial through all known positions, since
+    hand shake is too fast for straight lines between frames. Beyond the last known position it is linear.
+    Returns None without any known motion.
     """
-    if not moment.paths:
+    if not frame.paths:
         return None
-    known = [p for p in moment.paths if abs(p[0]) > 1e-6]
+    known = [p for p in frame.paths if abs(p[0]) > 1e-6]
     total = np.zeros_like(known[0][1])
     for weight, (_, flow) in zip(_weights([at for at, _ in known], np.atleast_1d(dt)), known, strict=True):
         if len(weight) == 1:
@@ -89,7 +94,7 @@ def displacement(moment: TrackedFrame, dt: float | Image) -> Image | None:
 
 
 def _weights(nodes: Sequence[float], times: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return (nodes, times): how much of the position at each node makes up the one at each time."""
+    """Return (nodes, times): the Lagrange weights of the flow to each node at each time."""
     at, dt = np.array([0.0, *nodes]), times.astype(np.float64)
     weights = np.stack([np.prod([(dt - n) / (a - n) for n in at if n != a], axis=0) for a in nodes])
     for beyond, node in ((dt > at.max(), int(np.argmax(nodes))), (dt < at.min(), int(np.argmin(nodes)))):
@@ -98,10 +103,13 @@ def _weights(nodes: Sequence[float], times: NDArray[np.floating]) -> NDArray[np.
     return weights
 
 
-def halved_places(u: Image, v: Image, size: tuple[int, int]) -> tuple[Image, Image]:
-    """Return places (u, v) on a canvas with both pictures halved; size: (width, height) of the halved one."""
-    # A mean of 2x2 pixels lies between them: position p at half size is 2p + 1/2 at full size.
+def halved_positions(u: Image, v: Image, size: tuple[int, int]) -> tuple[Image, Image]:
+    """Return canvas positions (u, v) for both pictures at half size.
+
+    size: (width, height) of the halved target.
+    """
+    # A mean of 2x2 pixels is centred between them: position p at half size is 2p + 1/2 at full size.
     half_u, half_v = (
-        shrink(places, 2)[: size[1], : size[0]] / np.float32(2) - np.float32(0.25) for places in (u, v)
+        shrink(positions, 2)[: size[1], : size[0]] / np.float32(2) - np.float32(0.25) for positions in (u, v)
     )
     return half_u, half_v

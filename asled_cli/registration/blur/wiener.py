@@ -1,8 +1,9 @@
-"""The reference's own blur taken out: a Wiener filter of several frames, each blurred along its own way.
+"""Multi-frame Wiener deconvolution of the reference, each frame with its own linear motion blur kernel.
 
-N. Wiener, "Extrapolation, interpolation, and smoothing of stationary time series", 1949, for more than one
-picture of a thing: X = sum(H_i* Y_i) / (sum(|H_i|^2) + noise / power). What one frame has lost along its way,
-another that moved less or elsewhere still has. In overlapping tiles, in each of which motion counts as one.
+Source: N. Wiener, "Extrapolation, interpolation, and smoothing of stationary time series", 1949, for several
+pictures of one scene: X = sum(H_i* Y_i) / (sum(|H_i|^2) + noise / power). A frequency that one frame lost
+along its motion is still in a frame that moved less or in another direction. Motion is constant within each
+of the overlapping tiles.
 """
 
 from collections.abc import Sequence
@@ -12,26 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image
-from asled_cli.registration.blur.tile_spectra import Tiles, response, turns
+from asled_cli.registration.blur.tile_spectra import Tiles, blur_response, cycles_along
 
-# Shorter ways (pixels) are left: networks learned on references as blurred as that, and undo it themselves.
-# From the second on the whole of a blur is undone; between them a share, so that nothing jumps.
-SHORT_PX, _LONG_PX = 2.5, 4.5
-# Side of a tile in pixels; one twice as large where ways are longer than a quarter of it.
+# Shorter blur (pixels) is left: networks were trained on references with as much blur and remove it.
+SHORT_PX = 2.5
+# From this length on all blur is removed; in between a growing share, so that nothing jumps.
+_FULL_PX = 4.5
+# Side of a tile in pixels, doubled where blur is longer than a quarter of it.
 _SIDE = 64
-# Noise and coding of one frame (deviation, 0..1), and the softness of an enlarged reference (pixels). Half
-# and twice the noise changed results by less than 0.05 dB.
-_NOISE, _SOFT_PX = 0.015, 0.9
-# How well a way's length is known, as a share of it.
-_UNCERTAIN = 0.1
+# Standard deviation (0..1) of noise and compression errors of one frame. Half and twice as much changed
+# results by less than 0.05 dB.
+_NOISE = 0.015
+# Softness of an enlarged reference, sigma in pixels.
+_SOFT_PX = 0.9
+# Relative standard error of a kernel's length.
+_LENGTH_UNCERTAINTY = 0.1
 
 
 @dataclass(frozen=True)
 class View:
-    """One frame's luma (H, W) 0..1, laid onto the frame in the middle.
+    """One frame's luma (H, W) 0..1, warped onto the middle frame.
 
-    weight: (h, w) 0..1, how much to believe it. travel: (h, w, 2), how far things moved while its shutter
-    was open, pixels of (H, W).
+    weight: (h, w) 0..1, its confidence.
+    travel: (h, w, 2), displacement during its own exposure, pixels of (H, W).
     """
 
     grey: Image
@@ -40,7 +44,7 @@ class View:
 
 
 def longest_travel(travels: Sequence[Image]) -> float:
-    """Return how far all but the quickest twentieth moved in the frame that is blurred most, pixels.
+    """Return the 95th percentile of the displacement in the most blurred frame, pixels.
 
     travels: (h, w, 2) of each frame.
     """
@@ -48,10 +52,11 @@ def longest_travel(travels: Sequence[Image]) -> float:
 
 
 def wiener_deconvolve(views: Sequence[View], mean: Image) -> Image:
-    """Return (H, W) float32: the luma `mean` of the views as it were without their blur, not clipped.
+    """Return (H, W) float32: the luma `mean` of the views with their blur removed, not clipped.
 
-    It works on coded values, as the views come: in linear light it gained no more. Where views did not move,
-    or moved farther than half a tile, it is `mean` again. At least one view has weight everywhere.
+    It works on coded values as given; linear light gained no more. Where views did not move, or moved farther
+    than half a tile, the result is `mean`.
+    views: at least one has weight everywhere. mean: (H, W), their weighted mean.
     """
     height, width = mean.shape
     side = _SIDE if longest_travel([view.travel for view in views]) <= _SIDE / 4 else 2 * _SIDE
@@ -66,22 +71,22 @@ def wiener_deconvolve(views: Sequence[View], mean: Image) -> Image:
         cut = tiles.cut(base, row)
         level = cut.mean(axis=(1, 2), keepdims=True)
         spectra = [tiles.spectra(tiles.cut(picture, row) - level) for picture in pictures]
-        ways = [tiles.at_centres(travel, row) for travel in travels]
+        vectors = [tiles.at_centres(travel, row) for travel in travels]
         counts = [tiles.at_centres(weight, row)[..., None] for weight in weights]
-        lacking = wiener.lacking(spectra, ways, counts, cut.var(axis=(1, 2)))
-        tiles.fold(total, row, lacking * _share(ways, side)[:, None, None])
+        missing = wiener.missing(spectra, vectors, counts, cut.var(axis=(1, 2)))
+        tiles.fold(total, row, missing * _deconvolution_share(vectors, side)[:, None, None])
     return mean + tiles.inner(total)
 
 
-def _share(ways: Sequence[Image], side: int) -> NDArray[np.float32]:
-    """Return (N,) 0..1: how much of each tile's blur to undo, by the longest of its ways (N, 2)."""
-    longest = np.max([np.hypot(way[:, 0], way[:, 1]) for way in ways], axis=0)
-    share = np.clip((longest - SHORT_PX) / (_LONG_PX - SHORT_PX), 0, 1)
+def _deconvolution_share(vectors: Sequence[Image], side: int) -> NDArray[np.float32]:
+    """Return (N,) 0..1, the share of the deconvolution applied in each tile, by its longest vector (N, 2)."""
+    longest = np.max([np.hypot(vector[:, 0], vector[:, 1]) for vector in vectors], axis=0)
+    share = np.clip((longest - SHORT_PX) / (_FULL_PX - SHORT_PX), 0, 1)
     return np.asarray(share * (longest <= side / 2), np.float32)
 
 
 class _Wiener:
-    """The filter for tiles of one size."""
+    """The Wiener filter for tiles of one size."""
 
     def __init__(self, tiles: Tiles) -> None:
         self._down, self._across = tiles.frequencies
@@ -91,30 +96,30 @@ class _Wiener:
         power = soft / np.square(np.maximum(radius, 1 / tiles.side))
         self._noise_to_power = (_NOISE**2 * power.mean() / np.maximum(power, 1e-9)).astype(np.float32)
 
-    def lacking(
+    def missing(
         self,
         spectra: Sequence[NDArray[np.complex64]],
-        ways: Sequence[Image],
+        vectors: Sequence[Image],
         weights: Sequence[Image],
         variance: NDArray[np.float32],
     ) -> NDArray[np.complex64]:
-        """Return the spectra (N, side, side // 2 + 1) of what the weighted mean of the views lacks by blur.
+        """Return the spectra (N, side, side // 2 + 1) that blur removed from the weighted mean of the views.
 
-        spectra: of each view. ways: (N, 2) pixels. weights: (N, 1, 1). variance: (N,) of the tiles.
+        spectra: of each view. vectors: (N, 2) pixels. weights: (N, 1, 1). variance: (N,) of the tiles.
         """
         noise = np.minimum(self._noise_to_power / np.maximum(variance, 1e-6)[:, None, None], 1e4)
-        found: NDArray[np.complex64] = np.zeros_like(spectra[0])
+        filtered: NDArray[np.complex64] = np.zeros_like(spectra[0])
         mean: NDArray[np.complex64] = np.zeros_like(spectra[0])
-        kept = np.zeros(spectra[0].shape, np.float32)
+        energy = np.zeros(spectra[0].shape, np.float32)
         count = np.zeros((len(variance), 1, 1), np.float32)
-        for spectrum, way, weight in zip(spectra, ways, weights, strict=True):
-            turned = turns(way, self._down, self._across)
-            h = response(turned)
-            doubt = np.minimum(np.square(_UNCERTAIN * 2 * np.pi * turned) / 12, 1)
-            found += weight * h * spectrum
-            kept += weight * (h * h + doubt)
+        for spectrum, vector, weight in zip(spectra, vectors, weights, strict=True):
+            cycles = cycles_along(vector, self._down, self._across)
+            h = blur_response(cycles)
+            uncertainty = np.minimum(np.square(_LENGTH_UNCERTAINTY * 2 * np.pi * cycles) / 12, 1)
+            filtered += weight * h * spectrum
+            energy += weight * (h * h + uncertainty)
             mean += weight * spectrum
             count += weight
         mean /= count
-        sharp = found / (kept + noise)
+        sharp = filtered / (energy + noise)
         return np.asarray(sharp * ((count + noise) / count) - mean, np.complex64)

@@ -1,8 +1,8 @@
-"""Which of several places is the target's: on windows, fences and tiles a wrong one may correlate better.
+"""Resolve ambiguous matches: on windows, fences and tiles a wrong match may correlate best.
 
-At the size at which places are searched, rotation, keystone and blur cost the right place as much as a shift
-by one window costs a wrong one. Each place is refined by Gauss-Newton on larger pictures, and they are
-compared again: what does not repeat (an edge, the sky, a flower pot) then tells them apart.
+Templates are matched on small pictures. There, rotation, keystone and blur cost the right match as much as a
+shift by one window costs a wrong one. Each candidate is refined by Gauss-Newton on larger pictures, and the
+candidates are compared again. Details that do not repeat then decide.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid, resiz
 from asled_cli.imaging.light import without_shades
 from asled_cli.imaging.warp import sample, within
 from asled_cli.registration.estimate.template_match import (
-    Place,
+    MatchCandidate,
     displacement,
     evenly_spaced_pairs,
     locate_candidates,
@@ -26,20 +26,29 @@ from asled_cli.registration.geometry.lenses import LensPrior, centre_crop
 from asled_cli.registration.geometry.solver import LumaPair, refine
 from asled_cli.video.frames import FramePair
 
-_LONG_SIDE = 160  # of the reduced target; the reference has the same density at the prior's ratio
-_RUNS, _FRAMES_PER_RUN = 4, 2
-# Both views are made this soft (pixels of the reduced target), so that blur tells them apart little.
-_SOFT_PX, _SHADE_PX = 1.5, 16.0
-_STEPS = (8, 4)  # of a similarity, then of a homography
-# Places whose pictures correlate this much alike are equally good; the least displaced is taken.
-_ALIKE = 0.004
-_SAME_SHARE = 0.01  # of the reference's longer side: places that settle this near to each other are one
+# Longer side of the reduced target; the reference has the same density at the prior's ratio.
+_LONG_SIDE = 160
+# Runs compared, and frames of each. Details that do not repeat show in any frame.
+_RUNS = 4
+_FRAMES_PER_RUN = 2
+# Sigma of the Gaussian on both views, pixels of the reduced target, so that their blur differs less.
+_SOFT_PX = 1.5
+# Shades broader than this (pixels) are left out; any two scenes may agree in them.
+_SHADE_PX = 16.0
+# Gauss-Newton steps of a similarity, then of a homography.
+_STEPS = (8, 4)
+# Candidates whose correlation differs by less than this are equally good; the least displaced is chosen.
+_SCORE_TOLERANCE = 0.004
+# Candidates that converge to within this share of the reference's longer side are one.
+_SAME_DISTANCE_SHARE = 0.01
 
 
-def choose_match(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Place:
-    """Return where the target's picture lies in the reference's, told from places that look alike.
+def choose_match(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> MatchCandidate:
+    """Return the match of the target in the reference, resolved among ambiguous candidates.
 
-    Costs no more than `locate` where only one place is likely. Raises InputError as `locate`.
+    If there is one likely candidate, it costs no more than `locate`.
+    runs: of frame pairs. prior: expected field-of-view ratio.
+    Raises InputError as `locate` does.
     """
     candidates = locate_candidates(runs, prior)
     if len(candidates) == 1:
@@ -54,44 +63,49 @@ def choose_match(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Place
     observed = [
         [LumaPair(_view(t, small_target), _view(r, small_reference)) for t, r in run] for run in pairs
     ]
-    scores, settled = [], []
-    for place in candidates:
-        start = np.asarray(down_r @ place.matrix @ np.linalg.inv(down_t), np.float64)
-        maps = [_settle(frames, start) for frames in observed]
+    scores, refined = [], []
+    for candidate in candidates:
+        start = np.asarray(down_r @ candidate.matrix @ np.linalg.inv(down_t), np.float64)
+        maps = [_refine_candidate(frames, start) for frames in observed]
         scores.append(float(np.mean([correlation(f, m) for f, m in zip(observed, maps, strict=True)])))
-        settled.append(np.linalg.inv(down_r) @ np.mean([m / m[2, 2] for m in maps], axis=0) @ down_t)
+        refined.append(np.linalg.inv(down_r) @ np.mean([m / m[2, 2] for m in maps], axis=0) @ down_t)
     centre = centre_crop(prior.fov_ratio, target_size, reference_size)
-    alike = [matrix for score, matrix in zip(scores, settled, strict=True) if score > max(scores) - _ALIKE]
-    best = min(alike, key=lambda matrix: displacement(matrix, centre, target_size))
-    same = _SAME_SHARE * max(reference_size)
-    # As it was found: what is refined on small pictures has errors of its own where little is to be seen.
+    equally_good = [
+        matrix
+        for score, matrix in zip(scores, refined, strict=True)
+        if score > max(scores) - _SCORE_TOLERANCE
+    ]
+    best = min(equally_good, key=lambda matrix: displacement(matrix, centre, target_size))
+    max_distance = _SAME_DISTANCE_SHARE * max(reference_size)
+    # The unrefined candidate: maps refined on small pictures have errors of their own where detail is rare.
     return next(
-        place
-        for place, matrix in zip(candidates, settled, strict=True)
-        if displacement(matrix, best, target_size) < same
+        candidate
+        for candidate, matrix in zip(candidates, refined, strict=True)
+        if displacement(matrix, best, target_size) < max_distance
     )
 
 
-def _settle(frames: Sequence[LumaPair], start: Matrix) -> Matrix:
-    """Return the map of one run: over several of them the views may drift by as much as a window."""
+def _refine_candidate(frames: Sequence[LumaPair], start: Matrix) -> Matrix:
+    """Return the map of one run, refined by Gauss-Newton; between runs the views may drift."""
     return refine(frames, refine(frames, start, _STEPS[0], free=4).matrix, _STEPS[1]).matrix
 
 
 def correlation(frames: Sequence[LumaPair], matrix: Matrix) -> float:
-    """Return the correlation, -1..1, of the target and the reference pulled along `matrix`; -1 if apart.
+    """Return the correlation, -1..1, of the target and the warped reference; -1 if they hardly overlap.
 
-    Counts what the views share, without their coarsest shades, in which any two scenes may agree.
+    frames: at any size. matrix: (3, 3), target pixel -> reference pixel.
+    Coarse shades are left out, since any two scenes may agree in them.
     """
-    ours, theirs = [], []
+    targets, references = [], []
     for frame in frames:
         height, width = frame.target.shape
         u, v = apply(matrix, *pixel_grid((width, height)))
         inside = within(frame.reference, u, v)
         if np.count_nonzero(inside) < inside.size / 2:
             return -1.0
-        ours.append(without_shades(frame.target, _SHADE_PX)[inside])
-        theirs.append(without_shades(sample(frame.reference, u, v), _SHADE_PX)[inside])
-    a, b = np.concatenate(ours), np.concatenate(theirs)
+        targets.append(without_shades(frame.target, _SHADE_PX)[inside])
+        references.append(without_shades(sample(frame.reference, u, v), _SHADE_PX)[inside])
+    a, b = np.concatenate(targets), np.concatenate(references)
     if min(a.std(), b.std()) < 1e-5:
         return -1.0
     return float(np.corrcoef(a, b)[0, 1])

@@ -1,4 +1,4 @@
-"""Tone curves that take the reference's colours to the target's, and how well the views then agree."""
+"""Colour match of the reference to the target, and the correlation of the views after it."""
 
 import numpy as np
 
@@ -11,14 +11,20 @@ from asled_cli.registration.estimate.observations import (
 from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.model.tone_curve import Tone, fit_tone
 
-_MIN_SHARE = 0.05  # of the target that the reference must show, or a few pixels would decide
+# Share of the target that the reference must show, or a few pixels would decide.
+_MIN_SHARE = 0.05
+# Shades broader than this share of the longer side are left out of the correlation.
 _SHADE_SHARE = 1 / 40
 
 
 def match_colours(
     measured: list[FrameObservation], exposure: Exposure, matrix: Matrix, field: Image
 ) -> tuple[Tone, float, float]:
-    """Return the tone curves, the residual luma difference after them, and the views' correlation."""
+    """Return the tone curves, the residual (mean absolute luma difference, 0..1) and the correlation -1..1.
+
+    measured: frames of the clip. exposure: of the target. matrix: reduced target pixel -> canvas pixel.
+    field: (h, w, 2) parallax in reduced target pixels.
+    """
     height, width = measured[0].grey.shape
     x, y = pixel_grid((width, height))
     u, v = apply(matrix, x + field[..., 0], y + field[..., 1])
@@ -41,6 +47,6 @@ def match_colours(
 
 
 def _details(pictures: Image) -> Image:
-    """Return (T, h, w) luma less its coarse shades, in which any two scenes may agree."""
+    """Return (T, h, w): luma without its coarse shades, in which any two scenes may agree."""
     sigma = max(pictures.shape[1:]) * _SHADE_SHARE
     return np.stack([without_shades(p, sigma) for p in pictures])

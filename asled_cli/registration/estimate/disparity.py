@@ -1,10 +1,11 @@
-"""Depth with edges: how far the reference shows each pixel aside, along the line on which the lenses lie.
+"""Disparity of near objects with sharp edges, per frame, along the baseline between the lenses.
 
-The parallax field of the analysis is smooth and stands still; things close by are neither. Here, for each
-frame, trial shifts of the reblurred reference are compared with the target, each difference averaged within
-what the equally shifted sharp reference shows as one thing (cost-volume filtering: Hosni et al., TPAMI 2013,
-with the guided filter of He et al., ECCV 2010), and a pixel leaves the common map only for a clearly better
-shift. All at half the reduced size.
+The parallax field of the analysis is smooth and static; near objects are neither. For each frame, trial
+shifts of the reblurred reference are compared with the target. Each difference is averaged by a guided
+filter, with the equally shifted sharp reference as guide. A pixel leaves the common map only for a clearly
+better shift. Everything is computed at half the reduced size.
+
+Sources: cost-volume filtering (Hosni et al., TPAMI 2013), guided filter (He et al., ECCV 2010).
 """
 
 from collections.abc import Sequence
@@ -17,30 +18,42 @@ from numpy.typing import NDArray
 from asled_cli.imaging.homography import Image
 from asled_cli.imaging.light import luma, shrink
 from asled_cli.imaging.warp import sample
-from asled_cli.registration.blur.reference_motion import halved_places
+from asled_cli.registration.blur.reference_motion import halved_positions
 
 Direction = tuple[float, float]
 
-# Largest shift tried, as a share of the picture's longer side, and the distance between trials, pixels.
-_REACH_SHARE, _STEP_PX = 0.036, 1.0
-# Radius of the guided filter, pixels, and the variance of luma (0..1) from which on edges part its windows.
-_RADIUS, _EDGE_VARIANCE = 4, 1e-3
-# Differences (0..1) count up to here: what is hidden in one view may differ by anything.
-_MAX = 0.08
+# Largest shift tried, as a share of the picture's longer side.
+_REACH_SHARE = 0.036
+# Distance between trial shifts, pixels; a parabola gives the fraction.
+_STEP_PX = 1.0
+# Radius of the guided filter, pixels.
+_RADIUS = 4
+# Variance of luma (0..1) from which on edges separate the windows of the guided filter.
+_EDGE_VARIANCE = 1e-3
+# Differences (0..1) count up to here, since what is hidden in one view may differ by any amount.
+_MAX_DIFFERENCE = 0.08
 _MEAN_OF_THREE = np.full((1, 3), 1 / 3, np.float32)
-# A shift is believed where it lowers the difference to this share, and by this much more.
-_SHARE, _MIN = 0.8, 0.004
-# Between equally good shifts the smaller one: cost of one pixel's square root.
-_SMALL = 0.002
-# Directions tried over half a turn; the mean difference they must save, 0..1, and against the median of all
-# (two synthetic clips with depth saved 1.8e-3 and 2.7e-3, eight without at most 6e-5).
-_DIRECTIONS, _MIN_GAIN, _ALONG_OVER_ACROSS = 8, 3e-4, 1.5
+# A shift is accepted if it lowers the difference to this share, and by this much more (0..1).
+_MAX_COST_RATIO = 0.8
+_MIN_COST_DROP = 0.004
+# Of equally good shifts the smaller one is taken: cost per square root of a pixel.
+_SHIFT_COST = 0.002
+# Directions tried over 180 degrees.
+_DIRECTIONS = 8
+# Gain in mean difference (0..1) that a baseline must reach. Two synthetic clips with depth gained 1.8e-3 and
+# 2.7e-3, eight without at most 6e-5.
+_MIN_GAIN = 3e-4
+# The gain must also exceed the median of all directions by this factor.
+_ALONG_OVER_ACROSS = 1.5
 
 
 @dataclass(frozen=True)
 class HalfViews:
-    """A frame at half the reduced size: target (h, w, 3); on the canvas the reference, blurred as the target
-    is (h', w', 3), and the luma of the sharp one (h', w'); u, v (h, w): where target pixels lie on it."""
+    """A frame at half the reduced size.
+
+    target: (h, w, 3). blurred: (h', w', 3), the reblurred reference on its canvas. sharp: (h', w'), luma of
+    the sharp reference. u, v: (h, w), canvas position of the target's pixels.
+    """
 
     target: Image
     blurred: Image
@@ -50,22 +63,22 @@ class HalfViews:
 
     @classmethod
     def of(cls, target: Image, blurred: Image, sharp: Image, u: Image, v: Image) -> "HalfViews":
-        """Return the views of a frame that is given at the full reduced size, `sharp` in colour."""
+        """Return the views of a frame given at the full reduced size, `sharp` in colour."""
         small = shrink(target, 2)
-        u, v = halved_places(u, v, (small.shape[1], small.shape[0]))
+        u, v = halved_positions(u, v, (small.shape[1], small.shape[0]))
         return cls(small, shrink(blurred, 2), shrink(luma(sharp), 2), u, v)
 
 
 def find_baseline(frames: Sequence[HalfViews]) -> Direction | None:
-    """Return the direction on the canvas along which close things lie aside; None where none do.
+    """Return the direction (x, y) on the canvas in which near objects are displaced; None if none are.
 
-    The lenses of a phone lie apart along one line, so all disparities of a clip do: of all directions, one
-    explains far more than those across it.
+    All disparities of a clip are along one line, the baseline between the lenses. That direction must explain
+    far more than the others.
     """
 
     def explained(angle: float) -> float:
-        # The median: at the ends of a stretch single frames are reblurred wrongly.
-        return float(np.median([_gain(views, _direction(angle)) for views in frames]))
+        # The median: single frames at the ends of a run are reblurred wrongly.
+        return float(np.median([_mean_gain(views, _direction(angle)) for views in frames]))
 
     step = np.pi / _DIRECTIONS
     around = {angle: explained(angle) for angle in (step * i for i in range(_DIRECTIONS))}
@@ -82,46 +95,48 @@ def _direction(angle: float) -> Direction:
 
 
 def solve_disparity(views: HalfViews, direction: Direction) -> Image:
-    """Return (h, w): by how many canvas pixels along `direction` (x, y of length 1) each target pixel's place
-    on the canvas is to be moved; 0 wherever the common map is nearly as good."""
+    """Return (h, w), the disparity of each target pixel in canvas pixels along `direction`.
+
+    direction: (x, y) of length 1. The disparity is 0 wherever the common map is nearly as good.
+    """
     shift, _ = _best_shift(views, direction)
     return np.asarray(cv2.GaussianBlur(cv2.medianBlur(shift, 5), (0, 0), 1.0), dtype=np.float32)
 
 
-def _gain(views: HalfViews, direction: Direction) -> float:
+def _mean_gain(views: HalfViews, direction: Direction) -> float:
     """Return by how much shifts along `direction` lower the mean difference of the views (0..1)."""
     _, lowered = _best_shift(views, direction)
     return float(lowered.mean())
 
 
 def _best_shift(views: HalfViews, direction: Direction) -> tuple[Image, Image]:
-    """Return the shift of each pixel, and by how much it lowers the difference, both 0 where not believed."""
+    """Return the shift of each pixel and by how much it lowers the difference; both 0 if not accepted."""
     reach = _REACH_SHARE * max(views.target.shape[:2])
     count = max(1, int(reach / _STEP_PX))
     shifts = np.arange(-count, count + 1, dtype=np.float32) * np.float32(_STEP_PX)
     costs = np.stack([_cost(views, direction, float(shift)) for shift in shifts])
-    chosen = (costs + np.float32(_SMALL) * np.sqrt(np.abs(shifts))[:, None, None]).argmin(axis=0)
+    chosen = (costs + np.float32(_SHIFT_COST) * np.sqrt(np.abs(shifts))[:, None, None]).argmin(axis=0)
     chosen = chosen.clip(1, 2 * count - 1)
     before, best, after = (np.take_along_axis(costs, (chosen + i)[None], axis=0)[0] for i in (-1, 0, 1))
     unmoved = costs[count]
-    believed = best < unmoved * np.float32(_SHARE) - np.float32(_MIN)
-    # The lowest point of the parabola through the best trial and those beside it.
-    bend = before - 2 * best + after
-    beyond = np.clip((before - after) / np.maximum(2 * bend, np.float32(1e-6)), -0.5, 0.5)
-    shift = shifts[chosen] + beyond * np.float32(_STEP_PX)
-    return np.where(believed, shift, 0).astype(np.float32), np.where(believed, unmoved - best, 0)
+    accepted = best < unmoved * np.float32(_MAX_COST_RATIO) - np.float32(_MIN_COST_DROP)
+    # Minimum of the parabola through the best trial and its neighbours.
+    curvature = before - 2 * best + after
+    subpixel = np.clip((before - after) / np.maximum(2 * curvature, np.float32(1e-6)), -0.5, 0.5)
+    shift = shifts[chosen] + subpixel * np.float32(_STEP_PX)
+    return np.where(accepted, shift, 0).astype(np.float32), np.where(accepted, unmoved - best, 0)
 
 
 def _cost(views: HalfViews, direction: Direction, shift: float) -> Image:
-    """Return the difference (h, w) of target and shifted reference, averaged within what the latter shows."""
+    """Return the difference (h, w) of target and shifted reference, averaged by the guided filter."""
     u = views.u + np.float32(shift * direction[0])
     v = views.v + np.float32(shift * direction[1])
     difference = cv2.transform(cv2.absdiff(views.target, sample(views.blurred, u, v)), _MEAN_OF_THREE)
-    return _guided(np.minimum(difference, np.float32(_MAX)), sample(views.sharp, u, v))
+    return _guided_filter(np.minimum(difference, np.float32(_MAX_DIFFERENCE)), sample(views.sharp, u, v))
 
 
-def _guided(picture: NDArray[np.floating], guide: Image) -> Image:
-    """The guided filter: the window-wise linear function of `guide` (h, w) nearest to `picture` (h, w)."""
+def _guided_filter(picture: NDArray[np.floating], guide: Image) -> Image:
+    """Return the guided filter of `picture` (h, w) under `guide` (h, w)."""
     mean, mean_guide = _box(picture), _box(guide)
     variance = _box(guide * guide) - mean_guide * mean_guide
     slope = (_box(guide * picture) - mean_guide * mean) / (variance + np.float32(_EDGE_VARIANCE))

@@ -1,7 +1,7 @@
-"""Views that move slowly against each other within a clip: a canvas of its own for every run of frames.
+"""Slow drift between the views within a clip: one canvas per run of frames.
 
-Stabilisation crops, focus and temperature shift and zoom one lens's picture against the other's. Exposure,
-parallax and colour are then solved with that motion taken out; each run keeps the geometry it was placed by.
+Stabilisation crops, focus and temperature shift and zoom one view against the other. With that motion
+removed, exposure, parallax and colour are solved for all runs together. Each run keeps its own geometry.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,15 @@ from asled_cli.registration.geometry.canvas import Canvas
 from asled_cli.registration.geometry.solver import LumaPair, refine
 from asled_cli.registration.model.exposure import Exposure
 
-# Runs get canvases of their own when a corner moves this far (reduced pixels) and one fits so much better.
-_MOVED_PX, _GAIN = 0.4, 0.03
-_COARSE = 4  # times smaller pictures first: drifts of twenty reduced pixels are found
-_COARSE_STEPS, _FINE_STEPS = 8, 5
+# Runs get canvases of their own if a corner moves this far, reduced pixels,
+_MIN_MOVE_PX = 0.4
+# and if the residual of one run falls by this share.
+_MIN_GAIN = 0.03
+# Reduction of the coarse level, which finds drifts of twenty reduced pixels.
+_COARSE = 4
+# Gauss-Newton steps at either level.
+_COARSE_STEPS = 8
+_FINE_STEPS = 5
 
 
 def follow_drift(
@@ -29,9 +34,9 @@ def follow_drift(
     work_map: Matrix,
     exposure: Exposure,
 ) -> list[Canvas] | None:
-    """Return a canvas for each run, placed by the run's own map, or None where one serves all.
+    """Return a canvas for each run, placed by the run's own map; None if one canvas serves all.
 
-    work_map: the clip's common map, reduced target pixel -> canvas pixel.
+    by_run: the frames of each run. work_map: the common map, reduced target pixel -> canvas pixel.
     """
     if len(by_run) < 2:
         return None
@@ -43,7 +48,7 @@ def follow_drift(
         maps.append(own if after < before else work_map)
         gains.append(1 - min(after, before) / max(before, 1e-9))
     corners = np.array([_corners(canvas, own) for canvas, own in zip(canvases, maps, strict=True)])
-    if np.ptp(corners, axis=0).max() < _MOVED_PX or max(gains) < _GAIN:
+    if np.ptp(corners, axis=0).max() < _MIN_MOVE_PX or max(gains) < _MIN_GAIN:
         return None
     return [
         replace(canvas, homography=canvas.homography_of(own))
@@ -52,7 +57,7 @@ def follow_drift(
 
 
 def _own_map(frames: Sequence[LumaPair], start: Matrix) -> Matrix:
-    """Return the map of one run: the clip's, shifted, turned and zoomed; on small pictures first."""
+    """Return the similarity of one run by Gauss-Newton, coarse to fine, starting from the common map."""
     pictures = frames[0].target, frames[0].reference
     down_t, down_c = (reducing((image.shape[1], image.shape[0]), _COARSE) for image in pictures)
     small = [LumaPair(shrink(f.target, _COARSE), shrink(f.reference, _COARSE)) for f in frames]

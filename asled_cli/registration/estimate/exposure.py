@@ -1,6 +1,6 @@
-"""The target's exposure and a first map, found together: one by its residual, the other by Gauss-Newton.
+"""The target's exposure and a first map, found together: exposure by search, map by Gauss-Newton.
 
-Works at half the reduced size; a trial costs a few milliseconds per frame.
+Trials run at half the reduced size and cost a few milliseconds per frame.
 """
 
 from collections.abc import Sequence
@@ -18,42 +18,55 @@ from asled_cli.registration.geometry.canvas import Canvas
 from asled_cli.registration.geometry.solver import LumaPair, refine
 from asled_cli.registration.model.exposure import Exposure
 
-# Trial exposures in target frame intervals: a shutter of 1/12 of the interval up to a mean of nine frames.
+# Trial exposures in target frame intervals, from 1/12 of the interval to a mean of nine frames.
 _LENGTHS = (0.08, 0.16, 0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
+# Very different exposures; the best of them gives the first map.
 _FIRST_EXPOSURES = (
     *(Exposure(length) for length in (0.25, 1.0, 3.0, 7.0)),
     *(Exposure(length, discrete_frames=True) for length in (3.0, 5.0, 7.0, 9.0)),
 )
+# Time shifts of the exposure, in intervals: coarse, then about the best.
 _SHIFTS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
-_FINE_SHIFTS, _FINE_SHIFT_GAIN = (-0.1, -0.05, 0.0, 0.05, 0.1), 0.01
-# A shift of the exposure, a comb or linear light is believed when it lowers the residual by this share.
-_SHIFT_GAIN, _VARIANT_GAIN = 0.03, 0.01
+_FINE_SHIFTS = (-0.1, -0.05, 0.0, 0.05, 0.1)
+# A shift is accepted if it lowers the residual by this share; so is a small one, found among the fine ones.
+_SHIFT_GAIN = 0.03
+_FINE_SHIFT_GAIN = 0.01
+# So is a mean of discrete frames, or of linear light.
+_VARIANT_GAIN = 0.01
+# From this travel (pixels) on, half size is precise enough for the length of an exposure.
 _LONG_TRAVEL_PX = 16.0
-# How much later the last row is exposed than the first, compared with the reference's (intervals).
-_ROLLINGS, _ROLLING_GAIN = (-0.3, -0.15, 0.0, 0.15, 0.3, 0.45), 0.02
-# Later trials stay within this factor of the first choice; a mean of fewer frames than two is no comb.
-_NEARBY, _MIN_COMB = 3.0, 2.0
-_MIN_PIXELS = 64  # that both views show; fewer tell nothing of how alike they are
+# Relative rolling shutter of the lenses: delay of the target's last row against its first (intervals).
+_ROLLING_SHUTTERS = (-0.3, -0.15, 0.0, 0.15, 0.3, 0.45)
+# It is accepted if it lowers the residual by this share.
+_ROLLING_GAIN = 0.02
+# Later trials stay within this factor of the first length.
+_MAX_LENGTH_FACTOR = 3.0
+# Shortest exposure (intervals) that may be a mean of discrete frames.
+_MIN_DISCRETE_FRAMES = 2.0
+# Pixels that both views must show for a residual.
+_MIN_PIXELS = 64
 
 
 def find_exposure(
-    measured: list[FrameObservation], canvas: Canvas, *, apart: bool = False
+    measured: list[FrameObservation], canvas: Canvas, *, per_run_shift: bool = False
 ) -> tuple[Matrix, Exposure]:
-    """Return the map (reduced target -> canvas) and the exposure, from a handful of frames.
+    """Return the map (reduced target -> canvas) and the exposure from a handful of frames.
 
-    apart: runs may be off their canvases by a shift each, which would pass for an exposure off its timestamp.
+    per_run_shift: each run may be shifted by its own amount, which would otherwise pass for a time shift.
     """
     half_start = reducing(canvas.canvas_size, 2) @ canvas.onto(canvas.homography)
     half_map, exposure = _first_trials(measured, half_start @ np.linalg.inv(reducing(canvas.work_size, 2)))
     for may_shift in (False, True):
-        exposure = choose_exposure(measured, half_map, exposure, may_shift=may_shift, apart=apart)
+        exposure = choose_exposure(
+            measured, half_map, exposure, may_shift=may_shift, per_run_shift=per_run_shift
+        )
         half_map = refine([m.observe_half(exposure) for m in measured], half_map, 4).matrix
     back = np.linalg.inv(reducing(canvas.canvas_size, 2)) @ half_map @ reducing(canvas.work_size, 2)
     return np.asarray(back), exposure
 
 
 def _first_trials(measured: list[FrameObservation], start: Matrix) -> tuple[Matrix, Exposure]:
-    """Return the map and the exposure of the best of a few very different trial exposures."""
+    """Return the map and the exposure of the best of a few very different trials."""
     pictures = measured[0].half_grey, measured[0].half.frames[0].image
     down_t, down_c = (reducing((image.shape[1], image.shape[0]), 4) for image in pictures)
     trials = []
@@ -74,27 +87,32 @@ def choose_exposure(
     current: Exposure,
     *,
     may_shift: bool,
-    apart: bool = False,
+    per_run_shift: bool = False,
 ) -> Exposure:
-    """Return the exposure with the least residual under a map, its length about that of `current`."""
+    """Return the exposure with the lowest residual under a map, of a length near that of `current`.
+
+    may_shift: try time shifts too. per_run_shift: as for `find_exposure`.
+    """
 
     def score(exposure: Exposure) -> float:
         frames = [m.observe_half(exposure) for m in measured]
         return mean_residual(frames, half_map)
 
-    shift = _choose_shift(measured, half_map, current, apart=apart) if may_shift else 0.0
-    lengths = [x for x in _LENGTHS if current.length / _NEARBY <= x <= current.length * _NEARBY]
-    ladders = [m.half.cumulative_exposures(m.time + shift, lengths) for m in measured]
+    shift = _choose_shift(measured, half_map, current, per_run_shift=per_run_shift) if may_shift else 0.0
+    lengths = [
+        x for x in _LENGTHS if current.length / _MAX_LENGTH_FACTOR <= x <= current.length * _MAX_LENGTH_FACTOR
+    ]
+    exposures = [m.half.cumulative_exposures(m.time + shift, lengths) for m in measured]
     scores = []
     for i in range(len(lengths)):
         frames = [
             LumaPair(m.half_grey, cumulative_exposures[i])
-            for m, cumulative_exposures in zip(measured, ladders, strict=True)
+            for m, cumulative_exposures in zip(measured, exposures, strict=True)
         ]
         scores.append(mean_residual(frames, half_map))
     plain = Exposure(parabola_minimum(lengths, scores), shift)
     variants = [plain, replace(plain, linear=True)]
-    if plain.length > _MIN_COMB:
+    if plain.length > _MIN_DISCRETE_FRAMES:
         odd = 2 * round((plain.length - 1) / 2) + 1
         variants += [
             Exposure(odd, shift, discrete_frames=True),
@@ -106,10 +124,10 @@ def choose_exposure(
 
 
 def choose_light(measured: list[FrameObservation], exposure: Exposure, work_map: Matrix) -> Exposure:
-    """Return `exposure` averaged in linear light or in coded values, whichever explains the frames better.
+    """Return `exposure` averaged in linear light or in coded values, whichever has the lower residual.
 
-    measured: with the reference in the target's colours. In its own, a difference of gamma between the
-    lenses passes for the other kind of average, and costs a tenth of a pixel on a pan.
+    measured: with the reference in the target's colours. Without that, a difference of gamma between the
+    lenses passes for the other kind of average and costs a tenth of a pixel on a pan.
     """
     other = replace(exposure, linear=not exposure.linear)
     costs = []
@@ -120,10 +138,11 @@ def choose_light(measured: list[FrameObservation], exposure: Exposure, work_map:
 
 
 def choose_rolling(measured: list[FrameObservation], exposure: Exposure, work_map: Matrix) -> Exposure:
-    """Return `exposure` with the rows exposed one after the other, where that explains the frames better.
+    """Return `exposure` with the relative rolling shutter of the two lenses, if that lowers the residual.
 
-    A wide and an ultra-wide lens show one thing in different rows, which a sensor reads at different times:
-    under a shaking hand their views are sheared and squeezed against each other, other ways in each frame.
+    A wide and an ultra-wide lens show the same point in different rows, which the sensor reads at different
+    times. Under hand shake the views are then sheared and scaled against each other, differently in each
+    frame.
     """
     half_map = halved_map(work_map, measured[0])
 
@@ -131,20 +150,20 @@ def choose_rolling(measured: list[FrameObservation], exposure: Exposure, work_ma
         frames = [m.observe_half(replace(exposure, rolling_shutter=rolling_shutter)) for m in measured]
         return mean_residual(frames, refine(frames, half_map, 1).matrix)
 
-    scores = [score(rolling_shutter) for rolling_shutter in _ROLLINGS]
-    if min(scores) > scores[_ROLLINGS.index(0.0)] * (1 - _ROLLING_GAIN):
+    scores = [score(rolling_shutter) for rolling_shutter in _ROLLING_SHUTTERS]
+    if min(scores) > scores[_ROLLING_SHUTTERS.index(0.0)] * (1 - _ROLLING_GAIN):
         return exposure
-    return replace(exposure, rolling_shutter=parabola_minimum(_ROLLINGS, scores))
+    return replace(exposure, rolling_shutter=parabola_minimum(_ROLLING_SHUTTERS, scores))
 
 
 def choose_length(
     measured: list[FrameObservation], exposure: Exposure, work_map: Matrix, factors: Sequence[float]
 ) -> Exposure:
-    """Return `exposure` with its length measured again at full reduced size, its frames in like colours.
+    """Return `exposure` with its length refined at the full reduced size.
 
-    factors: of the present length, rising, to try.
-    At half size a short blur and the softness of an enlarged reference look alike; long ones need no more
-    than that. Each trial may have the tremor that suits it.
+    measured: with matched colours. factors: of the present length, rising, to try.
+    At half size a short blur looks like the softness of an enlarged reference. Long exposures stay at half
+    size. Each trial fits its own intra-frame shake.
     """
     if exposure.discrete_frames or exposure.steadied:
         return exposure
@@ -156,25 +175,25 @@ def choose_length(
         trial = replace(exposure, length=length)
         measured = [m.with_intra_frame_shake(trial, work_map) for m in measured]
         frames = [m.observe(trial) if fine else m.observe_half(trial) for m in measured]
-        alike = [LumaPair(_soft(frame.target), _soft(frame.reference)) for frame in frames]
-        scores.append(mean_residual(alike, work_map if fine else half_map))
+        softened = [LumaPair(_smooth(frame.target), _smooth(frame.reference)) for frame in frames]
+        scores.append(mean_residual(softened, work_map if fine else half_map))
     return replace(exposure, length=parabola_minimum(lengths, scores))
 
 
-def _soft(image: Image) -> Image:
-    """Return a picture with the details gone in which noise and sharpening differ from blur by motion."""
+def _smooth(image: Image) -> Image:
+    """Return a picture without the finest details, in which noise and sharpening differ from motion blur."""
     return np.asarray(cv2.GaussianBlur(image, (0, 0), 1.0), dtype=np.float32)
 
 
 def _choose_shift(
-    measured: list[FrameObservation], half_map: Matrix, exposure: Exposure, *, apart: bool
+    measured: list[FrameObservation], half_map: Matrix, exposure: Exposure, *, per_run_shift: bool
 ) -> float:
-    """Return by how many intervals the exposure's middle is off the timestamp; 0 unless a shift fits better.
+    """Return by how many intervals the exposure's middle is after the timestamp; 0 unless a shift is better.
 
-    A hand moves a picture by up to a pixel in a thousandth of a second, so small shifts count. Under a steady
-    pan a shift in time looks like a shift in space, so each trial may move the map, or that of each run.
+    Hand shake moves a picture by up to a pixel per millisecond, so small shifts matter. Under a uniform pan a
+    shift in time equals a shift in space, so each trial may shift the map, or that of each run.
     """
-    groups = _by_run(measured) if apart else [measured]
+    groups = _by_run(measured) if per_run_shift else [measured]
 
     def score(shift: float) -> float:
         total = 0.0
@@ -184,12 +203,12 @@ def _choose_shift(
         return total / len(measured)
 
     scores = [score(shift) for shift in _SHIFTS]
-    still = scores[_SHIFTS.index(0.0)]
-    coarse = parabola_minimum(_SHIFTS, scores) if min(scores) < still * (1 - _SHIFT_GAIN) else 0.0
+    at_rest = scores[_SHIFTS.index(0.0)]
+    coarse = parabola_minimum(_SHIFTS, scores) if min(scores) < at_rest * (1 - _SHIFT_GAIN) else 0.0
     around = [coarse + step for step in _FINE_SHIFTS]
     scores = [score(shift) for shift in around]
     fine = parabola_minimum(around, scores)
-    return fine if coarse or score(fine) < still * (1 - _FINE_SHIFT_GAIN) else 0.0
+    return fine if coarse or score(fine) < at_rest * (1 - _FINE_SHIFT_GAIN) else 0.0
 
 
 def _by_run(measured: Sequence[FrameObservation]) -> list[list[FrameObservation]]:
@@ -200,7 +219,10 @@ def _by_run(measured: Sequence[FrameObservation]) -> list[list[FrameObservation]
 
 
 def mean_residual(frames: Sequence[LumaPair], matrix: Matrix) -> float:
-    """Return the mean absolute luma difference over all frames after one gain and bias for all, 0..1."""
+    """Return the mean absolute luma difference 0..1 over all frames, after one gain and bias for all.
+
+    matrix: (3, 3), target pixel -> reference pixel. Returns 1 if the views hardly overlap.
+    """
     warped, targets, masks = [], [], []
     for frame in frames:
         height, width = frame.target.shape

@@ -1,4 +1,4 @@
-"""The final maps: no freer than the frames ask for, a parallax field where it helps, one map per run."""
+"""The final maps: the simplest that fits, a parallax field if it helps, and one map per run."""
 
 from dataclasses import replace
 
@@ -11,19 +11,23 @@ from asled_cli.registration.estimate.exposure import (
 from asled_cli.registration.estimate.parallax import solve_parallax
 from asled_cli.registration.geometry.solver import Fit, LumaPair, refine
 
-# A parallax field, and a map of a run's own, are believed when they lower the residual by this share; shear
-# and keystone too (half a pixel of keystone lowered it by 1.6 % or more, none at all by 0.2 % or less).
-_FIELD_GAIN, _DRIFT_GAIN, _MAP_GAIN = 0.02, 0.03, 0.005
+# A parallax field is accepted if it lowers the residual by this share.
+_MIN_FIELD_GAIN = 0.02
+# So is a map of a run's own.
+_MIN_DRIFT_GAIN = 0.03
+# So are shear and keystone. Half a pixel of keystone lowered the residual by 1.6 % or more, none at all by
+# 0.2 % or less.
+_MIN_MAP_GAIN = 0.005
 
 
 def simplest_map(observations: list[LumaPair], homography: Fit) -> Fit:
-    """Return the similarity, else the affine map, that fits about as well as a homography, else that.
+    """Return the similarity, else the affine map, that fits nearly as well as `homography`, else that.
 
-    Shear and keystone that the pictures do not ask for are read from errors of blur and motion where there is
-    texture, and grow to pixels where there is none, such as in a sky.
+    Shear and keystone without evidence come from errors of blur and motion. They are small where there is
+    texture, but grow to pixels where there is none, such as in a sky.
     """
     height, width = observations[0].target.shape
-    bound = mean_residual(observations, homography.matrix) * (1 + _MAP_GAIN)
+    bound = mean_residual(observations, homography.matrix) * (1 + _MIN_MAP_GAIN)
     for free in (4, 6):
         fit = refine(observations, simplified(homography.matrix, (width, height), free), 3, free=free)
         if mean_residual(observations, fit.matrix) <= bound:
@@ -32,9 +36,9 @@ def simplest_map(observations: list[LumaPair], homography: Fit) -> Fit:
 
 
 def map_of_each_run(observed: list[list[LumaPair]], fit: Fit, field: Image) -> list[Matrix]:
-    """Return one map per run: the clip's, or the run's own where that fits its frames clearly better.
+    """Return one map per run: the clip's, or the run's own if that fits its frames clearly better.
 
-    Stabilisation, focus and temperature move the lenses' pictures slowly against each other.
+    observed: frames of each run. fit: of the clip. field: (h, w, 2) parallax.
     """
     if len(observed) == 1:
         return [fit.matrix]
@@ -42,16 +46,18 @@ def map_of_each_run(observed: list[list[LumaPair]], fit: Fit, field: Image) -> l
     for run in observed:
         frames = [replace(frame, shift=field) for frame in run]
         own = refine(frames, fit.matrix, 2, free=fit.free).matrix
-        better = mean_residual(frames, own) < mean_residual(frames, fit.matrix) * (1 - _DRIFT_GAIN)
+        better = mean_residual(frames, own) < mean_residual(frames, fit.matrix) * (1 - _MIN_DRIFT_GAIN)
         maps.append(own if better else fit.matrix)
     return maps
 
 
 def add_parallax(observations: list[LumaPair], fit: Fit) -> tuple[Fit, Image]:
-    """Return the map refined under a parallax field, and the field; zeros where it helps too little."""
+    """Return the map refined under a parallax field (h, w, 2), and the field; zeros if it hardly helps."""
     field = solve_parallax(observations, fit.matrix, fit.gain, fit.bias)
     shifted = [replace(o, shift=field) for o in observations]
     refined = refine(shifted, fit.matrix, 1, free=fit.free)
-    if mean_residual(shifted, refined.matrix) < mean_residual(observations, fit.matrix) * (1 - _FIELD_GAIN):
+    if mean_residual(shifted, refined.matrix) < mean_residual(observations, fit.matrix) * (
+        1 - _MIN_FIELD_GAIN
+    ):
         return refined, field
     return fit, np.zeros_like(field)

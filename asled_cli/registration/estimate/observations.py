@@ -1,4 +1,4 @@
-"""Reduced target frames together with the reference run that explains them: what the analysis compares."""
+"""Reduced target frames with the reference run that explains them: the data of the analysis."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,16 +18,18 @@ from asled_cli.registration.model.ois_path import OisPath
 from asled_cli.registration.model.tone_curve import Tone
 from asled_cli.video.frames import FramePair
 
+# Frames left out at each end of a run, where a long exposure reaches frames not read.
 _END_FRAMES = 3
 
 
 @dataclass(frozen=True)
 class FrameObservation:
-    """One target frame with the run that explains it.
+    """A target frame with the reference run that explains it.
 
-    picture: (h, w, 3) float32 0..1, reduced; grey: its luma; half_grey: that at half size. time: in target
-    frame intervals from the run's start. fine, half: the reference on its canvas, in colour and in luma at
-    half size. shake: shake within the exposure, in pixels of the full reduced size. run: its run's number.
+    picture: (h, w, 3) float32 0..1, reduced. grey: its luma. half_grey: the luma at half size.
+    time: in target frame intervals from the run's start.
+    fine, half: the reference on its canvas, in colour, and in luma at half size.
+    shake: intra-frame shake, pixels of the full reduced size. run: number of the run.
     """
 
     picture: Image
@@ -40,7 +42,7 @@ class FrameObservation:
     run: int = 0
 
     def observe(self, exposure: Exposure) -> LumaPair:
-        """Return the frame and the reference blurred by `exposure`, at full reduced size."""
+        """Return the frame and the reblurred reference in luma, at the full reduced size."""
         return LumaPair(self.grey, luma(self.exposed(exposure)))
 
     def exposed(self, exposure: Exposure) -> Image:
@@ -48,15 +50,15 @@ class FrameObservation:
         return self.fine.exposed(self.time, exposure, self.shake)
 
     def observe_half(self, exposure: Exposure) -> LumaPair:
-        """Return the same at half size."""
+        """Return the frame and the reblurred reference in luma, at half size."""
         return LumaPair(self.half_grey, self.half.exposed(self.time, exposure, self.shake.scaled(0.5)))
 
     def travel(self, exposure: Exposure) -> float:
-        """Return how far things typically move within an exposure, pixels of the full reduced size."""
+        """Return the typical motion within an exposure, pixels of the full reduced size."""
         return 2 * self.half.travel(self.time + exposure.shift, exposure)
 
     def with_intra_frame_shake(self, exposure: Exposure, work_map: Matrix) -> "FrameObservation":
-        """Return the same with the tremor that explains the frame's blur best under a map."""
+        """Return the observation with the intra-frame shake that explains its blur best under a map."""
         x, y = pixel_grid((self.half_grey.shape[1], self.half_grey.shape[0]))
         u, v = apply(halved_map(work_map, self), x, y)
         shake = fit_intra_frame_shake(
@@ -72,9 +74,10 @@ def measure_run(
     ois_path: OisPath | None = None,
     number: int = 0,
 ) -> list[FrameObservation]:
-    """Return the run's target frames, sharing the motion of its reference frames.
+    """Return the observations of a run's target frames, which share the motion of its reference frames.
 
-    ois_path: the target's view against the reference's, with which the canvas moves. number: of the run.
+    canvas: on which the reference is placed. interval_s: frame interval of the target.
+    ois_path: moves the canvas with the target's view; None without OIS. number: of the run.
     """
     start = run[0].target.time
     times: list[float] = []
@@ -104,14 +107,14 @@ def measure_run(
 
 
 def inner(measured: list[FrameObservation]) -> list[FrameObservation]:
-    """Return a run's frames but the first and last ones, where a long exposure reaches frames not read."""
+    """Return a run's frames without the first and last, where a long exposure reaches frames not read."""
     return measured[_END_FRAMES:-_END_FRAMES] if len(measured) > 3 * _END_FRAMES else measured
 
 
 def recolour(measured: Sequence[FrameObservation], tone: Tone) -> list[FrameObservation]:
-    """Return the same frames of one run with the reference in the colours that `tone` gives it.
+    """Return the frames of one run with the reference's colours changed by `tone`.
 
-    Colours come before blurring: the mean of curved values is not the curve of their mean.
+    Colours are changed before reblurring: the mean of curved values is not the curve of their mean.
     """
     fine, half = measured[0].fine, measured[0].half
     frames = [replace(frame, image=tone(frame.image)) for frame in fine.frames]
@@ -122,13 +125,13 @@ def recolour(measured: Sequence[FrameObservation], tone: Tone) -> list[FrameObse
 
 
 def halved_map(work_map: Matrix, measured: FrameObservation) -> Matrix:
-    """Return the map from the reduced target to the canvas, both at half size."""
+    """Return `work_map` (reduced target -> canvas) for both pictures at half size."""
     halve, canvas_halve = _halving(measured)
     return np.asarray(canvas_halve @ work_map @ np.linalg.inv(halve))
 
 
 def doubled_map(half_map: Matrix, measured: FrameObservation) -> Matrix:
-    """Return the map from the reduced target to the canvas, given that at half size."""
+    """Return a map (reduced target -> canvas) at full reduced size from one at half size."""
     halve, canvas_halve = _halving(measured)
     return np.asarray(np.linalg.inv(canvas_halve) @ half_map @ halve)
 
@@ -142,7 +145,7 @@ def _halving(measured: FrameObservation) -> tuple[Matrix, Matrix]:
 
 
 def evenly_spaced(measured: list[FrameObservation], count: int) -> list[FrameObservation]:
-    """Return at most `count` of the frames, evenly spread."""
+    """Return at most `count` of the frames, evenly spaced."""
     if len(measured) <= count:
         return measured
     chosen = np.linspace(0, len(measured) - 1, count).round().astype(int)

@@ -1,7 +1,7 @@
-"""A shift field on top of the clip's one map: smooth in space, constant in time, for what depth adds.
+"""Static parallax: a smooth, time-constant displacement field added to the clip's homography.
 
-Solved per pixel from all frames at once (Lucas-Kanade with a wide Gaussian window); fields per frame, or
-sharper ones, follow noise and lose more than they gain.
+Method: Lucas-Kanade with a wide Gaussian window, over all frames at once. Fields per frame, or sharper ones,
+follow noise and lose more than they gain.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,14 @@ from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
 from asled_cli.imaging.warp import sample_with_gradient
 from asled_cli.registration.geometry.solver import LumaPair, robust_weight
 
-# Window of the smooth field, as a share of the picture's longer side (40 px at 640).
+# Sigma of the window, as a share of the picture's longer side (40 px at 640).
 WINDOW_SHARE = 1 / 16
+# Iterations of Lucas-Kanade.
 _ROUNDS = 4
+# Largest displacement, as a share of the longer side.
 _LIMIT_SHARE = 1 / 20
-# Gradient energy (luma 0..1 per pixel, squared) below which a window does not pull its shift from zero.
-_FLOOR = 2e-6
+# Gradient energy (luma 0..1 per pixel, squared) below which a window's displacement stays near zero.
+_MIN_ENERGY = 2e-6
 
 
 def solve_parallax(
@@ -29,9 +31,11 @@ def solve_parallax(
     *,
     window_share: float = WINDOW_SHARE,
 ) -> Image:
-    """Return (H, W, 2) float32: pixels to add to a target pixel before `matrix`, so that all frames agree.
+    """Return (H, W, 2) float32: pixels to add to a target pixel before `matrix`.
 
-    The shift starts at zero and stays within 1/20 of the longer side.
+    The field starts at zero and stays within 1/20 of the longer side.
+    frames: all of the clip. matrix: target pixel -> reference pixel. gain, bias: of the reference's luma.
+    window_share: sigma of the window as a share of the longer side.
     """
     height, width = frames[0].target.shape
     sigma = max(width, height) * window_share
@@ -40,15 +44,15 @@ def solve_parallax(
     for _ in range(_ROUNDS):
         sums = np.zeros((height, width, 5), np.float32)
         for frame in frames:
-            sums += _evidence(frame, field, matrix, gain, bias)
-        field += _window_solution(sums, sigma)
+            sums += _normal_equations(frame, field, matrix, gain, bias)
+        field += _solve_windows(sums, sigma)
         field = np.clip(field, -limit, limit)
         field = np.asarray(cv2.GaussianBlur(field, (0, 0), sigma / 2), dtype=np.float32)
     return field
 
 
-def _evidence(frame: LumaPair, field: Image, matrix: Matrix, gain: float, bias: float) -> Image:
-    """Return (H, W, 5): the products gxx, gxy, gyy, gx e, gy e of one frame, robustly weighted."""
+def _normal_equations(frame: LumaPair, field: Image, matrix: Matrix, gain: float, bias: float) -> Image:
+    """Return (H, W, 5), the products gxx, gxy, gyy, gx e, gy e of one frame under Tukey biweights."""
     height, width = frame.target.shape
     x, y = pixel_grid((width, height))
     u, v = apply(matrix, x + field[..., 0], y + field[..., 1])
@@ -62,10 +66,10 @@ def _evidence(frame: LumaPair, field: Image, matrix: Matrix, gain: float, bias: 
     return np.asarray(cv2.merge([weight * product for product in products]), dtype=np.float32)
 
 
-def _window_solution(sums: Image, sigma: float) -> Image:
-    """Solve the 2 x 2 system of every window; `sums` as `_evidence` gives them."""
+def _solve_windows(sums: Image, sigma: float) -> Image:
+    """Return (H, W, 2), the solution of the 2 x 2 system of every window; `sums` from `_normal_equations`."""
     smooth = wide_blur(sums, sigma)
-    floor = np.float32(_FLOOR) + np.float32(0.02) * np.mean(smooth[..., 0] + smooth[..., 2])
+    floor = np.float32(_MIN_ENERGY) + np.float32(0.02) * np.mean(smooth[..., 0] + smooth[..., 2])
     xx, xy, yy = smooth[..., 0] + floor, smooth[..., 1], smooth[..., 2] + floor
     bx, by = smooth[..., 3], smooth[..., 4]
     determinant = xx * yy - xy * xy
@@ -73,7 +77,7 @@ def _window_solution(sums: Image, sigma: float) -> Image:
 
 
 def wide_blur(image: Image, sigma: float) -> Image:
-    """Return `image` blurred with a wide Gaussian, computed at a reduced size since the result is smooth."""
+    """Return `image` under a wide Gaussian, computed at a reduced size since the result is smooth."""
     height, width = image.shape[:2]
     factor = max(1, int(sigma / 4))
     small_size = (max(1, round(width / factor)), max(1, round(height / factor)))

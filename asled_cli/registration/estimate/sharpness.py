@@ -1,4 +1,4 @@
-"""How sharp two registered views are, in comparable units: on one grid, over one scene, noise taken out."""
+"""Sharpness of two registered views in comparable units: on one grid, over one scene, with noise removed."""
 
 from dataclasses import dataclass
 
@@ -24,11 +24,12 @@ _BORDER_PX = 8  # left out at each edge, less in small pictures
 
 @dataclass(frozen=True, slots=True)
 class Sharpness:
-    """One moment of both views.
+    """Sharpness of both views at one time.
 
-    target_blur_px, reference_blur_px: length of the blur along its worst direction, full target pixels, known
-    to a factor of about 1.5, 0 for none. advantage_db: gradient energy of the reference over that of the
-    target, in the direction where it is greatest; above zero the reference is the sharper one.
+    target_blur_px, reference_blur_px: blur length in the worst direction, full target pixels, within a factor
+    of about 1.5; 0 for none.
+    advantage_db: gradient energy of the reference over that of the target, in the direction where it is
+    greatest. Above 0 the reference is sharper.
     """
 
     time_s: float
@@ -38,10 +39,10 @@ class Sharpness:
 
 
 def measure_sharpness(pair: FramePair, found: Registration) -> Sharpness | None:
-    """Compare the two views of a pair reduced for analysis; None without a reference.
+    """Return the sharpness of the two views of a pair reduced for analysis; None without a reference.
 
-    found: registration of the full pictures. The grid is the reduced target's, or coarser where the reference
-    has less detail, so that missing detail does not pass for blur.
+    found: registration of the full pictures. The grid is the reduced target's, or a coarser one if the
+    reference has less detail, so that missing detail does not pass for blur.
     """
     if pair.reference is None:
         return None
@@ -61,7 +62,7 @@ def measure_sharpness(pair: FramePair, found: Registration) -> Sharpness | None:
 
 
 class _Gradients:
-    """Energy of a picture's gradient along some directions, and how much of it survives a box."""
+    """Gradient energy of a picture in some directions, and the share of it that survives a box filter."""
 
     def __init__(self, picture: Image) -> None:
         noise = _noise(picture) ** 2
@@ -83,7 +84,7 @@ class _Gradients:
 
 
 def _step(angle: float) -> NDArray[np.float32]:
-    """(3, 3): difference of two neighbours along a direction."""
+    """Return (3, 3): the difference of two neighbours along a direction."""
     dx, dy = round(np.cos(np.deg2rad(angle))), round(np.sin(np.deg2rad(angle)))
     kernel = np.zeros((3, 3), np.float32)
     kernel[1, 1], kernel[1 + dy, 1 + dx] = -1, 1
@@ -91,7 +92,7 @@ def _step(angle: float) -> NDArray[np.float32]:
 
 
 def _box(angle: float) -> NDArray[np.float32]:
-    """(_BOX, _BOX): the mean of _BOX neighbours along a direction."""
+    """Return (_BOX, _BOX): the mean of _BOX neighbours along a direction."""
     kernel = np.eye(_BOX, dtype=np.float32)
     if angle in (0.0, 90.0):
         kernel = np.zeros((_BOX, _BOX), np.float32)
@@ -102,9 +103,10 @@ def _box(angle: float) -> NDArray[np.float32]:
 
 
 def _noise(picture: Image) -> float:
-    """Standard deviation of white noise, after J. Immerkaer, Fast noise variance estimation (1996), eq. 3.
+    """Return the standard deviation of white noise.
 
-    The median instead of the mean, so that texture counts less.
+    Source: J. Immerkaer, "Fast noise variance estimation", 1996, eq. 3, with the median instead of the mean,
+    so that texture counts less.
     """
     mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
     return float(np.median(np.abs(cv2.filter2D(picture, cv2.CV_32F, mask)))) / (0.6745 * 6)

@@ -1,4 +1,4 @@
-"""Coarse place and size of the target's picture inside the reference's, by template matching over a clip."""
+"""Coarse position and scale of the target in the reference by template matching over a clip."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,24 +15,33 @@ from asled_cli.registration.geometry.canvas import reduced_size
 from asled_cli.registration.geometry.lenses import LensPrior, centre_crop
 from asled_cli.video.frames import FramePair
 
-_LONG_SIDE = 160  # of the reduced reference; small enough that blur hardly matters
+# Longer side of the reduced reference; so small that blur hardly matters.
+_LONG_SIDE = 160
+# Relative step between field-of-view ratios.
 _RATIO_STEP = 0.02
+# Frames whose correlations are summed.
 _FRAMES = 9
-_PEAKS = 24  # of one view ratio
-_SHADE_PX = 10.0  # shades broader than this are left out
-# How far the target's centre may lie from the reference's, as a share of the reference's sides.
+# Peaks kept of each field-of-view ratio.
+_PEAKS = 24
+# Shades broader than this (pixels) are left out.
+_SHADE_PX = 10.0
+# Largest distance of the target's centre from the reference's, as a share of the reference's sides.
 _REACH = 0.12
-# So many of the likeliest places are kept, and as many of those least displaced, whose score comes this near
-# to the best one's, and so far apart (pixels of the reduced reference) that refining would not join them.
-_RIVALS, _RIVAL_SCORE, _RIVAL_PX = 4, 0.25, 6.0
+# Most candidates by score, and as many by least displacement.
+_CANDIDATES = 4
+# Candidates may score this much less than the best.
+_MAX_SCORE_LOSS = 0.25
+# Least distance between candidates, pixels of the reduced reference; refining would join nearer ones.
+_MIN_DISTANCE_PX = 6.0
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the target's picture lies in the reference's, roughly.
+class MatchCandidate:
+    """A coarse match of the target in the reference.
 
-    matrix: full target pixel -> full reference pixel, scale and shift only, good to a few pixels. score: mean
-    normalised correlation there, -1..1, of pictures without their coarsest shades. fov_ratio: at that scale.
+    matrix: (3, 3) full target pixel -> full reference pixel, scale and shift only, good to a few pixels.
+    score: mean normalised correlation, -1..1, of pictures without their coarsest shades.
+    fov_ratio: field-of-view ratio of that scale.
     """
 
     matrix: Matrix
@@ -40,50 +49,53 @@ class Place:
     fov_ratio: float
 
 
-def locate(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Place:
-    """Find the target in the reference; pairs without a reference are left out.
+def locate(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> MatchCandidate:
+    """Return the best match of the target in the reference.
 
-    Tries field-of-view ratios about `prior`, sums the normalised correlation over frames spread through the
-    clip, and takes the best. Raises InputError where no pair has a reference.
+    Field-of-view ratios about `prior` are tried. The normalised correlation is summed over frames spread over
+    the clip; pairs without a reference are left out.
+    Raises InputError if no pair has a reference.
     """
     return _search(evenly_spaced_pairs(runs, _FRAMES), prior, peaks=1)[0]
 
 
-def locate_candidates(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> list[Place]:
-    """Return the place that `locate` takes, then others that a repeating pattern may make as likely.
+def locate_candidates(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> list[MatchCandidate]:
+    """Return the match of `locate`, then others that a repeating pattern may make as likely.
 
-    Best first, each well away from the others: the likeliest ones and those least displaced. Raises
-    InputError where no pair has a reference.
+    They are distinct and sorted by score: the most likely ones and the least displaced ones.
+    Raises InputError if no pair has a reference.
     """
     chosen = evenly_spaced_pairs(runs, _FRAMES)
     target_size, reference_size = ((rgb.shape[1], rgb.shape[0]) for rgb in chosen[0])
     found = _search(chosen, prior, _PEAKS)
     corners = np.array([[x, y, 1] for x in (0, target_size[0]) for y in (0, target_size[1])], np.float64)
-    least = _RIVAL_PX * max(reference_size) / _LONG_SIDE
-    apart: list[Place] = []
+    min_distance = _MIN_DISTANCE_PX * max(reference_size) / _LONG_SIDE
+    distinct: list[MatchCandidate] = []
     taken = np.empty((0, len(corners), 3))
-    for place in found:
-        if place.score < found[0].score - _RIVAL_SCORE:
+    for candidate in found:
+        if candidate.score < found[0].score - _MAX_SCORE_LOSS:
             break
-        own = corners @ place.matrix.T
-        if (np.abs(taken - own).max(axis=(1, 2), initial=0) > least).all():
-            apart.append(place)
+        own = corners @ candidate.matrix.T
+        if (np.abs(taken - own).max(axis=(1, 2), initial=0) > min_distance).all():
+            distinct.append(candidate)
             taken = np.concatenate([taken, own[None]])
     centre = centre_crop(prior.fov_ratio, target_size, reference_size)
-    others = sorted(apart[_RIVALS:], key=lambda place: displacement(place.matrix, centre, target_size))
-    return apart[:_RIVALS] + sorted(others[:_RIVALS], key=lambda place: -place.score)
+    others = sorted(
+        distinct[_CANDIDATES:], key=lambda candidate: displacement(candidate.matrix, centre, target_size)
+    )
+    return distinct[:_CANDIDATES] + sorted(others[:_CANDIDATES], key=lambda candidate: -candidate.score)
 
 
 def _search(
     chosen: Sequence[tuple[NDArray[np.uint16], NDArray[np.uint16]]], prior: LensPrior, peaks: int
-) -> list[Place]:
-    """Return the best places of the targets in their references, `peaks` of each view ratio, best first."""
+) -> list[MatchCandidate]:
+    """Return the best matches, best first: `peaks` of each field-of-view ratio."""
     target_size, reference_size = ((rgb.shape[1], rgb.shape[0]) for rgb in chosen[0])
     small_size = reduced_size(reference_size, _LONG_SIDE)
     scenes = [_details(reduced_luma(reference, small_size), small_size) for _, reference in chosen]
-    # Once to a size that serves all templates: each of them would reduce the whole picture again.
+    # Reduced once to a size that serves all templates.
     ready = [reduced_luma(target, reduced_size(target_size, 2 * _LONG_SIDE)) for target, _ in chosen]
-    found: list[Place] = []
+    found: list[MatchCandidate] = []
     for ratio in _ratios(prior):
         guess = resize_matrix(reference_size, small_size) @ centre_crop(ratio, target_size, reference_size)
         size = (max(8, round(target_size[0] * guess[0, 0])), max(8, round(target_size[1] * guess[1, 1])))
@@ -92,19 +104,21 @@ def _search(
         for score, x, y in _peaks(scenes, [_details(target, size) for target in ready], peaks):
             small_place = translation(x, y) @ resize_matrix(target_size, size)
             matrix = simplified(resize_matrix(small_size, reference_size) @ small_place, target_size, 4)
-            found.append(Place(matrix, score, float(ratio)))
+            found.append(MatchCandidate(matrix, score, float(ratio)))
     if not found:
         centre = centre_crop(prior.fov_ratio, target_size, reference_size)
-        return [Place(centre, -np.inf, prior.fov_ratio)]
-    return sorted(found, key=lambda place: -place.score)  # stable: ties go to the ratio nearest to the prior
+        return [MatchCandidate(centre, -np.inf, prior.fov_ratio)]
+    return sorted(
+        found, key=lambda candidate: -candidate.score
+    )  # stable: ties go to the ratio nearest to the prior
 
 
 def evenly_spaced_pairs(
     runs: Sequence[Sequence[FramePair]], count: int
 ) -> list[tuple[NDArray[np.uint16], NDArray[np.uint16]]]:
-    """Return the pictures of at most `count` pairs spread over the runs, (target, reference) each.
+    """Return the pictures (target, reference) of at most `count` pairs spread over the runs.
 
-    Raises InputError where no pair has a reference.
+    Raises InputError if no pair has a reference.
     """
     pairs = [(p.target.rgb, p.reference.rgb) for run in runs for p in run if p.reference is not None]
     if not pairs:
@@ -116,20 +130,20 @@ def evenly_spaced_pairs(
 
 
 def displacement(matrix: Matrix, other: Matrix, target_size: tuple[int, int]) -> float:
-    """Return how far apart two maps take the target's centre, reference pixels."""
+    """Return the distance between the target's centre under two maps, reference pixels."""
     middle = np.array([(target_size[0] - 1) / 2, (target_size[1] - 1) / 2, 1.0])
     (x, y, z), (u, v, w) = matrix @ middle, other @ middle
     return float(np.hypot(x / z - u / w, y / z - v / w))
 
 
 def _ratios(prior: LensPrior) -> NDArray[np.float64]:
-    """Return the ratios to try, those nearest to the prior first, so that ties go to it."""
+    """Return the ratios to try, nearest to the prior first, so that ties go to it."""
     steps = np.arange(0, prior.tolerance + 1e-9, _RATIO_STEP)
     return np.asarray(prior.fov_ratio * np.exp(np.stack([steps, -steps], axis=1).ravel()[1:]))
 
 
 def _peaks(scenes: list[Image], templates: list[Image], count: int) -> list[tuple[float, float, float]]:
-    """Return the highest peaks of the mean correlation, best first: score, and x and y of the corner."""
+    """Return the highest peaks of the mean correlation, best first: score, x and y of the corner."""
     surface = sum(
         cv2.matchTemplate(scene, template, cv2.TM_CCOEFF_NORMED)
         for scene, template in zip(scenes, templates, strict=True)
@@ -138,10 +152,10 @@ def _peaks(scenes: list[Image], templates: list[Image], count: int) -> list[tupl
     height, width = surface.shape
     reach_y, reach_x = _REACH * scenes[0].shape[0], _REACH * scenes[0].shape[1]
     y, x = np.ogrid[:height, :width]
-    far = (np.abs(y - (height - 1) / 2) > reach_y + 1) | (np.abs(x - (width - 1) / 2) > reach_x + 1)
-    masked = np.where(far, np.float32(-2.0), surface)
-    highest = cv2.dilate(masked, np.ones((3, 3), np.uint8)) == masked
-    rows, columns = np.nonzero(highest & ~far)
+    outside = (np.abs(y - (height - 1) / 2) > reach_y + 1) | (np.abs(x - (width - 1) / 2) > reach_x + 1)
+    masked = np.where(outside, np.float32(-2.0), surface)
+    is_peak = cv2.dilate(masked, np.ones((3, 3), np.uint8)) == masked
+    rows, columns = np.nonzero(is_peak & ~outside)
     best = np.argsort(-masked[rows, columns], kind="stable")[:count]
     return [
         (float(masked[i, j]), _peak(surface[i], int(j)), _peak(surface[:, j], int(i)))
@@ -158,11 +172,11 @@ def _peak(line: NDArray[Any], i: int) -> float:
 
 
 def reduced_luma(rgb: NDArray[np.uint16], size: tuple[int, int]) -> Image:
-    """Return the luma 0..1 of a picture at `size`."""
+    """Return the luma 0..1 of a picture (H, W, 3) uint16 at `size` (width, height)."""
     return luma(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(65535))
 
 
 def _details(grey: Image, size: tuple[int, int]) -> Image:
-    """Return a luma at `size`, less its coarse shades, in which any two scenes may agree."""
+    """Return a luma at `size` without its coarse shades, in which any two scenes may agree."""
     small = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
     return without_shades(small, _SHADE_PX)

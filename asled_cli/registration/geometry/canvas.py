@@ -1,4 +1,4 @@
-"""The reduced pictures on which two views are compared: sizes, margins, and the way back to full pixels."""
+"""The reduced pictures on which two views are compared: sizes, margins, and the maps to full pixels."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,24 +11,24 @@ from asled_cli.errors import InputError
 from asled_cli.imaging.homography import Image, Matrix, resize_matrix, translation
 from asled_cli.video.frames import Frame, FramePair
 
-# Longer side of the pictures that are compared; larger ones cost time and add no precision to one geometry.
+# Longer side of the reduced target; a larger one costs time and makes one homography no more precise.
 WORK_LONG_SIDE = 640
-# The reference canvas reaches this share beyond the target on each side, for motion during the exposure.
+# Margin of the reference canvas on each side, as a share of the target, for motion during the exposure.
 _MARGIN_SHARE = 0.08
-# Shorter side of any reduced picture at least, so that a long and thin one keeps something to compare.
+# Shorter side of any reduced picture, so that a narrow one keeps some detail.
 MIN_SIDE = 16
-# Softness of a picture by its own pixels, as the deviation of a Gaussian, pixels (synthetic clips).
+# Softness of a picture by its pixel size, as sigma of a Gaussian in pixels (fitted to synthetic clips).
 _PIXEL_SIGMA = 0.53
 
 
 def reduced_size(size: tuple[int, int], long_side: int = WORK_LONG_SIDE) -> tuple[int, int]:
-    """Return (width, height) scaled down to a longer side of `long_side`, but to MIN_SIDE both ways."""
+    """Return (width, height) reduced to a longer side of `long_side`, but at least MIN_SIDE each."""
     factor = max(1.0, min(max(size) / long_side, min(size) / MIN_SIDE))
     return round(size[0] / factor), round(size[1] / factor)
 
 
 def check_large_enough(name: str, size: tuple[int, int]) -> None:
-    """Raise InputError if a picture of `size` (width, height) is too small to be found in another one."""
+    """Raise InputError if a picture of `size` (width, height) is too small to be matched."""
     if min(size) < MIN_SIDE:
         raise InputError(
             f"{name} has frames of {size[0]}x{size[1]} pixels, expected {MIN_SIDE} or more on each side: "
@@ -40,15 +40,15 @@ def check_large_enough(name: str, size: tuple[int, int]) -> None:
 def reduced_sizes(
     target_size: tuple[int, int], reference_size: tuple[int, int]
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the sizes (width, height) of the pictures of a pair that `reduce_for_analysis` gives."""
+    """Return the sizes (width, height) of target and reference after `reduce_for_analysis`."""
     return reduced_size(target_size), reduced_size(reference_size, 2 * WORK_LONG_SIDE)
 
 
 def reduce_for_analysis(pair: FramePair, long_side: int = WORK_LONG_SIDE) -> FramePair:
-    """Return the pair with its pictures as small as the analysis needs, and without decoded planes.
+    """Return the pair with its pictures reduced for the analysis, without decoded planes.
 
-    long_side: of the target at most. The reference keeps twice the target's size, since the target shows
-    about half of its width and height.
+    long_side: at most, of the target. The reference keeps twice that size, since the target shows about half
+    of its width and height.
     """
 
     def reduced(frame: Frame, longest: int) -> Frame:
@@ -64,8 +64,9 @@ def reduce_for_analysis(pair: FramePair, long_side: int = WORK_LONG_SIDE) -> Fra
 class Canvas:
     """Two pixel grids of one density: the reduced target, and the reference placed on it with a margin.
 
-    target_size, reference_size: (width, height) in full pixels. homography: full target pixel -> full
-    reference pixel, as good as known. The canvas is fixed; better maps are expressed on it by `onto`.
+    target_size, reference_size: (width, height) in full pixels.
+    homography: (3, 3) full target pixel -> full reference pixel, as good as known.
+    The canvas is fixed; better maps are expressed on it by `onto`.
     """
 
     target_size: tuple[int, int]
@@ -73,12 +74,12 @@ class Canvas:
     homography: Matrix
 
     def moved(self, shift: tuple[float, float]) -> "Canvas":
-        """Return the canvas of a target whose view has shifted by (x, y), full target pixels."""
+        """Return the canvas of a target whose view has shifted by (x, y) full target pixels."""
         return replace(self, homography=self.homography @ translation(*shift))
 
     @cached_property
     def work_size(self) -> tuple[int, int]:
-        """(width, height) of the reduced target."""
+        """Return (width, height) of the reduced target."""
         return reduced_size(self.target_size)
 
     @cached_property
@@ -87,7 +88,7 @@ class Canvas:
 
     @cached_property
     def canvas_size(self) -> tuple[int, int]:
-        """(width, height) of the reference canvas."""
+        """Return (width, height) of the reference canvas."""
         return self.work_size[0] + 2 * self.margin, self.work_size[1] + 2 * self.margin
 
     @cached_property
@@ -96,21 +97,21 @@ class Canvas:
 
     @cached_property
     def to_reference(self) -> Matrix:
-        """Canvas pixel -> full reference pixel."""
+        """Return (3, 3): canvas pixel -> full reference pixel."""
         return self.homography @ self.work_to_full @ translation(-self.margin, -self.margin)
 
     @cached_property
     def density(self) -> float:
-        """Full reference pixels per canvas pixel, each way."""
+        """Return full reference pixels per canvas pixel, each way."""
         matrix = self.to_reference
         return float(np.sqrt(abs(np.linalg.det(matrix[:2, :2] / matrix[2, 2]))))
 
     def onto(self, homography: Matrix) -> Matrix:
-        """Return the map reduced target pixel -> canvas pixel that a full-size `homography` amounts to."""
+        """Return (3, 3), reduced target pixel -> canvas pixel, of a full-size `homography`."""
         return np.asarray(np.linalg.inv(self.to_reference) @ homography @ self.work_to_full)
 
     def homography_of(self, work_map: Matrix) -> Matrix:
-        """Return the full-size map that `work_map` (reduced target pixel -> canvas pixel) amounts to."""
+        """Return the full-size homography of `work_map` (reduced target pixel -> canvas pixel)."""
         full = self.to_reference @ work_map @ np.linalg.inv(self.work_to_full)
         return np.asarray(full / full[2, 2])
 
@@ -120,9 +121,9 @@ class Canvas:
         return small.astype(np.float32) * np.float32(1 / 65535)
 
     def soften(self, reduced: Image) -> Image:
-        """Return a reduced target (h, w, 3) as soft as the reference is on its canvas, where it is enlarged.
+        """Return a reduced target (h, w, 3) as soft as an enlarged reference is on its canvas.
 
-        Without this, lost detail passes for blur and a short exposure is taken for none.
+        Without this, lost detail passes for blur and a short exposure for none.
         """
         if self.density > 0.95:
             return reduced
@@ -132,7 +133,7 @@ class Canvas:
     def place_reference(self, rgb: NDArray[np.uint16], table: NDArray[np.uint16] | None = None) -> Image:
         """Return the canvas (h', w', 3) float32 0..1 of a full reference frame (H, W, 3) uint16.
 
-        table: (3, 65536) uint16, new codes for the three channels, or None.
+        table: (3, 65536) uint16, tone curves of the three channels, or None.
         """
         matrix, small = self.to_reference, np.asarray(rgb)
         if self.density > 1.2:

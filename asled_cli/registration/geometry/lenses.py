@@ -1,4 +1,4 @@
-"""What is known about two lenses before their pictures are compared: one field of view over the other."""
+"""Prior knowledge about two lenses: the ratio of their fields of view."""
 
 from dataclasses import dataclass
 
@@ -16,10 +16,10 @@ COMMON_FOV_RATIO = 2.0
 
 @dataclass(frozen=True)
 class LensPrior:
-    """First guess of how much more the reference lens sees, and how far the truth may lie from it.
+    """Expected field-of-view ratio and its tolerance.
 
     fov_ratio: focal length of the target lens over that of the reference lens (tangent ratio).
-    tolerance: relative half-width of the search around it. source: where the guess comes from, for people.
+    tolerance: relative half-width of the search around it. source: origin of the value, for reports.
     """
 
     fov_ratio: float = COMMON_FOV_RATIO

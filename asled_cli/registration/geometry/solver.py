@@ -1,4 +1,4 @@
-"""The robust Gauss-Newton solver of the one map that makes all frames of a run agree."""
+"""Robust Gauss-Newton solver for the one map that aligns all frames of a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,20 +9,27 @@ from numpy.typing import NDArray
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
 from asled_cli.imaging.warp import sample_with_gradient
 
-# Corner displacement (pixels at the size being solved) that the prior lets pass freely in the directions
-# two phone lenses hardly use: shear, unequal scale, keystone.
+# Corner displacement (pixels at the size being solved) that the prior allows in the directions in which two
+# phone lenses hardly differ: shear, unequal scale, keystone.
 _LENS_SLACK_PX = 1.5
-# Neighbouring pixels carry the same information; this many of them count as one observation.
+# Neighbouring pixels are correlated; this many count as one observation.
 _PIXELS_PER_OBSERVATION = 50.0
-_PART = 8192  # pixels
+# Pixels summed in float32 at a time, see `_weighted_products`.
+_PART = 8192
+# Tukey's constant for 95 % efficiency with normal errors.
+_TUKEY_C = 4.685
+# From the median absolute error to the standard deviation of normal errors.
+_MEDIAN_TO_SIGMA = 1.4826
+# Lower bound of the scale of the errors, luma 0..1: about half an 8-bit code.
+_MIN_SCALE = 2e-3
 
 
 @dataclass(frozen=True)
 class LumaPair:
-    """One frame for the solver: what is seen, and what the reference, blurred alike, offers for it.
+    """One frame for the solver: the target and the equally blurred reference.
 
     target: (H, W) float32 luma 0..1. reference: (H', W') float32 luma on its own canvas.
-    shift: (H, W, 2) float32 pixels added to a target pixel before the map is applied, or None.
+    shift: (H, W, 2) float32 pixels added to a target pixel before the map, or None.
     """
 
     target: Image
@@ -32,7 +39,10 @@ class LumaPair:
 
 @dataclass(frozen=True)
 class Fit:
-    """Result of `refine`: the map, the luma gain and bias, and the number of the map's free parameters."""
+    """Result of `refine`.
+
+    matrix: (3, 3) target pixel -> canvas pixel. gain, bias: of the reference's luma. free: free parameters.
+    """
 
     matrix: Matrix
     gain: float
@@ -41,10 +51,12 @@ class Fit:
 
 
 def refine(frames: Sequence[LumaPair], start: Matrix, steps: int, *, free: int = 8) -> Fit:
-    """Solve for the one map (and luma gain and bias) that makes all frames agree; robust Gauss-Newton.
+    """Return the one map, with luma gain and bias, that aligns all frames.
 
-    start: target pixel -> reference canvas pixel. free: 8 for a homography, 6 affine, 4 similarity, 2 shift.
-    Coordinates are centred and scaled inside, so that the normal equations are well conditioned.
+    Method: Gauss-Newton with Tukey biweights. Coordinates are centred and scaled inside, so that the normal
+    equations are well conditioned.
+    start: (3, 3) target pixel -> reference canvas pixel. steps: iterations.
+    free: 8 for a homography, 6 affine, 4 similarity, 2 shift.
     """
     height, width = frames[0].target.shape
     norm = max(width, height) / 2
@@ -71,6 +83,7 @@ class _System:
         self.variance = 0.0
 
     def add(self, frame: LumaPair, matrix: Matrix, centre: Matrix, gain: float, bias: float) -> None:
+        """Add the weighted equations of a frame under the current map, gain and bias."""
         height, width = frame.target.shape
         px, py = pixel_grid((width, height))
         if frame.shift is not None:
@@ -91,14 +104,16 @@ class _System:
     def _columns(
         self, gx: Image, gy: Image, x: Image, y: Image, u: Image, v: Image, matrix: Matrix, warped: Image
     ) -> Image:
+        """Return (free + 2, pixels): derivatives by the map's parameters, gain and bias."""
         w = (matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2]).astype(np.float32)
         gx, gy = gx / w, gy / w
         gz = -(gx * u + gy * v)
         full = np.stack([gx * x, gx * y, gx, gy * x, gy * y, gy, gz * x, gz * y]).reshape(8, -1)
-        moved = self.basis.T.astype(np.float32) @ full if self.basis.shape[1] < 8 else full
-        return np.concatenate([moved, warped.reshape(1, -1), np.ones((1, warped.size), np.float32)])
+        directions = self.basis.T.astype(np.float32) @ full if self.basis.shape[1] < 8 else full
+        return np.concatenate([directions, warped.reshape(1, -1), np.ones((1, warped.size), np.float32)])
 
     def solve(self, matrix: Matrix, gain: float, bias: float) -> tuple[Matrix, float, float]:
+        """Return map, gain and bias after the step."""
         a, b = self.a.copy(), self.b.copy()
         noise = max(self.variance / max(self.weight, 1e-9), 1e-8)
         if self.basis.shape[1] == 8:
@@ -114,7 +129,7 @@ class _System:
 def _weighted_products(rows: Image, weight: Image) -> Matrix:
     """Return (n, n): the weighted sums of products of all pairs of rows (n, N), weight (N,).
 
-    Float32 within a few thousand pixels, float64 over them: three times as fast as float64 all through.
+    Float32 within a few thousand pixels and float64 over them: three times as fast as float64 throughout.
     """
     weighted = rows * weight
     parts = [slice(start, start + _PART) for start in range(0, rows.shape[1], _PART)]
@@ -123,7 +138,7 @@ def _weighted_products(rows: Image, weight: Image) -> Matrix:
 
 
 def _motion_basis(free: int) -> Matrix:
-    """Columns: the directions in which the eight entries of a map may move."""
+    """Return (8, free): the directions in which the eight entries of a map may change."""
     if free == 8:
         return np.eye(8)
     if free == 6:
@@ -137,7 +152,7 @@ def _motion_basis(free: int) -> Matrix:
 
 
 def _add_lens_prior(a: Matrix, b: Matrix, matrix: Matrix, weight: float) -> None:
-    """Pull unequal scale, shear and keystone towards zero; in centred units one unit is norm pixels."""
+    """Add a prior of zero unequal scale, shear and keystone; in centred units one unit is norm pixels."""
     m = matrix / matrix[2, 2]
     scale = (m[0, 0] + m[1, 1]) / 2
     for direction, value in (
@@ -151,11 +166,14 @@ def _add_lens_prior(a: Matrix, b: Matrix, matrix: Matrix, weight: float) -> None
 
 
 def robust_weight(error: Image, inside: NDArray[np.bool_]) -> Image:
-    """Return Tukey weights 0..1 of `error`, scaled by its own median; 0 outside."""
+    """Return Tukey biweights 0..1 of `error` (H, W), scaled by its median; 0 outside.
+
+    Source: F. Mosteller and J. W. Tukey, "Data analysis and regression", 1977.
+    """
     sample = np.abs(error[::3, ::3][inside[::3, ::3]])
     if sample.size == 0:
         return np.zeros_like(error)
-    scale = max(1.4826 * float(np.median(sample)), 2e-3) * 4.685
+    scale = max(_MEDIAN_TO_SIGMA * float(np.median(sample)), _MIN_SCALE) * _TUKEY_C
     ratio = np.minimum(np.abs(error) / np.float32(scale), 1)
     weight = (1 - ratio * ratio) ** 2
     return np.where(inside, weight, 0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Records of exposure: the shutter, an instant within it, and shake that the frames do not show."""
+"""Records of exposure: duration, an instant within it, and intra-frame camera shake."""
 
 import math
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ class Exposure:
 
 @dataclass(frozen=True)
 class ExposureInstant:
-    """A moment within an exposure.
+    """An instant within an exposure.
 
-    since: target frame intervals after the exposure's middle. phase: reference frames after the one nearest
-    to that middle, or, where frames tell nothing about the motion between them, `since`.
+    since: target frame intervals after the exposure's middle.
+    phase: reference frames after the one nearest to that middle. For EIS clips it equals `since`.
     """
 
     since: float
@@ -39,37 +39,37 @@ class ExposureInstant:
 
     @property
     def odd(self) -> float:
-        """A wave that vanishes at the frames, other ways on both sides of them."""
+        """Return the odd wave at the instant: it vanishes at the frames and changes sign there."""
         return math.sin(math.pi * self.phase)
 
     @property
     def even(self) -> float:
-        """A wave that vanishes at the frames, one way on both sides of them."""
+        """Return the even wave at the instant: it vanishes at the frames and keeps its sign."""
         return self.odd**2
 
 
 @dataclass(frozen=True)
 class IntraFrameShake:
-    """Motion within an exposure that frames do not show, the same for the whole picture.
+    """Camera motion within an exposure that the frames do not show, the same for the whole picture.
 
-    odd, even: (x, y) canvas pixels of the waves of that name (`ExposureInstant`). linear: velocity of a
-    straight motion that passes through zero at the exposure's middle, canvas pixels per interval.
+    odd, even: (x, y) canvas pixels, amplitudes of the waves of `ExposureInstant`.
+    linear: (x, y) canvas pixels per interval, velocity of a motion that is zero at the exposure's middle.
     """
 
     odd: tuple[float, float] = (0.0, 0.0)
     even: tuple[float, float] = (0.0, 0.0)
     linear: tuple[float, float] = (0.0, 0.0)
 
-    def at(self, tick: ExposureInstant) -> tuple[float, float]:
-        """Return (x, y): by how much the picture is displaced, in canvas pixels."""
+    def at(self, instant: ExposureInstant) -> tuple[float, float]:
+        """Return (x, y), the displacement of the picture in canvas pixels."""
         x, y = (
-            tick.odd * a + tick.even * b + tick.since * c
+            instant.odd * a + instant.even * b + instant.since * c
             for a, b, c in zip(self.odd, self.even, self.linear, strict=True)
         )
         return x, y
 
     def scaled(self, factor: float) -> "IntraFrameShake":
-        """Return the same on a canvas `factor` times as large."""
+        """Return the shake on a canvas `factor` times as large."""
         odd, even, linear = ((x * factor, y * factor) for x, y in (self.odd, self.even, self.linear))
         return IntraFrameShake(odd, even, linear)
 

@@ -1,4 +1,4 @@
-"""How the target's view shifts against the reference's, where a stabiliser moves one lens alone."""
+"""OIS path: how the target's view shifts against the reference's if one lens is stabilised optically."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -8,16 +8,17 @@ from numpy.typing import NDArray
 
 from asled_cli.registration.model.exposure import Exposure
 
-# A stretch this many times longer than usual between two shifts is crossed straight.
+# A gap this many times longer than the median interval is interpolated linearly.
 _GAP = 3.0
 
 
 @dataclass(frozen=True)
 class OisPath:
-    """Shifts of the target's view at some times.
+    """Shifts of the target's view over time.
 
-    times_s: (N,) float64 on the target's clock, rising. shifts: (N, 2) float64, full target pixels, added to
-    a target pixel before the clip's map. exposure: with which they were found.
+    times_s: (N,) float64 seconds on the target's clock, rising.
+    shifts: (N, 2) float64 full target pixels, added to a target pixel before the clip's map.
+    exposure: with which they were found.
     """
 
     times_s: NDArray[np.float64]
@@ -29,11 +30,14 @@ class OisPath:
         return _GAP * float(np.median(np.diff(self.times_s)))
 
     def scaled(self, matrix: NDArray[np.float64]) -> "OisPath":
-        """Return the same with every shift multiplied by `matrix` (2, 2)."""
+        """Return the path with every shift multiplied by `matrix` (2, 2)."""
         return replace(self, shifts=self.shifts @ matrix.T)
 
     def at(self, time_s: float) -> tuple[float, float]:
-        """Return the shift (x, y) at a time: cubic between neighbouring frames, held past the ends."""
+        """Return the shift (x, y) at a time, full target pixels.
+
+        Cubic Hermite between frames, linear over gaps, constant past the ends.
+        """
         times, shifts = self.times_s, self.shifts
         after = int(np.searchsorted(times, time_s))
         if after == 0 or after == len(times):

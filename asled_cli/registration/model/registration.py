@@ -12,10 +12,12 @@ from asled_cli.registration.model.tone_curve import Tone
 
 @dataclass(frozen=True)
 class Knot:
-    """Geometry and exposure about one moment of the clip.
+    """Geometry and exposure at one time of the clip.
 
-    time_s: on the target's clock. homography: full target pixel -> full reference pixel.
-    field: (h, w, 2) float32 on the reduced target grid, in reduced target pixels, added before the map.
+    time_s: seconds on the target's clock. homography: (3, 3) full target pixel -> full reference pixel.
+    field: (h, w, 2) float32, static parallax in reduced target pixels on the reduced target grid, added
+    before the map.
+    exposure: of the target.
     """
 
     time_s: float
@@ -28,13 +30,14 @@ class Knot:
 class Registration:
     """How the reference view maps onto the target, for one clip.
 
-    Sizes are (width, height) in pixels. interval_s: the target's median frame interval. residual: mean
-    absolute luma difference of target and reblurred reference, 0..1. correlation: of the same two, -1..1.
-    accepted: False where the two views could not be brought together; the reference must not be used then.
-    baseline: direction (x, y of length 1, reduced target pixels) along which close things lie aside in the
-    reference; None where one smooth field does for all. reference_exposure: how long the reference's own
-    shutter is open, target frame intervals, as far as its blur shows it; 0 where it does not. ois_path: how
-    the target's view shifts besides, where OIS moves one lens; None where both stand still.
+    target_size, reference_size: (width, height) in pixels. interval_s: median frame interval of the target.
+    knots: geometry and exposure over time. tone: colour curves of the reference.
+    residual: mean absolute luma difference of target and reblurred reference, 0..1.
+    correlation: of the same two, -1..1.
+    accepted: False if the views do not match; the reference must not be used then.
+    baseline: parallax direction (x, y of length 1, reduced target pixels) of near objects; None without any.
+    reference_exposure: exposure time of the reference in target frame intervals, from its blur; 0 if unknown.
+    ois_path: shifts of the target's view under OIS of one lens; None without.
     """
 
     target_size: tuple[int, int]
@@ -50,7 +53,7 @@ class Registration:
     ois_path: OisPath | None = None
 
     def resized(self, target_size: tuple[int, int], reference_size: tuple[int, int]) -> "Registration":
-        """Return the same registration for the same pictures at other sizes (width, height)."""
+        """Return the registration for the same pictures at other sizes (width, height)."""
         from_target = resize_matrix(target_size, self.target_size)
         to_reference = resize_matrix(self.reference_size, reference_size)
         knots = tuple(
@@ -70,11 +73,11 @@ class Registration:
         return knot if shift is None else replace(knot, homography=knot.homography @ translation(*shift))
 
     def shift_at(self, time_s: float) -> tuple[float, float] | None:
-        """Return by how much a stabiliser shifts the target's view at a time, full pixels; None without."""
+        """Return the OIS shift of the target's view at a time, full pixels; None without OIS."""
         return None if self.ois_path is None else self.ois_path.at(time_s)
 
     def _between(self, time_s: float) -> Knot:
-        """Return geometry and exposure at a time, linear between knots; without sway."""
+        """Return geometry and exposure at a time, linear between knots, without the OIS shift."""
         knots = self.knots
         if len(knots) == 1 or time_s <= knots[0].time_s:
             return knots[0]
@@ -93,13 +96,13 @@ class Registration:
 
     @property
     def fov_ratio(self) -> float:
-        """How many times more of the scene the reference's width spans than the target's."""
+        """Return the reference's field of view over the target's (tangent ratio of the widths)."""
         scale = local_scale(self.middle.homography, self.target_size)
         return max(self.reference_size) / (max(self.target_size) * scale)
 
     @property
     def shift_px(self) -> tuple[float, float]:
-        """Where the target's centre falls off the reference's centre, in target pixels (x right, y down)."""
+        """Return the target's centre relative to the reference's centre, target pixels (x right, y down)."""
         h = self.middle.homography
         x, y = (self.target_size[0] - 1) / 2, (self.target_size[1] - 1) / 2
         u, v, w = h @ np.array([x, y, 1.0])
@@ -111,14 +114,14 @@ class Registration:
 
     @property
     def baseline_deg(self) -> float | None:
-        """The direction of the baseline in degrees, 0 (level) to 180, clockwise; None without one."""
+        """Return the parallax direction in degrees, 0 (horizontal) to 180, clockwise; None without one."""
         if self.baseline is None:
             return None
         return round(float(np.degrees(np.arctan2(self.baseline[1], self.baseline[0]))) % 180, 1)
 
     @property
     def ois_rms_px(self) -> float | None:
-        """How far a stabiliser shifts the target's view, root mean square, pixels; None without one."""
+        """Return the root mean square of the OIS shift, pixels; None without OIS."""
         if self.ois_path is None:
             return None
         return round(float(np.sqrt(self.ois_path.shifts.var(axis=0).sum())), 1)

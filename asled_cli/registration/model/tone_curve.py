@@ -1,4 +1,4 @@
-"""Colour of the reference matched to the target: a robust curve per channel, from equally blurred views."""
+"""Colour match of the reference to the target: one robust curve per channel."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,17 +8,19 @@ from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image
 
+# Knots of a curve: few, since the tone curves of two cameras differ smoothly.
 _KNOTS = 9
-# Strength of the pull towards a smooth curve and towards the identity's slope, in samples per knot interval.
+# Weight of the penalties on second differences and on slopes, in samples per knot interval.
 _SMOOTHNESS = 0.02
+# Pixels used at most, which bounds time and memory.
 _SAMPLES = 200_000
 
 
 @dataclass(frozen=True)
 class Tone:
-    """Curves that give reference codes the target's look.
+    """Tone curves from reference codes to target codes.
 
-    values: (3, K) float64 outputs 0..1 at K evenly spaced inputs 0..1, linear between, slopes kept outside.
+    values: (3, K) float64 outputs 0..1 at K evenly spaced inputs 0..1, linear between them.
     """
 
     values: NDArray[np.float64]
@@ -39,7 +41,7 @@ class Tone:
         )
 
     def table(self, levels: int = 65536) -> NDArray[np.uint16]:
-        """Return (3, levels) uint16: the curves as a look-up table between codes 0..levels-1."""
+        """Return (3, levels) uint16: the curves as a lookup table between codes 0..levels-1."""
         codes = np.linspace(0, 1, levels)
         knots = np.linspace(0, 1, self.values.shape[1])
         curves = np.stack([np.interp(codes, knots, v) for v in self.values])
@@ -52,10 +54,12 @@ def identity_tone() -> Tone:
 
 
 def fit_tone(target: Sequence[Image], reference: Sequence[Image], weight: Sequence[Image]) -> Tone:
-    """Return the curves taking `reference` to `target` colours; lists of (H, W, 3) float 0..1, same geometry.
+    """Return the curves that map `reference` colours to `target` colours.
 
-    weight: (H, W) per picture, 0 where not to be trusted. Iteratively reweighted least squares on a linear
-    spline whose bends are penalised.
+    target, reference: lists of (H, W, 3) float 0..1, of the same geometry.
+    weight: (H, W) per picture, its confidence; 0 excludes a pixel.
+    Method: iteratively reweighted least squares (Cauchy weights) on a linear spline with a penalty on its
+    second differences.
     """
     w = np.concatenate([m.ravel() for m in weight]).astype(np.float64)
     x = np.concatenate([r.reshape(-1, 3) for r in reference]).astype(np.float64)
@@ -100,9 +104,9 @@ def _normal_equations(
     b[1:] += np.bincount(cell, w * right * y, count)
     bend = np.diff(np.eye(_KNOTS), n=2, axis=0)
     a += _SMOOTHNESS * w.sum() / _KNOTS * (bend.T @ bend)
-    # Where no pixel lies, the curve keeps the slope one has without any match.
+    # Without pixels the curve keeps slope 1.
     slope = np.diff(np.eye(_KNOTS), axis=0)
-    pull = 1e-4 * w.sum() / _KNOTS
-    a += pull * (slope.T @ slope)
-    b += pull * (slope.T @ np.full(_KNOTS - 1, 1 / (_KNOTS - 1)))
+    prior = 1e-4 * w.sum() / _KNOTS
+    a += prior * (slope.T @ slope)
+    b += prior * (slope.T @ np.full(_KNOTS - 1, 1 / (_KNOTS - 1)))
     return a, b

@@ -1,1 +1,1 @@
-"""The registered reference of each frame."""
+"""The render pass: for each target frame, the reference warped onto it, with confidence and motion."""

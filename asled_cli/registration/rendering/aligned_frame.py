@@ -1,4 +1,4 @@
-"""What the render pass gives for each frame: the reference laid onto it, its worth, and its motion."""
+"""Output of the render pass for each frame: the warped reference, its confidence, and motion."""
 
 from dataclasses import dataclass
 
@@ -12,17 +12,22 @@ from asled_cli.video.frames import FramePair
 
 @dataclass(frozen=True, slots=True)
 class AlignedFrame:
-    """A pair with the reference registered to the target; grids are (h, w) = ceil of (H, W) / GUIDE_STRIDE.
+    """A pair with the reference registered to the target. Grids are (h, w) = ceil((H, W) / GUIDE_STRIDE).
 
-    reference: (H, W, 3) uint16, the reference pulled onto the target, at the middle of its exposure, in its
-    colours; None where none is near in time. guide: (h, w, 6) float16: 0-2 target minus reblurred reference
-    (RGB, -1..1), lent by a neighbour where the exposure reaches past the scene; 3 change of the reference's
-    luma by the blur (0..1); 4 weight of the reference (0..1); 5 one where the reference covers the pixel,
-    else zero. flow_previous, flow_next: (h, w, 2) float16, grid pixels: what is at p here was (will be) at
-    p + flow in the previous (next) frame; zero where unknown. travel: (h, w, 2) float16, how far it moves
-    while the reference's own shutter is open, grid pixels. is_cut: the scene changes before this frame.
-    blur_around: of a frame without a reference, (h, w) float16, channel 3 of the guides of those right beside
-    it, the larger; None where neither has one, and until references are fused.
+    reference: (H, W, 3) uint16, the reference warped onto the target, at the middle of its exposure, in its
+    colours; None if none is near in time.
+    guide: (h, w, 6) float16, channels:
+    0-2: reblur residual, target minus reblurred reference (RGB, -1..1); a neighbour's if the exposure reaches
+    past the scene;
+    3: change of the reference's luma by reblurring (0..1);
+    4: confidence of the reference (0..1);
+    5: 1 where the reference covers the pixel, else 0.
+    flow_previous, flow_next: (h, w, 2) float16 grid pixels. The content at p was (will be) at p + flow in the
+    previous (next) frame; zero if unknown.
+    travel: (h, w, 2) float16 grid pixels, displacement within the reference's own exposure.
+    is_cut: the scene changes before this frame.
+    blur_around: (h, w) float16, for a frame without a reference: channel 3 of the frames right beside it, the
+    larger value; None if neither has one, and before references are fused.
     """
 
     pair: FramePair
@@ -46,9 +51,9 @@ def without_reference(pair: FramePair) -> AlignedFrame:
 
 
 def swap_weight(aligned: AlignedFrame) -> NDArray[np.float32]:
-    """Return (H, W) float32 0..1: how much of the registered reference to take; 0 where there is none.
+    """Return (H, W) float32 0..1, the confidence of the reference at full size; 0 without a reference.
 
-    The result without a network is target + weight * (reference - target).
+    The result of the method `swap` is target + weight * (reference - target).
     """
     height, width = aligned.pair.target.rgb.shape[:2]
     if aligned.reference is None:

@@ -1,4 +1,4 @@
-"""The paper's reference (asled_paper §3.1): the ultra view's centre, enlarged, without any registration."""
+"""The paper's reference (asled_paper §3.1): the enlarged centre of the ultra view, without registration."""
 
 import cv2
 import numpy as np
@@ -9,12 +9,12 @@ from asled_cli.registration.geometry.lenses import centre_crop
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame, without_reference
 from asled_cli.video.frames import FramePair
 
-# Change of luma by blur where nobody looked: as if all were blurred, so that nothing is spared as sharp.
+# Change of luma by blur if it was not measured: all counts as blurred, so that nothing is kept as sharp.
 UNKNOWN_BLUR = 0.1
 
 
 def crop_reference(pair: FramePair, fov_ratio: float) -> AlignedFrame:
-    """Lay the concentric crop of the reference onto the target, taken at its word everywhere; no motion.
+    """Return the pair with the concentric crop of the reference, at full confidence and without motion.
 
     fov_ratio: field of view of the reference over the target's.
     """

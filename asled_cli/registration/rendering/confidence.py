@@ -1,7 +1,7 @@
-"""How much of the registered reference to take at each pixel, from blur and from what reblurring explains.
+"""Confidence of the registered reference at each pixel, from blur and reblur residual.
 
-No ground truth is needed: where the reference, blurred like the target, equals the target, it can be trusted;
-where blurring it changes nothing, the target is as sharp as the reference and may stay.
+It needs no ground truth. Where the reblurred reference equals the target, the reference is right. Where
+reblurring changes nothing, the target is as sharp as the reference and may stay.
 """
 
 import cv2
@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image
 
-# Window in which errors are averaged, in reduced pixels.
+# Sigma of the window in which errors are averaged, reduced pixels.
 _WINDOW_PX = 3.0
-# Mean square difference (coded values 0..1) that noise and codecs leave between equal views.
+# Mean square difference (coded values 0..1) that noise and compression leave between equal views.
 _FLOOR = 1.5e-5
-# Blur hides part of a misplaced edge: the sharp reference errs more than the blurred comparison shows.
+# Factor from the reblur residual's energy to the sharp reference's error, part of which blur hides.
 _HIDDEN_BY_BLUR = 1.0
 
 
 def reference_weight(reblur_residual: Image, change: Image) -> NDArray[np.float32]:
-    """Return (h, w) float32 0..1, the share of the reference in the mean-square sense best mixture.
+    """Return (h, w) float32 0..1, the share of the reference in the minimum mean-square-error mixture.
 
-    reblur_residual: (h, w, 3) target minus reblurred reference, the reference's error. change: (h, w, 3)
-    reblurred minus sharp reference, the target's error. Both in coded values. Errors are taken as
-    independent, so each view counts by the other's error energy.
+    reblur_residual: (h, w, 3) target minus reblurred reference: the reference's error.
+    change: (h, w, 3) reblurred minus sharp reference: the target's error. Both in coded values.
+    The errors are taken as independent, so each view is weighted by the error energy of the other.
     """
     reference_error = _energy(reblur_residual) * np.float32(_HIDDEN_BY_BLUR) + np.float32(_FLOOR)
     target_error = _energy(change)

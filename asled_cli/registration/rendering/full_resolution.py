@@ -1,4 +1,4 @@
-"""Full reference frames on the target's grid: the one place where the registration touches every pixel."""
+"""Warping of full reference frames onto the target's grid: the only step at full resolution."""
 
 import cv2
 import numpy as np
@@ -9,7 +9,7 @@ from asled_cli.registration.model.registration import Knot, Registration
 
 
 class FullMaps:
-    """Sampling of full reference frames: a homography per pixel plus smooth offsets from reduced grids."""
+    """Maps that warp full reference frames: a homography per pixel plus smooth offsets from reduced grids."""
 
     def __init__(self, registration: Registration) -> None:
         self._size = registration.target_size
@@ -17,8 +17,11 @@ class FullMaps:
             None  # the arrays themselves: ids are used again
         )
 
-    def pull(self, reference: NDArray[np.uint16], knot: Knot, drift: Image | None) -> NDArray[np.uint16]:
-        """Return `reference` (H', W', 3) on the target's grid; drift: (h, w, 2) as `_drift` gives."""
+    def warp(self, reference: NDArray[np.uint16], knot: Knot, drift: Image | None) -> NDArray[np.uint16]:
+        """Return `reference` (H', W', 3) uint16 warped onto the target's grid.
+
+        drift: (h, w, 2) offset in full reference pixels on the reduced grid, or None.
+        """
         if drift is None and not knot.field.any():
             flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
             warped = cv2.warpPerspective(

@@ -1,4 +1,4 @@
-"""What a render pass holds at a time: a stretch of reference frames with its motion, and waiting targets."""
+"""Frames that the render pass holds: reference frames with their motion, and pending targets."""
 
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ from asled_cli.video.frames import FramePair
 
 @dataclass
 class ReferenceWindow:
-    """Reference frames about the waiting targets: canvas pictures, their times, and the flow between them."""
+    """Reference frames around the pending targets: canvas pictures, times, and the flow between them."""
 
     times: list[float] = field(default_factory=list)
     images: list[Image] = field(default_factory=list)
@@ -22,22 +22,22 @@ class ReferenceWindow:
     flows: list[tuple[Image, Image] | None] = field(default_factory=list)
 
     def copy(self) -> "ReferenceWindow":
-        """Return a window on the same pictures that stays as it is when this one goes on."""
+        """Return a window on the same pictures that later changes of this one do not affect."""
         return ReferenceWindow(
             list(self.times), list(self.images), list(self.frames), list(self.codes), list(self.flows)
         )
 
     def drop_first(self) -> None:
-        """Forget the earliest frame."""
+        """Remove the earliest frame."""
         for items in (self.times, self.images, self.frames, self.codes, self.flows):
             items[:1] = []
 
     def nearest(self, time: float) -> int:
-        """Return the position of the frame nearest to `time` (intervals)."""
+        """Return the index of the frame nearest to `time` (intervals)."""
         return int(np.argmin(np.abs(np.array(self.times) - time)))
 
     def scene(self, i: int) -> range:
-        """Return the frames about frame `i` that no cut parts from it."""
+        """Return the indices of the frames around frame `i` without a cut between."""
         first, last = i, i
         while first > 0 and self.flows[first - 1] is not None:
             first -= 1
@@ -45,12 +45,12 @@ class ReferenceWindow:
             last += 1
         return range(first, last + 1)
 
-    def moment(self, i: int) -> TrackedFrame:
-        """Return frame `i` with its motion towards the frames about it."""
+    def tracked_frame(self, i: int) -> TrackedFrame:
+        """Return frame `i` with its motion towards the frames around it."""
         return connect(i, self.times, self.images[i], self.flows)
 
     def travel(self, i: int, j: int) -> Image:
-        """Return (H, W, 2): how far what frame `i` shows at each pixel is away in frame `j` of its scene."""
+        """Return (H, W, 2), the flow from frame `i` to frame `j` of its scene, chained."""
         total = np.zeros((*self.codes[i].shape, 2), np.float32)
         step = 1 if j > i else -1
         for k in range(i, j, step):
@@ -61,8 +61,11 @@ class ReferenceWindow:
 
 
 @dataclass
-class Waiting:
-    """A target that waits for the frames after it; time: of its exposure's middle, in frame intervals."""
+class PendingTarget:
+    """A target frame that waits for later reference frames.
+
+    time: of the middle of its exposure, frame intervals. picture: (h, w, 3) float32 0..1, reduced.
+    """
 
     pair: FramePair
     time: float
@@ -70,13 +73,14 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Known:
-    """What was known when a target's turn came; times in frame intervals.
+class RenderContext:
+    """What a target frame is rendered from; times in frame intervals.
 
-    targets: those about it, itself among them. last, following: times of the targets before and after it.
+    references: frames around it. targets: those around it, itself among them.
+    last, following: times of the targets before and after it.
     """
 
     references: ReferenceWindow
-    targets: tuple[Waiting, ...]
+    targets: tuple[PendingTarget, ...]
     last: float | None
     following: float | None

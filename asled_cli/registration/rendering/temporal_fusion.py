@@ -1,10 +1,11 @@
-"""The registered reference averaged along its own motion: less noise and coding, more of what is there.
+"""Temporal fusion: average the registered reference along its motion, against noise and compression errors.
 
-Neighbouring reference frames show the same things with other noise, other coding errors and other sampling.
-Each is laid onto the frame in the middle along the flows that the render pass knows, and counts where it
-looks like it there. Where they are blurred themselves, each along a way that is known, that is taken out.
-Streaming: a frame comes out once the `reach` frames after it have been seen. It depends on nothing but its
-window, so that windows may be fused side by side.
+Neighbouring reference frames show the same scene with different noise, compression errors and sampling. Each
+is warped onto the middle frame along the flow of the render pass and weighted by its similarity. If they are
+blurred themselves, a multi-frame Wiener deconvolution removes that blur.
+
+It is streaming: a frame is returned `reach` frames later. It depends on its window alone, so windows may be
+fused in parallel.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,13 +22,16 @@ from asled_cli.imaging.warp import sample_at, warp
 from asled_cli.registration.blur.wiener import SHORT_PX, View, longest_travel, wiener_deconvolve
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 
-# Difference of the reduced pictures (0..1) at which a neighbour's weight falls to 1/e: three times the usual
-# difference of the neighbour most alike, which is noise and coding, within bounds. On clean clips, where what
-# differs has moved otherwise than the flows say, the lower bound gains 0.1 dB over the upper one.
-_NOISES, _STRICTEST, _MILDEST = 3.0, 0.015, 0.03
-# Weight of a neighbour without its counterpart on the other side (at a clip's end, a cut, a gap): what their
-# flows say wrongly cancels only between the two. At the ends it gains 0.03 to 0.1 dB of the network's result.
-_ONE_SIDED = 0.5
+# The weight of a neighbour falls to 1/e at this many times the difference that noise and compression cause:
+# the median difference of the most similar neighbour.
+_NOISE_FACTOR = 3.0
+# Bounds of that difference of reduced pictures (0..1). On clean clips, where differences come from errors of
+# flow, the lower bound gains 0.1 dB over the upper one.
+_MIN_TOLERANCE = 0.015
+_MAX_TOLERANCE = 0.03
+# Weight of a neighbour without a counterpart on the other side (at a clip's end, a cut, a gap). Flow errors
+# cancel only between the two. At the ends this gains 0.03 to 0.1 dB of the network's result.
+_ONE_SIDED_WEIGHT = 0.5
 _FULL_SCALE = 65535.0
 
 
@@ -37,19 +41,19 @@ class FrameWindow:
 
     frames: tuple[AlignedFrame, ...]
     own: int
-    """Position in `frames` of the one in the middle."""
+    """Index in `frames` of the middle one."""
 
 
 class FrameWindows:
-    """Gathers up to `reach` frames on either side of each frame of a stream.
+    """Collects up to `reach` frames on either side of each frame of a stream.
 
-    `push` and `flush` return the windows that are complete, in order, one for each frame.
+    `push` and `flush` return the complete windows in order, one per frame.
     """
 
     def __init__(self, reach: int) -> None:
         self.reach = reach
         self._frames: list[AlignedFrame] = []
-        self._next = 0  # position in _frames of the frame whose window comes out next
+        self._next = 0  # index in _frames of the middle of the next window
 
     def push(self, frame: AlignedFrame) -> list[FrameWindow]:
         """Take the next frame; return the window that is ready, if any."""
@@ -57,7 +61,7 @@ class FrameWindows:
         return list(self._ready(self.reach))
 
     def flush(self) -> list[FrameWindow]:
-        """Return the windows still waiting at the end of the clip."""
+        """Return the remaining windows at the end of the clip."""
         return list(self._ready(0))
 
     def _ready(self, ahead: int) -> Iterator[FrameWindow]:
@@ -70,7 +74,7 @@ class FrameWindows:
 
 
 def frame_windows(frames: Iterable[AlignedFrame], reach: int) -> Iterator[FrameWindow]:
-    """Run a whole stream of frames through `FrameWindows`."""
+    """Yield the window of each frame of a stream."""
     windows = FrameWindows(reach)
     for frame in frames:
         yield from windows.push(frame)
@@ -78,15 +82,15 @@ def frame_windows(frames: Iterable[AlignedFrame], reach: int) -> Iterator[FrameW
 
 
 def fuse_references(frames: Iterable[AlignedFrame], reach: int) -> Iterator[AlignedFrame]:
-    """Fuse the reference of each frame of a stream; reach 0 leaves them as they are."""
+    """Yield each frame of a stream with its reference fused; reach 0 leaves them unchanged."""
     yield from map(fuse_window, frame_windows(frames, reach))
 
 
 def fuse_window(window: FrameWindow) -> AlignedFrame:
-    """Replace the reference of the middle frame by its mean over all frames of the window.
+    """Return the middle frame with its reference replaced by the mean over the window.
 
-    Never across a cut, nor past a frame without a reference. Such a frame learns how much those beside it
-    were blurred (`AlignedFrame.blur_around`).
+    Fusion does not cross a cut or a frame without a reference. A frame without a reference gets the blur of
+    its neighbours (`AlignedFrame.blur_around`).
     """
     frame = window.frames[window.own]
     if frame.reference is None:
@@ -95,17 +99,18 @@ def fuse_window(window: FrameWindow) -> AlignedFrame:
 
 
 def _blur_around(window: FrameWindow) -> NDArray[np.float16] | None:
-    """Return (h, w): the larger blur of the two frames beside the middle one, of those with a reference."""
+    """Return (h, w): the larger blur of the two neighbours with a reference; None if there is none."""
     around = _flows_around(window.frames, window.own)
     blurs = [frame.guide[..., Guide.BLUR] for distance, frame, _ in around if abs(distance) == 1]
     return np.maximum.reduce(blurs) if blurs else None
 
 
 @dataclass(frozen=True)
-class _Laid:
-    """A frame laid onto the one in the middle: (H, W, 3) pixels; weight and travel on the guide's grid.
+class _WarpedReference:
+    """A reference warped onto the middle frame.
 
-    travel: as in `AlignedFrame`, but in full pixels.
+    picture: (H, W, 3). weight: (h, w) 0..1 on the guide's grid. travel: (h, w, 2) as in `AlignedFrame`, full
+    pixels.
     """
 
     picture: NDArray[np.uint16]
@@ -119,36 +124,41 @@ def _fuse(frames: Sequence[AlignedFrame], i: int) -> NDArray[np.uint16] | None:
     around = list(_flows_around(frames, i))
     if own is None or not around:
         return own
-    laid = _lay(frames[i], around)
-    total, weights = own.astype(np.float32), np.ones_like(laid[0].weight)
-    for view in laid[1:]:
+    warped = _warp_references(frames[i], around)
+    total, weights = own.astype(np.float32), np.ones_like(warped[0].weight)
+    for view in warped[1:]:
         weights += view.weight
         total += _enlarged(view.weight, own)[..., None] * view.picture
     total /= _enlarged(weights, own)[..., None]
-    # Of two frames, both may have lost the same: what would be gained is noise.
-    if len(laid) > 2 and longest_travel([view.travel for view in laid]) > SHORT_PX:
-        total += _regained(laid, total)[..., None]
+    # Two frames may both have lost the same frequencies; deconvolution would add noise.
+    if len(warped) > 2 and longest_travel([view.travel for view in warped]) > SHORT_PX:
+        total += _deconvolved_detail(warped, total)[..., None]
     return np.rint(np.clip(total, 0, _FULL_SCALE)).astype(np.uint16)
 
 
-def _lay(frame: AlignedFrame, around: Sequence[tuple[int, AlignedFrame, Image]]) -> list[_Laid]:
-    """Return the reference of a frame, which counts in full, and those `around` it: distance, frame, flow."""
+def _warp_references(
+    frame: AlignedFrame, around: Sequence[tuple[int, AlignedFrame, Image]]
+) -> list[_WarpedReference]:
+    """Return the reference of a frame with weight 1, and the warped ones of its neighbours.
+
+    around: (distance, frame, flow) of each neighbour.
+    """
     own = _reference(frame)
     covered = frame.guide[..., Guide.VALID].astype(np.float32)
     size = (covered.shape[1], covered.shape[0])
     own_reduced = _reduced(own, size)
     distances = [distance for distance, _, _ in around]
-    pictures = [_pulled(_reference(neighbour), flow) for _, neighbour, flow in around]
+    pictures = [_warp(_reference(neighbour), flow) for _, neighbour, flow in around]
     differences = [np.abs(_reduced(picture, size) - own_reduced).max(axis=-1) for picture in pictures]
-    usual = min(float(np.median(difference)) for difference in differences)
-    likeness = np.float32(np.clip(_NOISES * usual, _STRICTEST, _MILDEST))
-    laid = [_Laid(own, np.ones_like(covered), _travel(frame))]
+    noise = min(float(np.median(difference)) for difference in differences)
+    tolerance = np.float32(np.clip(_NOISE_FACTOR * noise, _MIN_TOLERANCE, _MAX_TOLERANCE))
+    warped = [_WarpedReference(own, np.ones_like(covered), _travel(frame))]
     for (distance, neighbour, flow), picture, difference in zip(around, pictures, differences, strict=True):
         seen = warp(neighbour.guide[..., Guide.VALID].astype(np.float32), flow)
-        weight = np.exp(-np.square(difference / likeness)) * covered * seen
-        weight *= np.float32(1 if -distance in distances else _ONE_SIDED)
-        laid.append(_Laid(picture, weight, warp(_travel(neighbour), flow)))
-    return laid
+        weight = np.exp(-np.square(difference / tolerance)) * covered * seen
+        weight *= np.float32(1 if -distance in distances else _ONE_SIDED_WEIGHT)
+        warped.append(_WarpedReference(picture, weight, warp(_travel(neighbour), flow)))
+    return warped
 
 
 def _travel(frame: AlignedFrame) -> Image:
@@ -161,12 +171,12 @@ def _reference(frame: AlignedFrame) -> NDArray[np.uint16]:
     return frame.reference
 
 
-def _regained(laid: Sequence[_Laid], mean: Image) -> Image:
-    """Return (H, W): what the luma of the mean (H, W, 3) lacks by the blur of the views, in its codes."""
+def _deconvolved_detail(warped: Sequence[_WarpedReference], mean: Image) -> Image:
+    """Return (H, W): the detail that deconvolution adds to the luma of `mean` (H, W, 3), in its codes."""
     grey = luma(mean) / np.float32(_FULL_SCALE)
     views = []
-    for view in laid:
-        # Where a frame is unlike the one in the middle, the mean stands in for it.
+    for view in warped:
+        # The mean replaces a frame where it differs from the middle one.
         weight = _enlarged(view.weight, view.picture)
         own = luma(view.picture.astype(np.float32)) / np.float32(_FULL_SCALE)
         views.append(View(grey + weight * (own - grey), view.weight, view.travel))
@@ -174,7 +184,7 @@ def _regained(laid: Sequence[_Laid], mean: Image) -> Image:
 
 
 def _flows_around(frames: Sequence[AlignedFrame], i: int) -> Iterator[tuple[int, AlignedFrame, Image]]:
-    """Yield how far from `i`, and which frame, and the flow (h, w, 2) in guide pixels from `i` to it."""
+    """Yield the distance from `i`, the frame, and the flow (h, w, 2) from `i` to it, guide pixels."""
     for step in (1, -1):
         flow: Image | None = None
         for j in range(i + step, len(frames) if step == 1 else -1, step):
@@ -197,8 +207,8 @@ def _enlarged(weight: Image, like: NDArray[np.uint16]) -> Image:
     return np.asarray(cv2.resize(weight, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
-def _pulled(picture: NDArray[np.uint16], flow: Image) -> NDArray[np.uint16]:
-    """Return `picture` sampled at p + flow, flow (h, w, 2) in pixels of its own grid over the same frame."""
+def _warp(picture: NDArray[np.uint16], flow: Image) -> NDArray[np.uint16]:
+    """Return `picture` warped by `flow` (h, w, 2), in pixels of the flow's own grid."""
     height, width = picture.shape[:2]
     scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
     x, y = pixel_grid((width, height))

@@ -1,7 +1,7 @@
-"""Every frame's own shift, once a few runs of a clip have shown a stabiliser at work: one pass over the clip.
+"""OIS tracking: measure the shift of every frame in one pass over the clip.
 
-Works at half the size of the analysis, on stretches of frames that overlap: what tells a frame's shift lies
-within a few frames of it.
+It runs if a few runs of the clip have shown OIS. It works at half the size of the analysis on overlapping
+stretches of frames, since the shift of a frame depends only on the few frames around it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -24,15 +24,20 @@ from asled_cli.registration.model.registration import Knot, Registration
 from asled_cli.registration.stabilisation.ois import find_shift
 from asled_cli.video.frames import FramePair
 
+# Longer side of the reduced target: half of that of the analysis.
 _LONG_SIDE = WORK_LONG_SIDE // 2
-_STRETCH, _OVERLAP = 24, 4  # frames; half an exposure more overlap
-# Views of one frame that correlate less than this, without their coarsest shades, do not show the same.
-_ALIKE = 0.4
-_ROUNDS = 3  # first on a canvas that stands still, then on one that moves as found
+# Frames of a stretch without its overlaps: one task of `map_function`.
+_STRETCH = 24
+# Frames of overlap at each end, for the motion of the reference; half an exposure is added.
+_OVERLAP = 4
+# Lowest correlation of the views of a frame, without coarse shades, for an accepted shift.
+_MIN_CORRELATION = 0.4
+# Rounds: the first on a static canvas, then on one that moves along the path found.
+_ROUNDS = 3
 
 
 class MapFunction(Protocol):
-    """Calls a function on each item and gives the results in order, as `map` does."""
+    """A function like `map`: calls `function` on each item and yields the results in order."""
 
     def __call__(
         self, function: Callable[["_Stretch"], tuple[OisPath, int]], items: Iterable["_Stretch"], /
@@ -45,11 +50,12 @@ def follow_clip(
     map_function: MapFunction = map,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> Registration:
-    """Return the registration with the sway of all frames that have a reference, if it has one at all.
+    """Return the registration with the OIS shift of all frames that have a reference.
 
-    pairs: of the whole clip, at any size. map_function: as `map`, perhaps by several threads.
-    on_progress: called with the number of frames done. Memory: a stretch of reduced frames, as many as
-    `map_function` works on at once.
+    A registration without an OIS path is returned unchanged.
+    pairs: of the whole clip, at any size. map_function: as `map`, perhaps with several threads.
+    on_progress: called with the number of frames done.
+    Memory: one stretch of reduced frames per call that `map_function` runs at once.
     """
     known = registration.ois_path
     if known is None:
@@ -79,7 +85,7 @@ class _Stretch:
 
 
 def _stretches(pairs: Iterable[FramePair], overlap: int) -> Iterator[_Stretch]:
-    """Yield stretches that share their ends, so that `overlap` frames lie about each, if there are."""
+    """Yield overlapping stretches, with up to `overlap` more frames on each side."""
     held: list[FramePair] = []
     first = 0
     for pair in pairs:
@@ -95,9 +101,9 @@ def _stretches(pairs: Iterable[FramePair], overlap: int) -> Iterator[_Stretch]:
 
 
 def _follow(registration: Registration, exposure: Exposure, stretch: _Stretch) -> tuple[OisPath, int]:
-    """Return the sway of a stretch's own frames, in full target pixels of the registration, and their number.
+    """Return the shifts of a stretch's own frames, full target pixels, and their number.
 
-    Frames in which the views do not show the same have no shift of their own: they are crossed.
+    Frames whose views do not match get no shift; the path is interpolated over them.
     """
     run = stretch.pairs
     count = len(run[stretch.own])
@@ -114,23 +120,25 @@ def _follow(registration: Registration, exposure: Exposure, stretch: _Stretch) -
         if exposure.steadied and ois_path is not None:  # in place, each frame shows how it was blurred
             frames = [m.with_intra_frame_shake(exposure, place) for m in frames]
         seen = [replace(m.observe(exposure), shift=field) for m in frames]
-        moved = [find_shift(frame, place) for frame in seen]
-        shifts = np.array(moved) @ canvas.work_to_full[:2, :2].T
+        offsets = [find_shift(frame, place) for frame in seen]
+        shifts = np.array(offsets) @ canvas.work_to_full[:2, :2].T
         if ois_path is not None:
             shifts = shifts + np.array([ois_path.at(time) for time in times])
-        fits = zip(seen, moved, strict=True)
-        alike = np.array([correlation([one], translation(*shift) @ place) > _ALIKE for one, shift in fits])
-        if not alike.any():
+        fits = zip(seen, offsets, strict=True)
+        accepted = np.array(
+            [correlation([one], translation(*shift) @ place) > _MIN_CORRELATION for one, shift in fits]
+        )
+        if not accepted.any():
             return OisPath(times[:0], shifts[:0], exposure), count
-        ois_path = OisPath(times[alike], shifts[alike], exposure)
+        ois_path = OisPath(times[accepted], shifts[accepted], exposure)
     assert ois_path is not None
-    own = np.isin(times[alike], times[stretch.own])
+    own = np.isin(times[accepted], times[stretch.own])
     found = OisPath(ois_path.times_s[own], ois_path.shifts[own], exposure)
     return found.scaled(np.diag(np.array(registration.target_size) / small.target_size)), count
 
 
 def _field(knot: Knot, canvas: Canvas) -> Image | None:
-    """Return a knot's field on the reduced grid of `canvas`, in its pixels."""
+    """Return a knot's parallax field on the reduced grid of `canvas`, in its pixels; None if it is zero."""
     if not knot.field.any():
         return None
     scale = canvas.work_size[0] / knot.field.shape[1]

@@ -1,4 +1,4 @@
-"""Clips that software has steadied: each frame's blur is read from the frame, as motion does not show it."""
+"""EIS: clips whose frames were moved by software, so that blur must be estimated per frame."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,7 +17,7 @@ from asled_cli.lab.camera.filming import HandMotion, Lens, film
 from asled_cli.lab.camera.hand_shake import Trajectory
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.blur.intra_frame_shake import fit_intra_frame_shake
-from asled_cli.registration.blur.linear_blur import find_linear_blur, line
+from asled_cli.registration.blur.linear_blur import find_linear_blur, linear_kernel
 from asled_cli.registration.blur.reblur import Reblur
 from asled_cli.registration.blur.reference_motion import TrackedFrame
 from asled_cli.registration.geometry.lenses import LensPrior
@@ -35,24 +35,24 @@ EIS_EXPOSURE = Exposure(0.6, steadied=True)
 Pictures = NDArray[np.uint8]
 
 
-# A straight way.
+# Linear motion blur kernels.
 
 
-@pytest.mark.parametrize("way", [(0.0, 0.0), (3.4, 0.0), (0.0, -2.5), (7.3, 5.1), (-6.0, 1.0)])
-def test_a_line_is_the_mean_of_pictures_along_a_way(way: tuple[float, float]) -> None:
+@pytest.mark.parametrize("vector", [(0.0, 0.0), (3.4, 0.0), (0.0, -2.5), (7.3, 5.1), (-6.0, 1.0)])
+def test_a_linear_kernel_equals_the_mean_of_shifted_pictures(vector: tuple[float, float]) -> None:
     picture = texture(60, 50, seed=3)[..., 1].astype(np.float32)
     shares = (np.arange(400) + 0.5) / 400 - 0.5
-    moved = [shift(picture, (way[1] * s, way[0] * s), order=1, mode="nearest") for s in shares]
-    kernel = line(way)
+    moved = [shift(picture, (vector[1] * s, vector[0] * s), order=1, mode="nearest") for s in shares]
+    kernel = linear_kernel(vector)
     assert kernel.sum() == pytest.approx(1, abs=1e-5) and kernel.shape[0] % 2 == kernel.shape[1] % 2 == 1
     inner = (slice(8, -8), slice(8, -8))
     np.testing.assert_allclose(
         cv2.filter2D(picture, -1, kernel)[inner], np.mean(moved, axis=0)[inner], atol=0.5
     )
-    np.testing.assert_allclose(line((-way[0], -way[1])), kernel, atol=1e-6)
+    np.testing.assert_allclose(linear_kernel((-vector[0], -vector[1])), kernel, atol=1e-6)
 
 
-PAN = (2.0, -1.0)  # pixels per interval: what the steadied frames still show
+PAN = (2.0, -1.0)  # pixels per interval: the motion left between EIS frames
 
 
 @pytest.fixture(scope="module")
@@ -92,22 +92,20 @@ def smeared(
 
 
 @pytest.mark.parametrize("whole", [(14.0, 3.0), (-5.0, 20.0), (9.0, -9.0), (0.0, 6.0)])
-def test_a_frames_own_way_is_read_from_its_blur(
+def test_the_kernel_of_a_frame_is_found_from_its_blur(
     scene: NDArray[np.float32], reference: Reblur, whole: tuple[float, float]
 ) -> None:
     target = smeared(scene, whole, (0.0, 0.0))
     x, y = pixel_grid((200, 140))
-    way = find_linear_blur(target, reference, x, y, 0.0, EIS_EXPOSURE)
-    total = (np.array(way) + PAN) * EIS_EXPOSURE.length
-    total *= np.sign(total @ whole)  # a line blurs alike both ways
+    vector = find_linear_blur(target, reference, x, y, 0.0, EIS_EXPOSURE)
+    total = (np.array(vector) + PAN) * EIS_EXPOSURE.length
+    total *= np.sign(total @ whole)  # a linear kernel has no sign
     np.testing.assert_allclose(total, whole, atol=0.9)
     # Of both directions the one in which the frames show the camera move.
-    assert (np.array(way) + PAN) @ PAN > 0
+    assert (np.array(vector) + PAN) @ PAN > 0
 
 
-def test_a_way_on_a_smaller_canvas_is_told_in_its_pixels(
-    scene: NDArray[np.float32], reference: Reblur
-) -> None:
+def test_the_kernel_is_given_in_canvas_pixels(scene: NDArray[np.float32], reference: Reblur) -> None:
     target = smeared(scene, (12.0, 6.0), (0.0, 0.0))
     doubled = np.asarray(cv2.resize(target, (400, 280), interpolation=cv2.INTER_CUBIC), np.float32)
     x, y = ((places - np.float32(0.5)) / 2 for places in pixel_grid((400, 280)))
@@ -117,17 +115,17 @@ def test_a_way_on_a_smaller_canvas_is_told_in_its_pixels(
     np.testing.assert_allclose(total * np.sign(total[0]), (12.0, 6.0), atol=0.9)
 
 
-def test_the_way_may_bend(scene: NDArray[np.float32], reference: Reblur) -> None:
+def test_the_blur_trajectory_may_be_curved(scene: NDArray[np.float32], reference: Reblur) -> None:
     target = smeared(scene, (16.0, 4.0), (-1.0, 3.0))
     x, y = pixel_grid((200, 140))
     inner = (slice(14, -14), slice(14, -14))
 
-    def left(shake: IntraFrameShake) -> float:
+    def residual(shake: IntraFrameShake) -> float:
         return float(np.abs(target - reference.exposed_at(0.0, EIS_EXPOSURE, shake))[inner].mean())
 
     straight = IntraFrameShake(linear=find_linear_blur(target, reference, x, y, 0.0, EIS_EXPOSURE))
     bent = fit_intra_frame_shake(reference, target, x, y, 0.0, EIS_EXPOSURE)
-    assert left(IntraFrameShake()) > 3 * left(straight) > 4.5 * left(bent)
+    assert residual(IntraFrameShake()) > 3 * residual(straight) > 4.5 * residual(bent)
     np.testing.assert_allclose(
         reference.exposed_at(0.0, EIS_EXPOSURE, bent),
         reference.exposed_at(0.0, EIS_EXPOSURE, bent.scaled(2).scaled(0.5)),
@@ -135,7 +133,7 @@ def test_the_way_may_bend(scene: NDArray[np.float32], reference: Reblur) -> None
     )
 
 
-def test_nothing_is_read_where_nothing_is_to_be_seen(reference: Reblur) -> None:
+def test_the_kernel_is_finite_without_texture_or_overlap(reference: Reblur) -> None:
     flat = np.full((140, 200), 0.4, np.float32)
     x, y = pixel_grid((200, 140))
     assert np.isfinite(find_linear_blur(flat, reference, x, y, 0.0, EIS_EXPOSURE)).all()
@@ -154,8 +152,8 @@ HAND = HandMotion(
 
 
 @dataclass(frozen=True)
-class Steadied(HandMotion):
-    """The hand as one frame shows it, which software has moved as a whole: half a second's waves are gone."""
+class StabilisedMotion(HandMotion):
+    """Hand motion within one frame whose position EIS has shifted: 95 % of the shift is removed."""
 
     frame_s: float = 0.0
 
@@ -165,14 +163,14 @@ class Steadied(HandMotion):
         return pose
 
 
-def filmed(lens: Lens, times: list[float], *, steadied: bool) -> Pictures:
+def filmed(lens: Lens, times: list[float], *, eis: bool) -> Pictures:
     wall = texture(640, 420, seed=6)
-    hands = [Steadied(HAND.amplitude, HAND.frequency, HAND.phase, t) if steadied else HAND for t in times]
+    hands = [StabilisedMotion(HAND.amplitude, HAND.frequency, HAND.phase, t) if eis else HAND for t in times]
     return np.concatenate([film(wall, h, lens, [t], SIZE) for h, t in zip(hands, times, strict=True)])
 
 
-def made(*, wide: bool, ultra: bool, frames: int = 14) -> tuple[list[FramePair], Pictures]:
-    """Pairs whose clips were steadied or not, and the sharp wide view."""
+def synthetic(*, wide: bool, ultra: bool, frames: int = 14) -> tuple[list[FramePair], Pictures]:
+    """Return pairs whose clips have EIS or not, and the sharp wide view."""
     times = [i / RATE for i in range(frames)]
 
     def rig(_: float) -> LensRig:
@@ -180,7 +178,7 @@ def made(*, wide: bool, ultra: bool, frames: int = 14) -> tuple[list[FramePair],
 
     lenses = Lens(SIZE, None, EXPOSURE_S), Lens(SIZE, rig, 0.05 * EXPOSURE_S), Lens(SIZE)
     wides, ultras, truth = (
-        filmed(lens, times, steadied=is_so) for lens, is_so in zip(lenses, (wide, ultra, wide), strict=True)
+        filmed(lens, times, eis=is_eis) for lens, is_eis in zip(lenses, (wide, ultra, wide), strict=True)
     )
     pairs = [
         FramePair(
@@ -207,11 +205,11 @@ def gains(pairs: list[FramePair], truth: Pictures, registration: Registration) -
 
 @pytest.fixture(scope="module")
 def both() -> tuple[list[FramePair], Pictures, Registration]:
-    pairs, truth = made(wide=True, ultra=True)
+    pairs, truth = synthetic(wide=True, ultra=True)
     return pairs, truth, analyse([pairs], LensPrior())
 
 
-def test_a_steadied_clip_is_told_by_its_blur(both: tuple[list[FramePair], Pictures, Registration]) -> None:
+def test_eis_is_detected_from_the_blur(both: tuple[list[FramePair], Pictures, Registration]) -> None:
     pairs, truth, found = both
     assert found.accepted and found.exposure.steadied and found.ois_path is None and found.correlation > 0.97
     assert found.target_exposure is None and registration_info(found)["exposure_frames"] is None
@@ -219,10 +217,10 @@ def test_a_steadied_clip_is_told_by_its_blur(both: tuple[list[FramePair], Pictur
     assert gains(pairs, truth, found).mean() > 4
 
 
-def test_it_gains_about_as_much_as_one_that_shows_the_hand(
+def test_eis_clips_gain_about_as_much_as_unstabilised_ones(
     both: tuple[list[FramePair], Pictures, Registration],
 ) -> None:
-    pairs, truth = made(wide=False, ultra=False)
+    pairs, truth = synthetic(wide=False, ultra=False)
     found = analyse([pairs], LensPrior())
     assert found.accepted and not found.exposure.steadied
     assert found.target_exposure == pytest.approx(EXPOSURE_S * RATE, rel=0.3)
@@ -230,8 +228,8 @@ def test_it_gains_about_as_much_as_one_that_shows_the_hand(
     assert gains(*both)[2:-2].mean() > plain - 1.0
 
 
-def test_the_reference_may_show_what_the_wide_clip_does_not() -> None:
-    pairs, truth = made(wide=True, ultra=False)
+def test_eis_of_the_wide_clip_alone_is_handled_as_an_ois_path() -> None:
+    pairs, truth = synthetic(wide=True, ultra=False)
     found = follow_clip(pairs, analyse([pairs], LensPrior()))
     taken = 0.95 * np.array([HAND.at(float(p.target.time))[:2] for p in pairs])
     assert found.accepted and found.ois_path is not None
@@ -241,7 +239,7 @@ def test_the_reference_may_show_what_the_wide_clip_does_not() -> None:
     assert gained.mean() > 10 and gained.min() > -0.2  # one frame is sharp
 
 
-def test_smoothing_takes_from_a_path_what_a_gaussian_mean_does() -> None:
+def test_smoothing_a_path_equals_a_gaussian_filter() -> None:
     draw = np.random.default_rng(4)
     path = Trajectory(
         draw.uniform(1, 5, (4, 5)), draw.uniform(0.02, 0.2, (4, 5)), draw.uniform(0, 6, (4, 5)), np.zeros(5)

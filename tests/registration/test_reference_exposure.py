@@ -1,4 +1,4 @@
-"""The reference's own blur: how long its shutter was open, and frames as they would be without it."""
+"""The reference's own exposure time, and the multi-frame Wiener deconvolution of its blur."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -15,7 +15,7 @@ from asled_cli.lab.camera.hand_shake import Shake
 from asled_cli.lab.synthesis.shake_blur import ShakeConfig, shake_pair
 from asled_cli.lab.training_data.register import frame_pairs, register
 from asled_cli.registration.blur.reference_motion import TrackedFrame
-from asled_cli.registration.blur.tile_spectra import Tiles, response, turns
+from asled_cli.registration.blur.tile_spectra import Tiles, blur_response, cycles_along
 from asled_cli.registration.blur.wiener import View, wiener_deconvolve
 from asled_cli.registration.estimate.reference_exposure import find_reference_exposure, travel
 from asled_cli.registration.geometry.lenses import LensPrior
@@ -28,9 +28,9 @@ SHAKE, PAN = "shake", "pan"
 Picture = NDArray[np.float32]
 
 
-def place(time: float, way: str) -> tuple[float, float]:
+def position(time: float, motion: str) -> tuple[float, float]:
     """Where the scene is at a time in frames: hands shake at 2 to 5 Hz."""
-    if way == PAN:
+    if motion == PAN:
         return 9.0 * time, 3.0 * time
     return 14 * np.sin(0.75 * time), 9 * np.sin(0.55 * time + 1) + 4 * np.cos(0.9 * time)
 
@@ -41,11 +41,11 @@ def scene() -> Picture:
     return np.asarray(picture, np.float32)
 
 
-def filmed(scene: Picture, time: float, exposure: float, way: str, noise: float = 0.004) -> Picture:
+def filmed(scene: Picture, time: float, exposure: float, motion: str, noise: float = 0.004) -> Picture:
     """The mean of what is seen at 41 instants of an exposure, with a little noise."""
     views = []
     for t in time + exposure * ((np.arange(41) + 0.5) / 41 - 0.5) if exposure else [time]:
-        x, y = place(float(t), way)
+        x, y = position(float(t), motion)
         matrix = np.array([[1, 0, 120 - x], [0, 1, 60 - y]])
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
         views.append(cv2.warpAffine(scene, matrix, (WIDTH, HEIGHT), flags=flags))
@@ -53,59 +53,64 @@ def filmed(scene: Picture, time: float, exposure: float, way: str, noise: float 
     return np.asarray(np.mean(views, axis=0) + grain, np.float32)
 
 
-def moments(scene: Picture, exposure: float, way: str) -> list[TrackedFrame]:
+def tracked_frames(scene: Picture, exposure: float, motion: str) -> list[TrackedFrame]:
     """A run of frames with the true flow to those about them."""
     run = []
     for k in range(FRAMES):
         known = [j for j in range(k - 3, k + 4) if 0 <= j < FRAMES and j != k]
-        shifts = [np.subtract(place(j, way), place(k, way)) for j in known]
+        shifts = [np.subtract(position(j, motion), position(k, motion)) for j in known]
         paths = [
             (float(j - k), np.full((HEIGHT, WIDTH, 2), shift, np.float32))
             for j, shift in zip(known, shifts, strict=True)
         ]
-        run.append(TrackedFrame(float(k), filmed(scene, k, exposure, way), tuple(paths)))
+        run.append(TrackedFrame(float(k), filmed(scene, k, exposure, motion), tuple(paths)))
     return run
 
 
 @pytest.mark.parametrize("exposure", [0.25, 0.4, 0.6, 0.8])
-def test_the_shutter_shows_where_frames_moved_unlike_each_other(scene: Picture, exposure: float) -> None:
-    assert find_reference_exposure([moments(scene, exposure, SHAKE)]) == pytest.approx(exposure, rel=0.3)
+def test_exposure_is_found_where_frames_move_differently(scene: Picture, exposure: float) -> None:
+    assert find_reference_exposure([tracked_frames(scene, exposure, SHAKE)]) == pytest.approx(
+        exposure, rel=0.3
+    )
 
 
-def test_sharp_frames_show_no_shutter(scene: Picture) -> None:
-    assert find_reference_exposure([moments(scene, 0.0, SHAKE)]) == 0.0
+def test_sharp_frames_have_no_exposure(scene: Picture) -> None:
+    assert find_reference_exposure([tracked_frames(scene, 0.0, SHAKE)]) == 0.0
 
 
-def test_nothing_is_made_up_where_blur_cannot_tell(scene: Picture) -> None:
-    # All frames moved alike: any exposure would explain them.
-    assert find_reference_exposure([moments(scene, 0.5, PAN)]) == 0.0
-    # Stabilised: the blur of a shake without its motion.
+def test_no_exposure_is_found_without_evidence(scene: Picture) -> None:
+    # All frames moved equally: every exposure explains them.
+    assert find_reference_exposure([tracked_frames(scene, 0.5, PAN)]) == 0.0
+    # EIS: the blur of a shake without its motion.
     still = [
-        replace(m, paths=tuple((dt, 0 * flow) for dt, flow in m.paths)) for m in moments(scene, 0.4, SHAKE)
+        replace(m, paths=tuple((dt, 0 * flow) for dt, flow in m.paths))
+        for m in tracked_frames(scene, 0.4, SHAKE)
     ]
     assert find_reference_exposure([still]) == 0.0
-    assert find_reference_exposure([]) == find_reference_exposure([moments(scene, 0.4, SHAKE)[:1]]) == 0.0
+    assert (
+        find_reference_exposure([]) == find_reference_exposure([tracked_frames(scene, 0.4, SHAKE)[:1]]) == 0.0
+    )
 
 
-def test_travel_is_the_way_during_the_exposure(scene: Picture) -> None:
-    moment = moments(scene, 0.0, SHAKE)[4]
+def test_travel_is_the_displacement_during_the_exposure(scene: Picture) -> None:
+    frame = tracked_frames(scene, 0.0, SHAKE)[4]
     for exposure in (0.0, 0.2, 0.6):
-        way = np.subtract(place(4 + exposure / 2, SHAKE), place(4 - exposure / 2, SHAKE))
-        np.testing.assert_allclose(travel(moment, exposure)[50, 70], way, atol=0.02)
+        travel_px = np.subtract(position(4 + exposure / 2, SHAKE), position(4 - exposure / 2, SHAKE))
+        np.testing.assert_allclose(travel(frame, exposure)[50, 70], travel_px, atol=0.02)
 
 
-def test_response_is_what_averaging_along_the_way_leaves() -> None:
+def test_response_equals_the_mean_of_shifted_waves() -> None:
     rng = np.random.default_rng(3)
-    ways = rng.normal(0, 8, (5, 2)).astype(np.float32)
+    vectors = rng.normal(0, 8, (5, 2)).astype(np.float32)
     down, across = Tiles(16, (16, 16)).frequencies
     instants = (np.arange(4001) + 0.5) / 4001 - 0.5
-    for way, found in zip(ways, response(turns(ways, down, across)), strict=True):
-        phases = (across * way[0] + down * way[1])[..., None] * instants
+    for vector, found in zip(vectors, blur_response(cycles_along(vectors, down, across)), strict=True):
+        phases = (across * vector[0] + down * vector[1])[..., None] * instants
         np.testing.assert_allclose(found, np.exp(-2j * np.pi * phases).mean(axis=-1).real, atol=1e-3)
 
 
 @pytest.mark.parametrize("size", [(61, 90), (64, 64), (7, 33)])
-def test_tiles_add_up_to_the_picture_they_were_cut_from(size: tuple[int, int]) -> None:
+def test_tiles_add_up_to_the_picture(size: tuple[int, int]) -> None:
     picture = np.random.default_rng(1).random((size[1], size[0]), np.float32)
     tiles = Tiles(16, size)
     padded = tiles.padded(picture)
@@ -115,20 +120,22 @@ def test_tiles_add_up_to_the_picture_they_were_cut_from(size: tuple[int, int]) -
     np.testing.assert_allclose(tiles.inner(total), picture, atol=1e-5)
 
 
-def laid(scene: Picture, exposure: float, k: int) -> list[View]:
-    """Five frames laid onto frame `k` as they are, without errors of flow."""
+def warped(scene: Picture, exposure: float, k: int) -> list[View]:
+    """Five frames warped onto frame `k` by their true shifts."""
     views = []
     for j in range(k - 2, k + 3):
-        x, y = np.subtract(place(j, SHAKE), place(k, SHAKE))
+        x, y = np.subtract(position(j, SHAKE), position(k, SHAKE))
         matrix = np.array([[1, 0, x], [0, 1, y]])
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
         grey = cv2.warpAffine(
             filmed(scene, j, exposure, SHAKE), matrix, (WIDTH, HEIGHT), flags=flags,
             borderMode=cv2.BORDER_REFLECT,
         )  # fmt: skip
-        way = np.subtract(place(j + exposure / 2, SHAKE), place(j - exposure / 2, SHAKE))
+        travel_px = np.subtract(position(j + exposure / 2, SHAKE), position(j - exposure / 2, SHAKE))
         weight = np.ones((HEIGHT // 4, WIDTH // 4), np.float32)
-        views.append(View(np.asarray(grey, np.float32), weight, np.full((*weight.shape, 2), way, np.float32)))
+        views.append(
+            View(np.asarray(grey, np.float32), weight, np.full((*weight.shape, 2), travel_px, np.float32))
+        )
     return views
 
 
@@ -138,9 +145,11 @@ def error_db(picture: Picture, truth: Picture) -> float:
 
 
 @pytest.mark.parametrize(("exposure", "gain_db"), [(0.3, 1.5), (0.6, 3.0)])
-def test_blur_goes_along_the_ways_it_came(scene: Picture, exposure: float, gain_db: float) -> None:
+def test_deconvolution_removes_blur_along_the_true_motion(
+    scene: Picture, exposure: float, gain_db: float
+) -> None:
     truth = filmed(scene, 4, 0.0, SHAKE, noise=0)
-    views = laid(scene, exposure, 4)
+    views = warped(scene, exposure, 4)
     mean = np.asarray(np.mean([view.grey for view in views], axis=0), np.float32)
     plain, found = error_db(mean, truth), error_db(wiener_deconvolve(views, mean), truth)
     assert found > plain + gain_db
@@ -148,21 +157,21 @@ def test_blur_goes_along_the_ways_it_came(scene: Picture, exposure: float, gain_
     assert error_db(wiener_deconvolve(across, mean), truth) < found - 1
 
 
-def test_frames_that_did_not_move_give_their_mean(scene: Picture) -> None:
-    views = [replace(view, travel=0 * view.travel) for view in laid(scene, 0.3, 4)]
+def test_deconvolution_of_static_frames_is_their_mean(scene: Picture) -> None:
+    views = [replace(view, travel=0 * view.travel) for view in warped(scene, 0.3, 4)]
     views[1] = replace(views[1], weight=0.5 * views[1].weight)
     mean = np.asarray(np.mean([view.grey for view in views], axis=0), np.float32)
     np.testing.assert_allclose(wiener_deconvolve(views, mean), mean, atol=2e-5)
 
 
-def test_ways_longer_than_half_a_tile_are_left(scene: Picture) -> None:
-    views = [replace(view, travel=0 * view.travel + 70) for view in laid(scene, 0.6, 4)]
+def test_blur_longer_than_half_a_tile_is_not_deconvolved(scene: Picture) -> None:
+    views = [replace(view, travel=0 * view.travel + 70) for view in warped(scene, 0.6, 4)]
     mean = np.asarray(np.mean([view.grey for view in views], axis=0), np.float32)
     np.testing.assert_allclose(wiener_deconvolve(views, mean), mean, atol=2e-5)
 
 
-def test_a_view_without_weight_counts_for_nothing(scene: Picture) -> None:
-    views = laid(scene, 0.3, 4)
+def test_a_view_with_zero_weight_is_ignored(scene: Picture) -> None:
+    views = warped(scene, 0.3, 4)
     rubbish = View(1 - views[0].grey, 0 * views[0].weight, views[0].travel)
     mean = np.asarray(np.mean([view.grey for view in views], axis=0), np.float32)
     np.testing.assert_allclose(
@@ -175,10 +184,10 @@ def aligned(scene: Picture, exposure: float) -> list[AlignedFrame]:
     cells = HEIGHT // GUIDE_STRIDE, WIDTH // GUIDE_STRIDE
     for k in range(FRAMES):
         picture = np.rint(filmed(scene, k, exposure, SHAKE).clip(0, 1) * 65535).astype(np.uint16)
-        flows = [np.subtract(place(j, SHAKE), place(k, SHAKE)) for j in (k - 1, k + 1)]
-        way = np.subtract(place(k + exposure / 2, SHAKE), place(k - exposure / 2, SHAKE))
+        flows = [np.subtract(position(j, SHAKE), position(k, SHAKE)) for j in (k - 1, k + 1)]
+        travel_px = np.subtract(position(k + exposure / 2, SHAKE), position(k - exposure / 2, SHAKE))
         back, ahead, own = (
-            np.full((*cells, 2), motion / GUIDE_STRIDE, np.float16) for motion in (*flows, way)
+            np.full((*cells, 2), motion / GUIDE_STRIDE, np.float16) for motion in (*flows, travel_px)
         )
         target = Frame(k, k, Fraction(k, 30), np.zeros((HEIGHT, WIDTH, 3), np.uint16), None)
         reference = np.repeat(picture[..., None], 3, axis=2)
@@ -214,7 +223,7 @@ def test_a_blurred_frame_depends_on_its_window_alone(scene: Picture) -> None:
         np.testing.assert_array_equal(alone.reference, given.reference)
 
 
-def test_a_made_shake_shows_its_ultra_exposure_and_the_way_of_every_frame() -> None:
+def test_a_synthetic_shake_gives_its_exposure_and_the_travel_of_every_frame() -> None:
     picture = texture(900, 700, seed=8, finest=2.0)
     made = shake_pair(
         picture, ShakeConfig(seed=3, size=(320, 224), frames=9, exposure=0.8, ultra_exposure=0.4, scale=1.0,
@@ -228,5 +237,5 @@ def test_a_made_shake_shows_its_ultra_exposure_and_the_way_of_every_frame() -> N
         here, before, after = (made.motion[0, t, 0] for t in (k, k - 1, k + 1))
         ends = [np.linalg.inv(there) @ here @ middle for there in (before, after)]
         speed = (ends[1][:2] / ends[1][2] - ends[0][:2] / ends[0][2]) / 2
-        way = frames[k].travel[28, 40].astype(float) * GUIDE_STRIDE / found.reference_exposure
-        np.testing.assert_allclose(way, speed, atol=2.0 + 0.2 * np.hypot(*speed))
+        velocity = frames[k].travel[28, 40].astype(float) * GUIDE_STRIDE / found.reference_exposure
+        np.testing.assert_allclose(velocity, speed, atol=2.0 + 0.2 * np.hypot(*speed))

@@ -1,4 +1,4 @@
-"""Places that look alike: windows, fences and tiles, of which only one is where the target's picture lies."""
+"""Ambiguous matches: repeating patterns (windows, fences, tiles) of which only one match is right."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -64,20 +64,20 @@ def error_px(matrix: NDArray[np.float64], rig: LensRig = RIG) -> float:
 
 
 @pytest.mark.parametrize("at", [(400, 240), (470, 275), (510, 290)])
-def test_what_does_not_repeat_tells_one_window_from_the_next(at: tuple[int, int]) -> None:
+def test_details_that_do_not_repeat_resolve_a_repeating_pattern(at: tuple[int, int]) -> None:
     runs = [filmed(with_a_lamp(facade(), at), FAR_RIG)]
     assert len(locate_candidates(runs, LensPrior())) > 1
     assert error_px(choose_match(runs, LensPrior()).matrix, FAR_RIG) < NEAR_PX
 
 
-def test_of_equal_places_the_least_displaced_is_taken() -> None:
+def test_of_equally_good_matches_the_least_displaced_is_chosen() -> None:
     runs = [filmed(facade())]
     places = locate_candidates(runs, LensPrior())
     assert max(error_px(place.matrix) for place in places) > PERIOD / 2
     assert error_px(choose_match(runs, LensPrior()).matrix) < NEAR_PX
 
 
-def test_rivals_lie_apart_and_the_best_comes_first() -> None:
+def test_candidates_are_distinct_and_sorted_by_score() -> None:
     places = locate_candidates([filmed(facade())], LensPrior())
     scores = [place.score for place in places]
     assert scores == sorted(scores, reverse=True)
@@ -88,7 +88,7 @@ def test_rivals_lie_apart_and_the_best_comes_first() -> None:
             assert np.hypot(*(corners[i] - corners[j])) > 4 or abs(widths[i] - widths[j]) > 4
 
 
-def test_a_scene_without_likeness_has_its_place_first() -> None:
+def test_without_repetition_the_true_match_is_the_first_candidate() -> None:
     generator = np.random.default_rng(5)
     small = generator.integers(0, 255, (26, 45, 3), np.uint8)
     wall = np.asarray(cv2.resize(small, (900, 520), interpolation=cv2.INTER_CUBIC), np.uint8)

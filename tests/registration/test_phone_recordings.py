@@ -1,4 +1,4 @@
-"""Pairs as phones really give them: other rates, lost frames, wrong order; told by probe, used by deblur."""
+"""Pairs as phones record them: different frame rates, lost frames, swapped order; probed and deblurred."""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ NO_SHAKE = [i / 30 for i in range(80)]
 
 @dataclass(frozen=True)
 class Files:
-    """A pair, and what the wide lens would have seen with a short shutter."""
+    """A pair, and what the wide lens would have seen with a short exposure."""
 
     wide: Path
     ultra: Path
@@ -61,14 +61,14 @@ def phone_times(lost: Sequence[int]) -> list[float]:
     return [max(0.0, t + j) for i, (t, j) in enumerate(zip(NO_SHAKE, jitter, strict=True)) if i not in lost]
 
 
-def last_line(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
-    assert main([*words, "--json"]) == 0
-    facts: dict[str, object] = json.loads(capsys.readouterr().out.splitlines()[-1])
-    return facts
+def last_line(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    assert main([*arguments, "--json"]) == 0
+    record: dict[str, object] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return record
 
 
 def check(files: Files, capsys: pytest.CaptureFixture[str], *, swap: bool = False) -> dict[str, object]:
-    """Probe and mend a pair; offset, order and view ratio must be right. Returns the result of mending."""
+    """Probe and deblur a pair, check offset, order and view ratio, and return the result."""
     names = [str(files.wide), str(files.ultra)][:: -1 if swap else 1]
     seen = last_line(["probe", *names], capsys)
     assert seen["swapped"] is swap
@@ -77,34 +77,34 @@ def check(files: Files, capsys: pytest.CaptureFixture[str], *, swap: bool = Fals
     assert seen["registration"]["fov_ratio"] == pytest.approx(RIG.ratio, rel=0.01)  # type: ignore[index]
     assert {segment["action"] for segment in seen["plan"]} == {"deblur"}  # type: ignore[attr-defined]
     out = files.wide.with_name("out.mp4")
-    words = ["deblur", *names, "-o", str(out), "--truth", str(files.truth), "--method", "swap"]
-    done = last_line([*words, "--preset", "ultrafast"], capsys)
+    arguments = ["deblur", *names, "-o", str(out), "--truth", str(files.truth), "--method", "swap"]
+    done = last_line([*arguments, "--preset", "ultrafast"], capsys)
     assert done["segments"] == seen["plan"]
     assert done["psnr_result_db"] > done["psnr_input_db"] + 1  # type: ignore[operator]
     return done
 
 
-def test_a_film_of_24_frames_with_one_of_30(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_clips_of_24_and_30_fps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = record(tmp_path, [i / 24 for i in range(64)], NO_SHAKE)
     done = check(files, capsys)
     # The last frame before the ultra clip starts still has one near enough.
     assert (done["frames_written"], done["frames_without_reference"]) == (64, round(OFFSET_S * 24) - 1)
 
 
-def test_uneven_clips_with_lost_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_variable_frame_rate_with_lost_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = record(tmp_path, phone_times(lost=(30, 55)), phone_times(lost=(20, 21, 22, 40)))
     done = check(files, capsys)
     # A neighbour stands in for one lost frame, moved along; of three in a row the middle one is missing.
     assert (done["frames_written"], done["frames_without_reference"]) == (78, round(OFFSET_S * 30) - 1 + 1)
 
 
-def test_clips_named_the_other_way_round(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_clips_in_swapped_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = record(tmp_path, NO_SHAKE[:36], NO_SHAKE[:36], sound=True)
     done = check(files, capsys, swap=True)
     assert done["frames_written"] == 36
 
 
-def test_a_sharp_wide_clip_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sharp_wide_clip_is_copied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = record(tmp_path, NO_SHAKE[:36], NO_SHAKE[:36], blur_s=0.0, sound=True)
     names = [str(files.wide), str(files.ultra)]
     seen = last_line(["probe", *names], capsys)
@@ -113,7 +113,7 @@ def test_a_sharp_wide_clip_is_left_alone(tmp_path: Path, capsys: pytest.CaptureF
     done = last_line(["deblur", *names, "-o", str(out), "--method", "swap"], capsys)
     assert (done["copied"], done["frames_changed"], done["frames_unchanged"]) == (True, 0, 36)
     assert out.read_bytes() == files.wide.read_bytes()
-    words = ["deblur", *names, "-o", str(out), "--overwrite", "--method", "swap", "--crf", "18"]
-    done = last_line(words, capsys)
+    arguments = ["deblur", *names, "-o", str(out), "--overwrite", "--method", "swap", "--crf", "18"]
+    done = last_line(arguments, capsys)
     assert (done["copied"], done["frames_changed"]) == (False, 0)
     assert done["frames_unchanged"] == 37 - round(OFFSET_S * 30)  # those that might have been changed

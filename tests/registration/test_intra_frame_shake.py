@@ -1,4 +1,4 @@
-"""Shake between the frames: found where a target's blur shows it, and not where it does not."""
+"""Intra-frame camera shake: estimated from the target's blur, and not where the blur does not show it."""
 
 import cv2
 import numpy as np
@@ -65,9 +65,7 @@ def waves(shake: IntraFrameShake) -> NDArray[np.float64]:
     return np.array([shake.odd, shake.even])
 
 
-def test_a_wave_between_the_frames_is_read_from_the_blur(
-    scene: NDArray[np.float32], reference: Reblur
-) -> None:
+def test_shake_is_estimated_from_the_blur(scene: NDArray[np.float32], reference: Reblur) -> None:
     target = exposed(scene, WAVE)
     got = found(reference, target)
     assert np.abs(waves(got) - waves(WAVE)).max() < 0.35
@@ -79,21 +77,21 @@ def test_a_wave_between_the_frames_is_read_from_the_blur(
     assert np.abs(waves(again) - waves(got)).max() < 0.1
 
 
-def test_no_wave_is_seen_in_a_steady_pan_nor_in_a_misplaced_one(
+def test_no_shake_is_found_in_a_uniform_pan_or_a_misaligned_one(
     scene: NDArray[np.float32], reference: Reblur
 ) -> None:
     assert np.abs(waves(found(reference, exposed(scene, NO_SHAKE)))).max() < 0.15
     assert np.abs(waves(found(reference, exposed(scene, NO_SHAKE, shift=0.7)))).max() < 0.3
 
 
-def test_a_tremor_is_nothing_at_the_frames_and_scales_with_the_picture() -> None:
+def test_shake_vanishes_at_the_frames_and_scales_with_the_picture() -> None:
     for phase in (-2.0, -1.0, 0.0, 1.0):
         assert WAVE.at(ExposureInstant(phase, phase)) == pytest.approx((0, 0), abs=1e-9)
     between = ExposureInstant(0.3, 0.3)
     assert WAVE.scaled(0.5).at(between) == pytest.approx(tuple(c / 2 for c in WAVE.at(between)))
 
 
-def test_the_slopes_are_those_of_the_reblurred_view(reference: Reblur) -> None:
+def test_the_slopes_are_derivatives_of_the_reblurred_view(reference: Reblur) -> None:
     exposure = Exposure(0.9, linear=True)
     view, slopes = reference.exposed_slopes(0.0, exposure, WAVE)
     assert view == pytest.approx(reference.exposed_at(0.0, exposure, WAVE))
@@ -106,7 +104,7 @@ def test_the_slopes_are_those_of_the_reblurred_view(reference: Reblur) -> None:
     assert np.abs(actual - predicted)[inner].mean() < 0.12 * np.abs(actual)[inner].mean()
 
 
-def test_long_or_slow_exposures_show_no_tremor(scene: NDArray[np.float32], reference: Reblur) -> None:
+def test_long_or_slow_exposures_have_no_shake(scene: NDArray[np.float32], reference: Reblur) -> None:
     u, v = pixel_grid(SIZE)
     target = exposed(scene, WAVE)
     for exposure in (Exposure(3.0), Exposure(3.0, discrete_frames=True), Exposure(0.1)):

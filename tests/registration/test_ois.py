@@ -1,4 +1,4 @@
-"""A wide lens that floats against the hand's shake: its view shifts against the ultra-wide one's."""
+"""OIS: the wide lens is shifted against hand shake, so the two views move against each other."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -33,7 +33,7 @@ from asled_cli.video.frames import Frame, FramePair
 
 SIZE, RATIO, RATE = (192, 108), 1.6, 30
 EXPOSURE_S = 0.8 / RATE
-INNER = slice(3, -3)  # past the ends of a clip nothing tells how it moved
+INNER = slice(3, -3)  # motion past the ends of a clip is unknown
 Pictures = NDArray[np.uint8]
 
 
@@ -45,20 +45,20 @@ def waves(amplitudes: list[float], frequencies: list[float], seed: int) -> HandM
     return HandMotion(amplitude, frequency, phase)
 
 
-HAND = waves([14.0, 12.0, 6.0], [1.7, 3.1, 5.0], seed=1)  # as the wide lens shows it
-LENS = waves([3.0, 2.0, 1.0], [1.3, 2.7, 4.3], seed=2)  # what its stabiliser has taken off
+HAND = waves([14.0, 12.0, 6.0], [1.7, 3.1, 5.0], seed=1)  # motion left in the wide view
+LENS = waves([3.0, 2.0, 1.0], [1.3, 2.7, 4.3], seed=2)  # the OIS shift
 
 
-def floating(time_s: float) -> LensRig:
+def ois_rig(time_s: float) -> LensRig:
     x, y, _ = LENS.at(time_s)
     return LensRig(RATIO, 0.4, (2 + x, y - 1))
 
 
-def fixed(time_s: float) -> LensRig:
+def fixed_rig(time_s: float) -> LensRig:
     return LensRig(RATIO, 0.4, (2.0, -1.0))
 
 
-def views(times: list[float], rig=floating) -> tuple[Pictures, Pictures, Pictures]:  # type: ignore[no-untyped-def]
+def views(times: list[float], rig=ois_rig) -> tuple[Pictures, Pictures, Pictures]:  # type: ignore[no-untyped-def]
     """Wide, ultra and truth."""
     wall = texture(640, 420, seed=6)
     lenses = Lens(SIZE, None, EXPOSURE_S), Lens(SIZE, rig, 0.05 * EXPOSURE_S), Lens(SIZE)
@@ -100,30 +100,30 @@ def misplaced(found: Registration, pairs: list[FramePair]) -> NDArray[np.float64
         time = float(pair.target.time)
         knot = found.at(time)
         u, v = apply(knot.homography, x + knot.field[..., 0], y + knot.field[..., 1])
-        true_u, true_v = apply(Lens(SIZE, floating).from_wide(time, SIZE), x, y)
+        true_u, true_v = apply(Lens(SIZE, ois_rig).from_wide(time, SIZE), x, y)
         off.append(float(np.median(np.hypot(u - true_u, v - true_v))) * RATIO)
     return np.array(off)
 
 
-def test_the_clips_are_what_they_are_meant_to_be() -> None:
-    shifts = np.array([floating(i / RATE).shift_px for i in range(60)])
+def test_the_synthetic_shift_is_realistic() -> None:
+    shifts = np.array([ois_rig(i / RATE).shift_px for i in range(60)])
     assert 2 < np.sqrt(shifts.var(axis=0).sum()) < 5  # 1 to 3 % of the picture
     assert np.abs(np.diff(shifts, axis=0)).max() > 1  # from frame to frame
 
 
-def test_a_run_shows_each_frames_shift(found: Registration, clip: tuple[list[FramePair], Pictures]) -> None:
+def test_ois_is_detected_from_a_run(found: Registration, clip: tuple[list[FramePair], Pictures]) -> None:
     assert found.accepted and found.correlation > 0.95
     assert found.ois_path is not None and found.ois_rms_px == pytest.approx(3.3, abs=0.7)
     assert found.exposure.length == pytest.approx(EXPOSURE_S * RATE, rel=0.35)
     assert np.median(misplaced(found, clip[0][:16][INNER])) < 0.1
 
 
-def test_views_that_stand_still_have_no_sway() -> None:
-    wide, ultra, _ = views([i / RATE for i in range(12)], fixed)
+def test_static_views_have_no_ois_path() -> None:
+    wide, ultra, _ = views([i / RATE for i in range(12)], fixed_rig)
     assert analyse([pairs_of(wide, ultra)], LensPrior()).ois_path is None
 
 
-def test_every_frame_of_the_clip_is_followed(
+def test_the_shift_of_every_frame_is_measured(
     followed: Registration, clip: tuple[list[FramePair], Pictures]
 ) -> None:
     pairs, _ = clip
@@ -135,18 +135,18 @@ def test_every_frame_of_the_clip_is_followed(
     assert np.median(off) < 0.06 and off[INNER].max() < 0.25
 
 
-def test_stretches_may_be_followed_by_several_threads(
+def test_threads_give_the_same_path(
     followed: Registration, found: Registration, clip: tuple[list[FramePair], Pictures]
 ) -> None:
-    told: list[int] = []
+    progress: list[int] = []
     with ThreadPoolExecutor(3) as pool:
-        shared = follow_clip(clip[0], found, pool.map, told.append)
+        shared = follow_clip(clip[0], found, pool.map, progress.append)
     assert shared.ois_path is not None and followed.ois_path is not None
     np.testing.assert_array_equal(shared.ois_path.shifts, followed.ois_path.shifts)
-    assert told == sorted(told) and told[-1] == len(clip[0])
+    assert progress == sorted(progress) and progress[-1] == len(clip[0])
 
 
-def test_frames_without_a_reference_are_crossed(
+def test_the_path_is_interpolated_over_frames_without_a_reference(
     followed: Registration, found: Registration, clip: tuple[list[FramePair], Pictures]
 ) -> None:
     pairs = [replace(p, reference=None) if i in (9, 30, 31) else p for i, p in enumerate(clip[0])]
@@ -155,7 +155,7 @@ def test_frames_without_a_reference_are_crossed(
     np.testing.assert_allclose(ois_path.at(9 / RATE), followed.ois_path.at(9 / RATE), atol=0.8)
 
 
-def test_frames_that_show_nothing_are_crossed(
+def test_the_path_is_interpolated_over_frames_without_detail(
     followed: Registration, found: Registration, clip: tuple[list[FramePair], Pictures]
 ) -> None:
     pairs = list(clip[0])
@@ -171,7 +171,7 @@ def test_frames_that_show_nothing_are_crossed(
     assert follow_clip(empty, found) is found
 
 
-def test_nothing_is_followed_without_a_stabiliser(found: Registration) -> None:
+def test_a_clip_without_ois_is_not_followed(found: Registration) -> None:
     still = replace(found, ois_path=None)
     assert follow_clip(iter(()), still) is still
 
@@ -185,16 +185,18 @@ def references(frames: list[AlignedFrame]) -> NDArray[np.float64]:
     return np.stack([frame.reference / 257.0 for frame in frames if frame.reference is not None])
 
 
-def test_references_lie_on_the_truth(followed: Registration, clip: tuple[list[FramePair], Pictures]) -> None:
+def test_references_are_aligned_to_the_truth(
+    followed: Registration, clip: tuple[list[FramePair], Pictures]
+) -> None:
     pairs, truth = clip[0][:20], clip[1][:20]
     wide = np.stack([pair.target.rgb for pair in pairs]) / 257.0
-    swayed = references(list(render_references(pairs, followed)))
-    still = references(list(render_references(pairs, replace(followed, ois_path=None))))
-    assert psnr(still[INNER], truth[INNER]) < psnr(wide[INNER], truth[INNER])  # of no use at all
-    assert psnr(swayed[INNER], truth[INNER]) > psnr(wide[INNER], truth[INNER]) + 5
+    with_path = references(list(render_references(pairs, followed)))
+    without_path = references(list(render_references(pairs, replace(followed, ois_path=None))))
+    assert psnr(without_path[INNER], truth[INNER]) < psnr(wide[INNER], truth[INNER])  # worse than the input
+    assert psnr(with_path[INNER], truth[INNER]) > psnr(wide[INNER], truth[INNER]) + 5
 
 
-def test_motion_is_the_targets_and_blur_the_references(
+def test_flow_is_of_the_target_and_travel_of_the_reference(
     followed: Registration, clip: tuple[list[FramePair], Pictures]
 ) -> None:
     pairs = clip[0][:20]
@@ -207,12 +209,12 @@ def test_motion_is_the_targets_and_blur_the_references(
         blurred = np.median(frame.travel[middle].astype(float).reshape(-1, 2), axis=0) * GUIDE_STRIDE
         first, last = ((k - 0.25) / RATE, (k + 0.25) / RATE)
         # What stands at a wide pixel is seen by the ultra lens where its rig says.
-        moves = np.subtract(floating(last).shift_px, floating(first).shift_px)
+        moves = np.subtract(ois_rig(last).shift_px, ois_rig(first).shift_px)
         way = moves - np.subtract(HAND.at(last)[:2], HAND.at(first)[:2])
         np.testing.assert_allclose(blurred, way, atol=0.5)
 
 
-def test_the_record_survives_a_journal(followed: Registration, tmp_path: Path) -> None:
+def test_the_path_survives_saving(followed: Registration, tmp_path: Path) -> None:
     save_record(tmp_path / "found.safetensors", followed)
     again = load_record(tmp_path / "found.safetensors", Registration)
     for time in (-1.0, 0.31, 0.72, 9.0):
@@ -220,7 +222,7 @@ def test_the_record_survives_a_journal(followed: Registration, tmp_path: Path) -
         np.testing.assert_array_equal(again.at(time).homography, followed.at(time).homography)
 
 
-def test_another_size_shifts_by_as_much_of_the_picture(followed: Registration) -> None:
+def test_resizing_scales_the_path(followed: Registration) -> None:
     large = followed.resized((3 * SIZE[0], 3 * SIZE[1]), (2 * SIZE[0], 2 * SIZE[1]))
     for time in (0.1, 0.5):
         np.testing.assert_allclose(large.shift_at(time), 3 * np.array(followed.shift_at(time)))
@@ -229,7 +231,7 @@ def test_another_size_shifts_by_as_much_of_the_picture(followed: Registration) -
         np.testing.assert_allclose(2 * one[:2] / one[2] + 0.5, other[:2] / other[2], atol=1e-6)
 
 
-def test_shifts_between_frames_are_a_smooth_curve() -> None:
+def test_the_path_is_a_cubic_between_frames() -> None:
     rng = np.random.default_rng(2)
     times, shifts = np.arange(9) / RATE, rng.normal(0, 4, (9, 2))
     ois_path = OisPath(times, shifts, Exposure(0.5))
@@ -242,7 +244,7 @@ def test_shifts_between_frames_are_a_smooth_curve() -> None:
     assert ois_path.at(-5.0) == tuple(shifts[0]) and ois_path.at(5.0) == tuple(shifts[-1])
 
 
-def test_a_gap_is_crossed_straight() -> None:
+def test_a_gap_is_interpolated_linearly() -> None:
     times = np.array([0, 1, 2, 12, 13, 14]) / RATE
     shifts = np.array([[0.0, 5], [9, 5], [0, 0], [10, 20], [0, 20], [7, 0]])
     ois_path = OisPath(times, shifts, Exposure(0.5))
@@ -250,8 +252,8 @@ def test_a_gap_is_crossed_straight() -> None:
     np.testing.assert_allclose(ois_path.at(4.5 / RATE), (2.5, 5))
 
 
-def test_a_file_is_mended_although_its_lens_floats(tmp_path: Path) -> None:
-    times = [i / RATE for i in range(75)]  # more than is looked at as a whole
+def test_a_clip_with_ois_is_deblurred(tmp_path: Path) -> None:
+    times = [i / RATE for i in range(75)]  # longer than one stretch
     files = {}
     for name, frames in zip(("wide", "ultra", "truth"), views(times), strict=True):
         files[name] = write_film(tmp_path / f"{name}.mp4", frames, times)

@@ -1,4 +1,4 @@
-"""Rows exposed one after the other: views of two lenses are sheared and squeezed against each other."""
+"""Rolling shutter: rows are exposed one after the other, so the two views are sheared and scaled."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ INNER = slice(2, -2)
 WIDTH, HEIGHT = 60, 41
 
 
-def moment(time: float = 0.0, known: tuple[float, ...] = (-2.0, -1.0, 1.0, 2.0)) -> TrackedFrame:
+def tracked_frame(time: float = 0.0, known: tuple[float, ...] = (-2.0, -1.0, 1.0, 2.0)) -> TrackedFrame:
     """A picture whose pixels move by known polynomials of time, different ones each."""
     rng = np.random.default_rng(5)
     image = rng.random((HEIGHT, WIDTH), np.float32)
@@ -39,7 +39,7 @@ def moment(time: float = 0.0, known: tuple[float, ...] = (-2.0, -1.0, 1.0, 2.0))
 
 @pytest.mark.parametrize("known", [(-2.0, -1.0, 1.0, 2.0), (1.0, 2.0, 3.0), (-1.2,)])
 def test_each_row_moves_to_its_own_time(known: tuple[float, ...]) -> None:
-    one = moment(known=known)
+    one = tracked_frame(known=known)
     times = np.linspace(-1.5, 2.5, HEIGHT).astype(np.float32)
     by_row = displacement(one, times)
     assert by_row is not None
@@ -50,7 +50,7 @@ def test_each_row_moves_to_its_own_time(known: tuple[float, ...]) -> None:
 
 
 def test_paths_are_polynomials_through_what_is_known_and_straight_beyond() -> None:
-    one = moment()
+    one = tracked_frame()
     nodes = np.array([0.0, *(dt for dt, _ in one.paths)])
     for dt in (-1.7, -0.4, 0.9, 1.5):
         moved = displacement(one, dt)
@@ -88,7 +88,7 @@ def test_a_rolling_view_is_made_of_rows_of_its_times() -> None:
         np.testing.assert_allclose(rung[row], reblur.cumulative_exposures(time, [0.5])[0][row], atol=1e-5)
 
 
-def made(readout: float) -> SyntheticPair:
+def synthetic(readout: float) -> SyntheticPair:
     return shake_pair(
         texture(620, 420, seed=8),
         ShakeConfig(
@@ -107,7 +107,7 @@ def made(readout: float) -> SyntheticPair:
 
 @pytest.fixture(scope="module", params=[0.35, 0.7])
 def rolled(request: pytest.FixtureRequest) -> tuple[SyntheticPair, Registration]:
-    pair = made(request.param)
+    pair = synthetic(request.param)
     return pair, analyse([frame_pairs(pair)], LensPrior())
 
 
@@ -136,9 +136,9 @@ def test_the_reference_is_moved_row_by_row(rolled: tuple[SyntheticPair, Registra
     without = gain_db(pair, replace(found, knots=tuple(still)))
     assert gain_db(pair, found) > without + (1 if pair.parameters["readout"] < 0.5 else 3)
     # Nearly as good as rows read at once.
-    at_once = made(0.0)
+    at_once = synthetic(0.0)
     assert gain_db(pair, found) > gain_db(at_once, analyse([frame_pairs(at_once)], LensPrior())) - 1
 
 
 def test_rows_read_at_once_are_seen_as_such() -> None:
-    assert analyse([frame_pairs(made(0.0))], LensPrior()).exposure.rolling_shutter == 0.0
+    assert analyse([frame_pairs(synthetic(0.0))], LensPrior()).exposure.rolling_shutter == 0.0
