@@ -20,10 +20,10 @@ from itertools import pairwise
 import numpy as np
 
 from asled_cli.errors import InputError
-from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
+from asled_cli.imaging.homography import Matrix
 from asled_cli.registration.estimate.ambiguity import choose_match
+from asled_cli.registration.estimate.baseline import baseline_of_runs
 from asled_cli.registration.estimate.colours import match_colours
-from asled_cli.registration.estimate.disparity import Direction, HalfViews, find_baseline
 from asled_cli.registration.estimate.drift import follow_drift
 from asled_cli.registration.estimate.exposure import (
     choose_length,
@@ -48,7 +48,7 @@ from asled_cli.registration.model.ois_path import OisPath
 from asled_cli.registration.model.registration import Knot, Registration
 from asled_cli.registration.model.tone_curve import Tone
 from asled_cli.registration.stabilisation.eis import detect_eis
-from asled_cli.registration.stabilisation.ois import detect_ois, solve_ois_path
+from asled_cli.registration.stabilisation.ois import detect_ois, rebase_ois_path, solve_ois_path
 from asled_cli.registration.stabilisation.ois_tracking import MapFunction, follow_clip
 from asled_cli.video.frames import FramePair
 
@@ -59,8 +59,6 @@ Analyse = Callable[[Sequence[Sequence[FramePair]], LensPrior], Registration]
 _MEASURED_FRAMES = 18
 # Frames for each trial of an exposure. A trial needs only the rank of its residual.
 _TRIAL_FRAMES = 8
-# Frames for the parallax direction, which is one for the whole clip.
-_BASELINE_FRAMES = 5
 # Exposure lengths tried once colours match, as factors of the length found before: coarse, then fine.
 _LENGTH_FACTORS = ((0.7, 0.85, 1.0, 1.18, 1.4, 1.65), (0.9, 1.0, 1.1))
 # Lowest correlation of the target and the reblurred reference, without coarse shades, of an accepted
@@ -218,7 +216,7 @@ def _conclude(state: _State) -> Registration:
     fit, field = add_parallax(pairs, simplest_map(pairs, refine(pairs, state.work_map, 2)))
     correction, residual, correlation = match_colours(state.frames, exposure, fit.matrix, field)
     maps = map_of_each_run(observed, fit, field)
-    baseline = _find_baseline(state.by_run, maps, field, exposure)
+    baseline = baseline_of_runs(state.by_run, maps, field, exposure)
     reference_exposure = state.reference_exposure
     if reference_exposure is None:
         reference_exposure = find_reference_exposure([run[0].fine.frames for run in state.by_run])
@@ -238,7 +236,7 @@ def _conclude(state: _State) -> Registration:
         correlation,
         accepted=correlation >= _MIN_CORRELATION,
         baseline=baseline,
-        ois_path=path and _rebase_ois_path(path, knots[half], state.canvases[half]),
+        ois_path=path and rebase_ois_path(path, knots[half], state.canvases[half]),
         reference_exposure=reference_exposure,
     )
 
@@ -321,32 +319,6 @@ def _with_times(
         for start, run in zip(starts, whole, strict=True)
         for m in run
     ]
-
-
-def _rebase_ois_path(ois_path: OisPath, knot: Knot, canvas: Canvas) -> OisPath:
-    """Return the OIS path as shifts before the map of `knot`; they were found before that of `canvas`.
-
-    The two maps differ by a rotation and a scale, which are applied to the shifts.
-    """
-    matrix = np.linalg.inv(canvas.homography) @ knot.homography
-    exposure = knot.exposure if knot.exposure.steadied else ois_path.exposure
-    exposure = replace(exposure, rolling_shutter=knot.exposure.rolling_shutter)
-    return replace(ois_path.scaled(np.linalg.inv((matrix / matrix[2, 2])[:2, :2])), exposure=exposure)
-
-
-def _find_baseline(
-    by_run: list[list[FrameObservation]], maps: list[Matrix], field: Image, exposure: Exposure
-) -> Direction | None:
-    """Return the parallax direction of near objects, from a few frames of each run under its map."""
-    height, width = by_run[0][0].grey.shape
-    x, y = pixel_grid((width, height))
-    views = []
-    for run, matrix in zip(by_run, maps, strict=True):
-        u, v = apply(matrix, x + field[..., 0], y + field[..., 1])
-        for m in evenly_spaced(run, max(1, _BASELINE_FRAMES // len(by_run))):
-            sharp = m.fine.instant(m.time + exposure.shift, rolling_shutter=exposure.rolling_shutter)
-            views.append(HalfViews.of(m.picture, m.exposed(exposure), sharp, u, v))
-    return find_baseline(views)
 
 
 def _frame_interval(runs: Sequence[Sequence[FramePair]]) -> float:

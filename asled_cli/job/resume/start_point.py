@@ -9,8 +9,8 @@ from asled_cli.errors import InputError
 from asled_cli.job.records import SPARE_S, DeblurPlan
 from asled_cli.job.resume.entries import Entry
 from asled_cli.registration.model.registration import Registration
-from asled_cli.registration.render import frames_before
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
+from asled_cli.registration.rendering.coverage import frames_before
 from asled_cli.runtime.stages import closing_items
 
 

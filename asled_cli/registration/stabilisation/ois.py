@@ -21,6 +21,7 @@ from asled_cli.registration.geometry.canvas import Canvas
 from asled_cli.registration.geometry.solver import LumaPair, refine
 from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.model.ois_path import OisPath
+from asled_cli.registration.model.registration import Knot
 
 Shifts = NDArray[np.float64]
 
@@ -131,6 +132,17 @@ def solve_ois_path(
     if ois_path is not None:
         shifts = shifts + np.array([ois_path.at(time) for time in times])
     return OisPath(times, shifts, exposure)
+
+
+def rebase_ois_path(ois_path: OisPath, knot: Knot, canvas: Canvas) -> OisPath:
+    """Return the OIS path as shifts before the map of `knot`; they were found before that of `canvas`.
+
+    The two maps differ by a rotation and a scale, which are applied to the shifts.
+    """
+    matrix = np.linalg.inv(canvas.homography) @ knot.homography
+    exposure = knot.exposure if knot.exposure.steadied else ois_path.exposure
+    exposure = replace(exposure, rolling_shutter=knot.exposure.rolling_shutter)
+    return replace(ois_path.scaled(np.linalg.inv((matrix / matrix[2, 2])[:2, :2])), exposure=exposure)
 
 
 def find_shifts(frames: Sequence[FrameObservation], work_map: Matrix, exposure: Exposure) -> Shifts:
