@@ -92,7 +92,7 @@ class FrameByFrame:
         return [restored_frame(aligned, self._change(aligned))]
 
     def flush(self) -> list[RestoredFrame]:
-        """Nothing waits inside."""
+        """Return nothing: no frame waits inside."""
         return []
 
 

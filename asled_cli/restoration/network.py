@@ -192,7 +192,7 @@ def stack_frames(frames: list[AlignedFrame], device: torch.device) -> ChunkInput
 
 
 def _pictures(pictures: list[NDArray[np.uint16]], device: torch.device) -> Tensor:
-    """(1, T, 3, H, W) float32, 0..1; in memory the colours of a pixel lie side by side."""
+    """Return (1, T, 3, H, W) float32, 0..1, with the colours of a pixel adjacent in memory."""
     height, width, _ = pictures[0].shape
     stacked = torch.empty(len(pictures), height, width, 3, device=device)
     for place, picture in zip(stacked, pictures, strict=True):
@@ -202,7 +202,7 @@ def _pictures(pictures: list[NDArray[np.uint16]], device: torch.device) -> Tenso
 
 
 def _grids(grids: list[NDArray[np.float16]], device: torch.device) -> Tensor:
-    """(1, T, C, h, w) float32."""
+    """Stack per-frame grids (h, w, C) to (1, T, C, h, w) float32."""
     stacked = torch.from_numpy(np.stack(grids)).to(device).float()  # (T, h, w, C)
     return stacked.permute(0, 3, 1, 2)[None]
 

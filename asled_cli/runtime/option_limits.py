@@ -6,12 +6,12 @@ from asled_cli.errors import UsageError
 # the ultra one, so it needs 1 or more.
 FOV_RATIO_LIMITS = (1.0, 4.0)
 FOV_RATIO_HINT = "Most phones have 1.85 to 2."
-MAX_TIME_S = 1_000_000.0  # 11 days: no clip is longer, and no two clips of one moment lie further apart
+MAX_TIME_S = 1_000_000.0  # 11 days: no clip is longer, and no two clips of one moment are further apart
 MAX_FRAMES = 100_000  # held in memory at once
 MAX_SIDE = 16_384  # pixels
 MAX_CRF = 63  # of AV1, the longest scale
-MAX_SEED = 2**63 - 1
-MAX_JOBS = 1024
+MAX_SEED = 2**63 - 1  # of torch and numpy generators, a signed 64-bit number
+MAX_JOBS = 1024  # far above the cores of any machine
 
 
 def check_number(name: str, value: float | None, low: float, high: float, hint: str = "") -> None:

@@ -16,7 +16,7 @@ from asled_cli.runtime.stages import closing_items
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where to begin. Times in seconds, each on its clip's own clock; None: at the start of the clip.
+    """The start of reading. Times in seconds, each on its clip's own clock; None: at the start of the clip.
 
     origin_s: time of the job's first frame, None where this run reads it itself. tick: time of the first
     frame not written yet; earlier ones are only read.
