@@ -127,19 +127,19 @@ def test_changes_are_matched_as_by_brute_force() -> None:
         times = np.arange(0, seconds, 1 / rate)
         return Curves(times, signal[np.round((times + start) * 500).astype(int)])
 
-    def believed(first: Curves, second: Curves, near_s: float | None = None) -> CurveMatch | None:
+    def accepted(first: Curves, second: Curves, near_s: float | None = None) -> CurveMatch | None:
         return match_changes(first, second, still_per_s=1.0, min_significance=3.0, near_s=near_s)
 
     one, other = sampled(0.5, 30, 6.0), sampled(2.137, 24, 5.5)
-    found = believed(one, other)
+    found = accepted(one, other)
     assert found is not None and found.confidence >= 0.5 and found.moving
     assert found.offset_s == pytest.approx(1.637, abs=0.003)
     lags = np.arange(-3, 4, 0.1)
     rough = [_brute(one, other, lag) for lag in lags]
     assert lags[int(np.argmax(rough))] == pytest.approx(found.offset_s, abs=0.1)
-    near = believed(one, other, near_s=0.2)
+    near = accepted(one, other, near_s=0.2)
     assert near is not None and abs(near.offset_s - 0.2) <= 0.06 and near.correlation < 0.5
-    assert believed(sampled(0, 30, 0.2), other) is None
+    assert accepted(sampled(0, 30, 0.2), other) is None
 
 
 def test_time_and_place_are_solved_together() -> None:
@@ -199,7 +199,7 @@ def test_sound_under_noise_of_twice_its_power_is_enough(offset_s: float, tmp_pat
 
 
 def test_low_sounds_under_hiss_are_enough(tmp_path: Path) -> None:
-    """A rumble below 400 Hz under white noise 5 dB louder: most of the hiss lies where there is no sound."""
+    """A rumble below 400 Hz under white noise 5 dB louder: most hiss is at frequencies without sound."""
     rumble = np.convolve(noise(9.0, 5), np.ones(60) / 60, "same").astype(np.float32)
     level = np.float32(10 ** (5 / 20) * rumble.std() / 0.1)
     parts = [

@@ -125,14 +125,14 @@ def test_a_source_that_is_gone_at_the_end_costs_only_the_check(
 def test_a_strict_job_names_the_difference_and_the_file() -> None:
     def result(strict: bool, **more: Any) -> Any:
         plan = SimpleNamespace(config=SimpleNamespace(strict=strict))
-        facts = {
+        tags = {
             "problems": {},
             "dropped_tracks": (),
             "differences": (),
             "out": Path("out.mov"),
             "plan": plan,
         }
-        return SimpleNamespace(**(facts | more))
+        return SimpleNamespace(**(tags | more))
 
     odd = Check("length", "2 s", "1 s", same=False)
     with pytest.raises(AsledError, match=r"out\.mov is complete.*length is 1 s, was 2 s") as caught:

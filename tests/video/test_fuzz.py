@@ -14,10 +14,10 @@ INPUTS, JOBS = 20, 2
 @pytest.mark.skipif(sys.platform != "linux", reason="limits CPU time and memory as Linux does")
 def test_damaged_clips_are_refused_in_a_sentence_or_processed(tmp_path: Path) -> None:
     out, so_far = tmp_path / "report.json", tmp_path / "list"
-    words = [sys.executable, str(SCRIPT), "--inputs", str(INPUTS), "--jobs", str(JOBS)]
-    words += ["--out", str(out), "--resume", str(so_far)]
+    command = [sys.executable, str(SCRIPT), "--inputs", str(INPUTS), "--jobs", str(JOBS)]
+    command += ["--out", str(out), "--resume", str(so_far)]
     for _ in range(2):  # the second run finds that all is done
-        done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         report = json.loads(out.read_text())
         assert report["reached"] == {"inputs": INPUTS, "jobs": JOBS}

@@ -104,7 +104,7 @@ def test_chroma_location(tmp_path: Path, codec: str) -> None:
     clip = probe_clip(make_clip(tmp_path / "in.mov", codec=codec, ticks=(0, 20, 40), options=options))
     assert clip.chroma_location == 2
     assert probe_clip(copy(clip.path, tmp_path / "out.mov")).chroma_location == 2
-    assert probe_clip(make_clip(tmp_path / "untold.mov", ticks=(0, 20))).chroma_location in (None, 0)
+    assert probe_clip(make_clip(tmp_path / "unspecified.mov", ticks=(0, 20))).chroma_location in (None, 0)
 
 
 @pytest.mark.parametrize("transfer", [16, 18])
@@ -139,9 +139,9 @@ def test_a_crop_of_matroska_becomes_a_clean_aperture(tmp_path: Path) -> None:
     (tmp_path / "torn.mkv").write_bytes(head[:-9])
     read_matroska_crop(tmp_path / "torn.mkv", 0)
     clip = replace(probe_clip(make_clip(tmp_path / "in.mov", ticks=(0, 20))), crop=crop)
-    for suffix, told in ((".mp4", crop), (".mkv", None)):
+    for suffix, expected in ((".mp4", crop), (".mkv", None)):
         out = tmp_path / f"out{suffix}"
         with ClipReader(clip) as frames, ClipWriter(clip, out, EncodeConfig(preset="ultrafast")) as writer:
             for frame in frames:
                 writer.write(frame, None)
-        assert probe_clip(out).crop == told
+        assert probe_clip(out).crop == expected

@@ -83,7 +83,7 @@ def test_a_pattern_is_not_a_clip(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("head", "inside", "words"),
+    ("head", "inside", "sentence"),
     [
         (b"\xff\xd8\xff\xe0" + bytes(64), b"", "is a photo, expected a clip"),
         (b"\xff\xd8\xff\xe0" + bytes(64), b"\0\0\0\x18ftypmp42", "photo with a short clip inside"),
@@ -91,10 +91,10 @@ def test_a_pattern_is_not_a_clip(tmp_path: Path) -> None:
         (b"\0\0\0\x18ftypheic" + bytes(64), b"\0\0\0\x20mpvd\0\0\0\x18ftypmp42", "with a short clip inside"),
     ],
 )
-def test_a_photo_is_named_as_one(head: bytes, inside: bytes, words: str, tmp_path: Path) -> None:
+def test_a_photo_is_named_as_one(head: bytes, inside: bytes, sentence: str, tmp_path: Path) -> None:
     photo = tmp_path / "photo.mp4"
     photo.write_bytes(head + inside)
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=sentence):
         open_clip(photo)
 
 

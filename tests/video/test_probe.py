@@ -1,4 +1,4 @@
-"""`asled probe` and the plan behind it: what it says of pairs that need mending, and of those that do not."""
+"""`asled probe` and the plan behind it: what it reports for blurred and for sharp pairs."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ TIMES = [i / 30 for i in range(14)]
 
 
 def record(folder: Path, exposures: tuple[float, float]) -> list[str]:
-    """A wide and an ultra clip of equal detail with these shutter times in seconds."""
+    """A wide and an ultra clip of equal detail with these exposure times, seconds."""
     wall = texture(560, 340, seed=2, finest=1.5)
     hand = draw_hand_motion(2, speed_px_s=200.0)
     lenses = (Lens(SIZE, None, exposures[0]), Lens(ULTRA, lambda _: LensRig(ratio=2.0), exposures[1]))
@@ -33,28 +33,28 @@ def record(folder: Path, exposures: tuple[float, float]) -> list[str]:
     return names
 
 
-def probed(names: list[str], capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, object]:
-    assert main(["probe", *names, "--offset", "0", "--json", *words]) == 0
-    facts: dict[str, object] = json.loads(capsys.readouterr().out.splitlines()[-1])
-    return facts
+def probed(names: list[str], capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
+    assert main(["probe", *names, "--offset", "0", "--json", *arguments]) == 0
+    report: dict[str, object] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return report
 
 
 def test_a_blurred_wide_clip_is_to_be_mended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    facts = probed(record(tmp_path, (0.03, 0.003)), capsys)
-    assert {s["action"] for s in facts["plan"]} == {"deblur"}  # type: ignore[attr-defined]
-    assert facts["registration"]["fov_ratio"] == pytest.approx(2.0, rel=0.01)  # type: ignore[index]
-    assert facts["wide"]["frames"] == 14  # type: ignore[index]
+    report = probed(record(tmp_path, (0.03, 0.003)), capsys)
+    assert {s["action"] for s in report["plan"]} == {"deblur"}  # type: ignore[attr-defined]
+    assert report["registration"]["fov_ratio"] == pytest.approx(2.0, rel=0.01)  # type: ignore[index]
+    assert report["wide"]["frames"] == 14  # type: ignore[index]
 
 
 def test_a_sharp_wide_clip_passes_through_bit_for_bit(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = record(tmp_path, (0.0, 0.0))
-    facts = probed(names, capsys)
-    assert {s["action"] for s in facts["plan"]} == {"pass"}  # type: ignore[attr-defined]
+    report = probed(names, capsys)
+    assert {s["action"] for s in report["plan"]} == {"pass"}  # type: ignore[attr-defined]
     out = tmp_path / "out.mkv"
-    words = ["deblur", *names, "-o", str(out), "--offset", "0", "--method", "swap", "--codec", "ffv1"]
-    assert main([*words, "--json"]) == 0
+    arguments = ["deblur", *names, "-o", str(out), "--offset", "0", "--method", "swap", "--codec", "ffv1"]
+    assert main([*arguments, "--json"]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (result["frames_changed"], result["frames_unchanged"]) == (0, 14)
 
@@ -63,11 +63,11 @@ def test_one_clip_alone_and_previews(tmp_path: Path, capsys: pytest.CaptureFixtu
     pair: Pair = make_pair(tmp_path)
     assert main(["probe", str(pair.wide), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["size"] == "128x96"
-    for name in ("look.png", "look.mp4"):
+    for name in ("preview.png", "preview.mp4"):
         assert main(["probe", str(pair.wide), str(pair.ultra), "--preview", str(tmp_path / name), "-q"]) == 0
-    picture = cv2.imread(str(tmp_path / "look.png"))
+    picture = cv2.imread(str(tmp_path / "preview.png"))
     assert picture is not None and picture.shape == (96, 128, 3)
-    assert (tmp_path / "look.mp4").stat().st_size > 1000
+    assert (tmp_path / "preview.mp4").stat().st_size > 1000
     said = capsys.readouterr().out
     for text in (
         "128x96",
@@ -78,8 +78,8 @@ def test_one_clip_alone_and_previews(tmp_path: Path, capsys: pytest.CaptureFixtu
         "edge width of wide",
     ):
         assert text in said
-    assert main(["probe", str(pair.wide), str(pair.ultra), "--preview", str(tmp_path / "look.txt")]) == 2
-    assert main(["probe", str(pair.wide), "--preview", str(tmp_path / "look.png")]) == 2
+    assert main(["probe", str(pair.wide), str(pair.ultra), "--preview", str(tmp_path / "preview.txt")]) == 2
+    assert main(["probe", str(pair.wide), "--preview", str(tmp_path / "other.png")]) == 2
     assert main(["probe", str(pair.wide), str(pair.ultra), "--offset", "9"]) == 3
     errors = capsys.readouterr().err
     assert "only one clip is named" in errors and "share no time" in errors
@@ -91,14 +91,14 @@ def test_the_report_names_ois_eis_rolling_shutter_and_parallax() -> None:
         "exposure_frames": 0.8, "ultra_exposure_frames": 0.0, "rolling_shutter_frames": 0.0,
         "ois_rms_px": None, "parallax_deg": None, "accepted": True, "maps": 1,
     }  # fmt: skip
-    facts = {
+    report = {
         "registration": found, "clock_drift_ppm": 0.0, "swapped": False, "order_source": "as named",
         "offset_s": 0.0, "offset_source": "given", "offset_confidence": 1.0, "fov_ratio_prior": 2.0,
         "fov_ratio_source": "given", "sharpness": [],
     }  # fmt: skip
-    assert {"OIS", "rolling shutter"}.isdisjoint(dict(pair_rows(facts)))
+    assert {"OIS", "rolling shutter"}.isdisjoint(dict(pair_rows(report)))
     rows = dict(
-        pair_rows(facts | {"registration": found | {"rolling_shutter_frames": 0.15, "ois_rms_px": 7.5}})
+        pair_rows(report | {"registration": found | {"rolling_shutter_frames": 0.15, "ois_rms_px": 7.5}})
     )
     assert "by 7.5 px rms" in rows["OIS"] and "+0.15 frame" in rows["rolling shutter"]
     plain = registration_text(found)
@@ -106,7 +106,7 @@ def test_the_report_names_ois_eis_rolling_shutter_and_parallax() -> None:
         "field-of-view ratio 2.000, centre offset +1.0, +2.0 px, correlation 0.900, exposure 0.8 frame"
     )
     eis = found | {"exposure_frames": None}
-    assert "EIS" in dict(pair_rows(facts | {"registration": eis}))["wide exposure"]
+    assert "EIS" in dict(pair_rows(report | {"registration": eis}))["wide exposure"]
     assert "EIS-stabilised" in registration_text(eis)
     more = {
         "rolling_shutter_frames": 0.15,

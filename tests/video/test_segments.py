@@ -1,4 +1,4 @@
-"""Segments: closed, exact in time, the same however often the work was broken off."""
+"""Segments: closed, exact in time, independent of interruptions."""
 
 import random
 from dataclasses import replace
@@ -36,7 +36,7 @@ def lossless(codec: str) -> EncodeConfig:
 
 
 def write(clip: Clip, out: Path, length: int, codec: str = "h264", stop: int | None = None) -> list[Segment]:
-    """Write the clip in segments kept beside `out`, at most `stop` frames; go on with what lies there."""
+    """Write at most `stop` frames in segments kept next to `out`; continue after those that exist."""
     folder = out.with_suffix(".segments")
     folder.mkdir(exist_ok=True)
     with ClipWriter(clip, out, lossless(codec), folder=folder, segment=length) as writer:

@@ -52,7 +52,7 @@ def dropped(source: Path, out: Path) -> list[str]:
 def test_sound_that_a_format_cannot_hold(tmp_path: Path, codec: str, suffix: str, advice: list[str]) -> None:
     source = with_sound(tmp_path / "in.mkv", codec)
     found = dropped(source, tmp_path / f"out{suffix}")
-    assert found == [f"track 1 (audio, {codec}){words}" for words in advice]
+    assert found == [f"track 1 (audio, {codec}){text}" for text in advice]
 
 
 def test_a_packet_that_the_muxer_refuses_ends_its_track_only(

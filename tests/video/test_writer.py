@@ -1,6 +1,5 @@
-import errno
-import os
-import stat
+"""Writing of clips: times, pixels, sound, metadata, ranges."""
+
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -21,11 +20,10 @@ from factories.clips import (
     planes,
 )
 
-from asled_cli.errors import AsledError, UsageError
+from asled_cli.errors import AsledError
 from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.decode.reader import ClipReader, frame_times
-from asled_cli.video.encode.encoder import choose_encoder
-from asled_cli.video.encode.writer import ClipWriter, EncodeConfig, check_output
+from asled_cli.video.encode.writer import ClipWriter, EncodeConfig
 from asled_cli.video.encode.yuv import apply_change
 from asled_cli.video.frames import Clip, ColorTags, MasteringDisplay
 
@@ -58,10 +56,6 @@ def packets(path: Path, kind: str) -> list[list[tuple[int | None, int | None, in
                 content = (packet.pts, packet.dts, packet.duration, bytes(packet))
                 found[packet.stream_index].append(content)
         return list(found.values())
-
-
-def leftovers(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if ".part-" in path.name]
 
 
 # ------------------------------------------------------------------------------------- times and pixels
@@ -110,7 +104,7 @@ def test_unchanged_frames_are_bit_identical(
     suffix = ".mkv" if codec == "ffv1" else ".mov"
     out, _ = copy(clip, tmp_path / f"out{suffix}", EncodeConfig(codec=codec, preset=preset, options=options))
     assert out.pix_fmt == pix_fmt and clip.color == color
-    # x265 always writes the range, limited where nothing was told, which means the same
+    # x265 always writes the range, limited if unspecified, which means the same
     assert out.color == color or (codec, out.color) == ("hevc", replace(color, range=1))
     with ClipReader(clip) as before, ClipReader(out) as after:
         for old, new in zip(before, after, strict=True):
@@ -190,11 +184,11 @@ def test_raw_sound_and_subtitles(tmp_path: Path) -> None:
             block = av.AudioFrame.from_ndarray(noise, format="s16", layout="mono")
             block.sample_rate, block.pts = 48000, 1600 * number
             file.mux(sound.encode(block))
-        words = av.Packet(b"\0\5hello")
-        words.stream, words.time_base = text, Fraction(1, 1000)
-        words.pts = words.dts = 100
-        words.duration = 200
-        file.mux(words)
+        cue = av.Packet(b"\0\5hello")
+        cue.stream, cue.time_base = text, Fraction(1, 1000)
+        cue.pts = cue.dts = 100
+        cue.duration = 200
+        file.mux(cue)
         file.mux(video.encode(None))
     out, dropped = copy(probe_clip(path), tmp_path / "out.mp4")
     assert dropped == [] and [track.kind for track in out.other_tracks] == ["audio", "subtitle"]
@@ -278,184 +272,3 @@ def test_empty_range_leaves_nothing(sdr_clip: Path, tmp_path: Path) -> None:
     with pytest.raises(AsledError, match="no frames"):
         copy(probe_clip(sdr_clip), tmp_path / "out.mov", start_s=Fraction(50))
     assert list(tmp_path.iterdir()) == []
-
-
-# ----------------------------------------------------------------------------------- choice of encoder
-
-
-@pytest.mark.parametrize(
-    ("pix_fmt", "codec", "encoder", "written"),
-    [
-        ("yuv420p", "auto", "libx264", "yuv420p"),
-        ("yuvj420p", "auto", "libx264", "yuvj420p"),
-        ("nv12", "auto", "libx264", "nv12"),
-        ("nv12", "hevc", "libx265", "yuv420p"),
-        ("yuv420p10le", "auto", "libx265", "yuv420p10le"),
-        ("p010le", "auto", "libx265", "yuv420p10le"),
-        ("yuv422p10le", "auto", "libx265", "yuv422p10le"),
-        ("yuva444p12le", "auto", "libx265", "yuv444p12le"),
-        ("yuva444p12le", "prores", "prores_ks", "yuva444p10le"),
-        ("yuv420p", "prores", "prores_ks", "yuv422p10le"),
-        ("yuv420p10le", "av1", "libsvtav1", "yuv420p10le"),
-        ("yuv420p10le", "h264", "libx264", "yuv420p10le"),
-        ("yuv420p10le", "hevc_nvenc", "hevc_nvenc", "p010le"),
-        ("gbrp", "hevc", "libx265", "gbrp"),
-        ("rgb24", "auto", "libx264", "yuv444p"),
-    ],
-)
-def test_encoder_and_format(sdr_clip: Path, pix_fmt: str, codec: str, encoder: str, written: str) -> None:
-    frame = av.VideoFrame(64, 48, pix_fmt)
-    depth = max(c.bits for c in frame.format.components)
-    clip = replace(probe_clip(sdr_clip), pix_fmt=pix_fmt, bit_depth=depth)
-    chosen = choose_encoder(clip, EncodeConfig(codec=codec))
-    assert (chosen.name, chosen.pix_fmt) == (encoder, written)
-
-
-def test_odd_size_is_never_halved(sdr_clip: Path, tmp_path: Path) -> None:
-    clip = replace(probe_clip(sdr_clip), width=65)
-    assert choose_encoder(clip, EncodeConfig()).pix_fmt == "yuv444p"
-    assert choose_encoder(replace(clip, width=64, height=49), EncodeConfig()).pix_fmt == "yuv422p"
-    assert choose_encoder(clip, EncodeConfig(codec="ffv1")).pix_fmt == "yuv420p"
-    odd = probe_clip(make_clip(tmp_path / "in.mkv", codec="ffv1", size=(65, 49), ticks=TICKS[:3]))
-    out, _ = copy(odd, tmp_path / "out.mov")
-    assert (out.width, out.height, out.pix_fmt) == (65, 49, "yuv444p")
-
-
-@pytest.mark.parametrize(
-    ("config", "suffix", "sentence"),
-    [
-        (EncodeConfig(codec="mpeg5"), ".mov", "no video encoder called 'mpeg5'"),
-        (EncodeConfig(codec="aac"), ".mov", "is no video encoder but one for audio"),
-        (EncodeConfig(pix_fmt="rgb24"), ".mov", "cannot write 'rgb24'"),
-        (EncodeConfig(options={"presett": "x"}), ".mov", "no option called 'presett'"),
-        (EncodeConfig(preset="quick"), ".mov", "does not start with yuv420p, preset=quick, crf=16"),
-        (EncodeConfig(codec="prores", crf=3), ".mov", "prores_ks has no crf"),
-        (EncodeConfig(crf=52), ".mov", "--crf 52 is out of the range of libx264. Expected 0 .best. to 51"),
-        (EncodeConfig(codec="hevc", crf=-1), ".mov", "--crf -1 is out of the range of libx265"),
-        (EncodeConfig(codec="av1", crf=0), ".mp4", "--crf 0 is out of the range of libsvtav1"),
-        (EncodeConfig(codec="prores"), ".mp4", "mp4 cannot hold prores"),
-        (EncodeConfig(codec="av1", preset="11"), ".mov", "mov cannot hold av1"),
-        (EncodeConfig(codec="ffv1"), ".mov", "mov cannot hold ffv1"),
-    ],
-)
-def test_impossible_encoding_is_refused_before_any_work(
-    sdr_clip: Path, tmp_path: Path, config: EncodeConfig, suffix: str, sentence: str
-) -> None:
-    with pytest.raises(UsageError, match=sentence):
-        ClipWriter(probe_clip(sdr_clip), tmp_path / f"out{suffix}", config)
-    assert list(tmp_path.iterdir()) == []
-
-
-# ------------------------------------------------------------------------------------ all or nothing
-
-
-def test_output_that_must_not_be_written(sdr_clip: Path, tmp_path: Path) -> None:
-    existing = tmp_path / "old.mov"
-    existing.write_bytes(b"old")
-    link = tmp_path / "link.mov"
-    link.symlink_to(sdr_clip)
-    cases = [
-        (existing, "exists already"),
-        (sdr_clip, "is an input too"),
-        (link, "is an input too"),
-        (sdr_clip.parent / ".." / sdr_clip.parent.name / sdr_clip.name, "is an input too"),
-        (tmp_path / "nowhere" / "a.mov", "does not exist"),
-        (tmp_path / "a.avi", "has '.avi', expected one of"),
-        (tmp_path / "a", "has no ending"),
-    ]
-    for out, sentence in cases:
-        with pytest.raises(UsageError, match=sentence):
-            check_output(out, [sdr_clip], overwrite=False)
-    with pytest.raises(UsageError, match="is an input too"):
-        check_output(sdr_clip, [sdr_clip], overwrite=True)
-    (tmp_path / "folder.mov").mkdir()
-    with pytest.raises(UsageError, match="is a folder"):
-        check_output(tmp_path / "folder.mov", [sdr_clip], overwrite=True)
-    check_output(existing, [sdr_clip], overwrite=True)
-    check_output(tmp_path / "new.mov", [sdr_clip], overwrite=False)
-
-
-def test_folder_that_cannot_be_written(
-    sdr_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(UsageError, match="permission denied"):
-        check_output(tmp_path / "a.mov", [sdr_clip], overwrite=False)
-
-
-def test_file_is_private_until_it_is_complete(sdr_clip: Path, tmp_path: Path) -> None:
-    clip, out = probe_clip(sdr_clip), tmp_path / "out.mov"
-    with ClipReader(clip) as frames, ClipWriter(clip, out, FAST) as writer:
-        for frame in frames:
-            writer.write(frame, None)
-            (part,) = tmp_path.iterdir()
-            assert part.name.startswith(".out.mov.part-")
-            assert stat.S_IMODE(part.stat().st_mode) == 0o700
-            assert {stat.S_IMODE(file.stat().st_mode) for file in part.iterdir()} <= {0o600}
-    umask = os.umask(0)
-    os.umask(umask)
-    assert list(tmp_path.iterdir()) == [out]
-    assert stat.S_IMODE(out.stat().st_mode) == 0o666 & ~umask
-    assert writer.frames_written == len(TICKS)
-
-
-class DeliberateError(Exception):
-    pass
-
-
-@pytest.mark.parametrize("after", [0, 1, 7])
-def test_exception_leaves_the_old_file(sdr_clip: Path, tmp_path: Path, after: int) -> None:
-    clip, out = probe_clip(sdr_clip), tmp_path / "out.mov"
-    out.write_bytes(b"precious")
-    with (
-        pytest.raises(DeliberateError),
-        ClipReader(clip) as frames,
-        ClipWriter(clip, out, replace(FAST, overwrite=True)) as writer,
-    ):
-        for frame, _ in zip(frames, range(after), strict=False):
-            writer.write(frame, None)
-        raise DeliberateError
-    assert out.read_bytes() == b"precious" and list(tmp_path.iterdir()) == [out]
-    writer.abort()
-    writer.close()
-    assert list(tmp_path.iterdir()) == [out]
-
-
-def test_overwriting_replaces_and_closing_twice_is_harmless(sdr_clip: Path, tmp_path: Path) -> None:
-    clip, out = probe_clip(sdr_clip), tmp_path / "out.mov"
-    out.write_bytes(b"old")
-    with ClipReader(clip) as frames, ClipWriter(clip, out, replace(FAST, overwrite=True)) as writer:
-        for frame in frames:
-            writer.write(frame, None)
-        writer.close()
-        writer.close()
-    writer.abort()
-    assert len(frame_times(probe_clip(out))) == len(TICKS) and leftovers(tmp_path) == []
-
-
-def test_full_disk_is_told(sdr_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    clip = probe_clip(sdr_clip)
-    no_space = pytest.raises(AsledError, match="No space left on device")
-    with no_space, ClipReader(clip) as frames, ClipWriter(clip, tmp_path / "out.mov", FAST) as writer:
-        for frame in frames:
-            writer.write(frame, None)
-            monkeypatch.setattr("asled_cli.video.encode.segments.PacketFile.add", full)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_order_of_frames_is_enforced(sdr_clip: Path, tmp_path: Path) -> None:
-    clip = probe_clip(sdr_clip)
-    late = pytest.raises(ValueError, match="follows one at tick")
-    with ClipReader(clip) as frames, late, ClipWriter(clip, tmp_path / "out.mov", FAST) as writer:
-        frame = next(frames)
-        writer.write(frame, None)
-        writer.write(frame, None)
-
-
-def test_last_frame_of_a_cut_off_clip_does_not_freeze(sdr_clip: Path, tmp_path: Path) -> None:
-    clip = replace(probe_clip(sdr_clip), duration_s=Fraction(60), index_complete=False)
-    out, _ = copy(clip, tmp_path / "out.mov")
-    assert out.duration_s is not None and out.duration_s < 1
