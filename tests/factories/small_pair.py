@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.registration.geometry.lenses import centre_crop
-from asled_cli.registration.model.exposure import Exposure
+from asled_cli.registration.model.exposure import MotionBlur
 from asled_cli.registration.model.registration import Knot, Registration
 from asled_cli.registration.model.tone_curve import identity_tone
 
@@ -117,5 +117,5 @@ def known_registration(size: tuple[int, int] = (WIDTH, HEIGHT)) -> Registration:
     matrix = centre_crop(RATIO, size, size)
     moved = matrix @ np.array([[1, 0, 0.7], [0, 1, -0.4], [0, 0, 1.0]])
     field = np.random.default_rng(0).normal(0, 0.3, (size[1], size[0], 2)).astype(np.float32)
-    knots = tuple(Knot(t, m, field, Exposure(2.0, 0.15)) for t, m in ((0.2, matrix), (1.0, moved)))
+    knots = tuple(Knot(t, m, field, MotionBlur(2.0, 0.15)) for t, m in ((0.2, matrix), (1.0, moved)))
     return Registration(size, size, 1 / 30, knots, identity_tone(), 0.01, 1.0, True)

@@ -20,7 +20,7 @@ from asled_cli.pipeline import Steps, run_deblur
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.geometry.canvas import MIN_SIDE, Canvas, reduce_for_analysis, reduced_size
 from asled_cli.registration.geometry.lenses import LensPrior, centre_crop
-from asled_cli.registration.model.exposure import Exposure
+from asled_cli.registration.model.exposure import MotionBlur
 from asled_cli.registration.model.registration import Knot, Registration
 from asled_cli.registration.model.tone_curve import identity_tone
 from asled_cli.registration.render import render_references
@@ -96,7 +96,7 @@ def known(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registration
     target, reference = ((f.rgb.shape[1], f.rgb.shape[0]) for f in (pair.target, pair.reference))
     matrix = centre_crop(2.0, target, reference)
     width, height = Canvas(target, reference, matrix).work_size
-    knot = Knot(0.0, matrix, np.zeros((height, width, 2), np.float32), Exposure(1.0))
+    knot = Knot(0.0, matrix, np.zeros((height, width, 2), np.float32), MotionBlur(1.0))
     return Registration(target, reference, 1 / 30, (knot,), identity_tone(), 0.01, 1.0, True)
 
 

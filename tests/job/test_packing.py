@@ -11,6 +11,8 @@ from typing_extensions import TypeAliasType
 
 from asled_cli.errors import AsledError
 from asled_cli.job.resume.serialization import load_record, save_record
+from asled_cli.registration.model.exposure import Exposure, KernelBlur, MotionBlur
+from asled_cli.registration.model.ois_path import OisPath
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 # As NumPy writes NDArray from 2.5 on, which needs Python 3.12.
@@ -51,3 +53,12 @@ def test_a_record_comes_back_from_a_folder_whose_name_is_no_utf8(tmp_path: Path)
     shot = Shot((3, 2), np.eye(3), None, np.zeros(2, np.float32))
     save_record(folder / "a.safetensors", shot)
     assert load_record(folder / "a.safetensors", Shot).size == (3, 2)
+
+
+@pytest.mark.parametrize(
+    "exposure", [MotionBlur(3.0, discrete_frames=True), KernelBlur(0.6, relative_softness=0.2)]
+)
+def test_a_union_of_records_comes_back_as_the_record_it_was(tmp_path: Path, exposure: Exposure) -> None:
+    path = OisPath(np.arange(2.0), np.zeros((2, 2)), exposure)
+    save_record(tmp_path / "path", path)
+    assert load_record(tmp_path / "path", OisPath).exposure == exposure

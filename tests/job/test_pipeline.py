@@ -24,7 +24,7 @@ from asled_cli.job.plan import make_plan
 from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, Event, JobReport, LensOrder
 from asled_cli.progress import Progress, ignore
 from asled_cli.registration.geometry.lenses import centre_crop
-from asled_cli.registration.model.exposure import Exposure
+from asled_cli.registration.model.exposure import MotionBlur
 from asled_cli.registration.model.registration import Knot, Registration
 from asled_cli.registration.model.tone_curve import identity_tone
 from asled_cli.video.decode.probe import probe_clip
@@ -44,7 +44,7 @@ def registration() -> Registration:
     size = (WIDTH, HEIGHT)
     matrix: Matrix = centre_crop(RATIO, size, size)
     field = np.zeros((HEIGHT, WIDTH, 2), np.float32)
-    knots = (Knot(0.0, matrix, field, Exposure(2.0)),)
+    knots = (Knot(0.0, matrix, field, MotionBlur(2.0)),)
     return Registration(size, size, 1 / 30, knots, identity_tone(), 0.01, 1.0, True)
 
 

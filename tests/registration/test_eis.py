@@ -21,7 +21,7 @@ from asled_cli.registration.blur.linear_blur import find_linear_blur, linear_ker
 from asled_cli.registration.blur.reblur import Reblur
 from asled_cli.registration.blur.reference_motion import TrackedFrame
 from asled_cli.registration.geometry.lenses import LensPrior
-from asled_cli.registration.model.exposure import Exposure, IntraFrameShake
+from asled_cli.registration.model.exposure import IntraFrameShake, KernelBlur, MotionBlur
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import render_references
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame, swap_weight
@@ -31,7 +31,7 @@ from asled_cli.video.frames import Frame, FramePair
 
 SIZE, RATIO, RATE = (192, 108), 1.6, 30
 EXPOSURE_S = 0.7 / RATE
-EIS_EXPOSURE = Exposure(0.6, steadied=True)
+EIS_EXPOSURE = KernelBlur(0.6)
 Pictures = NDArray[np.uint8]
 
 
@@ -211,7 +211,12 @@ def both() -> tuple[list[FramePair], Pictures, Registration]:
 
 def test_eis_is_detected_from_the_blur(both: tuple[list[FramePair], Pictures, Registration]) -> None:
     pairs, truth, found = both
-    assert found.accepted and found.exposure.steadied and found.ois_path is None and found.correlation > 0.97
+    assert (
+        found.accepted
+        and isinstance(found.exposure, KernelBlur)
+        and found.ois_path is None
+        and found.correlation > 0.97
+    )
     assert found.target_exposure is None and registration_info(found)["exposure_frames"] is None
     assert found.fov_ratio == pytest.approx(RATIO, rel=0.004)
     assert gains(pairs, truth, found).mean() > 4
@@ -222,7 +227,7 @@ def test_eis_clips_gain_about_as_much_as_unstabilised_ones(
 ) -> None:
     pairs, truth = synthetic(wide=False, ultra=False)
     found = analyse([pairs], LensPrior())
-    assert found.accepted and not found.exposure.steadied
+    assert found.accepted and isinstance(found.exposure, MotionBlur)
     assert found.target_exposure == pytest.approx(EXPOSURE_S * RATE, rel=0.3)
     plain = gains(pairs, truth, found)[2:-2].mean()
     assert gains(*both)[2:-2].mean() > plain - 1.0
@@ -234,7 +239,7 @@ def test_eis_of_the_wide_clip_alone_is_handled_as_an_ois_path() -> None:
     taken = 0.95 * np.array([HAND.at(float(p.target.time))[:2] for p in pairs])
     assert found.accepted and found.ois_path is not None
     assert found.ois_rms_px == pytest.approx(np.sqrt(taken.var(axis=0).sum()), rel=0.05)
-    assert found.exposure.steadied and found.ois_path.exposure.steadied
+    assert isinstance(found.exposure, KernelBlur) and isinstance(found.ois_path.exposure, KernelBlur)
     gained = gains(pairs, truth, found)[2:-2]
     assert gained.mean() > 10 and gained.min() > -0.2  # one frame is sharp
 

@@ -10,11 +10,11 @@ from asled_cli.imaging.homography import pixel_grid
 from asled_cli.registration.blur.intra_frame_shake import fit_intra_frame_shake
 from asled_cli.registration.blur.reblur import Reblur
 from asled_cli.registration.blur.reference_motion import TrackedFrame
-from asled_cli.registration.model.exposure import NO_SHAKE, Exposure, ExposureInstant, IntraFrameShake
+from asled_cli.registration.model.exposure import NO_SHAKE, ExposureInstant, IntraFrameShake, MotionBlur
 
 SIZE = (160, 112)
 PAN = (9.0, 4.0)  # pixels per frame
-EXPOSURE = Exposure(0.9)
+EXPOSURE = MotionBlur(0.9)
 WAVE = IntraFrameShake(odd=(1.6, -2.2), even=(-0.8, 1.2))
 
 
@@ -92,7 +92,7 @@ def test_shake_vanishes_at_the_frames_and_scales_with_the_picture() -> None:
 
 
 def test_the_slopes_are_derivatives_of_the_reblurred_view(reference: Reblur) -> None:
-    exposure = Exposure(0.9, linear=True)
+    exposure = MotionBlur(0.9, linear=True)
     view, slopes = reference.exposed_slopes(0.0, exposure, WAVE)
     assert view == pytest.approx(reference.exposed_at(0.0, exposure, WAVE))
     step = 0.3
@@ -107,5 +107,5 @@ def test_the_slopes_are_derivatives_of_the_reblurred_view(reference: Reblur) -> 
 def test_long_or_slow_exposures_have_no_shake(scene: NDArray[np.float32], reference: Reblur) -> None:
     u, v = pixel_grid(SIZE)
     target = exposed(scene, WAVE)
-    for exposure in (Exposure(3.0), Exposure(3.0, discrete_frames=True), Exposure(0.1)):
+    for exposure in (MotionBlur(3.0), MotionBlur(3.0, discrete_frames=True), MotionBlur(0.1)):
         assert fit_intra_frame_shake(reference, target, u, v, 0.0, exposure) == NO_SHAKE

@@ -21,7 +21,7 @@ from asled_cli.pipeline import run_deblur
 from asled_cli.progress import Progress
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.geometry.lenses import LensPrior
-from asled_cli.registration.model.exposure import Exposure
+from asled_cli.registration.model.exposure import MotionBlur
 from asled_cli.registration.model.ois_path import OisPath
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import render_references
@@ -234,7 +234,7 @@ def test_resizing_scales_the_path(followed: Registration) -> None:
 def test_the_path_is_a_cubic_between_frames() -> None:
     rng = np.random.default_rng(2)
     times, shifts = np.arange(9) / RATE, rng.normal(0, 4, (9, 2))
-    ois_path = OisPath(times, shifts, Exposure(0.5))
+    ois_path = OisPath(times, shifts, MotionBlur(0.5))
     for time, shift in zip(times, shifts, strict=True):
         np.testing.assert_allclose(ois_path.at(time), shift)
     slopes = np.gradient(shifts, times, axis=0)
@@ -247,7 +247,7 @@ def test_the_path_is_a_cubic_between_frames() -> None:
 def test_a_gap_is_interpolated_linearly() -> None:
     times = np.array([0, 1, 2, 12, 13, 14]) / RATE
     shifts = np.array([[0.0, 5], [9, 5], [0, 0], [10, 20], [0, 20], [7, 0]])
-    ois_path = OisPath(times, shifts, Exposure(0.5))
+    ois_path = OisPath(times, shifts, MotionBlur(0.5))
     np.testing.assert_allclose(ois_path.at(7 / RATE), (5, 10))
     np.testing.assert_allclose(ois_path.at(4.5 / RATE), (2.5, 5))
 

@@ -11,14 +11,14 @@ from factories.small_pair import known_registration
 
 from asled_cli.registration import analyse
 from asled_cli.registration.geometry.lenses import LensPrior
-from asled_cli.registration.model.exposure import Exposure
+from asled_cli.registration.model.exposure import MotionBlur
 from asled_cli.registration.model.ois_path import OisPath
 from asled_cli.registration.model.registration import Registration
 from asled_cli.video.frames import Frame, FramePair
 
 FRAME = Frame(0, 0, Fraction(0), np.zeros((96, 128, 3), np.uint16), None)
 PAIRS = [FramePair(FRAME, FRAME)] * 3
-PATH = OisPath(np.array([0.0, 0.1]), np.array([[0.0, 1.0], [2.0, 0.0]]), Exposure(0.5))
+PATH = OisPath(np.array([0.0, 0.1]), np.array([[0.0, 1.0], [2.0, 0.0]]), MotionBlur(0.5))
 
 
 @contextmanager

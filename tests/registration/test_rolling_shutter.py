@@ -18,7 +18,7 @@ from asled_cli.registration.analyse import analyse
 from asled_cli.registration.blur.reblur import Reblur, row_times
 from asled_cli.registration.blur.reference_motion import TrackedFrame, displacement
 from asled_cli.registration.geometry.lenses import LensPrior
-from asled_cli.registration.model.exposure import Exposure
+from asled_cli.registration.model.exposure import MotionBlur
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import render_references
 from asled_cli.registration.stabilisation.ois_tracking import follow_clip
@@ -78,12 +78,12 @@ def test_a_rolling_view_is_made_of_rows_of_its_times() -> None:
     paths = tuple((float(dt), flow * np.float32(dt)) for dt in (-2, -1, 1, 2))
     reblur = Reblur([TrackedFrame(0.0, scene, paths)], HEIGHT)
     late = row_times(HEIGHT, HEIGHT, 0.4)
-    exposure = Exposure(0.5, rolling_shutter=0.4)
+    exposure = MotionBlur(0.5, rolling_shutter=0.4)
     view, sharp = reblur.exposed(0.1, exposure), reblur.instant(0.1, rolling_shutter=0.4)
     (rung,) = reblur.cumulative_exposures(0.1, [0.5], rolling_shutter=0.4)
     for row in range(0, HEIGHT, 4):
         time = 0.1 + float(late[row])
-        np.testing.assert_allclose(view[row], reblur.exposed(time, Exposure(0.5))[row], atol=2e-3)
+        np.testing.assert_allclose(view[row], reblur.exposed(time, MotionBlur(0.5))[row], atol=2e-3)
         np.testing.assert_allclose(sharp[row], reblur.instant(time)[row], atol=1e-5)
         np.testing.assert_allclose(rung[row], reblur.cumulative_exposures(time, [0.5])[0][row], atol=1e-5)
 

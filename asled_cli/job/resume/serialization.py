@@ -82,7 +82,7 @@ def _unpack(kind: Any, tree: Any, arrays: dict[str, torch.Tensor], made: dict[st
         kind = kind.__value__
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
-        return None if tree is None else _unpack(inner[0], tree, arrays, made)
+        return None if tree is None else _unpack(_member(inner, tree), tree, arrays, made)
     if kind is torch.Tensor or origin is np.ndarray:
         if tree["array"] not in made:
             made[tree["array"]] = _array(kind, arrays[tree["array"]], tree["channels_last"])
@@ -102,6 +102,14 @@ def _unpack(kind: Any, tree: Any, arrays: dict[str, torch.Tensor], made: dict[st
             raise TypeError(f"{tree!r} is no {kind.__name__}")
         return tree
     return float(tree) if kind is float else tree
+
+
+def _member(kinds: tuple[Any, ...], tree: Any) -> Any:
+    """Return the kind of a union that `tree` was packed from: the record with its fields, else the first."""
+    records = (kind for kind in kinds if dataclasses.is_dataclass(kind) and isinstance(tree, dict))
+    return next(
+        (kind for kind in records if {f.name for f in dataclasses.fields(kind)} == set(tree)), kinds[0]
+    )
 
 
 def _unpack_fields(kind: Any, tree: Any, arrays: dict[str, torch.Tensor], made: dict[str, Any]) -> Any:

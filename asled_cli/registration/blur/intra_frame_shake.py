@@ -10,7 +10,7 @@ replaces one of the two waves.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from asled_cli.registration.blur.linear_blur import find_linear_blur, match_soft
 from asled_cli.registration.blur.reblur import Reblur, gradient
 from asled_cli.registration.blur.reference_motion import TrackedFrame
 from asled_cli.registration.geometry.solver import robust_weight
-from asled_cli.registration.model.exposure import NO_SHAKE, Exposure, IntraFrameShake
+from asled_cli.registration.model.exposure import NO_SHAKE, Exposure, IntraFrameShake, KernelBlur
 
 # Less travel within an exposure (pixels) does not show the waves.
 _MIN_TRAVEL_PX = 3.0
@@ -49,7 +49,7 @@ def can_show_intra_frame_shake(frames: Sequence[TrackedFrame], exposure: Exposur
 
     frames: the reference frames about the exposure. exposure: of the target.
     """
-    if exposure.steadied:
+    if isinstance(exposure, KernelBlur):
         return True
     fastest = max(frame.speed for frame in frames)
     return (
@@ -82,23 +82,66 @@ def fit_intra_frame_shake(
     """
     if not can_show_intra_frame_shake(reblur.frames, exposure):
         return NO_SHAKE
+    problem = _Problem(reblur, target, u, v, middle, exposure)
+    if isinstance(exposure, KernelBlur):
+        return _fit_kernel(problem, exposure, start)
     travel = reblur.travel(middle, exposure)
-    if exposure.steadied:
-        target = match_softness(target, exposure.relative_softness)
-        if start == NO_SHAKE:
-            start = IntraFrameShake(linear=find_linear_blur(target, reblur, u, v, middle, exposure))
-        travel += math.hypot(*start.linear) * exposure.length
-        if travel < _MIN_KERNEL_PX:
-            return start
-    elif travel < _MIN_TRAVEL_PX:
+    if travel < _MIN_TRAVEL_PX:
         return NO_SHAKE
-    prior = _Prior.of(start, travel, exposure)
-    coefficients = prior.start
+    prior = _Prior(np.zeros(4), np.full(4, _EXPECTED_SHARE * travel))
+    return _gauss_newton(problem, start, prior)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """A frame and the reference that explains it, as given to `fit_intra_frame_shake`."""
+
+    reblur: Reblur
+    target: Image
+    u: Image
+    v: Image
+    middle: float
+    exposure: Exposure
+
+
+@dataclass(frozen=True)
+class _Prior:
+    """Gaussian prior of the four shake coefficients of `Exposure.shake`.
+
+    expected: (4,) mean. spread: (4,) standard deviation.
+    """
+
+    expected: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+
+def _fit_kernel(problem: _Problem, exposure: KernelBlur, start: IntraFrameShake) -> IntraFrameShake:
+    """Return the shake of an EIS frame: a linear kernel found by search, refined with a curvature."""
+    reblur, middle = problem.reblur, problem.middle
+    target = match_softness(problem.target, exposure.relative_softness)
+    if start == NO_SHAKE:
+        start = IntraFrameShake(
+            linear=find_linear_blur(target, reblur, problem.u, problem.v, middle, exposure)
+        )
+    travel = reblur.travel(middle, exposure) + math.hypot(*start.linear) * exposure.length
+    if travel < _MIN_KERNEL_PX:
+        return start
+    expected, spread = np.zeros(4), np.full(4, _EXPECTED_SHARE * travel)
+    expected[:2], spread[:2] = start.linear, _KERNEL_SPREAD_PX / exposure.length
+    return _gauss_newton(replace(problem, target=target), start, _Prior(expected, spread))
+
+
+def _gauss_newton(problem: _Problem, start: IntraFrameShake, prior: _Prior) -> IntraFrameShake:
+    """Return the shake with the lowest residual, coarse to fine; the coarsest level only without `start`."""
+    exposure = problem.exposure
+    coefficients = np.array(exposure.coefficients(start))
     for factor, steps in _LEVELS if start == NO_SHAKE else _LEVELS[1:]:
         best, lowest = coefficients, np.inf
         for _ in range(steps):
-            view, slopes = reblur.exposed_slopes(middle, exposure, _shake_of(coefficients, exposure))
-            columns, error, weight = _rows(target, view, slopes, u, v, factor)
+            view, slopes = problem.reblur.exposed_slopes(
+                problem.middle, exposure, exposure.shake(coefficients.tolist())
+            )
+            columns, error, weight = _rows(problem.target, view, slopes, problem.u, problem.v, factor)
             residual = float(np.sum(weight * np.abs(error)) / max(float(np.sum(weight)), 1e-9))
             if residual >= lowest:
                 coefficients = best
@@ -108,37 +151,7 @@ def fit_intra_frame_shake(
             coefficients = coefficients + change
             if np.abs(change).max() < _CONVERGED_PX * factor:
                 break
-    return _shake_of(coefficients, exposure)
-
-
-@dataclass(frozen=True)
-class _Prior:
-    """Gaussian prior of the four wave coefficients, pixels.
-
-    start: (4,) to begin with: x, y of the odd wave (or of the linear motion), then x, y of the even wave.
-    expected: (4,) mean of the prior. spread: (4,) standard deviation.
-    """
-
-    start: NDArray[np.float64]
-    expected: NDArray[np.float64]
-    spread: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, start: IntraFrameShake, travel: float, exposure: Exposure) -> "_Prior":
-        """Return the prior for a shake that starts at `start`; travel: pixels moved within the exposure."""
-        coefficients = np.array([*(start.linear if exposure.steadied else start.odd), *start.even])
-        expected, spread = np.zeros(4), np.full(4, _EXPECTED_SHARE * travel)
-        if exposure.steadied:
-            expected[:2], spread[:2] = coefficients[:2], _KERNEL_SPREAD_PX / exposure.length
-        return cls(coefficients, expected, spread)
-
-
-def _shake_of(coefficients: NDArray[np.float64], exposure: Exposure) -> IntraFrameShake:
-    """Return the shake of coefficients (4,)."""
-    a, b, c, d = coefficients.tolist()
-    return (
-        IntraFrameShake(linear=(a, b), even=(c, d)) if exposure.steadied else IntraFrameShake((a, b), (c, d))
-    )
+    return exposure.shake(coefficients.tolist())
 
 
 def _rows(

@@ -72,25 +72,23 @@ class Reblur:
 
         The derivatives are those of odd (or linear) x, y and even x, y of `IntraFrameShake`.
         """
-        total, odd_sum, even_sum = (np.zeros_like(self.frames[0].image) for _ in range(3))
+        total, first_sum, even_sum = (np.zeros_like(self.frames[0].image) for _ in range(3))
         views = self._exposed_views(middle, exposure, shake)
         for instant, view in views:
             total += view
-            odd_sum += np.float32(instant.since if exposure.steadied else instant.odd) * view
+            first_sum += np.float32(exposure.first_wave(instant)) * view
             even_sum += np.float32(instant.even) * view
         mean = total / np.float32(len(views))
         back = _slope_of_light(mean, exposure.linear) / np.float32(-len(views))
-        slopes = [back * gradient(part, axis) for part in (odd_sum, even_sum) for axis in (1, 0)]
+        slopes = [back * gradient(part, axis) for part in (first_sum, even_sum) for axis in (1, 0)]
         return from_light(mean, exposure.linear), tuple(slopes)
 
     def exposure_instant(self, time: float, middle: float, exposure: Exposure) -> ExposureInstant:
         """Return `time` as an instant within an exposure about `middle` (intervals)."""
-        if exposure.steadied:
-            return ExposureInstant(time - middle, time - middle)
         i = int(np.argmin(np.abs(self._times - middle)))
         steps = np.diff(self._times)[max(i - 1, 0) : i + 1]
         phase = (time - float(self._times[i])) / (float(steps.mean()) if len(steps) else 1.0)
-        return ExposureInstant(time - middle, phase)
+        return exposure.instant(time - middle, phase)
 
     def travel(self, middle: float, exposure: Exposure) -> float:
         """Return the typical motion within an exposure, pixels."""

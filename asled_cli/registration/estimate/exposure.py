@@ -16,14 +16,14 @@ from asled_cli.imaging.warp import sample, within
 from asled_cli.registration.estimate.observations import FrameObservation, halved_map
 from asled_cli.registration.geometry.canvas import Canvas
 from asled_cli.registration.geometry.solver import LumaPair, refine
-from asled_cli.registration.model.exposure import Exposure
+from asled_cli.registration.model.exposure import Exposure, MotionBlur
 
 # Trial exposures in target frame intervals, from 1/12 of the interval to a mean of nine frames.
 _LENGTHS = (0.08, 0.16, 0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
 # Very different exposures; the best of them gives the first map.
 _FIRST_EXPOSURES = (
-    *(Exposure(length) for length in (0.25, 1.0, 3.0, 7.0)),
-    *(Exposure(length, discrete_frames=True) for length in (3.0, 5.0, 7.0, 9.0)),
+    *(MotionBlur(length) for length in (0.25, 1.0, 3.0, 7.0)),
+    *(MotionBlur(length, discrete_frames=True) for length in (3.0, 5.0, 7.0, 9.0)),
 )
 # Time shifts of the exposure, in intervals: coarse, then about the best.
 _SHIFTS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
@@ -110,13 +110,13 @@ def choose_exposure(
             for m, cumulative_exposures in zip(measured, exposures, strict=True)
         ]
         scores.append(mean_residual(frames, half_map))
-    plain = Exposure(parabola_minimum(lengths, scores), shift)
+    plain = MotionBlur(parabola_minimum(lengths, scores), shift)
     variants = [plain, replace(plain, linear=True)]
     if plain.length > _MIN_DISCRETE_FRAMES:
         odd = 2 * round((plain.length - 1) / 2) + 1
         variants += [
-            Exposure(odd, shift, discrete_frames=True),
-            Exposure(odd, shift, discrete_frames=True, linear=True),
+            MotionBlur(odd, shift, discrete_frames=True),
+            MotionBlur(odd, shift, discrete_frames=True, linear=True),
         ]
     costs = [score(v) for v in variants]
     best = int(np.argmin(costs))
@@ -162,10 +162,10 @@ def choose_length(
     """Return `exposure` with its length refined at the full reduced size.
 
     measured: with matched colours. factors: of the present length, rising, to try.
-    At half size a short blur looks like the softness of an enlarged reference. Long exposures stay at half
+    At half size a short blur equals the softness of an enlarged reference. Long exposures stay at half
     size. Each trial fits its own intra-frame shake.
     """
-    if exposure.discrete_frames or exposure.steadied:
+    if not exposure.has_free_length:
         return exposure
     fine = np.median([m.travel(exposure) for m in measured]) < _LONG_TRAVEL_PX
     half_map = halved_map(work_map, measured[0])

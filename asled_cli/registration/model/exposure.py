@@ -1,29 +1,15 @@
-"""Records of exposure: duration, an instant within it, and intra-frame camera shake."""
+"""Records of the target's exposure: how it blurs the reference, an instant within it, intra-frame shake.
+
+There are two kinds of exposure with one interface, `Exposure`. `MotionBlur` follows the motion between
+frames. `KernelBlur` is for EIS clips, whose motion between frames does not show the blur.
+"""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-
-@dataclass(frozen=True)
-class Exposure:
-    """How the target's shutter relates to the reference's frames.
-
-    length: open time in target frame intervals (a mean of N frames: N). shift: by how many intervals its
-    middle is after the target's timestamp. discrete_frames: a mean of whole frames rather than of
-    continuous motion. linear: averaged in linear light rather than in coded values. rolling_shutter: by how
-    many intervals later the target's last row is exposed than its first, compared with the reference's rows
-    that show the same. steadied: EIS has moved the frames, so that motion between them does not show how
-    they are blurred. relative_softness: then, how much softer the target's details are at half the reduced
-    size than the reference's, as a factor of their Laplacian; negative: sharper.
-    """
-
-    length: float
-    shift: float = 0.0
-    discrete_frames: bool = False
-    linear: bool = False
-    rolling_shutter: float = 0.0
-    steadied: bool = False
-    relative_softness: float = 0.0
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -75,3 +61,94 @@ class IntraFrameShake:
 
 
 NO_SHAKE = IntraFrameShake()
+
+
+@dataclass(frozen=True)
+class MotionBlur:
+    """An exposure that blurs along the motion between the reference's frames.
+
+    length: exposure time in target frame intervals (a mean of N frames: N).
+    shift: by how many intervals its middle is after the target's timestamp.
+    discrete_frames: a mean of whole frames rather than of continuous motion.
+    linear: averaged in linear light rather than in coded values.
+    rolling_shutter: delay of the target's last row against its first, intervals, relative to the reference's
+    rows that show the same.
+    """
+
+    length: float
+    shift: float = 0.0
+    discrete_frames: bool = False
+    linear: bool = False
+    rolling_shutter: float = 0.0
+
+    @property
+    def has_free_length(self) -> bool:
+        """Return whether the length can be measured as any number."""
+        return not self.discrete_frames
+
+    def instant(self, since: float, phase: float) -> ExposureInstant:
+        """Return the instant `since` intervals after the middle, `phase` frames after the nearest frame."""
+        return ExposureInstant(since, phase)
+
+    def first_wave(self, instant: ExposureInstant) -> float:
+        """Return the wave of the first two shake coefficients at an instant."""
+        return instant.odd
+
+    def shake(self, coefficients: Sequence[float]) -> IntraFrameShake:
+        """Return the shake of four coefficients: x, y of the odd wave, then of the even one."""
+        a, b, c, d = coefficients
+        return IntraFrameShake(odd=(a, b), even=(c, d))
+
+    def coefficients(self, shake: IntraFrameShake) -> tuple[float, float, float, float]:
+        """Return the four coefficients of a shake."""
+        return *shake.odd, *shake.even
+
+    def total_length(self, reference_exposure: float) -> float | None:
+        """Return the target's own exposure time, intervals; the reference has part of its blur already.
+
+        Blurs along one direction add by variance, which is length squared over 12 for each.
+        """
+        return float(np.hypot(self.length, reference_exposure))
+
+
+@dataclass(frozen=True)
+class KernelBlur:
+    """An exposure of an EIS clip: each frame has a linear motion blur kernel of its own.
+
+    length, shift, linear, rolling_shutter: as in `MotionBlur`. The length is assumed, not measured.
+    relative_softness: how much softer the target is at half the reduced size than the reference, as a factor
+    of its Laplacian; negative: sharper.
+    """
+
+    discrete_frames: ClassVar[bool] = False
+    has_free_length: ClassVar[bool] = False
+
+    length: float
+    shift: float = 0.0
+    linear: bool = False
+    rolling_shutter: float = 0.0
+    relative_softness: float = 0.0
+
+    def instant(self, since: float, phase: float) -> ExposureInstant:
+        """Return the instant `since` intervals after the middle. Its waves vanish at the middle."""
+        return ExposureInstant(since, since)
+
+    def first_wave(self, instant: ExposureInstant) -> float:
+        """Return the linear motion at an instant, the wave of the first two shake coefficients."""
+        return instant.since
+
+    def shake(self, coefficients: Sequence[float]) -> IntraFrameShake:
+        """Return the shake of four coefficients: x, y of the linear motion, then of the even wave."""
+        a, b, c, d = coefficients
+        return IntraFrameShake(linear=(a, b), even=(c, d))
+
+    def coefficients(self, shake: IntraFrameShake) -> tuple[float, float, float, float]:
+        """Return the four coefficients of a shake."""
+        return *shake.linear, *shake.even
+
+    def total_length(self, reference_exposure: float) -> float | None:
+        """Return None: motion between frames and blur say nothing about each other."""
+        return None
+
+
+Exposure = MotionBlur | KernelBlur

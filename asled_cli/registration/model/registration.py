@@ -132,11 +132,8 @@ class Registration:
 
     @property
     def target_exposure(self) -> float | None:
-        """How long the target's shutter is open, frame intervals; its blur is the reference's and `exposure`.
+        """Return the target's exposure time in frame intervals, from `exposure` and the reference's own.
 
-        Blurs of one way add up by their variances; that of a box is a twelfth of its square. None where
-        software has steadied the clip: motion and blur then tell nothing of each other.
+        None for EIS clips, whose exposure time cannot be measured.
         """
-        if self.exposure.steadied:
-            return None
-        return float(np.hypot(self.exposure.length, self.reference_exposure))
+        return self.exposure.total_length(self.reference_exposure)

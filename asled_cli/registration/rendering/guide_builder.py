@@ -13,7 +13,7 @@ from asled_cli.registration.blur.reblur import Reblur
 from asled_cli.registration.blur.reference_motion import TrackedFrame, halved, halved_positions
 from asled_cli.registration.estimate.disparity import HalfViews, solve_disparity
 from asled_cli.registration.geometry.canvas import Canvas
-from asled_cli.registration.model.exposure import NO_SHAKE, IntraFrameShake
+from asled_cli.registration.model.exposure import NO_SHAKE, IntraFrameShake, KernelBlur
 from asled_cli.registration.model.registration import Knot, Registration
 from asled_cli.registration.rendering.canvas_motion import CanvasPositions
 from asled_cli.registration.rendering.confidence import reference_weight
@@ -87,7 +87,8 @@ class GuideBuilder:
         if not can_show_intra_frame_shake(tracked_frames, knot.exposure):
             return NO_SHAKE
         half = Reblur([halved(tracked) for tracked in tracked_frames], self._canvas.work_size[1] // 2)
-        picture = self._canvas.soften(target.picture) if knot.exposure.steadied else target.picture
+        soft = isinstance(knot.exposure, KernelBlur)  # kernels are fitted to targets as soft as the reference
+        picture = self._canvas.soften(target.picture) if soft else target.picture
         grey = shrink(luma(picture), 2)
         u, v = halved_positions(u, v, (grey.shape[1], grey.shape[0]))
         return fit_intra_frame_shake(half, grey, u, v, target.time, knot.exposure).scaled(2)

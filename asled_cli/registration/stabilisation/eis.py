@@ -16,7 +16,7 @@ from asled_cli.imaging.warp import sample, within
 from asled_cli.registration.blur.linear_blur import LinearBlurSearch, difference
 from asled_cli.registration.estimate.observations import FrameObservation, halved_map
 from asled_cli.registration.geometry.solver import LumaPair
-from asled_cli.registration.model.exposure import Exposure
+from asled_cli.registration.model.exposure import Exposure, KernelBlur, MotionBlur
 from asled_cli.registration.stabilisation.ois import find_shift
 
 # (a, b): EIS is detected if the motion between frames explains less than a of the blur that kernels per frame
@@ -25,11 +25,11 @@ from asled_cli.registration.stabilisation.ois import find_shift
 _MAX_RATIOS = ((0.45, 0.91), (0.6, 0.87))
 # At half size, with unmatched colours, exposures may be found too short and as coded values: a second trial.
 _LENGTH_FACTOR = 1.3
-# Shortest kernel (pixels) whose frame gives the softness; for shorter ones softness and blur look the same.
+# Shortest kernel (pixels) whose frame gives the softness; for shorter ones softness passes for blur.
 _MIN_SOFTNESS_PX = 2.5
 # Exposure time assumed for EIS clips, in intervals. It affects moving objects only, and cannot be measured
 # before the views are registered.
-EIS_EXPOSURE = Exposure(0.6, linear=True, steadied=True)
+EIS_EXPOSURE = KernelBlur(0.6, linear=True)
 
 
 def detect_eis(measured: Sequence[FrameObservation], work_map: Matrix, exposure: Exposure) -> Exposure | None:
@@ -40,8 +40,9 @@ def detect_eis(measured: Sequence[FrameObservation], work_map: Matrix, exposure:
     exposure: the one that explains the blur best by motion between frames.
     """
     lengths = exposure.length, _LENGTH_FACTOR * exposure.length
-    trials = [exposure, *(replace(exposure, length=length, linear=EIS_EXPOSURE.linear) for length in lengths)]
-    trials.append(replace(EIS_EXPOSURE, steadied=False))
+    trials: list[Exposure] = [exposure]
+    trials += (replace(exposure, length=length, linear=EIS_EXPOSURE.linear) for length in lengths)
+    trials.append(MotionBlur(EIS_EXPOSURE.length, linear=EIS_EXPOSURE.linear))
     by_motion = [0.0 for _ in trials]
     by_kernel = without_blur = 0.0
     relative_softness = []

@@ -19,7 +19,7 @@ from asled_cli.registration.estimate.exposure import mean_residual
 from asled_cli.registration.estimate.observations import FrameObservation, doubled_map, halved_map
 from asled_cli.registration.geometry.canvas import Canvas
 from asled_cli.registration.geometry.solver import LumaPair, refine
-from asled_cli.registration.model.exposure import Exposure
+from asled_cli.registration.model.exposure import Exposure, KernelBlur, MotionBlur
 from asled_cli.registration.model.ois_path import OisPath
 from asled_cli.registration.model.registration import Knot
 
@@ -40,7 +40,7 @@ _MAX_SPREAD_PX = 2.0
 _REFINE_ROUNDS = 3
 _REFINE_STEPS = 4
 # Exposure assumed before the views are registered; it is good enough to align blurred frames to sharp ones.
-_DEFAULT_EXPOSURE = Exposure(0.6)
+_DEFAULT_EXPOSURE = MotionBlur(0.6)
 
 
 def detect_ois(
@@ -140,7 +140,7 @@ def rebase_ois_path(ois_path: OisPath, knot: Knot, canvas: Canvas) -> OisPath:
     The two maps differ by a rotation and a scale, which are applied to the shifts.
     """
     matrix = np.linalg.inv(canvas.homography) @ knot.homography
-    exposure = knot.exposure if knot.exposure.steadied else ois_path.exposure
+    exposure = knot.exposure if isinstance(knot.exposure, KernelBlur) else ois_path.exposure
     exposure = replace(exposure, rolling_shutter=knot.exposure.rolling_shutter)
     return replace(ois_path.scaled(np.linalg.inv((matrix / matrix[2, 2])[:2, :2])), exposure=exposure)
 

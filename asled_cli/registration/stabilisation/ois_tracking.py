@@ -18,7 +18,7 @@ from asled_cli.imaging.homography import Image, translation
 from asled_cli.registration.estimate.ambiguity import correlation
 from asled_cli.registration.estimate.observations import measure_run, recolour
 from asled_cli.registration.geometry.canvas import WORK_LONG_SIDE, Canvas, reduce_for_analysis
-from asled_cli.registration.model.exposure import Exposure
+from asled_cli.registration.model.exposure import Exposure, KernelBlur
 from asled_cli.registration.model.ois_path import OisPath
 from asled_cli.registration.model.registration import Knot, Registration
 from asled_cli.registration.stabilisation.ois import find_shift
@@ -117,7 +117,8 @@ def _follow(registration: Registration, exposure: Exposure, stretch: _Stretch) -
     ois_path: OisPath | None = None
     for _ in range(_ROUNDS):
         frames = recolour(measure_run(run, canvas, small.interval_s, ois_path), registration.tone)
-        if exposure.steadied and ois_path is not None:  # in place, each frame shows how it was blurred
+        # Kernels can be measured once the frames are aligned.
+        if isinstance(exposure, KernelBlur) and ois_path is not None:
             frames = [m.with_intra_frame_shake(exposure, place) for m in frames]
         seen = [replace(m.observe(exposure), shift=field) for m in frames]
         offsets = [find_shift(frame, place) for frame in seen]
