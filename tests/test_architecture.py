@@ -166,3 +166,9 @@ def test_media_files_are_opened_in_two_places() -> None:
             and any(alias.name == "open" for alias in node.names))
     ]  # fmt: skip
     assert not wrong, "\n".join(wrong)
+
+
+def test_nothing_listens_to_the_log_of_ffmpeg() -> None:
+    """Decoder threads would wait for the interpreter lock while a thread that holds it waits for them."""
+    wrong = [str(path.relative_to(PACKAGE)) for path in FILES if "av.logging" in path.read_text()]
+    assert not wrong, wrong

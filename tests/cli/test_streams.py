@@ -102,10 +102,3 @@ def test_progress_never_counts_past_its_total(capsys: pytest.CaptureFixture[str]
 def test_a_name_that_is_no_utf8_is_an_error_like_others(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["probe", os.fsdecode(b"caf\xe9.mp4")]) == 3
     assert "caf\\xe9.mp4 does not exist" in capsys.readouterr().err
-
-
-def test_what_a_decoder_logs_is_not_printed() -> None:
-    """Decoder threads log while another thread has switched FFmpeg's log on to read a header."""
-    code = "import logging, asled_cli.video.decode.probe as p; logging.getLogger('libav.h264').error('x')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert (done.stdout, done.stderr) == ("", "")

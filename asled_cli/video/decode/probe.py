@@ -17,10 +17,10 @@ from asled_cli.errors import InputError, reason
 from asled_cli.video.decode.crop import Crop, read_clap_crop, read_matroska_crop
 from asled_cli.video.decode.open_clip import open_clip
 from asled_cli.video.decode.packet_times import read_ticks, times_of_format
+from asled_cli.video.decode.sequence_header import read_chroma_location
 from asled_cli.video.decode.side_data import (
     VIEW_ID,
     read_ambient_light,
-    read_chroma_location,
     read_content_light,
     read_side_data,
 )
@@ -181,7 +181,7 @@ def _with_picture(clip: Clip, stream: VideoStream, frame: av.VideoFrame, boxes: 
         alpha=any(c.is_alpha for c in frame.format.components),
         mastering=_mastering(frame),
         content_light=read_content_light(frame),
-        chroma_location=read_chroma_location(stream),
+        chroma_location=read_chroma_location(clip.codec, stream.codec_context.extradata),
         ambient_light=read_ambient_light(frame),
     )
 

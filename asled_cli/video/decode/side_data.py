@@ -1,17 +1,12 @@
 """Side data of frames: display matrix, HDR metadata, Dolby Vision, view of a spatial pair."""
 
-import logging
 from enum import Enum
 from typing import cast
 
 import av
 import numpy as np
-from av.bitstream import BitStreamFilterContext
 from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideType
-from av.video.stream import VideoStream
-
-logging.getLogger("libav").addHandler(logging.NullHandler())  # else Python prints it on stderr
 
 
 def read_side_data(frame: av.VideoFrame, kind: SideType) -> bytes | None:
@@ -43,28 +38,6 @@ def read_content_light(frame: av.VideoFrame) -> tuple[int, int] | None:
         return None
     largest, average = np.frombuffer(raw[:8], np.uint32)
     return int(largest), int(average)
-
-
-def read_chroma_location(stream: VideoStream) -> int | None:
-    """Return Chroma420SampleLocType of H.273 (0: left, 2: top left); None if unspecified.
-
-    PyAV does not report it. It is read from FFmpeg's trace of the H.264 or HEVC headers (`trace_headers`).
-    What decoders of other threads log meanwhile goes to Python's loggers, and no further without handlers.
-    """
-    if stream.codec_context.name not in ("h264", "hevc") or not stream.codec_context.extradata:
-        return None
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.INFO)
-    try:
-        with av.logging.Capture(local=True) as lines:
-            BitStreamFilterContext("trace_headers", stream)
-    except (av.FFmpegError, ValueError):
-        return None
-    finally:
-        av.logging.set_level(level)
-    found = (text for _, _, text in lines if "chroma_sample_loc_type_top_field" in text)
-    value = next(found, "").rpartition("=")[2].strip()
-    return int(value) if value.isdigit() and int(value) <= 5 else None
 
 
 def _unknown(kind: type[Enum], value: object) -> Enum:
