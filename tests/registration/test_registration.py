@@ -20,6 +20,7 @@ from asled_cli.lab.synthesis.shake_blur import Depth, ShakeConfig, shake_pair
 from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 from asled_cli.lab.training_data.register import frame_pairs, register
 from asled_cli.registration.analyse import analyse
+from asled_cli.registration.estimate.colours import _correlation
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import ReferenceRenderer, render_references
@@ -276,3 +277,11 @@ def test_the_reference_counts_as_much_at_the_ends_of_a_long_exposure_as_in_the_m
     assert np.abs(weights - middle).max() < 0.1
     unexplained = np.array([np.abs(frame.guide[4:-4, 4:-4, :3]).mean(dtype=float) for frame in aligned])
     assert unexplained.max() < 1.5 * unexplained[5:8].mean()
+
+
+def test_a_view_without_detail_correlates_with_nothing() -> None:
+    rng = np.random.default_rng(0)
+    detail, flat = rng.random(100, np.float32), np.full(100, 0.5, np.float32)
+    with np.errstate(all="raise"):
+        assert _correlation(detail, flat) == _correlation(flat, detail) == 0.0
+        assert _correlation(detail, 2 * detail) == pytest.approx(1.0)

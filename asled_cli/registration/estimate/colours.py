@@ -15,6 +15,7 @@ from asled_cli.registration.model.tone_curve import Tone, fit_tone
 _MIN_SHARE = 0.05
 # Shades broader than this share of the longer side are left out of the correlation.
 _SHADE_SHARE = 1 / 40
+_FLAT = 1e-5  # standard deviation of luma, 0..1, below which there is nothing to compare
 
 
 def match_colours(
@@ -42,8 +43,14 @@ def match_colours(
     w = np.stack(weights) > 0.99
     if w.mean() < _MIN_SHARE:
         return tone, 1.0, 0.0
-    details = np.corrcoef(_details(a)[w], _details(b)[w]) if a[w].std() > 1e-4 else np.zeros((2, 2))
-    return tone, float(np.mean(np.abs(a - b)[w])), float(details[0, 1])
+    return tone, float(np.mean(np.abs(a - b)[w])), _correlation(_details(a)[w], _details(b)[w])
+
+
+def _correlation(a: Image, b: Image) -> float:
+    """Return the correlation of two sets of samples, -1..1; 0 where one of them shows nothing."""
+    if min(a.std(), b.std()) < _FLAT:
+        return 0.0
+    return float(np.corrcoef(a, b)[0, 1])
 
 
 def _details(pictures: Image) -> Image:
