@@ -20,10 +20,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from kill_and_resume import CHILD, ROOT, make_clips
+from kill_and_resume import METHOD, make_clips
+from kill_points import ROOT
 from report import write_report
 from throughput import commit
 
+KILL_POINTS = str(ROOT / "benchmarks" / "kill_points.py")  # `asled` with short segments
 SIZE = "64m"  # of the file system: several runs fit, and it fills fast
 NOBODY = 65534  # user and group id of `nobody` on Linux
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--")
@@ -75,7 +77,7 @@ HARM = {"full disk": fill, "no right to write": lock}
 
 def start(arguments: list[str]) -> "subprocess.Popen[str]":
     """Start `asled deblur` as nobody."""
-    command = [*AS_NOBODY, sys.executable, "-c", CHILD, "deblur", *arguments]
+    command = [*AS_NOBODY, sys.executable, KILL_POINTS, "deblur", *arguments]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
@@ -119,10 +121,10 @@ def main() -> None:
     draw, trials = random.Random(options.seed), []
     with tempfile.TemporaryDirectory(prefix="asled-clips-") as name, small_disk() as place:
         Path(name).chmod(0o755)
-        arguments = make_clips(Path(name), options.frames, "swap")
+        arguments = [*make_clips(Path(name), options.frames), *METHOD]
         whole = Path(name) / "whole.mp4"
         subprocess.run(
-            [sys.executable, "-c", CHILD, "deblur", *arguments, "-o", str(whole), "-q"], check=True
+            [sys.executable, KILL_POINTS, "deblur", *arguments, "-o", str(whole), "-q"], check=True
         )
         for number in range(options.moments * len(HARM)):
             kind = list(HARM)[number % len(HARM)]

@@ -132,6 +132,8 @@ def run(todo: Iterator[Task], count: int, start: Callable[[], Worker]) -> Iterat
 
     def bury(worker: Worker, *, hangs: bool) -> Finding:
         finding = worker.last_words(hangs=hangs)
+        if not worker.step:
+            raise SystemExit(f"A worker ends before its first step: {finding}")
         workers.remove(worker)
         if more := rest(worker.task, finding.step):
             waiting.append((worker.task[0], more))

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import av
-from kill_points import PHASES, Kill, run_child
+from kill_points import PHASES, ROOT, Kill, run_child
 from report import write_report
 from throughput import commit
 
@@ -76,7 +76,7 @@ class Bad(Exception):
 
 def make_clips(folder: Path, frames: int) -> list[str]:
     """Make a tiny pair of clips with sound and return the arguments of a job on it."""
-    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+    sys.path.insert(0, str(ROOT / "tests"))
     from factories.small_pair import add_sound, make_pair  # type: ignore[import-not-found]
 
     pair = make_pair(folder, frames)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parent.parent
 SEGMENT = 6  # frames
 # Where the phases of a job begin and end: a module and a name in it.
 PHASES = {
@@ -117,7 +118,7 @@ def measure_phases(calls: dict[str, list[float]]) -> None:
 
 def set_up(*, real: bool) -> None:
     """Use short segments and, unless `real`, the known registration of the tiny pair."""
-    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+    sys.path.insert(0, str(ROOT / "tests"))
     from factories.small_pair import known_registration  # type: ignore[import-not-found]
 
     from asled_cli import pipeline

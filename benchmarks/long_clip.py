@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from kill_and_resume import ROOT
+from kill_points import ROOT
 from report import write_report
 from throughput import commit, run_job
 

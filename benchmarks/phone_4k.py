@@ -18,7 +18,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.video.reformatter import Colorspace
-from kill_and_resume import ROOT
+from kill_points import ROOT
 from report import write_report
 from throughput import commit, run_job
 

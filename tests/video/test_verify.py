@@ -139,3 +139,15 @@ def test_a_video_track_of_an_unknown_codec_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz").replace(b"avcC", b"zzzz"))
     with pytest.raises(InputError, match=r"codec of the video track is not known|no frame|holds no"):
         probe_clip(path)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (96, 48), (48, 64), (32, 24), (128, 96)])
+def test_pictures_of_another_size_are_compared_as_the_source_shows_them(
+    size: tuple[int, int], tmp_path: Path
+) -> None:
+    source = make_clip(tmp_path / "in.mp4", ticks=TICKS, smooth=True)
+    other = make_clip(tmp_path / "out.mp4", ticks=TICKS, smooth=True, size=size)
+    for clips in ((source, other), (other, source)):
+        checks = verify(*clips, decode=True)
+        assert "picture" in differing(checks)
+        assert {"decoded", "pictures", "picture order"} <= {check.name for check in checks}

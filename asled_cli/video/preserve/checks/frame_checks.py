@@ -75,8 +75,9 @@ def compare_frames(
     """
     problems = ReadProblems()
     findings = Findings(min_sharpness=MIN_SHARPNESS_OF_FEW if bits_per_pixel < FEW_BITS else MIN_SHARPNESS)
-    written = _signed(out, problems)
-    sources = around(_signed(source, ReadProblems(), start_s=start_s, end_s=end_s))
+    size = source.width, source.height
+    written = _signed(out, size, problems)
+    sources = around(_signed(source, size, ReadProblems(), start_s=start_s, end_s=end_s))
     count = 0
     before: tuple[SourceFrame, Signature] | None = None
     for index, source_frame, signature in pair_by_time(sources, written, shift):
@@ -91,9 +92,14 @@ def compare_frames(
 
 
 def _signed(
-    clip: Clip, problems: ReadProblems, *, start_s: Fraction | None = None, end_s: Fraction | None = None
+    clip: Clip,
+    size: tuple[int, int],
+    problems: ReadProblems,
+    *,
+    start_s: Fraction | None = None,
+    end_s: Fraction | None = None,
 ) -> Iterator[Timed]:
-    signer = Signer(clip)
+    signer = Signer(clip, size)
     for time, picture in read_pictures(clip, problems, start_s=start_s, end_s=end_s):
         yield time, signer.sign(picture)
 

@@ -39,16 +39,22 @@ class Signature:
 
 
 class Signer:
-    """Calculator of signatures for the pictures of one clip. Not thread-safe."""
+    """Calculator of signatures for the pictures of one clip. Not thread-safe.
 
-    def __init__(self, clip: Clip) -> None:
+    size: (width, height) to which pictures of another size are scaled, so that signatures can be compared.
+    """
+
+    def __init__(self, clip: Clip, size: tuple[int, int]) -> None:
         self._tags = clip.resolved_color
+        self._size = size
         self._converter = Converter(self._tags)
 
     def sign(self, picture: av.VideoFrame) -> Signature:
         """Return the signature of a decoded picture."""
         if not _is_planar(picture):
             picture = self._converter.to_format(picture, "yuv444p16le")
+        if (picture.width, picture.height) != self._size:
+            picture = picture.reformat(*self._size)
         full = self._tags.range == RANGE_FULL
         bits = picture.format.components[0].bits
         luma, *rest = [_view(plane, bits) for plane in picture.planes[:3]]
