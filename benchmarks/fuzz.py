@@ -179,7 +179,9 @@ def fuzz(options: argparse.Namespace, known: list[Finding], keep: Callable[[Find
     return sorted(found, key=lambda finding: finding.number)
 
 
-def summary(options: argparse.Namespace, found: Sequence[Finding], minutes: float) -> dict[str, Any]:
+def summary(
+    options: argparse.Namespace, found: Sequence[Finding], commits: Sequence[str], minutes: float
+) -> dict[str, Any]:
     """Return the report: counts of the outcomes, the longest times, all that was bad."""
     steps = {step: [f for f in found if f.step == step] for step in STEPS}
     counts = {
@@ -188,7 +190,7 @@ def summary(options: argparse.Namespace, found: Sequence[Finding], minutes: floa
     }
     through = collections.Counter(f.number for f in found if f.step in ("probe", "dry run", "verify"))
     return {
-        "commit": commit(),
+        "commits": list(dict.fromkeys(commits)),  # of this run and of those that it resumes
         "seed": options.seed,
         "asked": {"inputs": options.inputs, "jobs": options.jobs},
         "reached": {"inputs": sum(n == 3 for n in through.values()), "jobs": len(steps["job"])},
@@ -203,11 +205,13 @@ def summary(options: argparse.Namespace, found: Sequence[Finding], minutes: floa
     }
 
 
-def read_list(path: Path | None) -> list[Finding]:
-    """Return the findings of an earlier run, without bad ones."""
+def read_list(path: Path | None) -> tuple[list[Finding], list[str]]:
+    """Return the findings of earlier runs, without bad ones, and the commits that they ran."""
     lines = path.read_text().splitlines() if path is not None and path.is_file() else []
-    findings = [Finding(**json.loads(line)) for line in lines if line.endswith("}")]
-    return [finding for finding in findings if not finding.outcome.startswith(BAD)]
+    events = [json.loads(line) for line in lines if line.endswith("}")]
+    commits = [event["commit"] for event in events if "commit" in event]
+    findings = [Finding(**event) for event in events if "commit" not in event]
+    return [finding for finding in findings if not finding.outcome.startswith(BAD)], commits
 
 
 def main() -> None:
@@ -222,15 +226,19 @@ def main() -> None:
     options = parser.parse_args()
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
-        known = read_list(options.resume)
+        known, commits = read_list(options.resume)
+        commits.append(commit())
         log = None if options.resume is None else stack.enter_context(options.resume.open("a", buffering=1))
+
+        if log is not None:
+            log.write(json.dumps({"commit": commits[-1]}) + "\n")
 
         def keep(finding: Finding) -> None:
             if log is not None:
                 log.write(json.dumps(asdict(finding)) + "\n")
 
         found = fuzz(options, known, keep)
-    report = summary(options, found, (time.monotonic() - began) / 60)
+    report = summary(options, found, commits, (time.monotonic() - began) / 60)
     write_report(report, options.out)
     sys.stdout.write(f"{json.dumps(report['reached'])} {json.dumps(report['counts'])}\n")
     sys.stdout.write(f"{len(report['bad'])} bad\n")

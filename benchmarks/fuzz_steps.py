@@ -25,6 +25,8 @@ MAX_GROWTH_GIB = 1.0
 REFUSALS = (1, 2, 3, 5)  # exit codes that come with a sentence
 AS_NAMED = ["--lens-order", "given", "--no-skip-sharp"]  # which saves two passes
 OUT = "result"  # name of whole jobs' files, before the suffix
+# Damage that no decoder notices looks like a picture; a job may replace it, and then rightly differs from it.
+PICTURE_CHECKS = {"pictures", "picture order", "picture orientation", "picture colours", "picture sharpness"}
 BAD = ("hang", "death", "traceback", "wrong", "memory")
 
 
@@ -161,8 +163,10 @@ class Commands:
             return "done, verified"
         # Where the source itself is damaged its packets are no witness; then the job must have said so.
         assert code == 1, f"verify ended with {code}: {stderr}"
-        differing = ", ".join(name for name, row in checks.items() if row["verdict"] != "same")
-        assert result["problems"] or result["differences"], f"concealed a difference in {differing}"
+        differing = {name for name, row in checks.items() if row["verdict"] != "same"}
+        if differing <= PICTURE_CHECKS:
+            return "done, pictures differ from the damaged ones"
+        assert result["problems"] or result["differences"], f"concealed differences in {sorted(differing)}"
         return "done, differences named"
 
 

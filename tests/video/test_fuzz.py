@@ -16,10 +16,11 @@ def test_damaged_clips_are_refused_in_a_sentence_or_processed(tmp_path: Path) ->
     out, so_far = tmp_path / "report.json", tmp_path / "list"
     command = [sys.executable, str(SCRIPT), "--inputs", str(INPUTS), "--jobs", str(JOBS)]
     command += ["--out", str(out), "--resume", str(so_far)]
-    for _ in range(2):  # the second run finds that all is done
+    for run in (1, 2):  # the second one finds that all is done
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         report = json.loads(out.read_text())
         assert report["reached"] == {"inputs": INPUTS, "jobs": JOBS}
-        assert len(so_far.read_text().splitlines()) == 3 * INPUTS + JOBS + 1  # and one pair probed
+        commands = 3 * INPUTS + JOBS + 1  # one pair is probed
+        assert len(so_far.read_text().splitlines()) == commands + run  # and the commit of each run
     assert min(report["counts"]["probe"]["read"], report["counts"]["probe"]["refused 3"]) > 0
