@@ -1,4 +1,4 @@
-"""Mend a motion-blurred wide phone clip with the sharper ultra-wide clip of the same moment.
+"""Remove motion blur from phone videos with the help of the ultra-wide clip of the same moment.
 
 The public names below load on first use, so that `import asled_cli` costs neither torch nor av.
 """

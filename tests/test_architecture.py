@@ -38,6 +38,7 @@ LIGHT_RECORDS = {"video.frames"}  # what a clip and a frame are: records only, r
 ONLY_HOME = {"rich": ("cli/output/",), "av": ("video/", "sync/", "lab/"), "typer": ("cli/",)}
 MAX_FILE_LINES = 350  # aim at 80-250
 MAX_MODULES = 12  # in one folder, without __init__
+MAX_FUNCTION_LINES = 45  # of a body, without docstring; signatures of commands are long
 TORCH_FREE = ("registration", "deconvolution", "video", "imaging", "sync")
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -172,3 +173,15 @@ def test_nothing_listens_to_the_log_of_ffmpeg() -> None:
     """Decoder threads would wait for the interpreter lock while a thread that holds it waits for them."""
     wrong = [str(path.relative_to(PACKAGE)) for path in FILES if "av.logging" in path.read_text()]
     assert not wrong, wrong
+
+
+def test_functions_stay_short() -> None:
+    long = []
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) and len(node.body) > 1 else node.body
+                lines = (node.end_lineno or 0) - body[0].lineno + 1
+                if lines > MAX_FUNCTION_LINES:
+                    long.append(f"{path.relative_to(PACKAGE)}: {node.name} has {lines} lines")
+    assert not long, "\n".join(long)

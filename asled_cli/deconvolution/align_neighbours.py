@@ -22,7 +22,7 @@ _LAST = ((1, 3, 8),)
 _SOFT_PX = 1.0
 _HIGHPASS_PX = 8.0
 # Only the pixels with the steepest edges are compared: a sky would pass for the usual, edges for outliers.
-_STEEPEST, _MOST_PIXELS = 0.25, 30000
+_STEEPEST, _MAX_PIXELS = 0.25, 30000
 _ROW = 128  # points that are sampled in one row
 _SPACING_PX = 1.5  # between two instants of a blur
 _TUKEY = 4.685  # R. A. Maronna et al., "Robust Statistics" (2006): 95 % efficient
@@ -165,7 +165,7 @@ def _edges(
     gy = cv2.Sobel(image, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
     steep = np.square(gx) + np.square(gy)
     steep[[0, -1]] = steep[:, [0, -1]] = 0
-    count = min(int(_STEEPEST * image.size), _MOST_PIXELS)
+    count = min(int(_STEEPEST * image.size), _MAX_PIXELS)
     at = np.argpartition(steep.ravel(), -count)[-count:]
     at = at[steep.ravel()[at] > 1e-10]
     row, column = np.divmod(at, image.shape[1])

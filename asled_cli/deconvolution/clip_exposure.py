@@ -16,7 +16,7 @@ from asled_cli.imaging.homography import Image, Matrix
 
 _RADIUS = 2
 _FACTORS = (0.8, 0.9, 1.0, 1.12, 1.25)
-_MOST_TARGETS = 4
+_MAX_TARGETS = 4
 _SHORTEST = 5  # frames
 # Share of the plain difference that inversion must explain. Planes under shake reach 0.46 to 0.86, the
 # poorest that gained 0.12 (0.6 dB); videos whose motion is no homography 0.005 and 0.09, and lost up to
@@ -87,7 +87,7 @@ def _targets(runs: Sequence[Run], exposure: float) -> list[tuple[int, int]]:
         for t in range(_RADIUS, len(run.frames) - _RADIUS):
             path = fit_path(chain(run.maps, t), 0, t, exposure, size)
             found.append((blur_length(path, t, exposure), (number, t)))
-    longest = sorted(found, key=lambda item: -item[0])[: 2 * _MOST_TARGETS : 2]
+    longest = sorted(found, key=lambda item: -item[0])[: 2 * _MAX_TARGETS : 2]
     return [target for _, target in longest]
 
 

@@ -2,7 +2,7 @@
 
 Each of two frames, blurred as the other one was, shows the same. The trial exposure under which that is
 truest is the right one; at 0 both stay as they are. Under a steady motion all frames are blurred alike, every
-trial fits, and nothing can be told.
+trial fits, and the exposure is unknown.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class ExposureFit:
 
 
 def find_exposure(runs: Sequence[tuple[Sequence[Image], Sequence[Matrix]]]) -> ExposureFit:
-    """Return the exposure that explains how neighbouring frames differ; 0.0 if that cannot be told.
+    """Return the exposure that explains how neighbouring frames differ; 0.0 if it is unknown.
 
     runs: stretches of consecutive frames, (H, W) float32 linear luma, and the maps from each to the next.
     """

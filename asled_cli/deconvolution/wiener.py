@@ -139,7 +139,7 @@ def solve(spectra: Spectra, responses: Spectra, weights: NDArray[np.float32], no
 def frame_weights(
     spectra: Spectra, responses: Spectra, seen: NDArray[np.float32], noise: Image
 ) -> NDArray[np.float32]:
-    """Return (K, N, 1, 1, 1): how far to believe each frame in each tile, by what the solution leaves of it.
+    """Return (K, N, 1, 1, 1): the weight of each frame in each tile, from the residual of the solution.
 
     seen: the same shape, share of the tile that the frame shows. A frame whose residual is far above the
     usual one of the tile saw something else there: an occlusion, a moving object, a wrong pose.
