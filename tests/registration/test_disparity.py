@@ -87,7 +87,7 @@ def test_guided_filter_against_regressions_written_out() -> None:
     rng = np.random.default_rng(4)
     picture, guide = (rng.uniform(0, 1, (30, 34)).astype(np.float32) for _ in range(2))
     radius, ridge = disparity._RADIUS, disparity._EDGE_VARIANCE
-    found = disparity._guided(picture, guide)
+    found = disparity._guided_filter(picture, guide)
 
     def line(y: int, x: int) -> tuple[float, float]:
         """Slope and offset of the ridge regression in the window about (y, x)."""

@@ -71,6 +71,10 @@ def fit_tone(target: Sequence[Image], reference: Sequence[Image], weight: Sequen
 
 
 def _fit_curve(x: NDArray[np.float64], y: NDArray[np.float64], w: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (K,), the outputs of one curve at its knots, never falling.
+
+    x, y: (N,) reference and target values 0..1. w: (N,) weights.
+    """
     w = w * ((y > 0.004) & (y < 0.996) & (x > 0.004) & (x < 0.996))
     if w.sum() < 50:
         return np.linspace(0, 1, _KNOTS)
@@ -91,6 +95,11 @@ def _fit_curve(x: NDArray[np.float64], y: NDArray[np.float64], w: NDArray[np.flo
 def _normal_equations(
     cell: NDArray[np.int_], fraction: NDArray[np.float64], y: NDArray[np.float64], w: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the normal equations (K, K), (K,) of the spline with its penalties.
+
+    cell, fraction: (N,) knot interval of each sample and position in it, 0..1. y, w: (N,) targets and
+    weights.
+    """
     a, b = np.zeros((_KNOTS, _KNOTS)), np.zeros(_KNOTS)
     left, right = 1 - fraction, fraction
     index = np.arange(_KNOTS - 1)

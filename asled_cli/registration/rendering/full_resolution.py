@@ -36,6 +36,7 @@ class FullMaps:
         return np.asarray(warped, dtype=np.uint16)
 
     def _maps(self, knot: Knot) -> tuple[Image, Image]:
+        """Return the reference position (u, v) of each target pixel, kept until the knot changes."""
         fixed = self._fixed
         if fixed is not None and fixed[0] is knot.homography and fixed[1] is knot.field:
             return fixed[2:]

@@ -65,6 +65,7 @@ class FrameWindows:
         return list(self._ready(0))
 
     def _ready(self, ahead: int) -> Iterator[FrameWindow]:
+        """Yield the windows whose middle frame has `ahead` frames after it."""
         while self._next + ahead < len(self._frames):
             yield FrameWindow(tuple(self._frames[: self._next + self.reach + 1]), self._next)
             self._next += 1
