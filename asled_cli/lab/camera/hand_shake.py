@@ -66,7 +66,7 @@ def draw_trajectory(
 ) -> Trajectory:
     """Draw a hand path over `frames` frames that blurs by shake.blur_px within `exposure` frame intervals.
 
-    Physiological tremor has 1 to 12 Hz, that is 0.03 to 0.4 cycles per frame at 30 fps, with larger
+    Involuntary motion of the hand has 1 to 12 Hz, that is 0.03 to 0.4 cycles per frame at 30 fps, with larger
     amplitudes at lower frequencies. corner_px: distance of the frame's corner from its centre, for the roll.
     Higher frequencies are drawn where low ones would exceed shake.bound_px.
     """
