@@ -24,7 +24,7 @@ from asled_cli.cli.synth_blur import synth_blur
 from asled_cli.cli.train import train
 from asled_cli.cli.verify import verify
 from asled_cli.errors import AsledError, InterruptedRunError
-from asled_cli.runtime.memory import share_one_arena
+from asled_cli.runtime.memory import explain_limit, share_one_arena
 from asled_cli.runtime.printable import printable
 
 app = typer.Typer(
@@ -90,13 +90,21 @@ def _run(arguments: Sequence[str]) -> int:
         return stop.code if isinstance(stop.code, int) else 1
     except AsledError as error:
         return _show(error, arguments)
-    except OSError as error:
-        from asled_cli.runtime.atomic_file import explain_system_error
-
-        explained = explain_system_error(error)
+    except KeyboardInterrupt:
+        return InterruptedRunError.exit_code
+    except Exception as error:
+        explained = _explain(error)
         if explained is None:
             raise
         return _show(explained, arguments)
-    except KeyboardInterrupt:
-        return InterruptedRunError.exit_code
     return 0
+
+
+def _explain(error: Exception) -> AsledError | None:
+    """Return the error for a limit or failure of the machine; None for what nobody foresaw."""
+    found = explain_limit(error)
+    if found is not None or not isinstance(error, OSError):
+        return found
+    from asled_cli.runtime.atomic_file import explain_system_error  # loads a library
+
+    return explain_system_error(error)

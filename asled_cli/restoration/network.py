@@ -24,7 +24,8 @@ from asled_cli.restoration.oom_fallback import recut_states, smaller_pieces, til
 from asled_cli.restoration.sharp_regions import limit_colour, sharp_mask
 from asled_cli.restoration.swap import swap_change
 from asled_cli.restoration.tiles import Tile, cut_tiles
-from asled_cli.runtime.device import is_out_of_memory, memory_limit
+from asled_cli.runtime.device import is_out_of_memory
+from asled_cli.runtime.memory import memory_limit
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 import torch
 
-from asled_cli.errors import MemoryLimitError, UsageError
+from asled_cli.errors import UsageError
+from asled_cli.runtime import memory
 from asled_cli.runtime.limits import free_memory as free_memory
 from asled_cli.runtime.precision import Precision
 
@@ -65,20 +66,10 @@ def explain_out_of_memory() -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
-            raise memory_limit() from error
+            raise memory.memory_limit() from error
         raise
 
 
-def is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Return whether an error means that memory ran out, on a GPU or on the CPU."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return "can't allocate memory" in str(error) or "not enough memory" in str(error)  # torch on a CPU
-
-
-def memory_limit() -> MemoryLimitError:
-    """Return the error for a job that does not fit into memory in the smallest pieces."""
-    return MemoryLimitError(
-        "There is not enough memory for this job.",
-        "Try a smaller --chunk, --tile 512, or --method swap, which needs least.",
-    )
+    return isinstance(error, torch.OutOfMemoryError) or memory.is_out_of_memory(error)
