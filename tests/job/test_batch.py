@@ -153,6 +153,22 @@ def test_results_that_exist_are_replaced_only_if_asked(runs: list[list[str]], tm
     assert "--overwrite" in runs[-1] and (tmp_path / "a.mp4").read_bytes() == b"result"
 
 
+@pytest.mark.parametrize("kind", ["same name", "hard link", "link"])
+def test_overwriting_replaces_no_input(kind: str, runs: list[list[str]], tmp_path: Path) -> None:
+    first, second = pairs(tmp_path, "a", "b")
+    second.wide.write_bytes(b"a clip of the user")
+    out = second.wide
+    if kind != "same name":
+        out = tmp_path / "c.mov"
+        (out.hardlink_to if kind == "hard link" else out.symlink_to)(second.wide)
+    first = BatchPair(first.wide, first.ultra, out.name)
+    with pytest.raises(UsageError, match="is an input of this batch"):
+        run_batch([first, second], tmp_path, overwrite=True)
+    assert not runs
+    assert second.wide.read_bytes() == b"a clip of the user"
+    run_batch([second], tmp_path, overwrite=True)
+
+
 def test_work_begun_with_another_option_has_a_way_on(runs: list[list[str]], tmp_path: Path) -> None:
     """What is advised is an option that `asled batch` has too, and it helps."""
     work_folder(tmp_path / "other.mp4").mkdir()

@@ -33,6 +33,14 @@ def test_tables_of_spreadsheets_are_read(
     assert (pair.wide.name, pair.ultra.name, pair.out) == ("a b.mov", "ü.mov", "c.mp4")
 
 
+def test_spaces_around_a_name_count_where_a_file_has_them(tmp_path: Path) -> None:
+    (tmp_path / " a.mov").touch()
+    path = tmp_path / "jobs.csv"
+    path.write_text("wide, ultra ,out\n a.mov, b.mov , c.mp4 \n")
+    (pair,) = read_manifest(path)
+    assert (pair.wide.name, pair.ultra.name, pair.out) == (" a.mov", "b.mov", "c.mp4")
+
+
 @pytest.mark.parametrize(
     "data",
     [

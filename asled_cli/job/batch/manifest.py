@@ -41,7 +41,7 @@ def read_manifest(path: Path) -> list[BatchPair]:
     pairs = []
     for line, row in enumerate(rows[1:], 2):
         if any(cell.strip() for cell in row):
-            cells = {name: row[at].strip() if at < len(row) else "" for name, at in places.items()}
+            cells = {name: row[at] if at < len(row) else "" for name, at in places.items()}
             pairs.append(_pair(path, line, cells))
     return check_names(path, pairs)
 
@@ -73,22 +73,26 @@ def _separator(path: Path) -> str:
 
 
 def _pair(path: Path, line: int, cells: dict[str, str]) -> BatchPair:
-    if not cells["wide"]:
+    if not cells["wide"].strip():
         raise InputError(f"{path}, line {line}: no wide clip is named.", EXPECTED)
     wide = _on_disk(path, line, cells["wide"])
-    ultra = _on_disk(path, line, cells["ultra"]) if cells["ultra"] else wide
-    out = cells.get("out") or output_name(wide)
+    ultra = _on_disk(path, line, cells["ultra"]) if cells["ultra"].strip() else wide
+    out = cells.get("out", "").strip() or output_name(wide)
     if out != Path(out).name or out in (".", "..") or "\\" in out or out.startswith("."):
         raise InputError(f"{path}, line {line}: the output {out!r} must be a plain file name.")
     return BatchPair(wide, ultra, out)
 
 
 def _on_disk(manifest: Path, line: int, name: str) -> Path:
-    """Return the file that a cell names, also where disk and table compose accents differently."""
-    path = manifest.parent / name
+    """Return the file that a cell names, also where disk and table compose accents differently.
+
+    Spaces around a name count only where a file has them in its name.
+    """
+    path = manifest.parent / name.strip()
     try:
-        if path.exists():
-            return path
+        for exact in (manifest.parent / name, path):
+            if exact.exists():
+                return exact
         same = [other for other in path.parent.iterdir() if composed(other.name) == composed(path.name)]
     except (OSError, ValueError):
         same = []

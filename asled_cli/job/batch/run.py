@@ -59,9 +59,11 @@ def run_batch(
     overwrite: replace results that exist, and start over what cannot be resumed with these options.
     options: passed to every `asled deblur`. on_outcome: called after each job.
     report_failed: called if the report cannot be written.
-    Raises UsageError if the folder or the report cannot be made.
+    Raises UsageError if the folder or the report cannot be made, or `overwrite` would replace an input.
     """
     _make_folder(folder)
+    if overwrite:
+        _check_inputs_stay(pairs, folder)
     check_report(folder, overwrite)
     free: SimpleQueue[str] = SimpleQueue()
     for name in devices(device, jobs):
@@ -94,6 +96,27 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"The folder {folder} cannot be made: {error.strerror or error}.") from error
+
+
+def _check_inputs_stay(pairs: Sequence[BatchPair], folder: Path) -> None:
+    """Raise UsageError if the output of one pair is a clip of any pair, also by a link."""
+    inputs = {key for pair in pairs for path in (pair.wide, pair.ultra) if (key := _file_key(path))}
+    for pair in pairs:
+        out = folder / pair.out
+        if inputs and _file_key(out) in inputs:
+            raise UsageError(
+                f"{out} is an input of this batch, and --overwrite would replace it.",
+                "Choose another folder with --out, or another name in the manifest.",
+            )
+
+
+def _file_key(path: Path) -> tuple[int, int] | None:
+    """Return device and inode of a file; None where there is none."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
 
 
 def _keep_report(
