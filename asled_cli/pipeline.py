@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from asled_cli.imaging.threads import opencv_threads
 from asled_cli.job.align import QUEUE, align_stages
@@ -33,6 +34,7 @@ from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import ReferenceRenderer
 from asled_cli.restoration.base import Memory, RestoredFrame, restore
+from asled_cli.restoration.one_clip import restore_alone
 from asled_cli.runtime.device import explain_out_of_memory
 from asled_cli.runtime.memory import return_freed_memory
 from asled_cli.runtime.signals import StopFlag
@@ -85,7 +87,7 @@ def run_deblur(
     steps = steps or STEPS
     # The stages are the threads; OpenCV's own would only fight with torch's.
     with opencv_threads(1), StopFlag() as stop, explain_out_of_memory():
-        inputs = InputWatch([config.wide, config.ultra])
+        inputs = InputWatch(config.clips)
         plan = make_plan(config, report)
         if config.dry_run:
             report(plan)
@@ -109,6 +111,8 @@ def _deblur(run: Run, began: float) -> DeblurResult:
     """Register, measure sharpness, and write the result; copy the clip if nothing changes."""
     plan = run.plan
     run.refuse_if_strict([*plan.notes, *(f"{lost} would be left out" for lost in run.writer.dropped)])
+    if plan.method == "single":
+        return replace(_deblur_alone(run), analysis_s=time.monotonic() - began)
     registration = run.journal.registration or _analyse(run)
     blur_plan = _judge(run, registration)
     return_freed_memory()
@@ -149,7 +153,7 @@ def _analyse(run: Run) -> Registration:
     plan = run.plan
     registration, _ = register_clips(
         plan.wide,
-        plan.ultra,
+        plan.reference,
         plan.clock,
         LensPrior(fov_ratio=plan.fov_ratio, source=plan.fov_source),
         run.report,
@@ -161,7 +165,7 @@ def _analyse(run: Run) -> Registration:
         log.warning(
             "%s and %s do not seem to show the same scene at the same time: nothing is changed. %s",
             plan.wide.path.name,
-            plan.ultra.path.name,
+            plan.reference.path.name,
             advice_for(plan.config),
         )
     return run.journal.keep_registration(registration)
@@ -172,7 +176,7 @@ def _judge(run: Run, registration: Registration) -> BlurPlan:
     plan = run.plan
     if not plan.config.skip_sharp:
         return DEBLUR_ALL
-    blur_plan = judge_clips(plan.wide, plan.ultra, plan.clock, registration, run.report)
+    blur_plan = judge_clips(plan.wide, plan.reference, plan.clock, registration, run.report)
     for sentence in blur_plan.warnings():
         log.warning("%s: %s", plan.wide.path.name, sentence)
     return blur_plan
@@ -200,11 +204,11 @@ def _render(run: Run, registration: Registration, blur_plan: BlurPlan) -> Deblur
     start = find_start(plan, journal.entries, registration)
     with (
         ClipReader(plan.wide, start_s=start.wide_s, end_s=plan.wide_range[1]) as wide,
-        ClipReader(plan.ultra, start_s=start.ultra_s, end_s=plan.ultra_range[1]) as ultra,
+        ClipReader(plan.reference, start_s=start.ultra_s, end_s=plan.ultra_range[1]) as ultra,
     ):
         wide_frames = Stage(wide, QUEUE, "decode wide")
         ultra_frames = Stage(ultra, QUEUE, "decode ultra")
-        references = softened(ultra_frames, plan.wide, plan.ultra, plan.fov_ratio)
+        references = softened(ultra_frames, plan.wide, plan.reference, plan.fov_ratio)
         pairs = Stage(pair_frames(wide_frames, references, plan.clock), QUEUE, "pair")
         # The network takes and gives whole chunks; with room for one on either side, no stage waits.
         room = max(QUEUE, plan.chunk)
@@ -220,9 +224,49 @@ def _render(run: Run, registration: Registration, blur_plan: BlurPlan) -> Deblur
         with restored:  # closing the last stage closes all that feed it
             _write(run, blur_plan, restored, lambda: any_problem(wide.problems, ultra.problems))
         stages = [wide_frames, ultra_frames, pairs, *aligned, restored]
-        problems = {plan.wide.path.name: wide.problems, plan.ultra.path.name: ultra.problems}
+        problems = {plan.wide.path.name: wide.problems, plan.reference.path.name: ultra.problems}
         result = journal.tally.result(plan, registration, stages, problems)
         return replace(result, segments=blur_plan.segments)
+
+
+def _deblur_alone(run: Run) -> DeblurResult:
+    """Write the result of one clip alone; copy the clip if nothing changes."""
+    plan = run.plan
+    if plan.exposure <= 0:
+        log.warning("%s: %s.", plan.wide.path.name, plan.expectation)
+        frames = run.writer.copy_source()
+        if frames is not None:
+            return _copied_alone(run, Tally(frames, passed=frames))
+    result = _render_alone(run)
+    if not result.frames_changed and run.writer.copy_source(instead=True) is not None:
+        return _copied_alone(run, run.journal.tally)
+    return replace(result, frames_unchanged=result.frames_written - result.frames_changed)
+
+
+def _copied_alone(run: Run, counts: Tally) -> DeblurResult:
+    run.report(Progress("deblur", counts.written, counts.written))
+    result = counts.result(run.plan, None, [], {})
+    return replace(result, frames_unchanged=counts.written, stages=(), copied=True)
+
+
+def _render_alone(run: Run) -> DeblurResult:
+    """Send every unfinished frame of the one clip through its stages."""
+    plan, journal = run.plan, run.journal
+    start = find_start(plan, journal.entries, None)
+    with ClipReader(plan.wide, start_s=start.wide_s, end_s=plan.wide_range[1]) as wide:
+        frames = Stage(wide, QUEUE, "decode wide")
+        changed = restore_alone(
+            frames,
+            plan.exposure,
+            1 / plan.wide.average_rate,
+            strength=plan.config.strength,
+            workers=plan.align_threads,
+        )
+        ready = skip_written(changed, start, plan.wide.path.name, attrgetter("target.pts"))
+        with Stage(ready, QUEUE, "restore") as restored:
+            _write(run, DEBLUR_ALL, restored, lambda: any_problem(wide.problems))
+        problems = {plan.wide.path.name: wide.problems}
+        return journal.tally.result(plan, None, [frames, restored], problems)
 
 
 def _write(

@@ -42,7 +42,7 @@ def deblur(
     verbose: opt.Verbose = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Remove motion blur from WIDE with the help of the sharper ULTRA clip of the same moment."""
+    """Remove motion blur from WIDE, with the help of the sharper ULTRA clip of the same moment or alone."""
     from asled_cli.cli.output import console
     from asled_cli.pipeline import run_deblur  # torch and av load here, not for --help
     from asled_cli.video.encode.encoder import EncodeConfig
@@ -57,7 +57,7 @@ def deblur(
     )
     config = DeblurConfig(
         wide,
-        ultra or wide,
+        ultra,
         out=out,
         method=method,
         model=model,

@@ -146,10 +146,11 @@ class SingleLensRestorer:
             return Deblurred(None, 0.0)
         poses = chain([maps[i] for i in range(low, high - 1)], t - low)
         shape = self._frames[t - self._start].luma.shape
-        path = fit_path(poses, low, t, self._exposure, (shape[1], shape[0]))
+        # Times count from this frame: rounded numbers do not depend on where the stream began.
+        path = fit_path(poses, low - t, 0, self._exposure, (shape[1], shape[0]))
         near = range(max(0, t - self._config.radius), min(self._count, t + self._config.radius + 1))
-        seen = {k: self._frames[k - self._start] for k in near}
-        return restore_frame(seen, t, path, self._exposure, workers=self._config.workers)
+        seen = {k - t: self._frames[k - self._start] for k in near}
+        return restore_frame(seen, 0, path, self._exposure, workers=self._config.workers)
 
     def _forget(self) -> None:
         """Drop what no later frame needs."""

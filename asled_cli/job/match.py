@@ -39,7 +39,7 @@ def match_clips(config: DeblurConfig, report: Report = ignore) -> MatchedClips:
 
     Raises InputError if one cannot be used, or if they are not of one recording.
     """
-    wide, ultra = probe_both(config.wide, config.ultra)
+    wide, ultra = probe_both(config.wide, config.ultra or config.wide)
     _check_same_orientation(wide, ultra)
     timing = find_timing(
         wide, ultra, _guess_ratio(config, wide, ultra), offset_s=config.offset_s, report=report
@@ -62,13 +62,25 @@ def probe_both(first: Path, second: Path) -> tuple[Clip, Clip]:
     """
     wide, ultra = _probe_two(first, second)
     for clip in (wide, ultra):
-        check_large_enough(clip.path.name, (clip.width, clip.height))
-        if clip.frame_estimate < 2 and len(frame_times(clip)) < 2:
-            raise InputError(
-                f"{clip.path.name} has a single frame, expected two or more: motion cannot be measured.",
-                "Name a longer part of the recording.",
-            )
+        check_comparable(clip)
     return wide, ultra
+
+
+def check_comparable(clip: Clip) -> None:
+    """Raise InputError for a clip whose frames cannot be compared: tiny ones, or a single one."""
+    check_large_enough(clip.path.name, (clip.width, clip.height))
+    if clip.frame_estimate < 2 and len(frame_times(clip)) < 2:
+        raise InputError(
+            f"{clip.path.name} has a single frame, expected two or more: motion cannot be measured.",
+            "Name a longer part of the recording.",
+        )
+
+
+def is_single(config: DeblurConfig) -> bool:
+    """Return whether one clip is to be deblurred alone: as asked, or because there is no second one."""
+    if config.method != "auto" or config.ultra is not None:
+        return config.method == "single"
+    return count_video_tracks(config.wide) < 2
 
 
 def _probe_two(first: Path, second: Path) -> tuple[Clip, Clip]:
@@ -90,7 +102,7 @@ def _probe_two(first: Path, second: Path) -> tuple[Clip, Clip]:
     if count_video_tracks(first) < 2:
         raise InputError(
             f"{first} has one video track, expected two where no second clip is named.",
-            "Name the ultra-wide clip as the second file.",
+            "Name the ultra-wide clip as the second file, or use --method single.",
         )
     return wide, probe_clip(first, track=1)
 

@@ -44,7 +44,7 @@ class FrameSize(NamedTuple):
 class MethodChoice:
     """The resolved part of a plan that concerns restoring; fields as in `DeblurPlan`."""
 
-    method: Literal["network", "swap"]
+    method: Literal["network", "swap", "single"]
     reason: str
     model: str | None = None
     weights: Path | None = None

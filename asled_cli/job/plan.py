@@ -7,17 +7,31 @@ from pathlib import Path
 
 import numpy as np
 
+from asled_cli.deconvolution.clip_file import measure_exposure
+from asled_cli.deconvolution.exposure import ExposureFit
 from asled_cli.errors import AsledError, InputError, UsageError
-from asled_cli.job.match import MatchedClips, advice_for, check_shared_time, match_clips, probe_both
+from asled_cli.imaging.threads import opencv_threads
+from asled_cli.job.match import (
+    MatchedClips,
+    advice_for,
+    check_comparable,
+    check_shared_time,
+    is_single,
+    match_clips,
+    probe_both,
+)
 from asled_cli.job.method import QUEUED_BYTES, FrameSize, choose_method
 from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult
 from asled_cli.job.sampling import RUN_LENGTH, RUNS, SHORT_CLIP, count_frames
 from asled_cli.job.target import retarget_to_ultra
 from asled_cli.metrics.clip_psnr import check_truth
-from asled_cli.progress import Report, ignore
+from asled_cli.progress import Progress, Report, ignore
 from asled_cli.registration.geometry.canvas import Canvas
+from asled_cli.restoration.one_clip import BYTES_PER_PIXEL
+from asled_cli.runtime.device import resolve_device
 from asled_cli.runtime.stages import usable_cores
 from asled_cli.video.clock import exact_seconds
+from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.encode.encoder import EncodeConfig, choose_encoder
 from asled_cli.video.frames import Clip
 from asled_cli.video.output_file import check_output, default_output, work_folder
@@ -34,11 +48,13 @@ def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
 
     Raises InputError, UsageError or WeightsError with one sentence if the job cannot be done.
     """
+    if is_single(config):
+        return _plan_single(config, report)
     _check_options(config)
     found = match_clips(config, report)
     if config.target == "ultra":
         found = retarget_to_ultra(found)
-    if found.order.swapped:
+    if found.order.swapped and config.ultra is not None:
         config = replace(config, wide=config.ultra, ultra=config.wide)
     return _complete_plan(config, found)
 
@@ -90,9 +106,58 @@ def _complete_plan(config: DeblurConfig, found: MatchedClips) -> DeblurPlan:
     )
 
 
+def _plan_single(config: DeblurConfig, report: Report) -> DeblurPlan:
+    """Check the job on one clip, and measure the blur of the clip."""
+    config.check_single()
+    wide = probe_clip(config.wide)
+    check_comparable(wide)
+    if config.truth is not None:
+        check_truth(config.truth, wide)
+    out = _output_path(config, wide)
+    start, end = _window(config, wide)
+    encoder = choose_encoder(wide, config.encode or EncodeConfig())
+    resolve_device(config.device)  # it runs on the CPU, but a name that does not exist is a mistake
+    found = _measure_exposure(config, wide, report)
+    return DeblurPlan(
+        config=config,
+        wide=wide,
+        out=out,
+        frames=count_frames(wide, start, end),
+        start_s=start,
+        end_s=end,
+        exposure=found.exposure,
+        explained=found.explained,
+        method="single",
+        method_reason="one clip; blur measured from its own frames",
+        model=None,
+        weights=None,
+        device="cpu",
+        precision="fp32",
+        chunk=1,
+        overlap=0,
+        tile=0,
+        align_threads=min(MAX_ALIGN_THREADS, usable_cores()),
+        memory_bytes=MEMORY_BASE + BYTES_PER_PIXEL * wide.width * wide.height,
+        encoder=encoder,
+        notes=tuple(wide.warnings),
+    )
+
+
+def _measure_exposure(config: DeblurConfig, wide: Clip, report: Report) -> ExposureFit:
+    """Return the exposure of one clip; 0 where its change would not be applied anyway."""
+    if config.strength == 0:
+        return ExposureFit(0.0, 0.0)
+    start, end = (None if at is None else exact_seconds(at) for at in (config.start_s, config.end_s))
+    report(Progress("measure exposure", 0, 1))
+    with opencv_threads(1):
+        found = measure_exposure(wide, start, end)
+    report(Progress("measure exposure", 1, 1))
+    return found
+
+
 def _check_options(config: DeblurConfig) -> None:
     """Check the options against the clips, in the order named, before anything long begins."""
-    wide, ultra = probe_both(config.wide, config.ultra)
+    wide, ultra = probe_both(config.wide, config.ultra or config.wide)
     if config.truth is not None:
         # The detected order may differ, and the truth belongs to the clip to be deblurred.
         _check_truth_of(config.truth, (wide, ultra) if config.target == "wide" else (ultra, wide))

@@ -6,7 +6,7 @@ Standard library only, so that the command line can use them before anything hea
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -23,9 +23,23 @@ if TYPE_CHECKING:
     from asled_cli.video.frames import Clip
     from asled_cli.video.preserve.verify import Check
 
-Method = Literal["auto", "network", "swap"]
+Method = Literal["auto", "network", "swap", "single"]
 LensOrder = Literal["auto", "given"]
 Target = Literal["wide", "ultra"]
+
+_FOR_PAIRS = {
+    "offset_s": "a second clip",
+    "fov_ratio": "a second clip",
+    "lens_order": "a second clip",
+    "target": "a second clip",
+    "skip_sharp": "a second clip",
+    "model": "a network",
+    "weights": "a network",
+    "chunk": "a network",
+    "overlap": "a network",
+    "tile": "a network",
+}
+"""Options that mean nothing where one clip is deblurred alone, and what they concern."""
 
 SPARE_S = Fraction(
     1, 2
@@ -37,10 +51,12 @@ class DeblurConfig:
     """One deblur job as the user asks for it. None means: find a good value from the clips."""
 
     wide: Path  # the blurred clip, to be deblurred
-    ultra: Path  # the sharper clip of the same moment; the same file: its second video track
+    # The sharper clip of the same moment; the same file: its second video track. None: that track if there is
+    # one, else the wide clip is deblurred alone.
+    ultra: Path | None = None
     _: KW_ONLY
     out: Path | None = None  # file to write; None: beside `wide`, with _deblurred in its name
-    method: Method = "auto"  # auto: network if its weights are found, else swap
+    method: Method = "auto"  # auto: network if its weights are found, else swap; one clip: single
     model: str | None = None  # name of a network in the zoo
     weights: Path | None = None  # a checkpoint instead of the published one
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
@@ -75,6 +91,26 @@ class DeblurConfig:
             raise UsageError(
                 "--method swap uses no network, but --model or --weights names one.", "Drop one of the two."
             )
+        if self.method == "single":
+            self.check_single()
+
+    @property
+    def clips(self) -> tuple[Path, ...]:
+        """The files that are read, without the truth."""
+        return (self.wide,) if self.method == "single" or self.ultra is None else (self.wide, self.ultra)
+
+    def check_single(self) -> None:
+        """Raise UsageError for an option that concerns a second clip or a network."""
+        for field_ in fields(self):
+            name, value = field_.name, getattr(self, field_.name)
+            if name in _FOR_PAIRS and value != field_.default:
+                option = ("--no-" if value is False else "--") + name.removesuffix("_s").replace("_", "-")
+                kind = _FOR_PAIRS[name]
+                raise UsageError(
+                    f"{option} concerns {kind}, but one clip is deblurred alone (method single).",
+                    f"Drop {option}"
+                    + (", or name the ultra-wide clip as the second file." if self.ultra is None else "."),
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,19 +119,21 @@ class DeblurPlan:
 
     config: DeblurConfig
     wide: Clip
-    ultra: Clip
+    ultra: Clip | None = None  # None: the wide clip is deblurred alone
     out: Path
     frames: int  # expected number of frames to write, from the header
     start_s: Fraction  # on the wide clip's clock
     end_s: Fraction | None  # None: to the end of the clip
-    offset_s: Fraction
-    offset_source: str  # where the offset comes from, for people
+    offset_s: Fraction = Fraction(0)
+    offset_source: str = ""  # where the offset comes from, for people
     clock_rate: Fraction = Fraction(1)  # seconds of the wide clip's clock per second of the ultra clip's
     offset_confidence: float = 1.0  # 0..1
     swapped: bool = False  # the clips were named in the other order
-    fov_ratio: float  # before refinement by registration
-    fov_source: str
-    method: Literal["network", "swap"]
+    fov_ratio: float = 1.0  # before refinement by registration
+    fov_source: str = ""
+    exposure: float = 0.0  # of one clip alone, frame intervals; 0: nothing can be inverted
+    explained: float = 0.0  # share of its frames' differences that inversion with it explains, 0..1
+    method: Literal["network", "swap", "single"]
     method_reason: str
     model: str | None
     weights: Path | None
@@ -116,10 +154,40 @@ class DeblurPlan:
         return (None if self.config.start_s is None else self.start_s), self.end_s
 
     @property
+    def reference(self) -> Clip:
+        """The ultra clip of a job with two clips."""
+        assert self.ultra is not None
+        return self.ultra
+
+    @property
+    def clips(self) -> dict[str, Clip]:
+        """The clips that are read, by role."""
+        return {"wide": self.wide} | ({} if self.ultra is None else {"ultra": self.ultra})
+
+    @property
+    def expectation(self) -> str:
+        """What to expect of one clip alone, in a sentence; empty for a pair."""
+        if self.ultra is not None:
+            return ""
+        if self.config.strength == 0:
+            return "nothing will be changed: --strength is 0"
+        if self.exposure <= 0:
+            return (
+                "nothing will be changed: its frames do not show the blur of a shaking camera "
+                "(they are sharp, move steadily, or move in parts)"
+            )
+        return (
+            "blur by camera shake is removed, objects that move by themselves and sharp frames stay "
+            f"(explained: {self.explained:.0%} of how neighbouring frames differ)"
+        )
+
+    @property
     def ultra_range(self) -> tuple[Fraction | None, Fraction | None]:
         """The same times on the ultra clip's clock, with SPARE_S around them for pairing by nearest time."""
         start, end = self.wide_range
-        first = None if start is None else max(self.ultra.start_s, self.clock.to_reference(start) - SPARE_S)
+        first = (
+            None if start is None else max(self.reference.start_s, self.clock.to_reference(start) - SPARE_S)
+        )
         return first, (None if end is None else self.clock.to_reference(end) + SPARE_S)
 
     @property
@@ -133,7 +201,7 @@ class DeblurPlan:
         """Return plain values, for JSON."""
         return {
             "wide": _clip_info(self.wide),
-            "ultra": _clip_info(self.ultra),
+            "ultra": None if self.ultra is None else _clip_info(self.ultra),
             "out": str(self.out),
             "frames": self.frames,
             "start_s": float(self.start_s),
@@ -145,6 +213,9 @@ class DeblurPlan:
             "swapped": self.swapped,
             "fov_ratio": self.fov_ratio,
             "fov_source": self.fov_source,
+            "exposure_frames": round(self.exposure, 3) if self.ultra is None else None,
+            "explained": round(self.explained, 3) if self.ultra is None else None,
+            "expectation": self.expectation,
             "method": self.method,
             "method_reason": self.method_reason,
             "model": self.model,

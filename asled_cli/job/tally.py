@@ -43,11 +43,14 @@ class Tally:
     def result(
         self,
         plan: DeblurPlan,
-        registration: Registration,
+        registration: Registration | None,
         stages: Sequence[Any],
         problems: Mapping[str, ReadProblems],
     ) -> DeblurResult:
-        """Return the finished job. stages: those with `name` and `busy_s`; problems: by clip name."""
+        """Return the finished job.
+
+        registration: of a pair. stages: those with `name` and `busy_s`; problems: by clip name.
+        """
         times = [StageTime(stage.name, self.written, stage.busy_s) for stage in stages]
         return DeblurResult(
             plan=plan,
@@ -57,7 +60,7 @@ class Tally:
             frames_changed=self.changed,
             frames_without_reference=self.without_reference,
             frames_unchanged=self.passed,
-            registration=registration_info(registration),
+            registration={} if registration is None else registration_info(registration),
             stages=(*times, StageTime("write", self.written, self.write_s)),
             problems=_count_problems(problems),
         )

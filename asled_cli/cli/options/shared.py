@@ -23,7 +23,7 @@ UltraClip = Annotated[
     typer.Argument(
         metavar="ULTRA",
         help="The ultra-wide clip recorded at the same time, usually sharper.",
-        show_default="the second video track of WIDE",
+        show_default="the second video track of WIDE, else none",
     ),
 ]
 
@@ -94,7 +94,8 @@ MethodName = Annotated[
     Method,
     typer.Option(
         help="network: restore with a neural network; swap: no network, copies detail from the registered "
-        "ultra view; auto: network if its weights are found.",
+        "ultra view; single: WIDE alone, blur by camera shake is removed with its own frames; auto: network "
+        "if its weights are found, without ULTRA single.",
         rich_help_panel=RESTORE,
     ),
 ]

@@ -34,6 +34,7 @@ STEP_NAMES = {
     "analyse": "analysing",
     "follow": "tracking OIS",
     "judge": "measuring sharpness",
+    "measure exposure": "measuring exposure",
     "deblur": "deblurring",
     "measure": "measuring",
     "train": "training",
@@ -160,18 +161,11 @@ def show_plan(plan: DeblurPlan, style: Style) -> None:
         _json_line(sys.stdout, "plan", plan.as_dict())
         return
     end = "the end" if plan.end_s is None else f"{float(plan.end_s):.3f} s"
-    restore = f"{plan.method} ({plan.method_reason})"
+    frames = f"about {plan.frames}, from {float(plan.start_s):.3f} s to {end}"
     rows = {
-        "wide": _clip_text(plan.wide),
-        "ultra": _clip_text(plan.ultra),
-        "frames": f"about {plan.frames}, from {float(plan.start_s):.3f} s to {end}",
-        "time offset": f"{float(plan.offset_s):+.4f} s ({plan.offset_source})",
-        "field-of-view ratio": f"{plan.fov_ratio:.3f} ({plan.fov_source}), refined by registration",
-        "method": restore,
-        "network": "none" if plan.model is None else f"{plan.model}, {plan.weights}",
-        "device": f"{plan.device}, {plan.precision}",
-        "chunk": f"{plan.chunk} frames, look-ahead {plan.overlap}, {_tile_text(plan.tile)}",
-        "reference": _fusion_text(plan.reference_radius),
+        **{role: _clip_text(clip) for role, clip in plan.clips.items()},
+        "frames": frames,
+        **(_pair_rows(plan) if plan.ultra is not None else _single_rows(plan)),
         "memory": f"about {plan.memory_bytes / 2**30:.1f} GiB",
         "encoder": ", ".join([plan.encoder.name, plan.encoder.pix_fmt, *_options(plan.encoder.options)]),
         "output": str(plan.out),
@@ -180,6 +174,27 @@ def show_plan(plan: DeblurPlan, style: Style) -> None:
     for note in plan.notes:
         sys.stdout.write(f"note: {shown(note)}\n")
     sys.stdout.flush()
+
+
+def _pair_rows(plan: DeblurPlan) -> dict[str, str]:
+    return {
+        "time offset": f"{float(plan.offset_s):+.4f} s ({plan.offset_source})",
+        "field-of-view ratio": f"{plan.fov_ratio:.3f} ({plan.fov_source}), refined by registration",
+        "method": f"{plan.method} ({plan.method_reason})",
+        "network": "none" if plan.model is None else f"{plan.model}, {plan.weights}",
+        "device": f"{plan.device}, {plan.precision}",
+        "chunk": f"{plan.chunk} frames, look-ahead {plan.overlap}, {_tile_text(plan.tile)}",
+        "reference": _fusion_text(plan.reference_radius),
+    }
+
+
+def _single_rows(plan: DeblurPlan) -> dict[str, str]:
+    found = f"{plan.exposure:.2f} of a frame interval" if plan.exposure > 0 else "not found"
+    return {
+        "method": f"{plan.method} ({plan.method_reason})",
+        "exposure": found,
+        "expectation": plan.expectation,
+    }
 
 
 def show_result(result: DeblurResult, style: Style) -> None:
@@ -191,13 +206,15 @@ def show_result(result: DeblurResult, style: Style) -> None:
         _show_scores(result)
         return
     frames, wall = result.frames_written, result.wall_s
-    changed = f"{result.frames_changed}, without reference {result.frames_without_reference}"
+    changed = f"{result.frames_changed}"
+    if result.plan.ultra is not None:
+        changed += f", without reference {result.frames_without_reference}"
     if result.frames_unchanged:
         changed += f", sharp and unchanged {result.frames_unchanged}"
     rows = {
         "frames written": f"{frames} in {_duration(wall)}, {frames / wall if wall > 0 else 0.0:.2f} fps",
         "frames deblurred": "0: the wide clip was copied without re-encoding" if result.copied else changed,
-        "registration": registration_text(result.registration),
+        "registration": registration_text(result.registration) if result.registration else "",
         "analysis": _duration(result.analysis_s),
         "stages": ", ".join(f"{s.name} {s.busy_s:.1f} s ({s.fps:.2f} fps)" for s in result.stages),
         "problems": ", ".join(f"{name}: {count}" for name, count in result.problems.items() if count)

@@ -14,7 +14,8 @@ PLACED = {"wide", "ultra", "encode", "dry_run", "resume"}  # have a place of the
 
 def resume_command(config: DeblurConfig) -> str:
     """`asled deblur ... --resume` with every option of `config` that is not the default."""
-    clips = [str(config.wide)] if config.ultra == config.wide else [str(config.wide), str(config.ultra)]
+    both = config.ultra is not None and config.ultra != config.wide
+    clips = [str(config.wide), str(config.ultra)] if both else [str(config.wide)]
     # A name that begins with a dash would be taken for an option.
     dashed = any(name.startswith("-") for name in clips)
     arguments = ["asled", "deblur", *([] if dashed else clips)]

@@ -39,7 +39,8 @@ def pieces(plan: DeblurPlan) -> dict[str, object]:
     """Return the choices that depend on the current machine and must not change within a job."""
     clock = {"offset_s": str(plan.offset_s), "clock_rate": str(plan.clock_rate)}
     sizes = {"chunk": plan.chunk, "overlap": plan.overlap, "tile": plan.tile}
-    return {**sizes, **clock, "box": plan.wide.box, "fov_ratio": plan.fov_ratio}
+    alone = {"exposure": plan.exposure, "explained": plan.explained}
+    return {**sizes, **clock, **alone, "box": plan.wide.box, "fov_ratio": plan.fov_ratio}
 
 
 def with_pieces(plan: DeblurPlan, kept: dict[str, Any]) -> DeblurPlan:
@@ -53,6 +54,8 @@ def with_pieces(plan: DeblurPlan, kept: dict[str, Any]) -> DeblurPlan:
         offset_s=offset,
         clock_rate=rate,
         fov_ratio=float(kept.get("fov_ratio", plan.fov_ratio)),
+        exposure=float(kept.get("exposure", plan.exposure)),
+        explained=float(kept.get("explained", plan.explained)),
         chunk=chunk,
         overlap=overlap,
         tile=tile,

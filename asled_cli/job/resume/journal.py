@@ -58,7 +58,7 @@ class Journal:
         inputs: watches the clips since before they were first read.
         """
         folder = work_folder(plan.out)
-        inputs = inputs or InputWatch([plan.wide.path, plan.ultra.path])
+        inputs = inputs or InputWatch([clip.path for clip in plan.clips.values()])
         if plan.config.resume:
             return cls._continue(plan, folder, inputs)
         if os.path.lexists(folder):
@@ -220,8 +220,7 @@ class Journal:
             )
 
     def _identity(self) -> dict[str, object]:
-        clips = (("wide", self.plan.wide.path), ("ultra", self.plan.ultra.path))
-        inputs = {role: self._inputs.fingerprint(path) for role, path in clips}
+        inputs = {role: self._inputs.fingerprint(clip.path) for role, clip in self.plan.clips.items()}
         return {"inputs": inputs, "settings": settings(self.plan)}
 
     def _save(self, name: str, record: object) -> None:
@@ -290,8 +289,9 @@ def _content(path: Path) -> dict[str, object]:
 
 def _compare(begun: dict[str, Any], now: dict[str, Any], plan: DeblurPlan) -> None:
     over = "Start over with --overwrite, or continue with what it was begun with."
-    for role, path in (("wide", plan.wide.path), ("ultra", plan.ultra.path)):
+    for role in begun["inputs"].keys() & now["inputs"].keys():  # one clip or two: see the method below
         if not is_same(begun["inputs"][role], now["inputs"][role]):
+            path = plan.clips[role].path
             raise UsageError(f"{path} is not the file that {plan.out} was begun with.", over)
     for name, value in now["settings"].items():
         was = begun["settings"].get(name)

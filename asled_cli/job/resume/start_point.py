@@ -1,17 +1,21 @@
 """Where a resumed job begins to read, so that its first new frame equals that of an uninterrupted run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
+from operator import attrgetter
+from typing import TypeVar
 
 from asled_cli.errors import InputError
 from asled_cli.job.records import SPARE_S, DeblurPlan
 from asled_cli.job.resume.entries import Entry
 from asled_cli.registration.model.registration import Registration
-from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.registration.rendering.coverage import frames_before
+from asled_cli.restoration.one_clip import FRAMES_BEFORE
 from asled_cli.runtime.stages import closing_items
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +32,16 @@ class Start:
     tick: int | None = None
 
 
-def find_start(plan: DeblurPlan, entries: Sequence[Entry], registration: Registration) -> Start:
-    """Return the start of a run that continues after `entries`.
+def find_start(plan: DeblurPlan, entries: Sequence[Entry], registration: Registration | None) -> Start:
+    """Return the start of a run that continues after `entries`. registration: of a pair.
 
     A damaged clip is read from its start again: what its decoder makes of damage depends on what came before.
     """
-    memory, interval_s = frames_before(registration) + plan.reference_radius, registration.interval_s
-    start = Start(plan.wide_range[0], plan.ultra_range[0])
+    if registration is None:
+        memory, interval_s = FRAMES_BEFORE, float(1 / plan.wide.average_rate)
+    else:
+        memory, interval_s = frames_before(registration) + plan.reference_radius, registration.interval_s
+    start = Start(plan.wide_range[0], None if plan.ultra is None else plan.ultra_range[0])
     if not entries:
         return start
     base = plan.wide.time_base
@@ -47,15 +54,24 @@ def find_start(plan: DeblurPlan, entries: Sequence[Entry], registration: Registr
     wide = min(ticks[place], tick - ceil(memory * interval_s / base)) * base
     if wide <= ticks[0] * base:
         return Start(start.wide_s, start.ultra_s, origin, tick)
-    return Start(wide, max(plan.ultra.start_s, plan.clock.to_reference(wide) - SPARE_S), origin, tick)
+    ultra = None if plan.ultra is None else max(plan.ultra.start_s, plan.clock.to_reference(wide) - SPARE_S)
+    return Start(wide, ultra, origin, tick)
 
 
-def skip_written(frames: Iterator[AlignedFrame], start: Start, name: str) -> Iterator[AlignedFrame]:
-    """Yield the frames not written yet. Raises InputError if the next frame has another time than before."""
+def skip_written(
+    frames: Iterator[Item],
+    start: Start,
+    name: str,
+    tick_of: Callable[[Item], int] = attrgetter("pair.target.pts"),
+) -> Iterator[Item]:
+    """Yield the frames not written yet. tick_of: gives the time of a frame.
+
+    Raises InputError if the next frame has another time than before.
+    """
     checked = start.tick is None
     with closing_items(frames) as source:
         for frame in source:
-            pts = frame.pair.target.pts
+            pts = tick_of(frame)
             if start.tick is not None and pts < start.tick:
                 continue
             if not checked and pts != start.tick:

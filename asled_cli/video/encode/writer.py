@@ -120,12 +120,13 @@ class ClipWriter:
         times = ["exact times (Matroska counts milliseconds)"] if matroska else []
         return [*lost, *times]
 
-    def copy_source(self) -> int | None:
+    def copy_source(self, *, instead: bool = False) -> int | None:
         """Copy the source to the output without encoding. Return the number of frames.
 
+        instead: of the segments that were written, none of which changed anything.
         Return None if this is impossible or options request another encoding; then write the frames.
         """
-        if not self._may_copy or self.segments:
+        if not self._may_copy or (self.segments and not instead):
             return None
         with self._explained():
             copy = copy_clip(self._clip, self._new_file())
