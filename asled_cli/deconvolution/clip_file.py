@@ -25,11 +25,21 @@ def measure_exposure(
     first = clip.start_s if start_s is None else max(start_s, clip.start_s)
     last = clip.start_s + (clip.duration_s or clip.frame_estimate / clip.average_rate)
     last = last if end_s is None else min(end_s, last)
-    spare = max(Fraction(0), last - first - _RUN_LENGTH / clip.average_rate)
-    count = min(_RUNS, max(1, ceil(spare * clip.average_rate / _RUN_LENGTH)))
-    starts = [first + spare * Fraction(2 * i + 1, 2 * count) for i in range(count)]
+    starts = [first + at / clip.average_rate for at in _starts((last - first) * clip.average_rate)]
     runs = read_runs(clip, starts, _RUN_LENGTH)
     return clip_exposure([frame.rgb for frame in run if frame.time < last] for run in runs)
+
+
+def stretches(frames: int) -> tuple[list[int], int]:
+    """Return at which frames of a clip to measure its exposure, and how many from each."""
+    return [round(at) for at in _starts(Fraction(frames))], _RUN_LENGTH
+
+
+def _starts(frames: Fraction) -> list[Fraction]:
+    """Return where the runs begin, in frames from the start."""
+    spare = max(Fraction(0), frames - _RUN_LENGTH)
+    count = min(_RUNS, max(1, ceil(spare / _RUN_LENGTH)))
+    return [spare * Fraction(2 * i + 1, 2 * count) for i in range(count)]
 
 
 def deblur_clip(

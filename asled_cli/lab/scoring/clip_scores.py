@@ -35,6 +35,7 @@ from asled_cli.runtime.atomic_file import explain_full_disk, replace_file
 # Parts of the program that scores depend on. A change in any of them invalidates cached scores.
 _JUDGED_BY = (
     "imaging",
+    "deconvolution",
     "video",
     "registration",
     "nets",
@@ -134,7 +135,7 @@ def score_clip(
     window = None if clip.truth is None else TruthWindow(clip.truth)
     extras = load_extras(config.metrics, config.metric_weights)
     scorers = {m.name: FrameScorer(m.name, window, protocol, config.metrics, extras) for m in models}
-    restorers = {m.name: load_restorer(m, config, clip.target.size, window) for m in models}
+    restorers = {m.name: load_restorer(m, config, clip.target.size, window, clip.target) for m in models}
     middle = clip.frames // 2
     for scorer in scorers.values():
         scorer.show = middle

@@ -1,7 +1,7 @@
 """Methods of an evaluation (the rows of a report), and how each restores a clip.
 
-input, reference, swap and oracle-half need no weights. Networks of the zoo run as in `asled deblur`. Other
-files are single-image networks that spandrel (an optional extra) recognises.
+input, reference, swap, oracle-half and single need no weights. Networks of the zoo run as in `asled deblur`.
+Other files are single-image networks that spandrel (an optional extra) recognises.
 """
 
 from collections.abc import Sequence
@@ -15,19 +15,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from asled_cli.deconvolution.clip_exposure import clip_exposure
+from asled_cli.deconvolution.clip_file import stretches
 from asled_cli.errors import UsageError, WeightsError
 from asled_cli.job.method import network_restorer
+from asled_cli.lab.datasets.image_sequence import Pictures
 from asled_cli.lab.scoring.config import EvalConfig
 from asled_cli.lab.scoring.frame_scores import TruthWindow
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.restoration.base import FULL_SCALE, FrameByFrame, Restorer
+from asled_cli.restoration.one_clip import OneClipRestorer
 from asled_cli.restoration.swap import SwapRestorer
 from asled_cli.runtime.device import DTYPES, resolve_device, resolve_precision
+from asled_cli.video.decode.pixel_format import to_16_bit
 from asled_cli.zoo import checkpoint as weights
 from asled_cli.zoo import registry as zoo
 from asled_cli.zoo.weight_file import read_header
 
-WithoutWeights = Literal["input", "reference", "swap", "oracle-half"]
+WithoutWeights = Literal["input", "reference", "swap", "oracle-half", "single"]
 Kind = WithoutWeights | Literal["network", "single-image"]
 
 
@@ -68,9 +73,16 @@ def find_models(config: EvalConfig) -> list[Model]:
 
 
 def load_restorer(
-    model: Model, config: EvalConfig, size: tuple[int, int], truth: TruthWindow | None = None
+    model: Model,
+    config: EvalConfig,
+    size: tuple[int, int],
+    truth: TruthWindow | None = None,
+    target: Pictures | None = None,
 ) -> Restorer:
-    """Return the restorer of `model` for clips of `size` (width, height). truth: for oracle-half."""
+    """Return the restorer of `model` for clips of `size` (width, height).
+
+    truth: for oracle-half. target: the blurred frames, whose exposure `single` measures.
+    """
     if model.kind == "input":
         return FrameByFrame(_nothing)
     if model.kind == "reference":
@@ -80,6 +92,9 @@ def load_restorer(
     if model.kind == "oracle-half":
         assert truth is not None
         return FrameByFrame(partial(_to_half_detail, truth))
+    if model.kind == "single":
+        assert target is not None
+        return OneClipRestorer(_exposure(target))
     assert model.path is not None
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
@@ -96,6 +111,13 @@ def load_network(model: Model, device: torch.device, precision: str) -> Any:
         network = weights.load(model.path)
         return network.to(device=device, dtype=DTYPES[precision], memory_format=torch.channels_last)
     return load_single_image(model.path, device)
+
+
+def _exposure(target: Pictures) -> float:
+    """Return the exposure of a clip in frame intervals, from runs of frames as `asled deblur` takes them."""
+    starts, length = stretches(len(target))
+    runs = ([target[i] for i in range(start, min(start + length, len(target)))] for start in starts)
+    return clip_exposure([to_16_bit(picture) for picture in run] for run in runs).exposure
 
 
 def _nothing(aligned: AlignedFrame) -> None:
