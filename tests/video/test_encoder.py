@@ -10,8 +10,9 @@ from factories.clips import (
 )
 from factories.copies import copy
 
-from asled_cli.errors import UsageError
+from asled_cli.errors import MemoryLimitError, UsageError
 from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.encode import encoder as encoder_module
 from asled_cli.video.encode.encoder import choose_encoder
 from asled_cli.video.encode.writer import ClipWriter, EncodeConfig
 
@@ -78,4 +79,13 @@ def test_impossible_encoding_is_refused_before_any_work(
 ) -> None:
     with pytest.raises(UsageError, match=sentence):
         ClipWriter(probe_clip(sdr_clip), tmp_path / f"out{suffix}", config)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_encoder_that_lacks_memory_is_not_blamed_on_its_options(
+    sdr_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoder_module, "free_memory", lambda: 40 << 20)
+    with pytest.raises(MemoryLimitError, match="start the encoder libx264: 40 MiB are left"):
+        ClipWriter(probe_clip(sdr_clip), tmp_path / "out.mov", EncodeConfig(preset="quick"))
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,9 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.format import VideoFormat
 from av.video.stream import VideoStream
 
-from asled_cli.errors import UsageError, reason
+from asled_cli.errors import AsledError, MemoryLimitError, UsageError, reason
+from asled_cli.runtime.limits import free_memory
+from asled_cli.runtime.memory import is_out_of_memory
 from asled_cli.video.decode.pixel_format import is_420
 from asled_cli.video.frames import (
     CHROMA_NAMES,
@@ -50,6 +52,9 @@ QUALITY = {
     "av1_nvenc": Quality("cq", 20, "p5", 1, 51),
 }
 OWN_RATE = {"crf", "cq", "qp", "b", "rc", "maxrate"}  # encoder options that replace the default quality
+LEAST_FREE_BYTES = (
+    1 << 28
+)  # with less, a failed start is blamed on memory: stacks and look-ahead need as much
 ANY_SIZE = ("libsvtav1", "ffv1")  # encoders that take odd sizes with subsampled chroma
 
 
@@ -308,11 +313,23 @@ def _open(context: VideoCodecContext, source: Clip, encoder: Encoder) -> None:
     try:
         context.open()
     except (av.FFmpegError, ValueError) as error:
-        given = ", ".join(f"{name}={value}" for name, value in encoder.options.items())
-        raise UsageError(
-            f"The encoder {encoder.name} does not start with {encoder.pix_fmt}, {given} ({reason(error)}).",
-            "Choose another --codec or correct the options.",
-        ) from error
+        raise _not_started(encoder, error) from error
+
+
+def _not_started(encoder: Encoder, error: Exception) -> AsledError:
+    """Return the error for an encoder that did not open: some report a lack of memory as any failure."""
+    free = free_memory()
+    if is_out_of_memory(error) or (free is not None and free < LEAST_FREE_BYTES):
+        left = "" if free is None else f": {free >> 20} MiB are left"
+        return MemoryLimitError(
+            f"There is not enough memory to start the encoder {encoder.name}{left}.",
+            "Close other programs, or raise the memory limit of this process or container.",
+        )
+    given = ", ".join(f"{name}={value}" for name, value in encoder.options.items())
+    return UsageError(
+        f"The encoder {encoder.name} does not start with {encoder.pix_fmt}, {given} ({reason(error)}).",
+        "Choose another --codec or correct the options.",
+    )
 
 
 def _tag_colors(context: VideoCodecContext, source: Clip, encoder: Encoder) -> None:
