@@ -17,7 +17,8 @@ Source = Annotated[
     Path,
     typer.Argument(
         metavar="MANIFEST.csv|DIR",
-        help="A table with the columns wide,ultra[,out], or a folder of clips, paired by name or time.",
+        help="A table with the columns wide,ultra[,out], or a folder of clips, paired by name or time; each "
+        "alone with --method single.",
     ),
 ]
 OutFolder = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for results and report.")]
@@ -54,7 +55,7 @@ def batch(
     """Deblur many pairs. Failures do not stop the batch; run it again to resume."""
     from asled_cli.cli.output import console
     from asled_cli.job.batch.manifest import read_manifest
-    from asled_cli.job.batch.pairs import find_pairs
+    from asled_cli.job.batch.pairs import find_clips, find_pairs
     from asled_cli.job.batch.run import REPORT, run_batch
     from asled_cli.video.encode.encoder import EncodeConfig
 
@@ -64,9 +65,10 @@ def batch(
     DeblurConfig(source, source, method=method, strength=strength, encode=EncodeConfig(codec, crf))
     style = console.Style(as_json=as_json, quiet=quiet)
     with console.progress(style):  # shows what is warned of
-        pairs = find_pairs(source) if source.is_dir() else read_manifest(source)
+        find = find_clips if method == "single" else find_pairs
+        pairs = find(source) if source.is_dir() else read_manifest(source)
     if list_only:
-        rows = [(str(pair.wide), str(pair.ultra), pair.out) for pair in pairs]
+        rows = [(str(pair.wide), str(pair.ultra or ""), pair.out) for pair in pairs]
         console.show_table("batch", ("wide", "ultra", "out"), rows, style)
         return
     options = ["--method", method, "--strength", str(strength), "--codec", codec]

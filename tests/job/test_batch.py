@@ -13,7 +13,7 @@ from asled_cli.cli.app import main
 from asled_cli.errors import InputError, InterruptedRunError, UsageError
 from asled_cli.job.batch import run as batch
 from asled_cli.job.batch.manifest import read_manifest
-from asled_cli.job.batch.pairs import BatchPair, find_pairs
+from asled_cli.job.batch.pairs import BatchPair, find_clips, find_pairs
 from asled_cli.job.batch.run import REPORT, Outcome, devices, run_batch
 from asled_cli.video.output_file import work_folder
 
@@ -76,7 +76,7 @@ def test_a_folder_is_paired_by_the_names_of_the_lenses(tmp_path: Path) -> None:
     ]
     for name in [*names, "notes.txt", ".hidden_wide.mov"]:
         (tmp_path / name).write_bytes(b"")
-    found = {(pair.wide.name, pair.ultra.name) for pair in find_pairs(tmp_path)}
+    found = {(pair.wide.name, pair.ultra and pair.ultra.name) for pair in find_pairs(tmp_path)}
     assert found == {
         ("walk_wide.mov", "walk_ultra.mov"),
         ("IMG_1.mov", "IMG_1_UW.mov"),
@@ -94,8 +94,18 @@ def test_else_by_when_they_were_recorded(tmp_path: Path) -> None:
     ):
         when = {"creation_time": f"2024-06-01T16:03:{second:02d}.000000Z"}
         make_clip(tmp_path / name, ticks=(0, 20), metadata=when)
-    found = {(pair.wide.name, pair.ultra.name) for pair in find_pairs(tmp_path)}
+    found = {(pair.wide.name, pair.ultra and pair.ultra.name) for pair in find_pairs(tmp_path)}
     assert found == {("a.mov", "2_ultra.mov"), ("b.mov", "1_ultra.mov")}
+
+
+def test_alone_every_clip_of_a_folder_is_a_job(tmp_path: Path, runs: list[list[str]]) -> None:
+    for name in ("a_wide.mov", "a_ultra.mov", "b.mov", "b_deblurred.mov"):
+        (tmp_path / name).write_bytes(b"")
+    found = find_clips(tmp_path)
+    assert [pair.wide.name for pair in found] == ["a_ultra.mov", "a_wide.mov", "b.mov"]
+    outcomes = run_batch(found, tmp_path / "out", options=["--method", "single"])
+    assert {(outcome.status, outcome.ultra) for outcome in outcomes} == {("done", "")}
+    assert [words[words.index("--") + 1 :] for words in runs] == [[str(pair.wide)] for pair in found]
 
 
 @pytest.fixture

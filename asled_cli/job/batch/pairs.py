@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BatchPair:
-    """One job of a batch. out: name of the result, without a folder."""
+    """One job of a batch. ultra: None for a clip alone. out: name of the result, without a folder."""
 
     wide: Path
-    ultra: Path
+    ultra: Path | None
     out: str
 
 
@@ -65,11 +65,7 @@ def find_pairs(folder: Path) -> list[BatchPair]:
 
     Raises InputError if there is no pair, or if two jobs would write one file.
     """
-    clips = sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in FORMATS and not path.name.startswith(".")
-    )
-    results = {composed(output_name(path)) for path in clips}
-    clips = [path for path in clips if composed(path.name) not in results]
+    clips = _recordings(folder)
     ultras = {composed(ULTRA.sub("", path.stem)): path for path in clips if ULTRA.search(path.stem)}
     others = [path for path in clips if path not in ultras.values()]
     pairs, left = [], []
@@ -87,6 +83,20 @@ def find_pairs(folder: Path) -> list[BatchPair]:
     if alone:
         log.warning("without a partner, and left out: %s", ", ".join(alone))
     return check_names(folder, pairs)
+
+
+def find_clips(folder: Path) -> list[BatchPair]:
+    """Return a job for every clip of a folder, each alone. Raises InputError as `find_pairs`."""
+    return check_names(folder, [BatchPair(path, None, output_name(path)) for path in _recordings(folder)])
+
+
+def _recordings(folder: Path) -> list[Path]:
+    """Return the clips of a folder without results of earlier runs."""
+    clips = sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in FORMATS and not path.name.startswith(".")
+    )
+    results = {composed(output_name(path)) for path in clips}
+    return [path for path in clips if composed(path.name) not in results]
 
 
 def _holds_two(path: Path) -> bool:

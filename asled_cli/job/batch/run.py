@@ -100,7 +100,7 @@ def _make_folder(folder: Path) -> None:
 
 def _check_inputs_stay(pairs: Sequence[BatchPair], folder: Path) -> None:
     """Raise UsageError if the output of one pair is a clip of any pair, also by a link."""
-    inputs = {key for pair in pairs for path in (pair.wide, pair.ultra) if (key := _file_key(path))}
+    inputs = {key for pair in pairs for path in (pair.wide, pair.ultra) if path and (key := _file_key(path))}
     for pair in pairs:
         out = folder / pair.out
         if inputs and _file_key(out) in inputs:
@@ -138,12 +138,12 @@ def _stop_after_interrupt(outcome: Outcome, overwrite: bool) -> None:
 
 def _run(pair: BatchPair, folder: Path, options: Sequence[str], overwrite: bool) -> Outcome:
     out = folder / pair.out
-    names = str(pair.wide), str(pair.ultra), str(out)
+    names = str(pair.wide), str(pair.ultra or ""), str(out)
     resume = work_folder(out).is_dir()
     if out.exists() and not resume and not overwrite:
         return Outcome(*names, status="exists")
     arguments = ["-o", names[2], "--json", *options, *(["--overwrite"] if overwrite else [])]
-    clips = ["--", *names[:2]]  # a name that begins with a dash is no option
+    clips = ["--", *filter(None, names[:2])]  # a name that begins with a dash is no option
     began = time.monotonic()
     code, said = _deblur([*arguments, *(["--resume"] if resume else []), *clips])
     if code and resume and _may_start_over(code, said, overwrite):
