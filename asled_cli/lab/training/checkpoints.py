@@ -80,7 +80,10 @@ def read_checkpoint(path: Path, content: Mapping[str, type] = {}) -> dict[str, A
 
 
 def _check_archive(path: Path) -> None:
-    """Raise ValueError unless the file is an archive as torch.save writes it, without compression."""
+    """Raise ValueError unless the file is an archive as torch.save writes it, uncompressed and undamaged.
+
+    torch.load does not compare the check sums, and would continue with a changed number.
+    """
     if not path.is_file():
         raise ValueError("there is no such file")
     if not zipfile.is_zipfile(path):
@@ -88,6 +91,8 @@ def _check_archive(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
             raise ValueError("it is compressed, as torch.save never does")
+        if (damaged := archive.testzip()) is not None:
+            raise ValueError(f"it is damaged: the check sum of {damaged} is wrong")
 
 
 def restore_module(path: Path, module: torch.nn.Module, stored: Mapping[Any, Any]) -> None:
