@@ -213,8 +213,10 @@ def test_an_offset_by_part_of_a_frame_is_made_up_for() -> None:
 
 def test_analysis_needs_two_neighbouring_pairs() -> None:
     target = Frame(0, 0, Fraction(0), np.zeros((64, 96, 3), np.uint16), None)
-    with pytest.raises(InputError, match="same moment"):
+    with pytest.raises(InputError, match="Fewer than two frames"):
         analyse([[FramePair(target, None)], [FramePair(target, target)]], LensPrior())
+    with pytest.raises(InputError, match="same moment"):
+        analyse([[FramePair(target, None), FramePair(target, target)]], LensPrior())
 
 
 def test_every_pair_comes_out_once_in_order_whatever_is_missing() -> None:

@@ -52,9 +52,7 @@ QUALITY = {
     "av1_nvenc": Quality("cq", 20, "p5", 1, 51),
 }
 OWN_RATE = {"crf", "cq", "qp", "b", "rc", "maxrate"}  # encoder options that replace the default quality
-LEAST_FREE_BYTES = (
-    1 << 28
-)  # with less, a failed start is blamed on memory: stacks and look-ahead need as much
+MIN_FREE_BYTES = 1 << 28  # with less, a failed start is blamed on memory: stacks and look-ahead need as much
 ANY_SIZE = ("libsvtav1", "ffv1")  # encoders that take odd sizes with subsampled chroma
 
 
@@ -319,7 +317,7 @@ def _open(context: VideoCodecContext, source: Clip, encoder: Encoder) -> None:
 def _not_started(encoder: Encoder, error: Exception) -> AsledError:
     """Return the error for an encoder that did not open: some report a lack of memory as any failure."""
     free = free_memory()
-    if is_out_of_memory(error) or (free is not None and free < LEAST_FREE_BYTES):
+    if is_out_of_memory(error) or (free is not None and free < MIN_FREE_BYTES):
         left = "" if free is None else f": {free >> 20} MiB are left"
         return MemoryLimitError(
             f"There is not enough memory to start the encoder {encoder.name}{left}.",
