@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -44,10 +43,8 @@ def test_help_and_version_load_nothing_heavy() -> None:
         "import sys; from asled_cli.cli.app import main; main(['--version']); main(['deblur', '--help']);"
         "sys.exit(' '.join({'torch', 'av', 'cv2', 'numpy'} & set(sys.modules)) or None)"
     )
-    began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"loaded: {done.stderr}"
-    assert time.monotonic() - began < 3.0  # 0.2 s on an idle machine; the benchmark holds the real bound
 
 
 @pytest.mark.parametrize(

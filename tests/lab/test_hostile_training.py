@@ -173,7 +173,7 @@ def test_objects_in_cached_clips_are_never_read(tmp_path: Path) -> None:
         ({"compile": 1}, "compile is 1, expected true or false"),
         ({"precision": "int8"}, "precision is 'int8', expected one of fp32, bf16"),
         ({"betas": [0.9]}, r"betas is \[0\.9\], expected a list of 2 numbers"),
-        ({"minutes": float("inf")}, "minutes is inf"),
+        ({"max_minutes": float("inf")}, "max_minutes is inf"),
     ],
 )
 def test_recipes_of_other_content(table: dict[str, Any], message: str) -> None:

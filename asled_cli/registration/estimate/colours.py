@@ -15,6 +15,7 @@ from asled_cli.registration.model.tone_curve import Tone, fit_tone
 _MIN_SHARE = 0.05
 # Shades broader than this share of the longer side are left out of the correlation.
 _SHADE_SHARE = 1 / 40
+_MIN_SHADE_PX = 1.0  # of tiny pictures; a narrower filter would leave nothing but rounding errors
 _FLAT = 1e-5  # standard deviation of luma, 0..1, below which there is nothing to compare
 
 
@@ -55,5 +56,5 @@ def _correlation(a: Image, b: Image) -> float:
 
 def _details(pictures: Image) -> Image:
     """Return (T, h, w): luma without its coarse shades, in which any two scenes may agree."""
-    sigma = max(pictures.shape[1:]) * _SHADE_SHARE
+    sigma = max(max(pictures.shape[1:]) * _SHADE_SHARE, _MIN_SHADE_PX)
     return np.stack([without_shades(p, sigma) for p in pictures])
