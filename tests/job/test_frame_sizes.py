@@ -124,6 +124,7 @@ def run_through(folder: Path, case: Case, analysis: Callable[..., Registration] 
         assert len(list(frames)) == case.frames
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_any_size_goes_through_every_command(tmp_path: Path, batch: int) -> None:
     for number, case in enumerate(random_cases()[batch::BATCHES]):

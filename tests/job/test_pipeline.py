@@ -84,6 +84,7 @@ def test_every_frame_is_written_at_its_time_and_better(pair: Pair, tmp_path: Pat
     assert only(tmp_path) == {"out.mp4"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "stages"), [("swap", ["align"]), ("network", ["align", "fuse"])])
 def test_helpers_change_nothing_but_the_time(
     method: str, stages: list[str], pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

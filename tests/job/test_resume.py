@@ -88,6 +88,7 @@ def resume(job: DeblurConfig, report: JobReport = ignore) -> DeblurResult:
     return pipeline.run_deblur(replace(job, resume=True), report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["swap", "network", "tiles"])
 def test_the_same_file_however_often_it_was_interrupted(
     kind: str, pair: Pair, network: Path, tmp_path: Path

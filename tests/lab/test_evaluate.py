@@ -75,6 +75,7 @@ def blur_and_truth(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
+@pytest.mark.slow
 def test_the_miniature_runs_whole_and_writes_its_report(
     miniature: Path,
     tiny_weights: Path,
@@ -138,6 +139,7 @@ def test_input_row_equals_scikit_image(blur_and_truth: Path) -> None:
         assert row["psnr_to_input"] == 100.0
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_workers(miniature: Path) -> None:
     config = EvalConfig(
         "realmcvsr", miniature, methods=("input", "swap"), max_frames=3, device="cpu", workers=1

@@ -108,6 +108,7 @@ def test_interrupt_leaves_a_checkpoint(clips: Path, tmp_path: Path, monkeypatch:
     assert same_weights(resumed, train(TINY, clips, tmp_path / "whole"))
 
 
+@pytest.mark.slow
 def test_learns_one_clip() -> None:
     """A tiny network fits one clip to 35 dB, 7 dB above the swap."""
     batch = stack_samples([to_tensors(clip_in_memory(frames=4, height=32, width=32, speed=3))])

@@ -260,6 +260,7 @@ def test_unusable_requests_say_why() -> None:
         AsledConfig(temperature=0.0)
 
 
+@pytest.mark.slow
 def test_it_learns_one_clip_by_heart() -> None:
     """A blurry clip and a sharp reference one pixel aside: from 23 to above 35 dB within seconds."""
     torch.manual_seed(0)

@@ -252,6 +252,7 @@ def test_a_gap_is_interpolated_linearly() -> None:
     np.testing.assert_allclose(ois_path.at(4.5 / RATE), (2.5, 5))
 
 
+@pytest.mark.slow
 def test_a_clip_with_ois_is_deblurred(tmp_path: Path) -> None:
     times = [i / RATE for i in range(75)]  # longer than one stretch
     files = {}

@@ -21,7 +21,7 @@ def test_track_keys_and_dolby_vision_box_are_found(hlg_clip: Path) -> None:
     assert not tracks[2].keys and not tracks[2].dolby_vision
 
 
-def test_spatial_video_is_recognised_and_refused_as_one_file_for_both(
+def test_spatial_video_is_recognised_and_its_second_view_is_not_taken_for_a_track(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = make_clip(tmp_path / "spatial.mov", codec="libx265")
@@ -29,8 +29,12 @@ def test_spatial_video_is_recognised_and_refused_as_one_file_for_both(
     append_box(path, box(b"vexu", box(b"eyes", box(b"stri", bytes(4), b"\x03"))), *stsd)
     clip = probe_clip(path)
     assert clip.spatial and "only its main view" in clip.warnings[-1]
-    assert main(["deblur", str(path), "-o", str(tmp_path / "out.mp4")]) == 3
+    out = str(tmp_path / "out.mp4")
+    assert main(["deblur", str(path), str(path), "-o", out]) == 3  # the same file: its second track
     assert "two views are coded in one track (MV-HEVC)" in capsys.readouterr().err
+    assert main(["deblur", str(path), "-o", out, "--dry-run"]) == 0  # alone: its main view
+    said = capsys.readouterr()
+    assert "only its main view" in said.out + said.err and "single" in said.out
 
 
 def test_iso_flavour_of_meta_and_all_value_types(tmp_path: Path) -> None:

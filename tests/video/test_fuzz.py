@@ -11,6 +11,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
 INPUTS, JOBS = 20, 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits CPU time and memory as Linux does")
 def test_damaged_clips_are_refused_in_a_sentence_or_processed(tmp_path: Path) -> None:
     out, so_far = tmp_path / "report.json", tmp_path / "list"
