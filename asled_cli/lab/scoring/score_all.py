@@ -63,7 +63,7 @@ def _results(
     config: EvalConfig, models: list[Model], names: list[str], workers: int, check: Callable[[], None]
 ) -> Iterator[_Result]:
     """Yield (clips done, name, scores by model, keys by model) in the order in which clips finish."""
-    code = code_fingerprint()  # once: the files may change while a long run goes on
+    code = code_fingerprint()  # once: the files may change during a long run
     if workers == 1:
         for done, name in enumerate(names, start=1):
             check()
