@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from asled_cli.errors import MemoryLimitError as MemoryLimitError
     from asled_cli.errors import UsageError as UsageError
     from asled_cli.errors import WeightsError as WeightsError
-    from asled_cli.job.records import DeblurConfig as DeblurConfig
+    from asled_cli.job.config import DeblurConfig as DeblurConfig
     from asled_cli.job.records import DeblurPlan as DeblurPlan
     from asled_cli.job.records import DeblurResult as DeblurResult
     from asled_cli.pipeline import run_deblur as run_deblur
@@ -23,7 +23,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "AsledError": "errors",
-    "DeblurConfig": "job.records",
+    "DeblurConfig": "job.config",
     "DeblurPlan": "job.records",
     "DeblurResult": "job.records",
     "InputError": "errors",

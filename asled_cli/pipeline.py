@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from asled_cli.imaging.threads import opencv_threads
-from asled_cli.job.align import QUEUE, align_stages
 from asled_cli.job.analysis import judge_clips, register_clips
 from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan
+from asled_cli.job.config import DeblurConfig
 from asled_cli.job.match import advice_for
 from asled_cli.job.method import load_restorer
 from asled_cli.job.plan import make_plan, refuse_if_strict, report_if_strict
-from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, Event, JobReport
+from asled_cli.job.records import DeblurPlan, DeblurResult, Event, JobReport
 from asled_cli.job.resume.disk_space import SpaceWatch
 from asled_cli.job.resume.inputs import InputWatch
 from asled_cli.job.resume.journal import Journal
@@ -33,6 +33,7 @@ from asled_cli.registration.analyse import Analyse, analyse
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import ReferenceRenderer
+from asled_cli.registration.render_stages import QUEUE, align_stages
 from asled_cli.restoration.base import Memory, RestoredFrame, restore
 from asled_cli.restoration.one_clip import restore_alone
 from asled_cli.runtime.device import explain_out_of_memory
@@ -111,7 +112,7 @@ def _deblur(run: Run, began: float) -> DeblurResult:
     """Register, measure sharpness, and write the result; copy the clip if nothing changes."""
     plan = run.plan
     run.refuse_if_strict([*plan.notes, *(f"{lost} would be left out" for lost in run.writer.dropped)])
-    if plan.method == "single":
+    if plan.choice.method == "single":
         return replace(_deblur_alone(run), analysis_s=time.monotonic() - began)
     registration = run.journal.registration or _analyse(run)
     blur_plan = _judge(run, registration)
@@ -153,9 +154,9 @@ def _analyse(run: Run) -> Registration:
     plan = run.plan
     registration, _ = register_clips(
         plan.wide,
-        plan.reference,
+        plan.pair.ultra,
         plan.clock,
-        LensPrior(fov_ratio=plan.fov_ratio, source=plan.fov_source),
+        LensPrior(fov_ratio=plan.pair.fov_ratio, source=plan.pair.fov_source),
         run.report,
         wide_range=plan.wide_range,
         ultra_range=plan.ultra_range,
@@ -165,7 +166,7 @@ def _analyse(run: Run) -> Registration:
         log.warning(
             "%s and %s do not seem to show the same scene at the same time: nothing is changed. %s",
             plan.wide.path.name,
-            plan.reference.path.name,
+            plan.pair.ultra.path.name,
             advice_for(plan.config),
         )
     return run.journal.keep_registration(registration)
@@ -176,7 +177,7 @@ def _judge(run: Run, registration: Registration) -> BlurPlan:
     plan = run.plan
     if not plan.config.skip_sharp:
         return DEBLUR_ALL
-    blur_plan = judge_clips(plan.wide, plan.reference, plan.clock, registration, run.report)
+    blur_plan = judge_clips(plan.wide, plan.pair.ultra, plan.clock, registration, run.report)
     for sentence in blur_plan.warnings():
         log.warning("%s: %s", plan.wide.path.name, sentence)
     return blur_plan
@@ -204,18 +205,18 @@ def _render(run: Run, registration: Registration, blur_plan: BlurPlan) -> Deblur
     start = find_start(plan, journal.entries, registration)
     with (
         ClipReader(plan.wide, start_s=start.wide_s, end_s=plan.wide_range[1]) as wide,
-        ClipReader(plan.reference, start_s=start.ultra_s, end_s=plan.ultra_range[1]) as ultra,
+        ClipReader(plan.pair.ultra, start_s=start.ultra_s, end_s=plan.ultra_range[1]) as ultra,
     ):
         wide_frames = Stage(wide, QUEUE, "decode wide")
         ultra_frames = Stage(ultra, QUEUE, "decode ultra")
-        references = softened(ultra_frames, plan.wide, plan.reference, plan.fov_ratio)
+        references = softened(ultra_frames, plan.wide, plan.pair.ultra, plan.pair.fov_ratio)
         pairs = Stage(pair_frames(wide_frames, references, plan.clock), QUEUE, "pair")
         # The network takes and gives whole chunks; with room for one on either side, no stage waits.
-        room = max(QUEUE, plan.chunk)
+        room = max(QUEUE, plan.choice.chunk)
         aligned = align_stages(
             pairs,
             ReferenceRenderer(registration, start.origin_s),
-            radius=plan.reference_radius,
+            radius=plan.choice.reference_radius,
             threads=plan.align_threads,
             room=room,
             select=lambda frames: skip_written(frames, start, plan.wide.path.name),
@@ -224,7 +225,7 @@ def _render(run: Run, registration: Registration, blur_plan: BlurPlan) -> Deblur
         with restored:  # closing the last stage closes all that feed it
             _write(run, blur_plan, restored, lambda: any_problem(wide.problems, ultra.problems))
         stages = [wide_frames, ultra_frames, pairs, *aligned, restored]
-        problems = {plan.wide.path.name: wide.problems, plan.reference.path.name: ultra.problems}
+        problems = {plan.wide.path.name: wide.problems, plan.pair.ultra.path.name: ultra.problems}
         result = journal.tally.result(plan, registration, stages, problems)
         return replace(result, segments=blur_plan.segments)
 
@@ -232,7 +233,7 @@ def _render(run: Run, registration: Registration, blur_plan: BlurPlan) -> Deblur
 def _deblur_alone(run: Run) -> DeblurResult:
     """Write the result of one clip alone; copy the clip if nothing changes."""
     plan = run.plan
-    if plan.exposure <= 0:
+    if plan.own_exposure <= 0:
         log.warning("%s: %s.", plan.wide.path.name, plan.expectation)
         frames = run.writer.copy_source()
         if frames is not None:
@@ -257,7 +258,7 @@ def _render_alone(run: Run) -> DeblurResult:
         frames = Stage(wide, QUEUE, "decode wide")
         changed = restore_alone(
             frames,
-            plan.exposure,
+            plan.own_exposure,
             1 / plan.wide.average_rate,
             strength=plan.config.strength,
             workers=plan.align_threads,

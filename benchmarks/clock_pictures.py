@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
+from asled_cli.job.config import DeblurConfig
 from asled_cli.job.match import match_clips
-from asled_cli.job.records import DeblurConfig
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.filming import Lens, draw_hand_motion, film, write_film
 from asled_cli.lab.synthesis.shake_blur import read_picture

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from report import write_report
 
 from asled_cli.imaging.warp import warp_homography
-from asled_cli.job.records import DeblurConfig, Method
+from asled_cli.job.config import DeblurConfig, Method
 from asled_cli.lab.bench.run import machine
 from asled_cli.lab.camera.dual_lens import LensRig, soften_for_ultra
 from asled_cli.lab.camera.filming import SOUND_RATE, Lens, Sound, draw_hand_motion, film, write_film
@@ -126,8 +126,8 @@ def measure(case: Case, method: Method, sources: Path) -> dict[str, Any]:
         "method": method,
         "sound": case.sound,
         "offset_s": round(case.offset_s, 4),
-        "offset_error_ms": round((float(default.plan.offset_s) - case.offset_s) * 1e3, 2),
-        "offset_source": default.plan.offset_source,
+        "offset_error_ms": round((float(default.plan.clock.offset_s) - case.offset_s) * 1e3, 2),
+        "offset_source": default.plan.pair.timing.description,
         "fov_ratio": case.rig.ratio,
         "fov_ratio_found": default.registration["fov_ratio"],
         "frames_unchanged": default.frames_unchanged,

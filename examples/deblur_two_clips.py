@@ -12,7 +12,7 @@ from asled_cli import AsledError, DeblurConfig, DeblurPlan, Progress, run_deblur
 def report(event: DeblurPlan | Progress) -> None:
     """Print the plan before the work starts, then the progress of each step."""
     if isinstance(event, DeblurPlan):
-        sys.stderr.write(f"{event.frames} frames, {event.method} on {event.device}\n")
+        sys.stderr.write(f"{event.frames} frames, {event.choice.method} on {event.choice.device}\n")
     elif event.done % 10 == 0:
         sys.stderr.write(f"{event.step} {event.done}/{event.total}\n")
 

@@ -10,7 +10,7 @@ import typer
 
 from asled_cli.cli.options import shared as opt
 from asled_cli.errors import AsledError, UsageError
-from asled_cli.job.records import DeblurConfig
+from asled_cli.job.config import DeblurConfig
 from asled_cli.runtime.option_limits import MAX_JOBS
 
 Source = Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asled_cli.cli.options import shared as opt
 from asled_cli.errors import UsageError
-from asled_cli.job.records import DeblurConfig
+from asled_cli.job.config import DeblurConfig
 
 
 def deblur(

@@ -10,7 +10,7 @@ import typer
 from asled_cli.cli.options import shared as opt
 from asled_cli.cli.output.probe_report import clip_rows, pair_rows, segment_row
 from asled_cli.errors import UsageError
-from asled_cli.job.records import DeblurConfig
+from asled_cli.job.config import DeblurConfig
 
 Preview = Annotated[
     Path | None,

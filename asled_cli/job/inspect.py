@@ -8,8 +8,9 @@ from typing import Any
 
 from asled_cli.job.analysis import judge_clips, register_clips
 from asled_cli.job.blur_plan import BlurPlan
-from asled_cli.job.match import MatchedClips, advice_for, check_shared_time, match_clips
-from asled_cli.job.records import DeblurConfig
+from asled_cli.job.config import DeblurConfig
+from asled_cli.job.match import advice_for, check_shared_time, match_clips
+from asled_cli.job.records import MatchedClips
 from asled_cli.job.tally import registration_info
 from asled_cli.progress import Report, ignore
 from asled_cli.registration.geometry.lenses import LensPrior

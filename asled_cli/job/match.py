@@ -1,11 +1,11 @@
 """Match two files: which clip is the wide one, and how their clocks and views relate."""
 
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from asled_cli.errors import InputError
-from asled_cli.job.records import DeblurConfig
+from asled_cli.job.config import DeblurConfig
+from asled_cli.job.records import MatchedClips
 from asled_cli.progress import Report, ignore
 from asled_cli.registration.geometry.canvas import check_large_enough
 from asled_cli.registration.geometry.lenses import COMMON_FOV_RATIO
@@ -19,19 +19,6 @@ from asled_cli.video.decode.video_tracks import count_video_tracks, has_depth_ma
 from asled_cli.video.frames import Clip
 
 MIN_SHARED_S = Fraction(1, 10)  # clips that share less than this in time are taken for two recordings
-
-
-@dataclass(frozen=True)
-class MatchedClips:
-    """The clips in their detected order. timing: its target is `wide`. notes: for the user."""
-
-    wide: Clip
-    ultra: Clip
-    timing: Timing
-    order: Order
-    fov_ratio: float  # before refinement by registration
-    fov_source: str
-    notes: tuple[str, ...]
 
 
 def match_clips(config: DeblurConfig, report: Report = ignore) -> MatchedClips:

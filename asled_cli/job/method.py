@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args, get_type_hints
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 import torch
 
 from asled_cli.errors import MemoryLimitError, MissingWeightsError, WeightsError
-from asled_cli.job.records import DeblurConfig, DeblurPlan
+from asled_cli.job.config import DeblurConfig
+from asled_cli.job.records import DeblurPlan, MethodChoice
 from asled_cli.nets.interface import NetworkInfo
 from asled_cli.restoration.base import FusingRestorer, Restorer
 from asled_cli.restoration.network import NetworkRestorer, NetworkSetting
@@ -38,23 +38,6 @@ class FrameSize(NamedTuple):
 
     width: int
     height: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MethodChoice:
-    """The resolved part of a plan that concerns restoring; fields as in `DeblurPlan`."""
-
-    method: Literal["network", "swap", "single"]
-    reason: str
-    model: str | None = None
-    weights: Path | None = None
-    device: str = "cpu"
-    precision: str = "fp32"
-    chunk: int = 1
-    overlap: int = 0
-    tile: int = 0
-    reference_radius: int = 0
-    memory_bytes: int = 0
 
 
 def choose_method(config: DeblurConfig, wide: Clip | FrameSize) -> MethodChoice:
@@ -107,12 +90,13 @@ def load_restorer(plan: DeblurPlan, segment: int = 0, read: Callable[[Any], Any]
     segment: frames after which work must be able to go on. read: gives the memory of an earlier run, a
     dictionary from tiles to states of the network, when asked for that type; or None.
     """
-    if plan.method == "swap":
-        return SwapRestorer(plan.config.strength)
-    assert plan.weights is not None
-    pieces = plan.chunk, plan.overlap, plan.tile
-    device = torch.device(plan.device)
-    network, setting = _build(plan.weights, device, plan.precision, pieces, plan.config.strength)
+    choice, strength = plan.choice, plan.config.strength
+    if choice.method == "swap":
+        return SwapRestorer(strength)
+    assert choice.weights is not None
+    pieces = choice.chunk, choice.overlap, choice.tile
+    device = torch.device(choice.device)
+    network, setting = _build(choice.weights, device, choice.precision, pieces, strength)
     state_type = _state_type(network)
     found = (read(dict[Tile, state_type]) if read is not None else None) or {}  # type: ignore[valid-type]
     states = {tile: type(state)(*(part.to(device) for part in state)) for tile, state in found.items()}

@@ -11,8 +11,8 @@ from asled_cli.deconvolution.clip_file import measure_exposure
 from asled_cli.deconvolution.exposure import ExposureFit
 from asled_cli.errors import AsledError, InputError, UsageError
 from asled_cli.imaging.threads import opencv_threads
+from asled_cli.job.config import DeblurConfig
 from asled_cli.job.match import (
-    MatchedClips,
     advice_for,
     check_comparable,
     check_shared_time,
@@ -21,7 +21,7 @@ from asled_cli.job.match import (
     probe_both,
 )
 from asled_cli.job.method import QUEUED_BYTES, FrameSize, choose_method
-from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult
+from asled_cli.job.records import DeblurPlan, DeblurResult, MatchedClips, MethodChoice
 from asled_cli.job.sampling import RUN_LENGTH, RUNS, SHORT_CLIP, count_frames
 from asled_cli.job.target import retarget_to_ultra
 from asled_cli.metrics.clip_psnr import check_truth
@@ -74,28 +74,12 @@ def _complete_plan(config: DeblurConfig, found: MatchedClips) -> DeblurPlan:
     return DeblurPlan(
         config=config,
         wide=wide,
-        ultra=ultra,
+        match=found,
+        choice=choice,
         out=out,
         frames=frames,
         start_s=start,
         end_s=end,
-        offset_s=clock.offset_s,
-        offset_source=found.timing.description,
-        clock_rate=clock.rate,
-        offset_confidence=found.timing.confidence,
-        swapped=found.order.swapped,
-        fov_ratio=found.fov_ratio,
-        fov_source=found.fov_source,
-        method=choice.method,
-        method_reason=choice.reason,
-        model=choice.model,
-        weights=choice.weights,
-        device=choice.device,
-        precision=choice.precision,
-        chunk=choice.chunk,
-        overlap=choice.overlap,
-        tile=choice.tile,
-        reference_radius=choice.reference_radius,
         align_threads=align_threads,
         memory_bytes=max(
             _memory(wide, ultra) + _memory_of_alignment(align_threads, wide) + choice.memory_bytes,
@@ -117,25 +101,15 @@ def _plan_single(config: DeblurConfig, report: Report) -> DeblurPlan:
     start, end = _window(config, wide)
     encoder = choose_encoder(wide, config.encode or EncodeConfig())
     resolve_device(config.device)  # it runs on the CPU, but a name that does not exist is a mistake
-    found = _measure_exposure(config, wide, report)
     return DeblurPlan(
         config=config,
         wide=wide,
+        exposure=_measure_exposure(config, wide, report),
+        choice=MethodChoice(method="single", reason="one clip; blur measured from its own frames"),
         out=out,
         frames=count_frames(wide, start, end),
         start_s=start,
         end_s=end,
-        exposure=found.exposure,
-        explained=found.explained,
-        method="single",
-        method_reason="one clip; blur measured from its own frames",
-        model=None,
-        weights=None,
-        device="cpu",
-        precision="fp32",
-        chunk=1,
-        overlap=0,
-        tile=0,
         align_threads=min(MAX_ALIGN_THREADS, usable_cores()),
         memory_bytes=MEMORY_BASE + BYTES_PER_PIXEL * wide.width * wide.height,
         encoder=encoder,

@@ -12,7 +12,7 @@ import numpy as np
 
 from asled_cli.errors import InputError
 from asled_cli.imaging.homography import resize_matrix
-from asled_cli.job.match import MatchedClips
+from asled_cli.job.records import MatchedClips
 from asled_cli.registration.estimate.template_match import MatchCandidate
 from asled_cli.registration.geometry.canvas import reduced_sizes
 from asled_cli.sync.lens_order import MIN_VIEW_CORRELATION, locate_both

@@ -18,7 +18,8 @@ from factories.small_pair import Pair, known_registration, make_pair
 
 from asled_cli import pipeline
 from asled_cli.errors import AsledError
-from asled_cli.job.records import DeblurConfig, Event
+from asled_cli.job.config import DeblurConfig
+from asled_cli.job.records import Event
 from asled_cli.progress import Progress
 from asled_cli.video.encode.encoder import EncodeConfig
 from asled_cli.video.output_file import work_folder

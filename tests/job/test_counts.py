@@ -10,8 +10,8 @@ from factories.small_pair import make_pair, make_scene, view, write_clip
 
 from asled_cli.cli.app import main
 from asled_cli.errors import InputError
+from asled_cli.job.config import DeblurConfig
 from asled_cli.job.plan import _window
-from asled_cli.job.records import DeblurConfig
 from asled_cli.job.sampling import count_frames
 from asled_cli.pipeline import run_deblur
 from asled_cli.progress import Progress

@@ -15,7 +15,7 @@ import pytest
 
 from asled_cli.cli.app import main
 from asled_cli.imaging.flow import DenseFlow, MotionMeter
-from asled_cli.job.records import DeblurConfig
+from asled_cli.job.config import DeblurConfig
 from asled_cli.pipeline import Steps, run_deblur
 from asled_cli.registration.analyse import analyse
 from asled_cli.registration.geometry.canvas import MIN_SIDE, Canvas, reduce_for_analysis, reduced_size

@@ -8,8 +8,8 @@ import pytest
 from factories.clips import make_clip, picture
 
 from asled_cli.errors import InputError
+from asled_cli.job.config import DeblurConfig
 from asled_cli.job.match import match_clips
-from asled_cli.job.records import DeblurConfig
 from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.decode.video_tracks import count_video_tracks
 from asled_cli.video.open_output import open_output

@@ -16,7 +16,8 @@ from asled_cli.cli.app import main
 from asled_cli.deconvolution.exposure import ExposureFit
 from asled_cli.errors import InterruptedRunError, UsageError
 from asled_cli.job import plan as planning
-from asled_cli.job.records import DeblurConfig, DeblurResult, Event
+from asled_cli.job.config import DeblurConfig
+from asled_cli.job.records import DeblurResult, Event
 from asled_cli.metrics.clip_psnr import measure_psnr
 from asled_cli.pipeline import Steps, run_deblur
 from asled_cli.progress import Progress
@@ -74,8 +75,8 @@ def test_alone_it_gains_and_keeps_times_and_sound(shaken: Shaken, tmp_path: Path
     events: list[Event] = []
     out = tmp_path / "out.mp4"
     result = deblur(shaken.wide, out, events.append, truth=shaken.truth)
-    assert result.plan.method == "single" and result.plan.ultra is None
-    assert result.plan.exposure == pytest.approx(0.8, abs=0.15)
+    assert result.plan.choice.method == "single" and result.plan.ultra is None
+    assert result.plan.own_exposure == pytest.approx(0.8, abs=0.15)
     assert result.psnr_input_db is not None and result.psnr_result_db is not None
     assert result.psnr_result_db > result.psnr_input_db + 1.5
     assert result.frames_written == FRAMES == result.frames_changed + result.frames_unchanged

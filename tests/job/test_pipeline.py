@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from asled_cli import pipeline
 from asled_cli.errors import AsledError, InputError, InterruptedRunError, MemoryLimitError
 from asled_cli.imaging.homography import Matrix
+from asled_cli.job.config import DeblurConfig, LensOrder
 from asled_cli.job.plan import make_plan
-from asled_cli.job.records import DeblurConfig, DeblurPlan, DeblurResult, Event, JobReport, LensOrder
+from asled_cli.job.records import DeblurPlan, DeblurResult, Event, JobReport
 from asled_cli.progress import Progress, ignore
 from asled_cli.registration.geometry.lenses import centre_crop
 from asled_cli.registration.model.exposure import MotionBlur

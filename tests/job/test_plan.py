@@ -12,9 +12,10 @@ import torch
 from factories.small_pair import HEIGHT, WIDTH, Pair, make_pair, make_scene, view, write_clip
 
 from asled_cli.errors import AsledError, InputError, MemoryLimitError, UsageError, WeightsError
+from asled_cli.job.config import DeblurConfig
 from asled_cli.job.method import FrameSize, choose_pieces, fit_pieces
 from asled_cli.job.plan import choose_align_threads, make_plan, memory_of_analysis
-from asled_cli.job.records import DeblurConfig, DeblurPlan
+from asled_cli.job.records import DeblurPlan
 from asled_cli.nets.asled.config import AsledConfig
 from asled_cli.nets.asled.costs import estimate_memory
 from asled_cli.nets.asled.network import AsledNet
@@ -39,10 +40,10 @@ def test_every_choice_has_a_default(pair: Pair) -> None:
     plan = plan_of(pair)
     assert plan.out == pair.wide.with_name("wide_deblurred.mp4")
     assert plan.frames == 12
-    assert plan.start_s == 0 and plan.offset_s == 0
+    assert plan.start_s == 0 and plan.clock.offset_s == 0
     assert plan.end_s is None
-    assert (plan.fov_ratio, plan.encoder.name, plan.encoder.pix_fmt) == (2.0, "libx264", "yuv420p")
-    assert "no common sound or motion" in plan.offset_source
+    assert (plan.pair.fov_ratio, plan.encoder.name, plan.encoder.pix_fmt) == (2.0, "libx264", "yuv420p")
+    assert "no common sound or motion" in plan.pair.timing.description
     assert plan.memory_bytes > 0
     assert {"wide", "ultra", "frames", "fov_ratio", "offset_s", "device"} <= set(plan.as_dict())
 
@@ -59,11 +60,11 @@ def test_planned_memory_covers_the_analysis(
 
 def test_what_is_asked_for_wins(pair: Pair, tmp_path: Path) -> None:
     plan = plan_of(pair, out=tmp_path / "o.mov", fov_ratio=1.85, offset_s=0.05, start_s=0.1, end_s=0.3)
-    assert plan.fov_ratio == 1.85
-    assert (plan.offset_s, plan.frames) == (Fraction(1, 20), 6)
+    assert plan.pair.fov_ratio == 1.85
+    assert (plan.clock.offset_s, plan.frames) == (Fraction(1, 20), 6)
     start, end = plan.ultra_range
     assert start is not None and end is not None
-    assert start <= plan.start_s - plan.offset_s and end >= Fraction(0.3) - plan.offset_s
+    assert start <= plan.start_s - plan.clock.offset_s and end >= Fraction(0.3) - plan.clock.offset_s
 
 
 def test_a_part_without_a_reference_is_noted(tmp_path: Path) -> None:

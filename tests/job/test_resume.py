@@ -18,8 +18,9 @@ from asled_cli.errors import AsledError, InputError, InterruptedRunError, UsageE
 from asled_cli.job import analysis
 from asled_cli.job.blur_plan import PAST_S, BlurPlan
 from asled_cli.job.blur_plan import Interval as Stretch
+from asled_cli.job.config import DeblurConfig
 from asled_cli.job.plan import make_plan
-from asled_cli.job.records import DeblurConfig, DeblurResult, Event, JobReport
+from asled_cli.job.records import DeblurResult, Event, JobReport
 from asled_cli.job.resume import inputs
 from asled_cli.job.resume import work_folder as folders
 from asled_cli.job.resume.journal import FILE, Journal

@@ -10,8 +10,8 @@ from factories.textures import texture
 from numpy.typing import NDArray
 
 from asled_cli.cli.app import main
+from asled_cli.job.config import DeblurConfig
 from asled_cli.job.plan import make_plan
-from asled_cli.job.records import DeblurConfig
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.filming import Lens, draw_hand_motion, film, write_film
 from asled_cli.video.decode.probe import probe_clip

@@ -13,7 +13,8 @@ from scipy.interpolate import CubicHermiteSpline
 
 from asled_cli.guide import GUIDE_STRIDE
 from asled_cli.imaging.homography import apply, pixel_grid
-from asled_cli.job.records import DeblurConfig, Event
+from asled_cli.job.config import DeblurConfig
+from asled_cli.job.records import Event
 from asled_cli.job.resume.serialization import load_record, save_record
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.filming import HandMotion, Lens, film, write_film

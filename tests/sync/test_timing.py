@@ -11,8 +11,9 @@ from factories.textures import texture
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
-from asled_cli.job.match import MatchedClips, match_clips
-from asled_cli.job.records import DeblurConfig
+from asled_cli.job.config import DeblurConfig
+from asled_cli.job.match import match_clips
+from asled_cli.job.records import MatchedClips
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.filming import SOUND_RATE, Lens, Sound, draw_hand_motion, film, write_film
 from asled_cli.registration.geometry.lenses import centre_crop

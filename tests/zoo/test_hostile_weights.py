@@ -11,8 +11,8 @@ from factories.networks import TINY, random_network
 from safetensors.torch import load_file, save_file
 
 from asled_cli.errors import UsageError, WeightsError
+from asled_cli.job.config import DeblurConfig
 from asled_cli.job.method import FrameSize, choose_method
-from asled_cli.job.records import DeblurConfig
 from asled_cli.zoo import checkpoint as weights
 from asled_cli.zoo import registry as zoo
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from asled_cli.job.records import LensOrder, Method, Target
+from asled_cli.job.config import LensOrder, Method, Target
 from asled_cli.runtime.option_limits import FOV_RATIO_LIMITS
 from asled_cli.runtime.precision import Precision
 

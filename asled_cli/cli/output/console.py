@@ -177,22 +177,23 @@ def show_plan(plan: DeblurPlan, style: Style) -> None:
 
 
 def _pair_rows(plan: DeblurPlan) -> dict[str, str]:
+    match, choice = plan.pair, plan.choice
     return {
-        "time offset": f"{float(plan.offset_s):+.4f} s ({plan.offset_source})",
-        "field-of-view ratio": f"{plan.fov_ratio:.3f} ({plan.fov_source}), refined by registration",
-        "method": f"{plan.method} ({plan.method_reason})",
-        "network": "none" if plan.model is None else f"{plan.model}, {plan.weights}",
-        "device": f"{plan.device}, {plan.precision}",
-        "chunk": f"{plan.chunk} frames, look-ahead {plan.overlap}, {_tile_text(plan.tile)}",
-        "reference": _fusion_text(plan.reference_radius),
+        "time offset": f"{float(match.timing.clock.offset_s):+.4f} s ({match.timing.description})",
+        "field-of-view ratio": f"{match.fov_ratio:.3f} ({match.fov_source}), refined by registration",
+        "method": f"{choice.method} ({choice.reason})",
+        "network": "none" if choice.model is None else f"{choice.model}, {choice.weights}",
+        "device": f"{choice.device}, {choice.precision}",
+        "chunk": f"{choice.chunk} frames, look-ahead {choice.overlap}, {_tile_text(choice.tile)}",
+        "reference": _fusion_text(choice.reference_radius),
     }
 
 
 def _single_rows(plan: DeblurPlan) -> dict[str, str]:
-    found = f"{plan.exposure:.2f} of a frame interval" if plan.exposure > 0 else "not found"
+    exposure = plan.own_exposure
     return {
-        "method": f"{plan.method} ({plan.method_reason})",
-        "exposure": found,
+        "method": f"{plan.choice.method} ({plan.choice.reason})",
+        "exposure": f"{exposure:.2f} of a frame interval" if exposure > 0 else "not found",
         "expectation": plan.expectation,
     }
 

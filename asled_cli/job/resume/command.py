@@ -4,7 +4,7 @@ import os
 import shlex
 from dataclasses import fields
 
-from asled_cli.job.records import DeblurConfig
+from asled_cli.job.config import DeblurConfig
 from asled_cli.job.resume.fingerprint import flag
 from asled_cli.runtime.printable import printable
 from asled_cli.video.encode.encoder import EncodeConfig

@@ -109,7 +109,8 @@ class Journal:
             ) from error
         self._drop_damaged()
         if self.entries:
-            self.plan = replace(self.plan, chunk=self.entries[-1].chunk, tile=self.entries[-1].tile)
+            last = self.entries[-1]
+            self.plan = replace(self.plan, choice=replace(self.plan.choice, chunk=last.chunk, tile=last.tile))
 
     def _take(self, entry: Entry) -> None:
         """Add an entry, in place of an older one that was found damaged since."""
@@ -168,7 +169,7 @@ class Journal:
 
     def keep(self, segment: Segment, tally: Tally, *, damaged: bool, memory: Memory | None) -> None:
         """Keep a finished segment, the counts at its end and what the network remembered then."""
-        name, pieces = None, (self.plan.chunk, self.plan.tile)
+        name, pieces = None, (self.plan.choice.chunk, self.plan.choice.tile)
         if memory is not None:
             name, pieces = f"state-{len(self.entries):06d}.safetensors", (memory.chunk, memory.tile)
             self._save(name, memory.states)

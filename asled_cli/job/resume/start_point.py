@@ -40,7 +40,10 @@ def find_start(plan: DeblurPlan, entries: Sequence[Entry], registration: Registr
     if registration is None:
         memory, interval_s = FRAMES_BEFORE, float(1 / plan.wide.average_rate)
     else:
-        memory, interval_s = frames_before(registration) + plan.reference_radius, registration.interval_s
+        memory, interval_s = (
+            frames_before(registration) + plan.choice.reference_radius,
+            registration.interval_s,
+        )
     start = Start(plan.wide_range[0], None if plan.ultra is None else plan.ultra_range[0])
     if not entries:
         return start

@@ -14,7 +14,8 @@ from typing import Any
 
 from asled_cli import __version__
 from asled_cli.errors import UsageError
-from asled_cli.job.records import DeblurConfig, DeblurResult, Method
+from asled_cli.job.config import DeblurConfig, Method
+from asled_cli.job.records import DeblurResult
 from asled_cli.lab.bench.clips import make_pair
 from asled_cli.runtime import option_limits as limits
 from asled_cli.runtime.precision import Precision
