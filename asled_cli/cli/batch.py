@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,11 @@ from asled_cli.cli.options import shared as opt
 from asled_cli.errors import AsledError, UsageError
 from asled_cli.job.config import DeblurConfig
 from asled_cli.runtime.option_limits import MAX_JOBS
+
+if TYPE_CHECKING:
+    from asled_cli.cli.output.console import Style
+    from asled_cli.job.batch.pairs import BatchPair
+    from asled_cli.job.batch.report import Outcome
 
 Source = Annotated[
     Path,
@@ -26,7 +31,18 @@ Jobs = Annotated[
     int, typer.Option(min=1, max=MAX_JOBS, help="Clips at a time; with several GPUs, one process per GPU.")
 ]
 ListOnly = Annotated[bool, typer.Option("--list", help="Only show which clips belong together.")]
-
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="I/N",
+        help="Do only the I-th of N parts, on one of N machines; each pair is in one part.",
+        show_default="all pairs",
+    ),
+]
+Merge = Annotated[
+    bool,
+    typer.Option("--merge", help="Only join the reports of all shards; ends with 1 if a pair is missing."),
+]
 Overwrite = Annotated[
     bool,
     typer.Option(
@@ -47,43 +63,74 @@ def batch(
     crf: opt.Crf = None,
     strict: opt.Strict = False,
     overwrite: Overwrite = False,
+    shard: ShardOption = None,
     list_only: ListOnly = False,
+    merge: Merge = False,
     as_json: opt.AsJson = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
     """Deblur many pairs. Failures do not stop the batch; run it again to resume."""
     from asled_cli.cli.output import console
-    from asled_cli.job.batch.manifest import read_manifest
-    from asled_cli.job.batch.pairs import find_clips, find_pairs
-    from asled_cli.job.batch.run import REPORT, run_batch
+    from asled_cli.job.batch.run import run_batch
+    from asled_cli.job.batch.shards import merge_reports, read_shard
+    from asled_cli.job.batch.versions import versions
     from asled_cli.video.encode.encoder import EncodeConfig
 
-    if not os.path.exists(source):  # noqa: PTH110 (false, not an error, for a name that is too long)
-        raise UsageError(f"{source} does not exist.", "Name a manifest or a folder.")
+    part = None if shard is None else read_shard(shard)
+    if merge and (part is not None or list_only):
+        raise UsageError("--merge joins the reports of all shards.", "Drop --shard and --list.")
     # What is wrong with the options is wrong for every pair: it is said once, before the first one.
     DeblurConfig(source, source, method=method, strength=strength, encode=EncodeConfig(codec, crf))
     style = console.Style(as_json=as_json, quiet=quiet)
-    with console.progress(style):  # shows what is warned of
-        find = find_clips if method == "single" else find_pairs
-        pairs = find(source) if source.is_dir() else read_manifest(source)
-    if list_only:
-        rows = [(str(pair.wide), str(pair.ultra or ""), pair.out) for pair in pairs]
-        console.show_table("batch", ("wide", "ultra", "out"), rows, style)
-        return
-    options = ["--method", method, "--strength", str(strength), "--codec", codec]
-    options += ["--preset", preset] if preset is not None else []
-    options += ["--crf", str(crf)] if crf is not None else []
-    options += ["--strict"] if strict else []
     unreported: list[AsledError] = []
-    outcomes = run_batch(
-        pairs, out, jobs=jobs, device=device, options=options, overwrite=overwrite,
-        report_failed=unreported.append,
-    )  # fmt: skip
-    if not quiet:
-        table = [(Path(o.wide).name, o.out, o.status, f"{o.seconds:.0f} s", o.message) for o in outcomes]
-        console.show_table(REPORT, ("wide", "out", "status", "time", "message"), table, style)
+    with console.progress(style):  # shows what is warned of
+        pairs = _find(source, method)
+        if list_only:
+            shown = pairs if part is None else part.pick(pairs)
+            rows = [(str(pair.wide), str(pair.ultra or ""), pair.out) for pair in shown]
+            console.show_table("batch", ("wide", "ultra", "out"), rows, style)
+            return
+        if merge:
+            outcomes = merge_reports(pairs, out, overwrite)
+        else:
+            outcomes = run_batch(
+                pairs, out, jobs=jobs, device=device, overwrite=overwrite, shard=part,
+                options=_options(method, strength, codec, preset, crf, strict),
+                versions={} if part is None else versions(method), report_failed=unreported.append,
+            )  # fmt: skip
+    _show(outcomes, style)
     if unreported:
         raise unreported[-1]
     if any(outcome.status == "failed" for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _find(source: Path, method: str) -> list[BatchPair]:
+    """Return the pairs that a manifest or folder names."""
+    from asled_cli.job.batch.manifest import read_manifest
+    from asled_cli.job.batch.pairs import find_clips, find_pairs
+
+    if not os.path.exists(source):  # noqa: PTH110 (false, not an error, for a name that is too long)
+        raise UsageError(f"{source} does not exist.", "Name a manifest or a folder.")
+    find = find_clips if method == "single" else find_pairs
+    return find(source) if source.is_dir() else read_manifest(source)
+
+
+def _options(
+    method: str, strength: float, codec: str, preset: str | None, crf: int | None, strict: bool
+) -> list[str]:
+    """Return the options that are passed on to every job."""
+    options = ["--method", method, "--strength", str(strength), "--codec", codec]
+    options += ["--preset", preset] if preset is not None else []
+    options += ["--crf", str(crf)] if crf is not None else []
+    return options + (["--strict"] if strict else [])
+
+
+def _show(outcomes: list[Outcome], style: Style) -> None:
+    from asled_cli.cli.output import console
+    from asled_cli.job.batch.report import REPORT
+
+    if not style.quiet:
+        table = [(Path(o.wide).name, o.out, o.status, f"{o.seconds:.0f} s", o.message) for o in outcomes]
+        console.show_table(REPORT, ("wide", "out", "status", "time", "message"), table, style)

@@ -37,6 +37,7 @@ def test_options_in_the_docs_exist() -> None:
     commands = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     known = set(re.findall(r"--[a-z][a-z-]+", commands))
     others = {"--nproc-per-node", "--check", "--strict", "--dist", "--list-files"}  # torchrun, ruff, pytest
+    others |= {"--array", "--gres", "--requeue", "--dependency", "--wrap"}  # Slurm
     pages = [ROOT / "README.md", *(ROOT / "docs" / "guides").glob("*.md"), ROOT / "docs" / "scores.md"]
     unknown = [
         f"{page.relative_to(ROOT)}: {option}"

@@ -14,7 +14,8 @@ from asled_cli.errors import InputError, InterruptedRunError, UsageError
 from asled_cli.job.batch import run as batch
 from asled_cli.job.batch.manifest import read_manifest
 from asled_cli.job.batch.pairs import BatchPair, find_clips, find_pairs
-from asled_cli.job.batch.run import REPORT, Outcome, devices, run_batch
+from asled_cli.job.batch.report import REPORT, Outcome
+from asled_cli.job.batch.run import devices, run_batch
 from asled_cli.video.output_file import work_folder
 
 
@@ -197,7 +198,7 @@ def test_a_report_that_cannot_be_written_stops_nobody(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(batch, "replace_file", full)
+    monkeypatch.setattr("asled_cli.job.batch.report.replace_file", full)
     path, out = manifest(tmp_path, "a.mov,u.mov,", "c.mov,u.mov,"), tmp_path / "out"
     assert main(["batch", str(path), "-o", str(out), "--json"]) == 1
     said = capsys.readouterr()

@@ -12,7 +12,8 @@ from asled_cli.errors import InputError
 from asled_cli.job.batch import run as batch
 from asled_cli.job.batch.manifest import read_manifest
 from asled_cli.job.batch.pairs import find_pairs
-from asled_cli.job.batch.run import Outcome, run_batch, write_report
+from asled_cli.job.batch.report import Outcome, write_report
+from asled_cli.job.batch.run import run_batch
 from asled_cli.job.config import DeblurConfig
 from asled_cli.job.resume.command import resume_command
 from asled_cli.runtime.printable import spreadsheet_cell

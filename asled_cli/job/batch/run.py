@@ -1,39 +1,33 @@
 """Many jobs: each in a process of its own, some at a time; what failed does not stop the others."""
 
-import csv
 import json
-import os
+import logging
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
+from types import MappingProxyType
 
 import torch
 
 from asled_cli.errors import AsledError, InterruptedRunError, UsageError
 from asled_cli.job.batch.pairs import BatchPair
-from asled_cli.runtime.atomic_file import explain_full_disk, replace_file
-from asled_cli.runtime.printable import spreadsheet_cell
+from asled_cli.job.batch.report import Outcome, check_report, write_report
+from asled_cli.job.batch.shards import (
+    Shard,
+    check_shard,
+    known_outcomes,
+    read_shards,
+    warn_of_differences,
+    write_shard,
+)
 from asled_cli.video.output_file import work_folder
 
-REPORT = "asled_batch"  # .json and .csv in the output folder
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The result of one job. status: "done", "failed" or "exists"."""
-
-    wide: str
-    ultra: str
-    out: str
-    status: str
-    exit_code: int = 0
-    seconds: float = 0.0
-    message: str = ""
+log = logging.getLogger(__name__)
 
 
 def devices(wanted: str, jobs: int) -> list[str]:
@@ -50,6 +44,8 @@ def run_batch(
     device: str = "auto",
     options: Sequence[str] = (),
     overwrite: bool = False,
+    shard: Shard | None = None,
+    versions: Mapping[str, str] = MappingProxyType({}),
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
     report_failed: Callable[[AsledError], None] = lambda error: None,
 ) -> list[Outcome]:
@@ -57,14 +53,18 @@ def run_batch(
 
     Results that exist are kept and unfinished work is resumed, so the same call continues a batch.
     overwrite: replace results that exist, and start over what cannot be resumed with these options.
-    options: passed to every `asled deblur`. on_outcome: called after each job.
-    report_failed: called if the report cannot be written.
+    options: passed to every `asled deblur`. shard: do only its pairs, with a report of its own, in which
+    `versions` are noted; without one, what shards reported of results that exist is taken over.
+    on_outcome: called after each job. report_failed: called if the report cannot be written.
     Raises UsageError if the folder or the report cannot be made, or `overwrite` would replace an input.
     """
     _make_folder(folder)
     if overwrite:
         _check_inputs_stay(pairs, folder)
-    check_report(folder, overwrite)
+    report = _Report(folder, shard, versions, report_failed)
+    report.check(overwrite)
+    pairs = pairs if shard is None else shard.pick(pairs)
+    known = report.known_before()
     free: SimpleQueue[str] = SimpleQueue()
     for name in devices(device, jobs):
         free.put(name)
@@ -72,7 +72,8 @@ def run_batch(
     def work(pair: BatchPair) -> Outcome:
         name = free.get()
         try:
-            return _run(pair, folder, [*options, "--device", name], overwrite)
+            found = _run(pair, folder, [*options, "--device", name], overwrite)
+            return known.get(pair.out, found) if found.status == "exists" else found
         finally:
             free.put(name)
 
@@ -83,12 +84,48 @@ def run_batch(
             for done in as_completed(running):
                 outcomes[running[done]] = done.result()
                 on_outcome(done.result())
-                _keep_report(folder, [outcomes[pair] for pair in pairs if pair in outcomes], report_failed)
+                report.keep([(pair, outcomes[pair]) for pair in pairs if pair in outcomes])
                 _stop_after_interrupt(done.result(), overwrite)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # those under way get the signal too
             raise
+    if not pairs:
+        report.keep([])
     return [outcomes[pair] for pair in pairs]
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """Where the report of this run goes. failed: called if it cannot be written, which stops nothing."""
+
+    folder: Path
+    shard: Shard | None
+    versions: Mapping[str, str]
+    failed: Callable[[AsledError], None]
+
+    def check(self, overwrite: bool) -> None:
+        """Raise an AsledError if another file has the place of the report."""
+        if self.shard is None:
+            check_report(self.folder, overwrite)
+        elif not overwrite:
+            check_shard(self.folder, self.shard)
+
+    def known_before(self) -> dict[str, Outcome]:
+        """Return what shards reported as done before, by the name of the result."""
+        reports = read_shards(self.folder, lambda error: log.warning("%s", error))
+        if self.shard is None:
+            warn_of_differences(reports)
+        return {out: row for out, row in known_outcomes(reports).items() if row.status == "done"}
+
+    def keep(self, rows: Sequence[tuple[BatchPair, Outcome]]) -> None:
+        """Write the report as it is now."""
+        try:
+            if self.shard is None:
+                write_report(self.folder, [outcome for _, outcome in rows])
+            else:
+                write_shard(self.folder, self.shard, self.versions, rows)
+        except AsledError as error:
+            self.failed(error)
 
 
 def _make_folder(folder: Path) -> None:
@@ -117,16 +154,6 @@ def _file_key(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return state.st_dev, state.st_ino
-
-
-def _keep_report(
-    folder: Path, outcomes: Sequence[Outcome], report_failed: Callable[[AsledError], None]
-) -> None:
-    """Write the report; a failure is passed on and stops nothing."""
-    try:
-        write_report(folder, outcomes)
-    except AsledError as error:
-        report_failed(error)
 
 
 def _stop_after_interrupt(outcome: Outcome, overwrite: bool) -> None:
@@ -176,53 +203,3 @@ def _messages(stderr: str) -> Iterator[str]:
             continue
         if isinstance(event, dict) and event.get("event") == "error":
             yield f"{event['message']} {event['hint']}".strip()
-
-
-def write_report(folder: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write the report as JSON and CSV, each replaced in one step. Raises AsledError if it cannot be."""
-    rows = [asdict(outcome) for outcome in outcomes]
-    _replace(_place(folder, "json"), json.dumps(rows, indent=1) + "\n")
-    lines: list[str] = []
-
-    class Lines:
-        """Collects what the CSV writer writes."""
-
-        def write(self, text: str) -> None:
-            lines.append(text)
-
-    table = csv.DictWriter(Lines(), list(rows[0]) if rows else [])
-    table.writeheader()
-    table.writerows({name: spreadsheet_cell(value) for name, value in row.items()} for row in rows)
-    _replace(_place(folder, "csv"), "".join(lines))
-
-
-def check_report(folder: Path, overwrite: bool) -> None:
-    """Raise UsageError if a file in the report's place is not the report of a batch, unless it may go."""
-    columns = ",".join(field.name for field in fields(Outcome))
-    for path, start in ((_place(folder, "json"), "["), (_place(folder, "csv"), columns)):
-        if os.path.lexists(path) and not overwrite and not _starts_with(path, start):
-            raise UsageError(
-                f"{path} exists, and is not the report of a batch.", "Move it away, or choose another --out."
-            )
-
-
-def _starts_with(path: Path, start: str) -> bool:
-    """Return whether a file begins like a report, or is empty, as after a full disk."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            text = file.read(1000)
-    except (OSError, ValueError):
-        return False
-    if start == "[":
-        return not text or (text.startswith("[") and (text[1:].strip() in ("", "]") or '"status"' in text))
-    return not text or text.startswith(start)
-
-
-def _place(folder: Path, suffix: str) -> Path:
-    return folder / f"{REPORT}.{suffix}"
-
-
-def _replace(path: Path, text: str) -> None:
-    data = text.encode("utf-8", "backslashreplace")
-    with explain_full_disk(path):
-        replace_file(path, lambda part: part.write_bytes(data))

@@ -25,9 +25,7 @@ def settings(plan: DeblurPlan) -> dict[str, object]:
     config, choice, encode = plan.config, plan.choice, plan.config.encode or EncodeConfig()
     asked = {f"--{flag(name)}": str(getattr(config, name)) for name in _names(config) - NOT_SETTINGS}
     return {
-        "asled": asled_cli.__version__,
-        "FFmpeg": codec_library(),
-        "torch": torch.__version__,
+        **versions_of_programs(),
         **dict(sorted(asked.items())),
         "the kind of device": choice.device.partition(":")[0],
         "the number format": choice.precision,
@@ -38,6 +36,11 @@ def settings(plan: DeblurPlan) -> dict[str, object]:
         "--encoder-opt": str(sorted(encode.options.items())),
         "the format of the output": plan.out.suffix.lower(),
     }
+
+
+def versions_of_programs() -> dict[str, str]:
+    """Return the versions of the programs that decide about frames and their encoding."""
+    return {"asled": asled_cli.__version__, "FFmpeg": codec_library(), "torch": str(torch.__version__)}
 
 
 def pieces(plan: DeblurPlan) -> dict[str, object]:
