@@ -115,7 +115,7 @@ def _deblur(run: Run, began: float) -> DeblurResult:
     if plan.choice.method == "single":
         return replace(_deblur_alone(run), analysis_s=time.monotonic() - began)
     registration = run.journal.registration or _analyse(run)
-    blur_plan = _judge(run, registration)
+    blur_plan = _plan_blur(run, registration)
     return_freed_memory()
     analysis_s = time.monotonic() - began
     run.refuse_if_strict([] if registration.accepted else ["the two views do not fit together"])
@@ -172,7 +172,7 @@ def _analyse(run: Run) -> Registration:
     return run.journal.keep_registration(registration)
 
 
-def _judge(run: Run, registration: Registration) -> BlurPlan:
+def _plan_blur(run: Run, registration: Registration) -> BlurPlan:
     """Find where the wide view needs deblurring and the other one can help."""
     plan = run.plan
     if not plan.config.skip_sharp:

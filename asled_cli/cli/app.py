@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from asled_cli import __version__
+from asled_cli.cli.average_weights import average_weights
 from asled_cli.cli.batch import batch
 from asled_cli.cli.bench import bench
 from asled_cli.cli.deblur import deblur
@@ -43,6 +44,7 @@ app.command()(probe)
 app.command()(train)
 app.command()(verify)
 app.command(name="synth-blur")(synth_blur)
+app.command(name="average-weights")(average_weights)
 
 
 def _show_version(wanted: bool) -> None:

@@ -20,12 +20,13 @@ from asled_cli.guide import Guide
 from asled_cli.nets.interface import ChunkInputs, VideoNetwork
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.restoration.base import FULL_SCALE, Memory, RestoredFrame, restored_frame
-from asled_cli.restoration.oom_fallback import recut_states, smaller_pieces, tile_text
+from asled_cli.restoration.oom_fallback import recut_states, smaller_pieces
 from asled_cli.restoration.sharp_regions import limit_colour, sharp_mask
 from asled_cli.restoration.swap import swap_change
 from asled_cli.restoration.tiles import Tile, cut_tiles
 from asled_cli.runtime.device import is_out_of_memory
 from asled_cli.runtime.memory import memory_limit
+from asled_cli.runtime.option_limits import tile_text
 
 log = logging.getLogger(__name__)
 

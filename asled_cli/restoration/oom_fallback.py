@@ -27,11 +27,6 @@ def smaller_pieces(chunk: int, tile: int, size: tuple[int, int]) -> tuple[int, i
     return (chunk // 2, tile) if chunk > 1 else None
 
 
-def tile_text(tile: int) -> str:
-    """Return a tile size for the user."""
-    return f"tiles of {tile} px" if tile else "whole frames"
-
-
 def recut_states(states: dict[Tile, Any], tiles: Sequence[Tile], size: tuple[int, int]) -> dict[Tile, Any]:
     """Cut the same states for other tiles. size: (height, width) of the pictures; states: tuples of tensors.
 

@@ -48,3 +48,8 @@ def read_size(name: str, text: str, least: int) -> tuple[int, int]:
             f"{name} is {text!r}, expected WIDTHxHEIGHT such as 1920x1080, each {least} to {MAX_SIDE}."
         )
     return sides[0], sides[1]
+
+
+def tile_text(tile: int) -> str:
+    """Return a tile size in pixels, as the user reads it; 0: whole frames."""
+    return f"tiles of {tile} px" if tile else "whole frames"

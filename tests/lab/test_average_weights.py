@@ -7,8 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from asled_cli.cli import app
 from asled_cli.errors import UsageError, WeightsError
-from asled_cli.lab.training.weight_averaging import average_weights, main
+from asled_cli.lab.training.weight_averaging import average_weights
 from asled_cli.nets.asled.config import AsledConfig
 from asled_cli.nets.asled.network import AsledNet
 from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
@@ -32,7 +33,8 @@ def write(folder: Path, name: str, config: AsledFastConfig, seed: int) -> Path:
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_every_weight_is_the_mean(tmp_path: Path, share: float) -> None:
     start, end = write(tmp_path, "start", SMALL, 0), write(tmp_path, "end", SMALL, 1)
-    main([str(start), str(end), str(tmp_path / "mean"), "--share", str(share)])
+    options = ["--out", str(tmp_path / "mean"), "--share", str(share)]
+    assert app.main(["average-weights", str(start), str(end), *options]) == 0
     one, other, mean = (load_file(tmp_path / name) for name in ("start", "end", "mean"))
     assert mean.keys() == one.keys()
     for name, found in mean.items():

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from factories.moving_textures import clip_in_memory, write_clip
+from factories.recipes import TINY_OPTIONS, tiny_recipe
 
 from asled_cli.errors import AsledError, InterruptedRunError, UsageError, WeightsError
 from asled_cli.lab.training import loop as training
@@ -19,7 +20,6 @@ from asled_cli.lab.training import losses
 from asled_cli.lab.training.checkpoints import read_checkpoint, write_checkpoint
 from asled_cli.lab.training.loop import train, update
 from asled_cli.lab.training.recipe import (
-    TrainConfig,
     config_from_table,
     config_to_table,
     read_recipe,
@@ -28,32 +28,13 @@ from asled_cli.lab.training.recipe import (
 from asled_cli.lab.training.run import FLOW, read_flow_recipe
 from asled_cli.lab.training.state import TrainState, begin
 from asled_cli.lab.training_data.cached_clip import read_clip, stack_samples, to_inputs, to_tensors
-from asled_cli.lab.training_data.crops import CropDataset, SampleConfig
+from asled_cli.lab.training_data.crops import CropDataset
 from asled_cli.metrics.psnr_ssim import ssim
 from asled_cli.nets.blend import swap
 from asled_cli.zoo import checkpoint as weights
 from asled_cli.zoo import registry as zoo
 
-TINY_OPTIONS = {
-    "fine_channels": 8,
-    "coarse_channels": 8,
-    "backward_blocks": 1,
-    "forward_blocks": 1,
-    "decoder_blocks": 1,
-}
-TINY = TrainConfig(
-    network="asled-fast",
-    options=TINY_OPTIONS,
-    samples=SampleConfig(frames=(3, 4), crop_px=32, batch=2),
-    steps=6,
-    warmup_steps=2,
-    threads=1,
-    workers=0,
-    log_every=1,
-    checkpoint_every=3,
-    validate_every=3,
-    precision="fp32",
-)
+TINY = tiny_recipe(steps=6, warmup_steps=2, checkpoint_every=3, validate_every=3)
 RECIPES = Path(__file__).parents[2] / "examples" / "recipes"
 
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from factories.moving_textures import write_clip
 from factories.networks import fixed_lpips
+from factories.recipes import TINY_OPTIONS, tiny_recipe
 from safetensors.torch import load_file, save_file
 
 from asled_cli.cli import app
@@ -24,10 +25,9 @@ from asled_cli.lab.training import state as progress_module
 from asled_cli.lab.training.checkpoints import read_checkpoint, write_checkpoint
 from asled_cli.lab.training.loop import train
 from asled_cli.lab.training.monitor import Watch
-from asled_cli.lab.training.recipe import LossConfig, TrainConfig
+from asled_cli.lab.training.recipe import LossConfig
 from asled_cli.lab.training.state import flow_parameters, save_run, start_run
 from asled_cli.lab.training.validation import Score
-from asled_cli.lab.training_data.crops import SampleConfig
 from asled_cli.metrics.lpips import distance
 from asled_cli.nets.spynet import SpyNet
 from asled_cli.runtime.distributed import ALONE
@@ -35,27 +35,8 @@ from asled_cli.runtime.processes import batches_of
 from asled_cli.zoo import checkpoint as weights
 from asled_cli.zoo import registry as zoo
 
-FAST = {
-    "fine_channels": 8,
-    "coarse_channels": 8,
-    "backward_blocks": 1,
-    "forward_blocks": 1,
-    "decoder_blocks": 1,
-}
 ASLED = {"channels": 8, "trunk_blocks": 1, "decoder_blocks": 1, "search": {"radius": 2}}
-TINY = TrainConfig(
-    network="asled-fast",
-    options=FAST,
-    samples=SampleConfig(frames=(2, 2), crop_px=32, batch=1),
-    steps=4,
-    warmup_steps=0,
-    threads=1,
-    workers=0,
-    log_every=1,
-    checkpoint_every=2,
-    validate_every=2,
-    precision="fp32",
-)
+TINY = tiny_recipe(frames=(2, 2), batch=1, warmup_steps=0)
 
 
 @pytest.fixture
@@ -130,7 +111,7 @@ def test_flow_settings_need_a_flow_network(clips: Path, tmp_path: Path) -> None:
 
 def test_a_student_moves_towards_its_teacher(clips: Path, tmp_path: Path) -> None:
     torch.manual_seed(5)
-    teacher = zoo.build("asled-fast", {**FAST, "fine_channels": 16})
+    teacher = zoo.build("asled-fast", {**TINY_OPTIONS, "fine_channels": 16})
     torch.nn.init.constant_(teacher.decoder.head.bias, 0.05)
     weights.save(tmp_path / "teacher.safetensors", "asled-fast", teacher)
     taught = LossConfig(charbonnier=0.0, distillation=1.0)

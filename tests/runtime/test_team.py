@@ -10,33 +10,15 @@ import pytest
 import torch
 import torch.multiprocessing as processes
 from factories.moving_textures import write_clip
+from factories.recipes import tiny_recipe
 
 from asled_cli.errors import InterruptedRunError, UsageError
 from asled_cli.lab.training.checkpoints import read_checkpoint
 from asled_cli.lab.training.loop import train
 from asled_cli.lab.training.recipe import TrainConfig
-from asled_cli.lab.training_data.crops import SampleConfig
 from asled_cli.runtime.distributed import ALONE, Team, join_team
 
-TINY = TrainConfig(
-    network="asled-fast",
-    options={
-        "fine_channels": 8,
-        "coarse_channels": 8,
-        "backward_blocks": 1,
-        "forward_blocks": 1,
-        "decoder_blocks": 1,
-    },
-    samples=SampleConfig(frames=(3, 4), crop_px=32, batch=4),
-    steps=4,
-    warmup_steps=1,
-    threads=1,
-    workers=0,
-    log_every=1,
-    checkpoint_every=2,
-    validate_every=4,
-    precision="fp32",
-)
+TINY = tiny_recipe(batch=4, validate_every=4)
 
 
 def member(rank: int, port: int, clips: Path, out: Path, config: TrainConfig) -> None:

@@ -26,6 +26,7 @@ from asled_cli.cli.output.probe_report import registration_text
 from asled_cli.errors import AsledError
 from asled_cli.job.records import DeblurPlan, DeblurResult, Event, JobReport
 from asled_cli.progress import Progress
+from asled_cli.runtime.option_limits import tile_text
 from asled_cli.runtime.printable import printable, shortened
 
 PLAIN_LINE_EVERY_S = 5.0  # progress lines where no bar can be drawn
@@ -184,7 +185,7 @@ def _pair_rows(plan: DeblurPlan) -> dict[str, str]:
         "method": f"{choice.method} ({choice.reason})",
         "network": "none" if choice.model is None else f"{choice.model}, {choice.weights}",
         "device": f"{choice.device}, {choice.precision}",
-        "chunk": f"{choice.chunk} frames, look-ahead {choice.overlap}, {_tile_text(choice.tile)}",
+        "chunk": f"{choice.chunk} frames, look-ahead {choice.overlap}, {tile_text(choice.tile)}",
         "reference": _fusion_text(choice.reference_radius),
     }
 
@@ -319,10 +320,6 @@ def _options(options: Mapping[str, str]) -> list[str]:
 
 def _fusion_text(radius: int) -> str:
     return f"averaged over {2 * radius + 1} motion-aligned frames" if radius else "frame by frame"
-
-
-def _tile_text(tile: int) -> str:
-    return f"tiles of {tile} px" if tile else "whole frames"
 
 
 def _duration(seconds: float) -> str:

@@ -8,15 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from asled_cli.lab.datasets.sources import Sources
-from asled_cli.lab.eval_sets import held_out as test_set
-from asled_cli.lab.eval_sets import phone_sets
-from asled_cli.lab.eval_sets import strong_blur as strong_set
+from asled_cli.lab.eval_sets import held_out, phone_sets, strong_blur
 from asled_cli.lab.eval_sets.builders import ClipMaker, SetClip
 from asled_cli.lab.eval_sets.validation import VALIDATION_CLIPS, VALIDATION_VERSION
 from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 
 # The groups whose clips make up the mean of a set.
-MAIN_GROUPS = (*test_set.MAIN_GROUPS, *phone_sets.STEREO_GROUPS)
+MAIN_GROUPS = (*held_out.MAIN_GROUPS, *phone_sets.STEREO_GROUPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +60,8 @@ def _entries(clips: Mapping[str, SetClip], first_seed: int) -> dict[str, EvalCli
 
 
 _VALID = EvalSet("synthetic valid", VALIDATION_VERSION, _validation_entries())
-_TEST = EvalSet("synthetic test", test_set.TEST_VERSION, _entries(test_set.TEST_CLIPS, 7000))
-_STRONG = EvalSet("synthetic strong", strong_set.STRONG_VERSION, _entries(strong_set.STRONG_CLIPS, 9000))
+_TEST = EvalSet("synthetic test", held_out.TEST_VERSION, _entries(held_out.TEST_CLIPS, 7000))
+_STRONG = EvalSet("synthetic strong", strong_blur.STRONG_VERSION, _entries(strong_blur.STRONG_CLIPS, 9000))
 _PHONE_SETS = {
     name: EvalSet(f"synthetic {name}", phone_sets.PHONE_SETS_VERSION, _entries(clips, first_seed))
     for name, clips, first_seed in (

@@ -57,12 +57,12 @@ def align_clip(clip: ScoreClip, alignment: Alignment, fov_ratio: float) -> Align
         return AlignedClip(
             map(without_reference, clip.pairs(range(clip.frames))), metadata={"registration": error.message}
         )
-    blur_plan = _judge(clip, registration)
+    blur_plan = _plan_blur(clip, registration)
     metadata = {"registration": registration_info(registration), "actions": list(blur_plan.actions)}
     return AlignedClip(_render(clip, registration), blur_plan, metadata)
 
 
-def _judge(clip: ScoreClip, registration: Registration) -> BlurPlan:
+def _plan_blur(clip: ScoreClip, registration: Registration) -> BlurPlan:
     """Return the blur plan of a deblurring run, from as many sample frames."""
     count = min(clip.frames, sharpness_count(clip.frames / clip.fps))
     moments = [(2 * i + 1) * clip.frames // (2 * count) for i in range(count)]

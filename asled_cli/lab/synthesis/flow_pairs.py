@@ -61,8 +61,8 @@ def degrade(pair: FlowPair, draw: np.random.Generator) -> FlowPair:
     """
     alike = draw.random() < 0.5
     blur = _random_blur(draw)
-    first = _look(_blurred(pair.first, blur), draw, spread=0.0 if alike else 0.15)
-    second = _look(_blurred(pair.second, blur if alike else _random_blur(draw)), draw, spread=0.02)
+    first = _change_colour(_blurred(pair.first, blur), draw, spread=0.0 if alike else 0.15)
+    second = _change_colour(_blurred(pair.second, blur if alike else _random_blur(draw)), draw, spread=0.02)
     return FlowPair(first, second, pair.flow)
 
 
@@ -140,7 +140,7 @@ def _blurred(image: Image, kernel: Image | None) -> Image:
     return image if kernel is None else np.asarray(cv2.filter2D(image, -1, kernel), dtype=np.float32)
 
 
-def _look(image: Image, draw: np.random.Generator, spread: float) -> Image:
+def _change_colour(image: Image, draw: np.random.Generator, spread: float) -> Image:
     """Change gain of each channel and gamma by about `spread`, then add noise."""
     gain = np.exp(draw.normal(0, 1, 3) * spread)
     gamma = np.exp(draw.normal() * spread)

@@ -13,7 +13,7 @@ from asled_cli.lab.datasets.image_sequence import Picture, Pictures
 
 Flow = NDArray[np.float32]
 # Minimum weight of a neighbour, because a pixel hidden in both would have no colour otherwise.
-_MIN_TRUST = 0.01
+_MIN_CONFIDENCE = 0.01
 
 
 class InterpolatedPictures:
@@ -68,17 +68,17 @@ def between(
     to_before = -(1 - time) * time * ahead + time * time * back
     to_after = (1 - time) ** 2 * ahead - time * (1 - time) * back
     motion = to_after - to_before
-    early = (1 - time) * _trust(ahead, to_before, motion)
-    late = time * _trust(back, to_after, -motion)
+    early = (1 - time) * _confidence(ahead, to_before, motion)
+    late = time * _confidence(back, to_after, -motion)
     share = (late / (early + late))[..., None]
     first, second = (warp(p.astype(np.float32), f) for p, f in ((before, to_before), (after, to_after)))
     return np.asarray(np.clip(np.rint(first + share * (second - first)), 0, 255), np.uint8)
 
 
-def _trust(found: Flow, place: Flow, expected: Flow) -> NDArray[np.float32]:
+def _confidence(found: Flow, place: Flow, expected: Flow) -> NDArray[np.float32]:
     """Return (H, W), 0..1: consistency of the flow at `place` in a neighbour with `expected`.
 
     It is low where the point is hidden in that neighbour.
     """
     miss = np.linalg.norm(warp(found, place) - expected, axis=-1)
-    return np.asarray(np.maximum(np.exp(-miss), _MIN_TRUST), np.float32)
+    return np.asarray(np.maximum(np.exp(-miss), _MIN_CONFIDENCE), np.float32)

@@ -4,7 +4,6 @@ In the output folder: checkpoint.pt (everything to resume), weights.safetensors 
 best.safetensors (the one with the best validation), loss.csv and validation.csv.
 """
 
-import argparse
 import logging
 import math
 import time
@@ -20,7 +19,7 @@ from asled_cli.errors import AsledError, InterruptedRunError
 from asled_cli.lab.training import losses
 from asled_cli.lab.training.matching_loss import matching_loss
 from asled_cli.lab.training.monitor import SkippedSteps, Watch
-from asled_cli.lab.training.recipe import LossConfig, TrainConfig, read_recipe
+from asled_cli.lab.training.recipe import LossConfig, TrainConfig
 from asled_cli.lab.training.state import (
     TrainState,
     flow_parameters,
@@ -277,20 +276,3 @@ def _score(progress: TrainState, clips: Sequence[Path], out: Path, watch: Watch)
         progress.best_db = score.network_db
         notes = {"step": str(progress.step), "validation_db": f"{score.network_db:.3f}"}
         save_weights(progress, out / "best.safetensors", notes)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the loop from the command line, without the asled command."""
-    parser = argparse.ArgumentParser(prog="python -m asled_cli.lab.training.loop", description=main.__doc__)
-    parser.add_argument("recipe", type=Path, help="TOML file")
-    parser.add_argument("--data", type=Path, required=True, help="folder with train/*.npz and valid/*.npz")
-    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and logs")
-    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out")
-    parser.add_argument("--device", default="cpu", help="PyTorch device [cpu]")
-    given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    train(read_recipe(given.recipe), given.data, given.out, resume=given.resume, device=given.device)
-
-
-if __name__ == "__main__":
-    main()

@@ -4,9 +4,7 @@ Averaging removes what a network memorised of few scenes before it removes what 
 Wortsman et al., CVPR 2022, for classifiers).
 """
 
-import argparse
 import copy
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -51,20 +49,3 @@ def average_weights(start: Path, end: Path, share: float, out: Path) -> None:
 
 def _exists(out: Path) -> UsageError:
     return UsageError(f"{out} exists already.", "Choose another name.")
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Average two weight files of one network."""
-    parser = argparse.ArgumentParser(
-        prog="python -m asled_cli.lab.training.weight_averaging", description=main.__doc__
-    )
-    parser.add_argument("start", type=Path, help="weights that the run started from")
-    parser.add_argument("end", type=Path, help="weights that it came to")
-    parser.add_argument("out", type=Path, help="file for the mean")
-    parser.add_argument("--share", type=float, default=0.5, help="of the end [0.5]")
-    given = parser.parse_args(arguments)
-    average_weights(given.start, given.end, given.share, given.out)
-
-
-if __name__ == "__main__":
-    main()

@@ -3,7 +3,6 @@
 So a network trains on references with the errors of the real registration.
 """
 
-import argparse
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -13,15 +12,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.errors import InputError
 from asled_cli.guide import GUIDE_STRIDE
-from asled_cli.lab.datasets.sources import find_sources
-from asled_cli.lab.eval_sets.validation import validation_pairs
-from asled_cli.lab.synthesis.random_clip import random_pair
 from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 from asled_cli.registration.analyse import register_clip
 from asled_cli.registration.geometry.lenses import LensPrior
@@ -148,41 +142,3 @@ def write_sample(path: Path, sample: Mapping[str, NDArray[np.generic]]) -> None:
 def _save_arrays(path: Path, sample: Mapping[str, NDArray[np.generic]]) -> None:
     with path.open("wb") as file:  # given a name, NumPy would add a suffix to it
         np.savez(file, **sample)  # type: ignore[arg-type]
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Fill a folder with training samples: train/ drawn at random, valid/ the fixed validation clips."""
-    parser = argparse.ArgumentParser(
-        prog="python -m asled_cli.lab.training_data.register", description=main.__doc__
-    )
-    parser.add_argument("sources", type=Path, help="folder of sharp photos and videos")
-    parser.add_argument("out", type=Path, help="folder for train/*.npz and valid/*.npz")
-    parser.add_argument("--first", type=int, default=0, help="seed of the first clip [0]")
-    parser.add_argument("--count", type=int, default=500, help="clips to draw [500]")
-    parser.add_argument(
-        "--reach", type=int, default=2, help="frames on either side to average the reference over [2]"
-    )
-    given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    cv2.setNumThreads(1)
-    (given.out / "train").mkdir(parents=True, exist_ok=True)
-    (given.out / "valid").mkdir(parents=True, exist_ok=True)
-    for name, pair in validation_pairs(find_sources(given.sources, "held-out")):
-        path = given.out / "valid" / f"{name}.npz"
-        if not path.exists():
-            write_sample(path, make_sample(pair, reach=given.reach))
-    sources = find_sources(given.sources, "train")
-    for seed in range(given.first, given.first + given.count):
-        path = given.out / "train" / f"{seed:06d}.npz"
-        if path.exists():
-            continue
-        try:
-            write_sample(path, make_sample(random_pair(sources, seed), reach=given.reach))
-        except InputError as error:
-            log.warning("clip %d left out: %s", seed, error)
-        if seed % 20 == 0:
-            log.info("clip %d", seed)
-
-
-if __name__ == "__main__":
-    main()
