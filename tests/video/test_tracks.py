@@ -89,3 +89,17 @@ def test_a_packet_that_the_muxer_refuses_ends_its_track_only(
     found = dropped(sdr_clip, tmp_path / "out.mov")
     assert found == ["the rest of track 1, which mov refuses"]
     assert (tmp_path / "out.mov").exists()
+
+
+def sound_times(path: Path) -> list[int]:
+    """The times of the packets of sound, in ticks of the file."""
+    with av.open(str(path)) as clip:
+        return [packet.pts for packet in clip.demux(audio=0) if packet.size and packet.pts is not None]
+
+
+def test_sound_of_packets_shorter_than_a_tick_keeps_its_times(tmp_path: Path) -> None:
+    source = with_sound(tmp_path / "in.mkv", "pcm_s16le")
+    dropped(source, tmp_path / "out.mkv")
+    times = sound_times(source)
+    assert len(times) > len(set(times)), "packets of the source share ticks"
+    assert sound_times(tmp_path / "out.mkv") == times

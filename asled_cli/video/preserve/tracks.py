@@ -33,6 +33,8 @@ USUAL_LAYOUTS = {"1 channels": "mono", "2 channels": "stereo"}  # for layouts wi
 PRIMING_PACKETS = 1  # packets before a cut that the audio decoder needs for the first sample
 MAX_TIMESCALE = 2**31 - 1  # ticks per second; FFmpeg's muxer takes an int
 
+_TS_NONSTRICT = 0x20000  # AVFMT_TS_NONSTRICT (libavformat/avformat.h): packets may share a time
+
 
 class CopiedTracks:
     """Copier of the tracks of `source` other than its video to `out`, as far as the format supports them.
@@ -59,6 +61,7 @@ class CopiedTracks:
         self._copies: dict[int, Stream] = {}
         self._refused: set[int] = set()  # tracks of which no more can be written
         self._ends: dict[int, int] = {}  # time of the last packet of each, ticks of the output
+        self._least_step = 0 if out.format.flags & _TS_NONSTRICT else 1  # ticks between two packets
         self._add_tracks()
         self._add_metadata(start_s or Fraction(0))
         self._waiting = self._read()
@@ -141,12 +144,15 @@ class CopiedTracks:
             packet.dts = packet.dts - ticks if packet.dts is not None else None
 
     def _keep_order(self, packet: "Packet[Stream]", copy: Stream) -> None:
-        """Delay a packet by a tick if rounding gave it the time of the packet before."""
+        """Delay a packet that rounding gave the time of the packet before, by a tick where times must differ.
+
+        Matroska accepts equal times. TrueHD needs them there: its packets are shorter than a tick.
+        """
         base = copy.time_base
         if base is None or packet.dts is None:
             return
         tick = round(packet.dts * packet.time_base / base)
-        earliest = self._ends.get(packet.stream_index, tick - 1) + 1
+        earliest = self._ends.get(packet.stream_index, tick - self._least_step) + self._least_step
         if tick < earliest:
             pts = round((packet.dts if packet.pts is None else packet.pts) * packet.time_base / base)
             packet.duration = round((packet.duration or 0) * packet.time_base / base)
