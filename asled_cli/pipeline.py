@@ -25,6 +25,7 @@ from asled_cli.job.resume.disk_space import SpaceWatch
 from asled_cli.job.resume.inputs import InputWatch
 from asled_cli.job.resume.journal import Journal
 from asled_cli.job.resume.start_point import find_start, skip_written
+from asled_cli.job.show.viewer import Viewer
 from asled_cli.job.tally import Tally, any_problem
 from asled_cli.job.target import softened
 from asled_cli.metrics.clip_psnr import measure_psnr
@@ -67,6 +68,7 @@ class Run:
     plan: DeblurPlan
     journal: Journal
     writer: ClipWriter
+    viewer: Viewer
     report: JobReport
     stop: StopFlag
     steps: Steps
@@ -98,14 +100,18 @@ def run_deblur(
             plan = journal.plan
             report(plan)
             stop.tidy_up = lambda: log.warning(journal.advice)
-            with _open_writer(plan, steps, journal) as writer:  # fails now or not at all
-                run = Run(plan, journal, writer, _checking(stop, report), stop, steps)
+            viewer = Viewer(plan, journal.folder, journal.segments, steps.segment_length(plan.wide))
+            with _open_writer(plan, steps, journal) as writer, viewer:  # fails now or not at all
+                run = Run(plan, journal, writer, viewer, _checking(stop, report), stop, steps)
                 result = _deblur(run, began)
+                viewer.after_copy()
                 journal.check_inputs()  # before their sound and tags are copied
             result = replace(result, dropped_tracks=tuple(writer.dropped), differences=writer.differences)
-        report_if_strict(result)
         result = replace(result, wall_s=time.monotonic() - began)
-        return result if config.truth is None else _measure(result, report)
+        result = result if config.truth is None else _measure(result, report)
+        viewer.write_report(result)
+        report_if_strict(result)
+        return result
 
 
 def _deblur(run: Run, began: float) -> DeblurResult:
@@ -195,7 +201,7 @@ def _pass_through(run: Run, registration: Registration, blur_plan: BlurPlan) -> 
         Tally(frames, passed=frames) if registration.accepted else Tally(frames, without_reference=frames)
     )
     result = counts.result(run.plan, registration, [], {})
-    return replace(result, segments=blur_plan.segments, stages=(), copied=True)
+    return replace(result, **blur_plan.found, stages=(), copied=True)
 
 
 def _render(run: Run, registration: Registration, blur_plan: BlurPlan) -> DeblurResult:
@@ -223,11 +229,11 @@ def _render(run: Run, registration: Registration, blur_plan: BlurPlan) -> Deblur
         )
         restored = Stage(restore(aligned[-1], restorer), room, "restore")
         with restored:  # closing the last stage closes all that feed it
-            _write(run, blur_plan, restored, lambda: any_problem(wide.problems, ultra.problems))
+            tally = _write(run, blur_plan, restored, lambda: any_problem(wide.problems, ultra.problems))
         stages = [wide_frames, ultra_frames, pairs, *aligned, restored]
         problems = {plan.wide.path.name: wide.problems, plan.pair.ultra.path.name: ultra.problems}
-        result = journal.tally.result(plan, registration, stages, problems)
-        return replace(result, segments=blur_plan.segments)
+        result = tally.result(plan, registration, stages, problems)
+        return replace(result, **blur_plan.found)
 
 
 def _deblur_alone(run: Run) -> DeblurResult:
@@ -265,21 +271,22 @@ def _render_alone(run: Run) -> DeblurResult:
         )
         ready = skip_written(changed, start, plan.wide.path.name, attrgetter("target.pts"))
         with Stage(ready, QUEUE, "restore") as restored:
-            _write(run, DEBLUR_ALL, restored, lambda: any_problem(wide.problems))
+            tally = _write(run, DEBLUR_ALL, restored, lambda: any_problem(wide.problems))
         problems = {plan.wide.path.name: wide.problems}
-        return journal.tally.result(plan, None, [frames, restored], problems)
+        return tally.result(plan, None, [frames, restored], problems)
 
 
 def _write(
     run: Run, blur_plan: BlurPlan, restored: Iterable[RestoredFrame], damaged: Callable[[], bool]
-) -> None:
-    """Write the frames and keep each finished segment in the journal."""
+) -> Tally:
+    """Write the frames and keep each finished segment in the journal. Return the counts."""
     journal, writer, tally = run.journal, run.writer, run.journal.tally
     space = SpaceWatch(run.plan, journal.folder)
     memory: Memory | None = None  # of the network after the frame before
 
     def keep(segment: Segment | None) -> None:
         if segment is not None:
+            run.viewer.keep()
             journal.keep(segment, tally, damaged=damaged(), memory=memory)
             journal.check_inputs()
             space.check(writer.segments)
@@ -288,13 +295,16 @@ def _write(
         run.stop.check()
         change = blur_plan.limit(float(frame.target.time), frame.change)
         with tally.writing(frame, change):
+            run.viewer.see(frame, change)
             keep(writer.write(frame.target, change))
         memory = frame.memory
         run.report(Progress("deblur", tally.written, run.plan.frames))
     run.stop.check()
+    run.viewer.flush()
     keep(writer.flush())
     journal.end()
     space.check_join(writer.segments)
+    return tally
 
 
 def _measure(result: DeblurResult, report: JobReport) -> DeblurResult:

@@ -32,10 +32,15 @@ SUB_FLOORS = {
         "analyse": 5, "render": 5,
     },
     "video": {"": 0, "decode": 1, "preserve": 2, "encode": 3},
-    "job": {"": 0, "resume": 1, "batch": 2},
+    "job": {"": 0, "show": 0, "resume": 1, "batch": 2},
 }  # fmt: skip
 LIGHT_RECORDS = {"video.frames"}  # what a clip and a frame are: records only, readable from floor 1
-ONLY_HOME = {"rich": ("cli/output/",), "av": ("video/", "sync/", "lab/"), "typer": ("cli/",)}
+ONLY_HOME = {
+    "rich": ("cli/output/",),
+    "av": ("video/", "sync/", "lab/"),
+    "typer": ("cli/",),
+    "jinja2": ("job/show/page.py",),
+}
 MAX_FILE_LINES = 350  # aim at 80-250
 MAX_MODULES = 12  # in one folder, without __init__
 MAX_FUNCTION_LINES = 45  # of a body, without docstring; signatures of commands are long

@@ -19,6 +19,7 @@ from asled_cli.cli.bench import bench
 from asled_cli.cli.deblur import deblur
 from asled_cli.cli.evaluate import evaluate
 from asled_cli.cli.models import models
+from asled_cli.cli.options.optional_values import fill_optional_values
 from asled_cli.cli.output.streams import code_after, tolerant_streams
 from asled_cli.cli.probe import probe
 from asled_cli.cli.synth_blur import synth_blur
@@ -87,7 +88,7 @@ def _show(error: AsledError, arguments: Sequence[str]) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     try:
-        app(arguments, prog_name="asled")
+        app(fill_optional_values(arguments), prog_name="asled")
     except SystemExit as stop:  # typer ends every run with it: help, bad usage and success alike
         return stop.code if isinstance(stop.code, int) else 1
     except AsledError as error:

@@ -17,6 +17,9 @@ def deblur(
     end: opt.End = None,
     offset: opt.Offset = None,
     truth: opt.Truth = None,
+    compare: opt.CompareFile = None,
+    compare_layout: opt.CompareLayoutName = "side",
+    report: opt.ReportFile = None,
     fov_ratio: opt.FovRatio = None,
     lens_order: opt.LensOrderName = "auto",
     target: opt.TargetName = "wide",
@@ -80,10 +83,13 @@ def deblur(
         truth=truth,
         resume=resume,
         strict=strict,
+        compare=compare,
+        compare_layout=compare_layout,
+        report=report,
     )
     style = console.Style(as_json=as_json, quiet=quiet, verbose=verbose)
-    with console.progress(style) as report:
-        result = run_deblur(config, report)
+    with console.progress(style) as show_progress:
+        result = run_deblur(config, show_progress)
     console.show_result(result, style)
 
 

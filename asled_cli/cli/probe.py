@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from asled_cli.cli.options import shared as opt
-from asled_cli.cli.output.probe_report import clip_rows, pair_rows, segment_row
 from asled_cli.errors import UsageError
 from asled_cli.job.config import DeblurConfig
+from asled_cli.job.show.probe_rows import clip_rows, pair_rows, segment_row
 
 Preview = Annotated[
     Path | None,

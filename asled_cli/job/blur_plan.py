@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,6 +95,11 @@ class BlurPlan:
     def changes_nothing(self) -> bool:
         """Whether the whole clip was measured and is kept as it is."""
         return set(self.actions) == {"pass"}
+
+    @property
+    def found(self) -> dict[str, Any]:
+        """Return the fields of a job's result that come from here."""
+        return {"segments": self.segments, "sharpness": self.samples}
 
     @property
     def actions(self) -> tuple[Action, ...]:

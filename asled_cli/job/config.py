@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Method = Literal["auto", "network", "swap", "single"]
 LensOrder = Literal["auto", "given"]
 Target = Literal["wide", "ultra"]
+CompareLayout = Literal["side", "line"]
 
 _FOR_PAIRS = {
     "offset_s": "a second clip",
@@ -66,6 +67,9 @@ class DeblurConfig:
     truth: Path | None = None  # the sharp clip, where it is known, to measure PSNR against
     resume: bool = False  # continue unfinished work on the same output
     strict: bool = False  # refuse what could otherwise be done with a warning
+    compare: Path | None = None  # clip that shows source and result; Path("auto"): named after the output
+    compare_layout: CompareLayout = "side"  # side: beside each other; line: divided by a moving line
+    report: Path | None = None  # page about the job; Path("auto"): named after the output
 
     def __post_init__(self) -> None:
         limits.check_number("--strength", self.strength, 0, 1)

@@ -23,6 +23,7 @@ from asled_cli.job.match import (
 from asled_cli.job.method import QUEUED_BYTES, FrameSize, choose_method
 from asled_cli.job.records import DeblurPlan, DeblurResult, MatchedClips, MethodChoice
 from asled_cli.job.sampling import RUN_LENGTH, RUNS, SHORT_CLIP, count_frames
+from asled_cli.job.show.paths import check_distinct, check_report, compare_path, report_path
 from asled_cli.job.target import retarget_to_ultra
 from asled_cli.metrics.clip_psnr import check_truth
 from asled_cli.progress import Progress, Report, ignore
@@ -161,7 +162,18 @@ def _output_path(config: DeblurConfig, wide: Clip) -> Path:
         config.resume and work_folder(out).is_dir()
     )
     check_output(out, inputs, overwrite)
+    _check_views(config, out, inputs, overwrite)
     return out
+
+
+def _check_views(config: DeblurConfig, out: Path, inputs: Sequence[Path], overwrite: bool) -> None:
+    """Raise UsageError if the compare clip or the report must not or cannot be written."""
+    compare = compare_path(config.compare, out)
+    if compare is not None:
+        check_distinct("--compare", compare, [out, *inputs])
+        check_output(compare, inputs, overwrite)
+    others = [out, *inputs, *([] if compare is None else [compare])]
+    check_report(report_path(config.report, out), others, overwrite=overwrite)
 
 
 def _window(config: DeblurConfig, wide: Clip) -> tuple[Fraction, Fraction | None]:

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from asled_cli.job.config import DeblurConfig
+from asled_cli.job.show.paths import compare_path, report_path
 from asled_cli.progress import Progress
 
 if TYPE_CHECKING:
     from asled_cli.deconvolution.exposure import ExposureFit
     from asled_cli.job.blur_plan import Interval
+    from asled_cli.registration.estimate.sharpness import Sharpness
     from asled_cli.sync.lens_order import Order
     from asled_cli.sync.offset import Timing
     from asled_cli.video.clock import Clock
@@ -93,6 +95,16 @@ class DeblurPlan:
         return self.match
 
     @property
+    def compare(self) -> Path | None:
+        """The compare clip to write beside the result."""
+        return compare_path(self.config.compare, self.out)
+
+    @property
+    def report(self) -> Path | None:
+        """The page to write at the end."""
+        return report_path(self.config.report, self.out)
+
+    @property
     def own_exposure(self) -> float:
         """The exposure of one clip alone, in frame intervals; 0: nothing can be inverted."""
         return 0.0 if self.exposure is None else self.exposure.exposure
@@ -139,6 +151,8 @@ class DeblurPlan:
             "wide": _clip_info(self.wide),
             "ultra": None if self.ultra is None else _clip_info(self.ultra),
             "out": str(self.out),
+            "compare": None if self.compare is None else str(self.compare),
+            "report": None if self.report is None else str(self.report),
             "frames": self.frames,
             "start_s": float(self.start_s),
             "end_s": None if self.end_s is None else float(self.end_s),
@@ -185,6 +199,7 @@ class DeblurResult:
     frames_changed: int = 0
     frames_without_reference: int = 0
     segments: tuple[Interval, ...] = ()  # what was done when, where that was decided by looking
+    sharpness: tuple[Sharpness, ...] = ()  # of both views over time, what the segments follow from
     frames_unchanged: int = 0  # left alone because the wide clip is already sharp there
     copied: bool = False  # no frame was to change: the result holds the wide clip as it was encoded
     registration: Mapping[str, object] = field(default_factory=dict)  # what the analysis found

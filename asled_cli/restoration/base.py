@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.guide import Guide
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.registration.rendering.temporal_fusion import FrameWindows, fuse_window
 from asled_cli.restoration.tiles import Tile
@@ -25,12 +26,14 @@ class RestoredFrame:
     change: (H, W, 3) float32, RGB with 1.0 as full scale, gamma as coded; None: leave the frame as it is.
     has_reference: whether the other view was there to help. memory: what must be known to continue after this
     frame in another process, at the end of a segment; None where nothing must.
+    confidence: (h, w) float16, 0..1, of the reference, on the grid of the guide; None without a reference.
     """
 
     target: Frame
     change: NDArray[np.float32] | None
     has_reference: bool
     memory: "Memory | None" = None
+    confidence: NDArray[np.float16] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,4 +100,6 @@ class FrameByFrame:
 
 
 def restored_frame(aligned: AlignedFrame, change: NDArray[np.float32] | None) -> RestoredFrame:
-    return RestoredFrame(aligned.pair.target, change, aligned.reference is not None)
+    has_reference = aligned.reference is not None
+    confidence = aligned.guide[..., Guide.CONFIDENCE].copy() if has_reference else None
+    return RestoredFrame(aligned.pair.target, change, has_reference, confidence=confidence)

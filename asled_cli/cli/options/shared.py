@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from asled_cli.job.config import LensOrder, Method, Target
+from asled_cli.job.config import CompareLayout, LensOrder, Method, Target
 from asled_cli.runtime.option_limits import FOV_RATIO_LIMITS
 from asled_cli.runtime.precision import Precision
 
-CLIPS, PICTURE, RESTORE, ENCODE, TERMINAL = (
+CLIPS, VIEWS, PICTURE, RESTORE, ENCODE, TERMINAL = (
     "Clips and time",
+    "Looking at the result",
     "Lenses",
     "Restoration",
     "Encoding",
@@ -59,6 +60,32 @@ Offset = Annotated[
 Truth = Annotated[
     Path | None,
     typer.Option(help="Ground-truth clip; prints PSNR before and after.", rich_help_panel=CLIPS),
+]
+
+CompareFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--compare",
+        metavar="[FILE]",
+        help="Write a clip that shows source and result together, with the same sound; without FILE: "
+        "OUT with _compare.",
+        rich_help_panel=VIEWS,
+    ),
+]
+CompareLayoutName = Annotated[
+    CompareLayout,
+    typer.Option(
+        help="side: beside each other; line: one picture, divided by a moving line.", rich_help_panel=VIEWS
+    ),
+]
+ReportFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="[FILE.html]",
+        help="Write a page about the job: pictures, charts, plan, problems; without FILE: OUT with _report.",
+        rich_help_panel=VIEWS,
+    ),
 ]
 
 FovRatio = Annotated[

@@ -22,11 +22,10 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from asled_cli.cli.output.probe_report import registration_text
 from asled_cli.errors import AsledError
 from asled_cli.job.records import DeblurPlan, DeblurResult, Event, JobReport
+from asled_cli.job.show.job_rows import duration_text, plan_rows, result_rows
 from asled_cli.progress import Progress
-from asled_cli.runtime.option_limits import tile_text
 from asled_cli.runtime.printable import printable, shortened
 
 PLAIN_LINE_EVERY_S = 5.0  # progress lines where no bar can be drawn
@@ -152,7 +151,7 @@ class _LineReport:
             return
         line = f"{STEP_NAMES.get(event.step, event.step)} {event.done}/{event.total}"
         if left is not None:
-            line += f", {fps:.2f} {COUNTED.get(event.step, 'fps')}, {_duration(left)} left"
+            line += f", {fps:.2f} {COUNTED.get(event.step, 'fps')}, {duration_text(left)} left"
         sys.stderr.write(line + "\n")
 
 
@@ -161,42 +160,10 @@ def show_plan(plan: DeblurPlan, style: Style) -> None:
     if style.as_json:
         _json_line(sys.stdout, "plan", plan.as_dict())
         return
-    end = "the end" if plan.end_s is None else f"{float(plan.end_s):.3f} s"
-    frames = f"about {plan.frames}, from {float(plan.start_s):.3f} s to {end}"
-    rows = {
-        **{role: _clip_text(clip) for role, clip in plan.clips.items()},
-        "frames": frames,
-        **(_pair_rows(plan) if plan.ultra is not None else _single_rows(plan)),
-        "memory": f"about {plan.memory_bytes / 2**30:.1f} GiB",
-        "encoder": ", ".join([plan.encoder.name, plan.encoder.pix_fmt, *_options(plan.encoder.options)]),
-        "output": str(plan.out),
-    }
-    _show_rows(rows)
+    _show_rows(plan_rows(plan))
     for note in plan.notes:
         sys.stdout.write(f"note: {shown(note)}\n")
     sys.stdout.flush()
-
-
-def _pair_rows(plan: DeblurPlan) -> dict[str, str]:
-    match, choice = plan.pair, plan.choice
-    return {
-        "time offset": f"{float(match.timing.clock.offset_s):+.4f} s ({match.timing.description})",
-        "field-of-view ratio": f"{match.fov_ratio:.3f} ({match.fov_source}), refined by registration",
-        "method": f"{choice.method} ({choice.reason})",
-        "network": "none" if choice.model is None else f"{choice.model}, {choice.weights}",
-        "device": f"{choice.device}, {choice.precision}",
-        "chunk": f"{choice.chunk} frames, look-ahead {choice.overlap}, {tile_text(choice.tile)}",
-        "reference": _fusion_text(choice.reference_radius),
-    }
-
-
-def _single_rows(plan: DeblurPlan) -> dict[str, str]:
-    exposure = plan.own_exposure
-    return {
-        "method": f"{plan.choice.method} ({plan.choice.reason})",
-        "exposure": f"{exposure:.2f} of a frame interval" if exposure > 0 else "not found",
-        "expectation": plan.expectation,
-    }
 
 
 def show_result(result: DeblurResult, style: Style) -> None:
@@ -207,25 +174,7 @@ def show_result(result: DeblurResult, style: Style) -> None:
     if style.quiet or result.out is None:
         _show_scores(result)
         return
-    frames, wall = result.frames_written, result.wall_s
-    changed = f"{result.frames_changed}"
-    if result.plan.ultra is not None:
-        changed += f", without reference {result.frames_without_reference}"
-    if result.frames_unchanged:
-        changed += f", sharp and unchanged {result.frames_unchanged}"
-    rows = {
-        "frames written": f"{frames} in {_duration(wall)}, {frames / wall if wall > 0 else 0.0:.2f} fps",
-        "frames deblurred": "0: the wide clip was copied without re-encoding" if result.copied else changed,
-        "registration": registration_text(result.registration) if result.registration else "",
-        "analysis": _duration(result.analysis_s),
-        "stages": ", ".join(f"{s.name} {s.busy_s:.1f} s ({s.fps:.2f} fps)" for s in result.stages),
-        "problems": ", ".join(f"{name}: {count}" for name, count in result.problems.items() if count)
-        or "none",
-        "dropped tracks": ", ".join(result.dropped_tracks),
-        "differences": "; ".join(f"{c.name}: {c.found}, expected {c.expected}" for c in result.differences),
-        "output": str(result.out),
-    }
-    _show_rows({name: text for name, text in rows.items() if text})
+    _show_rows(result_rows(result))
     _show_scores(result)
 
 
@@ -304,30 +253,6 @@ def _show_rows(rows: Mapping[str, str]) -> None:
     width = max(len(name) for name in rows)
     for name, text in rows.items():
         sys.stdout.write(f"{name:<{width}}  {shown(text)}\n")
-
-
-def _clip_text(clip: Any) -> str:
-    turned = f", rotated {clip.rotation}°" if clip.rotation else ""
-    return (
-        f"{clip.path}: {clip.width}x{clip.height}{turned}, {float(clip.average_rate):.2f} fps, "
-        f"{clip.codec} {clip.bit_depth} bit"
-    )
-
-
-def _options(options: Mapping[str, str]) -> list[str]:
-    return [f"{name} {value}" for name, value in options.items() if name != "x265-params"]
-
-
-def _fusion_text(radius: int) -> str:
-    return f"averaged over {2 * radius + 1} motion-aligned frames" if radius else "frame by frame"
-
-
-def _duration(seconds: float) -> str:
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.1f} s"
-    hours, rest = divmod(whole, 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d} h" if hours else f"{rest // 60}:{rest % 60:02d} min"
 
 
 def _number(value: object) -> str:

@@ -15,7 +15,10 @@ from asled_cli.video.encode.encoder import EncodeConfig, codec_library
 from asled_cli.zoo import checkpoint as weights
 
 # Paths, and what is done besides deblurring, change no frame.
-NOT_SETTINGS = {"wide", "ultra", "out", "weights", "device", "encode", "dry_run", "truth", "resume", "strict"}
+NOT_SETTINGS = {
+    "wide", "ultra", "out", "weights", "device", "encode", "dry_run", "truth", "resume", "strict", "compare",
+    "report",
+}  # fmt: skip
 
 _PIECES = ("chunk", "overlap", "tile")
 

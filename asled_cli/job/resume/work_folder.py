@@ -26,7 +26,8 @@ LOCK = "lock"
 REGISTRATION = "registration.safetensors"
 _OWN = re.compile(
     r"journal\.jsonl|lock.*|registration\.safetensors|state-\d{6}\.safetensors|\d{6}\.packets|joined.*"
-    r"|\.(registration|state-\d{6})\.safetensors\..+"  # being written
+    r"|compare-.*|report\.json"  # of the compare clip and of the report
+    r"|\.(registration|state-\d{6})\.safetensors\..+|\.report\.json\..+"  # being written
 )
 _OF_THE_SYSTEM = re.compile(r"\.DS_Store|\._.*|\.nfs.*|Thumbs\.db|desktop\.ini")
 _NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL}

@@ -61,6 +61,7 @@ class ClipWriter:
     done: finished segments in `folder`; writing continues after them. segment: frames per segment.
     strict: a copy of the source may not differ from it in any check.
     approve: called with the finished file; returns whether an existing `out` may be replaced.
+    name: begins the names of the files in `folder`, where another writer uses it too.
     Memory: one frame, besides the encoder's own.
     Raises UsageError for an invalid output or encoder, AsledError if writing fails.
     """
@@ -78,6 +79,7 @@ class ClipWriter:
         segment: int | None = None,
         strict: bool = False,
         approve: Callable[[Path], bool] | None = None,
+        name: str = "",
     ) -> None:
         config = config or EncodeConfig()
         check_output(out, [source.path], config.overwrite or folder is not None)
@@ -100,6 +102,7 @@ class ClipWriter:
         self._strict = strict
         self._approve = approve or (lambda finished: config.overwrite)
         self._keep_folder = folder is not None
+        self._name = name
         self._folder = folder or private_folder(out)
 
     @property
@@ -174,7 +177,7 @@ class ClipWriter:
             return self._end_segment() if self._run.frames == self._length else None
 
     def _begin_segment(self) -> SegmentEncoder:
-        path = self._folder / f"{len(self.segments):06d}.packets"
+        path = self._folder / f"{self._name}{len(self.segments):06d}.packets"
         run = SegmentEncoder(self._clip, self.encoder, path)
         if run.headers != self._headers:
             run.close()
@@ -255,13 +258,17 @@ class ClipWriter:
         finally:
             movie.close()
         self._dropped = movie.dropped
+        self._complete(joined)
+
+    def _complete(self, joined: Path) -> None:
+        """Add to the joined movie what no muxer writes, and check it."""
         with self._explained():
             graft_boxes(self._clip, joined)
         self._check(joined)
 
     @property
     def _finished(self) -> Path:
-        return self._folder / f"joined{self._out.suffix.lower()}"
+        return self._folder / f"{self._name}joined{self._out.suffix.lower()}"
 
     def _new_file(self) -> Path:
         """Create a private empty file for the finished movie and return its path.

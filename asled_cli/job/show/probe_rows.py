@@ -89,6 +89,25 @@ def registration_text(found: Info) -> str:
     return ", ".join([*parts, *(f"{label} {value}" for label, value in _lens_motion_rows(found))])
 
 
+def registration_rows(found: Info) -> list[tuple[str, str]]:
+    """Return rows of label and value: how two clips were registered, and the exposures."""
+    x, y = found["shift_px"]
+    return [
+        ("field-of-view ratio", f"{found['fov_ratio']:.3f}"),
+        ("optical-centre offset", f"x {x:+.1f}, y {y:+.1f} px of the wide frame"),
+        ("correlation", f"{found['correlation']:.3f}" + ("" if found["accepted"] else ": rejected")),
+        ("residual", f"{found['residual']:.2%} (mean absolute luma difference)"),
+        ("wide exposure", _exposure_text(found)),
+        (
+            "ultra exposure",
+            f"{found['ultra_exposure_frames']:g} frame"
+            if found["ultra_exposure_frames"]
+            else "too short to measure",
+        ),
+        *_lens_motion_rows(found),
+    ]
+
+
 def segment_row(segment: Info) -> tuple[str, ...]:
     """Return one interval of the plan."""
     return (

@@ -1,0 +1,1 @@
+"""What people look at beside the result: the compare clip and the report page."""
