@@ -231,7 +231,7 @@ def _render(run: Run, registration: Registration, blur_plan: BlurPlan) -> Deblur
         with restored:  # closing the last stage closes all that feed it
             tally = _write(run, blur_plan, restored, lambda: any_problem(wide.problems, ultra.problems))
         stages = [wide_frames, ultra_frames, pairs, *aligned, restored]
-        problems = {plan.wide.path.name: wide.problems, plan.pair.ultra.path.name: ultra.problems}
+        problems = {plan.wide.label: wide.problems, plan.pair.ultra.label: ultra.problems}
         result = tally.result(plan, registration, stages, problems)
         return replace(result, **blur_plan.found)
 

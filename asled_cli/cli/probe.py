@@ -38,12 +38,12 @@ def probe(
     from asled_cli.job import inspect  # torch-free, but av and cv2 load here
     from asled_cli.job.preview import check_preview, draw_preview
     from asled_cli.video.decode.probe import probe_clip
-    from asled_cli.video.decode.video_tracks import count_video_tracks
+    from asled_cli.video.decode.video_tracks import count_views
 
     style = console.Style(as_json=as_json, quiet=quiet, verbose=verbose)
     if preview is not None:
         check_preview(preview, [wide, ultra or wide], overwrite=overwrite)
-    if ultra is None and count_video_tracks(wide) < 2:
+    if ultra is None and count_views(wide) < 2:
         if preview is not None:
             raise UsageError("--preview draws a pair, but only one clip is named.", "Name both clips.")
         info = inspect.clip_info(probe_clip(wide))

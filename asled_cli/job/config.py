@@ -54,6 +54,7 @@ class DeblurConfig:
     lens_order: LensOrder = "auto"  # auto: detect which clip is the wide one; given: as named
     skip_sharp: bool = True  # leave frames that are sharp already as they were recorded
     target: Target = "wide"  # ultra: deblur the ultra-wide clip inside the wide field of view
+    view: int | None = None  # of a spatial clip: the view to deblur, 0 or 1; None: the main one
     fov_ratio: float | None = None  # focal length of wide over ultra, as pictures: about 2
     offset_s: float | None = None  # seconds; ultra time = wide time - offset
     start_s: float | None = None  # seconds on the wide clip's clock; first frame at or after it

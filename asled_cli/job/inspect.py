@@ -18,7 +18,7 @@ from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import render_references
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.video.decode.reader import frame_times
-from asled_cli.video.frames import Clip, FramePair
+from asled_cli.video.frames import Clip, FramePair, StereoInfo
 
 _UNFIT = "The two views do not fit together: the reference would not be used, and nothing would be changed."
 _IRREGULAR_SHARE = Fraction(1, 10)  # a frame whose interval is off the median by more counts as irregular
@@ -102,6 +102,8 @@ def clip_info(clip: Clip) -> dict[str, Any]:
         "hdr": clip.is_hdr,
         "dolby_vision": clip.dolby_vision,
         "spatial": clip.spatial,
+        "view": clip.view,
+        "stereo": None if clip.stereo is None else stereo_info(clip.stereo),
         "rotation": clip.rotation,
         "frames": len(times),
         "fps": round(float(clip.average_rate), 3),
@@ -112,4 +114,15 @@ def clip_info(clip: Clip) -> dict[str, Any]:
         "focal_35mm": clip.focal_35mm,
         "interlaced": clip.interlaced,
         "warnings": list(clip.warnings),
+    }
+
+
+def stereo_info(stereo: StereoInfo) -> dict[str, Any]:
+    """Return what a spatial clip says about its views as plain values."""
+    return {
+        "views": len(stereo.view_ids),
+        "eyes": list(stereo.eyes),
+        "baseline_mm": stereo.baseline_mm,
+        "fov_deg": stereo.fov_deg,
+        "disparity_shift": stereo.disparity_shift,
     }

@@ -1,5 +1,6 @@
 """Match two files: which clip is the wide one, and how their clocks and views relate."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from asled_cli.sync.offset import Timing, find_timing
 from asled_cli.video.clock import Clock
 from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.decode.reader import frame_times
-from asled_cli.video.decode.video_tracks import count_video_tracks, has_depth_map
+from asled_cli.video.decode.video_tracks import count_video_tracks, count_views, has_depth_map
 from asled_cli.video.frames import Clip
 
+COMMON = "as on most phones"
 MIN_SHARED_S = Fraction(1, 10)  # clips that share less than this in time are taken for two recordings
 
 
@@ -26,28 +28,34 @@ def match_clips(config: DeblurConfig, report: Report = ignore) -> MatchedClips:
 
     Raises InputError if one cannot be used, or if they are not of one recording.
     """
-    wide, ultra = probe_both(config.wide, config.ultra or config.wide)
+    wide, ultra = probe_both(config.wide, config.ultra or config.wide, config.view)
     _check_same_orientation(wide, ultra)
     timing = find_timing(
         wide, ultra, _guess_ratio(config, wide, ultra), offset_s=config.offset_s, report=report
     )
-    order = NAMED if config.lens_order == "given" else find_order(wide, ultra, timing.clock)
+    two_views = wide.view != ultra.view
+    order = NAMED if config.lens_order == "given" or two_views else find_order(wide, ultra, timing.clock)
     notes: list[str] = []
     if order.swapped:
         notes.append(_swap_note(wide, ultra, order))
         wide, ultra = ultra, wide
         timing = Timing(timing.clock.inverse(), timing.found_by, timing.confidence, timing.description)
     fov_ratio, fov_source = _fov_ratio(config, wide, ultra)
-    notes += [*wide.warnings, *ultra.warnings]
+    if order.fov_ratio is not None and fov_source == COMMON:
+        fov_ratio, fov_source = order.fov_ratio, "from the pictures"
+    notes += [*wide.warnings, *([] if two_views else ultra.warnings)]
+    if not two_views:
+        notes += [_second_view_note(clip) for clip in (wide, ultra) if clip.views > 1]
     return MatchedClips(wide, ultra, timing, order, fov_ratio, fov_source, tuple(notes))
 
 
-def probe_both(first: Path, second: Path) -> tuple[Clip, Clip]:
-    """Probe two files, or the first two video tracks of one.
+def probe_both(first: Path, second: Path, view: int | None = None) -> tuple[Clip, Clip]:
+    """Probe two files, or the first two video tracks of one, or the two views of a spatial clip.
 
+    view: of a spatial clip, the one to return first; None: its main one.
     Raises InputError as `probe_clip`, and for clips that cannot be compared: tiny frames, or a single one.
     """
-    wide, ultra = _probe_two(first, second)
+    wide, ultra = _probe_two(first, second, view or 0)
     for clip in (wide, ultra):
         check_comparable(clip)
     return wide, ultra
@@ -67,19 +75,15 @@ def is_single(config: DeblurConfig) -> bool:
     """Return whether one clip is to be deblurred alone: as asked, or because there is no second one."""
     if config.method != "auto" or config.ultra is not None:
         return config.method == "single"
-    return count_video_tracks(config.wide) < 2
+    return count_views(config.wide) < 2
 
 
-def _probe_two(first: Path, second: Path) -> tuple[Clip, Clip]:
+def _probe_two(first: Path, second: Path, view: int) -> tuple[Clip, Clip]:
     wide = probe_clip(first)
     if not _same_file(first, second):
         return wide, probe_clip(second)
-    if wide.spatial:
-        raise InputError(
-            f"{first} is spatial video: its two views are coded in one track (MV-HEVC), of which only the "
-            "main one can be decoded here.",
-            "Save the two views as two clips and name both.",
-        )
+    if wide.views > 1:
+        return replace(wide, view=view), replace(wide, view=1 - view)
     if count_video_tracks(first) < 2 and has_depth_map(first):
         raise InputError(
             f"The second video track of {first} is a depth map (as of a Cinematic clip) or a small preview, "
@@ -139,6 +143,13 @@ def _swap_note(wide: Clip, ultra: Clip, order: Order) -> str:
     )
 
 
+def _second_view_note(clip: Clip) -> str:
+    return (
+        f"{clip.path.name} is spatial video (MV-HEVC): only its main view is used beside another clip. "
+        "Alone, it is deblurred with its own second view."
+    )
+
+
 def _check_same_orientation(wide: Clip, ultra: Clip) -> None:
     if wide.mirrored != ultra.mirrored:
         one, other = (wide, ultra) if wide.mirrored else (ultra, wide)
@@ -177,6 +188,8 @@ def _fov_ratio(config: DeblurConfig, wide: Clip, ultra: Clip) -> tuple[float, st
     """Return the focal length of wide over ultra: from the option, else lens data, else common phones."""
     if config.fov_ratio is not None:
         return config.fov_ratio, "given"
+    if wide.view != ultra.view:
+        return 1.0, "two views of one scale"
     if wide.focal_35mm and ultra.focal_35mm and wide.focal_35mm > ultra.focal_35mm:
         lenses = f"{wide.focal_35mm:g} mm over {ultra.focal_35mm:g} mm"
         ratio, most = wide.focal_35mm / ultra.focal_35mm, FOV_RATIO_LIMITS[1]
@@ -187,7 +200,7 @@ def _fov_ratio(config: DeblurConfig, wide: Clip, ultra: Clip) -> tuple[float, st
                 "Are both clips of one moment? If so, pass --fov-ratio.",
             )
         return ratio, lenses
-    return COMMON_FOV_RATIO, "as on most phones"
+    return COMMON_FOV_RATIO, COMMON
 
 
 def _same_file(first: Path, second: Path) -> bool:

@@ -95,6 +95,8 @@ def _plan_single(config: DeblurConfig, report: Report) -> DeblurPlan:
     """Check the job on one clip, and measure the blur of the clip."""
     config.check_single()
     wide = probe_clip(config.wide)
+    if config.view is not None and wide.views > 1:
+        wide = replace(wide, view=config.view)
     check_comparable(wide)
     if config.truth is not None:
         check_truth(config.truth, wide)
@@ -132,7 +134,7 @@ def _measure_exposure(config: DeblurConfig, wide: Clip, report: Report) -> Expos
 
 def _check_options(config: DeblurConfig) -> None:
     """Check the options against the clips, in the order named, before anything long begins."""
-    wide, ultra = probe_both(config.wide, config.ultra or config.wide)
+    wide, ultra = probe_both(config.wide, config.ultra or config.wide, config.view)
     if config.truth is not None:
         # The detected order may differ, and the truth belongs to the clip to be deblurred.
         _check_truth_of(config.truth, (wide, ultra) if config.target == "wide" else (ultra, wide))

@@ -1,13 +1,14 @@
 """Lens order of two clips: which one is the wide clip, and whether both show the same scene."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import log
 from typing import Literal
 
 from asled_cli.registration.estimate.template_match import MatchCandidate, locate
 from asled_cli.registration.geometry.canvas import reduce_for_analysis
-from asled_cli.registration.geometry.lenses import LensPrior
+from asled_cli.registration.geometry.lenses import COMMON_FOV_RATIO, LensPrior
 from asled_cli.video.clock import Clock
 from asled_cli.video.decode.pairing import pair_lists
 from asled_cli.video.decode.reader import read_runs
@@ -16,6 +17,12 @@ from asled_cli.video.frames import Clip, FramePair
 # Correlation of the located pictures: 24 synthetic pairs of one scene reached 0.75 or more; pairs of two
 # scenes, or in the wrong order, stayed below 0.4.
 MIN_VIEW_CORRELATION = 0.55
+_SURE_CORRELATION = 0.75  # from which no other field-of-view ratio is tried: what pairs of one scene reach
+# Ratios at which the views are searched, either being the wide one: 1.4 to 2.8 first, as phones have them,
+# then 0.97 to 1.45 (two views of one scale) and 2.8 to 4.
+COMMON_RATIOS = (LensPrior(tolerance=0.35),)
+OTHER_RATIOS = (LensPrior(1.19, tolerance=0.2), LensPrior(3.35, tolerance=0.18))
+_FAR_FROM_COMMON = 0.25  # log of the ratio over the common one, from which the located ratio is the prior
 _MIN_GAIN = 0.15  # of correlation, by which one order must fit better than the other
 _MOMENTS = 4  # times in the clip that are compared
 _FRAMES_PER_MOMENT = 3  # frames of the ultra clip, of which the nearest in time is taken
@@ -23,11 +30,15 @@ _FRAMES_PER_MOMENT = 3  # frames of the ultra clip, of which the nearest in time
 
 @dataclass(frozen=True)
 class Order:
-    """Lens order of two clips. swapped: the first one is the ultra-wide. description: reason, for people."""
+    """Lens order of two clips. swapped: the first one is the ultra-wide. description: reason, for people.
+
+    fov_ratio: of the two views as located in the pictures; None: as expected, or not located.
+    """
 
     swapped: bool
     found_by: Literal["pictures", "lens data", "order of the arguments"]
     description: str
+    fov_ratio: float | None = None
 
 
 NAMED = Order(False, "order of the arguments", "as named")
@@ -41,8 +52,10 @@ def locate_both(
     if not pairs:
         return None, None
     reverse = [FramePair(p.reference, p.target, -p.lag_s) for p in pairs if p.reference is not None]
-    prior = LensPrior(tolerance=0.35)
-    return locate([pairs], prior), locate([reverse], prior)
+    found = [(locate([pairs], prior), locate([reverse], prior)) for prior in COMMON_RATIOS]
+    if max(place.score for both in found for place in both) < _SURE_CORRELATION:
+        found += [(locate([pairs], prior), locate([reverse], prior)) for prior in OTHER_RATIOS]
+    return max(found, key=lambda both: max(place.score for place in both))
 
 
 def sample_pairs(wide: Clip, ultra: Clip, clock: Clock, count: int) -> Iterator[FramePair]:
@@ -63,16 +76,25 @@ def sample_pairs(wide: Clip, ultra: Clip, clock: Clock, count: int) -> Iterator[
 def find_order(wide: Clip, ultra: Clip, clock: Clock) -> Order:
     """Return the lens order: from the pictures, else from the lens data, else as the clips were named."""
     forward, backward = locate_both(wide, ultra, clock)
+    ratio = None
     if forward is not None and backward is not None:
         better = backward.score - forward.score
+        ratio = _uncommon_ratio(backward if better > 0 else forward)
         if max(forward.score, backward.score) >= MIN_VIEW_CORRELATION and abs(better) > _MIN_GAIN:
             inner, outer = (ultra, wide) if better > 0 else (wide, ultra)
             description = f"the view of {inner.path.name} is inside that of {outer.path.name}"
-            return Order(better > 0, "pictures", description)
+            return Order(better > 0, "pictures", description, ratio)
     if wide.focal_35mm and ultra.focal_35mm and wide.focal_35mm != ultra.focal_35mm:
         description = f"focal lengths of {wide.focal_35mm:g} and {ultra.focal_35mm:g} mm"
-        return Order(wide.focal_35mm < ultra.focal_35mm, "lens data", description)
-    return NAMED
+        return Order(wide.focal_35mm < ultra.focal_35mm, "lens data", description, ratio)
+    return replace(NAMED, fov_ratio=ratio)
+
+
+def _uncommon_ratio(place: MatchCandidate) -> float | None:
+    """Return the ratio at which a view was located, if it is another than phones have."""
+    known = place.score >= MIN_VIEW_CORRELATION
+    far = abs(log(place.fov_ratio / COMMON_FOV_RATIO)) > _FAR_FROM_COMMON
+    return place.fov_ratio if known and far else None
 
 
 def end_of(clip: Clip) -> Fraction:

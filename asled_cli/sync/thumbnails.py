@@ -23,6 +23,7 @@ from asled_cli.video.frames import Clip
 
 PART_S = 15  # seconds of each clip that are compared
 _RATIO_STEPS = (1.0, 0.8, 1.25)  # factors of the guessed view ratio; cells tolerate an error of 20 %
+_OTHER_RATIOS = (1.0, 3.2)  # of stereo cameras, and of a zoomed wide clip
 _MIN_HINT_CORRELATION = 0.3  # with a guessed geometry; unrelated real clips stayed below 0.2
 _ROUNDS = 3  # of place and time in turn
 _SETTLED_S = 0.003  # seconds; a smaller step ends the rounds
@@ -155,6 +156,10 @@ def _guess_offsets(first: ClipThumbnails, second: ClipThumbnails, fov_ratio: flo
         tries = [
             _match(inner, outer, centre_crop(fov_ratio * step, inner.size, outer.size), swapped)
             for step in _RATIO_STEPS
+        ]
+        tries += [
+            _match(inner, outer, centre_crop(ratio, inner.size, outer.size), swapped)
+            for ratio in _OTHER_RATIOS
         ]
         found += [match for match in tries if match is not None and match.correlation > _MIN_HINT_CORRELATION]
     found.sort(key=lambda match: -match.correlation)

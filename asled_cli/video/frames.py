@@ -69,6 +69,29 @@ class Track:
         return f"track {self.index} ({self.kind}{', ' + name if name else ''}{place})"
 
 
+Eye = Literal["left", "right", ""]
+
+
+@dataclass(frozen=True, slots=True)
+class StereoInfo:
+    """The views of a spatial clip (MV-HEVC) and what its file says about them; None: not stated.
+
+    view_ids: as the decoder names them, the main view first; a single one: the second cannot be decoded.
+    eyes: which eye each view is for, "" where the file does not say.
+    """
+
+    view_ids: tuple[int, ...]
+    eyes: tuple[Eye, ...] = ()
+    baseline_mm: float | None = None  # distance between the lenses
+    fov_deg: float | None = None  # horizontal field of view of either view
+    disparity_shift: float | None = None  # by which a player is to move the views, share of their width
+    layers: int = 2  # that the stream declares
+
+    def eye(self, view: int) -> Eye:
+        """Return the eye of the n-th view."""
+        return self.eyes[view] if view < len(self.eyes) else ""
+
+
 TimesFrom = Literal["presentation", "decoding", "counting"]  # the source of presentation times
 Box = tuple[int, int, int, int]  # x, y of the first pixel, width and height, pixels
 
@@ -104,7 +127,9 @@ class Clip:
     lens_model: str | None = None
     readout_s: float | None = None  # rolling-shutter read-out time of a frame
     dolby_vision: bool = False
-    spatial: bool = False  # the track holds a second view, which is not decoded
+    spatial: bool = False  # the track holds a second view (MV-HEVC)
+    stereo: StereoInfo | None = None  # the views of a spatial clip
+    view: int = 0  # of a spatial clip: the view that is read, 0: the main one
     interlaced: bool = False
     alpha: bool = False
     mastering: MasteringDisplay | None = None
@@ -143,6 +168,24 @@ class Clip:
         rest = self.start_s + self.duration_s - time
         plausible = rest > 0 and (self.index_complete or rest <= step + MAX_LAST_S)
         return rest if plausible else step
+
+    @property
+    def views(self) -> int:
+        """Number of views that can be decoded from this track."""
+        return 1 if self.stereo is None else len(self.stereo.view_ids)
+
+    @property
+    def view_id(self) -> int | None:
+        """The decoder's name of the view to read; None: the only one."""
+        return None if self.stereo is None or self.views < 2 else self.stereo.view_ids[self.view]
+
+    @property
+    def label(self) -> str:
+        """The name of the file, and which of its views this is."""
+        if self.stereo is None or self.views < 2:
+            return self.path.name
+        eye = self.stereo.eye(self.view)
+        return f"{self.path.name}, view {self.view + 1}{f' ({eye} eye)' if eye else ''}"
 
     @property
     def mirrored(self) -> bool:

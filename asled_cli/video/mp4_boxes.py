@@ -16,6 +16,7 @@ MAX_BOXES = 10_000  # per level
 MAX_KEYS = 1_000  # per `meta` box
 _DOLBY_VISION = {b"dvcC", b"dvvC", b"dvwC"}
 _SPATIAL = {b"lhvC", b"vexu"}  # layers of MV-HEVC (ISO/IEC 14496-15), and Apple's description of its views
+VIEW_BOXES = (b"hvcC", b"lhvC", b"vexu", b"hfov")  # of a sample entry, about one or two coded views
 _IN_THIS_FILE = 1  # flag of a data reference, ISO/IEC 14496-12, 8.7.2
 QUICKTIME_CAMERA = "com.apple.quicktime.camera."
 
@@ -28,6 +29,7 @@ class TrackBoxes:
     keys: dict[str, str | float] = field(default_factory=dict)
     dolby_vision: bool = False
     spatial: bool = False  # two views coded in one track (MV-HEVC)
+    view_boxes: dict[bytes, bytes] = field(default_factory=dict)  # bodies of VIEW_BOXES, in the file's order
     tag: str = ""  # four-character code of the sample description, such as "hvc1" or "mebx"
     external: bool = False  # its samples are in another file
 
@@ -141,6 +143,7 @@ def _track(trak: memoryview) -> TrackBoxes | None:
     (track_id,) = struct.unpack_from(">I", header, at)
     entries = child_of(trak, b"mdia", b"minf", b"stbl", b"stsd")[8:]
     inside = {kind for _, body in boxes_in(entries) for kind in _boxes_of_entry(body)}
+    first = next((body for _, body in boxes_in(entries)), memoryview(b""))
     tag = bytes(entries[4:8]).decode("ascii", "replace").strip()
     keys = _keys(child_of(trak, b"meta"))
     return TrackBoxes(
@@ -148,6 +151,7 @@ def _track(trak: memoryview) -> TrackBoxes | None:
         keys,
         dolby_vision=bool(inside & _DOLBY_VISION),
         spatial=bool(inside & _SPATIAL),
+        view_boxes={bytes(k): bytes(body) for k, body in boxes_in(first[78:]) if bytes(k) in VIEW_BOXES},
         tag=tag,
         external=_is_external(child_of(trak, b"mdia", b"minf", b"dinf", b"dref")),
     )

@@ -36,7 +36,7 @@ WHOLES = {
 OTHERS = [
     *[("bench", "--size", size) for size in ("0x0", "-64x64", "64", "9999999999x64", "1e3x64", "64x64x64")],
     ("synth-blur", "--size", "99999999x32"),
-    ("eval", "--profile", "16x99999"), ("deblur", "--fov-ratio", "0.9"),
+    ("eval", "--profile", "16x99999"), ("deblur", "--fov-ratio", "0.4"),
     ("deblur", "--fov-ratio", "6"), ("probe", "--fov-ratio", "6"), ("eval", "--fov-ratio", "6"),
     ("deblur", "--crf", "999"),
 ]  # fmt: skip

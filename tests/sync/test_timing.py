@@ -68,6 +68,25 @@ def test_a_shaking_hand_tells_the_offset_of_mute_clips(tmp_path: Path) -> None:
     assert not found.order.swapped
 
 
+@pytest.mark.parametrize("ratio", [1.0, 3.2])
+def test_views_of_any_ratio_are_matched_without_an_option(tmp_path: Path, ratio: float) -> None:
+    """Two views of a stereo camera, or a zoomed wide clip: no ratio is named, no sound is there."""
+    wall, hand = texture(620, 400, seed=5, finest=2.0), draw_hand_motion(5, speed_px_s=45.0)
+    rig = LensRig(ratio=ratio, rotation_deg=0.1, shift_px=(3.0, 0.5))
+    clips = []
+    for name, start_s, lens in (
+        ("wide", 1.0, Lens(SIZE, None, 0.02)),
+        ("ultra", 1.3, Lens(SIZE, lambda _: rig, 0.004)),
+    ):
+        times = [i / 30 for i in range(90)]
+        frames = film(wall, hand, lens, [start_s + t for t in times], SIZE)
+        clips.append(write_film(tmp_path / f"{name}.mp4", frames, times, None))
+    found = match_clips(DeblurConfig(*clips))
+    assert float(found.timing.clock.offset_s) == pytest.approx(0.3, abs=1 / 60)
+    assert not found.order.swapped and found.fov_source == "from the pictures"
+    assert found.fov_ratio == pytest.approx(ratio, rel=0.06)
+
+
 def test_other_frame_rates_and_lost_frames_do_no_harm(tmp_path: Path) -> None:
     found = matched(tmp_path, Take(1.0, rate=24, lost=(20, 21, 50)), Take(0.6, rate=30, lost=(9, 40, 77)))
     assert found.timing.found_by == "scene"

@@ -32,6 +32,8 @@ def clip_rows(*clips: Info) -> list[tuple[str, ...]]:
         "sound": ["yes" if clip["audio"] else "none" for clip in clips],
         "lens": [_lens_text(clip) for clip in clips],
     }
+    if any(clip["stereo"] for clip in clips):
+        rows["views"] = [_views_text(clip) for clip in clips]
     return [(label, *values) for label, values in rows.items()]
 
 
@@ -150,6 +152,24 @@ def _rate_text(clip: Info) -> str:
 def _lens_text(clip: Info) -> str:
     known = [clip["lens"], clip["focal_35mm"] and f"{clip['focal_35mm']:g} mm (35 mm equivalent)"]
     return ", ".join(filter(None, known)) or "unknown"
+
+
+def _views_text(clip: Info) -> str:
+    """Return number, eyes and lenses of the views of a spatial clip."""
+    stereo = clip["stereo"]
+    if not stereo:
+        return "one"
+    many = stereo["views"] > 1
+    parts = [f"view {clip['view'] + 1} of {stereo['views']}" if clip["view"] else f"{stereo['views']}"]
+    if stereo["eyes"] and many:
+        parts.append(f"main view: {stereo['eyes'][0]} eye")
+    if stereo["baseline_mm"]:
+        parts.append(f"lenses {stereo['baseline_mm']:g} mm apart")
+    if stereo["fov_deg"]:
+        parts.append(f"field of view {stereo['fov_deg']:g}°")
+    if stereo["disparity_shift"]:
+        parts.append(f"disparity shift {stereo['disparity_shift']:.2%} of the width")
+    return ", ".join(parts)
 
 
 def _curve(values: Sequence[float], most: float) -> str:

@@ -27,6 +27,8 @@ _PEAKS = 24
 _SHADE_PX = 10.0
 # Largest distance of the target's centre from the reference's, as a share of the reference's sides.
 _REACH = 0.12
+# Largest template, as a share of the scene: of a view as large as the reference the middle is searched.
+_MAX_TEMPLATE = 0.8
 # Most candidates by score, and as many by least displacement.
 _CANDIDATES = 4
 # Candidates may score this much less than the best.
@@ -99,18 +101,20 @@ def _search(
     for ratio in _ratios(prior):
         guess = resize_matrix(reference_size, small_size) @ centre_crop(ratio, target_size, reference_size)
         size = (max(8, round(target_size[0] * guess[0, 0])), max(8, round(target_size[1] * guess[1, 1])))
-        if size[0] > small_size[0] or size[1] > small_size[1]:
-            continue
-        for score, x, y in _peaks(scenes, [_details(target, size) for target in ready], peaks):
-            small_place = translation(x, y) @ resize_matrix(target_size, size)
+        left, top = (_cut(own, whole) for own, whole in zip(size, small_size, strict=True))
+        views = [_details(target, size)[top : size[1] - top, left : size[0] - left] for target in ready]
+        for score, x, y in _peaks(scenes, [np.ascontiguousarray(view) for view in views], peaks):
+            small_place = translation(x - left, y - top) @ resize_matrix(target_size, size)
             matrix = simplified(resize_matrix(small_size, reference_size) @ small_place, target_size, 4)
             found.append(MatchCandidate(matrix, score, float(ratio)))
-    if not found:
-        centre = centre_crop(prior.fov_ratio, target_size, reference_size)
-        return [MatchCandidate(centre, -np.inf, prior.fov_ratio)]
     return sorted(
         found, key=lambda candidate: -candidate.score
     )  # stable: ties go to the ratio nearest to the prior
+
+
+def _cut(template: int, scene: int) -> int:
+    """Return the pixels to cut off a template at either end, so that it can move inside the scene."""
+    return max(0, -(-(template - round(_MAX_TEMPLATE * scene)) // 2))
 
 
 def evenly_spaced_pairs(

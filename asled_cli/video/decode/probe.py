@@ -24,7 +24,7 @@ from asled_cli.video.decode.side_data import (
     read_content_light,
     read_side_data,
 )
-from asled_cli.video.decode.video_tracks import RERECORD, select_stream
+from asled_cli.video.decode.video_tracks import RERECORD, read_stereo, select_stream
 from asled_cli.video.frames import (
     MATRIX_BT709,
     UNSPECIFIED,
@@ -125,6 +125,8 @@ def _gather(
         readout_s=boxes.readout_s,
         crop=_crop(path, track, container, stream, frame),
     )
+    if clip.spatial:
+        clip = replace(clip, stereo=read_stereo(path, track))
     return replace(clip, warnings=_warnings(clip))
 
 
@@ -283,9 +285,19 @@ def _warnings(clip: Clip) -> tuple[str, ...]:
         notes.append(
             f"{name} has a Dolby Vision layer, which is dropped: the HLG or HDR10 base layer is kept."
         )
-    if clip.spatial:
-        notes.append(
-            f"{name} is spatial video (MV-HEVC): only its main view is read and written, "
-            "its second view is not used yet."
-        )
+    notes += _view_warnings(clip)
     return tuple(notes)
+
+
+def _view_warnings(clip: Clip) -> list[str]:
+    """Return sentences on views of a spatial clip that cannot be used."""
+    if clip.stereo is None:
+        return []
+    if clip.views < 2:
+        return [
+            f"{clip.path.name} declares spatial video (MV-HEVC), but its second view is missing or cannot be "
+            "decoded: its main view is used alone."
+        ]
+    if clip.stereo.layers > 2:
+        return [f"{clip.path.name} has {clip.stereo.layers} layers: only its first two views are used."]
+    return []

@@ -8,6 +8,8 @@ import numpy as np
 from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideType
 
+from asled_cli.video.frames import Eye
+
 
 def read_side_data(frame: av.VideoFrame, kind: SideType) -> bytes | None:
     """Return the bytes of one kind of side data, None without it."""
@@ -38,6 +40,20 @@ def read_content_light(frame: av.VideoFrame) -> tuple[int, int] | None:
         return None
     largest, average = np.frombuffer(raw[:8], np.uint32)
     return int(largest), int(average)
+
+
+def read_view(frame: av.VideoFrame) -> tuple[int, Eye] | None:
+    """Return the id of a frame's view and its eye, None for a frame of a clip with one view.
+
+    AVStereo3D: type, flags, view (1: left, 2: right), primary eye, then numbers that the boxes state too.
+    """
+    raw = read_side_data(frame, VIEW_ID)
+    if raw is None or len(raw) < 4:
+        return None
+    stereo = read_side_data(frame, SideType.STEREO3D)
+    side = 0 if stereo is None or len(stereo) < 12 else int(np.frombuffer(stereo[:12], np.int32)[2])
+    eyes: dict[int, Eye] = {1: "left", 2: "right"}
+    return int(np.frombuffer(raw[:4], np.uint32)[0]), eyes.get(side, "")
 
 
 def _unknown(kind: type[Enum], value: object) -> Enum:

@@ -66,7 +66,7 @@ class TrackDecoder:
         self._clock = PacketClock(self._clip)
         self._coming: list[int] = []  # times of the packets in the decoder, a heap, where pictures have none
         self._container = open_clip(self._clip.path)
-        self._stream = select_stream(self._container, self._clip.path, self._clip.track)
+        self._stream = select_stream(self._container, self._clip.path, self._clip.track, self._clip.view_id)
 
     def close(self) -> None:
         """Release the file."""

@@ -2,14 +2,22 @@
 
 from pathlib import Path
 
+import av
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from asled_cli.errors import InputError
 from asled_cli.video.decode.open_clip import MAX_PIXELS, open_clip
+from asled_cli.video.decode.side_data import read_view
+from asled_cli.video.frames import Eye, StereoInfo
+from asled_cli.video.mp4_boxes import read_tracks
+from asled_cli.video.spatial.boxes import describe
+from asled_cli.video.spatial.nal_units import count_layers, parameter_sets
 
 DEPTH_MAP_SHARE = 8  # a track with less than 1/8 of the pixels of the largest is a depth map
+ALL_VIEWS = -1  # FFmpeg's own word for every view of MV-HEVC
+MAX_VIEWS = 8  # that are looked for in one moment
 RERECORD = "Use another copy of the clip, or record it again."
 
 
@@ -41,6 +49,48 @@ def count_video_tracks(path: Path) -> int:
         return len(video_streams(container))
 
 
+def count_views(path: Path) -> int:
+    """Return the number of pictures of one moment in a file: its video tracks, or the views of the only one.
+
+    Raises InputError if it cannot be opened.
+    """
+    tracks = count_video_tracks(path)
+    return tracks if tracks != 1 else len(read_stereo(path, 0).view_ids)
+
+
+def read_stereo(path: Path, track: int) -> StereoInfo:
+    """Return the views of a track: those that can be decoded, and what the boxes say.
+
+    A track with one view gives a single id. Raises InputError if the file cannot be opened.
+    """
+    views: dict[int, Eye] = {}
+    with open_clip(path) as container:
+        stream = select_stream(container, path, track, ALL_VIEWS)
+        number = stream.id
+        if stream.codec_context.codec.canonical_name == "hevc":
+            views = _decoded_views(container, stream)
+    boxes = read_tracks(path)
+    own = boxes[number].view_boxes if number in boxes else {}
+    layers = count_layers(parameter_sets(own.get(b"hvcC", b"")))
+    eyes = tuple(views.values())
+    info = StereoInfo(tuple(views) or (0,), eyes if any(eyes) else (), layers=max(layers, len(views)))
+    return describe(info, own)
+
+
+def _decoded_views(container: InputContainer, stream: VideoStream) -> dict[int, Eye]:
+    """Return the views of the first pictures, id and eye, the main one first."""
+    views: dict[int, Eye] = {}
+    try:
+        for count, frame in enumerate(container.decode(stream)):
+            found = read_view(frame)
+            if found is None or found[0] in views or count > MAX_VIEWS:
+                break
+            views[found[0]] = found[1]
+    except av.FFmpegError:
+        pass  # damage is reported where the clip is read
+    return views
+
+
 def has_depth_map(path: Path) -> bool:
     """Return whether the file has a depth map. Raises InputError if it cannot be opened."""
     with open_clip(path) as container:
@@ -48,9 +98,12 @@ def has_depth_map(path: Path) -> bool:
         return len(films) > len(video_streams(container))
 
 
-def select_stream(container: InputContainer, path: Path, track: int) -> VideoStream:
+def select_stream(
+    container: InputContainer, path: Path, track: int, view_id: int | None = None
+) -> VideoStream:
     """Return the n-th video track recorded by a lens.
 
+    view_id: the view of a spatial clip to decode; ALL_VIEWS: each picture of it; None: the main view.
     Raises InputError if it is missing, empty, of an unknown codec or larger than MAX_PIXELS.
     """
     streams = video_streams(container)
@@ -69,6 +122,9 @@ def select_stream(container: InputContainer, path: Path, track: int) -> VideoStr
         raise InputError(
             f"{path} declares a picture of {width}x{height}, more than any camera makes.", RERECORD
         )
-    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    options = {"max_pixels": str(MAX_PIXELS)}
+    if view_id is not None:
+        options["view_ids"] = str(view_id)
+    stream.codec_context.options = options
     stream.thread_type = "AUTO"
     return stream

@@ -93,6 +93,7 @@ class Encoder:
         alpha = any(component.is_alpha for component in VideoFormat(self.pix_fmt).components)
         x265 = self.name == "libx265"
         lost = ["Dolby Vision layer"] if source.dolby_vision else []
+        lost += ["second view"] if source.views > 1 else []
         lost += ["mastering display data"] if source.mastering is not None and not x265 else []
         lost += ["content light level"] if source.content_light is not None and not x265 else []
         located = bool(_chroma_options(source, self)) or source.chroma_location is None
