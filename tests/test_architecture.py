@@ -39,7 +39,7 @@ ONLY_HOME = {
     "rich": ("cli/output/",),
     "av": ("video/", "sync/", "lab/"),
     "typer": ("cli/",),
-    "jinja2": ("job/show/page.py",),
+    "jinja2": ("job/show/pages/render.py",),
 }
 MAX_FILE_LINES = 350  # aim at 80-250
 MAX_MODULES = 12  # in one folder, without __init__

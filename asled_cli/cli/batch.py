@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ import typer
 from asled_cli.cli.options import shared as opt
 from asled_cli.errors import AsledError, UsageError
 from asled_cli.job.config import DeblurConfig
+from asled_cli.progress import ignore
 from asled_cli.runtime.option_limits import MAX_JOBS
 
 if TYPE_CHECKING:
@@ -43,6 +45,14 @@ Merge = Annotated[
     bool,
     typer.Option("--merge", help="Only join the reports of all shards; ends with 1 if a pair is missing."),
 ]
+Compare = Annotated[
+    bool,
+    typer.Option("--compare", help="Write a compare clip of every result.", rich_help_panel=opt.VIEWS),
+]
+Page = Annotated[
+    bool,
+    typer.Option("--report", help="Write a page for every job, and index.html.", rich_help_panel=opt.VIEWS),
+]
 Overwrite = Annotated[
     bool,
     typer.Option(
@@ -62,6 +72,8 @@ def batch(
     preset: opt.Preset = None,
     crf: opt.Crf = None,
     strict: opt.Strict = False,
+    compare: Compare = False,
+    page: Page = False,
     overwrite: Overwrite = False,
     shard: ShardOption = None,
     list_only: ListOnly = False,
@@ -84,6 +96,7 @@ def batch(
     DeblurConfig(source, source, method=method, strength=strength, encode=EncodeConfig(codec, crf))
     style = console.Style(as_json=as_json, quiet=quiet)
     unreported: list[AsledError] = []
+    index = _Index(out, overwrite, unreported.append) if page and part is None and not list_only else None
     with console.progress(style):  # shows what is warned of
         pairs = _find(source, method)
         if list_only:
@@ -96,9 +109,12 @@ def batch(
         else:
             outcomes = run_batch(
                 pairs, out, jobs=jobs, device=device, overwrite=overwrite, shard=part,
-                options=_options(method, strength, codec, preset, crf, strict),
+                options=_options(method, strength, codec, preset, crf, strict, compare, page),
+                on_outcome=ignore if index is None else index.add,
                 versions={} if part is None else versions(method), report_failed=unreported.append,
             )  # fmt: skip
+    if index is not None:
+        index.write(outcomes)
     _show(outcomes, style)
     if unreported:
         raise unreported[-1]
@@ -117,14 +133,38 @@ def _find(source: Path, method: str) -> list[BatchPair]:
     return find(source) if source.is_dir() else read_manifest(source)
 
 
+class _Index:
+    """The index page of the batch, which grows with each finished job."""
+
+    def __init__(self, folder: Path, overwrite: bool, failed: Callable[[AsledError], None]) -> None:
+        from asled_cli.job.show.pages.batch_page import check_index
+
+        self.folder, self.failed = folder, failed
+        self.finished: list[Outcome] = []
+        check_index(folder, overwrite)
+
+    def add(self, outcome: Outcome) -> None:
+        self.finished.append(outcome)
+        self.write(self.finished)
+
+    def write(self, outcomes: list[Outcome]) -> None:
+        from asled_cli.job.show.pages.batch_page import write_index
+
+        try:
+            write_index(self.folder, outcomes)
+        except AsledError as error:
+            self.failed(error)
+
+
 def _options(
-    method: str, strength: float, codec: str, preset: str | None, crf: int | None, strict: bool
+    method: str, strength: float, codec: str, preset: str | None, crf: int | None, *switches: bool
 ) -> list[str]:
     """Return the options that are passed on to every job."""
     options = ["--method", method, "--strength", str(strength), "--codec", codec]
     options += ["--preset", preset] if preset is not None else []
     options += ["--crf", str(crf)] if crf is not None else []
-    return options + (["--strict"] if strict else [])
+    names = ("--strict", "--compare", "--report")
+    return options + [name for name, on in zip(names, switches, strict=True) if on]
 
 
 def _show(outcomes: list[Outcome], style: Style) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asled_cli.cli.options import evaluation as ev
 from asled_cli.cli.options import shared as opt
+from asled_cli.job.show.paths import check_report, report_path
 from asled_cli.lab.scoring import config as cfg
 from asled_cli.runtime.option_limits import read_size
 
@@ -30,6 +31,7 @@ def evaluate(
     precision: opt.PrecisionName = "auto",
     workers: ev.Workers = None,
     out: ev.OutFolder = None,
+    page: ev.Page = None,
     cache: ev.Cache = None,
     overwrite: ev.Overwrite = False,
     seed: ev.Seed = 0,
@@ -48,12 +50,18 @@ def evaluate(
         profile_sizes=sizes, device=device, precision=precision, workers=workers, out=out,
         cache=cache, overwrite=overwrite, seed=seed,
     )  # fmt: skip
+    page = report_path(page, ev.report_place(out), ".html")
+    check_report(page, [], overwrite=overwrite)
     from asled_cli.cli.output import console
     from asled_cli.lab.evaluation.run import run_eval  # torch and av load here, not for --help
 
     style = console.Style(as_json=as_json, quiet=quiet, verbose=verbose)
     with console.progress(style) as report:
         result = run_eval(config, report)
+    if page is not None:
+        from asled_cli.lab.evaluation.page import write_eval_page
+
+        write_eval_page(page, result, f"Evaluation: {dataset or root or 'pairs'}")
     for title, columns, rows in result.tables:
         console.show_table(title, columns, rows, style)
     console.show_lines("note", result.notes, style)

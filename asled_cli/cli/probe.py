@@ -10,14 +10,23 @@ import typer
 from asled_cli.cli.options import shared as opt
 from asled_cli.errors import UsageError
 from asled_cli.job.config import DeblurConfig
-from asled_cli.job.show.probe_rows import clip_rows, pair_rows, segment_row
+from asled_cli.job.show.paths import check_report, report_path
+from asled_cli.job.show.probe_rows import PLAN_COLUMNS, clip_rows, pair_rows, segment_row
 
 Preview = Annotated[
     Path | None,
     typer.Option(help="Draw the registered pair: .png: checkerboard, .mp4: side by side.", metavar="FILE"),
 ]
 
-Overwrite = Annotated[bool, typer.Option("--overwrite", "-y", help="Replace an existing preview.")]
+Page = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="[FILE.html]",
+        help="Write the findings as a page; without FILE: WIDE with _probe.",
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", "-y", help="Replace an existing preview or page.")]
 
 
 def probe(
@@ -27,6 +36,7 @@ def probe(
     fov_ratio: opt.FovRatio = None,
     lens_order: opt.LensOrderName = "auto",
     preview: Preview = None,
+    page: Page = None,
     overwrite: Overwrite = False,
     as_json: opt.AsJson = False,
     quiet: opt.Quiet = False,
@@ -43,10 +53,16 @@ def probe(
     style = console.Style(as_json=as_json, quiet=quiet, verbose=verbose)
     if preview is not None:
         check_preview(preview, [wide, ultra or wide], overwrite=overwrite)
+    page = report_path(page, wide, "_probe.html")
+    check_report(page, [wide, *filter(None, (ultra, preview))], overwrite=overwrite)
     if ultra is None and count_views(wide) < 2:
         if preview is not None:
             raise UsageError("--preview draws a pair, but only one clip is named.", "Name both clips.")
         info = inspect.clip_info(probe_clip(wide))
+        if page is not None:
+            from asled_cli.job.show.pages.probe_page import write_clip_page
+
+            write_clip_page(page, info)
         if as_json:
             console.show_values("clip", info, style)
         else:
@@ -56,14 +72,18 @@ def probe(
     config = DeblurConfig(wide, ultra or wide, offset_s=offset, fov_ratio=fov_ratio, lens_order=lens_order)
     with console.progress(style) as report:
         found = inspect.inspect_pair(config, report)
+        info = found.as_dict()
+        sample = inspect.align_sample(found) if preview is not None or page is not None else []
         if preview is not None:
-            draw_preview(inspect.align_sample(found), preview, overwrite=overwrite)
-    info = found.as_dict()
+            draw_preview(sample, preview, overwrite=overwrite)
+        if page is not None:
+            from asled_cli.job.show.pages.probe_page import write_pair_page
+
+            write_pair_page(page, info, found.match.wide, sample)
     if as_json:
         console.show_values("pair", info, style)
         return
     console.show_table("clips", ("", "wide", "ultra"), clip_rows(info["wide"], info["ultra"]), style)
     console.show_table("together", ("", ""), pair_rows(info), style)
-    plan = ("from", "to", "what to do", "blur of wide", "blur of ultra", "ultra has more detail by")
-    console.show_table("plan", plan, [segment_row(segment) for segment in info["plan"]], style)
+    console.show_table("plan", PLAN_COLUMNS, [segment_row(segment) for segment in info["plan"]], style)
     console.show_lines("note", info["notes"], style)

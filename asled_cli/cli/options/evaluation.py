@@ -98,6 +98,15 @@ OutFolder = Annotated[
     Path | None,
     typer.Option("--out", "-o", help="Folder for report, CSV, JSON, plots.", rich_help_panel=_OUTPUT),
 ]
+Page = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="[FILE.html]",
+        help="Write the scores as a page; without FILE: report.html in OUT, else asled_eval.html.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
 Cache = Annotated[
     Path | None,
     typer.Option(
@@ -108,3 +117,8 @@ Overwrite = Annotated[
     bool, typer.Option("--overwrite", "-y", help="Replace files of others in --out.", rich_help_panel=_OUTPUT)
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the confidence intervals.", rich_help_panel=_OUTPUT)]
+
+
+def report_place(out: Path | None) -> Path:
+    """Return the name of the page where none is given."""
+    return Path("asled_eval") if out is None else out / "report"

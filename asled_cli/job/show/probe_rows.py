@@ -10,6 +10,7 @@ _ACTIONS = {
     "pass": "keep: already sharp",
     "both blurred": "deblur (low gain): both are blurred",
 }
+PLAN_COLUMNS = ("from", "to", "what to do", "blur of wide", "blur of ultra", "ultra has more detail by")
 _BARS = "▁▂▃▄▅▆▇█"
 _MAX_BARS = 48
 _MIN_CONFIDENCE = 0.5  # as in sync.offset, which loads too much to be imported here

@@ -67,7 +67,7 @@ class Viewer:
     def write_report(self, result: DeblurResult) -> None:
         """Write the report of the finished job. Raises AsledError if it cannot be written."""
         if self._collector is not None:
-            from asled_cli.job.show.job_page import write_job_page
+            from asled_cli.job.show.pages.job_page import write_job_page
 
             write_job_page(result, self._collector)
 

@@ -15,9 +15,9 @@ from factories.small_pair import known_registration, make_pair
 
 from asled_cli import pipeline
 from asled_cli.job.config import DeblurConfig
-from asled_cli.job.show.charts import make_chart
 from asled_cli.job.show.collect import MAX_SAMPLES, Collector
-from asled_cli.job.show.page import render
+from asled_cli.job.show.pages.charts import make_chart
+from asled_cli.job.show.pages.render import render
 from asled_cli.job.show.paths import AUTO
 from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.decode.reader import ClipReader

@@ -30,6 +30,15 @@ def render(template: str, **values: Any) -> str:
     return _templates().get_template(template).render(version=__version__, **values)
 
 
+def is_page(path: Path) -> bool:
+    """Return whether a file is a page of this program."""
+    try:
+        with path.open("rb") as file:
+            return b'<meta name="generator" content="asled">' in file.read(1000)
+    except OSError:
+        return False
+
+
 @cache
 def _templates() -> jinja2.Environment:
     found = jinja2.Environment(
@@ -45,4 +54,4 @@ def _templates() -> jinja2.Environment:
 
 
 def _read(name: str) -> str:
-    return (files("asled_cli.job.show") / "templates" / name).read_text("utf-8")
+    return (files("asled_cli.job.show.pages") / "templates" / name).read_text("utf-8")

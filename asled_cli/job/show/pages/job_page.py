@@ -3,7 +3,6 @@
 from typing import Any
 
 from asled_cli.job.records import DeblurResult
-from asled_cli.job.show.charts import Chart, make_chart
 from asled_cli.job.show.collect import Collector, Shot
 from asled_cli.job.show.job_rows import (
     changed_text,
@@ -13,10 +12,9 @@ from asled_cli.job.show.job_rows import (
     problem_texts,
     result_rows,
 )
-from asled_cli.job.show.page import write_page
-from asled_cli.job.show.probe_rows import registration_rows, segment_row
-
-PLAN_COLUMNS = ("from", "to", "what was done", "blur of wide", "blur of ultra", "ultra has more detail by")
+from asled_cli.job.show.pages.charts import Chart, make_chart
+from asled_cli.job.show.pages.render import write_page
+from asled_cli.job.show.probe_rows import PLAN_COLUMNS, registration_rows, segment_row
 
 
 def write_job_page(result: DeblurResult, seen: Collector) -> None:

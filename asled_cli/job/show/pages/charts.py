@@ -1,6 +1,6 @@
 """Line charts for pages: points in a field of 1000 x 100, drawn by the template as SVG."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 1000.0, 100.0
@@ -32,7 +32,7 @@ def make_chart(
     title: str,
     unit: str,
     times: Sequence[float],
-    curves: dict[str, Sequence[float]],
+    curves: Mapping[str, Sequence[float]],
     bands: Sequence[tuple[float, float, str]] = (),
 ) -> Chart | None:
     """Return a chart of curves at the same times, seconds; None for fewer than two points.

@@ -1,0 +1,1 @@
+"""Self-contained HTML pages: the only user of jinja2, loaded when a page is asked for."""
