@@ -56,6 +56,8 @@ class NetworkInfo:
     """Frames on either side over which the reference is averaged before the network sees it (`fusion`)."""
     working_bytes_per_pixel: int = 0
     """Peak memory per frame pixel that does not depend on the length of the chunk."""
+    needs_reference: bool = True
+    """Whether the network uses the other view; if not, it restores a single clip too."""
 
 
 class VideoNetwork(Protocol):

@@ -70,6 +70,8 @@ class NetworkRestorer:
         """Return a chunk of frames once its look-ahead is there, else nothing."""
         if self.setting.strength == 0:
             return [restored_frame(aligned, None)]
+        if not self.network.info.needs_reference:
+            aligned = replace(aligned, reference=None)
         self.waiting.append(aligned)
         finished: list[RestoredFrame] = []
         while len(self.waiting) >= self._next_length() + self.setting.overlap:
@@ -106,12 +108,7 @@ class NetworkRestorer:
                 "Use --precision fp32, other --weights, or --method swap.",
             )
         done, self.waiting = self.waiting[:keep], self.waiting[keep:]
-        frames = [
-            restored_frame(
-                frame, limit_colour(frame, _keep_sharp_regions(frame, change.numpy(), self.setting.strength))
-            )
-            for frame, change in zip(done, changes, strict=True)
-        ]
+        frames = [self._finished(frame, change.numpy()) for frame, change in zip(done, changes, strict=True)]
         if self._segment:
             self._left -= keep
             if self._left == 0:
@@ -120,6 +117,14 @@ class NetworkRestorer:
                     frames[-1], memory=Memory(self.states, self.setting.chunk, self.setting.tile)
                 )
         return frames
+
+    def _finished(self, frame: AlignedFrame, change: NDArray[np.float32]) -> RestoredFrame:
+        """Return a frame with its change, limited by what its reference and those beside it show."""
+        if not self.network.info.needs_reference:
+            return RestoredFrame(frame.pair.target, change, has_reference=True)  # none is missing
+        return restored_frame(
+            frame, limit_colour(frame, _keep_sharp_regions(frame, change, self.setting.strength))
+        )
 
     def _try(self, keep: int) -> tuple[list[Tensor], dict[Tile, Any]]:
         inputs = stack_frames(self.waiting[: keep + self.setting.overlap], self.setting.device)

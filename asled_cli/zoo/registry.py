@@ -3,13 +3,13 @@
 Importing it does not load torch, so that listing the networks is quick.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from asled_cli.errors import UsageError
-
-Options = Mapping[str, Any]
+from asled_cli.zoo.builders import BUILDERS as BUILDERS
+from asled_cli.zoo.builders import Options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +131,12 @@ COSTS: dict[str, Costs] = {
     "asled": Costs(
         parameters=8_783_602, gflop=34_790, memory_mib=6444, paper="Xiao and Wang, AsLeD-Net (NeurIPS 2025)"
     ),
+    "mtu": Costs(
+        parameters=1_037_325,
+        gflop=577,
+        memory_mib=None,
+        paper="Real-Time Video Deblurring via Lightweight Motion Compensation (CGF 2022), two units",
+    ),
 }
 """By name of a published network, or of an architecture that has none of its name."""
 
@@ -178,25 +184,3 @@ def build(architecture: str, options: Options) -> Any:
     except (TypeError, ValueError) as error:
         said = str(error).removesuffix(".")
         raise UsageError(f"{architecture} does not take these options: {said}.") from error
-
-
-def _build_asled_fast(options: Options) -> Any:
-    from asled_cli.nets.asled_fast.network import (  # torch loads here, not for --help
-        AsledFast,
-        AsledFastConfig,
-    )
-
-    return AsledFast(AsledFastConfig(**options))
-
-
-def _build_asled(options: Options) -> Any:
-    from asled_cli.nets.asled.config import AsledConfig, SearchConfig
-    from asled_cli.nets.asled.network import AsledNet  # torch loads here
-
-    search = options.get("search", {})
-    if not isinstance(search, Mapping):
-        raise ValueError(f"search is {str(search)[:60]!r}, expected a table")
-    return AsledNet(AsledConfig(**{**options, "search": SearchConfig(**search)}))
-
-
-BUILDERS: dict[str, Callable[[Options], Any]] = {"asled-fast": _build_asled_fast, "asled": _build_asled}

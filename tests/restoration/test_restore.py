@@ -72,6 +72,20 @@ class RunningMean:
         return torch.stack(restored, 1), state
 
 
+class WithoutReference(RunningMean):
+    """The same, declared as a network of one clip alone."""
+
+    info = replace(RunningMean.info, needs_reference=False)
+
+
+def test_a_network_of_one_clip_alone_never_sees_the_reference() -> None:
+    frames = aligned_frames(5)
+    bare = [replace(frame, reference=None, blur_around=None) for frame in frames]
+    seen, alone = (changes_of(clip, WithoutReference(), SETTING) for clip in (frames, bare))
+    assert difference(seen, alone) == 0 and float(np.abs(alone[3].change).max()) > 0  # type: ignore[arg-type]
+    assert all(frame.has_reference for frame in alone)  # none is missing
+
+
 @pytest.fixture(scope="module")
 def network() -> AsledFast:
     """A small network with weights that are not zero anywhere."""

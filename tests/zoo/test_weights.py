@@ -137,13 +137,35 @@ def test_operations_of_the_networks_at_1080p() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(zoo.BUILDERS))
-def test_parameters_and_memory_of_the_networks(name: str) -> None:
-    """The memory is what was measured and recorded."""
+def test_parameters_of_the_networks(name: str) -> None:
+    """Of the published file, or of the default config where there is none."""
     with torch.device("meta"):
-        network = zoo.build(name, zoo.published(name).options)
+        network = zoo.build(name, zoo.PUBLISHED[name].options if name in zoo.PUBLISHED else {})
     assert sum(p.numel() for p in network.parameters()) == zoo.COSTS[name].parameters
+
+
+@pytest.mark.parametrize("name", sorted(zoo.PUBLISHED))
+def test_memory_of_the_networks(name: str) -> None:
+    """What was measured and recorded."""
     recorded = json.loads((RESULTS / MEASURED[name]).read_text())["peak_mib"]["median"]
     assert zoo.COSTS[name].memory_mib == pytest.approx(recorded, rel=0.2)
+
+
+@pytest.mark.parametrize("name", sorted(set(zoo.BUILDERS) - set(zoo.PUBLISHED)))
+def test_operations_of_networks_without_weights(name: str) -> None:
+    """Counted in a run of one small frame, scaled, without what is in no convolution."""
+    network, inputs = zoo.build(name, {}).eval(), random_inputs(1, height=32, width=64)
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        network(inputs)
+    flops = counter.get_flop_counts()["Global"]
+    counted = sum(value for kind, value in flops.items() if "conv" in str(kind))
+    assert counted * 1920 * 1080 / (32 * 64) / 1e9 == pytest.approx(zoo.COSTS[name].gflop, rel=0.002)
+
+
+@pytest.mark.parametrize("name", sorted(set(zoo.BUILDERS) - set(zoo.PUBLISHED)))
+def test_networks_without_weights_say_what_to_do(name: str) -> None:
+    with pytest.raises(WeightsError, match=f"No weights of {name} are published yet"):
+        weights.find(name)
 
 
 @pytest.mark.parametrize("name", sorted(zoo.PARTS))

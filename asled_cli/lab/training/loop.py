@@ -178,6 +178,9 @@ def update(progress: TrainState, batch: dict[str, Tensor]) -> tuple[float, float
     if config.losses.matching:
         key = config.samples.seed, progress.step, progress.team.rank
         loss = loss + config.losses.matching * matching_loss(network, inputs.target, truth, key)
+    if config.losses.extra:
+        own = network.extra_losses(truth)
+        loss = loss + sum(weight * own[name] for name, weight in config.losses.extra.items())
     progress.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     if progress.step < config.flow_frozen_steps:

@@ -43,6 +43,13 @@ class LossConfig:
     """Weight of the matching error on known correspondences, for networks with a matching only."""
     distillation: float = 0.0
     """Weight of the Charbonnier distance to the teacher's output."""
+    extra: Mapping[str, float] = field(default_factory=dict)
+    """Weights of losses of the network's own, by name, such as intermediate and motion of `mtu`."""
+
+    def __post_init__(self) -> None:
+        for name, weight in self.extra.items():
+            if expected := expected_kind(weight, float):
+                raise UsageError(f"losses.extra.{name} is {shorten(weight)}, expected {expected}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,6 +101,11 @@ def begin(config: TrainConfig, network: Any, device: str, team: Team = ALONE) ->
         raise UsageError(f"{config.network} has no flow network: init_flow and flow_* mean nothing for it.")
     if config.losses.matching and not matches(network):
         raise UsageError(f"{config.network} has no matching: losses.matching means nothing for it.")
+    known = getattr(network, "EXTRA_LOSSES", ())
+    if unknown := [name for name in config.losses.extra if name not in known]:
+        raise UsageError(
+            f"losses.extra has {unknown[0]!r}, {config.network} knows: {', '.join(known) or 'none'}."
+        )
     if config.train_only:
         _freeze_others(network, config.train_only)
     rest = [p for p in network.parameters() if p not in flow and p.requires_grad]

@@ -1,0 +1,1 @@
+"""MTU: one clip alone in real time, by stacked multi-task units."""

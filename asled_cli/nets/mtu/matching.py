@@ -1,0 +1,103 @@
+"""Motion by local matching of features (§3.3, after FlowNet), without parameters.
+
+For each position of the 1/4 grid, the most similar position of the previous frame within 10 px in x and y.
+Similarities are cosines, averaged over 5x5 positions. The best shift has no gradient; the motion loss (Eq. 2)
+has the cost volume's.
+"""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from asled_cli.nets.warp import warp
+
+RADIUS = 10  # D, grid pixels
+SIDE = 2 * RADIUS + 1
+SHIFTS = SIDE * SIDE
+STRIDE = 4  # pixels per grid pixel
+POOL = 5  # side of the mean over positions
+_TILE = 32  # columns that are compared at once; a matter of speed
+
+
+def cost_volume(current: Tensor, previous: Tensor) -> Tensor:
+    """Return C of §3.3, (N, 441, h, w): smoothed cosines of `current` with the shifted `previous`.
+
+    current, previous: features (N, C, h, w). Channel (dy + 10) 21 + dx + 10 compares p with p + (dx, dy); it
+    is zero outside of the picture.
+    """
+    return torch.cat(list(_rows(current, previous)), dim=1)
+
+
+def find_shift(current: Tensor, previous: Tensor) -> Tensor:
+    """Return W of §3.3, (N, 2, h, w) float32: dx, dy in grid pixels of the largest value of the cost volume.
+
+    Of equal ones the first, so that all devices agree. The volume is never held as a whole.
+    """
+    best: Tensor | None = None
+    for number, row in enumerate(_rows(current.detach(), previous.detach())):
+        value, index = row.max(dim=1)  # the first of equal values
+        index += number * SIDE
+        if best is None:
+            best, place = value, index
+        else:
+            better = value > best
+            best, place = torch.where(better, value, best), torch.where(better, index, place)
+    dy, dx = torch.div(place, SIDE, rounding_mode="floor"), place % SIDE
+    return torch.stack((dx, dy), dim=1).float() - RADIUS
+
+
+def shift_labels(flow: Tensor) -> Tensor:
+    """Return the index of each true shift in the cost volume, (N, h, w); larger shifts are clamped.
+
+    flow: (N, 2, h, w) in grid pixels towards the previous frame.
+    """
+    dx, dy = flow.round().clamp(-RADIUS, RADIUS).long().unbind(dim=1)
+    return (dy + RADIUS) * SIDE + dx + RADIUS
+
+
+def motion_loss(volume: Tensor, flow: Tensor) -> Tensor:
+    """Return Eq. 2: the mean cross-entropy of the cost volume (N, 441, h, w) against true shifts."""
+    return F.cross_entropy(volume.float(), shift_labels(flow))
+
+
+def pull(features: Tensor, shift: Tensor, border: str) -> Tensor:
+    """Return the previous features (N, C, H, W) aligned with the current frame.
+
+    shift: (N, 2, H/4, W/4) grid pixels, enlarged by nearest. border: what is outside, repeat or zeros.
+    """
+    full = F.interpolate(shift.float(), scale_factor=STRIDE, mode="nearest") * STRIDE
+    if border == "repeat":
+        return warp(features, full)
+    framed = F.pad(features, (1, 1, 1, 1))  # positions further out end on the frame of zeros
+    return warp(framed, F.pad(full, (1, 1, 1, 1), mode="replicate"))[..., 1:-1, 1:-1]
+
+
+def _rows(current: Tensor, previous: Tensor) -> Iterator[Tensor]:
+    """Yield the 21 channels (N, 21, h, w) of each dy, from -10 to 10, one after the other."""
+    width = current.shape[-1]
+    one = _to_tiles(F.normalize(current.float(), dim=1))  # (N, h, tiles, TILE, C)
+    other = F.normalize(previous.float(), dim=1)
+    right = RADIUS + one.shape[2] * _TILE - width
+    other = F.pad(other, (RADIUS, right, RADIUS, RADIUS)).permute(0, 2, 3, 1)  # (N, h + 20, w + 20, C)
+    windows = other.unfold(2, _TILE + 2 * RADIUS, _TILE)  # (N, h + 20, tiles, C, TILE + 20)
+    height = current.shape[-2]
+
+    def row(number: int) -> Tensor:
+        products = one @ windows[:, number : number + height]  # all pairs inside a tile
+        n, h, tiles, _, reach = products.shape
+        flat = products.reshape(n, h, tiles, _TILE * reach)
+        # the pairs that are 0..20 columns apart: a band along the diagonal
+        band = F.pad(flat, (0, _TILE)).view(n, h, tiles, _TILE, reach + 1)[..., :SIDE]
+        channels = band.reshape(n, h, tiles * _TILE, SIDE)[:, :, :width].permute(0, 3, 1, 2)
+        return F.avg_pool2d(channels, POOL, stride=1, padding=POOL // 2)
+
+    return map(row, range(SIDE))
+
+
+def _to_tiles(features: Tensor) -> Tensor:
+    """Return (N, h, tiles, TILE, C) of (N, C, h, w), filled up with zeros."""
+    padded = F.pad(features, (0, -features.shape[-1] % _TILE)).permute(0, 2, 3, 1)
+    n, h, w, c = padded.shape
+    return padded.reshape(n, h, w // _TILE, _TILE, c)

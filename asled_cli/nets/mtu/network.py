@@ -1,0 +1,268 @@
+"""MTU: deblur one clip alone, by stacked multi-task units that deblur and compensate motion at once.
+
+"Real-Time Video Deblurring via Lightweight Motion Compensation", Computer Graphics Forum 2022. Sections,
+figures and equations below are the paper's. Where text and published figures disagree, the choice is a field
+of `MtuConfig` with its reason. Reference and guide are not seen; `motion = "given"` uses the flow.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asled_cli.nets.blocks import conv3x3
+from asled_cli.nets.interface import ChunkInputs, NetworkInfo
+from asled_cli.nets.mtu.config import WINDOWS, MtuConfig
+from asled_cli.nets.mtu.matching import STRIDE, cost_volume, find_shift, motion_loss, pull
+from asled_cli.nets.padding import pad_inputs
+
+INITIAL_DEVIATION = 0.03  # of all weights, normal
+
+
+class DetailBlock(nn.Module):
+    """x + relu(conv(relu(conv(x)))) at the smallest size of a unit."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first, self.second = conv3x3(channels, channels), conv3x3(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, h, w) to (N, C, h, w)."""
+        branch = F.relu(self.second(F.relu(self.first(x), inplace=True)), inplace=True)
+        return branch + x
+
+
+class DetailNetwork(nn.Module):
+    """Multi-task detail network F^n of one unit (§3.3, figure 4): a U-Net of three sizes."""
+
+    def __init__(self, channels: int, blocks: int) -> None:
+        super().__init__()
+        c, wide = channels, 2 * channels
+        self.entry = nn.Conv2d(wide, c, 5, padding=2)
+        self.down = conv3x3(c, c, stride=2)
+        self.deep = conv3x3(c, wide, stride=2)
+        self.body = nn.Sequential(*(DetailBlock(wide) for _ in range(blocks)))
+        self.exit = conv3x3(wide, wide)
+        self.up_half = nn.ConvTranspose2d(wide, c, 4, stride=2, padding=1)
+        self.up_full = nn.ConvTranspose2d(c, c, 4, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the detail features f^n (N, C, H, W) of (N, 2C, H, W); H, W are multiples of 4."""
+        full = F.relu(self.entry(x), inplace=True)
+        half = F.relu(self.down(full), inplace=True)
+        quarter = F.relu(self.deep(half), inplace=True)
+        x = F.relu(self.exit(self.body(quarter)), inplace=True) + quarter
+        x = F.relu(self.up_half(x), inplace=True) + half
+        return F.relu(self.up_full(x), inplace=True) + full
+
+
+class MtuState(NamedTuple):
+    """State after a frame; sizes are those of padded frames."""
+
+    restored: Tensor
+    """(N, 3, H, W) the restored frame, I^r."""
+    features: Tensor
+    """(N, C, H, W) f^N, features of the last unit."""
+    motion: Tensor
+    """(N, 2C, H/4, W/4) structure-injected features of the first unit."""
+    frames: Tensor
+    """(N, 6, H, W) the blurred frame before it and its own."""
+
+
+class MtuStep(NamedTuple):
+    """One restored frame and what training sees besides it."""
+
+    state: MtuState
+    earlier: list[Tensor]
+    """(N, 3, H, W) results of the other units' heads, without heads empty."""
+    volume: Tensor | None
+    """(N, 441, H/4, W/4) cost volume, in training only."""
+
+
+@dataclass(frozen=True, slots=True)
+class MtuTrace:
+    """What the losses of the last forward pass in training need: per frame, after the padding."""
+
+    steps: list[MtuStep]
+    flows: Tensor  # (N, T, 2, h, w) the registration's, grid pixels towards the previous frame
+    started: Tensor  # (N, T) bool: frames without a previous one
+
+
+class Mtu(nn.Module):
+    """N multi-task units on the recurrence of figure 3."""
+
+    # halo: a shift of 40 px and the reach of the units
+    info = NetworkInfo(
+        overlap=2, halo_px=96, bytes_per_pixel=30, working_bytes_per_pixel=700, needs_reference=False
+    )
+    EXTRA_LOSSES = ("intermediate", "motion")
+
+    def __init__(self, config: MtuConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or MtuConfig()
+        self.info = replace(self.info, overlap=config.look_ahead)
+        c = config.channels
+        self.base = conv3x3(3, c)
+        self.history = conv3x3(WINDOWS[config.window], c)
+        self.units = nn.ModuleList(DetailNetwork(c, config.blocks) for _ in range(config.units))
+        self.motion = nn.Conv2d(c, 2 * c, 5, stride=STRIDE, padding=1)
+        self.output: nn.Module = conv3x3(2 * c if config.joins else c, 3)
+        self.heads = nn.ModuleList(conv3x3(2 * c, 3) for _ in range(config.units - 1) if config.heads)
+        self.trace: MtuTrace | None = None
+        self.apply(_draw)
+
+    def forward(
+        self, inputs: ChunkInputs, state: MtuState | None = None, keep: int | None = None
+    ) -> tuple[Tensor, MtuState]:
+        """Restore the first `keep` frames (default: all): (N, keep, 3, H, W), not clamped, and the state.
+
+        In training, `trace` holds what `extra_losses` needs. Raises ValueError unless 1 <= keep <= T.
+        """
+        height, width = inputs.target.shape[-2:]
+        keep = inputs.frames if keep is None else keep
+        if not 1 <= keep <= inputs.frames:
+            raise ValueError(f"keep is {keep}, expected 1 to {inputs.frames}, the frames of the chunk.")
+        inputs = pad_inputs(inputs, STRIDE)
+        starts = inputs.reset.clone()
+        if state is None:
+            starts[:, 0] = True
+        steps: list[MtuStep] = []
+        restored = []
+        for t in range(keep):
+            step = self.step(inputs, t, starts[:, t], state)
+            state = MtuState(*(part.detach() for part in step.state))
+            restored.append(step.state.restored[..., :height, :width])
+            if self.training:
+                steps.append(step)
+        self.trace = MtuTrace(steps, inputs.flow_previous[:, :keep], starts) if self.training else None
+        assert state is not None  # keep >= 1
+        return torch.stack(restored, dim=1), state
+
+    def step(self, inputs: ChunkInputs, t: int, start: Tensor, state: MtuState | None) -> MtuStep:
+        """Restore frame t of padded inputs. start: (N,) clips in which it has no previous frame."""
+        dtype = self.base.weight.dtype
+        frame = _last(inputs.target[:, t])
+        previous = _or_alone(state, frame, start)
+        structure = F.relu(self.base(frame.to(dtype)))  # f^b
+        features = F.relu(self.history(self._history(inputs, t, previous, dtype)))
+        x = torch.cat((structure, features), dim=1)
+        earlier: list[Tensor] = []
+        motion, shift, volume, joined = None, None, None, None
+        for n, unit in enumerate(self.units):
+            features = unit(x)  # f^n
+            if motion is None and (self.config.aligns or self.training):
+                motion = F.relu(self.motion(structure + features))  # structure injection
+                before = motion if state is None else torch.where(_each(start), motion, state.motion)
+                volume = cost_volume(motion, before.detach()) if self.training else None
+                shift = self._shift(inputs, t, motion, before)
+            last = n == len(self.units) - 1
+            if not last or self.config.joins:
+                assert shift is not None
+                held = features if state is None else torch.where(_each(start), features, state.features)
+                x = joined = torch.cat((features, pull(held, shift, self.config.border)), dim=1)
+            if not last and self.config.heads:
+                earlier.append(frame + self.heads[n](joined).to(frame.dtype))
+        seen = joined if self.config.joins else features
+        restored = frame + self.output(seen).to(frame.dtype)  # I^r = I^b + I^res
+        frames = torch.cat((previous.frames[:, 3:], frame), dim=1)
+        if motion is None:
+            motion = features.new_zeros(len(frame), 2 * self.config.channels, *shift_grid(frame))
+        return MtuStep(MtuState(restored, features, motion, frames), earlier, volume)
+
+    def extra_losses(self, truth: Tensor) -> dict[str, Tensor]:
+        """Return the losses of the last pass beside that of its result. truth: (N, T, 3, H, W).
+
+        intermediate: of the other units' results (Eq. 1, n < N). motion: Eq. 2, where there is a previous
+        frame; the flow of the registration is the label.
+        """
+        assert self.trace is not None, "extra_losses follows a forward pass in training"
+        steps, (height, width) = self.trace.steps, truth.shape[-2:]
+        results = [
+            (result[..., :height, :width] - truth[:, t]).abs().mean()
+            for t, step in enumerate(steps)
+            for result in step.earlier
+        ]
+        matched = [
+            motion_loss(step.volume[known], self.trace.flows[known, t])
+            for t, step in enumerate(steps)
+            if step.volume is not None and bool((known := ~self.trace.started[:, t]).any())
+        ]
+        nothing = truth.new_zeros(())
+        return {
+            "intermediate": sum(results, nothing) / max(len(steps), 1),
+            "motion": sum(matched, nothing) / max(len(matched), 1),
+        }
+
+    def first_units(self, count: int) -> "Mtu":
+        """Return a network of the first `count` units that ends with their head, sharing the weights.
+
+        For an early exit: less work, less quality. Raises ValueError if there is no such head.
+        """
+        if not 1 <= count <= len(self.heads):
+            raise ValueError(f"{count} units have no head, expected 1 to {len(self.heads)}.")
+        config = replace(self.config, units=count, output="joined", heads=False)
+        with torch.device("meta"):
+            part = Mtu(config)
+        part.base, part.history, part.motion = self.base, self.history, self.motion
+        part.units, part.output = self.units[:count], self.heads[count - 1]
+        return part.train(self.training)
+
+    def _history(self, inputs: ChunkInputs, t: int, previous: MtuState, dtype: torch.dtype) -> Tensor:
+        """Return the other frames of the window and the last result, side by side, channels_last."""
+        older, old = previous.frames[:, :3], previous.frames[:, 3:]
+        after = _following(inputs, t, self.config.look_ahead)
+        before = [older, old] if self.config.window == 5 else [old]
+        return _last(torch.cat((*before, previous.restored, *after), dim=1).to(dtype))
+
+    def _shift(self, inputs: ChunkInputs, t: int, motion: Tensor, before: Tensor) -> Tensor:
+        """Return W, (N, 2, H/4, W/4) grid pixels towards the previous frame."""
+        if self.config.motion == "given":
+            return inputs.flow_previous[:, t]
+        return find_shift(motion, before)
+
+
+def shift_grid(frame: Tensor) -> tuple[int, int]:
+    """Return (rows, columns) of the grid of shifts of a padded frame (N, 3, H, W)."""
+    return frame.shape[-2] // STRIDE, frame.shape[-1] // STRIDE
+
+
+def _following(inputs: ChunkInputs, t: int, count: int) -> Sequence[Tensor]:
+    """Return `count` frames after t; past a cut or the end, the last one before it is repeated."""
+    frames = [inputs.target[:, t]]
+    over = torch.zeros_like(inputs.reset[:, t])
+    for k in range(t + 1, t + 1 + count):
+        if k < inputs.frames:
+            over = over | inputs.reset[:, k]
+            frames.append(torch.where(_each(over), frames[-1], inputs.target[:, k]))
+        else:
+            frames.append(frames[-1])
+    return frames[1:]
+
+
+def _or_alone(state: MtuState | None, frame: Tensor, start: Tensor) -> MtuState:
+    """Return the state with pictures of `frame` itself where there is no previous frame."""
+    twice = torch.cat((frame, frame), dim=1)
+    if state is None:
+        return MtuState(frame, frame, frame, twice)  # features and motion are taken from `step`
+    where = _each(start)
+    return state._replace(
+        restored=torch.where(where, frame, state.restored), frames=torch.where(where, twice, state.frames)
+    )
+
+
+def _each(clips: Tensor) -> Tensor:
+    return clips.view(-1, 1, 1, 1)
+
+
+def _last(picture: Tensor) -> Tensor:
+    return picture.contiguous(memory_format=torch.channels_last)
+
+
+def _draw(module: nn.Module) -> None:
+    """Start as published: normal weights of one deviation, no bias."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and not module.weight.is_meta:
+        nn.init.normal_(module.weight, std=INITIAL_DEVIATION)
+        nn.init.zeros_(module.bias)  # type: ignore[arg-type]
