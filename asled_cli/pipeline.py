@@ -9,9 +9,8 @@ Finished segments go to a journal beside the output, from which an interrupted j
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter
 
 from asled_cli.imaging.threads import opencv_threads
 from asled_cli.job.analysis import judge_clips, register_clips
@@ -21,28 +20,22 @@ from asled_cli.job.match import advice_for
 from asled_cli.job.method import load_restorer
 from asled_cli.job.plan import make_plan, refuse_if_strict, report_if_strict
 from asled_cli.job.records import DeblurPlan, DeblurResult, Event, JobReport
+from asled_cli.job.rendering.stream import Part, RestoredStream, pair_stream, single_stream
 from asled_cli.job.resume.disk_space import SpaceWatch
 from asled_cli.job.resume.inputs import InputWatch
 from asled_cli.job.resume.journal import Journal
-from asled_cli.job.resume.start_point import find_start, skip_written
+from asled_cli.job.resume.start_point import find_start
 from asled_cli.job.show.viewer import Viewer
-from asled_cli.job.tally import Tally, any_problem
-from asled_cli.job.target import softened
+from asled_cli.job.tally import Tally
 from asled_cli.metrics.clip_psnr import measure_psnr
 from asled_cli.progress import Progress, ignore
 from asled_cli.registration.analyse import Analyse, analyse
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
-from asled_cli.registration.render import ReferenceRenderer
-from asled_cli.registration.render_stages import QUEUE, align_stages
-from asled_cli.restoration.base import Memory, RestoredFrame, restore
-from asled_cli.restoration.one_clip import restore_alone
+from asled_cli.restoration.base import Memory
 from asled_cli.runtime.device import explain_out_of_memory
 from asled_cli.runtime.memory import return_freed_memory
 from asled_cli.runtime.signals import StopFlag
-from asled_cli.runtime.stages import Stage
-from asled_cli.video.decode.pairing import pair_frames
-from asled_cli.video.decode.reader import ClipReader
 from asled_cli.video.encode.segments import Segment
 from asled_cli.video.encode.writer import ClipWriter, segment_length
 from asled_cli.video.frames import Clip
@@ -209,31 +202,10 @@ def _render(run: Run, registration: Registration, blur_plan: BlurPlan) -> Deblur
     plan, journal = run.plan, run.journal
     restorer = load_restorer(plan, run.steps.segment_length(plan.wide), journal.memory)
     start = find_start(plan, journal.entries, registration)
-    with (
-        ClipReader(plan.wide, start_s=start.wide_s, end_s=plan.wide_range[1]) as wide,
-        ClipReader(plan.pair.ultra, start_s=start.ultra_s, end_s=plan.ultra_range[1]) as ultra,
-    ):
-        wide_frames = Stage(wide, QUEUE, "decode wide")
-        ultra_frames = Stage(ultra, QUEUE, "decode ultra")
-        references = softened(ultra_frames, plan.wide, plan.pair.ultra, plan.pair.fov_ratio)
-        pairs = Stage(pair_frames(wide_frames, references, plan.clock), QUEUE, "pair")
-        # The network takes and gives whole chunks; with room for one on either side, no stage waits.
-        room = max(QUEUE, plan.choice.chunk)
-        aligned = align_stages(
-            pairs,
-            ReferenceRenderer(registration, start.origin_s),
-            radius=plan.choice.reference_radius,
-            threads=plan.align_threads,
-            room=room,
-            select=lambda frames: skip_written(frames, start, plan.wide.path.name),
-        )
-        restored = Stage(restore(aligned[-1], restorer), room, "restore")
-        with restored:  # closing the last stage closes all that feed it
-            tally = _write(run, blur_plan, restored, lambda: any_problem(wide.problems, ultra.problems))
-        stages = [wide_frames, ultra_frames, pairs, *aligned, restored]
-        problems = {plan.wide.label: wide.problems, plan.pair.ultra.label: ultra.problems}
-        result = tally.result(plan, registration, stages, problems)
-        return replace(result, **blur_plan.found)
+    with pair_stream(plan, registration, restorer, Part(start)) as stream:
+        tally = _write(run, blur_plan, stream)
+    result = tally.result(plan, registration, stream.stages, stream.problems)
+    return replace(result, **blur_plan.found)
 
 
 def _deblur_alone(run: Run) -> DeblurResult:
@@ -259,26 +231,12 @@ def _copied_alone(run: Run, counts: Tally) -> DeblurResult:
 def _render_alone(run: Run) -> DeblurResult:
     """Send every unfinished frame of the one clip through its stages."""
     plan, journal = run.plan, run.journal
-    start = find_start(plan, journal.entries, None)
-    with ClipReader(plan.wide, start_s=start.wide_s, end_s=plan.wide_range[1]) as wide:
-        frames = Stage(wide, QUEUE, "decode wide")
-        changed = restore_alone(
-            frames,
-            plan.own_exposure,
-            1 / plan.wide.average_rate,
-            strength=plan.config.strength,
-            workers=plan.align_threads,
-        )
-        ready = skip_written(changed, start, plan.wide.path.name, attrgetter("target.pts"))
-        with Stage(ready, QUEUE, "restore") as restored:
-            tally = _write(run, DEBLUR_ALL, restored, lambda: any_problem(wide.problems))
-        problems = {plan.wide.path.name: wide.problems}
-        return tally.result(plan, None, [frames, restored], problems)
+    with single_stream(plan, Part(find_start(plan, journal.entries, None))) as stream:
+        tally = _write(run, DEBLUR_ALL, stream)
+    return tally.result(plan, None, stream.stages, stream.problems)
 
 
-def _write(
-    run: Run, blur_plan: BlurPlan, restored: Iterable[RestoredFrame], damaged: Callable[[], bool]
-) -> Tally:
+def _write(run: Run, blur_plan: BlurPlan, stream: RestoredStream) -> Tally:
     """Write the frames and keep each finished segment in the journal. Return the counts."""
     journal, writer, tally = run.journal, run.writer, run.journal.tally
     space = SpaceWatch(run.plan, journal.folder)
@@ -287,11 +245,11 @@ def _write(
     def keep(segment: Segment | None) -> None:
         if segment is not None:
             run.viewer.keep()
-            journal.keep(segment, tally, damaged=damaged(), memory=memory)
+            journal.keep(segment, tally, damaged=stream.damaged, memory=memory)
             journal.check_inputs()
             space.check(writer.segments)
 
-    for frame in restored if not journal.complete else ():
+    for frame in stream.frames if not journal.complete else ():
         run.stop.check()
         change = blur_plan.limit(float(frame.target.time), frame.change)
         with tally.writing(frame, change):

@@ -32,7 +32,7 @@ SUB_FLOORS = {
         "analyse": 5, "render": 5,
     },
     "video": {"": 0, "decode": 1, "preserve": 2, "encode": 3},
-    "job": {"": 0, "show": 0, "resume": 1, "batch": 2},
+    "job": {"": 0, "show": 0, "resume": 1, "batch": 2, "rendering": 2},
 }  # fmt: skip
 LIGHT_RECORDS = {"video.frames"}  # what a clip and a frame are: records only, readable from floor 1
 ONLY_HOME = {

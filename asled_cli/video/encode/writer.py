@@ -1,28 +1,25 @@
 """Writing of frames to a file with the source's times, colours, rotation, sound and metadata."""
 
-import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import AsledError
-from asled_cli.runtime.atomic_file import cannot_write, private_folder, publish
-from asled_cli.video.decode.pixel_format import Converter
+from asled_cli.runtime.atomic_file import private_folder, publish
 from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.encode.concat import Movie, join, rehearse
 from asled_cli.video.encode.encoder import EncodeConfig, choose_encoder
 from asled_cli.video.encode.remux import Copy, copy_clip
-from asled_cli.video.encode.segments import Segment, SegmentEncoder
-from asled_cli.video.encode.yuv import apply_change, spread_change
+from asled_cli.video.encode.segment_writer import SegmentWriter
+from asled_cli.video.encode.segments import Segment
 from asled_cli.video.frames import Clip, Frame
 from asled_cli.video.output_file import check_output
 from asled_cli.video.preserve.movie_boxes import graft_boxes
@@ -84,7 +81,6 @@ class ClipWriter:
         config = config or EncodeConfig()
         check_output(out, [source.path], config.overwrite or folder is not None)
         self.encoder = choose_encoder(source, config)
-        self.segments = list(done)
         self.differences: list[Check] = []  # checks of the finished file that differ
         self._clip, self._out = source, out
         self._copy: Copy | None = None
@@ -92,24 +88,27 @@ class ClipWriter:
         self._may_copy = config.asks_nothing and start_s is None and end_s is None
         self._start = None if start_s is None else Fraction(start_s)
         self._end = None if end_s is None else Fraction(end_s)
-        self._headers, self._dropped = rehearse(out.suffix, source, self.encoder, self._start, self._end)
-        self._length = segment or segment_length(source)
-        self._converter = Converter(source.resolved_color)
-        self._pending: tuple[av.VideoFrame, int] | None = None  # waits for the next frame's time
-        self._last_step = done[-1].end - done[-1].ticks[-1] if done else None
-        self._run: SegmentEncoder | None = None
+        headers, self._dropped = rehearse(out.suffix, source, self.encoder, self._start, self._end)
         self._closed = False
         self._strict = strict
         self._approve = approve or (lambda finished: config.overwrite)
         self._keep_folder = folder is not None
-        self._name = name
         self._folder = folder or private_folder(out)
+        length = segment or segment_length(source)
+        self.pieces = SegmentWriter(
+            source, self.encoder, self._folder, headers=headers, length=length, out=out, done=done,
+            names=f"{name}{{:06d}}.packets",
+        )  # fmt: skip
+
+    @property
+    def segments(self) -> list[Segment]:
+        """The finished segments, in order."""
+        return self.pieces.segments
 
     @property
     def frames_written(self) -> int:
         """Number of frames in all segments, including the current one."""
-        running = 0 if self._run is None else self._run.frames
-        return sum(len(segment.ticks) for segment in self.segments) + running
+        return self.pieces.frames
 
     @property
     def dropped(self) -> list[str]:
@@ -131,7 +130,7 @@ class ClipWriter:
         """
         if not self._may_copy or (self.segments and not instead):
             return None
-        with self._explained():
+        with self.pieces.explained():
             copy = copy_clip(self._clip, self._new_file())
         if copy is None or (self._strict and copy.differences):
             return None
@@ -139,82 +138,18 @@ class ClipWriter:
         return copy.frames
 
     def write(self, frame: Frame, change: NDArray[np.float32] | None) -> Segment | None:
-        """Encode `frame` with `change` added. Return the segment that ended before this frame, if any.
-
-        change: (H, W, 3) float32 RGB, full range = 1; None: no change. A change of the clip's box fades out
-        at its edges. Frames must come in order of time. `frame.source` may be modified.
-        """
-        if frame.source is None:
-            picture = self._picture_from_rgb(frame, change)
-        else:
-            if change is not None and self._clip.box is not None:
-                change = spread_change(change, self._clip.box, (self._clip.width, self._clip.height))
-            picture = apply_change(frame.source, change, self._clip.resolved_color)
-        picture = self._converter.to_format(picture, self.encoder.pix_fmt)
-        if self._pending is not None and frame.pts <= self._pending[1]:
-            raise ValueError(f"frame at tick {frame.pts} follows one at tick {self._pending[1]}")
-        finished = None if self._pending is None else self._encode_pending(frame.pts)
-        self._pending = picture, frame.pts
-        return finished
-
-    def _picture_from_rgb(self, frame: Frame, change: NDArray[np.float32] | None) -> av.VideoFrame:
-        rgb = frame.rgb
-        if change is not None:
-            total = np.rint(rgb + change * np.float32(65535))
-            rgb = np.clip(total, 0, 65535).astype(np.uint16)
-        return self._converter.from_rgb(rgb, self.encoder.pix_fmt)
-
-    def _encode_pending(self, end: int) -> Segment | None:
-        assert self._pending is not None
-        picture, pts = self._pending
-        self._last_step, self._pending = end - pts, None
-        picture.pts, picture.time_base, picture.duration = pts, self._clip.time_base, end - pts
-        picture.pict_type = 0  # otherwise the encoder repeats the source's pattern of I, P and B frames
-        with self._explained():
-            if self._run is None:
-                self._run = self._begin_segment()
-            self._run.encode(picture)
-            return self._end_segment() if self._run.frames == self._length else None
-
-    def _begin_segment(self) -> SegmentEncoder:
-        path = self._folder / f"{self._name}{len(self.segments):06d}.packets"
-        run = SegmentEncoder(self._clip, self.encoder, path)
-        if run.headers != self._headers:
-            run.close()
-            raise AsledError(
-                f"{self.encoder.name} writes other headers for each segment, so they cannot be joined.",
-                "Choose another --codec.",
-            )
-        return run
-
-    def _end_segment(self) -> Segment:
-        assert self._run is not None
-        segment = self._run.finish()
-        self.segments.append(segment)
-        self._run = None
-        return segment
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except (av.FFmpegError, OSError) as error:
-            raise cannot_write(self._out, error) from error
+        """Encode `frame` with `change` added, as `SegmentWriter.write`."""
+        return self.pieces.write(frame, change)
 
     def flush(self) -> Segment | None:
         """End the last segment after the last frame. Return it, None without one."""
-        if self._pending is not None:
-            finished = self._encode_pending(self._pending[1] + self._last_duration())
-            if finished is not None:
-                return finished
-        with self._explained():
-            return None if self._run is None else self._end_segment()
+        last = self.pieces.last_tick
+        return self.pieces.flush(None if last is None else last + self._last_duration(last))
 
-    def _last_duration(self) -> int:
+    def _last_duration(self, pts: int) -> int:
         """Return the duration of the last frame, ticks: to the declared end, or that of the frame before."""
-        assert self._pending is not None
-        clip, pts = self._clip, self._pending[1]
-        step = self._last_step or max(1, round(1 / (clip.average_rate * clip.time_base)))
+        clip = self._clip
+        step = self.pieces.last_step or max(1, round(1 / (clip.average_rate * clip.time_base)))
         if self._end is not None:
             return step
         base = clip.time_base
@@ -235,7 +170,7 @@ class ClipWriter:
             self._join()
         replace = self._approve(self._finished)
         try:
-            with self._explained():
+            with self.pieces.explained():
                 publish(self._finished, self._out, replace)
         except AsledError as error:
             if not isinstance(error.__cause__, FileExistsError):
@@ -250,7 +185,7 @@ class ClipWriter:
     def _join(self) -> None:
         if not self.segments:
             raise AsledError(f"{self._out} would hold no frames.", "Is the chosen range inside the clip?")
-        with self._explained():
+        with self.pieces.explained():
             joined = self._new_file()
         movie = Movie(joined, self._clip, self.encoder, self._start, self._end)
         try:
@@ -262,7 +197,7 @@ class ClipWriter:
 
     def _complete(self, joined: Path) -> None:
         """Add to the joined movie what no muxer writes, and check it."""
-        with self._explained():
+        with self.pieces.explained():
             graft_boxes(self._clip, joined)
         self._check(joined)
 
@@ -311,10 +246,8 @@ class ClipWriter:
 
     def abort(self) -> None:
         """Stop and remove the private folder. May be called twice or after `close`."""
-        self._closed, self._pending = True, None
-        run, self._run = self._run, None
-        if run is not None:
-            run.close()
+        self._closed = True
+        self.pieces.close()
         if not self._keep_folder:
             shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -1,0 +1,102 @@
+"""The frames of a job as a stream: decode | pair | align | restore, from any place of the clip."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from operator import attrgetter
+from typing import Any
+
+from asled_cli.job.records import DeblurPlan
+from asled_cli.job.resume.start_point import Start, skip_written
+from asled_cli.job.tally import any_problem
+from asled_cli.job.target import softened
+from asled_cli.registration.model.registration import Registration
+from asled_cli.registration.render import ReferenceRenderer
+from asled_cli.registration.render_stages import QUEUE, align_stages
+from asled_cli.restoration.base import RestoredFrame, Restorer, restore
+from asled_cli.restoration.one_clip import restore_alone
+from asled_cli.runtime.stages import Stage, closing_items
+from asled_cli.video.decode.pairing import pair_frames
+from asled_cli.video.decode.reader import ClipReader
+from asled_cli.video.decode.track_decoder import ReadProblems
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The frames that a stream gives.
+
+    skip: so many first ones are restored, but not given. count: of those that are given; None: all.
+    """
+
+    start: Start
+    skip: int = 0
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredStream:
+    """Restored frames, the stages that make them, and what the readers had to repair, by clip name."""
+
+    frames: Stage[RestoredFrame]
+    stages: list[Stage[Any]]
+    problems: Mapping[str, ReadProblems]
+
+    @property
+    def damaged(self) -> bool:
+        """Whether a reader had to skip or repair anything so far."""
+        return any_problem(*self.problems.values())
+
+
+@contextmanager
+def pair_stream(
+    plan: DeblurPlan, registration: Registration, restorer: Restorer, part: Part
+) -> Iterator[RestoredStream]:
+    """Yield the stream of a pair. Leaving the context ends all its threads."""
+    start, name = part.start, plan.wide.path.name
+    with (
+        ClipReader(plan.wide, start_s=start.wide_s, end_s=plan.wide_range[1]) as wide,
+        ClipReader(plan.pair.ultra, start_s=start.ultra_s, end_s=plan.ultra_range[1]) as ultra,
+    ):
+        wide_frames = Stage(wide, QUEUE, "decode wide")
+        ultra_frames = Stage(ultra, QUEUE, "decode ultra")
+        references = softened(ultra_frames, plan.wide, plan.pair.ultra, plan.pair.fov_ratio)
+        pairs = Stage(pair_frames(wide_frames, references, plan.clock), QUEUE, "pair")
+        # The network takes and gives whole chunks; with room for one on either side, no stage waits.
+        room = max(QUEUE, plan.choice.chunk)
+        aligned = align_stages(
+            pairs,
+            ReferenceRenderer(registration, start.origin_s),
+            radius=plan.choice.reference_radius,
+            threads=plan.align_threads,
+            room=room,
+            select=lambda frames: skip_written(frames, start, name),
+        )
+        restored = Stage(_of_part(restore(aligned[-1], restorer), part), room, "restore")
+        problems = {plan.wide.label: wide.problems, plan.pair.ultra.label: ultra.problems}
+        with restored:  # closing the last stage closes all that feed it
+            yield RestoredStream(restored, [wide_frames, ultra_frames, pairs, *aligned, restored], problems)
+
+
+@contextmanager
+def single_stream(plan: DeblurPlan, part: Part) -> Iterator[RestoredStream]:
+    """Yield the stream of one clip alone. Leaving the context ends all its threads."""
+    start = part.start
+    with ClipReader(plan.wide, start_s=start.wide_s, end_s=plan.wide_range[1]) as wide:
+        frames = Stage(wide, QUEUE, "decode wide")
+        changed = restore_alone(
+            frames,
+            plan.own_exposure,
+            1 / plan.wide.average_rate,
+            strength=plan.config.strength,
+            workers=plan.align_threads,
+        )
+        ready = skip_written(changed, start, plan.wide.path.name, attrgetter("target.pts"))
+        with Stage(_of_part(ready, part), QUEUE, "restore") as restored:
+            yield RestoredStream(restored, [frames, restored], {plan.wide.path.name: wide.problems})
+
+
+def _of_part(frames: Iterator[RestoredFrame], part: Part) -> Iterator[RestoredFrame]:
+    """Yield the frames of a part; what would follow is not computed."""
+    with closing_items(frames) as source:
+        yield from islice(source, part.skip, None if part.count is None else part.skip + part.count)
