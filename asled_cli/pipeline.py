@@ -20,6 +20,7 @@ from asled_cli.job.match import advice_for
 from asled_cli.job.method import load_restorer
 from asled_cli.job.plan import make_plan, refuse_if_strict, report_if_strict
 from asled_cli.job.records import DeblurPlan, DeblurResult, Event, JobReport
+from asled_cli.job.rendering.driver import Spread, workers_of
 from asled_cli.job.rendering.stream import Part, RestoredStream, pair_stream, single_stream
 from asled_cli.job.resume.disk_space import SpaceWatch
 from asled_cli.job.resume.inputs import InputWatch
@@ -200,6 +201,8 @@ def _pass_through(run: Run, registration: Registration, blur_plan: BlurPlan) -> 
 def _render(run: Run, registration: Registration, blur_plan: BlurPlan) -> DeblurResult:
     """Send every unfinished frame of the clip once through all stages."""
     plan, journal = run.plan, run.journal
+    if (found := _spread(run, registration, blur_plan)) is not None:
+        return replace(found, **blur_plan.found)
     restorer = load_restorer(plan, run.steps.segment_length(plan.wide), journal.memory)
     start = find_start(plan, journal.entries, registration)
     with pair_stream(plan, registration, restorer, Part(start)) as stream:
@@ -231,9 +234,23 @@ def _copied_alone(run: Run, counts: Tally) -> DeblurResult:
 def _render_alone(run: Run) -> DeblurResult:
     """Send every unfinished frame of the one clip through its stages."""
     plan, journal = run.plan, run.journal
+    if (found := _spread(run, None, DEBLUR_ALL)) is not None:
+        return found
     with single_stream(plan, Part(find_start(plan, journal.entries, None))) as stream:
         tally = _write(run, DEBLUR_ALL, stream)
     return tally.result(plan, None, stream.stages, stream.problems)
+
+
+def _spread(run: Run, registration: Registration | None, blur_plan: BlurPlan) -> DeblurResult | None:
+    """Let several workers share the frames; None where one process is to do all, or the rest."""
+    plan, journal = run.plan, run.journal
+    if not plan.spreads or journal.complete:
+        return None
+    length = run.steps.segment_length(plan.wide)
+    spread = Spread(plan, blur_plan, journal, run.writer, run.report, length)
+    if not spread.render(lambda: workers_of(plan)):
+        return None
+    return journal.tally.result(plan, registration, spread.stages, {})
 
 
 def _write(run: Run, blur_plan: BlurPlan, stream: RestoredStream) -> Tally:

@@ -67,6 +67,9 @@ class DeblurConfig:
     dry_run: bool = False  # stop after the plan
     truth: Path | None = None  # the sharp clip, where it is known, to measure PSNR against
     resume: bool = False  # continue unfinished work on the same output
+    workers: int = 1  # processes that share the frames of the clip
+    ray: str | None = None  # address of a Ray cluster whose workers share them
+    exact: bool = False  # with workers: the very frames that one process gives
     strict: bool = False  # refuse what could otherwise be done with a warning
     compare: Path | None = None  # clip that shows source and result; Path("auto"): named after the output
     compare_layout: CompareLayout = "side"  # side: beside each other; line: divided by a moving line
@@ -80,6 +83,8 @@ class DeblurConfig:
         limits.check_number("--chunk", self.chunk, 1, limits.MAX_FRAMES)
         limits.check_number("--overlap", self.overlap, 0, limits.MAX_FRAMES)
         limits.check_number("--tile", self.tile, 0, limits.MAX_SIDE)
+        limits.check_number("--workers", self.workers, 1, limits.MAX_JOBS)
+        self._check_workers()
         limits.check_number("--crf", None if self.encode is None else self.encode.crf, 0, limits.MAX_CRF)
         if self.method == "swap" and (self.weights is not None or self.model is not None):
             raise UsageError(
@@ -92,6 +97,18 @@ class DeblurConfig:
     def clips(self) -> tuple[Path, ...]:
         """The files that are read, without the truth."""
         return (self.wide,) if self.method == "single" or self.ultra is None else (self.wide, self.ultra)
+
+    def _check_workers(self) -> None:
+        if self.spreads and (self.compare is not None or self.report is not None):
+            raise UsageError(
+                "--compare and --report look at every frame, which workers make in other processes.",
+                "Drop --workers and --device cuda:all, or drop --compare and --report.",
+            )
+
+    @property
+    def spreads(self) -> bool:
+        """Whether several processes are to share the frames."""
+        return self.workers > 1 or self.ray is not None or self.device == "cuda:all"
 
     def check_single(self) -> None:
         """Raise UsageError for an option that concerns a second clip or a network."""

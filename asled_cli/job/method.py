@@ -84,11 +84,14 @@ def _model_of(path: Path, asked: str | None) -> str:
     return asked or held
 
 
-def load_restorer(plan: DeblurPlan, segment: int = 0, read: Callable[[Any], Any] | None = None) -> Restorer:
+def load_restorer(
+    plan: DeblurPlan, segment: int = 0, read: Callable[[Any], Any] | None = None, *, first: int = 0
+) -> Restorer:
     """Build what the plan says, with weights loaded and on the device.
 
-    segment: frames after which work must be able to go on. read: gives the memory of an earlier run, a
-    dictionary from tiles to states of the network, when asked for that type; or None.
+    segment: frames after which work must be able to go on. first: frames before the first segment. read:
+    gives the memory of an earlier run, a dictionary from tiles to states of the network, when asked for that
+    type; or None.
     """
     choice, strength = plan.choice, plan.config.strength
     if choice.method == "swap":
@@ -100,7 +103,7 @@ def load_restorer(plan: DeblurPlan, segment: int = 0, read: Callable[[Any], Any]
     state_type = _state_type(network)
     found = (read(dict[Tile, state_type]) if read is not None else None) or {}  # type: ignore[valid-type]
     states = {tile: type(state)(*(part.to(device) for part in state)) for tile, state in found.items()}
-    return NetworkRestorer(network, setting, segment, states)
+    return NetworkRestorer(network, setting, segment, states, first)
 
 
 def network_restorer(path: Path, device: torch.device, precision: str, size: tuple[int, int]) -> Restorer:

@@ -115,6 +115,16 @@ class DeblurPlan:
         return {"wide": self.wide} | ({} if self.ultra is None else {"ultra": self.ultra})
 
     @property
+    def spreads(self) -> bool:
+        """Whether several processes share the frames. With --exact one process keeps a network's memory."""
+        return self.config.spreads and not (self.config.exact and self.choice.method == "network")
+
+    @property
+    def has_seams(self) -> bool:
+        """Whether a network's memory is rebuilt at some places, so that frames differ a little there."""
+        return self.spreads and self.choice.method == "network"
+
+    @property
     def expectation(self) -> str:
         """What to expect of one clip alone, in a sentence; empty for a pair."""
         if self.exposure is None:

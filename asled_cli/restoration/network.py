@@ -48,6 +48,7 @@ class NetworkRestorer:
     """Runs a network chunk by chunk; the forward state goes from chunk to chunk, one for each tile.
 
     segment: frames after which a chunk always ends, so that work can go on there later; 0: never.
+    first: frames before the first segment; 0: none.
     states: states kept by an earlier run, to continue after its last frame. Where memory runs out, pieces are
     halved and the chunk is tried again; `setting` tells the pieces in force.
     """
@@ -58,13 +59,14 @@ class NetworkRestorer:
         setting: NetworkSetting,
         segment: int = 0,
         states: dict[Tile, Any] | None = None,
+        first: int = 0,
     ) -> None:
         self.network = network
         self.setting = setting
         self.waiting: list[AlignedFrame] = []
         self.states: dict[Tile, Any] = states or {}
         self._segment = segment
-        self._left = segment  # frames missing in the current segment
+        self._left = first or segment  # frames missing in the current segment
 
     def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
         """Return a chunk of frames once its look-ahead is there, else nothing."""

@@ -12,9 +12,18 @@ from asled_cli.runtime.precision import Precision
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
+ALL_GPUS = "cuda:all"  # one worker for each
+
+
+def gpu_count() -> int:
+    """Return the number of CUDA devices that this torch can use."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
 
 def resolve_device(name: str) -> torch.device:
     """Return the device called `name`: auto (a GPU where there is one), cpu, cuda, cuda:N or mps.
+
+    cuda:all: the first one; workers take the others too.
 
     Raises UsageError if the name is unknown or this machine, or this build of torch, has no such device.
     """
@@ -22,11 +31,11 @@ def resolve_device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda", 0)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    kind, _, number = name.partition(":")
+    kind, _, number = ("cuda" if name == ALL_GPUS else name).partition(":")
     if kind not in ("cpu", "cuda", "mps") or (number and not (kind == "cuda" and number.isdecimal())):
-        raise UsageError(f"--device is {name!r}, expected auto, cpu, cuda, cuda:N or mps.")
+        raise UsageError(f"--device is {name!r}, expected auto, cpu, cuda, cuda:N, cuda:all or mps.")
     if kind == "cuda":
-        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        found = gpu_count()
         if int(number or 0) >= found:
             raise UsageError(
                 f"There is no device {name}: this torch ({torch.__version__}) sees {found} CUDA devices.",

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from asled_cli.job.config import CompareLayout, LensOrder, Method, Target
-from asled_cli.runtime.option_limits import FOV_RATIO_LIMITS
+from asled_cli.runtime.option_limits import FOV_RATIO_LIMITS, MAX_JOBS
 from asled_cli.runtime.precision import Precision
 
 CLIPS, VIEWS, PICTURE, RESTORE, ENCODE, TERMINAL = (
@@ -136,7 +136,24 @@ WeightsFile = Annotated[
 Strength = Annotated[
     float, typer.Option(help="Share of the change to apply, 0 (none) to 1 (all).", rich_help_panel=RESTORE)
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=RESTORE)]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N, cuda:all, mps.", rich_help_panel=RESTORE)]
+Workers = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=MAX_JOBS,
+        help="Processes that share the frames of a long clip; with --device cuda:all one per GPU.",
+        rich_help_panel=RESTORE,
+    ),
+]
+Exact = Annotated[
+    bool,
+    typer.Option(
+        "--exact",
+        help="With --workers: the very frames that one process gives. A network then runs in one process.",
+        rich_help_panel=RESTORE,
+    ),
+]
 PrecisionName = Annotated[Precision, typer.Option(help="Floating-point precision.", rich_help_panel=RESTORE)]
 Chunk = Annotated[
     int | None,

@@ -12,8 +12,6 @@ from pathlib import Path
 from queue import SimpleQueue
 from types import MappingProxyType
 
-import torch
-
 from asled_cli.errors import AsledError, InterruptedRunError, UsageError
 from asled_cli.job.batch.pairs import BatchPair
 from asled_cli.job.batch.report import Outcome, check_report, write_report
@@ -25,14 +23,15 @@ from asled_cli.job.batch.shards import (
     warn_of_differences,
     write_shard,
 )
+from asled_cli.runtime.device import ALL_GPUS, gpu_count
 from asled_cli.video.output_file import work_folder
 
 log = logging.getLogger(__name__)
 
 
 def devices(wanted: str, jobs: int) -> list[str]:
-    """Return the device of each process: with `auto`, the GPUs in turn, else the one asked for."""
-    found = torch.cuda.device_count() if wanted == "auto" and torch.cuda.is_available() else 0
+    """Return the device of each process: with `auto` and `cuda:all` the GPUs in turn, else as asked."""
+    found = gpu_count() if wanted in ("auto", ALL_GPUS) else 0
     return [f"cuda:{number % found}" if found else wanted for number in range(jobs)]
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, fields, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from asled_cli.zoo import checkpoint as weights
 # Paths, and what is done besides deblurring, change no frame.
 NOT_SETTINGS = {
     "wide", "ultra", "out", "weights", "device", "encode", "dry_run", "truth", "resume", "strict", "compare",
-    "report",
+    "report", "workers", "ray", "exact",
 }  # fmt: skip
 
 _PIECES = ("chunk", "overlap", "tile")
@@ -28,13 +29,13 @@ def settings(plan: DeblurPlan) -> dict[str, object]:
     config, choice, encode = plan.config, plan.choice, plan.config.encode or EncodeConfig()
     asked = {f"--{flag(name)}": str(getattr(config, name)) for name in _names(config) - NOT_SETTINGS}
     return {
-        **versions_of_programs(),
+        **decisive_versions(choice.weights),
         **dict(sorted(asked.items())),
         "the kind of device": choice.device.partition(":")[0],
         "the number format": choice.precision,
         "the method": choice.method,
         "the network": choice.model,
-        "the SHA-256 of the weights": None if choice.weights is None else weights.hash_file(choice.weights),
+        "the seams of --workers": "yes" if plan.has_seams else None,
         "the encoder": f"{plan.encoder.name} {plan.encoder.pix_fmt} {sorted(plan.encoder.options.items())}",
         "--encoder-opt": str(sorted(encode.options.items())),
         "the format of the output": plan.out.suffix.lower(),
@@ -44,6 +45,14 @@ def settings(plan: DeblurPlan) -> dict[str, object]:
 def versions_of_programs() -> dict[str, str]:
     """Return the versions of the programs that decide about frames and their encoding."""
     return {"asled": asled_cli.__version__, "FFmpeg": codec_library(), "torch": str(torch.__version__)}
+
+
+def decisive_versions(path: Path | None) -> dict[str, str]:
+    """Return the versions of the programs and the SHA-256 of the weights in `path`, if any."""
+    return {
+        **versions_of_programs(),
+        "the SHA-256 of the weights": "none" if path is None else weights.hash_file(path),
+    }
 
 
 def pieces(plan: DeblurPlan) -> dict[str, object]:

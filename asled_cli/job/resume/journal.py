@@ -175,10 +175,15 @@ class Journal:
             self._save(name, memory.states)
         counts = tally.written, tally.changed, tally.without_reference, tally.passed
         entry = Entry(segment, *counts, damaged, *pieces, state=name)
+        self.add(entry)
+
+    def add(self, entry: Entry) -> None:
+        """Keep the next entry, whose files are on the disk; the states before it are not needed any more."""
         self._append({"event": "segment", **asdict(entry)})
         self._take(entry)
+        kept = entry.state or f"state-{len(self.entries):06d}.safetensors"
         for old in self.folder.glob("state-*.safetensors"):
-            if old.name != name:
+            if old.name < kept:  # workers write later ones
                 old.unlink(missing_ok=True)
 
     def end(self) -> None:

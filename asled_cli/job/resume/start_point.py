@@ -1,7 +1,7 @@
 """Where a resumed job begins to read, so that its first new frame equals that of an uninterrupted run."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
 from operator import attrgetter
@@ -37,28 +37,48 @@ def find_start(plan: DeblurPlan, entries: Sequence[Entry], registration: Registr
 
     A damaged clip is read from its start again: what its decoder makes of damage depends on what came before.
     """
+    ticks = [tick for entry in entries for tick in entry.segment.ticks]
+    if not entries:
+        return start_at(plan, ticks, 0, registration)
+    ticks.append(entries[-1].segment.end)
+    found = start_at(plan, ticks, len(ticks) - 1, registration)
+    if not entries[-1].damaged:
+        return found
+    wide, ultra = _whole(plan)
+    return replace(found, wide_s=wide, ultra_s=ultra)
+
+
+def start_at(
+    plan: DeblurPlan, ticks: Sequence[int], place: int, registration: Registration | None, *, more: int = 0
+) -> Start:
+    """Return the start of a run whose first frame is the one at ticks[place - more].
+
+    ticks: of the job's frames, at least up to ticks[place]. registration: of a pair.
+    """
+    start = Start(*_whole(plan))
+    if place == 0:
+        return start
     if registration is None:
         memory, interval_s = FRAMES_BEFORE, float(1 / plan.wide.average_rate)
     else:
-        memory, interval_s = (
-            frames_before(registration) + plan.choice.reference_radius,
-            registration.interval_s,
-        )
-    start = Start(plan.wide_range[0], None if plan.ultra is None else plan.ultra_range[0])
-    if not entries:
-        return start
+        memory = frames_before(registration) + plan.choice.reference_radius
+        interval_s = registration.interval_s
     base = plan.wide.time_base
-    ticks = [tick for entry in entries for tick in entry.segment.ticks]
-    origin, tick = float(ticks[0] * base), entries[-1].segment.end
-    place = len(ticks) - memory
-    if place <= 0 or entries[-1].damaged:
-        return Start(start.wide_s, start.ultra_s, origin, tick)
+    tick, earliest = ticks[place - more], place - more - memory
+    start = replace(start, origin_s=float(ticks[0] * base), tick=tick)
+    if earliest <= 0:
+        return start
     # Frames may have been dropped just here: go back in time by as much as in frames.
-    wide = min(ticks[place], tick - ceil(memory * interval_s / base)) * base
+    wide = min(ticks[earliest], tick - ceil(memory * interval_s / base)) * base
     if wide <= ticks[0] * base:
-        return Start(start.wide_s, start.ultra_s, origin, tick)
+        return start
     ultra = None if plan.ultra is None else max(plan.ultra.start_s, plan.clock.to_reference(wide) - SPARE_S)
-    return Start(wide, ultra, origin, tick)
+    return replace(start, wide_s=wide, ultra_s=ultra)
+
+
+def _whole(plan: DeblurPlan) -> tuple[Fraction | None, Fraction | None]:
+    """Return the times from which a run from the start of the job reads the two clips."""
+    return plan.wide_range[0], None if plan.ultra is None else plan.ultra_range[0]
 
 
 def skip_written(

@@ -25,9 +25,10 @@ FILE = "journal.jsonl"
 LOCK = "lock"
 REGISTRATION = "registration.safetensors"
 _OWN = re.compile(
-    r"journal\.jsonl|lock.*|registration\.safetensors|state-\d{6}\.safetensors|\d{6}\.packets|joined.*"
+    r"journal\.jsonl|lock.*|registration\.safetensors|state-\d{6}\.safetensors|joined.*"
+    r"|\d{6}(\.[0-9a-f]{8})?\.packets|segment-\d{6}\.json"  # of workers
     r"|compare-.*|report\.json"  # of the compare clip and of the report
-    r"|\.(registration|state-\d{6})\.safetensors\..+|\.report\.json\..+"  # being written
+    r"|\.(registration\.safetensors|state-\d{6}\.safetensors|segment-\d{6}\.json|report\.json)\..+"  # parts
 )
 _OF_THE_SYSTEM = re.compile(r"\.DS_Store|\._.*|\.nfs.*|Thumbs\.db|desktop\.ini")
 _NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL}

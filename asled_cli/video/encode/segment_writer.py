@@ -21,7 +21,7 @@ class SegmentWriter:
     """Writer of frames of `source` as segments of `length` frames to `folder`.
 
     headers: of the movie that the segments are for. out: the movie, for messages. done: the segments before.
-    names: of the files, by number.
+    first: number of the first segment. names: of the files, by number.
     Memory: one frame, besides the encoder's own. Raises AsledError if writing fails.
     """
 
@@ -35,13 +35,14 @@ class SegmentWriter:
         length: int,
         out: Path,
         done: Sequence[Segment] = (),
+        first: int = 0,
         names: str = "{:06d}.packets",
     ) -> None:
         self.segments = list(done)
         self.encoder = encoder
         self.headers = headers
         self._clip, self._folder, self._length, self._out = source, folder, length, out
-        self._names = names
+        self._first, self._names = first, names
         self._converter = Converter(source.resolved_color)
         self._pending: tuple[av.VideoFrame, int] | None = None  # waits for the next frame's time
         self._run: SegmentEncoder | None = None
@@ -97,7 +98,7 @@ class SegmentWriter:
             return self._end_segment() if self._run.frames == self._length else None
 
     def _begin_segment(self) -> SegmentEncoder:
-        path = self._folder / self._names.format(len(self.segments))
+        path = self._folder / self._names.format(self._first + len(self.segments))
         run = SegmentEncoder(self._clip, self.encoder, path)
         if run.headers != self.headers:
             run.close()

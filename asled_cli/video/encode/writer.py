@@ -93,6 +93,7 @@ class ClipWriter:
         self._strict = strict
         self._approve = approve or (lambda finished: config.overwrite)
         self._keep_folder = folder is not None
+        self._name = name
         self._folder = folder or private_folder(out)
         length = segment or segment_length(source)
         self.pieces = SegmentWriter(
@@ -144,16 +145,19 @@ class ClipWriter:
     def flush(self) -> Segment | None:
         """End the last segment after the last frame. Return it, None without one."""
         last = self.pieces.last_tick
-        return self.pieces.flush(None if last is None else last + self._last_duration(last))
+        return self.pieces.flush(None if last is None else self.end_after(last, self.pieces.last_step))
 
-    def _last_duration(self, pts: int) -> int:
-        """Return the duration of the last frame, ticks: to the declared end, or that of the frame before."""
+    def end_after(self, pts: int, step: int | None) -> int:
+        """Return when the last frame of the movie ends, ticks: at the declared end, or as the one before.
+
+        step: from the frame before to this one, ticks; None if there is none.
+        """
         clip = self._clip
-        step = self.pieces.last_step or max(1, round(1 / (clip.average_rate * clip.time_base)))
+        step = step or max(1, round(1 / (clip.average_rate * clip.time_base)))
         if self._end is not None:
-            return step
+            return pts + step
         base = clip.time_base
-        return max(1, round(clip.last_duration(pts * base, step * base) / base))
+        return pts + max(1, round(clip.last_duration(pts * base, step * base) / base))
 
     def close(self) -> None:
         """Flush, join, check and publish the file. Does nothing after `abort` or a second time."""

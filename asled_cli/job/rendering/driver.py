@@ -1,0 +1,153 @@
+"""The render pass in several workers: spans are handed out, finished segments are taken over in order."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from asled_cli.job.blur_plan import BlurPlan
+from asled_cli.job.records import DeblurPlan, JobReport, StageTime
+from asled_cli.job.rendering.spans import (
+    SpanTask,
+    added,
+    cut_spans,
+    drop_unusable_notes,
+    job_ticks,
+    read_note,
+)
+from asled_cli.job.rendering.worker import Place, SpanResult, render_span
+from asled_cli.job.resume.disk_space import SpaceWatch
+from asled_cli.job.resume.fingerprint import decisive_versions
+from asled_cli.job.resume.journal import Journal
+from asled_cli.progress import Progress
+from asled_cli.runtime.device import ALL_GPUS, gpu_count
+from asled_cli.runtime.limits import free_memory, usable_cores
+from asled_cli.runtime.workers.local import LocalWorkers, Workers
+from asled_cli.video.encode.writer import ClipWriter
+
+POLL_S = 0.5
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Spread:
+    """One job spread over workers. report: raises where the job is to stop."""
+
+    plan: DeblurPlan
+    blur_plan: BlurPlan
+    journal: Journal
+    writer: ClipWriter
+    report: JobReport
+    length: int  # frames of a segment
+    stages: list[StageTime] = field(default_factory=list)
+
+    def render(self, workers: Callable[[], Workers]) -> bool:
+        """Render all frames; whether that was possible. False: the rest must be done by one process.
+
+        Raises what a worker raises; finished segments stay.
+        """
+        tasks = self._tasks()
+        if len(tasks) < 2:
+            return False
+        space = SpaceWatch(self.plan, self.journal.folder)
+        with closing(workers()) as pool:
+            running = {pool.submit(render_span, task): task.span for task in tasks}
+            while running:
+                done, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
+                found = [future.result() for future in done]
+                for future in done:
+                    del running[future]
+                self._add_times(found)
+                if not self._take_over(space) or not all(result.agrees for result in found):
+                    self._take_over(space)
+                    log.warning(
+                        "%s is damaged, or its index does not fit its frames: one process does the rest",
+                        self.plan.wide.path.name,
+                    )
+                    return False
+        return self._end(space)
+
+    def _tasks(self) -> list[SpanTask]:
+        """Return what is left to do, in order."""
+        ticks, done = job_ticks(self.plan), len(self.journal.entries)
+        if not ticks:
+            return []
+        step = ticks[-1] - ticks[-2] if len(ticks) > 1 else None
+        tasks = [
+            SpanTask(
+                span=span,
+                begin=done,
+                plan=self.plan,
+                blur_plan=self.blur_plan,
+                folder=self.journal.folder,
+                ticks=ticks,
+                end=self.writer.end_after(ticks[-1], step),
+                length=self.length,
+                headers=self.writer.pieces.headers,
+                versions=decisive_versions(self.plan.choice.weights),
+            )
+            for span in cut_spans(len(ticks), self.length)
+            if span.last > done
+        ]
+        for task in tasks:
+            drop_unusable_notes(task)
+        return tasks
+
+    def _add_times(self, results: list[SpanResult]) -> None:
+        """Add the working times of finished spans, stage by stage."""
+        for result in results:
+            sums = {stage.name: stage.busy_s for stage in self.stages}
+            for stage in result.stages:
+                sums[stage.name] = sums.get(stage.name, 0.0) + stage.busy_s
+            self.stages = [StageTime(name, self.journal.frames, busy) for name, busy in sums.items()]
+
+    def _take_over(self, space: SpaceWatch) -> bool:
+        """Give finished segments to journal and writer, in order; False if the next one is damaged."""
+        journal, before = self.journal, len(self.journal.entries)
+        damaged = False
+        while (entry := read_note(journal.folder, len(journal.entries))) is not None:
+            if entry.damaged:
+                damaged = True
+                break
+            journal.add(added(entry, journal.entries))
+        self.writer.segments[:] = journal.segments
+        if len(journal.entries) > before:
+            journal.check_inputs()
+            space.check(self.writer.segments)
+        self.report(Progress("deblur", journal.frames + self._ahead(), self.plan.frames))
+        return not damaged
+
+    def _ahead(self) -> int:
+        """Return the number of finished frames that wait for an earlier segment."""
+        first = len(self.journal.entries)
+        count = -(-self.plan.frames // self.length) + 1
+        notes = (read_note(self.journal.folder, number) for number in range(first, first + count))
+        return sum(note.frames for note in notes if note is not None)
+
+    def _end(self, space: SpaceWatch) -> bool:
+        self._take_over(space)
+        self.journal.end()
+        space.check_join(self.writer.segments)
+        return True
+
+
+def workers_of(plan: DeblurPlan) -> Workers:
+    """Return the workers that a job asks for: processes of this machine, fewer where memory is short."""
+    asked = plan.config.workers
+    if plan.config.device == ALL_GPUS and asked == 1:
+        asked = gpu_count()
+    free = free_memory()
+    count = asked if free is None else max(1, min(asked, free // max(1, plan.memory_bytes)))
+    if count < asked:
+        log.warning("memory suffices for %d of %d workers", count, asked)
+    threads = max(1, usable_cores() // count)
+    return LocalWorkers([Place(_device(plan, number), threads) for number in range(count)])
+
+
+def _device(plan: DeblurPlan, number: int) -> str | None:
+    """Return the GPU of a worker: in turn with `--device cuda:all`, else that of the plan."""
+    if plan.config.device != ALL_GPUS:
+        return None
+    return f"cuda:{number % gpu_count()}"
