@@ -52,14 +52,8 @@ def deblur(
     from asled_cli.pipeline import run_deblur  # torch and av load here, not for --help
     from asled_cli.video.encode.encoder import EncodeConfig
 
-    encode = EncodeConfig(
-        codec=codec,
-        crf=crf,
-        preset=preset,
-        pix_fmt=pix_fmt,
-        options=_key_values(encoder_opt or []),
-        overwrite=overwrite,
-    )
+    options = _key_values(encoder_opt or [])
+    encode = EncodeConfig(codec, crf, preset, pix_fmt, options=options, overwrite=overwrite)
     config = DeblurConfig(
         wide,
         ultra,
