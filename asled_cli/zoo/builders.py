@@ -29,8 +29,22 @@ def _build_mtu(options: Options) -> Any:
     return Mtu(MtuConfig(**options))
 
 
+def _build_deblurnet(options: Options) -> Any:
+    from asled_cli.nets.davanet.deblurnet import DeblurNet, DeblurNetConfig
+
+    return DeblurNet(DeblurNetConfig(**options))
+
+
+def _build_davanet(options: Options) -> Any:
+    from asled_cli.nets.davanet.network import DavaNet, DavaNetConfig
+
+    return DavaNet(DavaNetConfig(**options))
+
+
 BUILDERS: dict[str, Callable[[Options], Any]] = {
     "asled-fast": _build_asled_fast,
     "asled": _build_asled,
     "mtu": _build_mtu,
+    "deblurnet": _build_deblurnet,
+    "davanet": _build_davanet,
 }

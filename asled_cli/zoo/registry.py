@@ -137,6 +137,15 @@ COSTS: dict[str, Costs] = {
         memory_mib=None,
         paper="Real-Time Video Deblurring via Lightweight Motion Compensation (CGF 2022), two units",
     ),
+    "deblurnet": Costs(
+        parameters=4_593_635, gflop=2_139, memory_mib=None, paper="Zhou et al., DAVANet (CVPR 2019), one view"
+    ),
+    "davanet": Costs(
+        parameters=8_697_480,
+        gflop=3_924,
+        memory_mib=None,
+        paper="Zhou et al., DAVANet (CVPR 2019), shifts in x and y; 8,683,070 with x only",
+    ),
 }
 """By name of a published network, or of an architecture that has none of its name."""
 

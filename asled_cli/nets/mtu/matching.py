@@ -81,7 +81,7 @@ def _rows(current: Tensor, previous: Tensor) -> Iterator[Tensor]:
     other = F.normalize(previous.float(), dim=1)
     right = RADIUS + one.shape[2] * _TILE - width
     other = F.pad(other, (RADIUS, right, RADIUS, RADIUS)).permute(0, 2, 3, 1)  # (N, h + 20, w + 20, C)
-    windows = other.unfold(2, _TILE + 2 * RADIUS, _TILE)  # (N, h + 20, tiles, C, TILE + 20)
+    windows = other.unfold(2, _TILE + 2 * RADIUS, _TILE).contiguous()  # (N, h + 20, tiles, C, TILE + 20)
     height = current.shape[-2]
 
     def row(number: int) -> Tensor:
@@ -91,9 +91,19 @@ def _rows(current: Tensor, previous: Tensor) -> Iterator[Tensor]:
         # the pairs that are 0..20 columns apart: a band along the diagonal
         band = F.pad(flat, (0, _TILE)).view(n, h, tiles, _TILE, reach + 1)[..., :SIDE]
         channels = band.reshape(n, h, tiles * _TILE, SIDE)[:, :, :width].permute(0, 3, 1, 2)
-        return F.avg_pool2d(channels, POOL, stride=1, padding=POOL // 2)
+        return _box_mean(channels)
 
     return map(row, range(SIDE))
+
+
+def _box_mean(x: Tensor) -> Tensor:
+    """Return the 5x5 mean with zeros around, as shifted sums: a CPU pools many channels far slower."""
+    edge = POOL // 2
+    padded = F.pad(x, (edge, edge, edge, edge))
+    height, width = x.shape[-2:]
+    rows = sum((padded[..., k : k + height, :] for k in range(1, POOL)), padded[..., :height, :])
+    total: Tensor = sum((rows[..., k : k + width] for k in range(1, POOL)), rows[..., :width])
+    return total / POOL**2
 
 
 def _to_tiles(features: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""DAVANet and its parts: DeblurNet (one view) and DispBiNet (disparities of both)."""

@@ -1,0 +1,68 @@
+"""Blocks of DAVANet: dilated residual blocks and the context module (§3.2)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asled_cli.nets.blocks import conv3x3
+
+
+def activated(x: Tensor) -> Tensor:
+    """Return the leaky ReLU of slope 0.1 that follows nearly every convolution."""
+    return F.leaky_relu(x, 0.1)
+
+
+class ConvAct(nn.Sequential):
+    """3x3 convolution and leaky ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1) -> None:
+        super().__init__(conv3x3(in_channels, out_channels, stride=stride), nn.LeakyReLU(0.1))
+
+
+class UpAct(nn.Sequential):
+    """Transposed 4x4 convolution that doubles the size, and leaky ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(
+            nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1), nn.LeakyReLU(0.1)
+        )
+
+
+def dilated(in_channels: int, out_channels: int, dilation: int) -> nn.Conv2d:
+    """Return a 3x3 convolution that keeps the size."""
+    return nn.Conv2d(in_channels, out_channels, 3, padding=dilation, dilation=dilation)
+
+
+class Residual(nn.Module):
+    """x + conv(act(conv(x))), nothing after the sum; the convolutions may be dilated."""
+
+    def __init__(self, channels: int, dilations: tuple[int, int] = (1, 1)) -> None:
+        super().__init__()
+        self.first, self.second = (dilated(channels, channels, d) for d in dilations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C, H, W)."""
+        branch: Tensor = self.second(activated(self.first(x)))
+        return x + branch
+
+
+class Context(nn.Module):
+    """Context module: features of four dilations side by side, joined by one convolution."""
+
+    DILATIONS = (1, 2, 3, 4)
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(dilated(channels, channels, d) for d in self.DILATIONS)
+        self.join = conv3x3(len(self.DILATIONS) * channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C, H, W)."""
+        wide = torch.cat([activated(branch(x)) for branch in self.branches], dim=1)
+        joined: Tensor = self.join(wide)
+        return x + joined
+
+
+def residuals(channels: int, count: int) -> nn.Sequential:
+    """Return `count` residual blocks."""
+    return nn.Sequential(*(Residual(channels) for _ in range(count)))
