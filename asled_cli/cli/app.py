@@ -18,6 +18,7 @@ from asled_cli.cli.batch import batch
 from asled_cli.cli.bench import bench
 from asled_cli.cli.deblur import deblur
 from asled_cli.cli.evaluate import evaluate
+from asled_cli.cli.export import export
 from asled_cli.cli.models import models
 from asled_cli.cli.options.optional_values import fill_optional_values
 from asled_cli.cli.output.streams import code_after, tolerant_streams
@@ -40,6 +41,7 @@ app.command()(deblur)
 app.command()(batch)
 app.command("eval")(evaluate)
 app.command()(bench)
+app.command()(export)
 app.command()(models)
 app.command()(probe)
 app.command()(train)

@@ -54,6 +54,8 @@ class NetworkInfo:
     """Peak memory per frame pixel and per frame of a chunk, in 16-bit precision."""
     reference_radius: int = 0
     """Frames on either side over which the reference is averaged before the network sees it (`fusion`)."""
+    ahead: int = 0
+    """Frames that a call restores ahead of the finished ones and keeps in the state."""
     working_bytes_per_pixel: int = 0
     """Peak memory per frame pixel that does not depend on the length of the chunk."""
     needs_reference: bool = True

@@ -1,10 +1,26 @@
 """Warping of images and features along a flow."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+_portable = False  # whether all sampling is done by `grid_sample`
+
+
+@contextmanager
+def portable_sampling() -> Iterator[None]:
+    """Sample by `grid_sample` on every device, which other runtimes have too."""
+    global _portable
+    before, _portable = _portable, True
+    try:
+        yield
+    finally:
+        _portable = before
 
 
 def warp(image: Tensor, flow: Tensor) -> Tensor:
@@ -21,7 +37,7 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
             f"shape {tuple(image.shape)}."
         )
     x, y = _positions(flow)
-    sample = _sample_rows if image.device.type == "cpu" else _sample_grid
+    sample = _sample_rows if image.device.type == "cpu" and not _portable else _sample_grid
     return sample(image, x, y)
 
 
@@ -33,7 +49,7 @@ def warp_bicubic(picture: Tensor, flow: Tensor) -> Tensor:
     """
     x, y = _positions(flow)
     follows_gradient = torch.is_grad_enabled() and (picture.requires_grad or flow.requires_grad)
-    if picture.device.type != "cpu" or follows_gradient:
+    if picture.device.type != "cpu" or follows_gradient or _portable:
         return _grid_sample(picture, x, y, "bicubic", "border")
     sources = picture.float().permute(0, 2, 3, 1).contiguous().numpy()  # (N, H, W, C)
     moved = [
@@ -47,7 +63,9 @@ def scale_flow(flow: Tensor, height: int, width: int) -> Tensor:
     """Resize a flow (N, 2, h, w) bilinearly to (N, 2, height, width) and scale its vectors with the grid."""
     h, w = flow.shape[-2:]
     resized = F.interpolate(flow, size=(height, width), mode="bilinear", align_corners=False)
-    return resized * flow.new_tensor([width / w, height / h]).view(1, 2, 1, 1)
+    resized[:, 0].mul_(width / w)  # numbers, not a tensor made of them: an exported network has a free size
+    resized[:, 1].mul_(height / h)
+    return resized
 
 
 def _positions(flow: Tensor) -> tuple[Tensor, Tensor]:

@@ -155,7 +155,7 @@ class AsledFast(nn.Module):
         super().__init__()
         self.config = config = config or AsledFastConfig()
         coarse, reach = config.coarse_channels, config.fusion_radius
-        self.info = replace(self.info, overlap=self.info.overlap + reach)
+        self.info = replace(self.info, overlap=self.info.overlap + reach, ahead=reach)
         self.encoder = Encoder(config)
         self.backward_trunk = ConvStack(2 * coarse, coarse, config.backward_blocks)
         self.forward_trunk = ConvStack(3 * coarse, coarse, config.forward_blocks)
