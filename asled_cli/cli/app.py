@@ -33,7 +33,7 @@ from asled_cli.runtime.printable import printable
 app = typer.Typer(
     name="asled",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     help="Deblur a phone's wide video with the ultra-wide video recorded at the same time.",
 )

@@ -37,6 +37,8 @@ def test_options_in_the_docs_exist() -> None:
     commands = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     known = set(re.findall(r"--[a-z][a-z-]+", commands))
     others = {"--nproc-per-node", "--check", "--strict", "--dist", "--list-files"}  # torchrun, ruff, pytest
+    others |= {"--from", "--version", "--rm", "--build-arg", "--index-url"}  # uvx, docker, pip
+    others |= {"--install-completion", "--show-completion"}
     others |= {"--array", "--gres", "--requeue", "--dependency", "--wrap"}  # Slurm
     pages = [ROOT / "README.md", *(ROOT / "docs" / "guides").glob("*.md"), ROOT / "docs" / "scores.md"]
     unknown = [

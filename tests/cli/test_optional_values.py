@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from asled_cli.cli.app import main
 from asled_cli.cli.options.optional_values import fill_optional_values
 
 
@@ -22,6 +23,7 @@ from asled_cli.cli.options.optional_values import fill_optional_values
         ("deblur -- --compare", "deblur -- --compare"),
         ("probe {w} {u} --report", "probe {w} {u} --report auto"),
         ("batch {w} --report", "batch {w} --report"),
+        ("", ""),
     ],
 )
 def test_a_bare_option_means_the_usual_name(given: str, expected: str, tmp_path: Path) -> None:
@@ -30,3 +32,14 @@ def test_a_bare_option_means_the_usual_name(given: str, expected: str, tmp_path:
         path.touch()
     words, wanted = given.format(**names).split(), expected.format(**names).split()
     assert fill_optional_values(words) == wanted
+
+
+def test_a_shell_completes_commands_and_options(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_ASLED_COMPLETE", "complete_bash")
+    for words, cword, expected in (("asled ex", "1", "export"), ("asled deblur --comp", "2", "--compare")):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", cword)
+        assert main([]) == 0
+        assert expected in capsys.readouterr().out

@@ -20,8 +20,9 @@ def fill_optional_values(arguments: Sequence[str]) -> list[str]:
 
 
 def _filled(arguments: Sequence[str], options: Sequence[str]) -> Iterator[str]:
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for place, word in enumerate(arguments):
         yield word
+        following = arguments[place + 1] if place + 1 < len(arguments) else ""
         if word in options and not _is_value(word, following):
             yield AUTO
 
