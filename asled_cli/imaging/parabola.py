@@ -1,6 +1,6 @@
 """Extrema between samples, from the parabola through the best sample and its two neighbours."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -27,3 +27,21 @@ def parabola_minimum(positions: Sequence[float], scores: Sequence[float]) -> flo
     a, b, _ = np.polyfit(positions[i - 1 : i + 2], scores[i - 1 : i + 2], 2)
     low, high = positions[i - 1], positions[i + 1]
     return float(np.clip(-b / (2 * a), low, high)) if a > 0 else float(positions[i])
+
+
+def descend(
+    positions: Sequence[float], score: Callable[[float], float], start: int
+) -> tuple[list[float], list[float]]:
+    """Return the positions tried on the way down to the nearest minimum, rising, and their scores.
+
+    positions: (N,) increasing. start: index of the first one tried. Its neighbours follow, and so on towards
+    the lower score, until the lowest has a neighbour on either side or is at an end.
+    """
+    scores = {start: score(positions[start])}
+    while True:
+        best = min(scores, key=lambda i: scores[i])
+        missing = [i for i in (best - 1, best + 1) if 0 <= i < len(positions) and i not in scores]
+        if not missing:
+            tried = sorted(scores)
+            return [positions[i] for i in tried], [scores[i] for i in tried]
+        scores |= {i: score(positions[i]) for i in missing}

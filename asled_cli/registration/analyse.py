@@ -37,7 +37,9 @@ from asled_cli.registration.estimate.observations import (
     evenly_spaced,
     inner,
     measure_run,
+    observe_all,
     recolour,
+    with_shakes,
 )
 from asled_cli.registration.estimate.reference_exposure import find_reference_exposure
 from asled_cli.registration.geometry.canvas import Canvas, check_large_enough
@@ -198,9 +200,9 @@ def _refine_exposure(state: _State) -> _State:
     exposure = choose_rolling(frames, exposure, work_map)
     for factors in _LENGTH_FACTORS:
         exposure = choose_length(evenly_spaced(frames, _TRIAL_FRAMES), exposure, work_map, factors)
-        by_run = [[m.with_intra_frame_shake(exposure, work_map) for m in run] for run in by_run]
+        by_run = [with_shakes(run, exposure, work_map) for run in by_run]
         frames = [m for run in by_run for m in run]
-        work_map = refine([m.observe(exposure) for m in frames], work_map, 1).matrix
+        work_map = refine(observe_all(frames, exposure), work_map, 1).matrix
     return replace(state, by_run=by_run, work_map=work_map, exposure=exposure)
 
 
@@ -211,7 +213,7 @@ def _conclude(state: _State) -> Registration:
     """
     assert state.tone is not None
     exposure = state.exposure
-    observed = [[m.observe(exposure) for m in run] for run in state.by_run]
+    observed = [observe_all(run, exposure) for run in state.by_run]
     pairs = [pair for run in observed for pair in run]
     fit, field = add_parallax(pairs, simplest_map(pairs, refine(pairs, state.work_map, 2)))
     correction, residual, correlation = match_colours(state.frames, exposure, fit.matrix, field)
@@ -300,9 +302,10 @@ def _fit_map_and_exposure(
     eis_exposure = detect_eis(trials, work_map, exposure)
     if eis_exposure is not None:
         exposure = eis_exposure
-        by_run = [[m.with_intra_frame_shake(exposure, work_map) for m in run] for run in by_run]
-        observations = [m.observe(exposure) for run in by_run for m in run]
-        work_map = refine(observations, work_map, _EIS_STEPS).matrix
+        by_run = [with_shakes(run, exposure, work_map) for run in by_run]
+        work_map = refine(
+            observe_all([m for run in by_run for m in run], exposure), work_map, _EIS_STEPS
+        ).matrix
     return by_run, work_map, exposure
 
 

@@ -6,9 +6,10 @@ the next one; closing the last closes them all. Within a stage, `spread` shares 
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from queue import Empty, Full, Queue
 from time import perf_counter
 from types import TracebackType
@@ -19,6 +20,7 @@ from asled_cli.runtime.limits import usable_cores as usable_cores
 S = TypeVar("S")
 T = TypeVar("T")
 POLL_S = 0.05  # how soon a blocked thread notices that its stage was closed
+MAX_THREADS = 8  # of `map_in_threads`: the steps between them are done by one
 _END = object()
 _worker = threading.local()  # .stage: the stage whose thread this is
 
@@ -209,6 +211,23 @@ def parallel_map(function: Callable[[S], T], items: Iterable[S], threads: int) -
                 raise failure
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def map_in_threads(function: Callable[[S], T], items: Sequence[S]) -> list[T]:
+    """Return function(item) for each of `items`, in order, computed by as many threads as there are cores.
+
+    The results do not depend on the number of threads. What `function` raises is raised.
+    """
+    threads = min(_helpers(), len(items)) if len(items) > 1 else 1
+    return (
+        [function(item) for item in items] if threads <= 1 else list(parallel_map(function, items, threads))
+    )
+
+
+@cache
+def _helpers() -> int:
+    """Return the threads of `map_in_threads`; the number of cores takes a while to find out."""
+    return min(usable_cores(), MAX_THREADS)
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.imaging.homography import Image, pixel_grid
-from asled_cli.imaging.warp import sample_at
+from asled_cli.imaging.homography import Image
+from asled_cli.registration.blur.moved_views import Instants, add_views
 from asled_cli.registration.blur.reference_motion import TrackedFrame, displacement
 from asled_cli.registration.model.exposure import NO_SHAKE, Exposure, ExposureInstant, IntraFrameShake
 
@@ -23,6 +23,8 @@ _MAX_INSTANTS = 41
 # The same for trial exposures, which are only compared with each other.
 _TRIAL_STEP_PX = 1.5
 _MAX_TRIAL_INSTANTS = 12
+# A frame this near to an instant, in intervals, shows it as it is.
+_SAME_TIME = 1e-3
 # Photographic gamma, close enough to average light; the exact tone curve of a phone is unknown.
 _GAMMA = 2.2
 
@@ -39,8 +41,6 @@ class Reblur:
         self.height = height
         self._lights: dict[int, Image] = {}
         self._times = np.array([f.time for f in frames])
-        shape = frames[0].image.shape
-        self._grid = np.dstack(pixel_grid((shape[1], shape[0])))
         self._speed = max(float(np.median([f.speed for f in frames])), 0.05)
 
     def instant(
@@ -51,7 +51,12 @@ class Reblur:
         offset: (x, y) canvas pixels by which the picture is displaced besides. rolling_shutter: as in
         `Exposure`.
         """
-        return self._view_at(time, linear=False, offset=offset, rolling_shutter=rolling_shutter)
+        i = int(np.argmin(np.abs(self._times - time)))
+        if abs(time - self._times[i]) <= _SAME_TIME and offset == (0.0, 0.0) and not rolling_shutter:
+            return self.frames[i].image
+        one = np.ones((1, 1), np.float32)
+        found = self._sums(np.array([time]), np.array([offset]), one, False, rolling_shutter)
+        return np.asarray(found[0], np.float32)
 
     def exposed(self, time: float, exposure: Exposure, shake: IntraFrameShake = NO_SHAKE) -> Image:
         """Return the mean view over the exposure of a target stamped `time` (intervals)."""
@@ -59,11 +64,11 @@ class Reblur:
 
     def exposed_at(self, middle: float, exposure: Exposure, shake: IntraFrameShake = NO_SHAKE) -> Image:
         """Return the mean view over an exposure whose middle, shift included, is at `middle` (intervals)."""
-        total = np.zeros_like(self.frames[0].image)
-        views = self._exposed_views(middle, exposure, shake)
-        for _, view in views:
-            total += view
-        return from_light(total / np.float32(len(views)), exposure.linear)
+        times, _, offsets = self._instants_and_offsets(middle, exposure, shake)
+        weights = np.full((1, len(times)), 1 / len(times), np.float32)
+        return from_light(
+            self._sums(times, offsets, weights, exposure.linear, exposure.rolling_shutter)[0], exposure.linear
+        )
 
     def exposed_slopes(
         self, middle: float, exposure: Exposure, shake: IntraFrameShake
@@ -72,15 +77,12 @@ class Reblur:
 
         The derivatives are those of odd (or linear) x, y and even x, y of `IntraFrameShake`.
         """
-        total, first_sum, even_sum = (np.zeros_like(self.frames[0].image) for _ in range(3))
-        views = self._exposed_views(middle, exposure, shake)
-        for instant, view in views:
-            total += view
-            first_sum += np.float32(exposure.first_wave(instant)) * view
-            even_sum += np.float32(instant.even) * view
-        mean = total / np.float32(len(views))
-        back = _slope_of_light(mean, exposure.linear) / np.float32(-len(views))
-        slopes = [back * gradient(part, axis) for part in (first_sum, even_sum) for axis in (1, 0)]
+        times, instants, offsets = self._instants_and_offsets(middle, exposure, shake)
+        waves = [(1.0, exposure.first_wave(instant), instant.even) for instant in instants]
+        weights = np.array(waves, np.float32).T / np.float32(len(times))
+        mean, first, even = self._sums(times, offsets, weights, exposure.linear, exposure.rolling_shutter)
+        back = -_slope_of_light(mean, exposure.linear)
+        slopes = [back * gradient(part, axis) for part in (first, even) for axis in (1, 0)]
         return from_light(mean, exposure.linear), tuple(slopes)
 
     def exposure_instant(self, time: float, middle: float, exposure: Exposure) -> ExposureInstant:
@@ -109,64 +111,52 @@ class Reblur:
 
         A longer exposure reuses the instants of the shorter ones.
         """
-        total = np.zeros_like(self.frames[0].image)
-        covered, result = 0.0, []
-        for length in lengths:
+        times: list[float] = []
+        shares: list[tuple[int, float]] = []  # of each instant: the first length with it, and its duration
+        covered = 0.0
+        for k, length in enumerate(lengths):
             half_ring = (length - covered) / 2
             count = int(np.clip(np.ceil(self._speed * half_ring / _TRIAL_STEP_PX), 1, _MAX_TRIAL_INSTANTS))
             for i in range(count):
                 reach = covered / 2 + half_ring * (i + 0.5) / count
-                for side in (-reach, reach):
-                    view = self._view_at(time + side, linear=False, rolling_shutter=rolling_shutter)
-                    total += view * np.float32(half_ring / count)
+                times += [time - reach, time + reach]
+                shares += [(k, half_ring / count)] * 2
             covered = length
-            result.append(total / np.float32(length))
-        return result
+        weights = [[share if k <= i else 0.0 for k, share in shares] for i in range(len(lengths))]
+        offsets = np.zeros((len(times), 2))
+        each = np.array(weights, np.float32) / np.array(lengths, np.float32)[:, None]
+        return list(self._sums(np.array(times), offsets, each, False, rolling_shutter))
 
-    def _exposed_views(
+    def _instants_and_offsets(
         self, middle: float, exposure: Exposure, shake: IntraFrameShake
-    ) -> list[tuple[ExposureInstant, Image]]:
-        """Return the views that an exposure averages, and their instants.
+    ) -> tuple[NDArray[np.float64], list[ExposureInstant], NDArray[np.float64]]:
+        """Return the instants of an exposure as times (n,) and as parts of it, and their offsets (n, 2)."""
+        times = self._instants(middle, exposure, math.hypot(*shake.linear))
+        instants = [self.exposure_instant(time, middle, exposure) for time in times.tolist()]
+        return times, instants, np.array([shake.at(instant) for instant in instants])
 
-        They are in linear light if the exposure is `linear`.
-        """
-        views = []
-        for time in self._instants(middle, exposure, math.hypot(*shake.linear)).tolist():
-            instant = self.exposure_instant(time, middle, exposure)
-            view = self._view_at(
-                time,
-                linear=exposure.linear,
-                offset=shake.at(instant),
-                rolling_shutter=exposure.rolling_shutter,
-            )
-            views.append((instant, view))
-        return views
-
-    def _view_at(
+    def _sums(
         self,
-        time: float,
-        *,
+        times: NDArray[np.float64],
+        offsets: NDArray[np.float64],
+        weights: NDArray[np.float32],
         linear: bool,
-        offset: tuple[float, float] = (0.0, 0.0),
-        rolling_shutter: float = 0.0,
+        rolling_shutter: float,
     ) -> Image:
-        """Return the view at a time, of coded values or of linear light."""
-        i = int(np.argmin(np.abs(self._times - time)))
-        frame = self.frames[i]
-        dt = time - frame.time
-        if rolling_shutter:
-            moved = displacement(
-                frame, np.float32(dt) + row_times(len(frame.image), self.height, rolling_shutter)
-            )
-        else:
-            moved = displacement(frame, dt) if abs(dt) > 1e-3 else None
-        image = self._light(i) if linear else frame.image
-        if moved is None and offset == (0.0, 0.0):
-            return image
-        places = self._grid if moved is None else self._grid - moved
-        if offset != (0.0, 0.0):
-            places = places - np.array(offset, np.float32)
-        return sample_at(image, places)
+        """Return (sums, H, W[, C]): sums of the views at `times` (n,), with `weights` (sums, n).
+
+        offsets: (n, 2) pixels by which the views are displaced besides. linear: of linear light, else of
+        coded values.
+        """
+        totals = np.zeros((len(weights), *self.frames[0].image.shape), np.float32)
+        nearest = np.argmin(np.abs(self._times[:, None] - times), axis=0)
+        for i in np.unique(nearest).tolist():
+            frame, chosen = self.frames[i], nearest == i
+            delays = row_times(len(frame.image), self.height, rolling_shutter) if rolling_shutter else None
+            instants = Instants(times[chosen] - frame.time, offsets[chosen], delays)
+            image = self._light(i) if linear else frame.image
+            add_views(totals, frame, image, instants, weights[:, chosen])
+        return totals
 
     def _light(self, i: int) -> Image:
         """Return frame `i` in linear light, computed once."""

@@ -1,8 +1,10 @@
 """Motion of the reference: DIS optical flow between neighbouring frames, and paths through several frames."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,6 +14,12 @@ from asled_cli.imaging.flow import MotionMeter
 from asled_cli.imaging.homography import Image
 from asled_cli.imaging.light import luma, luma_codes, shrink
 from asled_cli.imaging.warp import warp
+
+Each = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
+
+
+def _one_by_one(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    return [function(item) for item in items]
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class TrackedFrame:
     image: Image
     paths: tuple[tuple[float, Image], ...]
 
-    @property
+    @cached_property
     def speed(self) -> float:
         """Return the typical (90th percentile) motion to the nearest frame, pixels per interval."""
         nearest = sorted(self.paths, key=lambda path: abs(path[0]))[:1]
@@ -36,15 +44,17 @@ class TrackedFrame:
         )
 
 
-def track_frames(times: Sequence[float], images: Sequence[Image], meter: MotionMeter) -> list[TrackedFrame]:
+def track_frames(
+    times: Sequence[float], images: Sequence[Image], each: Each = _one_by_one
+) -> list[TrackedFrame]:
     """Return the frames of one run with their motion.
 
-    times: in target frame intervals, strictly rising. images: (H, W, 3) float32 0..1. meter: measures the
-    flow.
+    times: in target frame intervals, strictly rising. images: (H, W[, 3]) float32 0..1.
+    each: calls a function on each of some items and returns the results, perhaps in several threads.
     """
-    codes = [luma_codes(image) for image in images]
-    pairs = [meter.between(a, b) for a, b in pairwise(codes)]
-    return [connect(i, times, images[i], pairs) for i in range(len(images))]
+    codes = each(luma_codes, images)
+    pairs = each(lambda pair: MotionMeter().between(*pair), list(pairwise(codes)))
+    return each(lambda i: connect(i, times, images[i], pairs), range(len(images)))
 
 
 def connect(
@@ -85,7 +95,9 @@ def displacement(frame: TrackedFrame, dt: float | Image) -> Image | None:
         return None
     known = [p for p in frame.paths if abs(p[0]) > 1e-6]
     total = np.zeros_like(known[0][1])
-    for weight, (_, flow) in zip(_weights([at for at, _ in known], np.atleast_1d(dt)), known, strict=True):
+    for weight, (_, flow) in zip(
+        path_weights([at for at, _ in known], np.atleast_1d(dt)), known, strict=True
+    ):
         if len(weight) == 1:
             cv2.scaleAdd(flow, float(weight[0]), total, dst=total)
         else:
@@ -93,7 +105,7 @@ def displacement(frame: TrackedFrame, dt: float | Image) -> Image | None:
     return total
 
 
-def _weights(nodes: Sequence[float], times: NDArray[np.floating]) -> NDArray[np.float64]:
+def path_weights(nodes: Sequence[float], times: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return (nodes, times): the Lagrange weights of the flow to each node at each time."""
     at, dt = np.array([0.0, *nodes]), times.astype(np.float64)
     weights = np.stack([np.prod([(dt - n) / (a - n) for n in at if n != a], axis=0) for a in nodes])

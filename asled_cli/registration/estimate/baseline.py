@@ -4,6 +4,7 @@ from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
 from asled_cli.registration.estimate.disparity import Direction, HalfViews, find_baseline
 from asled_cli.registration.estimate.observations import FrameObservation, evenly_spaced
 from asled_cli.registration.model.exposure import Exposure
+from asled_cli.runtime.stages import map_in_threads
 
 # Frames compared, over all runs: the direction is one for the whole clip.
 _FRAMES = 5
@@ -15,10 +16,17 @@ def baseline_of_runs(
     """Return the parallax direction of near objects, from a few frames of each run under its map."""
     height, width = by_run[0][0].grey.shape
     x, y = pixel_grid((width, height))
-    views = []
-    for run, matrix in zip(by_run, maps, strict=True):
+
+    def views_of(item: tuple[FrameObservation, Matrix]) -> HalfViews:
+        m, matrix = item
         u, v = apply(matrix, x + field[..., 0], y + field[..., 1])
-        for m in evenly_spaced(run, max(1, _FRAMES // len(by_run))):
-            sharp = m.fine.instant(m.time + exposure.shift, rolling_shutter=exposure.rolling_shutter)
-            views.append(HalfViews.of(m.picture, m.exposed(exposure), sharp, u, v))
-    return find_baseline(views)
+        time = m.time + exposure.shift
+        sharp = m.reference.colour.instant(time, rolling_shutter=exposure.rolling_shutter)
+        return HalfViews.of(m.picture, m.exposed(exposure), sharp, u, v)
+
+    chosen = [
+        (m, matrix)
+        for run, matrix in zip(by_run, maps, strict=True)
+        for m in evenly_spaced(run, max(1, _FRAMES // len(by_run)))
+    ]
+    return find_baseline(map_in_threads(views_of, chosen))

@@ -5,11 +5,10 @@ import numpy as np
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
 from asled_cli.imaging.light import luma, shrink, without_shades
 from asled_cli.imaging.warp import sample, within
-from asled_cli.registration.estimate.observations import (
-    FrameObservation,
-)
+from asled_cli.registration.estimate.observations import FrameObservation
 from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.model.tone_curve import Tone, fit_tone
+from asled_cli.runtime.stages import map_in_threads
 
 # Share of the target that the reference must show, or a few pixels would decide.
 _MIN_SHARE = 0.05
@@ -30,17 +29,17 @@ def match_colours(
     height, width = measured[0].grey.shape
     x, y = pixel_grid((width, height))
     u, v = apply(matrix, x + field[..., 0], y + field[..., 1])
-    targets, references, weights = [], [], []
-    for m in measured:
+
+    def compared(m: FrameObservation) -> tuple[Image, Image, Image]:
+        """Return target, warped reference, and what share of each pixel it shows, at half size."""
         view = m.exposed(exposure)
-        warped = sample(view, u, v)
-        inside = within(view, u, v)
-        targets.append(shrink(m.picture, 2))
-        references.append(shrink(warped, 2))
-        weights.append(shrink(inside.astype(np.float32), 2))
+        warped, inside = sample(view, u, v), within(view, u, v).astype(np.float32)
+        return shrink(m.picture, 2), shrink(warped, 2), shrink(inside, 2)
+
+    targets, references, weights = zip(*map_in_threads(compared, measured), strict=True)
     tone = fit_tone(targets, references, weights)
     a = np.stack([luma(t) for t in targets])
-    b = np.stack([luma(tone(r)) for r in references])
+    b = np.stack(map_in_threads(lambda reference: luma(tone(reference)), references))
     w = np.stack(weights) > 0.99
     if w.mean() < _MIN_SHARE:
         return tone, 1.0, 0.0

@@ -19,6 +19,7 @@ from asled_cli.imaging.homography import Image
 from asled_cli.imaging.light import luma, shrink
 from asled_cli.imaging.warp import sample
 from asled_cli.registration.blur.reference_motion import halved_positions
+from asled_cli.runtime.stages import map_in_threads
 
 Direction = tuple[float, float]
 
@@ -78,7 +79,7 @@ def find_baseline(frames: Sequence[HalfViews]) -> Direction | None:
 
     def explained(angle: float) -> float:
         # The median: single frames at the ends of a run are reblurred wrongly.
-        return float(np.median([_mean_gain(views, _direction(angle)) for views in frames]))
+        return float(np.median(map_in_threads(lambda views: _mean_gain(views, _direction(angle)), frames)))
 
     step = np.pi / _DIRECTIONS
     around = {angle: explained(angle) for angle in (step * i for i in range(_DIRECTIONS))}

@@ -12,7 +12,7 @@ import numpy as np
 from asled_cli.imaging.homography import Matrix, reducing
 from asled_cli.imaging.light import shrink
 from asled_cli.registration.estimate.exposure import mean_residual
-from asled_cli.registration.estimate.observations import FrameObservation
+from asled_cli.registration.estimate.observations import FrameObservation, observe_all
 from asled_cli.registration.geometry.canvas import Canvas
 from asled_cli.registration.geometry.solver import LumaPair, refine
 from asled_cli.registration.model.exposure import Exposure
@@ -42,7 +42,7 @@ def follow_drift(
         return None
     maps, gains = [], []
     for run in by_run:
-        frames = [m.observe(exposure) for m in run]
+        frames = observe_all(run, exposure)
         own = _own_map(frames, work_map)
         before, after = mean_residual(frames, work_map), mean_residual(frames, own)
         maps.append(own if after < before else work_map)

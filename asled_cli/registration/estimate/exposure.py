@@ -5,18 +5,26 @@ Trials run at half the reduced size and cost a few milliseconds per frame.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
 
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid, reducing
 from asled_cli.imaging.light import shrink
-from asled_cli.imaging.parabola import parabola_minimum
+from asled_cli.imaging.parabola import descend, parabola_minimum
 from asled_cli.imaging.warp import sample, within
-from asled_cli.registration.estimate.observations import FrameObservation, halved_map
+from asled_cli.registration.estimate.observations import (
+    FrameObservation,
+    halved_map,
+    observe_all,
+    observe_halves,
+    with_shakes,
+)
 from asled_cli.registration.geometry.canvas import Canvas
 from asled_cli.registration.geometry.solver import LumaPair, refine
 from asled_cli.registration.model.exposure import Exposure, MotionBlur
+from asled_cli.runtime.stages import map_in_threads
 
 # Trial exposures in target frame intervals, from 1/12 of the interval to a mean of nine frames.
 _LENGTHS = (0.08, 0.16, 0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
@@ -60,7 +68,7 @@ def find_exposure(
         exposure = choose_exposure(
             measured, half_map, exposure, may_shift=may_shift, per_run_shift=per_run_shift
         )
-        half_map = refine([m.observe_half(exposure) for m in measured], half_map, 4).matrix
+        half_map = refine(observe_halves(measured, exposure), half_map, 4).matrix
     back = np.linalg.inv(reducing(canvas.canvas_size, 2)) @ half_map @ reducing(canvas.work_size, 2)
     return np.asarray(back), exposure
 
@@ -71,7 +79,7 @@ def _first_trials(measured: list[FrameObservation], start: Matrix) -> tuple[Matr
     down_t, down_c = (reducing((image.shape[1], image.shape[0]), 4) for image in pictures)
     trials = []
     for exposure in _FIRST_EXPOSURES:
-        frames = [m.observe_half(exposure) for m in measured]
+        frames = observe_halves(measured, exposure)
         small = [LumaPair(shrink(f.target, 4), shrink(f.reference, 4)) for f in frames]
         coarse = refine(small, down_c @ start @ np.linalg.inv(down_t), 6, free=4)
         matrix = np.linalg.inv(down_c) @ coarse.matrix @ down_t
@@ -95,14 +103,14 @@ def choose_exposure(
     """
 
     def score(exposure: Exposure) -> float:
-        frames = [m.observe_half(exposure) for m in measured]
+        frames = observe_halves(measured, exposure)
         return mean_residual(frames, half_map)
 
     shift = _choose_shift(measured, half_map, current, per_run_shift=per_run_shift) if may_shift else 0.0
     lengths = [
         x for x in _LENGTHS if current.length / _MAX_LENGTH_FACTOR <= x <= current.length * _MAX_LENGTH_FACTOR
     ]
-    exposures = [m.half.cumulative_exposures(m.time + shift, lengths) for m in measured]
+    exposures = map_in_threads(lambda m: m.half.cumulative_exposures(m.time + shift, lengths), measured)
     scores = []
     for i in range(len(lengths)):
         frames = [
@@ -132,7 +140,7 @@ def choose_light(measured: list[FrameObservation], exposure: Exposure, work_map:
     other = replace(exposure, linear=not exposure.linear)
     costs = []
     for trial in (exposure, other):
-        frames = [m.observe(trial) for m in measured]
+        frames = observe_all(measured, trial)
         costs.append(mean_residual(frames, refine(frames, work_map, 1).matrix))
     return other if costs[1] < costs[0] else exposure
 
@@ -147,13 +155,14 @@ def choose_rolling(measured: list[FrameObservation], exposure: Exposure, work_ma
     half_map = halved_map(work_map, measured[0])
 
     def score(rolling_shutter: float) -> float:
-        frames = [m.observe_half(replace(exposure, rolling_shutter=rolling_shutter)) for m in measured]
+        frames = observe_halves(measured, replace(exposure, rolling_shutter=rolling_shutter))
         return mean_residual(frames, refine(frames, half_map, 1).matrix)
 
-    scores = [score(rolling_shutter) for rolling_shutter in _ROLLING_SHUTTERS]
-    if min(scores) > scores[_ROLLING_SHUTTERS.index(0.0)] * (1 - _ROLLING_GAIN):
+    at_rest = _ROLLING_SHUTTERS.index(0.0)
+    tried, scores = descend(_ROLLING_SHUTTERS, score, at_rest)
+    if min(scores) > scores[tried.index(0.0)] * (1 - _ROLLING_GAIN):
         return exposure
-    return replace(exposure, rolling_shutter=parabola_minimum(_ROLLING_SHUTTERS, scores))
+    return replace(exposure, rolling_shutter=parabola_minimum(tried, scores))
 
 
 def choose_length(
@@ -170,14 +179,19 @@ def choose_length(
     fine = np.median([m.travel(exposure) for m in measured]) < _LONG_TRAVEL_PX
     half_map = halved_map(work_map, measured[0])
     lengths = [exposure.length * factor for factor in factors]
-    scores = []
-    for length in lengths:
+
+    def score(length: float) -> float:
         trial = replace(exposure, length=length)
-        measured = [m.with_intra_frame_shake(trial, work_map) for m in measured]
-        frames = [m.observe(trial) if fine else m.observe_half(trial) for m in measured]
-        softened = [LumaPair(_smooth(frame.target), _smooth(frame.reference)) for frame in frames]
-        scores.append(mean_residual(softened, work_map if fine else half_map))
-    return replace(exposure, length=parabola_minimum(lengths, scores))
+        shaken = with_shakes(measured, trial, work_map)
+        frames = observe_all(shaken, trial) if fine else observe_halves(shaken, trial)
+        return mean_residual(map_in_threads(_softened, frames), work_map if fine else half_map)
+
+    tried, scores = descend(lengths, score, lengths.index(exposure.length))
+    return replace(exposure, length=parabola_minimum(tried, scores))
+
+
+def _softened(frame: LumaPair) -> LumaPair:
+    return LumaPair(_smooth(frame.target), _smooth(frame.reference))
 
 
 def _smooth(image: Image) -> Image:
@@ -198,7 +212,7 @@ def _choose_shift(
     def score(shift: float) -> float:
         total = 0.0
         for group in groups:
-            frames = [LumaPair(m.half_grey, m.half.exposed(m.time + shift, exposure)) for m in group]
+            frames = map_in_threads(partial(_shifted, exposure, shift), group)
             total += len(frames) * mean_residual(frames, refine(frames, half_map, 1, free=2).matrix)
         return total / len(measured)
 
@@ -209,6 +223,10 @@ def _choose_shift(
     scores = [score(shift) for shift in around]
     fine = parabola_minimum(around, scores)
     return fine if coarse or score(fine) < at_rest * (1 - _FINE_SHIFT_GAIN) else 0.0
+
+
+def _shifted(exposure: Exposure, shift: float, m: FrameObservation) -> LumaPair:
+    return LumaPair(m.half_grey, m.half.exposed(m.time + shift, exposure))
 
 
 def _by_run(measured: Sequence[FrameObservation]) -> list[list[FrameObservation]]:
@@ -223,19 +241,39 @@ def mean_residual(frames: Sequence[LumaPair], matrix: Matrix) -> float:
 
     matrix: (3, 3), target pixel -> reference pixel. Returns 1 if the views hardly overlap.
     """
-    warped, targets, masks = [], [], []
-    for frame in frames:
-        height, width = frame.target.shape
-        x, y = pixel_grid((width, height))
-        if frame.shift is not None:
-            x, y = x + frame.shift[..., 0], y + frame.shift[..., 1]
-        u, v = apply(matrix, x, y)
-        warped.append(sample(frame.reference, u, v))
-        targets.append(frame.target)
-        masks.append(within(frame.reference, u, v))
-    x, y, m = np.stack(warped), np.stack(targets), np.stack(masks)
-    if np.count_nonzero(m) < _MIN_PIXELS:
+    seen = map_in_threads(partial(_seen_pixels, matrix), frames)
+    count = sum(len(x) for x, _ in seen)
+    if count < _MIN_PIXELS:
         return 1.0
-    x, y = x[m], y[m]
-    gain = float(np.cov(x[::3], y[::3])[0, 1] / max(float(np.var(x[::3])), 1e-8))
-    return float(np.mean(np.abs(y - y.mean() - np.float32(gain) * (x - x.mean()))))
+    sums = np.array([_sums_of(*pixels) for pixels in seen]).sum(axis=0)
+    some, x_sum, y_sum, xx, xy = sums[:5].tolist()
+    gain = (xy - x_sum * y_sum / some) / max(xx - x_sum * x_sum / some, 1e-8 * some)
+    bias = (sums[6] - gain * sums[5]) / count
+    left = map_in_threads(partial(_sum_of_differences, gain, float(bias)), seen)
+    return float(sum(left) / count)
+
+
+def _seen_pixels(matrix: Matrix, frame: LumaPair) -> tuple[Image, Image]:
+    """Return (N,): the warped reference, and the target, where the reference shows it."""
+    height, width = frame.target.shape
+    x, y = pixel_grid((width, height))
+    if frame.shift is not None:
+        x, y = x + frame.shift[..., 0], y + frame.shift[..., 1]
+    u, v = apply(matrix, x, y)
+    warped, seen = sample(frame.reference, u, v), within(frame.reference, u, v)
+    if seen.all():
+        return warped.ravel(), frame.target.ravel()
+    return warped[seen], frame.target[seen]
+
+
+def _sums_of(x: Image, y: Image) -> list[float]:
+    """Return the number, x, y, x x and x y of every third pixel, and x and y of all, summed."""
+    a, b = x[::3].astype(np.float64), y[::3].astype(np.float64)
+    whole = (float(np.sum(values, dtype=np.float64)) for values in (x, y))
+    return [float(len(a)), float(a.sum()), float(b.sum()), float(a @ a), float(a @ b), *whole]
+
+
+def _sum_of_differences(gain: float, bias: float, pixels: tuple[Image, Image]) -> float:
+    """Return the sum of absolute differences of target and reference under a gain and a bias."""
+    x, y = pixels
+    return float(np.abs(y - np.float32(gain) * x - np.float32(bias)).sum(dtype=np.float64))

@@ -3,23 +3,68 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from asled_cli.imaging.flow import MotionMeter
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid, reducing
 from asled_cli.imaging.light import luma, shrink
 from asled_cli.registration.blur.intra_frame_shake import fit_intra_frame_shake
 from asled_cli.registration.blur.reblur import Reblur
-from asled_cli.registration.blur.reference_motion import halved, track_frames
+from asled_cli.registration.blur.reference_motion import TrackedFrame, halved, track_frames
 from asled_cli.registration.geometry.canvas import Canvas
 from asled_cli.registration.geometry.solver import LumaPair
 from asled_cli.registration.model.exposure import NO_SHAKE, Exposure, IntraFrameShake
 from asled_cli.registration.model.ois_path import OisPath
 from asled_cli.registration.model.tone_curve import Tone
+from asled_cli.runtime.stages import map_in_threads
 from asled_cli.video.frames import FramePair
 
+FULL_SCALE = 65535  # of 16-bit codes
 # Frames left out at each end of a run, where a long exposure reaches frames not read.
 _END_FRAMES = 3
+
+
+@dataclass(frozen=True)
+class RunReference:
+    """The reference of a run on its canvas: in colour, in luma (`fine`), and in luma at half size."""
+
+    colour: Reblur
+    fine: Reblur
+    half: Reblur
+
+    @classmethod
+    def tracked(cls, times: Sequence[float], images: Sequence[Image], height: int) -> "RunReference":
+        """Return the reference with its motion.
+
+        times: of its frames, intervals. images: (h', w', 3) float32 0..1. height: rows of the reduced target.
+        """
+        frames = track_frames(times, images, map_in_threads)
+        return cls.of(frames, map_in_threads(halved, frames), height)
+
+    @classmethod
+    def of(cls, frames: list[TrackedFrame], halves: list[TrackedFrame], height: int) -> "RunReference":
+        """Return the reference of frames in colour, with the same in luma at half size."""
+        greys = map_in_threads(lambda frame: luma(frame.image), frames)
+        fine = [replace(frame, image=grey) for frame, grey in zip(frames, greys, strict=True)]
+        return cls(Reblur(frames, height), Reblur(fine, height), Reblur(halves, height // 2))
+
+    def recoloured(self, tone: Tone) -> "RunReference":
+        """Return the reference with its colours changed by `tone`."""
+        table = tone.table().astype(np.float32) / np.float32(FULL_SCALE)
+
+        def changed(frame: TrackedFrame) -> TrackedFrame:
+            codes = (frame.image * np.float32(FULL_SCALE) + np.float32(0.5)).astype(np.uint16)
+            picture = cv2.merge([table[c][codes[..., c]] for c in range(3)])
+            return replace(frame, image=np.asarray(picture, np.float32))
+
+        frames = map_in_threads(changed, self.colour.frames)
+        halves = [
+            replace(half, image=shrink(luma(frame.image), 2))
+            for half, frame in zip(self.half.frames, frames, strict=True)
+        ]
+        assert self.fine.height is not None
+        return self.of(frames, halves, self.fine.height)
 
 
 @dataclass(frozen=True)
@@ -28,7 +73,7 @@ class FrameObservation:
 
     picture: (h, w, 3) float32 0..1, reduced. grey: its luma. half_grey: the luma at half size.
     time: in target frame intervals from the run's start.
-    fine, half: the reference on its canvas, in colour, and in luma at half size.
+    reference: what the run knows of the reference.
     shake: intra-frame shake, pixels of the full reduced size. run: number of the run.
     """
 
@@ -36,18 +81,27 @@ class FrameObservation:
     grey: Image
     half_grey: Image
     time: float
-    fine: Reblur
-    half: Reblur
+    reference: RunReference
     shake: IntraFrameShake = NO_SHAKE
     run: int = 0
 
+    @property
+    def fine(self) -> Reblur:
+        """Return the reference on its canvas, in luma."""
+        return self.reference.fine
+
+    @property
+    def half(self) -> Reblur:
+        """Return the reference on its canvas, in luma at half size."""
+        return self.reference.half
+
     def observe(self, exposure: Exposure) -> LumaPair:
         """Return the frame and the reblurred reference in luma, at the full reduced size."""
-        return LumaPair(self.grey, luma(self.exposed(exposure)))
+        return LumaPair(self.grey, self.fine.exposed(self.time, exposure, self.shake))
 
     def exposed(self, exposure: Exposure) -> Image:
         """Return the reference (h', w', 3) blurred by `exposure`."""
-        return self.fine.exposed(self.time, exposure, self.shake)
+        return self.reference.colour.exposed(self.time, exposure, self.shake)
 
     def observe_half(self, exposure: Exposure) -> LumaPair:
         """Return the frame and the reblurred reference in luma, at half size."""
@@ -81,7 +135,7 @@ def measure_run(
     """
     start = run[0].target.time
     times: list[float] = []
-    images: list[Image] = []
+    placing: list[tuple[Canvas, NDArray[np.uint16]]] = []
     stamps = []
     for pair in run:
         assert pair.reference is not None
@@ -94,14 +148,13 @@ def measure_run(
                 if ois_path is None
                 else canvas.moved(ois_path.at(float(pair.target.time) + pair.lag_s))
             )
-            images.append(placed.place_reference(pair.reference.rgb))
-    height = canvas.work_size[1]
-    fine = Reblur(track_frames(times, images, MotionMeter()), height)
-    half = Reblur([halved(m) for m in fine.frames], height // 2)
-    pictures = [canvas.soften(canvas.reduce_target(pair.target.rgb)) for pair in run]
+            placing.append((placed, pair.reference.rgb))
+    images = map_in_threads(lambda item: item[0].place_reference(item[1]), placing)
+    reference = RunReference.tracked(times, images, canvas.work_size[1])
+    pictures = map_in_threads(lambda pair: canvas.soften(canvas.reduce_target(pair.target.rgb)), run)
     greys = [luma(picture) for picture in pictures]
     return [
-        FrameObservation(picture, grey, shrink(grey, 2), stamp, fine, half, run=number)
+        FrameObservation(picture, grey, shrink(grey, 2), stamp, reference, run=number)
         for picture, grey, stamp in zip(pictures, greys, stamps, strict=True)
     ]
 
@@ -116,12 +169,25 @@ def recolour(measured: Sequence[FrameObservation], tone: Tone) -> list[FrameObse
 
     Colours are changed before reblurring: the mean of curved values is not the curve of their mean.
     """
-    fine, half = measured[0].fine, measured[0].half
-    frames = [replace(frame, image=tone(frame.image)) for frame in fine.frames]
-    lumas = [shrink(luma(frame.image), 2) for frame in frames]
-    halves = [replace(frame, image=grey) for frame, grey in zip(half.frames, lumas, strict=True)]
-    toned, toned_half = Reblur(frames, fine.height), Reblur(halves, half.height)
-    return [replace(m, fine=toned, half=toned_half) for m in measured]
+    reference = measured[0].reference.recoloured(tone)
+    return [replace(m, reference=reference) for m in measured]
+
+
+def observe_all(measured: Sequence[FrameObservation], exposure: Exposure) -> list[LumaPair]:
+    """Return every frame and the reblurred reference, see `FrameObservation.observe`."""
+    return map_in_threads(lambda m: m.observe(exposure), measured)
+
+
+def observe_halves(measured: Sequence[FrameObservation], exposure: Exposure) -> list[LumaPair]:
+    """Return every frame and the reblurred reference at half size."""
+    return map_in_threads(lambda m: m.observe_half(exposure), measured)
+
+
+def with_shakes(
+    measured: Sequence[FrameObservation], exposure: Exposure, work_map: Matrix
+) -> list[FrameObservation]:
+    """Return every frame with its own intra-frame shake."""
+    return map_in_threads(lambda m: m.with_intra_frame_shake(exposure, work_map), measured)
 
 
 def halved_map(work_map: Matrix, measured: FrameObservation) -> Matrix:

@@ -5,6 +5,7 @@ follow noise and lose more than they gain.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
 from asled_cli.imaging.warp import sample_with_gradient
 from asled_cli.registration.geometry.solver import LumaPair, robust_weight
+from asled_cli.runtime.stages import map_in_threads
 
 # Sigma of the window, as a share of the picture's longer side (40 px at 640).
 WINDOW_SHARE = 1 / 16
@@ -43,15 +45,15 @@ def solve_parallax(
     field = np.zeros((height, width, 2), np.float32)
     for _ in range(_ROUNDS):
         sums = np.zeros((height, width, 5), np.float32)
-        for frame in frames:
-            sums += _normal_equations(frame, field, matrix, gain, bias)
+        for part in map_in_threads(partial(_normal_equations, field, matrix, gain, bias), frames):
+            sums += part
         field += _solve_windows(sums, sigma)
         field = np.clip(field, -limit, limit)
         field = np.asarray(cv2.GaussianBlur(field, (0, 0), sigma / 2), dtype=np.float32)
     return field
 
 
-def _normal_equations(frame: LumaPair, field: Image, matrix: Matrix, gain: float, bias: float) -> Image:
+def _normal_equations(field: Image, matrix: Matrix, gain: float, bias: float, frame: LumaPair) -> Image:
     """Return (H, W, 5), the products gxx, gxy, gyy, gx e, gy e of one frame under Tukey biweights."""
     height, width = frame.target.shape
     x, y = pixel_grid((width, height))

@@ -18,6 +18,7 @@ from asled_cli.imaging.parabola import parabola_minimum
 from asled_cli.imaging.warp import sample, warp, within
 from asled_cli.registration.blur.reference_motion import TrackedFrame, displacement
 from asled_cli.registration.blur.tile_spectra import Tiles, blur_response, cycles_along
+from asled_cli.runtime.stages import map_in_threads
 
 # Exposures tried, in target frame intervals. An exposure of a video frame is one interval at most.
 _TRIALS = (0.0, 0.06, 0.12, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0)
@@ -47,13 +48,14 @@ def find_reference_exposure(runs: Sequence[Sequence[TrackedFrame]]) -> float:
 
     runs: consecutive reference frames on the canvas.
     """
-    difference = [(_motion_difference(*pair), pair) for run in runs for pair in pairwise(run)]
-    difference = sorted(difference, key=lambda item: -item[0])[:_PAIRS]
+    neighbours = [pair for run in runs for pair in pairwise(run)]
+    found = map_in_threads(lambda pair: _motion_difference(*pair), neighbours)
+    difference = sorted(zip(found, neighbours, strict=True), key=lambda item: -item[0])[:_PAIRS]
     pairs = [pair for difference, pair in difference if difference >= _MIN_DIFFERENCE_PX]
     side = next((side for side in _SIDES if runs and 2 * side <= min(runs[0][0].image.shape[:2])), None)
     if not pairs or side is None:
         return 0.0
-    scores = np.mean([_trial_residuals(*pair, side) for pair in pairs], axis=0)
+    scores = np.mean(map_in_threads(lambda pair: _trial_residuals(*pair, side), pairs), axis=0)
     i = int(np.argmin(scores))
     if i == 0 or scores[i] > scores[0] * (1 - _MIN_GAIN):
         return 0.0

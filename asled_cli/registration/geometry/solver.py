@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
-from asled_cli.imaging.warp import sample_with_gradient
+from asled_cli.imaging.warp import sample, slopes
+from asled_cli.runtime.stages import map_in_threads
 
 # Corner displacement (pixels at the size being solved) that the prior allows in the directions in which two
 # phone lenses hardly differ: shear, unequal scale, keystone.
@@ -61,14 +64,97 @@ def refine(frames: Sequence[LumaPair], start: Matrix, steps: int, *, free: int =
     height, width = frames[0].target.shape
     norm = max(width, height) / 2
     centre = np.array([[norm, 0, (width - 1) / 2], [0, norm, (height - 1) / 2], [0, 0, 1]], dtype=np.float64)
+    views = map_in_threads(lambda frame: _View.of(frame, centre), frames)
     matrix = start @ centre
     gain, bias = 1.0, 0.0
     for _ in range(steps):
         system = _System(free)
-        for frame in frames:
-            system.add(frame, matrix, centre, gain, bias)
+        for part in map_in_threads(partial(_equations, free, matrix, gain, bias), views):
+            system.add(part)
         matrix, gain, bias = system.solve(matrix, gain, bias)
     return Fit(matrix @ np.linalg.inv(centre), gain, bias, free)
+
+
+@dataclass(frozen=True)
+class _View:
+    """A frame with what all steps need of it.
+
+    slopes: (H', W', 4): the reference, its derivatives, and ones: OpenCV samples four channels faster than
+    three. x, y: centred and scaled positions of the target's pixels.
+    """
+
+    target: Image
+    slopes: Image
+    x: Image
+    y: Image
+
+    @classmethod
+    def of(cls, frame: LumaPair, centre: Matrix) -> "_View":
+        """Return the view of a frame, with coordinates centred and scaled by `centre`."""
+        height, width = frame.target.shape
+        px, py = pixel_grid((width, height))
+        if frame.shift is not None:
+            px, py = px + frame.shift[..., 0], py + frame.shift[..., 1]
+        x = (px - np.float32(centre[0, 2])) / np.float32(centre[0, 0])
+        y = (py - np.float32(centre[1, 2])) / np.float32(centre[1, 1])
+        gx, gy = slopes(frame.reference)
+        merged = cv2.merge([frame.reference, gx, gy, np.ones_like(gx)])
+        return cls(frame.target, np.asarray(merged, np.float32), x, y)
+
+
+@dataclass(frozen=True)
+class _Equations:
+    """Weighted normal equations (n, n) and (n,) of one frame, the sum of weights and of weighted squares."""
+
+    a: Matrix
+    b: NDArray[np.float64]
+    weight: float
+    variance: float
+
+
+def _equations(free: int, matrix: Matrix, gain: float, bias: float, view: _View) -> _Equations:
+    """Return the weighted equations of a frame under the current map, gain and bias."""
+    u, v = apply(matrix, view.x, view.y)
+    sampled = sample(view.slopes, u, v)
+    warped = sampled[..., 0]
+    error = view.target - (np.float32(gain) * warped + np.float32(bias))
+    height, width = view.slopes.shape[:2]
+    weight = robust_weight(error, (u >= 1) & (v >= 1) & (u <= width - 2) & (v <= height - 2))
+    rows = np.empty((free + 3, error.size), np.float32)
+    gx, gy = (np.multiply(sampled[..., i], np.float32(gain)) for i in (1, 2))
+    _motion_columns(rows[:free], gx, gy, view, u, v, matrix)
+    rows[-3], rows[-2], rows[-1] = warped.ravel(), 1, error.ravel()
+    products = _weighted_products(rows, weight.ravel())
+    return _Equations(
+        products[:-1, :-1], products[:-1, -1], float(np.sum(weight)), float(np.sum(weight * error * error))
+    )
+
+
+def _motion_columns(
+    out: Image, gx: Image, gy: Image, view: _View, u: Image, v: Image, matrix: Matrix
+) -> None:
+    """Write the derivatives by the parameters of `_motion_basis` to `out` (free, pixels)."""
+    columns = out.reshape(len(out), *gx.shape)
+    x, y = view.x, view.y
+    m = matrix / matrix[2, 2]
+    if m[2, 0] or m[2, 1]:
+        w = (m[2, 0] * x + m[2, 1] * y + 1).astype(np.float32)
+        gx, gy = gx / w, gy / w
+    gx, gy = (g / np.float32(matrix[2, 2]) for g in (gx, gy))
+    if len(out) == 4:
+        columns[0] = gx * x + gy * y
+        columns[1] = gy * x - gx * y
+    if len(out) in (2, 4):
+        columns[-2], columns[-1] = gx, gy
+        return
+    for i, g in ((0, gx), (3, gy)):
+        np.multiply(g, x, out=columns[i])
+        np.multiply(g, y, out=columns[i + 1])
+        columns[i + 2] = g
+    if len(out) == 8:
+        gz = -(gx * u + gy * v)
+        np.multiply(gz, x, out=columns[6])
+        np.multiply(gz, y, out=columns[7])
 
 
 class _System:
@@ -82,35 +168,12 @@ class _System:
         self.weight = 0.0
         self.variance = 0.0
 
-    def add(self, frame: LumaPair, matrix: Matrix, centre: Matrix, gain: float, bias: float) -> None:
-        """Add the weighted equations of a frame under the current map, gain and bias."""
-        height, width = frame.target.shape
-        px, py = pixel_grid((width, height))
-        if frame.shift is not None:
-            px, py = px + frame.shift[..., 0], py + frame.shift[..., 1]
-        x = (px - np.float32(centre[0, 2])) / np.float32(centre[0, 0])
-        y = (py - np.float32(centre[1, 2])) / np.float32(centre[1, 1])
-        u, v = apply(matrix, x, y)
-        warped, gx, gy, inside = sample_with_gradient(frame.reference, u, v)
-        error = frame.target - (np.float32(gain) * warped + np.float32(bias))
-        weight = robust_weight(error, inside)
-        self.variance += float(np.sum(weight * error * error))
-        self.weight += float(np.sum(weight))
-        columns = self._columns(gx * np.float32(gain), gy * np.float32(gain), x, y, u, v, matrix, warped)
-        products = _weighted_products(np.concatenate([columns, error.reshape(1, -1)]), weight.ravel())
-        self.a += products[:-1, :-1]
-        self.b += products[:-1, -1]
-
-    def _columns(
-        self, gx: Image, gy: Image, x: Image, y: Image, u: Image, v: Image, matrix: Matrix, warped: Image
-    ) -> Image:
-        """Return (free + 2, pixels): derivatives by the map's parameters, gain and bias."""
-        w = (matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2]).astype(np.float32)
-        gx, gy = gx / w, gy / w
-        gz = -(gx * u + gy * v)
-        full = np.stack([gx * x, gx * y, gx, gy * x, gy * y, gy, gz * x, gz * y]).reshape(8, -1)
-        directions = self.basis.T.astype(np.float32) @ full if self.basis.shape[1] < 8 else full
-        return np.concatenate([directions, warped.reshape(1, -1), np.ones((1, warped.size), np.float32)])
+    def add(self, part: _Equations) -> None:
+        """Add the equations of a frame."""
+        self.a += part.a
+        self.b += part.b
+        self.weight += part.weight
+        self.variance += part.variance
 
     def solve(self, matrix: Matrix, gain: float, bias: float) -> tuple[Matrix, float, float]:
         """Return map, gain and bias after the step."""

@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image
+from asled_cli.runtime.stages import map_in_threads
 
 # Knots of a curve: few, since the tone curves of two cameras differ smoothly.
 _KNOTS = 9
 # Weight of the penalties on second differences and on slopes, in samples per knot interval.
 _SMOOTHNESS = 0.02
 # Pixels used at most, which bounds time and memory.
-_SAMPLES = 200_000
+_SAMPLES = 100_000
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def fit_tone(target: Sequence[Image], reference: Sequence[Image], weight: Sequen
     # Clipped codes say nothing about the curve.
     step = max(1, len(w) // _SAMPLES)
     w, x, y = w[::step], x[::step], y[::step]
-    return Tone(np.stack([_fit_curve(x[:, c], y[:, c], w) for c in range(3)]))
+    return Tone(np.stack(map_in_threads(lambda c: _fit_curve(x[:, c], y[:, c], w), range(3))))
 
 
 def _fit_curve(x: NDArray[np.float64], y: NDArray[np.float64], w: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,17 +7,18 @@ reference, does. EIS is detected from the ratio of the two.
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid, translation
+from asled_cli.imaging.homography import Matrix, apply, pixel_grid, translation
 from asled_cli.imaging.warp import sample, within
 from asled_cli.registration.blur.linear_blur import LinearBlurSearch, difference
 from asled_cli.registration.estimate.observations import FrameObservation, halved_map
 from asled_cli.registration.geometry.solver import LumaPair
 from asled_cli.registration.model.exposure import Exposure, KernelBlur, MotionBlur
 from asled_cli.registration.stabilisation.ois import find_shift
+from asled_cli.runtime.stages import map_in_threads
 
 # (a, b): EIS is detected if the motion between frames explains less than a of the blur that kernels per frame
 # explain, and the residual with kernels is below b of the residual with motion, for either pair. 17 clips
@@ -43,33 +44,52 @@ def detect_eis(measured: Sequence[FrameObservation], work_map: Matrix, exposure:
     trials: list[Exposure] = [exposure]
     trials += (replace(exposure, length=length, linear=EIS_EXPOSURE.linear) for length in lengths)
     trials.append(MotionBlur(EIS_EXPOSURE.length, linear=EIS_EXPOSURE.linear))
-    by_motion = [0.0 for _ in trials]
-    by_kernel = without_blur = 0.0
-    relative_softness = []
-    for m in measured:
-        for i, trial in enumerate(trials):
-            view = m.half.exposed(m.time, trial)
-            u, v = _canvas_positions(m, work_map, view)
-            seen = within(view, u, v)
-            by_motion[i] += difference(m.half_grey, sample(view, u, v), seen)
-        sharp = sample(m.half.instant(m.time + trial.shift), u, v)  # under the last trial
-        without_blur += difference(m.half_grey, sharp, seen)
-        search = LinearBlurSearch(m.half_grey, sharp, seen, linear=EIS_EXPOSURE.linear, free=True)
-        residual, vector = search.search()
-        by_kernel += residual
-        relative_softness.append((math.hypot(*vector), search.relative_softness(vector)))
-    lowest = min(by_motion)
+    found = map_in_threads(lambda m: _explain(m, work_map, trials), measured)
+    by_motion = np.sum([one.by_motion for one in found], axis=0)
+    without_blur = sum(one.without_blur for one in found)
+    by_kernel = sum(one.by_kernel for one in found)
+    lowest = float(by_motion.min())
     if not any(
         without_blur - lowest < explained * (without_blur - by_kernel) and by_kernel < residual * lowest
         for explained, residual in _MAX_RATIOS
     ):
         return None
-    reliable = [soft for length, soft in relative_softness if length >= _MIN_SOFTNESS_PX]
+    reliable = [one.relative_softness for one in found if one.kernel_px >= _MIN_SOFTNESS_PX]
     return replace(EIS_EXPOSURE, relative_softness=float(np.median(reliable)) if reliable else 0.0)
 
 
-def _canvas_positions(m: FrameObservation, work_map: Matrix, view: Image) -> tuple[Image, Image]:
-    """Return the canvas position (u, v) of a frame's pixels at half size, shifted to fit `view`."""
-    matrix = halved_map(work_map, m)
-    matrix = translation(*find_shift(LumaPair(m.half_grey, view), matrix)) @ matrix
-    return apply(matrix, *pixel_grid((m.half_grey.shape[1], m.half_grey.shape[0])))
+@dataclass(frozen=True)
+class _Explained:
+    """Residuals of a frame, 0..1: under each trial, without blur, and with the best kernel.
+
+    kernel_px: length of that kernel, pixels. relative_softness: under it, as in `KernelBlur`.
+    """
+
+    by_motion: list[float]
+    without_blur: float
+    by_kernel: float
+    kernel_px: float
+    relative_softness: float
+
+
+def _explain(m: FrameObservation, work_map: Matrix, trials: Sequence[Exposure]) -> _Explained:
+    """Return how well each trial and a kernel of its own explain a frame."""
+    by_motion = []
+    shift: tuple[float, float] | None = None
+    half_map, grid = halved_map(work_map, m), pixel_grid((m.half_grey.shape[1], m.half_grey.shape[0]))
+    for trial in trials:
+        view = m.half.exposed(m.time, trial)
+        shift = find_shift(LumaPair(m.half_grey, view), half_map, shift)
+        u, v = apply(translation(*shift) @ half_map, *grid)
+        seen = within(view, u, v)
+        by_motion.append(difference(m.half_grey, sample(view, u, v), seen))
+    sharp = sample(m.half.instant(m.time + trial.shift), u, v)  # under the last trial
+    search = LinearBlurSearch(m.half_grey, sharp, seen, linear=EIS_EXPOSURE.linear, free=True)
+    residual, vector = search.search()
+    return _Explained(
+        by_motion,
+        difference(m.half_grey, sharp, seen),
+        residual,
+        math.hypot(*vector),
+        search.relative_softness(vector),
+    )

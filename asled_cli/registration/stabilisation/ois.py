@@ -16,12 +16,18 @@ from asled_cli.imaging.homography import Matrix, apply, pixel_grid, reducing, tr
 from asled_cli.imaging.light import shrink, without_shades
 from asled_cli.imaging.warp import sample
 from asled_cli.registration.estimate.exposure import mean_residual
-from asled_cli.registration.estimate.observations import FrameObservation, doubled_map, halved_map
+from asled_cli.registration.estimate.observations import (
+    FrameObservation,
+    doubled_map,
+    halved_map,
+    observe_halves,
+)
 from asled_cli.registration.geometry.canvas import Canvas
 from asled_cli.registration.geometry.solver import LumaPair, refine
 from asled_cli.registration.model.exposure import Exposure, KernelBlur, MotionBlur
 from asled_cli.registration.model.ois_path import OisPath
 from asled_cli.registration.model.registration import Knot
+from asled_cli.runtime.stages import map_in_threads
 
 Shifts = NDArray[np.float64]
 
@@ -105,8 +111,8 @@ class PerFrameShifts:
         for _ in range(_REFINE_ROUNDS):
             back = np.linalg.inv((refined.work_map / refined.work_map[2, 2])[:2, :2])
             observations = []
-            for m, shift in zip(frames, (refined.own @ back.T / 2).astype(np.float32), strict=True):
-                frame = m.observe_half(refined.exposure)
+            observed = observe_halves(frames, refined.exposure)
+            for frame, shift in zip(observed, (refined.own @ back.T / 2).astype(np.float32), strict=True):
                 observations.append(replace(frame, shift=np.broadcast_to(shift, (*frame.target.shape, 2))))
             half_map = refine(observations, halved_map(refined.work_map, frames[0]), _REFINE_STEPS, free=4)
             refined = PerFrameShifts.of(by_run, doubled_map(half_map.matrix, frames[0]), refined.exposure)
@@ -147,28 +153,36 @@ def rebase_ois_path(ois_path: OisPath, knot: Knot, canvas: Canvas) -> OisPath:
 
 def find_shifts(frames: Sequence[FrameObservation], work_map: Matrix, exposure: Exposure) -> Shifts:
     """Return (N, 2), the shift of each frame off `work_map`, canvas pixels; found at half size."""
-    return 2 * np.array([find_shift(m.observe_half(exposure), halved_map(work_map, m)) for m in frames])
+
+    def shift_of(m: FrameObservation) -> tuple[float, float]:
+        return find_shift(m.observe_half(exposure), halved_map(work_map, m))
+
+    return 2 * np.array(map_in_threads(shift_of, frames))
 
 
 def _difference(
     frames: Sequence[FrameObservation], shifts: Shifts, work_map: Matrix, exposure: Exposure
 ) -> float:
     """Return the mean residual with every frame shifted by its own (N, 2) canvas pixels."""
-    each = []
-    for m, (x, y) in zip(frames, shifts.tolist(), strict=True):
+
+    def residual(item: tuple[FrameObservation, list[float]]) -> float:
+        m, (x, y) = item
         placed = halved_map(translation(x, y) @ work_map, m)
-        each.append(mean_residual([m.observe_half(exposure)], placed))
-    return float(np.mean(each))
+        return mean_residual([m.observe_half(exposure)], placed)
+
+    return float(np.mean(map_in_threads(residual, list(zip(frames, shifts.tolist(), strict=True)))))
 
 
-def find_shift(frame: LumaPair, start_map: Matrix) -> tuple[float, float]:
+def find_shift(
+    frame: LumaPair, start_map: Matrix, near: tuple[float, float] | None = None
+) -> tuple[float, float]:
     """Return the shift (x, y) of a frame off `start_map`, canvas pixels.
 
     Template matching at the coarsest level, then Gauss-Newton, coarse to fine.
-    start_map: target pixel -> canvas pixel.
+    start_map: target pixel -> canvas pixel. near: a shift to a fraction of a pixel, if known.
     """
-    x = y = 0.0
-    for factor, steps in _LEVELS:
+    x, y = near or (0.0, 0.0)
+    for factor, steps in _LEVELS if near is None else _LEVELS[-1:]:
         down_t, down_c = (reducing((i.shape[1], i.shape[0]), factor) for i in (frame.target, frame.reference))
         small = _shrunk(frame, factor)
         base = down_c @ start_map @ np.linalg.inv(down_t)
