@@ -30,14 +30,14 @@ def parabola_minimum(positions: Sequence[float], scores: Sequence[float]) -> flo
 
 
 def descend(
-    positions: Sequence[float], score: Callable[[float], float], start: int
+    positions: Sequence[float], score: Callable[[float], float], *first: int
 ) -> tuple[list[float], list[float]]:
     """Return the positions tried on the way down to the nearest minimum, rising, and their scores.
 
-    positions: (N,) increasing. start: index of the first one tried. Its neighbours follow, and so on towards
-    the lower score, until the lowest has a neighbour on either side or is at an end.
+    positions: (N,) increasing. first: indices of the first ones tried. The neighbours of the lowest follow,
+    and so on until it has one on either side or is at an end.
     """
-    scores = {start: score(positions[start])}
+    scores = {i: score(positions[i]) for i in first}
     while True:
         best = min(scores, key=lambda i: scores[i])
         missing = [i for i in (best - 1, best + 1) if 0 <= i < len(positions) and i not in scores]

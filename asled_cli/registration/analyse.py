@@ -200,9 +200,9 @@ def _refine_exposure(state: _State) -> _State:
     exposure = choose_rolling(frames, exposure, work_map)
     for factors in _LENGTH_FACTORS:
         exposure = choose_length(evenly_spaced(frames, _TRIAL_FRAMES), exposure, work_map, factors)
-        by_run = [with_shakes(run, exposure, work_map) for run in by_run]
-        frames = [m for run in by_run for m in run]
-        work_map = refine(observe_all(frames, exposure), work_map, 1).matrix
+    by_run = [with_shakes(run, exposure, work_map) for run in by_run]
+    frames = [m for run in by_run for m in run]
+    work_map = refine(observe_all(frames, exposure), work_map, 1).matrix
     return replace(state, by_run=by_run, work_map=work_map, exposure=exposure)
 
 

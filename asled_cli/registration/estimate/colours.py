@@ -5,11 +5,12 @@ import numpy as np
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
 from asled_cli.imaging.light import luma, shrink, without_shades
 from asled_cli.imaging.warp import sample, within
-from asled_cli.registration.estimate.observations import FrameObservation
+from asled_cli.registration.estimate.observations import FrameObservation, evenly_spaced
 from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.model.tone_curve import Tone, fit_tone
 from asled_cli.runtime.stages import map_in_threads
 
+_FRAMES = 9  # compared at most: each has more pixels than three curves need
 # Share of the target that the reference must show, or a few pixels would decide.
 _MIN_SHARE = 0.05
 # Shades broader than this share of the longer side are left out of the correlation.
@@ -36,7 +37,8 @@ def match_colours(
         warped, inside = sample(view, u, v), within(view, u, v).astype(np.float32)
         return shrink(m.picture, 2), shrink(warped, 2), shrink(inside, 2)
 
-    targets, references, weights = zip(*map_in_threads(compared, measured), strict=True)
+    some = evenly_spaced(measured, _FRAMES)
+    targets, references, weights = zip(*map_in_threads(compared, some), strict=True)
     tone = fit_tone(targets, references, weights)
     a = np.stack([luma(t) for t in targets])
     b = np.stack(map_in_threads(lambda reference: luma(tone(reference)), references))

@@ -26,6 +26,8 @@ from asled_cli.registration.geometry.solver import LumaPair, refine
 from asled_cli.registration.model.exposure import Exposure, MotionBlur
 from asled_cli.runtime.stages import map_in_threads
 
+# From so many frames on, every other one tells the best of very different exposures.
+_TRIAL_FRAMES = 8
 # Trial exposures in target frame intervals, from 1/12 of the interval to a mean of nine frames.
 _LENGTHS = (0.08, 0.16, 0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
 # Very different exposures; the best of them gives the first map.
@@ -35,6 +37,7 @@ _FIRST_EXPOSURES = (
 )
 # Time shifts of the exposure, in intervals: coarse, then about the best.
 _SHIFTS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
+_FIRST_SHIFTS = (-0.5, 0.0, 0.5)  # the search goes on from the best of them
 _FINE_SHIFTS = (-0.1, -0.05, 0.0, 0.05, 0.1)
 # A shift is accepted if it lowers the residual by this share; so is a small one, found among the fine ones.
 _SHIFT_GAIN = 0.03
@@ -75,18 +78,19 @@ def find_exposure(
 
 def _first_trials(measured: list[FrameObservation], start: Matrix) -> tuple[Matrix, Exposure]:
     """Return the map and the exposure of the best of a few very different trials."""
+    some = measured[::2] if len(measured) >= _TRIAL_FRAMES else measured
     pictures = measured[0].half_grey, measured[0].half.frames[0].image
     down_t, down_c = (reducing((image.shape[1], image.shape[0]), 4) for image in pictures)
     trials = []
     for exposure in _FIRST_EXPOSURES:
-        frames = observe_halves(measured, exposure)
+        frames = observe_halves(some, exposure)
         small = [LumaPair(shrink(f.target, 4), shrink(f.reference, 4)) for f in frames]
         coarse = refine(small, down_c @ start @ np.linalg.inv(down_t), 6, free=4)
         matrix = np.linalg.inv(down_c) @ coarse.matrix @ down_t
         matrix = refine(frames, matrix, 2, free=4).matrix
-        trials.append((mean_residual(frames, matrix), exposure, matrix, frames))
-    _, exposure, matrix, frames = min(trials, key=lambda trial: trial[0])
-    return refine(frames, matrix, 4).matrix, exposure
+        trials.append((mean_residual(frames, matrix), exposure, matrix))
+    _, exposure, matrix = min(trials, key=lambda trial: trial[0])
+    return refine(observe_halves(measured, exposure), matrix, 4).matrix, exposure
 
 
 def choose_exposure(
@@ -216,12 +220,11 @@ def _choose_shift(
             total += len(frames) * mean_residual(frames, refine(frames, half_map, 1, free=2).matrix)
         return total / len(measured)
 
-    scores = [score(shift) for shift in _SHIFTS]
-    at_rest = scores[_SHIFTS.index(0.0)]
-    coarse = parabola_minimum(_SHIFTS, scores) if min(scores) < at_rest * (1 - _SHIFT_GAIN) else 0.0
+    tried, scores = descend(_SHIFTS, score, *(_SHIFTS.index(shift) for shift in _FIRST_SHIFTS))
+    at_rest = scores[tried.index(0.0)]
+    coarse = parabola_minimum(tried, scores) if min(scores) < at_rest * (1 - _SHIFT_GAIN) else 0.0
     around = [coarse + step for step in _FINE_SHIFTS]
-    scores = [score(shift) for shift in around]
-    fine = parabola_minimum(around, scores)
+    fine = parabola_minimum(*descend(around, score, len(around) // 2))
     return fine if coarse or score(fine) < at_rest * (1 - _FINE_SHIFT_GAIN) else 0.0
 
 

@@ -24,6 +24,8 @@ from asled_cli.runtime.stages import map_in_threads
 # explain, and the residual with kernels is below b of the residual with motion, for either pair. 17 clips
 # with EIS reached at most 0.49 and 0.88; 50 clips without it 0.75 or more, unless b was 0.93 or more.
 _MAX_RATIOS = ((0.45, 0.91), (0.6, 0.87))
+# Half of the frames rule EIS out if the ratios are off by these factors too.
+_SLACK_OF_HALF = (1.25, 1.04)
 # At half size, with unmatched colours, exposures may be found too short and as coded values: a second trial.
 _LENGTH_FACTOR = 1.3
 # Shortest kernel (pixels) whose frame gives the softness; for shorter ones softness passes for blur.
@@ -44,18 +46,29 @@ def detect_eis(measured: Sequence[FrameObservation], work_map: Matrix, exposure:
     trials: list[Exposure] = [exposure]
     trials += (replace(exposure, length=length, linear=EIS_EXPOSURE.linear) for length in lengths)
     trials.append(MotionBlur(EIS_EXPOSURE.length, linear=EIS_EXPOSURE.linear))
-    found = map_in_threads(lambda m: _explain(m, work_map, trials), measured)
+    found: list[_Explained] = []
+    for part, slack in ((measured[::2], _SLACK_OF_HALF), (measured[1::2], (1.0, 1.0))):
+        found += map_in_threads(lambda m: _explain(m, work_map, trials), part)
+        if not _may_be_eis(found, slack):
+            return None
+    reliable = [one.relative_softness for one in found if one.kernel_px >= _MIN_SOFTNESS_PX]
+    return replace(EIS_EXPOSURE, relative_softness=float(np.median(reliable)) if reliable else 0.0)
+
+
+def _may_be_eis(found: Sequence["_Explained"], slack: tuple[float, float]) -> bool:
+    """Return whether kernels explain some frames so much better than the motion between frames does.
+
+    slack: factors of the two ratios.
+    """
     by_motion = np.sum([one.by_motion for one in found], axis=0)
     without_blur = sum(one.without_blur for one in found)
     by_kernel = sum(one.by_kernel for one in found)
     lowest = float(by_motion.min())
-    if not any(
-        without_blur - lowest < explained * (without_blur - by_kernel) and by_kernel < residual * lowest
+    return any(
+        without_blur - lowest < explained * slack[0] * (without_blur - by_kernel)
+        and by_kernel < residual * slack[1] * lowest
         for explained, residual in _MAX_RATIOS
-    ):
-        return None
-    reliable = [one.relative_softness for one in found if one.kernel_px >= _MIN_SOFTNESS_PX]
-    return replace(EIS_EXPOSURE, relative_softness=float(np.median(reliable)) if reliable else 0.0)
+    )
 
 
 @dataclass(frozen=True)
