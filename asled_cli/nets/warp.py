@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 _portable = False  # whether all sampling is done by `grid_sample`
@@ -21,6 +22,11 @@ def portable_sampling() -> Iterator[None]:
         yield
     finally:
         _portable = before
+
+
+def is_portable() -> bool:
+    """Return whether only operations that other runtimes have are used now."""
+    return _portable
 
 
 def warp(image: Tensor, flow: Tensor) -> Tensor:
@@ -46,17 +52,35 @@ def warp_bicubic(picture: Tensor, flow: Tensor) -> Tensor:
 
     It keeps detail that `warp` would blur. Without gradients, a CPU uses OpenCV, which is three times faster
     than `grid_sample` and rounds positions to 1/32 of a pixel. Returns float32.
+    flow: (N, 2, h, w) in pixels of its own grid, which may be smaller than the image's.
     """
-    x, y = _positions(flow)
     follows_gradient = torch.is_grad_enabled() and (picture.requires_grad or flow.requires_grad)
     if picture.device.type != "cpu" or follows_gradient or _portable:
+        x, y = _positions(scale_flow(flow, *picture.shape[-2:]))
         return _grid_sample(picture, x, y, "bicubic", "border")
     sources = picture.float().permute(0, 2, 3, 1).contiguous().numpy()  # (N, H, W, C)
-    moved = [
-        cv2.remap(source, columns, rows, cv2.INTER_CUBIC, None, cv2.BORDER_REPLICATE).reshape(source.shape)
-        for source, columns, rows in zip(sources, x.numpy(), y.numpy(), strict=True)
-    ]
-    return torch.from_numpy(np.stack(moved)).permute(0, 3, 1, 2)
+    moved = np.empty_like(sources)
+    for source, own, out in zip(sources, flow.float().permute(0, 2, 3, 1).numpy(), moved, strict=True):
+        places = _places(own, (source.shape[1], source.shape[0]))
+        # Stubs lack the form with one map of two channels.
+        cv2.remap(source, places, None, cv2.INTER_CUBIC, out, cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    return torch.from_numpy(moved).permute(0, 3, 1, 2)
+
+
+def _places(flow: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Return (H, W, 2), the sampling position of each pixel, inside the image of `size` (width, height).
+
+    flow: (h, w, 2) pixels of its own grid.
+    """
+    (rows, columns), (width, height) = flow.shape[:2], size
+    scale = np.array([width / columns, height / rows], np.float32)
+    places = np.asarray(cv2.resize(flow * scale, size, interpolation=cv2.INTER_LINEAR), np.float32)
+    places[..., 1] += np.arange(height, dtype=np.float32)[:, None]
+    flat = places.reshape(height, -1)  # x and y side by side
+    flat[:, ::2] += np.arange(width, dtype=np.float32)
+    np.maximum(flat, 0, out=flat)
+    np.minimum(flat, np.tile(np.array([width - 1, height - 1], np.float32), width), out=flat)
+    return places
 
 
 def scale_flow(flow: Tensor, height: int, width: int) -> Tensor:

@@ -18,10 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asled_cli.guide import GUIDE_STRIDE
+from asled_cli.nets.asled_fast.mixing import mean_difference, mean_size, mix
 from asled_cli.nets.blend import BLUR, CONFIDENCE, VALID
 from asled_cli.nets.blocks import ResidualBlock, scale_initial_weights
 from asled_cli.nets.interface import ChunkInputs
-from asled_cli.nets.warp import scale_flow, warp, warp_bicubic
+from asled_cli.nets.warp import warp, warp_bicubic
 
 # Before training every neighbour has exp(_START) of the weight of the frame itself: equal weights would blur.
 _START = -1.8
@@ -65,20 +66,18 @@ class ResultFusion(nn.Module):
         `Neighbour`.
         """
         dtype = self.entry.weight.dtype
-        differences = [target - own, reference - own, *(other.difference for other in others)]
-        sizes = torch.cat([difference.abs().mean(dim=1, keepdim=True) for difference in differences], dim=1)
+        each = [mean_difference(view, own) for view in (target, reference)]
+        each += [mean_size(other.difference) for other in others]
         guides = torch.cat([guide, *(other.guide for other in others)], dim=1)
         guides = guides * guides.new_tensor([_BLUR_GAIN, 1.0]).repeat(len(others) + 1).view(1, -1, 1, 1)
-        seen = self.entry(sizes.to(dtype, memory_format=torch.channels_last))  # (N, C, H/2, W/2)
+        seen = self.entry(
+            torch.cat(each, dim=1).to(dtype, memory_format=torch.channels_last)
+        )  # (N, C, H/2, W/2)
         known = self.guide(guides.to(dtype, memory_format=torch.channels_last))  # (N, C, H/4, W/4)
         seen = seen + F.interpolate(known, scale_factor=2, mode="bilinear", align_corners=False)
         features = self.blocks(F.leaky_relu(seen, 0.1, inplace=True))
         scores = F.pixel_shuffle(self.head(features), 2).to(own.dtype) + _START  # (N, neighbours, H, W)
-        weights = torch.softmax(F.pad(scores, (0, 0, 0, 0, 1, 0)), dim=1)  # the frame's own score is zero
-        mixed = own
-        for i, other in enumerate(others, start=1):
-            mixed = torch.addcmul(mixed, weights[:, i : i + 1], other.difference)
-        return mixed
+        return mix(own, scores, [other.difference for other in others])
 
 
 class ResultWindow:
@@ -97,7 +96,8 @@ class ResultWindow:
                 inputs.guide.new_zeros(count, _STEP_CHANNELS, *grid),
             )
             remembered = nothing[0].repeat(1, reach, 1, 1), nothing[1].repeat(1, reach, 1, 1)
-        self.results = _parts(remembered[0], 3)
+        # The colours of a pixel side by side, as all work on pictures wants them.
+        self.results = [one.contiguous(memory_format=torch.channels_last) for one in _parts(remembered[0], 3)]
         """(N, 3, H, W): of R frames before the chunk, then of its own, appended as they are restored."""
         self._steps = _parts(remembered[1], _STEP_CHANNELS)
         for t in range(inputs.frames if reach else 0):
@@ -141,9 +141,9 @@ class ResultWindow:
             alive = alive * self._steps[self.reach + max(j, j - side)][:, 2:3, :1, :1]
             leg = self._steps[self.reach + j + 1][:, :2] if side < 0 else self._next_flows[:, j - 1]
             flow = leg.float() if flow is None else flow + warp(leg.float(), flow)
-            moved = warp_bicubic(self.result(j), scale_flow(flow, *own.shape[-2:]))
+            moved = warp_bicubic(self.result(j), flow).sub_(own)
             guide = own_guide + (warp(self.guide(j), flow) - own_guide) * alive
-            found.append(Neighbour((moved - own) * alive.to(own.dtype), guide))
+            found.append(Neighbour(moved.mul_(alive.to(own.dtype)), guide))
         return found
 
 
