@@ -10,13 +10,14 @@ fused in parallel.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.guide import GUIDE_STRIDE, Guide
-from asled_cli.imaging.homography import Image, pixel_grid
+from asled_cli.imaging.homography import Image
 from asled_cli.imaging.light import luma
 from asled_cli.imaging.warp import sample_at, warp
 from asled_cli.registration.blur.wiener import SHORT_PX, View, longest_travel, wiener_deconvolve
@@ -33,6 +34,7 @@ _MAX_TOLERANCE = 0.03
 # cancel only between the two. At the ends this gains 0.03 to 0.1 dB of the network's result.
 _ONE_SIDED_WEIGHT = 0.5
 _FULL_SCALE = 65535.0
+_ROWS = 64  # of pictures averaged at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +128,31 @@ def _fuse(frames: Sequence[AlignedFrame], i: int) -> NDArray[np.uint16] | None:
     if own is None or not around:
         return own
     warped = _warp_references(frames[i], around)
-    total, weights = own.astype(np.float32), np.ones_like(warped[0].weight)
-    for view in warped[1:]:
-        weights += view.weight
-        total += _enlarged(view.weight, own)[..., None] * view.picture
-    total /= _enlarged(weights, own)[..., None]
     # Two frames may both have lost the same frequencies; deconvolution would add noise.
-    if len(warped) > 2 and longest_travel([view.travel for view in warped]) > SHORT_PX:
-        total += _deconvolved_detail(warped, total)[..., None]
-    return np.rint(np.clip(total, 0, _FULL_SCALE)).astype(np.uint16)
+    if len(warped) <= 2 or longest_travel([view.travel for view in warped]) <= SHORT_PX:
+        return np.asarray(_weighted_mean(warped, np.empty_like(own)), np.uint16)
+    total = _weighted_mean(warped, np.empty(own.shape, np.float32))
+    total += _deconvolved_detail(warped, total)[..., None]
+    return np.asarray(np.rint(np.clip(total, 0, _FULL_SCALE)), np.uint16)
+
+
+def _weighted_mean(warped: Sequence[_WarpedReference], out: NDArray[Any]) -> NDArray[Any]:
+    """Write the mean of the pictures with their weights, in their codes, to `out` and return it.
+
+    out: (H, W, 3), float32, or uint16 for rounded codes. A few rows at a time, to stay in the cache.
+    """
+    depth = cv2.CV_16U if out.dtype == np.uint16 else cv2.CV_32F
+    first = warped[0].picture
+    weights = [_enlarged(view.weight, first) for view in warped[1:]]
+    share = 1 / _enlarged(np.sum([view.weight for view in warped], axis=0, dtype=np.float32), first)
+    for top in range(0, len(first), _ROWS):
+        rows = slice(top, top + _ROWS)
+        own = first[rows].astype(np.float32)
+        for weight, view in zip(weights, warped[1:], strict=True):
+            each = cv2.merge([weight[rows]] * 3)
+            cv2.accumulateProduct(view.picture[rows].astype(np.float32), each, own)
+        cv2.multiply(own, cv2.merge([share[rows]] * 3), out[rows], dtype=depth)
+    return out
 
 
 def _warp_references(
@@ -212,7 +230,7 @@ def _warp(picture: NDArray[np.uint16], flow: Image) -> NDArray[np.uint16]:
     """Return `picture` warped by `flow` (h, w, 2), in pixels of the flow's own grid."""
     height, width = picture.shape[:2]
     scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
-    x, y = pixel_grid((width, height))
-    places = cv2.resize(flow * scale, (width, height), interpolation=cv2.INTER_LINEAR)
-    places += np.dstack((x, y))
+    places: Image = np.asarray(cv2.resize(flow * scale, (width, height)), np.float32)
+    places[..., 0] += np.arange(width, dtype=np.float32)
+    places[..., 1] += np.arange(height, dtype=np.float32)[:, None]
     return sample_at(picture, places, cv2.INTER_CUBIC)
