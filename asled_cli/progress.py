@@ -8,9 +8,10 @@ from dataclasses import dataclass
 class Progress:
     """How far one step of the job is; never further than its end, where the total is an estimate."""
 
-    step: str  # "synchronise", "analyse", "follow", "judge", "deblur" or "measure"
+    step: str  # "synchronise", "analyse", "register views", "follow", "judge", "deblur" or "measure"
     done: int
     total: int  # an estimate for "deblur"
+    looking_for: str = ""  # what is being looked for, where a step says it
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "total", max(self.done, self.total))

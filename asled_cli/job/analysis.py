@@ -12,7 +12,8 @@ from asled_cli.job.sampling import (
     reading_pairs,
 )
 from asled_cli.progress import Progress, Report
-from asled_cli.registration.analyse import Analyse, analyse, register_clip
+from asled_cli.registration.analyse import LOOKED_FOR, Analyse, register_clip
+from asled_cli.registration.analyse import analyse as usual_analysis
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
 from asled_cli.runtime.stages import parallel_map, usable_cores
@@ -32,11 +33,12 @@ def register_clips(
     *,
     wide_range: Range = ALL,
     ultra_range: Range = ALL,
-    analyse: Analyse = analyse,
+    analyse: Analyse | None = None,
 ) -> tuple[Registration, list[list[FramePair]]]:
     """Return how the views match at full size, and the short runs of reduced pairs that showed it.
 
-    Where OIS moves one lens alone, every frame is read. Raises InputError as `analyse`.
+    Where OIS moves one lens alone, every frame is read. analyse: the analysis to run; None: the usual one.
+    Raises InputError as `analyse`.
     """
     start = wide.start_s if wide_range[0] is None else wide_range[0]
     runs: list[list[FramePair]] = []
@@ -49,11 +51,15 @@ def register_clips(
         lambda: reading_pairs(wide, ultra, clock, wide_range, ultra_range),
         prior,
         sizes=(wide.seen_size, (ultra.width, ultra.height)),
-        analyse=analyse,
+        analyse=analyse or partial(usual_analysis, looking_for=partial(_report_analysis, report)),
         map_function=partial(parallel_map, threads=min(MAX_TRACKING_THREADS, usable_cores())),
         on_progress=lambda done: report(Progress("follow", done, frames)),
     )
     return found, runs
+
+
+def _report_analysis(report: Report, what: str) -> None:
+    report(Progress("register views", LOOKED_FOR.index(what), len(LOOKED_FOR), what))
 
 
 def judge_clips(wide: Clip, ultra: Clip, clock: Clock, found: Registration, report: Report) -> BlurPlan:

@@ -74,12 +74,21 @@ _OIS_ROUNDS = 2
 _EIS_STEPS = 4
 
 
-def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registration:
+# What the analysis looks for, in order: see `looking_for` of `analyse`.
+LOOKED_FOR = ("views", "motion", "exposure", "OIS", "drift", "colours", "exposure time", "final map")
+
+
+def analyse(
+    runs: Sequence[Sequence[FramePair]],
+    prior: LensPrior,
+    looking_for: Callable[[str], None] = lambda what: None,
+) -> Registration:
     """Return the registration of a clip from a few short runs of it.
 
     runs: each a list of consecutive pairs, 2 or more frames. A few dozen pairs in all are enough; memory
     grows with their number.
     prior: expected field-of-view ratio of the two lenses.
+    looking_for: called with each of LOOKED_FOR before it is looked for.
     Raises InputError if no run has two pairs with a reference.
     """
     usable = [[p for p in run if p.reference is not None] for run in runs]
@@ -94,9 +103,12 @@ def analyse(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> Registrati
             "No two neighbouring frames of the clips show the same moment.",
             "Are both from one recording, longer than a frame, and is the offset between them right?",
         )
-    states = [_initial_state(usable, prior)]
-    for step in (_detect_ois, _remove_drift, _match_colours, _refine_exposure):
+    steps = (_detect_ois, _remove_drift, _match_colours, _refine_exposure)
+    states = [_initial_state(usable, prior, looking_for)]
+    for what, step in zip(LOOKED_FOR[3:-1], steps, strict=True):
+        looking_for(what)
         states.append(step(states.pop()))  # handed over, not held: a step may free the frames of the last
+    looking_for(LOOKED_FOR[-1])
     return _conclude(states.pop())
 
 
@@ -138,7 +150,9 @@ class _State:
         return replace(self, canvases=canvases, by_run=by_run, work_map=work_map, exposure=exposure)
 
 
-def _initial_state(runs: list[list[FramePair]], prior: LensPrior) -> _State:
+def _initial_state(
+    runs: list[list[FramePair]], prior: LensPrior, looking_for: Callable[[str], None]
+) -> _State:
     """Return the state after template matching and a first fit of map and exposure."""
     first = runs[0][0]
     assert first.reference is not None
@@ -147,10 +161,13 @@ def _initial_state(runs: list[list[FramePair]], prior: LensPrior) -> _State:
     )
     check_large_enough("The target", target_size)
     check_large_enough("The reference", reference_size)
+    looking_for(LOOKED_FOR[0])
     canvas = Canvas(target_size, reference_size, choose_match(runs, prior).matrix)
     interval_s = _frame_interval(runs)
     canvases = [canvas] * len(runs)
+    looking_for(LOOKED_FOR[1])
     by_run = _subsample(_measure(runs, canvases, interval_s))
+    looking_for(LOOKED_FOR[2])
     by_run, work_map, exposure = _fit_map_and_exposure(by_run, canvas)
     return _State(runs, interval_s, canvases, by_run, work_map, exposure)
 

@@ -32,6 +32,7 @@ PLAIN_LINE_EVERY_S = 5.0  # progress lines where no bar can be drawn
 STEP_NAMES = {
     "synchronise": "synchronising",
     "analyse": "analysing",
+    "register views": "registering",
     "follow": "tracking OIS",
     "judge": "measuring sharpness",
     "measure exposure": "measuring exposure",
@@ -100,6 +101,12 @@ def progress(style: Style) -> Iterator[JobReport]:
         logger.removeHandler(handler)
 
 
+def _step_text(event: Progress) -> str:
+    """Return the name of a step, with what it is looking for."""
+    name = STEP_NAMES.get(event.step, event.step)
+    return f"{name}: {event.looking_for}" if event.looking_for else name
+
+
 class _BarReport:
     """Draws one bar per step."""
 
@@ -113,12 +120,12 @@ class _BarReport:
             show_plan(event, self.style)
             return
         if event.step not in self.tasks:
-            text = STEP_NAMES.get(event.step, event.step)
-            self.tasks[event.step] = self.bar.add_task(text, total=event.total, fps="")
+            self.tasks[event.step] = self.bar.add_task(_step_text(event), total=event.total, fps="")
         task = self.tasks[event.step]
         speed = self.bar.tasks[task].speed
         fps = "" if speed is None else f"{speed:.2f} {COUNTED.get(event.step, 'fps')}"
-        self.bar.update(task, completed=event.done, total=max(event.total, event.done), fps=fps)
+        total = max(event.total, event.done)
+        self.bar.update(task, description=_step_text(event), completed=event.done, total=total, fps=fps)
 
 
 class _LineReport:
@@ -147,9 +154,11 @@ class _LineReport:
     def _write(self, event: Progress, fps: float, left: float | None) -> None:
         if self.style.as_json:
             values = {"step": event.step, "done": event.done, "total": event.total, "fps": round(fps, 3)}
+            if event.looking_for:
+                values["looking_for"] = event.looking_for
             _json_line(sys.stderr, "progress", values | {"left_s": None if left is None else round(left, 1)})
             return
-        line = f"{STEP_NAMES.get(event.step, event.step)} {event.done}/{event.total}"
+        line = f"{_step_text(event)} {event.done}/{event.total}"
         if left is not None:
             line += f", {fps:.2f} {COUNTED.get(event.step, 'fps')}, {duration_text(left)} left"
         sys.stderr.write(line + "\n")

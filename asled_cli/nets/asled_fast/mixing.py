@@ -16,7 +16,6 @@ from torch import Tensor
 from asled_cli.nets.warp import is_portable
 
 _ROWS = 64  # at a time
-_MAX_SCORE = 60.0  # exp of more would overflow where several are added
 _MEAN_OF_THREE = np.full((1, 3), 1 / 3, np.float32)
 
 
@@ -60,8 +59,9 @@ def _mix_rows(
     picture: NDArray[np.float32], scores: NDArray[np.float32], differences: Sequence[NDArray[np.float32]]
 ) -> None:
     """Add the weighted differences to some rows of a picture, in place."""
-    weights = np.exp(np.minimum(scores, np.float32(_MAX_SCORE)))
-    weights /= 1 + weights.sum(axis=0)
+    highest = np.maximum(scores.max(axis=0), 0)
+    weights = np.exp(scores - highest)
+    weights /= np.exp(-highest) + weights.sum(axis=0)
     for weight, difference in zip(weights, differences, strict=True):
         cv2.accumulateProduct(difference, cv2.merge([weight, weight, weight]), picture)
 

@@ -37,7 +37,7 @@ _FIRST_EXPOSURES = (
 )
 # Time shifts of the exposure, in intervals: coarse, then about the best.
 _SHIFTS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
-_FIRST_SHIFTS = (-0.5, 0.0, 0.5)  # the search goes on from the best of them
+_FIRST_SHIFTS = (-0.5, 0.0, 0.5)  # tried first
 _FINE_SHIFTS = (-0.1, -0.05, 0.0, 0.05, 0.1)
 # A shift is accepted if it lowers the residual by this share; so is a small one, found among the fine ones.
 _SHIFT_GAIN = 0.03
