@@ -44,8 +44,6 @@ _DIRECTIONS = 8
 # Gain in mean difference (0..1) that a baseline must reach. Two synthetic clips with depth gained 1.8e-3 and
 # 2.7e-3, eight without at most 6e-5.
 _MIN_GAIN = 3e-4
-# A direction half a step of the first ones off gains at least this share of it.
-_OBLIQUE_SHARE = 0.5
 # The gain must also exceed the median of all directions by this factor.
 _ALONG_OVER_ACROSS = 1.5
 
@@ -84,10 +82,7 @@ def find_baseline(frames: Sequence[HalfViews]) -> Direction | None:
         return float(np.median(map_in_threads(lambda views: _mean_gain(views, _direction(angle)), frames)))
 
     step = np.pi / _DIRECTIONS
-    around = {step * i: explained(step * i) for i in range(0, _DIRECTIONS, 2)}
-    if max(around.values()) < _MIN_GAIN * _OBLIQUE_SHARE:
-        return None
-    around |= {step * i: explained(step * i) for i in range(1, _DIRECTIONS, 2)}
+    around = {step * i: explained(step * i) for i in range(_DIRECTIONS)}
     best = max(around, key=lambda angle: around[angle])
     if around[best] < max(_MIN_GAIN, _ALONG_OVER_ACROSS * float(np.median(list(around.values())))):
         return None
