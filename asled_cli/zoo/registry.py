@@ -76,8 +76,8 @@ PUBLISHED: dict[str, PublishedNetwork] = {
         scores={"dB over input": 7.74, "dB over swap": 1.37},
         protocol="basicsr PSNR, ten synthetic validation clips (version 3), which also chose the checkpoint",
     ),
-    "asled": PublishedNetwork(
-        name="asled",
+    "asled-blend": PublishedNetwork(
+        name="asled-blend",
         architecture="asled",
         options={
             "channels": 64,
@@ -88,20 +88,24 @@ PUBLISHED: dict[str, PublishedNetwork] = {
             "search": {"strategy": "window", "radius": 4, "tile": 8},
             "fusion": "after",
             "warped": "reference",
+            "sides": "previous",
             "refinement": "residual",
             "temperature": 0.1,
             "flow_sharing": "shared",
             "skip": "blend",
             "input": "highpass",
             "matching": "alm",
+            "dc_blocks": 1,
+            "dc_start": "away",
+            "merge_attention": False,
             "difference": "dc",
             "motion": "rmc",
         },
-        file="asled.safetensors",
+        file="asled_blend.safetensors",
         sha256="117ab4f0ae70b161da6b7f1d939191dce815d3fafa36e63f00018b1fe4e22f1c",
         licence="MIT",
         parameters=8_783_602,
-        paper="Xiao and Wang, AsLeD-Net (NeurIPS 2025)",
+        paper="Xiao and Wang, AsLeD-Net (NeurIPS 2025), as the variant skip = blend",
         training="examples/recipes/asled_cpu.toml, asled_h200.toml: 580 + 414 steps",
         scores={"dB over input": 7.01, "dB over swap": 0.65},
         protocol="basicsr PSNR, ten synthetic validation clips (version 3), which also chose the checkpoint",
@@ -128,8 +132,14 @@ COSTS: dict[str, Costs] = {
     "asled-fast": Costs(
         parameters=699_760, gflop=270.5, memory_mib=3235, paper="own design, after AsLeD-Net (NeurIPS 2025)"
     ),
+    "asled-blend": Costs(
+        parameters=8_783_602,
+        gflop=34_790,
+        memory_mib=6444,
+        paper="Xiao and Wang, AsLeD-Net (NeurIPS 2025), on a registered reference that its output blends in",
+    ),
     "asled": Costs(
-        parameters=8_783_602, gflop=34_790, memory_mib=6444, paper="Xiao and Wang, AsLeD-Net (NeurIPS 2025)"
+        parameters=8_783_025, gflop=34_872, memory_mib=None, paper="Xiao and Wang, AsLeD-Net (NeurIPS 2025)"
     ),
     "mtu": Costs(
         parameters=1_037_325,
@@ -164,7 +174,7 @@ PARTS: dict[str, PublishedFile] = {
 }
 """Parts of networks that were trained separately, by name; recipes can start from them."""
 
-UNNAMED: dict[str, dict[str, Any]] = {"asled-fast": {"fusion_radius": 0}}
+UNNAMED: dict[str, dict[str, Any]] = {"asled-fast": {"fusion_radius": 0}, "asled": {"dc_start": "away"}}
 """Options that older weight files do not name, and their values there."""
 
 DEFAULT = "asled-fast"

@@ -291,7 +291,6 @@ def test_a_network_restores_the_clip(
 def test_the_paper_s_network_runs_when_its_weights_are_given(
     pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.delitem(zoo.PUBLISHED, "asled")
     path = tmp_path / "tiny.safetensors"
     weights.save(path, "asled", AsledNet(AsledConfig(channels=8, trunk_blocks=1, decoder_blocks=1)))
     arguments = ["deblur", str(pair.wide), str(pair.ultra), "-o", str(tmp_path / "out.mp4"), "--end", "0.1"]

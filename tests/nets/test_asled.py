@@ -1,6 +1,7 @@
 """AsLeD-Net: its size, its order of work, chunks and cuts, its ablations, and that it learns."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import pytest
@@ -9,14 +10,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from asled_cli.lab.training.recipe import read_recipe
 from asled_cli.nets.asled.ablations import ABLATIONS
-from asled_cli.nets.asled.config import AsledConfig, SearchConfig, detail
+from asled_cli.nets.asled.components import DifferenceCompensation, MotionCompensation
+from asled_cli.nets.asled.config import PAPER, AsledConfig, SearchConfig, detail
 from asled_cli.nets.asled.costs import count_flops, estimate_memory, parameter_table
 from asled_cli.nets.asled.matching import match
-from asled_cli.nets.asled.network import AsledNet, DifferenceCompensation, MotionCompensation
+from asled_cli.nets.asled.network import AsledNet
 from asled_cli.nets.blend import swap
 from asled_cli.nets.interface import ChunkInputs, run_chunks
 from asled_cli.nets.warp import warp
+from asled_cli.zoo import registry as zoo
 
 TINY = AsledConfig(channels=8, trunk_blocks=1, decoder_blocks=1, search=SearchConfig(radius=2))
 VARIANTS = {
@@ -32,7 +36,14 @@ OPEN_POINTS = {
     "blend": replace(TINY, skip="blend"),
     "detail": replace(TINY, input="highpass"),
     "coarse": replace(TINY, search=SearchConfig(strategy="coarse", radius=2)),
+    "picture": replace(TINY, warped="picture"),
+    "both-sides": replace(TINY, sides="both"),
+    "both-sides-inside": replace(TINY, sides="both", fusion="inside"),
+    "three-blocks": replace(TINY, dc_blocks=3),
+    "away": replace(TINY, dc_start="away"),
+    "merge-attention": replace(TINY, merge_attention=True),
 }
+RECURRENT = ["inside", "both-sides", "both-sides-inside"]
 EVERY = VARIANTS | OPEN_POINTS
 ONCE = list({config: name for name, config in EVERY.items()}.values())  # tables share configurations
 
@@ -99,7 +110,7 @@ def test_every_variant_runs_and_trains_each_of_its_parameters(name: str) -> None
     assert [name for name, p in network.named_parameters() if p.grad is None] == []
 
 
-@pytest.mark.parametrize("config", [TINY, OPEN_POINTS["inside"]], ids=["after", "inside"])
+@pytest.mark.parametrize("config", [TINY, *map(OPEN_POINTS.get, RECURRENT)], ids=["after", *RECURRENT])
 @pytest.mark.parametrize("length", [1, 3])
 def test_chunks_that_look_ahead_to_the_end_equal_the_whole(config: AsledConfig, length: int) -> None:
     network = build(config)
@@ -160,7 +171,7 @@ def test_default_look_ahead_is_within_the_bound(chunk: int, forgetful: AsledNet)
     assert enough < shorter - 3 < none - 6
 
 
-@pytest.mark.parametrize("config", [TINY, OPEN_POINTS["inside"]], ids=["after", "inside"])
+@pytest.mark.parametrize("config", [TINY, *map(OPEN_POINTS.get, RECURRENT)], ids=["after", *RECURRENT])
 def test_a_cut_makes_two_clips_of_one(config: AsledConfig) -> None:
     network = build(config)
     inputs = clip(frames=4)
@@ -212,11 +223,33 @@ def test_order_of_work_equals_a_plain_unrolled_loop() -> None:
             flow = net.flow(x[t], near)
             flow = flow + refine.out(refine.body(torch.cat((x[t], flow), 1)))
             moved = warp(net.reference_encoder(near), flow) + net.rmc.residual(x[t])
-            difference = seen + net.dc.refine(seen - sharp)
+            difference = seen + net.dc.refine(sharp - seen)
             merged = net.merge(torch.cat((net.alm(seen, sharp), difference, moved, base), 1))
             expected.append(x[t] + net.decoder(merged))
         restored = net(inputs)[0]
     torch.testing.assert_close(restored, torch.stack(expected, 1), atol=1e-5, rtol=0)
+
+
+def test_the_frozen_network_of_the_paper() -> None:
+    assert AsledConfig(search=SearchConfig(strategy="global")) == PAPER  # defaults are the paper's readings
+    assert (PAPER.fusion, PAPER.sides, PAPER.refinement) == ("after", "previous", "residual")
+    with torch.device("meta"):
+        table = parameter_table(AsledNet(PAPER))
+    assert table["total"] == 8_783_025
+    recipe = read_recipe(Path(__file__).parents[2] / "examples" / "recipes" / "asled_paper.toml")
+    assert zoo.build(recipe.network, recipe.options).config == PAPER
+    assert not recipe.samples.turn_time
+
+
+def test_difference_compensation_starts_at_the_reference() -> None:
+    part = DifferenceCompensation(TINY)
+    for weight in part.refine.parameters():
+        weight.data.zero_()  # f is the identity, near which it starts
+    seen, sharp = torch.rand(1, 8, 4, 4), torch.rand(1, 8, 4, 4)
+    torch.testing.assert_close(part(seen, sharp), sharp)
+    away = DifferenceCompensation(replace(TINY, dc_start="away"))
+    away.load_state_dict(part.state_dict())
+    torch.testing.assert_close(away(seen, sharp), 2 * seen - sharp)
 
 
 def test_half_precision_stays_near_single_precision() -> None:
@@ -236,7 +269,9 @@ def test_guides_and_registered_flows_are_not_used() -> None:
         assert torch.equal(network(inputs)[0], network(other)[0])
 
 
-@pytest.mark.parametrize("name", ["table2-h", "table2-a", "supplement-m", "inside", "coarse"])
+@pytest.mark.parametrize(
+    "name", ["table2-h", "table2-a", "supplement-m", "inside", "coarse", "both-sides-inside", "picture"]
+)
 def test_counted_operations_equal_those_of_a_run(name: str) -> None:
     network = build(EVERY[name])
     counted = {}

@@ -96,7 +96,7 @@ def test_a_recipe_may_start_from_shallower_weights(tmp_path: Path) -> None:
 
 def test_the_recipe_for_a_gpu_goes_on_from_the_published_network(tmp_path: Path) -> None:
     begun = start_run(read_recipe(RECIPES / "asled_h200.toml"), tmp_path / "run", "cpu").network
-    published = weights.load(weights.find("asled"))
+    published = weights.load(weights.find("asled-blend"))
     with torch.inference_mode():
         expected, found = (network(clip())[0] for network in (published, begun))
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)

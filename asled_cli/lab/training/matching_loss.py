@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from asled_cli.nets.asled.network import AdaptiveLocalMatching
+from asled_cli.nets.asled.components import AdaptiveLocalMatching
 
 POSITIONS = 128  # per frame; they share one shift, so more add little
 TEMPERATURE = 0.1  # of the cosines: right and wrong neighbours differ by some tenths

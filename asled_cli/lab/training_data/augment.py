@@ -21,10 +21,15 @@ def cut_randomly(clip: CachedClip, rng: np.random.Generator, frames: int, size_p
     return crop(clip, start, frames, top, left, size_px)
 
 
-def augment(clip: CachedClip, rng: np.random.Generator, reference_dropout: float) -> CachedClip:
-    """Apply one of the 16 symmetries of a square over time with equal chance; sometimes drop references."""
+def augment(
+    clip: CachedClip, rng: np.random.Generator, reference_dropout: float, *, turn_time: bool = True
+) -> CachedClip:
+    """Apply one of the 16 symmetries of a square over time with equal chance; sometimes drop references.
+
+    turn_time: whether half of the clips run backward; without it there are 8 symmetries.
+    """
     for change in (flip_x, flip_y, transpose, reverse_time):
-        if rng.random() < 0.5:
+        if rng.random() < 0.5 and (turn_time or change is not reverse_time):
             clip = change(clip)
     if rng.random() < reference_dropout:
         first, last = np.sort(rng.integers(clip.frames, size=2))

@@ -34,6 +34,8 @@ class SampleConfig:
     """Spread of the reference's gain and gamma against the target's, per channel; 0.05 is strong."""
     misalign_px: int = 0
     """Largest shift of the reference, in x and in y."""
+    turn_time: bool = True
+    """Whether half of the samples run backward in time."""
     seed: int = 0
     """Seed: sample i depends only on it, on i and on the clips in the folder."""
     rescan_every: int = 1000
@@ -84,7 +86,12 @@ class CropDataset(Dataset[dict[str, Tensor]]):
         frames = int(_numbers(config.seed, 0, batch_index).integers(*config.frames, endpoint=True))
         clip = self._choose(_numbers(config.seed, 1, batch_index // config.crops_per_clip, place), index)
         rng = _numbers(config.seed, 2, index)
-        sample = augment(cut_randomly(clip, rng, frames, config.crop_px), rng, config.reference_dropout)
+        sample = augment(
+            cut_randomly(clip, rng, frames, config.crop_px),
+            rng,
+            config.reference_dropout,
+            turn_time=config.turn_time,
+        )
         if config.photometric or config.misalign_px:
             sample = jitter_reference(sample, rng, config.photometric, config.misalign_px)
         return to_tensors(sample)

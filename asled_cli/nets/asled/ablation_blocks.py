@@ -45,6 +45,19 @@ class PointwiseBlock(nn.Module):
         return target_features + branch
 
 
+class ChannelAttention(nn.Module):
+    """Squeeze and excitation: channels weighed by what they hold on average."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weigh = _attention(channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C, H, W)."""
+        weighted: Tensor = features * self.weigh(features)
+        return weighted
+
+
 class ConcatAttention(nn.Module):
     """Concatenated features of both views, one convolution, then channel attention ((b), (i)).
 
@@ -53,15 +66,8 @@ class ConcatAttention(nn.Module):
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
-        squeezed = max(1, channels // ATTENTION_REDUCTION)
         self.mix = nn.Conv2d(2 * channels, channels, kernel, padding=kernel // 2)
-        self.attention = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
-            nn.Conv2d(channels, squeezed, 1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(squeezed, channels, 1),
-            nn.Sigmoid(),
-        )
+        self.attention = _attention(channels)
 
     def forward(self, target_features: Tensor, reference_features: Tensor) -> Tensor:
         """Fuse two feature maps (N, C, H, W) into one of the same shape."""
@@ -88,3 +94,15 @@ class ConcatMotion(nn.Module):
         """Fuse `target_features` with `encode(neighbour)` into (N, C, H, W); the others are not used."""
         mixed: Tensor = self.body(torch.cat((target_features, encode(neighbour)), dim=1))
         return mixed
+
+
+def _attention(channels: int) -> nn.Sequential:
+    """Return what gives a weight 0..1 to each channel, (N, C, 1, 1)."""
+    squeezed = max(1, channels // ATTENTION_REDUCTION)
+    return nn.Sequential(
+        nn.AdaptiveAvgPool2d(1),
+        nn.Conv2d(channels, squeezed, 1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(squeezed, channels, 1),
+        nn.Sigmoid(),
+    )

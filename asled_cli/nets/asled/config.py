@@ -50,9 +50,14 @@ class AsledConfig:
     """Whether what is merged from the reference recurs. after: no, it is "merged with the base branch's
     output" (§3.1, figure 3). inside: yes, "recurrently aligns and propagates ... reference features"
     (abstract)."""
-    warped: Literal["reference", "target"] = "reference"
+    warped: Literal["reference", "target", "picture"] = "reference"
     """What Eq. 6 warps. Its letter, the blurry frame, has 3 channels to add to 64, and the flow points into
-    the neighbouring reference: so that reference's features. target: those of the blurry frame itself."""
+    the neighbouring reference: so that reference's features. target: those of the blurry frame itself.
+    picture: the letter, where f gives 3 channels too. All warps repeat the border."""
+    sides: Literal["previous", "both"] = "previous"
+    """Neighbours of motion compensation ("previous or next", §3.4). previous: the one that the pass comes
+    from, which is the previous frame with fusion `after`. both: t - 1 and t + 1, with the same weights, side
+    by side in the merge; at a cut or the clip's end the frame's own reference."""
     refinement: Literal["residual", "direct"] = "residual"
     """What f of Eq. 5 gives: a correction, so that training starts from SPyNet's flow, or the flow itself."""
     temperature: float = 1.0
@@ -71,6 +76,13 @@ class AsledConfig:
 
     matching: Literal["alm", "attention", "blocks"] = "alm"
     """Adaptive local matching (§3.2) or its replacement."""
+    dc_blocks: int = 1
+    """Residual blocks of f in Eq. 4."""
+    dc_start: Literal["reference", "away"] = "reference"
+    """Where Eq. 4 leads before training, as f starts near the identity. away: f sees e, which gives
+    2 F_B - F_Ref. reference: f sees -e, which gives F_Ref; the sign is no different to a trained f."""
+    merge_attention: bool = False
+    """Whether channels are weighed by attention before the merge."""
     difference: Literal["dc", "no_reference", "attention", "blocks"] = "dc"
     """Difference compensation (§3.3), the same without its reference, or its replacement."""
     motion: Literal["rmc", "unrefined", "unwarped", "concat", "blocks"] = "rmc"
@@ -79,9 +91,17 @@ class AsledConfig:
     def __post_init__(self) -> None:
         blocks = ("encoder_blocks", "trunk_blocks", "decoder_blocks")
         limits = dict.fromkeys(blocks, BLOCKS) | {"channels": CHANNELS, "neighbours": (1, 64)}
+        limits["dc_blocks"] = (1, BLOCKS[1])
         check_config(self, limits)
         if self.temperature <= 0:
             raise ValueError(f"temperature is {self.temperature}, expected a number above 0.")
+
+    @property
+    def merged_channels(self) -> int:
+        """Return the channels that the merge joins: three of C, and those of motion compensation."""
+        letter = self.warped == "picture" and self.motion in ("rmc", "unrefined", "unwarped")
+        moved = 3 if letter else self.channels
+        return 3 * self.channels + moved * (2 if self.sides == "both" else 1)
 
     @property
     def view(self) -> Callable[[Tensor], Tensor]:
@@ -93,6 +113,11 @@ class AsledConfig:
         """Return whether any component uses features of the reference."""
         fetches = self.motion == "concat" or (self.motion != "blocks" and self.warped == "reference")
         return self.matching != "blocks" or self.difference in ("dc", "attention") or fetches
+
+
+PAPER = AsledConfig(search=SearchConfig(strategy="global"))
+"""The network of the paper, frozen: global search, fusion after the base branch, 8.8 M parameters. Its
+recipe turns no clip around in time. Global search is for crops only."""
 
 
 def _whole(picture: Tensor) -> Tensor:

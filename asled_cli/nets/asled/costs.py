@@ -21,7 +21,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "alm": ("alm",),
     "dc": ("dc",),
     "rmc": ("rmc",),
-    "merge": ("merge",),
+    "merge": ("merge", "attention"),
     "decoder": ("decoder",),
 }
 
@@ -44,18 +44,21 @@ def count_flops(config: AsledConfig, height: int, width: int) -> dict[str, int]:
     merges = 2 if config.fusion == "inside" else 1  # directions in which the components run
     pixels = height * width
     flops = {
-        part: sum(2 * pixels * _weights(getattr(network, name)) for name in names)
+        part: sum(2 * pixels * _weights(getattr(network, name)) for name in names if name != "attention")
         for part, names in PARTS.items()
         if part != "flow"
     }
+    sides = 2 if config.sides == "both" else 1
+    flops["rmc"] *= sides
     for part in ("encoders", "alm", "dc", "rmc", "merge"):
         flops[part] *= merges
     if config.motion == "concat" or (config.motion != "blocks" and config.warped == "reference"):
-        flops["encoders"] += 2 * pixels * merges * _weights(network.reference_encoder)  # of the neighbour
+        encodes = 2 * pixels * merges * sides * _weights(network.reference_encoder)
+        flops["encoders"] += encodes  # of the neighbours
     if config.matching == "alm":
         flops["alm"] += merges * _search_flops(config, height, width)
     moves = config.motion in ("rmc", "unrefined")
-    flops["flow"] = (2 + merges * moves) * _flow_flops(network, height, width)
+    flops["flow"] = (2 + merges * sides * moves) * _flow_flops(network, height, width)
     return flops | {"total": sum(flops.values())}
 
 

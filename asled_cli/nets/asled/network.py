@@ -11,7 +11,7 @@ matching search in a small window.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -19,108 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from asled_cli.nets.asled.ablation_blocks import ConcatAttention, ConcatMotion, PlainBlocks, PointwiseBlock
+from asled_cli.nets.asled.ablation_blocks import ChannelAttention
+from asled_cli.nets.asled.components import build_components
 from asled_cli.nets.asled.config import AsledConfig
-from asled_cli.nets.asled.matching import aggregate, match
 from asled_cli.nets.blend import blend
 from asled_cli.nets.blocks import ConvStack, ResidualBlock, conv3x3, scale_initial_weights
 from asled_cli.nets.interface import ChunkInputs, NetworkInfo
 from asled_cli.nets.spynet import SpyNet
 from asled_cli.nets.warp import warp
-
-
-class AdaptiveLocalMatching(nn.Module):
-    """Adaptive local matching: for each blurry position, the most similar reference features (§3.2)."""
-
-    def __init__(self, config: AsledConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.fuse = nn.Conv2d(2 * config.channels, config.channels, 1)  # g
-
-    def forward(self, target_features: Tensor, reference_features: Tensor) -> Tensor:
-        """Fuse target and reference features, (N, C, H, W) each, into (N, C, H, W)."""
-        config, search = self.config, self.config.search
-        indices, similarities = match(  # Eq. 1; (N, K, H, W) each
-            target_features,
-            reference_features,
-            config.neighbours,
-            search.strategy,
-            radius=search.radius,
-            tile=search.tile,
-        )
-        # Eq. 2: softmax-weighted sum of the K, then Eq. 3: the adaptive layer
-        fetched = aggregate(reference_features, indices, similarities, temperature=config.temperature)
-        fused: Tensor = self.fuse(torch.cat((fetched, target_features), dim=1))
-        return fused
-
-
-class DifferenceCompensation(nn.Module):
-    """Difference compensation: refinement by the difference to the reference (§3.3, figure 4)."""
-
-    def __init__(self, config: AsledConfig) -> None:
-        super().__init__()
-        self.compares = config.difference == "dc"
-        self.refine = ResidualBlock(config.channels)  # f
-
-    def forward(self, target_features: Tensor, reference_features: Tensor) -> Tensor:
-        """Fuse target and reference features, (N, C, H, W) each, into (N, C, H, W)."""
-        error = target_features - reference_features if self.compares else target_features
-        compensated: Tensor = target_features + self.refine(error)  # Eq. 4
-        return compensated
-
-
-class FlowRefinement(nn.Module):
-    """Correction of a flow by the frame it starts from (f of Eq. 5)."""
-
-    def __init__(self, config: AsledConfig) -> None:
-        super().__init__()
-        self.corrects = config.refinement == "residual"
-        self.body = ConvStack(3 + 2, config.channels, 1)
-        self.out = conv3x3(config.channels, 2)
-
-    def forward(self, target: Tensor, flow: Tensor) -> Tensor:
-        """Return the corrected flow in the shape and dtype of `flow`.
-
-        target: (N, 3, H, W). flow: (N, 2, H, W) in pixels.
-        """
-        seen = torch.cat((target, flow.to(target.dtype)), dim=1)  # (N, 5, H, W)
-        refined: Tensor = self.out(self.body(seen)).to(flow.dtype)
-        return flow + refined if self.corrects else refined
-
-
-class MotionCompensation(nn.Module):
-    """Features of a temporal neighbour, warped along the flow to its sharper reference (§3.4, figure 5)."""
-
-    def __init__(self, config: AsledConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.fetches_reference = config.warped == "reference"
-        self.moves = config.motion != "unwarped"
-        self.refine = FlowRefinement(config) if config.motion == "rmc" else None
-        self.residual = ConvStack(3, config.channels, 1)  # f of Eq. 6
-
-    def forward(
-        self,
-        target_features: Tensor,
-        target: Tensor,
-        neighbour: Tensor,
-        encode: Callable[[Tensor], Tensor],
-        flow: Callable[[Tensor, Tensor], Tensor],
-    ) -> Tensor:
-        """Return features of this frame from the previous (or next) reference, (N, C, H, W).
-
-        target_features: (N, C, H, W). target, neighbour: the blurry frame and that reference, (N, 3, H, W).
-        encode: the reference encoder. flow: a SPyNet.
-        """
-        features = encode(neighbour) if self.fetches_reference else target_features
-        frame = self.config.view(target).to(features.dtype)
-        if self.moves:
-            motion = flow(target, neighbour)  # Eq. 5; (N, 2, H, W)
-            if self.refine is not None:
-                motion = self.refine(frame, motion)  # Eq. 5
-            features = warp(features, motion)
-        compensated: Tensor = features + self.residual(frame)  # Eq. 6
-        return compensated
 
 
 class AsledState(NamedTuple):
@@ -153,8 +59,9 @@ class AsledNet(nn.Module):
         self.reference_encoder = (
             copy.deepcopy(self.target_encoder) if config.uses_reference else nn.Identity()
         )
-        self.alm, self.dc, self.rmc = _build_components(config)
-        self.merge = ConvStack(4 * channels, channels, 1)
+        self.alm, self.dc, self.rmc = build_components(config)
+        self.merge = ConvStack(config.merged_channels, channels, 1)
+        self.attention = ChannelAttention(config.merged_channels) if config.merge_attention else None
         blends = config.skip == "blend"
         if blends:
             self.info = replace(self.info, reference_radius=2)
@@ -177,16 +84,17 @@ class AsledNet(nn.Module):
         if not 1 <= keep <= frames:
             raise ValueError(f"keep is {keep}, expected 1 to {frames}, the frames of the chunk.")
         cuts = _find_cuts(inputs.reset)
-        backward = self._go_backward(inputs, cuts, keep)
+        backward = self._go_backward(inputs, cuts, keep, state)
         restored = []
         for t in range(keep):
             target, reference = self._frame(inputs, t)
             previous = self._continue(state, target, reference, cuts[t])
-            state = self._propagate(self.forward_trunk, target, reference, previous)
+            near = self._neighbours(inputs, t, cuts, previous.reference, None)
+            state = self._propagate(self.forward_trunk, target, reference, previous, near)
             both = torch.cat((backward[t], state.features), dim=1)  # (N, 2C, H, W)
             features = F.leaky_relu(self.fusion(both), 0.1)  # F_Base, as in BasicVSR
             if self.config.fusion == "after":
-                features = self._merge(features, target, reference, previous.reference)
+                features = self._merge(features, target, reference, near)
             correction = self.decoder(features).to(inputs.target.dtype)
             if self.config.skip == "blend":
                 restored.append(blend(target, reference, inputs.guide[:, t], correction))
@@ -195,10 +103,12 @@ class AsledNet(nn.Module):
         assert state is not None  # keep >= 1
         return torch.stack(restored, dim=1), state
 
-    def _go_backward(self, inputs: ChunkInputs, cuts: Sequence[Tensor | None], keep: int) -> list[Tensor]:
+    def _go_backward(
+        self, inputs: ChunkInputs, cuts: Sequence[Tensor | None], keep: int, before: AsledState | None
+    ) -> list[Tensor]:
         """Return the backward features of the first `keep` frames, each (N, C, H, W).
 
-        The pass starts at the last frame.
+        The pass starts at the last frame. before: the state after the frame before the first.
         """
         state: AsledState | None = None
         kept: list[Tensor] = []
@@ -206,23 +116,57 @@ class AsledNet(nn.Module):
         for t in reversed(range(len(cuts))):
             target, reference = self._frame(inputs, t)
             following = self._continue(state, target, reference, cuts_after[t])
-            state = self._propagate(self.backward_trunk, target, reference, following)
+            near = self._neighbours(inputs, t, cuts, before and before.reference, following.reference)
+            state = self._propagate(self.backward_trunk, target, reference, following, near)
             if t < keep:
                 kept.insert(0, state.features)
         return kept
 
-    def _propagate(self, trunk: ConvStack, target: Tensor, reference: Tensor, near: AsledState) -> AsledState:
-        """Run one step of BasicVSR: warp the neighbour's features, add the frame, refine."""
+    def _neighbours(
+        self,
+        inputs: ChunkInputs,
+        t: int,
+        cuts: Sequence[Tensor | None],
+        before: Tensor | None,
+        after: Tensor | None,
+    ) -> list[Tensor]:
+        """Return the references that motion compensation uses at frame t, (N, 3, H, W) each.
+
+        before: of the frame before the first, or of t - 1 in the forward pass. after: of t + 1, in the
+        backward pass only.
+        """
+        if self.config.sides == "previous":
+            found = after if after is not None else before
+            assert found is not None
+            return [found]
+        own = self._frame(inputs, t)[1]
+        if after is None:
+            last = t + 1 == inputs.frames
+            after = own if last else _across(cuts[t + 1], own, self._frame(inputs, t + 1)[1])
+            assert before is not None
+            return [before, after]
+        earlier = before if t == 0 else self._frame(inputs, t - 1)[1]
+        return [own if earlier is None else _across(cuts[t], own, earlier), after]
+
+    def _propagate(
+        self, trunk: ConvStack, target: Tensor, reference: Tensor, near: AsledState, seen: Sequence[Tensor]
+    ) -> AsledState:
+        """Run one step of BasicVSR: warp the neighbour's features, add the frame, refine.
+
+        seen: the references of motion compensation, for fusion inside the recurrence.
+        """
         moved = warp(near.features, self.flow(target, near.target))  # (N, C, H, W)
         features = trunk(torch.cat((self.config.view(target).to(moved.dtype), moved), dim=1))
         if self.config.fusion == "inside":
-            features = self._merge(features, target, reference, near.reference)
+            features = self._merge(features, target, reference, seen)
         return AsledState(target, reference, features)
 
-    def _merge(self, features: Tensor, target: Tensor, reference: Tensor, neighbour: Tensor) -> Tensor:
+    def _merge(
+        self, features: Tensor, target: Tensor, reference: Tensor, neighbours: Sequence[Tensor]
+    ) -> Tensor:
         """Fuse the base branch's features with those of the three components (§3.1).
 
-        neighbour: the reference of the neighbouring frame. All but `features` are (N, 3, H, W).
+        neighbours: the references of neighbouring frames. All but `features` are (N, 3, H, W).
         """
         dtype = features.dtype
 
@@ -233,10 +177,11 @@ class AsledNet(nn.Module):
         seen = self.target_encoder(self.config.view(target).to(dtype))  # F_B
         sharp = encode(reference)  # F_Ref
         flow = self.flow if self.motion_flow is None else self.motion_flow
-        moved = self.rmc(seen, target, neighbour, encode, flow)
-        merged: Tensor = self.merge(
-            torch.cat((self.alm(seen, sharp), self.dc(seen, sharp), moved, features), dim=1)  # (N, 4C, H, W)
-        )
+        moved = [self.rmc(seen, target, neighbour, encode, flow) for neighbour in neighbours]
+        joined = torch.cat(
+            (self.alm(seen, sharp), self.dc(seen, sharp), *moved, features), dim=1
+        )  # (N, 4C, H, W)
+        merged: Tensor = self.merge(joined if self.attention is None else self.attention(joined))
         return merged
 
     def _frame(self, inputs: ChunkInputs, t: int) -> tuple[Tensor, Tensor]:
@@ -266,6 +211,11 @@ class AsledNet(nn.Module):
         return AsledState(*(torch.where(where, new, old) for new, old in zip(alone, state, strict=True)))
 
 
+def _across(cut: Tensor | None, own: Tensor, other: Tensor) -> Tensor:
+    """Return a neighbour's picture, or the frame's own in clips (N,) with a cut between them."""
+    return other if cut is None else torch.where(cut.view(-1, 1, 1, 1), own, other)
+
+
 def _find_cuts(reset: Tensor) -> list[Tensor | None]:
     """Return for each frame the clips (N,) with a cut before it, None where there are none.
 
@@ -273,27 +223,3 @@ def _find_cuts(reset: Tensor) -> list[Tensor | None]:
     """
     some = reset.any(dim=0).tolist()
     return [clips if cut else None for clips, cut in zip(reset.unbind(dim=1), some, strict=True)]
-
-
-def _build_components(config: AsledConfig) -> tuple[nn.Module, nn.Module, nn.Module]:
-    """Build matching, difference and motion compensation, or replacements of about equal size."""
-    channels = config.channels
-    matching: dict[str, Callable[[], nn.Module]] = {
-        "alm": lambda: AdaptiveLocalMatching(config),
-        "attention": lambda: ConcatAttention(channels, kernel=1),
-        "blocks": lambda: PointwiseBlock(channels),
-    }
-    difference: dict[str, Callable[[], nn.Module]] = {
-        "dc": lambda: DifferenceCompensation(config),
-        "no_reference": lambda: DifferenceCompensation(config),
-        "attention": lambda: ConcatAttention(channels, kernel=3),
-        "blocks": lambda: PlainBlocks(channels, 1),
-    }
-    motion: dict[str, Callable[[], nn.Module]] = {
-        "rmc": lambda: MotionCompensation(config),
-        "unrefined": lambda: MotionCompensation(config),
-        "unwarped": lambda: MotionCompensation(config),
-        "concat": lambda: ConcatMotion(channels),
-        "blocks": lambda: PlainBlocks(channels, 2),
-    }
-    return matching[config.matching](), difference[config.difference](), motion[config.motion]()
