@@ -24,12 +24,12 @@ SIZE = (192, 108)  # small, so that thousands of frames take minutes
 ALLOWED = 0.05  # difference of the peaks
 
 
-def make_clips(folder: Path, frames: int) -> tuple[Path, Path]:
+def make_clips(folder: Path, frames: int, size: tuple[int, int] = SIZE) -> tuple[Path, Path]:
     """Make a pair of that length, both with sound."""
     sys.path.insert(0, str(ROOT / "tests"))
     from factories.small_pair import add_sound  # type: ignore[import-not-found]
 
-    bare = make_pair(folder, frames, SIZE, f"bare{frames}")
+    bare = make_pair(folder, frames, size, f"bare{frames}")
     seconds = frames / RATE
     wide, ultra = (add_sound(clip, clip.with_name(f"{clip.stem}_sound.mp4"), seconds) for clip in bare)
     for clip in bare:

@@ -58,8 +58,8 @@ class SpanTask:
 def cut_spans(frames: int, length: int) -> list[Span]:
     """Return the spans of a clip with so many frames, in segments of `length`."""
     segments = -(-frames // length)
-    step = max(1, min(MAX_SPAN, segments // MIN_SPANS))
-    return [Span(first, min(first + step, segments)) for first in range(0, segments, step)]
+    count = max(min(MIN_SPANS, segments), -(-segments // MAX_SPAN))
+    return [Span(place * segments // count, (place + 1) * segments // count) for place in range(count)]
 
 
 def job_ticks(plan: DeblurPlan) -> tuple[int, ...]:
