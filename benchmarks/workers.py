@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=90)
     parser.add_argument("--method", choices=("swap", "network"), default="swap")
     parser.add_argument("--how", choices=HOW, default="one")
+    parser.add_argument("--end", type=int, help="seconds; of a run that is only timed")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     if options.step == "make":
@@ -48,18 +49,20 @@ def main() -> None:
         facts = {"size": options.size, "seconds": options.seconds, "clips": [clip.name for clip in clips]}
         write_report(facts, options.folder / "facts.json")
     elif options.step == "run":
-        row = run(options.folder, options.method, options.how)
-        sys.stdout.write(write_report(row, options.folder / f"row_{options.method}_{options.how}.json"))
+        row = run(options.folder, options.method, options.how, options.end)
+        name = f"row_{options.method}_{options.how}_{options.end or 'whole'}.json"
+        sys.stdout.write(write_report(row, options.folder / name))
     else:
         sys.stdout.write(write_report(report(options.folder), options.out))
 
 
-def run(folder: Path, method: str, how: str) -> dict[str, Any]:
+def run(folder: Path, method: str, how: str, end: int | None) -> dict[str, Any]:
     """Return the time of one run and the digests of its frames and sound."""
     facts = json.loads((folder / "facts.json").read_text())
     out = folder / f"out_{method}_{how}.mp4"
     clips = [str(folder / name) for name in facts["clips"]]
     arguments = ["deblur", *clips, "-o", str(out), "-y", "--json", "--method", method, *HOW[how]]
+    arguments += [] if end is None else ["--end", str(end)]
     cores = {min(os.sched_getaffinity(0))} if how == "core" else os.sched_getaffinity(0)
     began = time.perf_counter()
     done = subprocess.run(
@@ -71,6 +74,7 @@ def run(folder: Path, method: str, how: str) -> dict[str, Any]:
     return {
         "method": method,
         "how": how,
+        "end_s": end,
         "wall_s": round(seconds, 1),
         "analysis_s": result["analysis_s"],
         "frames": result["frames_written"],
@@ -85,7 +89,8 @@ def digest(path: Path, kind: str) -> str:
     """Return the SHA-256 of all decoded frames of a track with their times."""
     found = hashlib.sha256()
     with av.open(str(path)) as container:
-        for frame in container.decode(**{kind: 0}):
+        frames: Any = container.decode(**{kind: 0})
+        for frame in frames:
             found.update(f"{frame.pts} {frame.time_base}".encode())
             found.update(frame.to_ndarray().tobytes())
     return found.hexdigest()
@@ -96,11 +101,11 @@ def report(folder: Path) -> dict[str, Any]:
     facts = json.loads((folder / "facts.json").read_text())
     rows = [json.loads(path.read_text()) for path in sorted(folder.glob("row_*.json"))]
     found: dict[str, Any] = {"machine": machine(), "commit": commit(), **facts, "rows": rows, "methods": {}}
-    for method in sorted({row["method"] for row in rows}):
-        by = {row["how"]: row for row in rows if row["method"] == method}
+    for method, end in sorted({(row["method"], row["end_s"] or 0) for row in rows}):
+        by = {row["how"]: row for row in rows if (row["method"], row["end_s"] or 0) == (method, end)}
         wall = {how: row["wall_s"] for how, row in by.items()}
         two = by["two"]
-        found["methods"][method] = {
+        found["methods"][f"{method}, {end} s" if end else f"{method}, whole"] = {
             "speed_up_to_one_core": round(wall["core"] / wall["two"], 2) if "core" in wall else None,
             "speed_up_to_one_process": round(wall["one"] / wall["two"], 2) if "one" in wall else None,
             "same_file": by.get("one", {}).get("file") == two["file"],

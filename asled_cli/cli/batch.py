@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,7 @@ from asled_cli.runtime.option_limits import MAX_JOBS
 if TYPE_CHECKING:
     from asled_cli.cli.output.console import Style
     from asled_cli.job.batch.pairs import BatchPair
+    from asled_cli.job.batch.remote import Remote
     from asled_cli.job.batch.report import Outcome
 
 Source = Annotated[
@@ -76,6 +78,7 @@ def batch(
     page: Page = False,
     overwrite: Overwrite = False,
     shard: ShardOption = None,
+    ray: opt.Ray = None,
     list_only: ListOnly = False,
     merge: Merge = False,
     as_json: opt.AsJson = False,
@@ -93,7 +96,11 @@ def batch(
     if merge and (part is not None or list_only):
         raise UsageError("--merge joins the reports of all shards.", "Drop --shard and --list.")
     # What is wrong with the options is wrong for every pair: it is said once, before the first one.
-    DeblurConfig(source, source, method=method, strength=strength, encode=EncodeConfig(codec, crf))
+    config = DeblurConfig(
+        source, source, method=method, strength=strength, device=device, strict=strict,
+        encode=EncodeConfig(codec, crf, preset, overwrite=overwrite),
+        compare=Path("auto") if compare else None, report=Path("auto") if page else None,
+    )  # fmt: skip
     style = console.Style(as_json=as_json, quiet=quiet)
     unreported: list[AsledError] = []
     index = _Index(out, overwrite, unreported.append) if page and part is None and not list_only else None
@@ -112,6 +119,7 @@ def batch(
                 options=_options(method, strength, codec, preset, crf, strict, compare, page),
                 on_outcome=ignore if index is None else index.add,
                 versions={} if part is None else versions(method), report_failed=unreported.append,
+                remote=None if ray is None else _remote(ray, config, jobs),
             )  # fmt: skip
     if index is not None:
         index.write(outcomes)
@@ -120,6 +128,18 @@ def batch(
         raise unreported[-1]
     if any(outcome.status == "failed" for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _remote(address: str, config: DeblurConfig, jobs: int) -> Remote:
+    """Return the cluster at `address` for jobs of this kind. jobs: cores of a local one, at least two."""
+    from asled_cli.job.batch.remote import Remote
+    from asled_cli.job.batch.versions import versions
+    from asled_cli.pipeline import run_deblur
+    from asled_cli.runtime.workers.ray_cluster import RayWorkers
+
+    gpus = None if config.device == "auto" else config.device.startswith("cuda")
+    workers = partial(RayWorkers, address, gpus=gpus, cores=max(2, jobs))
+    return Remote(workers, config, versions(config.method), run_deblur)
 
 
 def _find(source: Path, method: str) -> list[BatchPair]:

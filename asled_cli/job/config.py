@@ -102,7 +102,7 @@ class DeblurConfig:
         if self.spreads and (self.compare is not None or self.report is not None):
             raise UsageError(
                 "--compare and --report look at every frame, which workers make in other processes.",
-                "Drop --workers and --device cuda:all, or drop --compare and --report.",
+                "Drop --workers, --ray and --device cuda:all, or drop --compare and --report.",
             )
 
     @property

@@ -154,6 +154,17 @@ Exact = Annotated[
         rich_help_panel=RESTORE,
     ),
 ]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Work on a Ray cluster: auto (the running one), local, HOST:PORT or ray://HOST:PORT. Needs "
+        "asled[ray].",
+        show_default="this machine",
+        rich_help_panel=RESTORE,
+    ),
+]
 PrecisionName = Annotated[Precision, typer.Option(help="Floating-point precision.", rich_help_panel=RESTORE)]
 Chunk = Annotated[
     int | None,

@@ -1,20 +1,22 @@
 """Many jobs: each in a process of its own, some at a time; what failed does not stop the others."""
 
+import contextlib
 import json
 import logging
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from types import MappingProxyType
 
 from asled_cli.errors import AsledError, InterruptedRunError, UsageError
+from asled_cli.job.batch.one_job import Deblur, run_job
 from asled_cli.job.batch.pairs import BatchPair
-from asled_cli.job.batch.report import Outcome, check_report, write_report
+from asled_cli.job.batch.remote import Remote
+from asled_cli.job.batch.report import REPORT, Outcome, check_report, write_report
 from asled_cli.job.batch.shards import (
     Shard,
     check_shard,
@@ -24,7 +26,6 @@ from asled_cli.job.batch.shards import (
     write_shard,
 )
 from asled_cli.runtime.device import ALL_GPUS, gpu_count
-from asled_cli.video.output_file import work_folder
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ def run_batch(
     overwrite: bool = False,
     shard: Shard | None = None,
     versions: Mapping[str, str] = MappingProxyType({}),
+    remote: Remote | None = None,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
     report_failed: Callable[[AsledError], None] = lambda error: None,
 ) -> list[Outcome]:
@@ -54,7 +56,8 @@ def run_batch(
     overwrite: replace results that exist, and start over what cannot be resumed with these options.
     options: passed to every `asled deblur`. shard: do only its pairs, with a report of its own, in which
     `versions` are noted; without one, what shards reported of results that exist is taken over.
-    on_outcome: called after each job. report_failed: called if the report cannot be written.
+    remote: a cluster whose workers do the jobs. on_outcome: called after each job. report_failed: called if
+    the report cannot be written.
     Raises UsageError if the folder or the report cannot be made, or `overwrite` would replace an input.
     """
     _make_folder(folder)
@@ -64,33 +67,59 @@ def run_batch(
     report.check(overwrite)
     pairs = pairs if shard is None else shard.pick(pairs)
     known = report.known_before()
+    if remote is None:
+        places = _local_places(folder, devices(device, jobs), options, overwrite)
+    else:
+        report.begin()
+        places = remote.places(folder, report.path, overwrite)
+    outcomes: dict[BatchPair, Outcome] = {}
+    with places as submit:
+        running = {submit(pair): pair for pair in pairs}
+        for done in as_completed(running):
+            pair = running[done]
+            found = _outcome(done, pair, folder)
+            outcomes[pair] = known.get(pair.out, found) if found.status == "exists" else found
+            on_outcome(outcomes[pair])
+            report.keep([(pair, outcomes[pair]) for pair in pairs if pair in outcomes])
+            _stop_after_interrupt(found, overwrite)
+    if not pairs:
+        report.keep([])
+    return [outcomes[pair] for pair in pairs]
+
+
+@contextlib.contextmanager
+def _local_places(
+    folder: Path, names: Sequence[str], options: Sequence[str], overwrite: bool
+) -> Iterator[Callable[[BatchPair], Future[Outcome]]]:
+    """Yield a function that does a job in a process of its own, on the next free device of `names`."""
     free: SimpleQueue[str] = SimpleQueue()
-    for name in devices(device, jobs):
+    for name in names:
         free.put(name)
 
     def work(pair: BatchPair) -> Outcome:
         name = free.get()
         try:
-            found = _run(pair, folder, [*options, "--device", name], overwrite)
-            return known.get(pair.out, found) if found.status == "exists" else found
+            return run_job(
+                pair, folder, _in_process(pair, [*options, "--device", name], overwrite), overwrite
+            )
         finally:
             free.put(name)
 
-    outcomes: dict[BatchPair, Outcome] = {}
-    with ThreadPoolExecutor(jobs) as pool:
-        running = {pool.submit(work, pair): pair for pair in pairs}
+    with ThreadPoolExecutor(len(names)) as pool:
         try:
-            for done in as_completed(running):
-                outcomes[running[done]] = done.result()
-                on_outcome(done.result())
-                report.keep([(pair, outcomes[pair]) for pair in pairs if pair in outcomes])
-                _stop_after_interrupt(done.result(), overwrite)
+            yield lambda pair: pool.submit(work, pair)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # those under way get the signal too
             raise
-    if not pairs:
-        report.keep([])
-    return [outcomes[pair] for pair in pairs]
+
+
+def _outcome(done: Future[Outcome], pair: BatchPair, folder: Path) -> Outcome:
+    """Return the row of a finished job; a worker that ended without an answer fails it."""
+    wide, ultra, out = str(pair.wide), str(pair.ultra or ""), str(folder / pair.out)
+    try:
+        return replace(done.result(), wide=wide, ultra=ultra, out=out)
+    except AsledError as error:
+        return Outcome(wide, ultra, out, "failed", error.exit_code, message=str(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +137,16 @@ class _Report:
             check_report(self.folder, overwrite)
         elif not overwrite:
             check_shard(self.folder, self.shard)
+
+    @property
+    def path(self) -> Path:
+        """The file with the report."""
+        return self.folder / f"{REPORT}.json" if self.shard is None else self.shard.report(self.folder)
+
+    def begin(self) -> None:
+        """Make sure that there is a report, by which workers know that they see the folder."""
+        if not self.path.exists():
+            self.keep([])
 
     def known_before(self) -> dict[str, Outcome]:
         """Return what shards reported as done before, by the name of the result."""
@@ -162,26 +201,16 @@ def _stop_after_interrupt(outcome: Outcome, overwrite: bool) -> None:
         raise InterruptedRunError("Stopped.", f"Run the same command again: {again}.")
 
 
-def _run(pair: BatchPair, folder: Path, options: Sequence[str], overwrite: bool) -> Outcome:
-    out = folder / pair.out
-    names = str(pair.wide), str(pair.ultra or ""), str(out)
-    resume = work_folder(out).is_dir()
-    if out.exists() and not resume and not overwrite:
-        return Outcome(*names, status="exists")
-    arguments = ["-o", names[2], "--json", *options, *(["--overwrite"] if overwrite else [])]
-    clips = ["--", *filter(None, names[:2])]  # a name that begins with a dash is no option
-    began = time.monotonic()
-    code, said = _deblur([*arguments, *(["--resume"] if resume else []), *clips])
-    if code and resume and _may_start_over(code, said, overwrite):
-        code, said = _deblur([*arguments, *clips])
-    seconds = round(time.monotonic() - began, 1)
-    return Outcome(*names, "failed" if code else "done", code, seconds, said if code else "")
+def _in_process(pair: BatchPair, options: Sequence[str], overwrite: bool) -> Deblur:
+    """Return a function that does a job with the command `asled deblur`."""
 
+    def deblur(out: Path, resume: bool) -> tuple[int, str]:
+        clips = [str(path) for path in (pair.wide, pair.ultra) if path is not None]
+        switches = [*(["--overwrite"] if overwrite else []), *(["--resume"] if resume else [])]
+        # A name that begins with a dash is no option.
+        return _deblur(["-o", str(out), "--json", *options, *switches, "--", *clips])
 
-def _may_start_over(code: int, said: str, overwrite: bool) -> bool:
-    """Return whether to start over a job that cannot be resumed: nothing was done, or --overwrite."""
-    had_not_begun = code == UsageError.exit_code and "no unfinished work" in said
-    return had_not_begun or (overwrite and "--overwrite" in said)
+    return deblur
 
 
 def _deblur(arguments: Sequence[str]) -> tuple[int, str]:

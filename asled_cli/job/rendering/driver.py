@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from asled_cli.job.blur_plan import BlurPlan
 from asled_cli.job.records import DeblurPlan, JobReport, StageTime
@@ -24,6 +24,7 @@ from asled_cli.progress import Progress
 from asled_cli.runtime.device import ALL_GPUS, gpu_count
 from asled_cli.runtime.limits import free_memory, usable_cores
 from asled_cli.runtime.workers.local import LocalWorkers, Workers
+from asled_cli.runtime.workers.ray_cluster import RayWorkers
 from asled_cli.video.encode.writer import ClipWriter
 
 POLL_S = 0.5
@@ -74,14 +75,15 @@ class Spread:
         ticks, done = job_ticks(self.plan), len(self.journal.entries)
         if not ticks:
             return []
+        plan = _with_absolute_paths(self.plan)  # workers of a cluster have other working folders
         step = ticks[-1] - ticks[-2] if len(ticks) > 1 else None
         tasks = [
             SpanTask(
                 span=span,
                 begin=done,
-                plan=self.plan,
+                plan=plan,
                 blur_plan=self.blur_plan,
-                folder=self.journal.folder,
+                folder=self.journal.folder.absolute(),
                 ticks=ticks,
                 end=self.writer.end_after(ticks[-1], step),
                 length=self.length,
@@ -133,8 +135,22 @@ class Spread:
         return True
 
 
+def _with_absolute_paths(plan: DeblurPlan) -> DeblurPlan:
+    wide, match, choice = plan.wide, plan.match, plan.choice
+    if match is not None:
+        match = replace(match, ultra=replace(match.ultra, path=match.ultra.path.absolute()))
+    if choice.weights is not None:
+        choice = replace(choice, weights=choice.weights.absolute())
+    wide = replace(wide, path=wide.path.absolute())
+    return replace(plan, wide=wide, match=match, choice=choice, out=plan.out.absolute())
+
+
 def workers_of(plan: DeblurPlan) -> Workers:
-    """Return the workers that a job asks for: processes of this machine, fewer where memory is short."""
+    """Return the workers that a job asks for: of a cluster or this machine, fewer where memory is short."""
+    if plan.config.ray is not None:
+        gpu = plan.choice.device.startswith("cuda")
+        place = Place("cuda:0" if gpu else None)
+        return RayWorkers(plan.config.ray, place, gpus=gpu, cores=max(2, plan.config.workers))
     asked = plan.config.workers
     if plan.config.device == ALL_GPUS and asked == 1:
         asked = gpu_count()

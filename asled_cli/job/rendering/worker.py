@@ -1,14 +1,12 @@
 """One span of a clip, rendered in a worker: its segments are those that one process would write."""
 
 import secrets
-import socket
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from asled_cli.errors import InputError, UsageError
 from asled_cli.imaging.threads import opencv_threads
 from asled_cli.job.method import load_restorer
 from asled_cli.job.records import StageTime
@@ -24,6 +22,7 @@ from asled_cli.job.rendering.spans import (
 from asled_cli.job.rendering.stream import Part, RestoredStream, pair_stream, single_stream
 from asled_cli.job.resume.entries import Entry
 from asled_cli.job.resume.fingerprint import decisive_versions
+from asled_cli.job.resume.machine import check_machine
 from asled_cli.job.resume.serialization import load_record, save_record
 from asled_cli.job.resume.start_point import start_at
 from asled_cli.job.resume.work_folder import FILE, REGISTRATION
@@ -54,7 +53,7 @@ class SpanResult:
 
 def render_span(task: SpanTask, place: Place) -> SpanResult:
     """Render the segments of a span that are not there yet; a note beside each says that it is finished."""
-    _check_machine(task)
+    check_machine(task.folder / FILE, task.versions, decisive_versions(task.plan.choice.weights))
     first = first_missing(task)
     if first == task.span.last:
         return SpanResult(task.span, agrees=True)
@@ -70,23 +69,6 @@ def _placed(task: SpanTask, place: Place) -> SpanTask:
     choice = plan.choice if place.device is None else replace(plan.choice, device=place.device)
     threads = min(plan.align_threads, place.threads) if place.threads else plan.align_threads
     return replace(task, plan=replace(plan, choice=choice, align_threads=threads))
-
-
-def _check_machine(task: SpanTask) -> None:
-    """Raise an AsledError unless this machine sees the folder and has the driver's programs and weights."""
-    if not (task.folder / FILE).is_file():
-        raise InputError(
-            f"The worker on {socket.gethostname()} does not see {task.folder}.",
-            "Workers need inputs and output under the same paths, on a disk that all of them share.",
-        )
-    here = decisive_versions(task.plan.choice.weights)
-    for name, ours in task.versions.items():
-        if here.get(name) != ours:
-            raise UsageError(
-                f"The worker on {socket.gethostname()} has another value of {name}: {here.get(name)}, "
-                f"the driver {ours}.",
-                "Install the same versions and weights on all machines.",
-            )
 
 
 class _Rendering:
