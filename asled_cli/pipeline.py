@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from asled_cli.errors import AsledError
 from asled_cli.imaging.threads import opencv_threads
 from asled_cli.job.analysis import judge_clips, register_clips
 from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan
@@ -53,6 +54,10 @@ class Steps:
 
 
 STEPS = Steps()
+
+
+class NoHelpError(AsledError):
+    """One view of a spatial clip gains nothing from the other one: it is to be deblurred alone."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,7 @@ def _deblur(run: Run, began: float) -> DeblurResult:
     blur_plan = _plan_blur(run, registration)
     return_freed_memory()
     analysis_s = time.monotonic() - began
+    _check_help(run, registration, blur_plan)
     run.refuse_if_strict([] if registration.accepted else ["the two views do not fit together"])
     result = _pass_through(run, registration, blur_plan) or _render(run, registration, blur_plan)
     return replace(result, analysis_s=analysis_s)
@@ -146,6 +152,8 @@ def _open_writer(plan: DeblurPlan, steps: Steps, journal: Journal | None = None)
         segment=steps.segment_length(plan.wide),
         strict=config.strict,
         approve=None if journal is None else journal.approve,
+        part_of_two=config.part_of_two,
+        keep_views=config.view is None,
     )
 
 
@@ -162,7 +170,7 @@ def _analyse(run: Run) -> Registration:
         ultra_range=plan.ultra_range,
         analyse=run.steps.analyse,
     )
-    if not registration.accepted:
+    if not registration.accepted and plan.config.view is None:
         log.warning(
             "%s and %s do not seem to show the same scene at the same time: nothing is changed. %s",
             plan.wide.path.name,
@@ -179,8 +187,19 @@ def _plan_blur(run: Run, registration: Registration) -> BlurPlan:
         return DEBLUR_ALL
     blur_plan = judge_clips(plan.wide, plan.pair.ultra, plan.clock, registration, run.report)
     for sentence in blur_plan.warnings():
-        log.warning("%s: %s", plan.wide.path.name, sentence)
+        log.warning("%s: %s", plan.wide.label, sentence)
     return blur_plan
+
+
+def _check_help(run: Run, registration: Registration, blur_plan: BlurPlan) -> None:
+    """Raise NoHelpError if one view of a spatial clip is blurred, and the other one never sharper."""
+    config = run.plan.config
+    if config.view is None or config.method != "auto":
+        return
+    actions = set(blur_plan.actions)
+    if not registration.accepted or ("both blurred" in actions and "deblur" not in actions):
+        why = "is not sharper" if registration.accepted else "does not fit to it"
+        raise NoHelpError(f"{run.plan.wide.label}: the other view {why}.")
 
 
 def _pass_through(run: Run, registration: Registration, blur_plan: BlurPlan) -> DeblurResult | None:
@@ -215,7 +234,7 @@ def _deblur_alone(run: Run) -> DeblurResult:
     """Write the result of one clip alone; copy the clip if nothing changes."""
     plan = run.plan
     if plan.own_exposure <= 0:
-        log.warning("%s: %s.", plan.wide.path.name, plan.expectation)
+        log.warning("%s: %s.", plan.wide.label, plan.expectation)
         frames = run.writer.copy_source()
         if frames is not None:
             return _copied_alone(run, Tally(frames, passed=frames))

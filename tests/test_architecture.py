@@ -22,6 +22,7 @@ FLOORS = {
     "restoration": 4,
     "job": 5,
     "pipeline": 6,
+    "spatial": 7,
     "lab": 7,
     "cli": 8,
     "__main__": 9,

@@ -22,7 +22,8 @@ def deblur(
     report: opt.ReportFile = None,
     fov_ratio: opt.FovRatio = None,
     lens_order: opt.LensOrderName = "auto",
-    target: opt.TargetName = "wide",
+    target: opt.TargetName = "auto",
+    output_views: opt.OutputViewsName = "auto",
     skip_sharp: opt.SkipSharp = True,
     method: opt.MethodName = "auto",
     model: opt.ModelName = None,
@@ -50,7 +51,7 @@ def deblur(
 ) -> None:
     """Remove motion blur from WIDE, with the help of the sharper ULTRA clip of the same moment or alone."""
     from asled_cli.cli.output import console
-    from asled_cli.pipeline import run_deblur  # torch and av load here, not for --help
+    from asled_cli.spatial.run import run_job  # torch and av load here, not for --help
     from asled_cli.video.encode.encoder import EncodeConfig
 
     options = _key_values(encoder_opt or [])
@@ -68,6 +69,7 @@ def deblur(
         lens_order=lens_order,
         skip_sharp=skip_sharp,
         target=target,
+        output_views=output_views,
         offset_s=offset,
         start_s=start,
         end_s=end,
@@ -89,7 +91,7 @@ def deblur(
     )
     style = console.Style(as_json=as_json, quiet=quiet, verbose=verbose)
     with console.progress(style) as show_progress:
-        result = run_deblur(config, show_progress)
+        result = run_job(config, show_progress)
     console.show_result(result, style)
 
 

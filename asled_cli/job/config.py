@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 Method = Literal["auto", "network", "swap", "single"]
 LensOrder = Literal["auto", "given"]
-Target = Literal["wide", "ultra"]
+Target = Literal["auto", "wide", "ultra", "both"]
+OutputViews = Literal["auto", "both", "wide", "ultra"]
 CompareLayout = Literal["side", "line"]
 
 _FOR_PAIRS = {
@@ -53,8 +54,14 @@ class DeblurConfig:
     precision: Precision = "auto"
     lens_order: LensOrder = "auto"  # auto: detect which clip is the wide one; given: as named
     skip_sharp: bool = True  # leave frames that are sharp already as they were recorded
-    target: Target = "wide"  # ultra: deblur the ultra-wide clip inside the wide field of view
-    view: int | None = None  # of a spatial clip: the view to deblur, 0 or 1; None: the main one
+    # ultra: deblur the ultra-wide clip inside the wide field of view. auto: both views of a spatial clip,
+    # else the wide clip.
+    target: Target = "auto"
+    output_views: OutputViews = "auto"  # of a spatial clip; auto: both
+    view: int | None = None  # of a spatial clip: the view that this job deblurs, 0 or 1; None: the main one
+    part_of_two: bool = (
+        False  # the result will be joined with the other view, and is not written if unchanged
+    )
     fov_ratio: float | None = None  # focal length of wide over ultra, as pictures: about 2
     offset_s: float | None = None  # seconds; ultra time = wide time - offset
     start_s: float | None = None  # seconds on the wide clip's clock; first frame at or after it

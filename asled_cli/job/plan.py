@@ -137,7 +137,7 @@ def _check_options(config: DeblurConfig) -> None:
     wide, ultra = probe_both(config.wide, config.ultra or config.wide, config.view)
     if config.truth is not None:
         # The detected order may differ, and the truth belongs to the clip to be deblurred.
-        _check_truth_of(config.truth, (wide, ultra) if config.target == "wide" else (ultra, wide))
+        _check_truth_of(config.truth, (wide, ultra) if config.target != "ultra" else (ultra, wide))
     _output_path(config, wide)
     _window(config, wide)
     choose_encoder(wide, config.encode or EncodeConfig())

@@ -219,6 +219,7 @@ class DeblurResult:
     problems: Mapping[str, int] = field(default_factory=dict)  # kind of problem -> how often
     dropped_tracks: tuple[str, ...] = ()  # tracks of the wide clip that the result lacks
     differences: Sequence[Check] = ()  # what else the result does not keep of the wide clip
+    views: Sequence[DeblurResult] = ()  # of a spatial clip: the result of each view that was deblurred
     psnr_input_db: float | None = None  # against the truth, where one was given
     psnr_result_db: float | None = None
 
@@ -242,9 +243,21 @@ class DeblurResult:
             "problems": dict(self.problems),
             "dropped_tracks": list(self.dropped_tracks),
             "differences": [f"{c.name}: {c.found}, was {c.expected}" for c in self.differences],
+            "views": [_view_result(view) for view in self.views],
             "psnr_input_db": self.psnr_input_db,
             "psnr_result_db": self.psnr_result_db,
         }
+
+
+def _view_result(result: DeblurResult) -> dict[str, object]:
+    return {
+        "view": result.plan.wide.view,
+        "method": result.plan.choice.method,
+        "frames_written": result.frames_written,
+        "frames_changed": result.frames_changed,
+        "frames_unchanged": result.frames_unchanged,
+        "copied": result.copied,
+    }
 
 
 def _match_info(match: MatchedClips | None) -> dict[str, object]:
@@ -280,6 +293,7 @@ def _choice_info(choice: MethodChoice) -> dict[str, object]:
 def _clip_info(clip: Clip) -> dict[str, object]:
     return {
         "path": str(clip.path),
+        "view": clip.view if clip.views > 1 else None,
         "codec": clip.codec,
         "width": clip.width,
         "height": clip.height,

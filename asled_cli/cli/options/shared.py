@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from asled_cli.job.config import CompareLayout, LensOrder, Method, Target
+from asled_cli.job.config import CompareLayout, LensOrder, Method, OutputViews, Target
 from asled_cli.runtime.option_limits import FOV_RATIO_LIMITS, MAX_JOBS
 from asled_cli.runtime.precision import Precision
 
@@ -112,9 +112,15 @@ SkipSharp = Annotated[
 TargetName = Annotated[
     Target,
     typer.Option(
-        help="Clip to deblur. ultra: deblur the ultra-wide clip inside the wide field of view.",
+        help="Clip to deblur. ultra: deblur the ultra-wide clip inside the wide field of view; both: both "
+        "views of spatial video; auto: both for spatial video, else wide.",
         rich_help_panel=PICTURE,
     ),
+]
+
+OutputViewsName = Annotated[
+    OutputViews,
+    typer.Option(help="Views of spatial video to write; auto: both.", rich_help_panel=PICTURE),
 ]
 
 MethodName = Annotated[

@@ -37,6 +37,7 @@ STEP_NAMES = {
     "judge": "measuring sharpness",
     "measure exposure": "measuring exposure",
     "deblur": "deblurring",
+    "encode": "encoding the unchanged view",
     "measure": "measuring",
     "train": "training",
     "make": "making clips",

@@ -9,7 +9,15 @@ from asled_cli.job.resume.fingerprint import flag
 from asled_cli.runtime.printable import printable
 from asled_cli.video.encode.encoder import EncodeConfig
 
-PLACED = {"wide", "ultra", "encode", "dry_run", "resume"}  # have a place of their own on the line
+PLACED = {
+    "wide",
+    "ultra",
+    "encode",
+    "dry_run",
+    "resume",
+    "view",
+    "part_of_two",
+}  # have a place of their own on the line
 
 
 def resume_command(config: DeblurConfig) -> str:

@@ -51,7 +51,9 @@ def result_rows(result: DeblurResult) -> dict[str, str]:
 def changed_text(result: DeblurResult) -> str:
     """Return how many frames were changed, and why others were not."""
     if result.copied:
-        return "0: the wide clip was copied without re-encoding"
+        return "0: the clip was copied without re-encoding"
+    if result.views:
+        return ", ".join(f"{v.frames_changed} of view {v.plan.wide.view + 1}" for v in result.views)
     changed = f"{result.frames_changed}"
     if result.plan.ultra is not None:
         changed += f", without reference {result.frames_without_reference}"
@@ -103,8 +105,9 @@ def _single_rows(plan: DeblurPlan) -> dict[str, str]:
 
 def _clip_text(clip: Clip) -> str:
     turned = f", rotated {clip.rotation}°" if clip.rotation else ""
+    view = f", view {clip.view + 1}" if clip.views > 1 else ""
     return (
-        f"{clip.path}: {clip.width}x{clip.height}{turned}, {float(clip.average_rate):.2f} fps, "
+        f"{clip.path}{view}: {clip.width}x{clip.height}{turned}, {float(clip.average_rate):.2f} fps, "
         f"{clip.codec} {clip.bit_depth} bit"
     )
 

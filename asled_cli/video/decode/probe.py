@@ -271,7 +271,7 @@ def _mastering(frame: av.VideoFrame) -> MasteringDisplay | None:
 
 def _warnings(clip: Clip) -> tuple[str, ...]:
     """Return one sentence for each property of the clip that the user should know."""
-    name, notes = clip.path.name, []
+    name, notes = clip.path.name, _view_warnings(clip)
     if clip.interlaced:
         notes.append(f"{name} is interlaced: both fields are processed as one picture, so expect combing.")
     if clip.alpha:
@@ -285,7 +285,6 @@ def _warnings(clip: Clip) -> tuple[str, ...]:
         notes.append(
             f"{name} has a Dolby Vision layer, which is dropped: the HLG or HDR10 base layer is kept."
         )
-    notes += _view_warnings(clip)
     return tuple(notes)
 
 
@@ -293,6 +292,11 @@ def _view_warnings(clip: Clip) -> list[str]:
     """Return sentences on views of a spatial clip that cannot be used."""
     if clip.stereo is None:
         return []
+    if clip.views < 2 < clip.stereo.layers:
+        return [
+            f"{clip.path.name} declares {clip.stereo.layers} layers (MV-HEVC), of which only the main view "
+            "can be decoded: it is used alone."
+        ]
     if clip.views < 2:
         return [
             f"{clip.path.name} declares spatial video (MV-HEVC), but its second view is missing or cannot be "

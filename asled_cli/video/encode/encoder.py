@@ -51,6 +51,7 @@ QUALITY = {
     "hevc_nvenc": Quality("cq", 18, "p5", 1, 51),
     "av1_nvenc": Quality("cq", 20, "p5", 1, 51),
 }
+SECOND_VIEW = "second view"  # of spatial video, as a loss
 OWN_RATE = {"crf", "cq", "qp", "b", "rc", "maxrate"}  # encoder options that replace the default quality
 MIN_FREE_BYTES = 1 << 28  # with less, a failed start is blamed on memory: stacks and look-ahead need as much
 ANY_SIZE = ("libsvtav1", "ffv1")  # encoders that take odd sizes with subsampled chroma
@@ -93,7 +94,7 @@ class Encoder:
         alpha = any(component.is_alpha for component in VideoFormat(self.pix_fmt).components)
         x265 = self.name == "libx265"
         lost = ["Dolby Vision layer"] if source.dolby_vision else []
-        lost += ["second view"] if source.views > 1 else []
+        lost += [SECOND_VIEW] if source.views > 1 else []
         lost += ["mastering display data"] if source.mastering is not None and not x265 else []
         lost += ["content light level"] if source.content_light is not None and not x265 else []
         located = bool(_chroma_options(source, self)) or source.chroma_location is None

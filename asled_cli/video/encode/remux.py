@@ -14,12 +14,14 @@ from asled_cli.errors import AsledError
 from asled_cli.video.decode.open_clip import open_clip
 from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.encode.concat import movie_options
+from asled_cli.video.encode.encoder import SECOND_VIEW
 from asled_cli.video.frames import Clip
 from asled_cli.video.open_output import open_output
 from asled_cli.video.output_file import FORMATS
 from asled_cli.video.preserve.checks.check import Check
 from asled_cli.video.preserve.inventory import take_inventory
 from asled_cli.video.preserve.movie_boxes import graft_boxes
+from asled_cli.video.preserve.quicktime_keys import MOVIES
 from asled_cli.video.preserve.tracks import OPTIONS, CopiedTracks
 from asled_cli.video.preserve.verify import verify
 
@@ -40,7 +42,9 @@ def copy_clip(source: Clip, out: Path) -> Copy | None:
     Raises OSError if `out` cannot be written.
     """
     alone = all(track.kind != "video" for track in source.other_tracks)  # else a player might choose another
-    if alone and out.suffix.lower() == source.path.suffix.lower():
+    endings = {out.suffix.lower(), source.path.suffix.lower()}
+    # The muxer does not write the boxes of a second view: a copy of the bytes keeps it in any kind of movie.
+    if alone and (len(endings) == 1 or (source.spatial and endings <= set(MOVIES))):
         shutil.copyfile(source.path, out)
         return Copy(len(take_inventory(source.path, source.track).ticks))
     try:
@@ -62,7 +66,7 @@ def _lost_layers(source: Clip, copy: Clip) -> list[str]:
     """Return the names of the picture's layers that the copy lacks."""
     layers = {
         "Dolby Vision layer": source.dolby_vision and not copy.dolby_vision,
-        "second view": source.spatial and not copy.spatial,
+        SECOND_VIEW: source.spatial and not copy.spatial,
     }
     return [name for name, lost in layers.items() if lost]
 

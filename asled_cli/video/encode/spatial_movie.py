@@ -19,6 +19,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from asled_cli.errors import AsledError, UsageError
+from asled_cli.runtime.atomic_file import cannot_write
 from asled_cli.video.decode.open_clip import open_clip
 from asled_cli.video.decode.reader import frame_times
 from asled_cli.video.decode.video_tracks import select_stream
@@ -117,7 +118,7 @@ def join_views(
 
     views: clips of the main and of the second view, H.265, equally encoded. start_s, end_s: range of the
     source that they show, seconds. A picture without a second view stays alone.
-    Raises AsledError if the views were not encoded alike, OSError or FFmpegError if `out` cannot be written.
+    Raises AsledError if the views were not encoded alike, or if `out` cannot be written.
     """
     main, second = (_read_view(path) for path in views)
     for kind in (SPS, PPS):
@@ -128,11 +129,14 @@ def join_views(
     message = None if source.stereo is None else displays_message(source.stereo, _source_sets(source))
     extra = [] if message is None else [message]
     head = [two_view_vps(vps, (source.width, source.height), source.bit_depth), *shared, *extra]
-    dropped = _write(source, (main, second), out, head, start_s, end_s)
-    graft_boxes(source, out)
     hvcc = with_parameter_sets(main.box, head)
     lhvc = layered_box(main.box, [on_layer(unit, 1) for unit in shared])
-    set_view_boxes(source, out, {b"hvcC": hvcc, b"lhvC": lhvc})
+    try:
+        dropped = _write(source, (main, second), out, head, start_s, end_s)
+        graft_boxes(source, out)
+        set_view_boxes(source, out, {b"hvcC": hvcc, b"lhvC": lhvc})
+    except (OSError, av.FFmpegError) as error:
+        raise cannot_write(out, error) from error
     return dropped
 
 
@@ -148,7 +152,7 @@ def _write(
     first = next(views[0].frames())
     raw = BytesIO(annex_b([*head, *first.slices]))
     with contextlib.ExitStack() as stack:
-        template = stack.enter_context(av.open(raw, format="hevc"))
+        template = stack.enter_context(open_clip(raw))
         form = FORMATS[out.suffix.lower()]
         movie: OutputContainer = stack.enter_context(open_output(out, form, movie_options(source)))
         stream = movie.add_stream_from_template(template.streams.video[0])

@@ -16,12 +16,13 @@ from asled_cli.errors import AsledError
 from asled_cli.runtime.atomic_file import private_folder, publish
 from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.encode.concat import Movie, join, rehearse
-from asled_cli.video.encode.encoder import EncodeConfig, choose_encoder
+from asled_cli.video.encode.encoder import SECOND_VIEW, EncodeConfig, choose_encoder
 from asled_cli.video.encode.remux import Copy, copy_clip
 from asled_cli.video.encode.segment_writer import SegmentWriter
 from asled_cli.video.encode.segments import Segment
 from asled_cli.video.frames import Clip, Frame
 from asled_cli.video.output_file import check_output
+from asled_cli.video.preserve.inventory import take_inventory
 from asled_cli.video.preserve.movie_boxes import graft_boxes
 from asled_cli.video.preserve.verify import Check, verify
 
@@ -57,6 +58,9 @@ class ClipWriter:
     folder: for the segments, always kept; None: a private folder next to `out`, always removed.
     done: finished segments in `folder`; writing continues after them. segment: frames per segment.
     strict: a copy of the source may not differ from it in any check.
+    part_of_two: `source` is a view of a spatial clip, and its result is joined with the other view later. Of
+    an unchanged view nothing is written.
+    keep_views: whether a copy may hold both views of a spatial clip.
     approve: called with the finished file; returns whether an existing `out` may be replaced.
     name: begins the names of the files in `folder`, where another writer uses it too.
     Memory: one frame, besides the encoder's own.
@@ -76,6 +80,8 @@ class ClipWriter:
         segment: int | None = None,
         strict: bool = False,
         approve: Callable[[Path], bool] | None = None,
+        part_of_two: bool = False,
+        keep_views: bool = True,
         name: str = "",
     ) -> None:
         config = config or EncodeConfig()
@@ -85,12 +91,14 @@ class ClipWriter:
         self._clip, self._out = source, out
         self._copy: Copy | None = None
         # Without a range and encoding options, the source's own packets may be copied.
-        self._may_copy = config.asks_nothing and start_s is None and end_s is None
+        one_view = source.views > 1 and not keep_views  # a copy would hold both
+        self._may_copy = config.asks_nothing and start_s is None and end_s is None and not one_view
         self._start = None if start_s is None else Fraction(start_s)
         self._end = None if end_s is None else Fraction(end_s)
         headers, self._dropped = rehearse(out.suffix, source, self.encoder, self._start, self._end)
         self._closed = False
         self._strict = strict
+        self._part_of_two, self._unwritten = part_of_two, False
         self._approve = approve or (lambda finished: config.overwrite)
         self._keep_folder = folder is not None
         self._name = name
@@ -121,7 +129,7 @@ class ClipWriter:
             lost = list(self._copy.dropped)
             matroska &= self._clip.path.suffix.lower() != ".mkv"
         times = ["exact times (Matroska counts milliseconds)"] if matroska else []
-        return [*lost, *times]
+        return [name for name in (*lost, *times) if not (self._part_of_two and name == SECOND_VIEW)]
 
     def copy_source(self, *, instead: bool = False) -> int | None:
         """Copy the source to the output without encoding. Return the number of frames.
@@ -129,6 +137,9 @@ class ClipWriter:
         instead: of the segments that were written, none of which changed anything.
         Return None if this is impossible or options request another encoding; then write the frames.
         """
+        if self._part_of_two and self._start is None and self._end is None:
+            self._unwritten = True
+            return len(take_inventory(self._clip.path, self._clip.track).ticks)
         if not self._may_copy or (self.segments and not instead):
             return None
         with self.pieces.explained():
@@ -170,6 +181,8 @@ class ClipWriter:
             self.abort()
 
     def _publish(self) -> None:
+        if self._unwritten:
+            return
         if self._copy is None:
             self._join()
         replace = self._approve(self._finished)
@@ -236,6 +249,7 @@ class ClipWriter:
                 start_s=self._start,
                 end_s=self._end,
                 times=times,
+                views=not self._part_of_two,
             )
         except AsledError as error:  # the source may have been removed, which is no fault of the file
             probe_clip(joined)

@@ -21,6 +21,7 @@ from asled_cli.video.frames import Clip
 from asled_cli.video.mp4_boxes import read_tracks
 from asled_cli.video.preserve.track_info import Labels, TrackSum, labels_of
 from asled_cli.video.preserve.tracks import is_copyable, is_inside, kept_metadata
+from asled_cli.video.spatial.nal_units import has_layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Inventory:
     damaged: bool  # the demuxer stopped at damage
     size: int  # bytes of video
     field_order: int  # AVFieldOrder of FFmpeg, 0: unknown
+    second_views: int = 0  # frames of a spatial clip with a picture of the second view
 
     @property
     def bits_per_pixel(self) -> float:
@@ -78,6 +80,7 @@ class _Reading:
     clock: PacketClock
     shown: dict[int, int] = field(default_factory=dict)  # frame time -> duration, ticks
     size: int = 0  # bytes of video
+    second_views: int = 0
 
     def add(
         self, packet: "Packet[Stream]", start_s: Fraction | None, end_s: Fraction | None, shift: Fraction
@@ -88,6 +91,8 @@ class _Reading:
             if tick is not None and not packet.is_discard:
                 self.shown[tick] = packet.duration or 0
                 self.size += packet.size
+                if self.clip.spatial:
+                    self.second_views += has_layer(bytes(packet), 1)
         elif index in self.covers:
             self.covers[index].update(bytes(packet))
         elif packet.dts is not None and is_inside(packet, start_s, end_s):
@@ -132,6 +137,7 @@ def take_inventory(
             rounded="matroska" in container.format.name,
             damaged=damaged,
             size=reading.size,
+            second_views=reading.second_views,
             field_order=int(getattr(video.codec_context, "field_order", 0) or 0),
         )
 

@@ -43,6 +43,7 @@ class Labels:
 def labels_of(stream: Stream) -> Labels:
     """Return language, title, flags and other metadata of a track."""
     flags = frozenset(flag.name or "" for flag in Disposition if stream.disposition & flag)
+    flags -= {"multilayer"}  # follows from the views, which have checks of their own
     metadata = stream.metadata
     tags = {key: value for key, value in kept_metadata(metadata).items() if not _is_own(key.lower())}
     title = next((metadata[key] for key in TITLE_TAGS if metadata.get(key)), "")

@@ -1,6 +1,7 @@
 """Comparison of a deblurred clip with its source: packets, headers and, if requested, every picture."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from asled_cli.video.preserve.checks.track_checks import (
     compare_labels,
     compare_tracks,
 )
+from asled_cli.video.preserve.checks.view_checks import compare_views
 from asled_cli.video.preserve.inventory import Inventory, take_inventory
 
 __all__ = ["Check", "verify"]
@@ -31,10 +33,12 @@ def verify(
     end_s: float | Fraction | None = None,
     times: Sequence[Fraction] | None = None,
     decode: bool = False,
+    views: bool = True,
 ) -> list[Check]:
     """Return the checks of `out` against the n-th video track of `source` or its range [start_s, end_s).
 
     times: of the source's frames, seconds on its clock; None: those of all its packets.
+    views: compare the views of spatial clips too.
     decode: compare every picture too, which decodes both clips. Memory: a few numbers per frame.
     Raises InputError if a file cannot be opened.
     """
@@ -51,20 +55,24 @@ def verify(
         *_compare_frames(wanted, after, _slack(after)),
         _compare_end(before, wanted, after, cut=end_s is not None, slack=_slack(after)),
         *compare_picture(before.clip, after.clip),
+        *(compare_views(before, after) if views else ()),
         compare_fields(before.clip, after.clip, (before.field_order, after.field_order)),
         *_compare_rest(before, wanted, after, whole=whole),
     ]
     if decode and after.ticks and wanted:
         rounded = wanted[0] - after.times[0] if after.rounded else Fraction(0)
-        checks += compare_frames(
-            before.clip,
-            after.clip,
-            shift=shift + rounded,
-            start_s=start_s,
-            end_s=end_s,
-            expected=len(after.ticks),
-            bits_per_pixel=after.bits_per_pixel,
-        )
+        both = views and before.clip.views > 1 and after.clip.views > 1
+        for view in (0, 1) if both else (0,):
+            found = compare_frames(
+                replace(before.clip, view=view),
+                replace(after.clip, view=view),
+                shift=shift + rounded,
+                start_s=start_s,
+                end_s=end_s,
+                expected=len(after.ticks),
+                bits_per_pixel=after.bits_per_pixel / (2 if both else 1),
+            )
+            checks += [replace(check, name=f"{check.name} of view 2") if view else check for check in found]
     return checks
 
 

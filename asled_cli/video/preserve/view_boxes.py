@@ -69,7 +69,7 @@ def _entry(entry: memoryview, theirs: Mapping[bytes, bytes], own: Mapping[bytes,
     """Return a sample entry: the source's order first, then what else it needs."""
     have = {bytes(kind): bytes(body) for kind, body in boxes_in(entry[_ENTRY_HEAD:])}
     views = {kind: body for kind, body in theirs.items() if kind in VIEW_BOXES}
-    boxes = have | views | own
+    boxes = {**have, **views, **own}
     extra = [kind for kind in boxes if kind in own or not views or kind in views]
     order = [kind for kind in theirs if kind in boxes]
     order += [kind for kind in extra if kind not in order]

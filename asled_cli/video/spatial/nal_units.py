@@ -42,6 +42,14 @@ def units_in(packet: bytes) -> Iterator[bytes]:
         at += 4 + size
 
 
+def has_layer(packet: bytes, layer: int) -> bool:
+    """Return whether a packet of a movie, or of a byte stream, holds a picture of this layer."""
+    units = list(units_in(packet))
+    if sum(4 + len(unit) for unit in units) != len(packet):  # a start code may look like a length
+        units = packet.split(START_CODE[1:])
+    return any(len(unit) > 1 and kind_of(unit) < VPS and layer_of(unit) == layer for unit in units)
+
+
 def annex_b(units: Iterable[bytes]) -> bytes:
     """Return NAL units as a byte stream with start codes."""
     return b"".join(START_CODE + unit for unit in units)

@@ -1,6 +1,6 @@
-"""The parameter set and the message that make one stream of two views: each view is coded without the other.
+"""The parameter set and the message that make one stream of two views, each coded without the other.
 
-Layout: ITU-T H.265 (V10), F.7.3.2.1 (extension of the video parameter set) and G.14.2.3 (3D reference displays).
+Layout: ITU-T H.265 (V10), F.7.3.2.1 (extension of the video parameter set), G.14.2.3 (3D displays).
 """
 
 from collections.abc import Sequence
@@ -22,15 +22,15 @@ def two_view_vps(vps: bytes, size: tuple[int, int], bit_depth: int) -> bytes:
     """
     profile = bits_of(unprotected(vps[2:]))[_PROFILE_BITS]
     out = BitWriter()
-    out.raw("0000" "11")  # id 0, base layer inside and available
+    out.raw("000011")  # id 0, base layer inside and available
     out.fixed(6, 1)  # two layers
-    out.raw("000" "1")  # one temporal sublayer, nested
+    out.raw("0001")  # one temporal sublayer, nested
     out.fixed(16, 0xFFFF)
     out.raw(profile + "1")
     out.golomb(_BUFFERED - 1, 0, 0)
     out.fixed(6, 1)  # highest layer
     out.golomb(1)
-    out.raw("11" "0" "1")  # the second set holds both layers; no timing; an extension
+    out.raw("1101")  # the second set holds both layers; no timing; an extension
     out.fill("1")
     _extend(out, profile, size, bit_depth)
     return bytes([VPS << 1, 1]) + protected(out.end())
@@ -44,23 +44,23 @@ def _extend(out: BitWriter, profile: str, size: tuple[int, int], bit_depth: int)
     out.fixed(6, 1)  # the second layer is layer 1
     out.raw("1")  # and view order 1
     out.fixed(4, 1)
-    out.raw("0" "1")  # ids of the views: 0 and 1
+    out.raw("01")  # ids of the views: 0 and 1
     out.raw("0")  # no layer depends on the other
     out.golomb(0)
     out.raw("000")
     out.golomb(1)  # two profiles, the second one as above
     out.golomb(0)
-    out.raw("00" "1" "1")  # every layer is shown
+    out.raw("0011")  # every layer is shown
     out.golomb(0)
     out.fixed(16, *size)
-    out.raw("1" "01")  # 4:2:0
+    out.raw("101")  # 4:2:0
     out.fixed(4, bit_depth - 8, bit_depth - 8)
-    out.raw("0" "101" "0")  # one active reference at most, orders counted as in the base layer
+    out.raw("01010")  # one active reference at most, orders counted as in the base layer
     out.golomb(_BUFFERED - 1, _BUFFERED - 1, 0, 0)
     out.golomb(0)
-    out.raw("1" "00")
+    out.raw("100")
     out.golomb(0)
-    out.raw("0" "0")
+    out.raw("00")
 
 
 def displays_message(stereo: StereoInfo, source: Sequence[bytes]) -> bytes | None:
@@ -80,7 +80,7 @@ def displays_message(stereo: StereoInfo, source: Sequence[bytes]) -> bytes | Non
     out.golomb(0, left, right)
     out.fixed(6, 0)  # the width: 1 unit
     out.fixed(31, 1 << 23)
-    out.raw("0" "0")
+    out.raw("00")
     payload = out.end() if len(out.bits) % 8 else _whole(out)
     return bytes([PREFIX_SEI << 1, 1]) + protected(bytes([_DISPLAYS_INFO, len(payload)]) + payload + b"\x80")
 
