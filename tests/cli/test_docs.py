@@ -39,6 +39,7 @@ def test_options_in_the_docs_exist() -> None:
     others = {"--nproc-per-node", "--check", "--strict", "--dist", "--list-files"}  # torchrun, ruff, pytest
     others |= {"--from", "--version", "--rm", "--build-arg", "--index-url"}  # uvx, docker, pip
     others |= {"--install-completion", "--show-completion"}
+    others |= {"--nnodes", "--rdzv-backend", "--rdzv-endpoint"}  # torchrun
     others |= {"--array", "--gres", "--requeue", "--dependency", "--wrap"}  # Slurm
     pages = [ROOT / "README.md", *(ROOT / "docs" / "guides").glob("*.md"), ROOT / "docs" / "scores.md"]
     unknown = [
