@@ -41,10 +41,17 @@ def _build_davanet(options: Options) -> Any:
     return DavaNet(DavaNetConfig(**options))
 
 
+def _build_ifan(options: Options) -> Any:
+    from asled_cli.nets.ifan.network import Ifan, IfanConfig
+
+    return Ifan(IfanConfig(**options))
+
+
 BUILDERS: dict[str, Callable[[Options], Any]] = {
     "asled-fast": _build_asled_fast,
     "asled": _build_asled,
     "mtu": _build_mtu,
     "deblurnet": _build_deblurnet,
     "davanet": _build_davanet,
+    "ifan": _build_ifan,
 }

@@ -156,6 +156,12 @@ COSTS: dict[str, Costs] = {
         memory_mib=None,
         paper="Zhou et al., DAVANet (CVPR 2019), shifts in x and y; 8,683,070 with x only",
     ),
+    "ifan": Costs(
+        parameters=10_476_996,
+        gflop=1_627,
+        memory_mib=None,
+        paper="Lee et al., IFAN (CVPR 2021), for frames out of focus",
+    ),
 }
 """By name of a published network, or of an architecture that has none of its name."""
 
