@@ -8,6 +8,7 @@ curve whose means over the exposures are the poses that were found.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ from asled_cli.imaging.homography import Matrix
 # 7 Hz passes; errors that alternate from frame to frame are damped.
 _SMOOTHNESS = 0.0003
 _MEAN_INSTANTS = 9
-_MARGIN = 4  # knots beyond the first and last frame, where only smoothness holds the path
+_MARGIN = 3  # knots beyond the first and last exposure, where only smoothness holds the path
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,14 @@ def fit_path(
     poses: from pixels of each frame to those of any one frame. exposure: frame intervals.
     """
     seen = np.stack([_corners(pose, size) for pose in poses]).reshape(len(poses), 8)
-    count = len(poses) + 2 * _MARGIN
-    times = np.arange(len(poses))[:, None] + exposure_instants(exposure, _MEAN_INSTANTS) + _MARGIN
+    margin = _MARGIN + max(1, ceil(exposure / 2))
+    count = len(poses) + 2 * margin
+    times = np.arange(len(poses))[:, None] + exposure_instants(exposure, _MEAN_INSTANTS) + margin
     means = spline_weights(times.ravel(), count).reshape(len(poses), _MEAN_INSTANTS, count).mean(1)
     third = np.diff(np.eye(count), 3, axis=0)
     normal = means.T @ means + _SMOOTHNESS * third.T @ third + 1e-9 * np.eye(count)
     knots = np.linalg.solve(normal, means.T @ seen)
-    return CameraPath(knots.reshape(count, 4, 2), first - _MARGIN, size, target)
+    return CameraPath(knots.reshape(count, 4, 2), first - margin, size, target)
 
 
 def chain(maps: Sequence[Matrix], home: int) -> list[Matrix]:

@@ -7,21 +7,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.deconvolution.align_neighbours import align_alike
-from asled_cli.deconvolution.camera_path import chain, fit_path
+from asled_cli.deconvolution.camera_path import CameraPath, chain, fit_path
+from asled_cli.deconvolution.confidence import PATH_EXPLAINS, explained, free_blur_share
 from asled_cli.deconvolution.exposure import ExposureFit, find_exposure
+from asled_cli.deconvolution.free.free_views import free_views
 from asled_cli.deconvolution.single_lens import find_map, work_luma
 from asled_cli.deconvolution.views import Planes, blur_length, views
-from asled_cli.deconvolution.wiener import invert
+from asled_cli.deconvolution.wiener import invert, tile_side
 from asled_cli.imaging.homography import Image, Matrix
 
 _RADIUS = 2
 _FACTORS = (0.8, 0.9, 1.0, 1.12, 1.25)
 _MAX_TARGETS = 4
 _SHORTEST = 5  # frames
-# Share of the plain difference that inversion must explain. Planes under shake reach 0.46 to 0.86, the
-# poorest that gained 0.12 (0.6 dB); videos whose motion is no homography 0.005 and 0.09, and lost up to
-# 0.43 dB.
-_BELIEVED = 0.11
+_MAX_ALONE, _EVERY = 6, 2  # frames that are asked for blurs of their own, and from one to the next at least
+# Frame intervals. Frames that are exposed longer share most of their light (means of video frames): they
+# predict each other under a wrong path too.
+_LONGEST = 1.2
+NOMINAL = 0.8  # exposure that stands for an unknown one; blurs of their own do not depend on it
+# Share that such blurs must explain of one of the frames. Five stabilised clips: 0.73 to 0.9.
+_ACCEPTED_ALONE = 0.6
 
 
 @dataclass(frozen=True)
@@ -39,15 +44,36 @@ def clip_exposure(stretches: Iterable[Sequence[NDArray[np.uint16]]]) -> Exposure
     0.0: nothing that inversion could undo, or frames that do not tell.
     """
     runs = [run for frames in stretches for run in split_at_cuts([work_luma(f) for f in frames])]
-    found = find_exposure([(run.frames, run.maps) for run in runs])
-    if found.exposure == 0:
+    found = _exposure_of_path(runs)
+    if found.exposure > 0:
         return found
+    alone = _best_without_path(runs)
+    return ExposureFit(NOMINAL, alone) if alone >= _ACCEPTED_ALONE else found
+
+
+def _exposure_of_path(runs: Sequence[Run]) -> ExposureFit:
+    """Return the exposure over which the camera's path explains the blur; 0.0 if there is none."""
+    found = find_exposure([(run.frames, run.maps) for run in runs])
     for _ in range(2):
+        if found.exposure == 0:
+            return found
         runs = [Run(run.frames, align_alike(run.frames, run.maps, found.exposure)) for run in runs]
         found = refine_by_inversion(runs, found.exposure)
-        if found.exposure == 0:
-            break
-    return found if found.explained >= _BELIEVED else ExposureFit(0.0, found.explained)
+    accepted = found.explained >= PATH_EXPLAINS and found.exposure <= _LONGEST
+    return found if accepted else ExposureFit(0.0, found.explained)
+
+
+def _best_without_path(runs: Sequence[Run]) -> float:
+    """Return the largest share that blurs found without the path explain of one of a few frames."""
+    targets = [(run, t) for run in runs for t in range(_RADIUS, len(run.frames) - _RADIUS, _EVERY)]
+    best = 0.0
+    for run, t in targets[:: -(-len(targets) // _MAX_ALONE)] if targets else []:
+        path, near = _around(run, t, NOMINAL)
+        found, lengths = free_views(views(near, t, path, NOMINAL), list(near), _RADIUS, path, NOMINAL)
+        side = tile_side(max(lengths))
+        if side is not None and free_blur_share(lengths[_RADIUS]) > 0:
+            best = max(best, explained(invert(found, _RADIUS, side=side)))
+    return best
 
 
 def split_at_cuts(frames: Sequence[Image]) -> list[Run]:
@@ -94,13 +120,16 @@ def _targets(runs: Sequence[Run], exposure: float) -> list[tuple[int, int]]:
 def _explained(runs: Sequence[Run], targets: Sequence[tuple[int, int]], exposure: float) -> float:
     left = plain = 0.0
     for number, t in targets:
-        run = runs[number]
-        low, high = max(0, t - _RADIUS - 3), min(len(run.frames), t + _RADIUS + 4)
-        maps, frames = run.maps[low : high - 1], run.frames
-        size = frames[0].shape[1], frames[0].shape[0]
-        path = fit_path(chain(maps, t - low), low, t, exposure, size)
-        near = {k: Planes(run.frames[k]) for k in range(t - _RADIUS, t + _RADIUS + 1)}
+        path, near = _around(runs[number], t, exposure)
         inversion = invert(views(near, t, path, exposure), _RADIUS)
         left += float(np.square(inversion.residual).mean())
         plain += float(np.square(inversion.plain).mean())
     return 1 - left / max(plain, 1e-12)
+
+
+def _around(run: Run, t: int, exposure: float) -> tuple[CameraPath, dict[int, Planes]]:
+    """Return the camera's path around frame `t` of a run, and the frames that explain it."""
+    low, high = max(0, t - _RADIUS - 3), min(len(run.frames), t + _RADIUS + 4)
+    size = run.frames[0].shape[1], run.frames[0].shape[0]
+    path = fit_path(chain(run.maps[low : high - 1], t - low), low, t, exposure, size)
+    return path, {k: Planes(run.frames[k]) for k in range(t - _RADIUS, t + _RADIUS + 1)}

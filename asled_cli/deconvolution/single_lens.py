@@ -10,10 +10,18 @@ from numpy.typing import NDArray
 
 from asled_cli.deconvolution.align_neighbours import align, align_pair_alike
 from asled_cli.deconvolution.camera_path import CameraPath, chain, fit_path
-from asled_cli.deconvolution.confidence import blur_share, confidence
+from asled_cli.deconvolution.confidence import (
+    PATH_EXPLAINS,
+    blur_share,
+    confidence,
+    explained,
+    explained_share,
+    free_blur_share,
+)
+from asled_cli.deconvolution.free.free_views import free_views
 from asled_cli.deconvolution.light import join, split, to_coded, to_light
 from asled_cli.deconvolution.views import Planes, blur_length, views
-from asled_cli.deconvolution.wiener import invert, tile_side
+from asled_cli.deconvolution.wiener import Inversion, View, invert, tile_side
 from asled_cli.imaging.homography import Image, Matrix
 
 WORK_WIDTH = 640  # pixels across at which motion is measured
@@ -196,18 +204,35 @@ def find_map(first: Image, second: Image) -> Matrix | None:
 def restore_frame(
     seen: dict[int, _Seen], t: int, path: CameraPath, exposure: float, *, workers: int
 ) -> Deblurred:
-    """Return the change to frame `t` from the frames around it and the camera's path through them."""
-    rgb = seen[t].rgb
-    scale = rgb.shape[1] / path.size[0]
-    lengths = {k: blur_length(path, k, exposure) * scale for k in seen}
-    share = blur_share(lengths[t])
-    side = tile_side(max(lengths.values()))
-    if share == 0 or side is None:
-        return Deblurred(None, 0.0)
-    frames = {k: frame.planes for k, frame in seen.items()}
-    inversion = invert(views(frames, t, path, exposure), list(seen).index(t), side=side, workers=workers)
+    """Return the change to frame `t` from the frames around it and the camera's path through them.
+
+    Where the path does not explain how the frames are blurred, their blurs are found from themselves.
+    """
+    frame, index = seen[t], list(seen).index(t)
+    found = views({k: one.planes for k, one in seen.items()}, t, path, exposure)
+    lengths = [blur_length(path, k, exposure) for k in seen]
+    share = blur_share(lengths[index] * frame.rgb.shape[1] / path.size[0])
+    inversion = _inversion(found, index, lengths, path, workers) if share else None
+    if inversion is None or explained(inversion) < PATH_EXPLAINS:
+        found, lengths = free_views(found, list(seen), index, path, exposure)
+        free = _inversion(found, index, lengths, path, workers)
+        free_share = free_blur_share(lengths[index] * frame.rgb.shape[1] / path.size[0])
+        if free is not None and free_share * explained_share(free) > 0:
+            inversion, share = free, free_share * explained_share(free)
+    return Deblurred(None, 0.0) if inversion is None else _changed(frame, inversion, share)
+
+
+def _inversion(
+    found: list[View], index: int, lengths: list[float], path: CameraPath, workers: int
+) -> Inversion | None:
+    """Return the inversion of a frame, None if a blur is too long. lengths: pixels of the path's size."""
+    side = tile_side(max(lengths) * found[0].luma.shape[1] / path.size[0])
+    return None if side is None else invert(found, index, side=side, workers=workers)
+
+
+def _changed(frame: _Seen, inversion: Inversion, share: float) -> Deblurred:
     assert inversion.tint is not None
-    trust = confidence(inversion, frames[t].luma) * np.float32(share)
-    sharp = to_light(rgb) + join(inversion.luma, inversion.tint)
-    change = (to_coded(sharp) - rgb.astype(np.float32) / np.float32(65535)) * trust[..., None]
+    trust = confidence(inversion, frame.planes.luma) * np.float32(share)
+    sharp = to_light(frame.rgb) + join(inversion.luma, inversion.tint)
+    change = (to_coded(sharp) - frame.rgb.astype(np.float32) / np.float32(65535)) * trust[..., None]
     return Deblurred(np.asarray(change, np.float32), float(trust.mean()))

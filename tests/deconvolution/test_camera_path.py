@@ -27,6 +27,13 @@ def test_path_of_a_shake_is_known_to_a_tenth_of_a_pixel(exposure: float) -> None
         assert np.abs(path.pose(time)[:2, 2] - expected).max() < 0.1
 
 
+@pytest.mark.parametrize("exposure", [3.0, 7.0])
+def test_path_of_long_exposures_is_held_at_its_ends(exposure: float) -> None:
+    path = fit_path([np.eye(3)] * 5, 0, 2, exposure, _SIZE)
+    for time in np.linspace(-exposure / 2, 4 + exposure / 2, 9):
+        np.testing.assert_allclose(path.pose(time), np.eye(3), atol=5e-4)
+
+
 def test_chain_leads_every_frame_home() -> None:
     maps = [np.array([[1, 0.01 * k, k], [0, 1, -2.0], [0, 0, 1]]) for k in range(4)]
     poses = chain(maps, 2)

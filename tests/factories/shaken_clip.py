@@ -57,13 +57,21 @@ def make_shaken_clip(
     noise: float = 0.003,
     seed: int = 0,
     brightness: float = 1.0,
+    stabilised: bool = False,
 ) -> ShakenClip:
-    """Film a scene; brightness: factor on its light before the sensor clips at 1."""
+    """Film a scene; brightness: factor on its light before the sensor clips at 1.
+
+    stabilised: every frame is moved back to one place after it was exposed, as EIS does.
+    """
     margin = 64 + int(abs(pan_px) * frames)
     scene = make_scene((size[0] + 2 * margin, size[1] + 2 * margin), seed) * np.float32(brightness)
 
-    def light(time: float) -> NDArray[np.float32]:
-        x, y = shift_at(time, shake_px, pan_px) + margin
+    def place(time: float, frame: int) -> NDArray[np.float64]:
+        moved = shift_at(frame, shake_px, pan_px) if stabilised else np.zeros(2)
+        return np.asarray(shift_at(time, shake_px, pan_px) - moved)
+
+    def light(time: float, frame: int) -> NDArray[np.float32]:
+        x, y = place(time, frame) + margin
         matrix = np.array([[1, 0, x], [0, 1, y]])
         return np.asarray(
             cv2.warpAffine(scene, matrix, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP), np.float32
@@ -73,14 +81,14 @@ def make_shaken_clip(
     spread = ((np.arange(21) + 0.5) / 21 - 0.5) * exposure
 
     def expose(t: int) -> NDArray[np.uint16]:
-        coded = linear_to_srgb(np.mean([light(t + u) for u in spread], axis=0))
+        coded = linear_to_srgb(np.mean([light(t + u, t) for u in spread], axis=0))
         return _code(coded + rng.normal(0, noise, coded.shape))
 
-    mean = np.array([np.mean([shift_at(t + u, shake_px, pan_px) for u in spread], 0) for t in range(frames)])
+    mean = np.array([np.mean([place(t + u, t) for u in spread], 0) for t in range(frames)])
     maps = np.tile(np.eye(3), (frames - 1, 1, 1))
     maps[:, :2, 2] = mean[:-1] - mean[1:]
     wide = np.stack([expose(t) for t in range(frames)])
-    return ShakenClip(wide, np.stack([_code(linear_to_srgb(light(t))) for t in range(frames)]), maps)
+    return ShakenClip(wide, np.stack([_code(linear_to_srgb(light(t, t))) for t in range(frames)]), maps)
 
 
 def _code(coded: NDArray[np.floating]) -> NDArray[np.uint16]:

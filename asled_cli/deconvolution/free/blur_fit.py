@@ -1,0 +1,187 @@
+"""The blur of each frame from the frames alone, where the camera's path does not tell it.
+
+Electronic stabilisation moves the pictures after they were exposed: their positions no longer say how they
+are blurred. All frames show one scene, so their spectra differ by their blurs alone. The frames' power gives
+each a straight blur to start from; then each frame's mean, speed and acceleration are found by Gauss-Newton.
+The unknown scene is eliminated at every step (variable projection: L. Kaufman, "A variable projection method
+for solving separable nonlinear least squares problems", 1975).
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.deconvolution.free.detail_tiles import Band
+
+Complex = NDArray[np.complex64]
+Shifts = NDArray[np.float64]
+
+INSTANTS = 9
+_PARTS = 3  # mean, speed, acceleration
+_STAGES = ((0.06, 5), (0.16, 6))  # highest frequency in cycles per pixel, steps
+_PRIOR_PX = (1.0, 40.0, 2.0)  # usual size of the parts
+_DAMPING, _CLOSE_PX, _LARGEST_PX = 1e-3, 0.02, 3.0
+_START_HIGHEST, _START_ROUNDS = 0.2, 4
+_LENGTHS = np.geomspace(1.5, 45.0, 24)
+_DIRECTIONS = 24
+_FLOOR = 0.01  # of a blur's power: what noise and a curved motion leave at its zeros
+
+
+def basis(count: int) -> NDArray[np.float64]:
+    """Return (count, 3): mean, speed and acceleration at the instants; the latter two of mean 0."""
+    u = (np.arange(count) + 0.5) / count - 0.5
+    return np.stack([np.ones(count), u, u * u - (u * u).mean()], 1)
+
+
+def find_blurs(band: Band, path: NDArray[np.float64]) -> Shifts:
+    """Return (K, 3, 2): mean, speed and acceleration of each frame over its exposure, pixels.
+
+    path: (K, N, U, 2), pixels by which a known motion, a turn for example, moves each tile in addition.
+    """
+    shifts = np.zeros((len(band.values), _PARTS, 2))
+    shifts[:, 1] = straight_blurs(band)
+    for highest, steps in _STAGES:
+        shifts = Fit(band.below(highest), path).levenberg_marquardt(shifts, steps)
+    return shifts
+
+
+def length(shifts: Shifts) -> float:
+    """Return how far a frame (3, 2) moves over its exposure, pixels."""
+    at = basis(INSTANTS) @ shifts
+    return sum(float(np.hypot(*(b - a))) for a, b in pairwise(at)) * INSTANTS / (INSTANTS - 1)
+
+
+def straight_blurs(band: Band) -> NDArray[np.float64]:
+    """Return (K, 2): a straight blur of each frame, pixels, of unknown sign, from the frames' power.
+
+    log |Y_k|^2 = log |X|^2 + log |H_k|^2 with one X; it starts as a power of the frequency, after D. J. Field
+    (1987), and is then the mean of what the blurs leave of the frames.
+    """
+    b = band.below(_START_HIGHEST)
+    radius = np.hypot(b.across, b.down)
+    power = np.square(np.abs(b.values))
+    logs = np.log((power / (power.mean((0, 2), keepdims=True) + 1e-12)).mean(1) + 1e-9)
+    blurs = _trial_blurs()
+    models = np.log(np.square(np.sinc(blurs @ np.stack([b.across, b.down]))) + _FLOOR)
+    weight = (1 / radius) / (1 / radius).sum()
+    centred = models - (models @ weight)[:, None]
+    strength = np.square(centred) @ weight
+    design = np.stack([np.ones_like(radius), np.log(radius)], 1) * np.sqrt(weight)[:, None]
+    picked = np.zeros(len(logs), np.intp)
+    for number in range(_START_ROUNDS):
+        scene = (logs - models[picked]).mean(0)
+        line = np.linalg.lstsq(design, scene * np.sqrt(weight), rcond=None)[0]
+        smooth = line[0] + line[1] * np.log(radius)
+        scene = smooth if number == 0 else 0.7 * scene + 0.3 * smooth
+        picked = np.argmin(strength - 2 * ((logs - scene) * weight) @ centred.T, axis=1)
+    return np.asarray(blurs[picked], np.float64)
+
+
+def _trial_blurs() -> NDArray[np.float64]:
+    angles = np.arange(_DIRECTIONS) * np.pi / _DIRECTIONS
+    around = np.stack([np.cos(angles), np.sin(angles)], 1)
+    return np.concatenate([np.zeros((1, 2)), (_LENGTHS[:, None, None] * around).reshape(-1, 2)])
+
+
+@dataclass(frozen=True)
+class State:
+    """Where the fit is: its cost, and Gauss-Newton's matrix and right side there."""
+
+    cost: float
+    normal: NDArray[np.float64]
+    slope: NDArray[np.float64]
+
+
+class Fit:
+    """Most likely shifts of the frames in one band of frequencies."""
+
+    def __init__(self, band: Band, path: NDArray[np.float64]) -> None:
+        self._band, self._phi = band, basis(path.shape[2])
+        self._frequency = np.stack([band.across, band.down])
+        self._path = _wave(path, self._frequency)  # (K, N, U, F)
+        self._prior = np.repeat(1 / np.square(_PRIOR_PX), 2)
+
+    def levenberg_marquardt(self, shifts: Shifts, steps: int) -> Shifts:
+        """Return the shifts after some steps from `shifts`."""
+        damping, state = _DAMPING, self.state(shifts)
+        for _ in range(steps):
+            scale = np.diag(state.normal) + 1e-9 * np.trace(state.normal)
+            step = np.linalg.solve(state.normal + np.diag(damping * scale), state.slope)
+            trial = shifts + np.clip(step, -_LARGEST_PX, _LARGEST_PX).reshape(shifts.shape)
+            new = self.state(trial)
+            if new.cost >= state.cost:
+                damping *= 8
+                continue
+            close = np.abs(trial - shifts).max() < _CLOSE_PX
+            state, shifts, damping = new, trial, max(damping / 5, 1e-5)
+            if close:
+                break
+        return shifts
+
+    def state(self, shifts: Shifts) -> State:
+        """Linearise about `shifts`; the tiles' variances and the scene are the best for them."""
+        band, frames = self._band, len(shifts)
+        moments = self._moments(shifts)
+        h, y, w = moments[:, 0], band.values, band.seen[..., None]
+        power = (w * _square(h)).sum(0) + band.noise
+        scene = (w * h.conj() * y).sum(0) / power
+        error = y - h * scene
+        count = np.maximum(h.shape[2] * band.seen.sum(0), 1)
+        rest = (w * _square(error)).sum((0, 2)) + (band.noise * _square(scene)).sum(1)
+        variance = rest / count + 1e-12
+        use = (band.seen.sum(0) >= 3).astype(np.float32)
+        flat = shifts.reshape(frames, -1)
+        cost = use * (count * np.log(variance) + np.log(power / band.noise).sum(1))
+        scale = np.sqrt(use / variance)[:, None].astype(np.float32)
+        change = self._change(moments)
+        normal = self._normal(change * (w * (scene * scale))[:, None], h / np.sqrt(power))
+        toward = error * (w * (scale * scale) * scene.conj()) - h * (w * (use[:, None] / power))
+        slope = np.stack(
+            [
+                (c.conj() @ v).real
+                for c, v in zip(change.reshape(frames, 6, -1), toward.reshape(frames, -1), strict=True)
+            ]
+        )
+        return State(
+            float(cost.sum() + (self._prior * np.square(flat)).sum()),
+            normal + np.diag(np.tile(self._prior, frames)),
+            (slope - self._prior * flat).ravel(),
+        )
+
+    def _moments(self, shifts: Shifts) -> Complex:
+        """Return (K, 3, N, F): means over the exposure of the wave times each part of the basis."""
+        own = _wave(self._phi @ shifts, self._frequency)  # (K, U, F)
+        weights = (self._phi.T / len(self._phi)).astype(np.float32)
+        return np.stack(
+            [np.stack([weights @ tile for tile in p * o], 1) for p, o in zip(self._path, own, strict=True)]
+        )
+
+    def _change(self, moments: Complex) -> Complex:
+        """Return (K, 6, N, F): derivatives of the transfer functions by the shifts of their frame."""
+        frames, _, tiles, freqs = moments.shape
+        along = (np.complex64(2j * np.pi) * self._frequency)[:, None]  # (2, 1, F)
+        return np.asarray(
+            (moments[:, :, None] * along).reshape(frames, 2 * _PARTS, tiles, freqs), np.complex64
+        )
+
+    @staticmethod
+    def _normal(change: Complex, response: Complex) -> NDArray[np.float64]:
+        """Return Gauss-Newton's matrix of the weighted changes, less what the scene takes up."""
+        frames, parts = change.shape[:2]
+        taken = (change * response.conj()[:, None]).reshape(frames * parts, -1)
+        normal = -(taken @ taken.conj().T).real.astype(np.float64)
+        for k, own in enumerate(change.reshape(frames, parts, -1)):
+            at = slice(k * parts, (k + 1) * parts)
+            normal[at, at] += (own @ own.conj().T).real
+        return normal
+
+
+def _wave(moves: NDArray[np.float64], frequency: NDArray[np.float32]) -> Complex:
+    """Return exp(2 pi i f.move) (..., F) of moves (..., 2)."""
+    return np.asarray(np.exp(np.complex64(2j * np.pi) * (moves.astype(np.float32) @ frequency)), np.complex64)
+
+
+def _square(z: Complex) -> NDArray[np.float32]:
+    return np.asarray(np.square(z.real) + np.square(z.imag), np.float32)
