@@ -37,7 +37,7 @@ def _from_truth(found: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def test_power_tells_straight_blurs(band: Band) -> None:
-    assert _from_truth(straight_blurs(band)).max() < 4
+    assert min(_from_truth(guess).max() for guess in straight_blurs(band)) < 4
 
 
 def test_fit_finds_them_to_a_pixel(band: Band) -> None:
@@ -60,7 +60,7 @@ def test_slope_is_that_of_the_cost(band: Band) -> None:
 def test_scipy_finds_no_better_shifts(band: Band) -> None:
     fit = Fit(band.below(0.06), _STILL)
     start = np.zeros((len(_SPEEDS), 3, 2))
-    start[:, 1] = straight_blurs(band)
+    start[:, 1] = straight_blurs(band)[0]
 
     def cost(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         state = fit.state(flat.reshape(start.shape))

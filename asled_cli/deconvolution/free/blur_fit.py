@@ -41,8 +41,14 @@ def find_blurs(band: Band, path: NDArray[np.float64]) -> Shifts:
     path: (K, N, U, 2), pixels by which a known motion, a turn for example, moves each tile in addition.
     """
     shifts = np.zeros((len(band.values), _PARTS, 2))
-    shifts[:, 1] = straight_blurs(band)
-    for highest, steps in _STAGES:
+    (lowest, first), *stages = _STAGES
+    coarse = Fit(band.below(lowest), path)
+    trials = []
+    for straight in straight_blurs(band):
+        shifts[:, 1] = straight
+        trials.append(coarse.levenberg_marquardt(shifts, first))
+    shifts = min(trials, key=lambda trial: coarse.state(trial).cost)
+    for highest, steps in stages:
         shifts = Fit(band.below(highest), path).levenberg_marquardt(shifts, steps)
     return shifts
 
@@ -53,11 +59,11 @@ def length(shifts: Shifts) -> float:
     return sum(float(np.hypot(*(b - a))) for a, b in pairwise(at)) * INSTANTS / (INSTANTS - 1)
 
 
-def straight_blurs(band: Band) -> NDArray[np.float64]:
-    """Return (K, 2): a straight blur of each frame, pixels, of unknown sign, from the frames' power.
+def straight_blurs(band: Band) -> list[NDArray[np.float64]]:
+    """Return (K, 2) straight blurs of the frames, pixels, of unknown sign, from their power: a few guesses.
 
-    log |Y_k|^2 = log |X|^2 + log |H_k|^2 with one X; it starts as a power of the frequency, after D. J. Field
-    (1987), and is then the mean of what the blurs leave of the frames.
+    log |Y_k|^2 = log |X|^2 + log |H_k|^2 with one X. It starts as a power of the frequency, after D. J. Field
+    (1987), or as the most that any frame shows, and is then the mean of what the blurs leave of the frames.
     """
     b = band.below(_START_HIGHEST)
     radius = np.hypot(b.across, b.down)
@@ -68,15 +74,19 @@ def straight_blurs(band: Band) -> NDArray[np.float64]:
     weight = (1 / radius) / (1 / radius).sum()
     centred = models - (models @ weight)[:, None]
     strength = np.square(centred) @ weight
-    design = np.stack([np.ones_like(radius), np.log(radius)], 1) * np.sqrt(weight)[:, None]
-    picked = np.zeros(len(logs), np.intp)
-    for number in range(_START_ROUNDS):
-        scene = (logs - models[picked]).mean(0)
-        line = np.linalg.lstsq(design, scene * np.sqrt(weight), rcond=None)[0]
-        smooth = line[0] + line[1] * np.log(radius)
-        scene = smooth if number == 0 else 0.7 * scene + 0.3 * smooth
-        picked = np.argmin(strength - 2 * ((logs - scene) * weight) @ centred.T, axis=1)
-    return np.asarray(blurs[picked], np.float64)
+    design = np.stack([np.ones_like(radius), np.log(radius)], 1)
+    rooted = design * np.sqrt(weight)[:, None]
+    guesses = []
+    for most in (False, True):
+        scene = logs.max(0) if most else logs.mean(0)
+        for number in range(_START_ROUNDS):
+            smooth = design @ np.linalg.lstsq(rooted, scene * np.sqrt(weight), rcond=None)[0]
+            flat = 1.0 if number == 0 and not most else 0.3
+            scene = (1 - flat) * scene + flat * smooth
+            picked = np.argmin(strength - 2 * ((logs - scene) * weight) @ centred.T, axis=1)
+            scene = (logs - models[picked]).mean(0)
+        guesses.append(np.asarray(blurs[picked], np.float64))
+    return guesses
 
 
 def _trial_blurs() -> NDArray[np.float64]:

@@ -29,8 +29,10 @@ def free_views(
     )
     turns = np.stack([_turn(path, time, exposure, centres, INSTANTS) for time in times])
     shifts = find_blurs(band, turns)
-    # The target's mean position is that of the sharp frame: the frames do not tell its middle instant.
     shifts[:, 0] -= shifts[target, 0]
+    middle_shift = (
+        basis(INSTANTS)[INSTANTS // 2, 1:] @ shifts[target, 1:]
+    )  # the sharp frame: its middle instant
     size = found[0].luma.shape[1], found[0].luma.shape[0]
     down = resize_matrix(size, path.size)
     up = np.linalg.inv(down)
@@ -39,7 +41,7 @@ def free_views(
         moved = _moved(view, shift[0] * (size[0] / path.size[0]))
         maps, middle = _maps(path, time, exposure, _COUNT), _middle(path)
         along = np.stack([apply_to_points(m, middle)[0] - middle[0] for m in maps])
-        own = basis(_COUNT)[:, 1:] @ shift[1:] - along
+        own = basis(_COUNT)[:, 1:] @ shift[1:] - along - middle_shift
         views.append(
             replace(moved, blur=[up @ translation(*o) @ m @ down for o, m in zip(own, maps, strict=True)])
         )
