@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from asled_cli.deconvolution.align_neighbours import align_alike
 from asled_cli.deconvolution.camera_path import CameraPath, chain, fit_path
-from asled_cli.deconvolution.confidence import PATH_EXPLAINS, explained, free_blur_share
+from asled_cli.deconvolution.confidence import PATH_EXPLAINS, explained, free_share
 from asled_cli.deconvolution.exposure import ExposureFit, find_exposure
 from asled_cli.deconvolution.free.free_views import free_views
 from asled_cli.deconvolution.single_lens import find_map, work_luma
@@ -69,10 +69,12 @@ def _best_without_path(runs: Sequence[Run]) -> float:
     best = 0.0
     for run, t in targets[:: -(-len(targets) // _MAX_ALONE)] if targets else []:
         path, near = _around(run, t, NOMINAL)
-        found, lengths = free_views(views(near, t, path, NOMINAL), list(near), _RADIUS, path, NOMINAL)
-        side = tile_side(max(lengths))
-        if side is not None and free_blur_share(lengths[_RADIUS]) > 0:
-            best = max(best, explained(invert(found, _RADIUS, side=side)))
+        free = free_views(views(near, t, path, NOMINAL), list(near), _RADIUS, path, NOMINAL)
+        side = tile_side(max(free.lengths))
+        if side is not None:
+            inversion = invert(free.views, _RADIUS, side=side)
+            if free_share(inversion, free.lengths[_RADIUS], free.middle_px) > 0:
+                best = max(best, explained(inversion))
     return best
 
 

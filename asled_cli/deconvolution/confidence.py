@@ -21,10 +21,11 @@ _SHORT_PX, _LONG_PX = 1.0, 2.0  # blur that is left alone, and blur that is undo
 # Planes under shake reach 0.46 to 0.86, the poorest that gained 0.12 (0.6 dB); videos whose motion is no
 # homography 0.005 and 0.09, and lost up to 0.43 dB.
 PATH_EXPLAINS = 0.11
-# The same from which, and at which, such blurs count; and their length, since the frame's middle instant,
-# which they do not tell, must be near its mean.
+# The same from which, and at which, such blurs count; their length; and how far a frame's middle instant may
+# be from its mean. At a turn of the motion the fit may take one end of the exposure for its middle.
 _FREE_NONE, _FREE_FULL = 0.5, 0.7
 _FREE_SHORT_PX, _FREE_LONG_PX = 2.0, 5.0
+_MIDDLE_FULL_PX, _MIDDLE_NONE_PX = 0.45, 0.7
 
 
 def confidence(inversion: Inversion, luma: Image) -> Image:
@@ -52,14 +53,15 @@ def explained(inversion: Inversion) -> float:
     return 1 - left / (plain + 1e-12)
 
 
-def explained_share(inversion: Inversion) -> float:
-    """Return 0..1: how much of a blur that was found without the path to undo."""
-    return float(np.clip((explained(inversion) - _FREE_NONE) / (_FREE_FULL - _FREE_NONE), 0, 1))
+def free_share(inversion: Inversion, blur_px: float, middle_px: float) -> float:
+    """Return 0..1: how much of a blur that was found without the path to undo.
 
-
-def free_blur_share(blur_px: float) -> float:
-    """Return the same by the length of a blur that was found without the path."""
-    return float(np.clip((blur_px - _FREE_SHORT_PX) / (_FREE_LONG_PX - _FREE_SHORT_PX), 0, 1))
+    blur_px: its length. middle_px: from the frame's middle instant to its mean.
+    """
+    clear = (explained(inversion) - _FREE_NONE) / (_FREE_FULL - _FREE_NONE)
+    long = (blur_px - _FREE_SHORT_PX) / (_FREE_LONG_PX - _FREE_SHORT_PX)
+    central = (_MIDDLE_NONE_PX - middle_px) / (_MIDDLE_NONE_PX - _MIDDLE_FULL_PX)
+    return float(np.prod(np.clip([clear, long, central], 0, 1)))
 
 
 def _energy(residual: Image) -> Image:

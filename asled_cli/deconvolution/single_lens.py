@@ -15,8 +15,7 @@ from asled_cli.deconvolution.confidence import (
     blur_share,
     confidence,
     explained,
-    explained_share,
-    free_blur_share,
+    free_share,
 )
 from asled_cli.deconvolution.free.free_views import free_views
 from asled_cli.deconvolution.light import join, split, to_coded, to_light
@@ -214,11 +213,12 @@ def restore_frame(
     share = blur_share(lengths[index] * frame.rgb.shape[1] / path.size[0])
     inversion = _inversion(found, index, lengths, path, workers) if share else None
     if inversion is None or explained(inversion) < PATH_EXPLAINS:
-        found, lengths = free_views(found, list(seen), index, path, exposure)
-        free = _inversion(found, index, lengths, path, workers)
-        free_share = free_blur_share(lengths[index] * frame.rgb.shape[1] / path.size[0])
-        if free is not None and free_share * explained_share(free) > 0:
-            inversion, share = free, free_share * explained_share(free)
+        free = free_views(found, list(seen), index, path, exposure)
+        other = _inversion(free.views, index, free.lengths, path, workers)
+        blur_px = free.lengths[index] * frame.rgb.shape[1] / path.size[0]
+        other_share = 0.0 if other is None else free_share(other, blur_px, free.middle_px)
+        if other_share > 0:
+            inversion, share = other, other_share
     return Deblurred(None, 0.0) if inversion is None else _changed(frame, inversion, share)
 
 

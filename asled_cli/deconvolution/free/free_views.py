@@ -1,7 +1,7 @@
 """Views whose blur was found from the frames alone instead of the camera's path."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,10 +17,23 @@ _COUNT = 15  # instants of an exposure
 _STAYS_PX = 0.02
 
 
+@dataclass(frozen=True)
+class FreeViews:
+    """Views with blurs of their own.
+
+    lengths: of the blurs, in pixels of the path's size. middle_px: from the target's middle instant to its
+    mean, in the same pixels.
+    """
+
+    views: list[View]
+    lengths: list[float]
+    middle_px: float
+
+
 def free_views(
     found: Sequence[View], times: Sequence[int], target: int, path: CameraPath, exposure: float
-) -> tuple[list[View], list[float]]:
-    """Return the views with blurs of their own, and the blurs' lengths in pixels of the path's size.
+) -> FreeViews:
+    """Return the views with blurs of their own.
 
     found: the frames at `times` as views of found[target]. The path gives the turn within the exposures.
     """
@@ -45,7 +58,7 @@ def free_views(
         views.append(
             replace(moved, blur=[up @ translation(*o) @ m @ down for o, m in zip(own, maps, strict=True)])
         )
-    return views, [length(shift) for shift in shifts]
+    return FreeViews(views, [length(shift) for shift in shifts], float(np.hypot(*middle_shift)))
 
 
 def _moved(view: View, by: NDArray[np.float64]) -> View:
