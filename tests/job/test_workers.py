@@ -1,5 +1,6 @@
 """One clip shared by several worker processes: the file of one process, whoever is killed."""
 
+import errno
 import os
 import signal
 import threading
@@ -25,6 +26,7 @@ from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
 from asled_cli.progress import Progress, ignore
 from asled_cli.runtime.workers.local import LocalWorkers
 from asled_cli.video.encode.encoder import EncodeConfig
+from asled_cli.video.encode.segments import PacketFile, Segment
 from asled_cli.video.output_file import work_folder
 from asled_cli.zoo import checkpoint as weights
 
@@ -207,6 +209,30 @@ def test_of_a_damaged_clip_one_process_does_the_rest(
     assert (tmp_path / "2.mp4").read_bytes() == (tmp_path / "1.mp4").read_bytes()
     assert found.problems == expected.problems
     assert any("one process does the rest" in said for said in caplog.messages) or not expected.problems
+
+
+def test_a_full_disk_of_a_worker_loses_nothing(
+    pair: Pair, tmp_path: Path, workers: ThreadWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.run_deblur(config(pair, tmp_path / "1.mp4", None))
+    job = config(pair, tmp_path / "2.mp4", None, workers=2)
+    finish = PacketFile.finish
+
+    def full(file: PacketFile, end: int) -> Segment:
+        if file.path.name.startswith("000003"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return finish(file, end)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(PacketFile, "finish", full)
+        with pytest.raises(AsledError, match="No space left on device") as caught:
+            pipeline.run_deblur(job)
+    assert "--resume" in caught.value.hint
+    kept = {path.name for path in work_folder(tmp_path / "2.mp4").glob("segment-*.json")}
+    assert kept == {f"segment-{number:06d}.json" for number in range(7)} - {"segment-000003.json"}
+    workers.spans.clear()
+    pipeline.run_deblur(replace(job, resume=True))
+    assert (tmp_path / "2.mp4").read_bytes() == (tmp_path / "1.mp4").read_bytes()
 
 
 def test_workers_refuse_what_they_cannot_do_as_the_driver(
