@@ -6,6 +6,8 @@ Each run is a separate process with its own peak memory. The first run fills the
 counted.
 `--long` adds one run of a clip ten times as long, to check that memory does not grow. `--untrained` times a
 network without published weights; training changes neither time nor memory.
+`--against COMMIT` runs that commit too, in turn with the present files, on the same clips: on a machine whose
+speed changes, only ratios from one run say something. It is checked out in a folder that is removed again.
 """
 
 import argparse
@@ -16,7 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments = ["--method", options.method]
         if options.untrained:
             arguments = ["--weights", str(save_untrained(options.untrained, options.config, folder))]
-        first = 0 if options.no_warm_up else 1
-        runs = [run_job(clips, folder, arguments) for _ in range(options.repeats + first)][first:]
+        with other_commit(options.against, folder) as other:
+            trees = [ROOT] if other is None else [other, ROOT]
+            first = 0 if options.no_warm_up else 1
+            rounds = [
+                [run_job(clips, folder, arguments, tree) for tree in trees]
+                for _ in range(options.repeats + first)
+            ][first:]
+        runs = [each[-1] for each in rounds]
         found: dict[str, Any] = {
             "machine": machine(),
             "commit": commit(),
@@ -52,6 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "help_s": spread([time_help() for _ in range(7)]),
             **summarise(runs),
         }
+        if options.against:
+            old = summarise([each[0] for each in rounds])
+            found["against"] = {"commit": options.against, **old, "times_as_fast": ratios(old, found)}
         if options.long:
             long = run_job(make_pair(folder, 10 * options.frames, (width, height), "long"), folder, arguments)
             ratio = long["peak_mib"] / statistics.median(run["peak_mib"] for run in runs)
@@ -70,6 +82,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--method", default="auto", choices=["auto", "network", "swap"])
     parser.add_argument("--untrained", metavar="NAME", help="a network with random weights, such as asled")
     parser.add_argument("--config", metavar="JSON", default="{}", help="of the untrained network")
+    parser.add_argument("--against", metavar="COMMIT", help="also time this commit, in turn")
     parser.add_argument("--no-warm-up", action="store_true", help="count the first run too")
     parser.add_argument("--long", action="store_true", help="also run a clip ten times as long")
     parser.add_argument("--out", type=Path, help="where to write the JSON")
@@ -84,12 +97,45 @@ def save_untrained(name: str, config: str, folder: Path) -> Path:
     return path
 
 
-def run_job(clips: tuple[Path, Path], folder: Path, options: Sequence[str]) -> dict[str, Any]:
-    """Run a job in a separate process; return its result, wall time and peak memory."""
+@contextmanager
+def other_commit(name: str | None, folder: Path) -> Iterator[Path | None]:
+    """Check out a commit in `folder` and remove it afterwards; None for no commit."""
+    if name is None:
+        yield None
+        return
+    tree = folder / "other"
+    git = ["git", "-C", str(ROOT), "worktree"]
+    subprocess.run([*git, "add", "--quiet", "--detach", str(tree), name], check=True)
+    try:
+        yield tree
+    finally:
+        subprocess.run([*git, "remove", "--force", str(tree)], check=True)
+
+
+def ratios(old: dict[str, Any], new: dict[str, Any]) -> dict[str, float]:
+    """Return how many times as fast the new one is, by medians."""
+    names = ("analysis_s", "render_s_per_frame", "process_s", "process_cpu_s_per_frame")
+    found = {name: old[name]["median"] / new[name]["median"] for name in names}
+    stages = old["stage_busy_s_per_frame"], new["stage_busy_s_per_frame"]
+    for name in stages[0].keys() & stages[1].keys():
+        if stages[1][name]["median"] > 0:
+            found[name] = stages[0][name]["median"] / stages[1][name]["median"]
+    return {name: round(ratio, 2) for name, ratio in found.items()}
+
+
+def run_job(
+    clips: tuple[Path, Path], folder: Path, options: Sequence[str], tree: Path = ROOT
+) -> dict[str, Any]:
+    """Run a job of `tree` in a separate process; return its result, wall time and peak memory."""
     arguments = ["deblur", *map(str, clips), "-o", str(folder / "out.mp4"), "-y", "--json", *options]
     began = time.perf_counter()
     with (folder / "stdout").open("w+") as stdout:
-        process = subprocess.Popen([sys.executable, "-m", "asled_cli", *arguments], stdout=stdout, cwd=ROOT)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "asled_cli", *arguments],
+            stdout=stdout,
+            cwd=tree,
+            env={**os.environ, "PYTHONPATH": str(tree)},
+        )
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:
