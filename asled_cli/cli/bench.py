@@ -27,7 +27,12 @@ def bench(
     """Time `asled deblur` on a synthetic pair: each stage alone, and all of them together."""
     sides = read_size("--size", size, least=64)
     from asled_cli.cli.output import console
-    from asled_cli.lab.bench.run import BenchConfig, bench_rows, run_bench  # torch and av load here
+    from asled_cli.lab.bench.run import (  # torch and av load here
+        BenchConfig,
+        bench_lines,
+        bench_rows,
+        run_bench,
+    )
     from asled_cli.pipeline import run_deblur
 
     config = BenchConfig(
@@ -41,5 +46,6 @@ def bench(
         return
     title = f"{size}, " + ", ".join(f"{key} {value}" for key, value in found["plan"].items())
     console.show_table(title, ("stage", "seconds", "per second"), bench_rows(found), style)
+    console.show_lines("bounded by", bench_lines(found), style)
     console.show_lines("machine", [f"{key}: {value}" for key, value in found["machine"].items()], style)
     console.show_lines("peak memory", [f"{found['peak_mib']} MiB"], style)

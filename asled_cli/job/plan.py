@@ -38,7 +38,7 @@ from asled_cli.video.frames import Clip
 from asled_cli.video.output_file import check_output, default_output, work_folder
 
 MEMORY_BASE = 700 * 2**20  # interpreter, torch and codecs, measured
-ANALYSIS_BYTES = 64  # per pixel of a frame that the analysis reads, measured
+ANALYSIS_BYTES = 72  # per pixel of a frame that the analysis reads, measured
 FRAMES_IN_FLIGHT = 12  # frames in queues, alignment window and decoder threads, as 16-bit RGB and planes
 MAX_ALIGN_THREADS = 4  # threads that align frames, and as many that fuse them; more did not help
 THREADS_AT_1080P = 8  # larger frames get fewer, for the same memory

@@ -17,6 +17,7 @@ from asled_cli.errors import UsageError
 from asled_cli.job.config import DeblurConfig, Method
 from asled_cli.job.records import DeblurResult
 from asled_cli.lab.bench.clips import make_pair
+from asled_cli.lab.bench.rates import convolution_rate, operations_per_frame
 from asled_cli.runtime import option_limits as limits
 from asled_cli.runtime.precision import Precision
 
@@ -69,7 +70,32 @@ def run_bench(config: BenchConfig, deblur: Callable[[DeblurConfig], DeblurResult
         "machine": machine(),
         "job": {"size": f"{config.size[0]}x{config.size[1]}", "frames": config.frames},
         "plan": _plan(runs[0]),
-        **summarise(runs[1:]),
+        **(found := summarise(runs[1:])),
+        "bounded_by": bound(found),
+        "network": _share_of_rate(runs[0], found),
+    }
+
+
+def bound(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the slowest stage and its share of the time of all stages at once."""
+    stages = {name: times["median"] for name, times in found["stage_busy_s_per_frame"].items()}
+    slowest = max(stages, key=lambda name: stages[name])
+    share = stages[slowest] / max(found["render_s_per_frame"]["median"], 1e-9)
+    return {"stage": slowest, "share": round(share, 3)}
+
+
+def _share_of_rate(run: DeblurResult, found: dict[str, Any]) -> dict[str, float] | None:
+    """Return the operations of the network, the rate of the machine, and the share reached of it."""
+    choice = run.plan.choice
+    if choice.method != "network" or choice.weights is None:
+        return None
+    operations = operations_per_frame(choice.weights, run.plan.wide.seen_size)
+    rate = convolution_rate(choice.device, choice.precision)
+    seconds = max(found["stage_busy_s_per_frame"]["restore"]["median"], 1e-9)
+    return {
+        "gflop_per_frame": round(operations / 1e9, 1),
+        "convolution_gflop_per_s": round(rate / 1e9, 1),
+        "share_of_rate": round(operations / seconds / rate, 3),
     }
 
 
@@ -101,6 +127,18 @@ def bench_rows(found: dict[str, Any]) -> list[tuple[str, str, str]]:
     whole = found["render_s_per_frame"]["median"]
     rows.append(("all stages at once, per frame", f"{whole:.4f}", f"{1 / whole:.1f}"))
     return rows
+
+
+def bench_lines(found: dict[str, Any]) -> list[str]:
+    """Return what bounds the whole, and how near the network is to the machine's rate."""
+    bounded, network = found["bounded_by"], found["network"]
+    lines = [f"stage {bounded['stage']!r}, busy {bounded['share']:.0%} of the time"]
+    if network is not None:
+        lines.append(
+            f"network: {network['gflop_per_frame']:g} GFLOP per frame, {network['share_of_rate']:.0%} of the "
+            f"measured {network['convolution_gflop_per_s']:g} GFLOP/s of convolution"
+        )
+    return lines
 
 
 def _plan(run: DeblurResult) -> dict[str, object]:

@@ -72,10 +72,10 @@ def _measure(
             call()  # warms up too
         times = []
         for _ in range(REPEATS):
-            _wait(device)
+            wait_for(device)
             began = time.perf_counter()
             call()
-            _wait(device)
+            wait_for(device)
             times.append(time.perf_counter() - began)
     flops = counter.get_total_flops() / frames
     ms = 1000 * statistics.median(times) / frames
@@ -91,9 +91,16 @@ def _call(
     if model.kind == "single-image":
         picture = torch.rand(1, 3, height, width, generator=random).to(device)
         return (lambda: network(picture)), 1
-    frames = CHUNK + network.info.overlap
+
+    inputs = random_inputs(size, CHUNK + network.info.overlap, device)
+    return (lambda: network(inputs, None, CHUNK)), CHUNK
+
+
+def random_inputs(size: tuple[int, int], frames: int, device: torch.device) -> ChunkInputs:
+    """Return random frames of `size` (width, height) that stand still."""
+    (width, height), random = size, torch.Generator().manual_seed(0)
     grid = -(-height // GUIDE_STRIDE), -(-width // GUIDE_STRIDE)
-    inputs = ChunkInputs(
+    return ChunkInputs(
         target=torch.rand(1, frames, 3, height, width, generator=random).to(device),
         reference=torch.rand(1, frames, 3, height, width, generator=random).to(device),
         guide=torch.rand(1, frames, 6, *grid, generator=random).to(device),
@@ -101,10 +108,10 @@ def _call(
         flow_next=torch.zeros(1, frames, 2, *grid, device=device),
         reset=torch.zeros(1, frames, dtype=torch.bool, device=device),
     )
-    return (lambda: network(inputs, None, CHUNK)), CHUNK
 
 
-def _wait(device: torch.device) -> None:
+def wait_for(device: torch.device) -> None:
+    """Wait until a device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
