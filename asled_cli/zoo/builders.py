@@ -47,6 +47,12 @@ def _build_ifan(options: Options) -> Any:
     return Ifan(IfanConfig(**options))
 
 
+def _build_refvsr(options: Options) -> Any:
+    from asled_cli.nets.refvsr.network import RefVsr, RefVsrConfig
+
+    return RefVsr(RefVsrConfig(**options))
+
+
 BUILDERS: dict[str, Callable[[Options], Any]] = {
     "asled-fast": _build_asled_fast,
     "asled": _build_asled,
@@ -54,4 +60,5 @@ BUILDERS: dict[str, Callable[[Options], Any]] = {
     "deblurnet": _build_deblurnet,
     "davanet": _build_davanet,
     "ifan": _build_ifan,
+    "refvsr": _build_refvsr,
 }

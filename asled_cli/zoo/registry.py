@@ -162,6 +162,12 @@ COSTS: dict[str, Costs] = {
         memory_mib=None,
         paper="Lee et al., IFAN (CVPR 2021), for frames out of focus",
     ),
+    "refvsr": Costs(
+        parameters=4_201_878,
+        gflop=8_749,
+        memory_mib=None,
+        paper="Lee et al., RefVSR (CVPR 2022), without the enlargement and with the registration's flow",
+    ),
 }
 """By name of a published network, or of an architecture that has none of its name."""
 
