@@ -19,7 +19,7 @@ from asled_cli.video.encode.segments import is_intact
 
 MAX_SPAN = 4  # segments; each span reads some frames before it again
 MIN_SPANS = 8  # of a long clip, so that workers have about equal work
-WARM_UP = 16  # frames a network sees again: 77 dB or more to one process (seam_error.json)
+WARM_UP = 16  # frames a network sees again: 77 dB to one process on a still clip (benchmarks/seam_error.py)
 
 
 @dataclass(frozen=True, slots=True)
