@@ -125,7 +125,12 @@ def _deblur(run: Run, began: float) -> DeblurResult:
     analysis_s = time.monotonic() - began
     _check_help(run, registration, blur_plan)
     run.refuse_if_strict([] if registration.accepted else ["the two views do not fit together"])
-    result = _pass_through(run, registration, blur_plan) or _render(run, registration, blur_plan)
+    if registration.accepted and not blur_plan.changes_nothing:
+        result = _render(run, registration, blur_plan)
+    elif plan.own_exposure > 0:
+        result = replace(_deblur_alone(replace(run, plan=plan.alone)), plan=plan, **blur_plan.found)
+    else:
+        result = _pass_through(run, registration, blur_plan) or _render(run, registration, blur_plan)
     return replace(result, analysis_s=analysis_s)
 
 
@@ -172,9 +177,10 @@ def _analyse(run: Run) -> Registration:
     )
     if not registration.accepted and plan.config.view is None:
         log.warning(
-            "%s and %s do not seem to show the same scene at the same time: nothing is changed. %s",
+            "%s and %s do not seem to show the same scene at the same time: %s. %s",
             plan.wide.path.name,
             plan.pair.ultra.path.name,
+            "the first is deblurred alone" if plan.own_exposure > 0 else "nothing is changed",
             advice_for(plan.config),
         )
     return run.journal.keep_registration(registration)
@@ -186,7 +192,7 @@ def _plan_blur(run: Run, registration: Registration) -> BlurPlan:
     if not plan.config.skip_sharp:
         return DEBLUR_ALL
     blur_plan = judge_clips(plan.wide, plan.pair.ultra, plan.clock, registration, run.report)
-    for sentence in blur_plan.warnings():
+    for sentence in blur_plan.warnings(inverts=plan.own_exposure > 0):
         log.warning("%s: %s", plan.wide.label, sentence)
     return blur_plan
 
@@ -204,8 +210,6 @@ def _check_help(run: Run, registration: Registration, blur_plan: BlurPlan) -> No
 
 def _pass_through(run: Run, registration: Registration, blur_plan: BlurPlan) -> DeblurResult | None:
     """Copy the wide clip where no frame is to change; None where frames must be encoded all the same."""
-    if registration.accepted and not blur_plan.changes_nothing:
-        return None
     frames = run.writer.copy_source()
     if frames is None:
         return None
@@ -224,8 +228,8 @@ def _render(run: Run, registration: Registration, blur_plan: BlurPlan) -> Deblur
         return replace(found, **blur_plan.found)
     restorer = load_restorer(plan, run.steps.segment_length(plan.wide), journal.memory)
     start = find_start(plan, journal.entries, registration)
-    with pair_stream(plan, registration, restorer, Part(start)) as stream:
-        tally = _write(run, blur_plan, stream)
+    with pair_stream(plan, registration, restorer, Part(start), blur_plan) as stream:
+        tally = _write(run, stream)
     result = tally.result(plan, registration, stream.stages, stream.problems)
     return replace(result, **blur_plan.found)
 
@@ -256,7 +260,7 @@ def _render_alone(run: Run) -> DeblurResult:
     if (found := _spread(run, None, DEBLUR_ALL)) is not None:
         return found
     with single_stream(plan, Part(find_start(plan, journal.entries, None))) as stream:
-        tally = _write(run, DEBLUR_ALL, stream)
+        tally = _write(run, stream)
     return tally.result(plan, None, stream.stages, stream.problems)
 
 
@@ -272,7 +276,7 @@ def _spread(run: Run, registration: Registration | None, blur_plan: BlurPlan) ->
     return journal.tally.result(plan, registration, spread.stages, {})
 
 
-def _write(run: Run, blur_plan: BlurPlan, stream: RestoredStream) -> Tally:
+def _write(run: Run, stream: RestoredStream) -> Tally:
     """Write the frames and keep each finished segment in the journal. Return the counts."""
     journal, writer, tally = run.journal, run.writer, run.journal.tally
     space = SpaceWatch(run.plan, journal.folder)
@@ -287,10 +291,9 @@ def _write(run: Run, blur_plan: BlurPlan, stream: RestoredStream) -> Tally:
 
     for frame in stream.frames if not journal.complete else ():
         run.stop.check()
-        change = blur_plan.limit(float(frame.target.time), frame.change)
-        with tally.writing(frame, change):
-            run.viewer.see(frame, change)
-            keep(writer.write(frame.target, change))
+        with tally.writing(frame):
+            run.viewer.see(frame, frame.change)
+            keep(writer.write(frame.target, frame.change))
         memory = frame.memory
         run.report(Progress("deblur", tally.written, run.plan.frames))
     run.stop.check()

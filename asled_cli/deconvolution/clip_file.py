@@ -60,8 +60,13 @@ def deblur_clip(
         return ((waiting.popleft(), result) for result in results)
 
     for frame in frames:
-        if waiting and abs(frame.time - waiting[-1].time - frame_s) > _UNEVEN * frame_s:
+        if waiting and not follows(frame, waiting[-1], frame_s):
             yield from paired(restorer.flush())
         waiting.append(frame)
         yield from paired(restorer.push(frame.rgb))
     yield from paired(restorer.flush())
+
+
+def follows(frame: Frame, before: Frame, frame_s: Fraction) -> bool:
+    """Return whether a frame comes the usual time after another, so that they are neighbours."""
+    return abs(frame.time - before.time - frame_s) <= _UNEVEN * frame_s

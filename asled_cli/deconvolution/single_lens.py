@@ -18,9 +18,10 @@ from asled_cli.deconvolution.confidence import (
     free_share,
 )
 from asled_cli.deconvolution.free.free_views import free_views
-from asled_cli.deconvolution.light import join, split, to_coded, to_light
+from asled_cli.deconvolution.light import split, to_light
+from asled_cli.deconvolution.refine import base_of, change_by
 from asled_cli.deconvolution.views import Planes, blur_length, views
-from asled_cli.deconvolution.wiener import Inversion, View, invert, tile_side
+from asled_cli.deconvolution.wiener import Base, Inversion, View, invert, tile_side
 from asled_cli.imaging.homography import Image, Matrix
 
 WORK_WIDTH = 640  # pixels across at which motion is measured
@@ -78,6 +79,8 @@ class _Seen:
     rgb: NDArray[np.uint16]
     luma: Image  # linear, at working size
     planes: Planes  # at full size
+    change: NDArray[np.float32] | None  # by which the frame is restored already
+    share: float  # of the inversion to apply
 
 
 class SingleLensRestorer:
@@ -95,12 +98,18 @@ class SingleLensRestorer:
         self._count = 0  # frames since the last cut
         self._done = 0
 
-    def push(self, rgb: NDArray[np.uint16]) -> list[Deblurred]:
-        """Take the next frame; return the changes to those that are finished now."""
+    def push(
+        self, rgb: NDArray[np.uint16], change: NDArray[np.float32] | None = None, share: float = 1.0
+    ) -> list[Deblurred]:
+        """Take the next frame; return the changes to those that are finished now.
+
+        change: by which the frame is restored already, in the form of `Deblurred.change`; what is returned
+        takes its place. share: 0..1, how much of the inversion to apply.
+        """
         if self._exposure <= 0:
-            return [Deblurred(None, 0.0)]
+            return [Deblurred(change, 0.0)]
         planes = Planes(*split(to_light(rgb)))
-        seen = _Seen(rgb, reduce_luma(planes.luma), planes)
+        seen = _Seen(rgb, reduce_luma(planes.luma), planes, change, share)
         finished: list[Deblurred] = []
         if self._frames:
             last = self._frames[-1]
@@ -150,7 +159,7 @@ class SingleLensRestorer:
         around, maps = self._config.around, self._maps[-1]
         low, high = max(0, t - around), min(self._count, t + around + 1)
         if high - low < 3:
-            return Deblurred(None, 0.0)
+            return Deblurred(self._frames[t - self._start].change, 0.0)
         poses = chain([maps[i] for i in range(low, high - 1)], t - low)
         shape = self._frames[t - self._start].luma.shape
         # Times count from this frame: rounded numbers do not depend on where the stream began.
@@ -208,31 +217,34 @@ def restore_frame(
     Where the path does not explain how the frames are blurred, their blurs are found from themselves.
     """
     frame, index = seen[t], list(seen).index(t)
+    if frame.share == 0:
+        return Deblurred(frame.change, 0.0)
+    base = base_of(frame.rgb, frame.change)
     found = views({k: one.planes for k, one in seen.items()}, t, path, exposure)
     lengths = [blur_length(path, k, exposure) for k in seen]
     share = blur_share(lengths[index] * frame.rgb.shape[1] / path.size[0])
-    inversion = _inversion(found, index, lengths, path, workers) if share else None
+    inversion = _inversion(found, index, lengths, path, workers, base) if share else None
     if inversion is None or explained(inversion) < PATH_EXPLAINS:
         free = free_views(found, list(seen), index, path, exposure)
-        other = _inversion(free.views, index, free.lengths, path, workers)
+        other = _inversion(free.views, index, free.lengths, path, workers, base)
         blur_px = free.lengths[index] * frame.rgb.shape[1] / path.size[0]
         other_share = 0.0 if other is None else free_share(other, blur_px, free.middle_px)
         if other_share > 0:
             inversion, share = other, other_share
-    return Deblurred(None, 0.0) if inversion is None else _changed(frame, inversion, share)
+    if inversion is None:
+        return Deblurred(frame.change, 0.0)
+    trust = confidence(inversion, frame.planes.luma) * np.float32(share * frame.share)
+    return Deblurred(change_by(frame.rgb, frame.change, inversion, trust), float(trust.mean()))
 
 
 def _inversion(
-    found: list[View], index: int, lengths: list[float], path: CameraPath, workers: int
+    found: list[View],
+    index: int,
+    lengths: list[float],
+    path: CameraPath,
+    workers: int,
+    base: Base | None,
 ) -> Inversion | None:
     """Return the inversion of a frame, None if a blur is too long. lengths: pixels of the path's size."""
     side = tile_side(max(lengths) * found[0].luma.shape[1] / path.size[0])
-    return None if side is None else invert(found, index, side=side, workers=workers)
-
-
-def _changed(frame: _Seen, inversion: Inversion, share: float) -> Deblurred:
-    assert inversion.tint is not None
-    trust = confidence(inversion, frame.planes.luma) * np.float32(share)
-    sharp = to_light(frame.rgb) + join(inversion.luma, inversion.tint)
-    change = (to_coded(sharp) - frame.rgb.astype(np.float32) / np.float32(65535)) * trust[..., None]
-    return Deblurred(np.asarray(change, np.float32), float(trust.mean()))
+    return None if side is None else invert(found, index, side=side, workers=workers, base=base)

@@ -21,6 +21,9 @@ USEFUL_DB = 0.4
 BLURRED_SHARE = 0.006
 MIN_BLURRED_PX = 5.0  # of small pictures, whose pixels are soft
 _CLEARLY_BLURRED = 2.0  # times the blur of the sharp clip
+# Exposure of the reference over the target's, up to which the reference is worth more than the target's own
+# frames, and from which it is not. A short one gained 6.0 dB and inversion 2.4; one as long 1.6 and 3.9.
+_UNLIKE, _ALIKE = 0.5, 0.75
 MIN_S = 0.75  # a shorter stretch takes the action of its neighbours
 PAST_S = 1e9  # stands for before the start and after the end
 FADE_S = 0.2  # between an action and the next
@@ -51,10 +54,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class BlurPlan:
-    """Sharpness along the clip and the plan that follows from it."""
+    """Sharpness along the clip and the plan that follows from it.
+
+    blurred_alike: 0..1, from a reference exposed for a shorter time to one exposed as long as the target.
+    """
 
     samples: tuple[Sharpness, ...]
     segments: tuple[Interval, ...]
+    blurred_alike: float = 0.0
 
     def weight_at(self, time_s: float) -> float:
         """Return the share of the change to apply at a time: 0 in kept stretches, 1 elsewhere, faded."""
@@ -66,6 +73,24 @@ class BlurPlan:
         edges = [abs(time_s - edge) for edge in (current.start_s, current.end_s) if edge in around]
         return max(0.0, 1 - min(edges, default=FADE_S) / FADE_S)
 
+    def own_share(self, time_s: float) -> float:
+        """Return the share of the inversion of own frames: 0 where the reference is sharper, faded."""
+        if self.blurred_alike >= 1:
+            return 1.0
+        inside = [s for s in self.segments if s.start_s <= time_s < s.end_s]
+        if not inside:
+            return self.blurred_alike
+        if inside[0].action != "deblur":
+            return 1.0
+        helpless = {edge for s in self.segments if s.action != "deblur" for edge in (s.start_s, s.end_s)}
+        edges = [abs(time_s - edge) for edge in (inside[0].start_s, inside[0].end_s) if edge in helpless]
+        return max(self.blurred_alike, 1 - min(edges, default=FADE_S) / FADE_S)
+
+    @property
+    def needs_own_frames(self) -> bool:
+        """Whether the reference cannot help everywhere, so that own frames must."""
+        return self.blurred_alike > 0 or any(action != "deblur" for action in self.actions)
+
     def limit(self, time_s: float, change: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
         """Return the change to a frame, scaled by the plan; None if the frame is kept as it is."""
         weight = self.weight_at(time_s)
@@ -73,10 +98,15 @@ class BlurPlan:
             return change
         return change * np.float32(weight) if weight > 0 else None
 
-    def warnings(self) -> list[str]:
-        """Return warnings: the clip is sharp already, or both lenses are blurred."""
+    def warnings(self, *, inverts: bool = False) -> list[str]:
+        """Return warnings: the clip is sharp already, or both lenses are blurred.
+
+        inverts: whether the clip is deblurred by its own frames too.
+        """
         if not self.segments:
             return []
+        if inverts:
+            return self._warnings_inverting()
         if self.changes_nothing:
             sharp = ["it is already as sharp as the other clip, so nothing will be changed."]
             own, other = (
@@ -90,6 +120,18 @@ class BlurPlan:
             return sharp
         both = sum(action == "both blurred" for action in self.actions)
         return [f"both lenses are blurred in {both} stretch(es): little can be gained there."] if both else []
+
+    def _warnings_inverting(self) -> list[str]:
+        if self.changes_nothing:
+            return ["the other clip is no sharper, so this one is deblurred alone."]
+        if self.blurred_alike >= 1:
+            return ["the other clip is exposed as long, so this one's own frames are used too."]
+        helpless = sum(action != "deblur" for action in self.actions)
+        return (
+            [f"the other clip is no sharper in {helpless} stretch(es): own frames alone help there."]
+            if helpless
+            else []
+        )
 
     @property
     def changes_nothing(self) -> bool:
@@ -128,7 +170,15 @@ def plan_blur(
         if sample is not None:
             samples.append(sample)
     blurred_px = max(BLURRED_SHARE * max(found.target_size), MIN_BLURRED_PX)
-    return BlurPlan(tuple(samples), tuple(plan_segments(samples, blurred_px)))
+    return BlurPlan(tuple(samples), tuple(plan_segments(samples, blurred_px)), blurred_alike(found))
+
+
+def blurred_alike(found: Registration) -> float:
+    """Return 0..1, how nearly the reference is exposed as long as the target; 0 where that is unknown."""
+    if not found.target_exposure:
+        return 0.0
+    share = found.reference_exposure / found.target_exposure
+    return float(np.clip((share - _UNLIKE) / (_ALIKE - _UNLIKE), 0, 1))
 
 
 def plan_segments(samples: Sequence[Sharpness], blurred_px: float) -> list[Interval]:

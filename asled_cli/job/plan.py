@@ -28,7 +28,7 @@ from asled_cli.job.target import retarget_to_ultra
 from asled_cli.metrics.clip_psnr import check_truth
 from asled_cli.progress import Progress, Report, ignore
 from asled_cli.registration.geometry.canvas import Canvas
-from asled_cli.restoration.one_clip import BYTES_PER_PIXEL
+from asled_cli.restoration import one_clip, own_frames
 from asled_cli.runtime.device import resolve_device
 from asled_cli.runtime.stages import usable_cores
 from asled_cli.video.clock import exact_seconds
@@ -57,10 +57,10 @@ def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
         found = retarget_to_ultra(found)
     if found.order.swapped and config.ultra is not None:
         config = replace(config, wide=config.ultra, ultra=config.wide)
-    return _complete_plan(config, found)
+    return _complete_plan(config, found, report)
 
 
-def _complete_plan(config: DeblurConfig, found: MatchedClips) -> DeblurPlan:
+def _complete_plan(config: DeblurConfig, found: MatchedClips, report: Report) -> DeblurPlan:
     """Check the job against its matched clips and make every choice that is left."""
     wide, ultra, clock = found.wide, found.ultra, found.timing.clock
     if config.truth is not None:
@@ -72,10 +72,15 @@ def _complete_plan(config: DeblurConfig, found: MatchedClips) -> DeblurPlan:
     choice = choose_method(config, FrameSize(*wide.seen_size))
     align_threads = choose_align_threads(choice.method, choice.device, wide)
     frames = count_frames(wide, start, end)
+    exposure = _measure_exposure(config, wide, report) if config.method == "auto" else None
+    inversion = (
+        own_frames.BYTES_PER_PIXEL * wide.width * wide.height if exposure and exposure.exposure > 0 else 0
+    )
     return DeblurPlan(
         config=config,
         wide=wide,
         match=found,
+        exposure=exposure,
         choice=choice,
         out=out,
         frames=frames,
@@ -83,7 +88,10 @@ def _complete_plan(config: DeblurConfig, found: MatchedClips) -> DeblurPlan:
         end_s=end,
         align_threads=align_threads,
         memory_bytes=max(
-            _memory(wide, ultra) + _memory_of_alignment(align_threads, wide) + choice.memory_bytes,
+            _memory(wide, ultra)
+            + _memory_of_alignment(align_threads, wide)
+            + choice.memory_bytes
+            + inversion,
             memory_of_analysis(wide, frames),
         ),
         encoder=choose_encoder(wide, config.encode or EncodeConfig()),
@@ -114,7 +122,7 @@ def _plan_single(config: DeblurConfig, report: Report) -> DeblurPlan:
         start_s=start,
         end_s=end,
         align_threads=min(MAX_ALIGN_THREADS, usable_cores()),
-        memory_bytes=MEMORY_BASE + BYTES_PER_PIXEL * wide.width * wide.height,
+        memory_bytes=MEMORY_BASE + one_clip.BYTES_PER_PIXEL * wide.width * wide.height,
         encoder=encoder,
         notes=tuple(wide.warnings),
     )

@@ -6,7 +6,7 @@ Standard library only, so that the command line can use them before anything hea
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -67,7 +67,7 @@ class DeblurPlan:
     config: DeblurConfig
     wide: Clip
     match: MatchedClips | None = None  # how the ultra clip fits; None: the wide clip is deblurred alone
-    exposure: ExposureFit | None = None  # of one clip alone
+    exposure: ExposureFit | None = None  # of the wide clip by its own frames; None: not inverted
     choice: MethodChoice
     out: Path
     frames: int  # expected number of frames to write, from the header
@@ -106,8 +106,14 @@ class DeblurPlan:
 
     @property
     def own_exposure(self) -> float:
-        """The exposure of one clip alone, in frame intervals; 0: nothing can be inverted."""
+        """The exposure of the wide clip by its own frames, frame intervals; 0: nothing can be inverted."""
         return 0.0 if self.exposure is None else self.exposure.exposure
+
+    @property
+    def alone(self) -> DeblurPlan:
+        """The plan of the wide clip without its pair, whose reference cannot help."""
+        choice = MethodChoice(method="single", reason="the ultra clip cannot help")
+        return replace(self, match=None, choice=choice)
 
     @property
     def clips(self) -> dict[str, Clip]:
@@ -126,9 +132,11 @@ class DeblurPlan:
 
     @property
     def expectation(self) -> str:
-        """What to expect of one clip alone, in a sentence; empty for a pair."""
+        """What to expect of the wide clip's own frames, in a sentence; empty where they are not inverted."""
         if self.exposure is None:
             return ""
+        if self.match is not None:
+            return self._expectation_of_pair(self.exposure)
         if self.config.strength == 0:
             return "nothing will be changed: --strength is 0"
         if self.own_exposure <= 0:
@@ -139,6 +147,17 @@ class DeblurPlan:
         return (
             "blur by camera shake is removed, objects that move by themselves and sharp frames stay "
             f"(explained: {self.exposure.explained:.0%} of how neighbouring frames differ)"
+        )
+
+    def _expectation_of_pair(self, exposure: ExposureFit) -> str:
+        if exposure.exposure <= 0:
+            return (
+                "the ultra clip alone can help: the frames of the wide clip do not show the blur of a "
+                "shaking camera (they are sharp, move steadily, or move in parts)"
+            )
+        return (
+            "blur by camera shake is removed from the wide clip's own frames too, also where the ultra clip "
+            f"cannot help (explained: {exposure.explained:.0%} of how neighbouring frames differ)"
         )
 
     @property

@@ -7,9 +7,6 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from asled_cli.job.records import DeblurPlan, DeblurResult, StageTime
 from asled_cli.registration.model.registration import Registration
 from asled_cli.restoration.base import RestoredFrame
@@ -28,16 +25,16 @@ class Tally:
     first_time: Fraction | None = None  # of the first frame, on the wide clip's clock
 
     @contextmanager
-    def writing(self, frame: RestoredFrame, change: NDArray[np.float32] | None) -> Iterator[None]:
-        """Count one frame and the time it takes to write it. change: what of its change is applied."""
+    def writing(self, frame: RestoredFrame) -> Iterator[None]:
+        """Count one frame and the time it takes to write it."""
         if self.first_time is None:
             self.first_time = frame.target.time
         began = time.perf_counter()
         yield
         self.write_s += time.perf_counter() - began
         self.written += 1
-        self.changed += change is not None
-        self.passed += change is None and frame.change is not None
+        self.changed += frame.change is not None
+        self.passed += frame.is_kept
         self.without_reference += not frame.has_reference
 
     def result(

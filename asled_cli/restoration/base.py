@@ -27,6 +27,7 @@ class RestoredFrame:
     has_reference: whether the other view was there to help. memory: what must be known to continue after this
     frame in another process, at the end of a segment; None where nothing must.
     confidence: (h, w) float16, 0..1, of the reference, on the grid of the guide; None without a reference.
+    is_kept: nothing is changed, since the target is as sharp as its reference.
     """
 
     target: Frame
@@ -34,6 +35,7 @@ class RestoredFrame:
     has_reference: bool
     memory: "Memory | None" = None
     confidence: NDArray[np.float16] | None = None
+    is_kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,8 +56,8 @@ Linear = Annotated[
 Methods = Annotated[
     str,
     typer.Option(
-        help="Rows: input, reference, swap, oracle-half, single (no reference), networks, or NAME=FILE for "
-        "other weights.",
+        help="Rows: input, reference, swap, oracle-half, single (no reference), auto (as deblur without "
+        "options), networks, or NAME=FILE for other weights.",
         rich_help_panel=_SCORING,
     ),
 ]

@@ -7,6 +7,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import Any
 
+from asled_cli.job.blur_plan import BlurPlan
 from asled_cli.job.records import DeblurPlan
 from asled_cli.job.resume.start_point import Start, skip_written
 from asled_cli.job.tally import any_problem
@@ -16,10 +17,13 @@ from asled_cli.registration.render import ReferenceRenderer
 from asled_cli.registration.render_stages import QUEUE, align_stages
 from asled_cli.restoration.base import RestoredFrame, Restorer, restore
 from asled_cli.restoration.one_clip import restore_alone
-from asled_cli.runtime.stages import Stage, closing_items
+from asled_cli.restoration.own_frames import OwnFramesRestorer
+from asled_cli.runtime.stages import Stage, closing_items, usable_cores
 from asled_cli.video.decode.pairing import pair_frames
 from asled_cli.video.decode.reader import ClipReader
 from asled_cli.video.decode.track_decoder import ReadProblems
+
+MAX_INVERSION_THREADS = 4  # threads that share a frame; rows of tiles are few
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +54,22 @@ class RestoredStream:
 
 @contextmanager
 def pair_stream(
-    plan: DeblurPlan, registration: Registration, restorer: Restorer, part: Part
+    plan: DeblurPlan, registration: Registration, restorer: Restorer, part: Part, blur_plan: BlurPlan
 ) -> Iterator[RestoredStream]:
-    """Yield the stream of a pair. Leaving the context ends all its threads."""
+    """Yield the stream of a pair. Leaving the context ends all its threads.
+
+    blur_plan: limits what the reference may change.
+    """
     start, name = part.start, plan.wide.path.name
+    refining = OwnFramesRestorer(
+        restorer,
+        plan.own_exposure if blur_plan.needs_own_frames else 0.0,
+        1 / plan.wide.average_rate,
+        limit=blur_plan.limit,
+        share=blur_plan.own_share,
+        strength=plan.config.strength,
+        workers=min(MAX_INVERSION_THREADS, usable_cores()),
+    )
     with (
         ClipReader(plan.wide, start_s=start.wide_s, end_s=plan.wide_range[1]) as wide,
         ClipReader(plan.pair.ultra, start_s=start.ultra_s, end_s=plan.ultra_range[1]) as ultra,
@@ -70,9 +86,9 @@ def pair_stream(
             radius=plan.choice.reference_radius,
             threads=plan.align_threads,
             room=room,
-            select=lambda frames: skip_written(frames, start, name),
+            select=lambda frames: skip_written(frames, start, name, see=refining.see_pair),
         )
-        restored = Stage(_of_part(restore(aligned[-1], restorer), part), room, "restore")
+        restored = Stage(_of_part(restore(aligned[-1], refining), part), room, "restore")
         problems = {plan.wide.label: wide.problems, plan.pair.ultra.label: ultra.problems}
         with restored:  # closing the last stage closes all that feed it
             yield RestoredStream(restored, [wide_frames, ultra_frames, pairs, *aligned, restored], problems)

@@ -95,9 +95,8 @@ class _Rendering:
             for frame in stream.frames:
                 if frame.target.pts != next(expected, None):
                     return SpanResult(task.span, agrees=False)
-                change = task.blur_plan.limit(float(frame.target.time), frame.change)
-                with self.tally.writing(frame, change):
-                    self._note(self.writer.write(frame.target, change), stream, memory)
+                with self.tally.writing(frame):
+                    self._note(self.writer.write(frame.target, frame.change), stream, memory)
                 memory = frame.memory
             self._note(self.writer.flush(self._end()), stream, memory)
         complete = next(expected, None) is None and not stream.damaged
@@ -116,7 +115,9 @@ class _Rendering:
         warm_up = self._warm_up()
         start = start_at(plan, task.ticks, self.frames.start, registration, more=warm_up)
         restorer = load_restorer(plan, task.length, self._memory, first=warm_up)
-        return pair_stream(plan, registration, restorer, Part(start, warm_up, len(self.frames)))
+        return pair_stream(
+            plan, registration, restorer, Part(start, warm_up, len(self.frames)), task.blur_plan
+        )
 
     def _warm_up(self) -> int:
         """Return how many frames before the first one a network sees again, to rebuild its memory."""

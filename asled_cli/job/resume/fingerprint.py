@@ -78,7 +78,7 @@ def with_pieces(plan: DeblurPlan, kept: dict[str, Any]) -> DeblurPlan:
         clock = Clock(Fraction(kept["offset_s"]), Fraction(kept["clock_rate"]))
         timing = replace(match.timing, clock=clock)
         match = replace(match, wide=wide, timing=timing, fov_ratio=float(kept["fov_ratio"]))
-    if exposure is not None:
+    if exposure is not None and "exposure" in kept:
         exposure = ExposureFit(float(kept["exposure"]), float(kept["explained"]))
     return replace(plan, wide=wide, match=match, exposure=exposure, choice=choice)
 

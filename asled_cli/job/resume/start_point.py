@@ -62,6 +62,7 @@ def start_at(
         memory, interval_s = FRAMES_BEFORE, float(1 / plan.wide.average_rate)
     else:
         memory = frames_before(registration) + plan.choice.reference_radius
+        memory = max(memory, FRAMES_BEFORE if plan.own_exposure > 0 else 0)
         interval_s = registration.interval_s
     base = plan.wide.time_base
     tick, earliest = ticks[place - more], place - more - memory
@@ -86,8 +87,9 @@ def skip_written(
     start: Start,
     name: str,
     tick_of: Callable[[Item], int] = attrgetter("pair.target.pts"),
+    see: Callable[[Item], object] = lambda frame: None,
 ) -> Iterator[Item]:
-    """Yield the frames not written yet. tick_of: gives the time of a frame.
+    """Yield the frames not written yet. tick_of: gives the time of a frame. see: takes the others.
 
     Raises InputError if the next frame has another time than before.
     """
@@ -96,6 +98,7 @@ def skip_written(
         for frame in source:
             pts = tick_of(frame)
             if start.tick is not None and pts < start.tick:
+                see(frame)
                 continue
             if not checked and pts != start.tick:
                 sentence = f"{name} continues at tick {pts}, expected {start.tick}."

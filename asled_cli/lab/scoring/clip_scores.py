@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -135,11 +136,12 @@ def score_clip(
     window = None if clip.truth is None else TruthWindow(clip.truth)
     extras = load_extras(config.metrics, config.metric_weights)
     scorers = {m.name: FrameScorer(m.name, window, protocol, config.metrics, extras) for m in models}
-    restorers = {m.name: load_restorer(m, config, clip.target.size, window, clip.target) for m in models}
     middle = clip.frames // 2
     for scorer in scorers.values():
         scorer.show = middle
     aligned = aligned or align_clip(clip, config.alignment, config.fov_ratio)
+    load = partial(load_restorer, fps=clip.fps, blur_plan=aligned.blur_plan)
+    restorers = {m.name: load(m, config, clip.target.size, window, clip.target) for m in models}
     plans = {m.name: aligned.blur_plan if m.kind in ("swap", "network") else None for m in models}
     shown: dict[str, NDArray[np.uint8] | None] = {"reference": None}
     references: dict[int, AlignedFrame] = {}

@@ -41,7 +41,7 @@ class EvalConfig:
     pairs: tuple[str, ...] = ()
     """RESULT:TRUTH, or RESULT alone without a truth; files or folders of images."""
     methods: tuple[str, ...] = USUAL_METHODS
-    """Methods: input, reference, swap, oracle-half, single, networks of the zoo, or NAME=FILE for any
+    """Methods: input, reference, swap, oracle-half, single, auto, networks of the zoo, or NAME=FILE for any
     weights."""
     weights: Path | None = None
     """A checkpoint for the one network among `methods` instead of the published one."""

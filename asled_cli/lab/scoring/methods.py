@@ -1,11 +1,14 @@
 """Methods of an evaluation (the rows of a report), and how each restores a clip.
 
-input, reference, swap, oracle-half and single need no weights. Networks of the zoo run as in `asled deblur`.
+input, reference, swap, oracle-half and single need no weights. auto is what `asled deblur` does without
+options: the default network, and inversion of the target's own frames. Networks of the zoo run as in
+`asled deblur --method network`.
 Other files are single-image networks that spandrel (an optional extra) recognises.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -18,6 +21,7 @@ from numpy.typing import NDArray
 from asled_cli.deconvolution.clip_exposure import clip_exposure
 from asled_cli.deconvolution.clip_file import stretches
 from asled_cli.errors import UsageError, WeightsError
+from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan
 from asled_cli.job.method import network_restorer
 from asled_cli.lab.datasets.image_sequence import Pictures
 from asled_cli.lab.scoring.config import EvalConfig
@@ -25,6 +29,7 @@ from asled_cli.lab.scoring.frame_scores import TruthWindow
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.restoration.base import FULL_SCALE, FrameByFrame, Restorer
 from asled_cli.restoration.one_clip import OneClipRestorer
+from asled_cli.restoration.own_frames import OwnFramesRestorer
 from asled_cli.restoration.swap import SwapRestorer
 from asled_cli.runtime.device import DTYPES, resolve_device, resolve_precision
 from asled_cli.video.decode.pixel_format import to_16_bit
@@ -33,7 +38,7 @@ from asled_cli.zoo import registry as zoo
 from asled_cli.zoo.weight_file import read_header
 
 WithoutWeights = Literal["input", "reference", "swap", "oracle-half", "single"]
-Kind = WithoutWeights | Literal["network", "single-image"]
+Kind = WithoutWeights | Literal["network", "auto", "single-image"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +83,14 @@ def load_restorer(
     size: tuple[int, int],
     truth: TruthWindow | None = None,
     target: Pictures | None = None,
+    *,
+    fps: float = 30.0,
+    blur_plan: BlurPlan = DEBLUR_ALL,
 ) -> Restorer:
     """Return the restorer of `model` for clips of `size` (width, height).
 
-    truth: for oracle-half. target: the blurred frames, whose exposure `single` measures.
+    truth: for oracle-half. target: the blurred frames, whose exposure `single` and `auto` measure. fps and
+    blur_plan: for `auto`, the frame rate and where the reference helps.
     """
     if model.kind == "input":
         return FrameByFrame(_nothing)
@@ -100,12 +109,19 @@ def load_restorer(
     precision = resolve_precision(config.precision, device)
     if model.kind == "network":
         return network_restorer(model.path, device, precision, size)
+    if model.kind == "auto":
+        assert target is not None
+        network = network_restorer(model.path, device, precision, size)
+        frame_s = 1 / Fraction(fps).limit_denominator(1001)
+        exposure = _exposure(target) if blur_plan.needs_own_frames or not blur_plan.segments else 0.0
+        share = blur_plan.own_share if blur_plan.segments else lambda time_s: 1.0
+        return OwnFramesRestorer(network, exposure, frame_s, limit=blur_plan.limit, share=share)
     return FrameByFrame(partial(_by_single_image, load_single_image(model.path, device), device))
 
 
 def load_network(model: Model, device: torch.device, precision: str) -> Any:
-    """Return the network of a method as a module on `device`; None for methods without one."""
-    if model.path is None:
+    """Return the network of a method as a module on `device`; None for other methods."""
+    if model.path is None or model.kind == "auto":
         return None
     if model.kind == "network":
         network = weights.load(model.path)
@@ -186,8 +202,11 @@ def _find(word: str) -> Model:
         return Model(name, "network" if _is_ours(path) else "single-image", path, weights.hash_file(path))
     if name in get_args(WithoutWeights):
         return Model(name, name)  # type: ignore[arg-type]  # the name is the kind
+    if name == "auto":
+        path = weights.find(zoo.DEFAULT)
+        return Model(name, "auto", path, weights.hash_file(path))
     if name not in zoo.PUBLISHED and name not in zoo.BUILDERS:
-        known = [*get_args(WithoutWeights), *zoo.PUBLISHED]
+        known = [*get_args(WithoutWeights), "auto", *zoo.PUBLISHED]
         raise UsageError(f"--methods has {name!r}, known: {', '.join(known)}, or NAME=FILE.")
     if name not in zoo.PUBLISHED:
         return Model(name, "network")
