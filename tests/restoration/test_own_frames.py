@@ -1,0 +1,95 @@
+"""Inversion of own frames around what another restorer gives."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from factories.shaken_clip import ShakenClip, make_shaken_clip
+from numpy.typing import NDArray
+
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame, without_reference
+from asled_cli.restoration.base import FrameByFrame, RestoredFrame, restore
+from asled_cli.restoration.one_clip import FRAMES_BEFORE, OneClipRestorer
+from asled_cli.restoration.own_frames import OwnFramesRestorer
+from asled_cli.video.frames import Frame, FramePair
+
+FRAME_S = Fraction(1, 30)
+
+
+@pytest.fixture(scope="module")
+def clip() -> ShakenClip:
+    return make_shaken_clip(frames=9, size=(160, 96))
+
+
+def aligned(pictures: NDArray[np.uint16]) -> list[AlignedFrame]:
+    frames = [Frame(i, i, i * FRAME_S, picture, None) for i, picture in enumerate(pictures)]
+    return [without_reference(FramePair(frame, None)) for frame in frames]
+
+
+def half_way(clip: ShakenClip, frame: AlignedFrame) -> NDArray[np.float32]:
+    index = frame.pair.target.index
+    away = (clip.truth[index].astype(np.float32) - clip.wide[index]) / np.float32(65535)
+    return away * np.float32(0.3)
+
+
+def changes(frames: list[RestoredFrame]) -> list[NDArray[np.float32] | None]:
+    return [frame.change for frame in frames]
+
+
+def test_without_a_change_before_it_is_the_clip_alone(clip: ShakenClip) -> None:
+    alone = list(restore(aligned(clip.wide), OneClipRestorer(0.8)))
+    nothing = OwnFramesRestorer(FrameByFrame(lambda frame: None), 0.8, FRAME_S)
+    found = list(restore(aligned(clip.wide), nothing))
+    assert [f.target.index for f in found] == list(range(9))
+    for one, other in zip(alone, found, strict=True):
+        assert one.change is not None and other.change is not None
+        np.testing.assert_array_equal(one.change, other.change)
+
+
+def test_what_is_restored_in_part_gains_more(clip: ShakenClip) -> None:
+    before = FrameByFrame(lambda frame: half_way(clip, frame))
+    around = list(restore(aligned(clip.wide), OwnFramesRestorer(before, 0.8, FRAME_S)))
+    part = clip.gains([half_way(clip, frame) for frame in aligned(clip.wide)])
+    assert clip.gains(changes(around)).mean() > part.mean() + 0.5
+
+
+@pytest.mark.parametrize("exposure", [0.8, 0.0])
+def test_a_share_of_nothing_keeps_the_change_to_the_bit(clip: ShakenClip, exposure: float) -> None:
+    before = FrameByFrame(lambda frame: half_way(clip, frame))
+    restorer = OwnFramesRestorer(before, exposure, FRAME_S, share=lambda time_s: 0.0)
+    for frame, item in zip(restore(aligned(clip.wide), restorer), aligned(clip.wide), strict=True):
+        assert frame.change is not None
+        np.testing.assert_array_equal(frame.change, half_way(clip, item))
+
+
+def test_frames_held_back_by_the_plan_count_as_kept(clip: ShakenClip) -> None:
+    before = FrameByFrame(lambda frame: half_way(clip, frame))
+    restorer = OwnFramesRestorer(before, 0.0, FRAME_S, limit=lambda time_s, change: None)
+    found = list(restore(aligned(clip.wide), restorer))
+    assert all(frame.is_kept and frame.change is None for frame in found)
+
+
+def test_from_any_place_the_frames_are_the_same() -> None:
+    clip = make_shaken_clip(frames=FRAMES_BEFORE + 5, size=(128, 80))
+    frames = aligned(clip.wide)
+    whole = list(restore(frames, OwnFramesRestorer(FrameByFrame(lambda f: None), 0.8, FRAME_S)))
+    later = OwnFramesRestorer(FrameByFrame(lambda f: None), 0.8, FRAME_S)
+    for frame in frames[2 : FRAMES_BEFORE + 2]:
+        later.see_pair(frame)
+    rest = list(restore(frames[FRAMES_BEFORE + 2 :], later))
+    assert len(rest) == 3
+    for one, other in zip(whole[-3:], rest, strict=True):
+        assert one.change is not None and other.change is not None
+        np.testing.assert_array_equal(one.change, other.change)
+
+
+def test_a_missing_frame_separates(clip: ShakenClip) -> None:
+    frames = aligned(clip.wide)
+    restorer = OwnFramesRestorer(FrameByFrame(lambda f: None), 0.8, FRAME_S)
+    found = list(restore(frames[:4] + frames[5:], restorer))
+    first = list(restore(frames[:4], OwnFramesRestorer(FrameByFrame(lambda f: None), 0.8, FRAME_S)))
+    assert [f.target.index for f in found] == [0, 1, 2, 3, 5, 6, 7, 8]
+    for one, other in zip(first, found, strict=False):
+        assert (one.change is None) == (other.change is None)
+        if one.change is not None and other.change is not None:
+            np.testing.assert_array_equal(one.change, other.change)
