@@ -41,6 +41,8 @@ ONLY_HOME = {
     "av": ("video/", "sync/", "lab/"),
     "typer": ("cli/",),
     "jinja2": ("job/show/pages/render.py",),
+    "gradio": ("cli/web/app.py",),
+    "onnxruntime": ("lab/export/",),
 }
 MAX_FILE_LINES = 350  # aim at 80-250
 MAX_MODULES = 12  # in one folder, without __init__

@@ -26,6 +26,7 @@ from asled_cli.cli.probe import probe
 from asled_cli.cli.synth_blur import synth_blur
 from asled_cli.cli.train import train
 from asled_cli.cli.verify import verify
+from asled_cli.cli.web.command import ui
 from asled_cli.errors import AsledError, InterruptedRunError
 from asled_cli.runtime.memory import explain_limit, share_one_arena
 from asled_cli.runtime.printable import printable
@@ -45,6 +46,7 @@ app.command()(export)
 app.command()(models)
 app.command()(probe)
 app.command()(train)
+app.command()(ui)
 app.command()(verify)
 app.command(name="synth-blur")(synth_blur)
 app.command(name="average-weights")(average_weights)

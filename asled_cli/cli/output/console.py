@@ -22,6 +22,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
+from asled_cli.cli.output.plain_table import plain_table, record_list, table_width
 from asled_cli.errors import AsledError
 from asled_cli.job.records import DeblurPlan, DeblurResult, Event, JobReport
 from asled_cli.job.show.job_rows import duration_text, plan_rows, result_rows
@@ -209,12 +210,26 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
         for row in rows:
             _json_line(sys.stdout, title, dict(zip(columns, row, strict=True)))
         return
+    cells = [[shown(cell) for cell in row] for row in rows]
+    console = Console()
+    if not console.is_terminal:
+        sys.stdout.write(plain_table(printable(title), columns, cells))
+    elif len(columns) > 2 and table_width(columns, cells) > console.width:
+        sys.stdout.write(record_list(printable(title), columns, cells, console.width))
+    else:
+        _print_table(console, title, columns, cells)
+    sys.stdout.flush()
+
+
+def _print_table(
+    console: Console, title: str, columns: Sequence[str], cells: Sequence[Sequence[str]]
+) -> None:
     table = Table(title=Text(printable(title)), title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(shown(cell)) for cell in row))
-    Console().print(table)
+    for row in cells:
+        table.add_row(*map(Text, row))
+    console.print(table)
 
 
 def show_lines(event: str, lines: Sequence[str], style: Style) -> None:

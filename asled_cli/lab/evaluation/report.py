@@ -29,9 +29,19 @@ HEADINGS = {
     "psnr": "PSNR dB", "psnr_gain": "gain dB", "ssim": "SSIM", "ssim_gain": "SSIM gain",
     "lpips-alex": "LPIPS alex", "lpips-vgg": "LPIPS vgg", "tgrad": "t-grad", "warp": "warp", "tof": "tOF",
     "sharpness": "sharp", "psnr_to_input": "PSNR to input", "niqe": "NIQE", "brisque": "BRISQUE",
+    "flip": "FLIP",
     "semi": "semi-ref",
 }  # fmt: skip
-DIGITS = {"psnr": 2, "psnr_gain": 2, "psnr_to_input": 2, "ssim": 4, "ssim_gain": 4, "niqe": 4, "brisque": 4}
+DIGITS = {
+    "psnr": 2,
+    "psnr_gain": 2,
+    "psnr_to_input": 2,
+    "ssim": 4,
+    "ssim_gain": 4,
+    "niqe": 4,
+    "brisque": 4,
+    "flip": 4,
+}
 # Files of a report.
 NAMES = ("frames.csv", "scores.json", "report.md", "table.tex")
 SELF_CHECK_DB = 0.5  # an input with a larger difference from the paper's was blurred differently

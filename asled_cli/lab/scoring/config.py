@@ -16,7 +16,7 @@ Alignment = Literal["registered", "centre-crop"]
 Protocol = Literal["basicsr", "refvsr", "nafnet", "asled-paper"]
 Metric = Literal[
     "psnr", "ssim", "tgrad", "warp", "tof", "lpips-alex", "lpips-vgg", "rings", "sharpness", "niqe",
-    "brisque", "semi",
+    "brisque", "semi", "flip",
 ]  # fmt: skip
 
 METRICS: tuple[Metric, ...] = get_args(Metric)

@@ -17,6 +17,7 @@ from asled_cli.imaging.light import LUMA_BT601
 from asled_cli.lab.datasets.image_sequence import Pictures
 from asled_cli.lab.scoring.config import Metric
 from asled_cli.metrics import temporal
+from asled_cli.metrics.flip import load_flip
 from asled_cli.metrics.lpips import load_lpips
 from asled_cli.metrics.niqe_brisque import load_natural
 from asled_cli.metrics.protocols import Protocol
@@ -171,6 +172,8 @@ def load_extras(metrics: Sequence[Metric], folder: Path | None) -> Extras:
             _try(metric, partial(load_lpips, "alex", folder), paired)
         elif metric == "lpips-vgg":
             _try(metric, partial(load_lpips, "vgg", folder), paired)
+        elif metric == "flip":
+            _try(metric, load_flip, paired)
         elif metric in ("niqe", "brisque"):
             _try(metric, partial(load_natural, metric), alone)
         elif metric == "rings":

@@ -1,0 +1,1 @@
+"""`asled ui`: a page to drop clips on; the only user of gradio."""
