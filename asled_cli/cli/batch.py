@@ -26,8 +26,8 @@ Source = Annotated[
     Path,
     typer.Argument(
         metavar="MANIFEST.csv|DIR",
-        help="A table with the columns wide,ultra[,out], or a folder of clips, paired by name or time; each "
-        "alone with --method single.",
+        help="A table with the columns wide,ultra[,out], or a folder of clips and takes, paired by "
+        "name or time; each clip alone with --method single.",
     ),
 ]
 OutFolder = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for results and report.")]
@@ -105,10 +105,10 @@ def batch(
     unreported: list[AsledError] = []
     index = _Index(out, overwrite, unreported.append) if page and part is None and not list_only else None
     with console.progress(style):  # shows what is warned of
-        pairs = _find(source, method)
+        pairs = _find(source, method, out)
         if list_only:
             shown = pairs if part is None else part.pick(pairs)
-            rows = [(str(pair.wide), str(pair.ultra or ""), pair.out) for pair in shown]
+            rows = [(str(pair.wide), str(pair.ultra or ""), pair.outcome) for pair in shown]
             console.show_table("batch", ("wide", "ultra", "out"), rows, style)
             return
         if merge:
@@ -142,15 +142,17 @@ def _remote(address: str, config: DeblurConfig, jobs: int) -> Remote:
     return Remote(workers, config, versions(config.method), run_deblur)
 
 
-def _find(source: Path, method: str) -> list[BatchPair]:
+def _find(source: Path, method: str, out: Path) -> list[BatchPair]:
     """Return the pairs that a manifest or folder names."""
     from asled_cli.job.batch.manifest import read_manifest
-    from asled_cli.job.batch.pairs import find_clips, find_pairs
+    from asled_cli.job.batch.pairs import find_clips
+    from asled_cli.job.batch.takes import find_takes
 
     if not os.path.exists(source):  # noqa: PTH110 (false, not an error, for a name that is too long)
         raise UsageError(f"{source} does not exist.", "Name a manifest or a folder.")
-    find = find_clips if method == "single" else find_pairs
-    return find(source) if source.is_dir() else read_manifest(source)
+    if not source.is_dir():
+        return read_manifest(source)
+    return find_clips(source) if method == "single" else find_takes(source, out)
 
 
 class _Index:

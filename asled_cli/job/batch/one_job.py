@@ -17,6 +17,8 @@ def run_job(pair: BatchPair, folder: Path, deblur: Deblur, overwrite: bool) -> O
     """Do one job unless its result exists, and return its row."""
     out = folder / pair.out
     names = str(pair.wide), str(pair.ultra or ""), str(out)
+    if pair.left_out:
+        return Outcome(*names, status="left out", message=pair.left_out)
     resume = work_folder(out).is_dir()
     if out.exists() and not resume and not overwrite:
         return Outcome(*names, status="exists")

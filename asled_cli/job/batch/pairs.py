@@ -1,7 +1,6 @@
 """Which clips of a batch belong together: by their names, or by when they were recorded."""
 
 import logging
-import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,25 +8,33 @@ from datetime import datetime
 from pathlib import Path
 
 from asled_cli.errors import AsledError, InputError
+from asled_cli.job.batch.lens_names import split_lens
 from asled_cli.video.decode.probe import probe_clip
-from asled_cli.video.decode.video_tracks import count_video_tracks
+from asled_cli.video.decode.video_tracks import count_views
 from asled_cli.video.output_file import FORMATS, default_output
 
 SAME_MOMENT_S = 2.0  # phones note whole seconds, and their lenses start one after the other
-# A word of the name that says which lens it was, with what joins it to the rest of the name.
-ULTRA = re.compile(r"(?:^|[-_. ])(?:ultra(?:[-_ ]?wide)?|uw|0\.5x)(?=$|[-_. ])", re.IGNORECASE)
-WIDE = re.compile(r"(?:^|[-_. ])(?:wide|main|w|1x)(?=$|[-_. ])", re.IGNORECASE)
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class BatchPair:
-    """One job of a batch. ultra: None for a clip alone. out: name of the result, without a folder."""
+    """One job of a batch. ultra: None for a clip alone. out: name of the result, without a folder.
+
+    options: for this job alone. left_out: why there is no job; "" for a job.
+    """
 
     wide: Path
     ultra: Path | None
     out: str
+    options: tuple[str, ...] = ()
+    left_out: str = ""
+
+    @property
+    def outcome(self) -> str:
+        """The name of the result, or why there will be none."""
+        return f"left out: {self.left_out}" if self.left_out else self.out
 
 
 def output_name(wide: Path) -> str:
@@ -65,13 +72,25 @@ def find_pairs(folder: Path) -> list[BatchPair]:
 
     Raises InputError if there is no pair, or if two jobs would write one file.
     """
+    pairs, alone = pair_folder(folder)
+    if alone:
+        log.warning("without a partner, and left out: %s", ", ".join(path.name for path in alone))
+    return check_names(folder, pairs)
+
+
+def pair_folder(folder: Path, *, is_take: bool = False) -> tuple[list[BatchPair], list[Path]]:
+    """Return the pairs of a folder, and the clips without a partner.
+
+    is_take: all clips of the folder are of one moment, so the last two belong together whatever their names.
+    """
     clips = _recordings(folder)
-    ultras = {composed(ULTRA.sub("", path.stem)): path for path in clips if ULTRA.search(path.stem)}
+    lenses = {path: split_lens(unicodedata.normalize("NFC", path.stem)) for path in clips}
+    ultras = {lenses[path][0]: path for path in clips if lenses[path][1] == "ultra"}
     others = [path for path in clips if path not in ultras.values()]
     pairs, left = [], []
     for path in others:
-        key = composed(WIDE.sub("", path.stem))
-        if key in ultras:
+        key = lenses[path][0]
+        if key in ultras and lenses[path][1] != "ultra":
             pairs.append(BatchPair(path, ultras.pop(key), output_name(path)))
         elif _holds_two(path):
             pairs.append(BatchPair(path, path, output_name(path)))
@@ -79,10 +98,11 @@ def find_pairs(folder: Path) -> list[BatchPair]:
             left.append(path)
     pairs += _by_time(left, list(ultras.values()))
     used = {path for pair in pairs for path in (pair.wide, pair.ultra)}
-    alone = [path.name for path in clips if path not in used]
-    if alone:
-        log.warning("without a partner, and left out: %s", ", ".join(alone))
-    return check_names(folder, pairs)
+    alone = [path for path in clips if path not in used]
+    if is_take and len(alone) == 2:
+        wide, ultra = sorted(alone, key=lambda path: lenses[path][1] == "ultra")
+        return [*pairs, BatchPair(wide, ultra, output_name(wide))], []
+    return pairs, alone
 
 
 def find_clips(folder: Path) -> list[BatchPair]:
@@ -100,9 +120,9 @@ def _recordings(folder: Path) -> list[Path]:
 
 
 def _holds_two(path: Path) -> bool:
-    """Return whether a file has a second video track."""
+    """Return whether a file has a second video track, or a second view in its track."""
     try:
-        return count_video_tracks(path) >= 2
+        return count_views(path) >= 2
     except AsledError:
         return False
 

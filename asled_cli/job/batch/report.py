@@ -16,7 +16,7 @@ REPORT = "asled_batch"  # .json and .csv in the output folder
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of one job. status: "done", "failed" or "exists"."""
+    """The result of one job. status: "done", "failed", "exists" or "left out"."""
 
     wide: str
     ultra: str

@@ -208,7 +208,7 @@ def _in_process(pair: BatchPair, options: Sequence[str], overwrite: bool) -> Deb
         clips = [str(path) for path in (pair.wide, pair.ultra) if path is not None]
         switches = [*(["--overwrite"] if overwrite else []), *(["--resume"] if resume else [])]
         # A name that begins with a dash is no option.
-        return _deblur(["-o", str(out), "--json", *options, *switches, "--", *clips])
+        return _deblur(["-o", str(out), "--json", *options, *pair.options, *switches, "--", *clips])
 
     return deblur
 

@@ -40,7 +40,10 @@ def check_index(folder: Path, overwrite: bool) -> None:
 
 def write_index(folder: Path, jobs: Sequence[Job]) -> None:
     """Write the index of a batch, complete or not at all. Raises AsledError if it cannot be written."""
-    counts = {status: sum(job.status == status for job in jobs) for status in ("done", "exists", "failed")}
+    counts = {
+        status: sum(job.status == status for job in jobs)
+        for status in ("done", "exists", "failed", "left out")
+    }
     write_page(
         folder / INDEX,
         "batch.html",
