@@ -102,3 +102,13 @@ def test_progress_never_counts_past_its_total(capsys: pytest.CaptureFixture[str]
 def test_a_name_that_is_no_utf8_is_an_error_like_others(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["probe", os.fsdecode(b"caf\xe9.mp4")]) == 3
     assert "caf\\xe9.mp4 does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_step_says_what_it_looks_for(as_json: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    with console.progress(console.Style(as_json=as_json)) as report:
+        report(Progress("register views", 2, 8, "exposure"))
+        report(Progress("judge", 1, 6))
+    named, other = capsys.readouterr().err.splitlines()
+    assert ('"looking_for": "exposure"' if as_json else "registering: exposure 2/8") in named
+    assert "looking_for" not in other and "exposure" not in other
