@@ -13,8 +13,14 @@ ls -l "$work/dist"
 
 checked=0
 for version in 3.11 3.12 3.13; do
-    python=$(command -v "python$version" || ls "$HOME"/.pyenv/versions/"$version".*/bin/python 2> /dev/null | tail -1 || true)
-    if [ -z "$python" ] || ! "$python" -c 'import venv' 2> /dev/null; then
+    python=
+    for candidate in "$HOME"/.pyenv/versions/"$version".*/bin/python "python$version"; do
+        if "$candidate" -c 'import venv' > /dev/null 2>&1; then # a shim may be there without its Python
+            python=$candidate
+            break
+        fi
+    done
+    if [ -z "$python" ]; then
         echo "Python $version: not at hand, not checked"
         continue
     fi
