@@ -18,6 +18,8 @@ from asled_cli.imaging.homography import Image, Matrix
 
 _RADIUS = 2
 _FACTORS = (0.8, 0.9, 1.0, 1.12, 1.25)
+# The search is repeated while the best trial is the first or the last one: coding noise can halve the start.
+_MOST_ROUNDS = 6
 _MAX_TARGETS = 4
 _SHORTEST = 5  # frames
 _MAX_ALONE, _EVERY = 6, 2  # frames that are asked for blurs of their own, and from one to the next at least
@@ -54,11 +56,14 @@ def clip_exposure(stretches: Iterable[Sequence[NDArray[np.uint16]]]) -> Exposure
 def _exposure_of_path(runs: Sequence[Run]) -> ExposureFit:
     """Return the exposure over which the camera's path explains the blur; 0.0 if there is none."""
     found = find_exposure([(run.frames, run.maps) for run in runs])
-    for _ in range(2):
-        if found.exposure == 0:
+    for number in range(_MOST_ROUNDS):
+        start = found.exposure
+        if start == 0:
             return found
-        runs = [Run(run.frames, align_alike(run.frames, run.maps, found.exposure)) for run in runs]
-        found = refine_by_inversion(runs, found.exposure)
+        runs = [Run(run.frames, align_alike(run.frames, run.maps, start)) for run in runs]
+        found = refine_by_inversion(runs, start)
+        if number > 0 and start * _FACTORS[0] < found.exposure < start * _FACTORS[-1]:
+            break
     accepted = found.explained >= PATH_EXPLAINS and found.exposure <= _LONGEST
     return found if accepted else ExposureFit(0.0, found.explained)
 

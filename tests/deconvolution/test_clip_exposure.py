@@ -5,6 +5,7 @@ import pytest
 from factories.shaken_clip import make_shaken_clip
 
 from asled_cli.deconvolution.clip_exposure import clip_exposure
+from asled_cli.deconvolution.exposure import ExposureFit
 
 
 @pytest.mark.parametrize("exposure", [0.4, 0.8])
@@ -33,3 +34,11 @@ def test_blur_that_is_not_of_the_camera_is_not_believed() -> None:
         length = (3, 9)[t % 2]
         frames.append(cv2.blur(frame, (length, 1) if t % 3 else (1, length)))
     assert clip_exposure([frames]).exposure == 0.0
+
+
+def test_search_leaves_a_start_that_is_far_too_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "asled_cli.deconvolution.clip_exposure.find_exposure", lambda runs: ExposureFit(0.35, 0.1)
+    )
+    found = clip_exposure([list(make_shaken_clip(exposure=0.8, frames=7).wide)])
+    assert found.exposure == pytest.approx(0.8, rel=0.1)
