@@ -19,7 +19,7 @@ from asled_cli.imaging.homography import Image, Matrix
 _RADIUS = 2
 _FACTORS = (0.8, 0.9, 1.0, 1.12, 1.25)
 # The search is repeated while the best trial is the first or the last one: coding noise can halve the start.
-_MOST_ROUNDS = 6
+_MAX_ROUNDS = 6
 _MAX_TARGETS = 4
 _SHORTEST = 5  # frames
 _MAX_ALONE, _EVERY = 6, 2  # frames that are asked for blurs of their own, and from one to the next at least
@@ -56,7 +56,7 @@ def clip_exposure(stretches: Iterable[Sequence[NDArray[np.uint16]]]) -> Exposure
 def _exposure_of_path(runs: Sequence[Run]) -> ExposureFit:
     """Return the exposure over which the camera's path explains the blur; 0.0 if there is none."""
     found = find_exposure([(run.frames, run.maps) for run in runs])
-    for number in range(_MOST_ROUNDS):
+    for number in range(_MAX_ROUNDS):
         start = found.exposure
         if start == 0:
             return found
