@@ -54,7 +54,7 @@ def test_help_and_version_load_nothing_heavy() -> None:
         (["deblur"], "WIDE"),
         (["deblur", "a.mp4", "b.mp4", "--method", "magic"], "magic"),
         (["deblur", "a.mp4", "b.mp4", "--strength", "2"], "--strength is 2, expected 0 to 1"),
-        (["deblur", "a.mp4", "b.mp4", "--fov-ratio", "0.5"], "--fov-ratio is 0.5, expected 1 to"),
+        (["deblur", "a.mp4", "b.mp4", "--fov-ratio", "0.4"], "--fov-ratio is 0.4, expected 0.5 to"),
         (["deblur", "a.mp4", "b.mp4", "--start", "2", "--end", "1"], "--end is 1 s"),
         (["deblur", "a.mp4", "b.mp4", "--chunk", "0"], "--chunk is 0, expected 1 to"),
         (["deblur", "a.mp4", "b.mp4", "--encoder-opt", "film"], "KEY=VALUE"),

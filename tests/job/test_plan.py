@@ -48,13 +48,13 @@ def test_every_choice_has_a_default(pair: Pair) -> None:
     assert {"wide", "ultra", "frames", "fov_ratio", "offset_s", "device"} <= set(plan.as_dict())
 
 
-@pytest.mark.parametrize(("size", "frames", "measured_mib"), [((640, 360), 90, 1590), ((448, 252), 90, 1187)])
+@pytest.mark.parametrize(("size", "frames", "measured_mib"), [((640, 360), 90, 1696), ((448, 252), 90, 988)])
 def test_planned_memory_covers_the_analysis(
     pair: Pair, size: tuple[int, int], frames: int, measured_mib: int
 ) -> None:
     wide = replace(probe_clip(pair.wide), width=size[0], height=size[1])
     few, planned, more = (memory_of_analysis(wide, count) / 2**20 for count in (10, frames, 100 * frames))
-    assert planned == pytest.approx(measured_mib, rel=0.05)
+    assert measured_mib < planned < 1.3 * measured_mib
     assert few < planned == more  # a long clip is looked at in a few runs
 
 
