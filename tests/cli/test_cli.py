@@ -192,10 +192,10 @@ def test_an_unknown_network_is_2(capsys: pytest.CaptureFixture[str]) -> None:
 def fail_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the job end with `error`."""
 
-    def fail(config: object, report: object) -> None:
+    def fail(config: object, report: object, **_: object) -> None:
         raise error
 
-    monkeypatch.setattr("asled_cli.pipeline.run_deblur", fail)
+    monkeypatch.setattr("asled_cli.spatial.run.run_job", fail)
 
 
 @pytest.mark.parametrize(("number", "full"), [(errno.ENOSPC, True), (errno.EROFS, False), (errno.EIO, False)])

@@ -63,6 +63,7 @@ def test_a_poor_character_set_gets_other_signs(tmp_path: Path, monkeypatch: pyte
     assert "18 90 deg" in text and "e\\xff" in text
 
 
+@pytest.mark.slow
 def test_the_whole_program_bears_closed_and_full_streams(tmp_path: Path) -> None:
     """In one process of its own: the next file that is opened must not become stdout."""
     clip = make_clip(tmp_path / "a.mp4", ticks=[0, 20, 40])

@@ -76,7 +76,14 @@ def job(processes: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[
     return arguments, (folder / "whole.mp4").read_bytes()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        signal.SIGKILL,
+    ],
+)
 def test_killed_at_random_moments(
     number: signal.Signals, processes: Any, job: tuple[list[str], bytes], tmp_path: Path
 ) -> None:

@@ -140,6 +140,7 @@ def test_with_exact_a_network_stays_in_one_process(
     assert (tmp_path / "2.mp4").read_bytes() == (tmp_path / "1.mp4").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_network_gives_the_same_frames_whoever_stops(
     pair: Pair, network: Path, tmp_path: Path, workers: ThreadWorkers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +174,7 @@ def test_a_network_gives_the_same_frames_whoever_stops(
     assert (tmp_path / "2.mp4").read_bytes() == (tmp_path / "1.mp4").read_bytes()
 
 
+@pytest.mark.slow
 def test_work_begun_by_one_process_continues_with_workers_unless_seams_would_differ(
     pair: Pair, network: Path, tmp_path: Path, workers: ThreadWorkers
 ) -> None:
@@ -194,6 +196,7 @@ def test_work_begun_by_one_process_continues_with_workers_unless_seams_would_dif
         assert found == (tmp_path / f"whole_{kind is None}.mp4").read_bytes()
 
 
+@pytest.mark.slow
 def test_of_a_damaged_clip_one_process_does_the_rest(
     pair: Pair, tmp_path: Path, workers: ThreadWorkers, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -211,6 +214,7 @@ def test_of_a_damaged_clip_one_process_does_the_rest(
     assert any("one process does the rest" in said for said in caplog.messages) or not expected.problems
 
 
+@pytest.mark.slow
 def test_a_full_disk_of_a_worker_loses_nothing(
     pair: Pair, tmp_path: Path, workers: ThreadWorkers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,6 +68,7 @@ def test_trains_and_resumes(
     assert json.loads(capsys.readouterr().out)["steps"] == 6
 
 
+@pytest.mark.slow
 def test_only_the_first_process_of_a_team_tells(
     recipe: Path,
     clips: Path,
@@ -162,6 +163,7 @@ def test_changes_take_the_place_of_settings(recipe: Path) -> None:
         read_recipe(recipe, ["samples.batch.x=3"])
 
 
+@pytest.mark.slow
 def test_a_signal_leaves_a_checkpoint_that_goes_on(recipe: Path, clips: Path, tmp_path: Path) -> None:
     """A real process, with a worker, stopped from outside."""
     out = tmp_path / "run"

@@ -233,6 +233,7 @@ def test_eis_clips_gain_about_as_much_as_unstabilised_ones(
     assert gains(*both)[2:-2].mean() > plain - 1.0
 
 
+@pytest.mark.slow
 def test_eis_of_the_wide_clip_alone_is_handled_as_an_ois_path() -> None:
     pairs, truth = synthetic(wide=True, ultra=False)
     found = follow_clip(pairs, analyse([pairs], LensPrior()))

@@ -84,6 +84,7 @@ def check(files: Files, capsys: pytest.CaptureFixture[str], *, swap: bool = Fals
     return done
 
 
+@pytest.mark.slow
 def test_clips_of_24_and_30_fps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = record(tmp_path, [i / 24 for i in range(64)], NO_SHAKE)
     done = check(files, capsys)
@@ -91,6 +92,7 @@ def test_clips_of_24_and_30_fps(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert (done["frames_written"], done["frames_without_reference"]) == (64, round(OFFSET_S * 24) - 1)
 
 
+@pytest.mark.slow
 def test_variable_frame_rate_with_lost_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = record(tmp_path, phone_times(lost=(30, 55)), phone_times(lost=(20, 21, 22, 40)))
     done = check(files, capsys)
