@@ -39,6 +39,7 @@ def test_plan_only(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
     assert load("plan_only").main(str(pair.wide), "no.mp4") == 3
 
 
+@pytest.mark.slow
 def test_stop_after(pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     load("stop_after").main(str(pair.wide), str(pair.ultra), str(tmp_path / "out.mp4"), "0")
     assert capsys.readouterr().out == f"cancelled; resuming\n{tmp_path / 'out.mp4'}: 18 frames\n"

@@ -13,6 +13,7 @@ from asled_cli.zoo import checkpoint
 from asled_cli.zoo import registry as zoo
 
 
+@pytest.mark.slow
 def test_bench_times_every_stage(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["bench", "--size", "128x96", "--frames", "8", "--repeats", "1", "--method", "swap"]
     assert app.main([*arguments, "--json"]) == 0

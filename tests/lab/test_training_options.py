@@ -68,6 +68,7 @@ def test_the_flow_network_is_frozen_and_then_learns_slower(clips: Path, tmp_path
     assert own == pytest.approx(0.25 * rest)
 
 
+@pytest.mark.slow
 def test_a_flow_network_that_never_learns_costs_no_gradients(clips: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(TINY, network="asled", options=ASLED, flow_frozen_steps=4, steps=4)
     begun = start_run(config, tmp_path / "run", "cpu")
@@ -109,6 +110,7 @@ def test_flow_settings_need_a_flow_network(clips: Path, tmp_path: Path) -> None:
         train(config, clips, tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_a_student_moves_towards_its_teacher(clips: Path, tmp_path: Path) -> None:
     torch.manual_seed(5)
     teacher = zoo.build("asled-fast", {**TINY_OPTIONS, "fine_channels": 16})

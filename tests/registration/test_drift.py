@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from factories.textures import texture
 
 from asled_cli.imaging.homography import apply, pixel_grid
@@ -39,6 +40,7 @@ def filmed_run(start_s: float, seed: int) -> list[FramePair]:
     ]
 
 
+@pytest.mark.slow
 def test_drift_is_not_taken_for_an_exposure_off_its_timestamp() -> None:
     found = analyse([filmed_run(start, seed=2) for start in STARTS_S], LensPrior())
     assert abs(found.exposure.shift) < 0.02

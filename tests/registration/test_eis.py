@@ -222,6 +222,7 @@ def test_eis_is_detected_from_the_blur(both: tuple[list[FramePair], Pictures, Re
     assert gains(pairs, truth, found).mean() > 4
 
 
+@pytest.mark.slow
 def test_eis_clips_gain_about_as_much_as_unstabilised_ones(
     both: tuple[list[FramePair], Pictures, Registration],
 ) -> None:

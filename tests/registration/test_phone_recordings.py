@@ -100,6 +100,7 @@ def test_variable_frame_rate_with_lost_frames(tmp_path: Path, capsys: pytest.Cap
     assert (done["frames_written"], done["frames_without_reference"]) == (78, round(OFFSET_S * 30) - 1 + 1)
 
 
+@pytest.mark.slow
 def test_clips_in_swapped_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = record(tmp_path, NO_SHAKE[:36], NO_SHAKE[:36], sound=True)
     done = check(files, capsys, swap=True)

@@ -223,6 +223,7 @@ def test_a_blurred_frame_depends_on_its_window_alone(scene: Picture) -> None:
         np.testing.assert_array_equal(alone.reference, given.reference)
 
 
+@pytest.mark.slow
 def test_a_synthetic_shake_gives_its_exposure_and_the_travel_of_every_frame() -> None:
     picture = texture(900, 700, seed=8, finest=2.0)
     made = shake_pair(

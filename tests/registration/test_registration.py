@@ -112,6 +112,7 @@ def rendered(pairs: list[FramePair], registration: Registration) -> list[Aligned
     return list(render_references(pairs, registration))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "pan"), [(3, (9.0, 2.0)), (7, (5.0, -2.0))])
 def test_averaged_pans_are_found_and_swapped_as_with_true_geometry(
     count: int, pan: tuple[float, float]
@@ -136,6 +137,7 @@ def test_averaged_pans_are_found_and_swapped_as_with_true_geometry(
     assert psnr(swapped(frames), made.truth) > psnr(made.true_reference, made.truth) - 0.5
 
 
+@pytest.mark.slow
 def test_hand_shake_is_found_and_swapped_as_with_true_geometry() -> None:
     made = with_intra_frame_shake(5)
     found, frames = register(frame_pairs(made), LensPrior())
@@ -189,6 +191,7 @@ def test_two_layers_are_not_below_the_far_layers_true_geometry() -> None:
     assert psnr(swapped(frames), made.truth) > psnr(swapped(common), made.truth) + 0.3
 
 
+@pytest.mark.slow
 def test_a_sharp_target_is_left_alone() -> None:
     made = with_intra_frame_shake(7, exposure=0.0, ultra_exposure=0.0)
     _, frames = register(frame_pairs(made), LensPrior())
@@ -262,6 +265,7 @@ def test_a_scene_cut_is_marked_and_stops_the_flow() -> None:
     assert not frames[5].flow_previous.any()
 
 
+@pytest.mark.slow
 def test_the_reference_counts_as_much_at_the_ends_of_a_long_exposure_as_in_the_middle() -> None:
     # A pan that turns round after the last frame: nobody can guess the motion past the clip's ends.
     size = (900, 640)

@@ -69,6 +69,7 @@ def test_frames_held_back_by_the_plan_count_as_kept(clip: ShakenClip) -> None:
     assert all(frame.is_kept and frame.change is None for frame in found)
 
 
+@pytest.mark.slow
 def test_from_any_place_the_frames_are_the_same() -> None:
     clip = make_shaken_clip(frames=FRAMES_BEFORE + 5, size=(128, 80))
     frames = aligned(clip.wide)

@@ -59,6 +59,7 @@ def test_a_sharp_wide_clip_passes_through_bit_for_bit(
     assert (result["frames_changed"], result["frames_unchanged"]) == (0, 14)
 
 
+@pytest.mark.slow
 def test_one_clip_alone_and_previews(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pair: Pair = make_pair(tmp_path)
     assert main(["probe", str(pair.wide), "--json"]) == 0
