@@ -322,6 +322,7 @@ def test_a_published_file_that_was_edited_since_is_not_replaced(
     assert out.read_bytes() == edited
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["replaced", "grown", "cut"])
 @pytest.mark.parametrize("role", ["wide", "ultra"])
 def test_an_input_that_changes_under_way_is_noticed(

@@ -32,6 +32,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["average", "shake"])
 def test_pairs_of_synth_blur_train_without_further_steps(mode: str, pairs: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(TINY)

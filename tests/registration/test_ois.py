@@ -136,6 +136,7 @@ def test_the_shift_of_every_frame_is_measured(
     assert np.median(off) < 0.06 and off[INNER].max() < 0.25
 
 
+@pytest.mark.slow
 def test_threads_give_the_same_path(
     followed: Registration, found: Registration, clip: tuple[list[FramePair], Pictures]
 ) -> None:
@@ -156,6 +157,7 @@ def test_the_path_is_interpolated_over_frames_without_a_reference(
     np.testing.assert_allclose(ois_path.at(9 / RATE), followed.ois_path.at(9 / RATE), atol=0.8)
 
 
+@pytest.mark.slow
 def test_the_path_is_interpolated_over_frames_without_detail(
     followed: Registration, found: Registration, clip: tuple[list[FramePair], Pictures]
 ) -> None:

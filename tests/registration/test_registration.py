@@ -147,12 +147,14 @@ def test_hand_shake_is_found_and_swapped_as_with_true_geometry() -> None:
     assert psnr(swapped(frames), made.truth) > psnr(made.true_reference, made.truth) - 0.5
 
 
+@pytest.mark.slow
 def test_keystone_is_found_where_there_is_some() -> None:
     made = with_intra_frame_shake(5, rig=replace(RIG, perspective=(0.002, -0.001)))
     found, _ = register(frame_pairs(made), LensPrior())
     assert worst_error_px(made, found) < 0.1
 
 
+@pytest.mark.slow
 def test_keystone_is_not_made_up_above_an_empty_sky() -> None:
     made = average_pair(
         open_road(3, 14),
@@ -198,6 +200,7 @@ def test_a_sharp_target_is_left_alone() -> None:
     assert psnr(swapped(frames), made.wide) > 45
 
 
+@pytest.mark.slow
 def test_unrelated_clips_are_rejected_and_give_no_reference() -> None:
     one, other = frame_pairs(with_intra_frame_shake(8)), frame_pairs(with_intra_frame_shake(9))
     mixed = [FramePair(a.target, b.reference) for a, b in zip(one, other, strict=True)]
@@ -235,6 +238,7 @@ def test_every_pair_comes_out_once_in_order_whatever_is_missing() -> None:
     )
 
 
+@pytest.mark.slow
 def test_flows_point_to_the_same_content_in_the_neighbours() -> None:
     made = average_pair(
         still_video(12), AverageConfig(seed=12, size=SIZE, frames=9, count=3, pan_px=(4.0, -2.0), rig=RIG)
@@ -250,6 +254,7 @@ def test_flows_point_to_the_same_content_in_the_neighbours() -> None:
     assert not frames[-1].flow_next.any()
 
 
+@pytest.mark.slow
 def test_a_scene_cut_is_marked_and_stops_the_flow() -> None:
     one = with_intra_frame_shake(13)
     found = analyse([frame_pairs(one)], LensPrior())

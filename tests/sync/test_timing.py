@@ -235,6 +235,7 @@ def test_low_sounds_under_hiss_are_enough(tmp_path: Path) -> None:
     assert float(found.clock.offset_s) == pytest.approx(0.5, abs=0.004)
 
 
+@pytest.mark.slow
 def test_a_drifting_clock_is_followed(tmp_path: Path) -> None:
     ppm = 90.0
     moment = np.convolve(noise(42.0, 4), np.ones(6) / 6, "same").astype(np.float32)
