@@ -89,7 +89,7 @@ def load_restorer(
 ) -> Restorer:
     """Build what the plan says, with weights loaded and on the device.
 
-    segment: frames after which work must be able to go on. first: frames before the first segment. read:
+    segment: frames after which work must be able to continue. first: frames before the first segment. read:
     gives the memory of an earlier run, a dictionary from tiles to states of the network, when asked for that
     type; or None.
     """

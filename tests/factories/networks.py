@@ -1,6 +1,7 @@
 """Small networks with random weights, and inputs for them."""
 
 import dataclasses
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from asled_cli.metrics.lpips import Backbone, Lpips, set_heads
 from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
 from asled_cli.nets.interface import ChunkInputs
+from asled_cli.zoo import checkpoint as weights
 
 TINY = AsledFastConfig(
     fine_channels=8,
@@ -21,6 +23,18 @@ TINY = AsledFastConfig(
 
 
 MIXING = dataclasses.replace(TINY, fusion_radius=2, fusion_channels=8, fusion_blocks=1)
+
+
+def random_weights(folder: Path) -> Path:
+    """Write weights of a small network whose memory matters for every pixel."""
+    torch.manual_seed(3)
+    path = folder / "random.safetensors"
+    config = AsledFastConfig(fine_channels=8, coarse_channels=8, decoder_blocks=1, forward_blocks=1)
+    module = AsledFast(config)
+    for weight in module.parameters():
+        nn.init.normal_(weight, std=0.08)
+    weights.save(path, "asled-fast", module)
+    return path
 
 
 def random_inputs(frames: int = 4, height: int = 24, width: int = 32, seed: int = 0) -> ChunkInputs:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from factories.networks import random_weights
 from factories.small_pair import Pair, known_registration, make_pair
 
 from asled_cli import pipeline
@@ -25,11 +26,9 @@ from asled_cli.job.resume import inputs
 from asled_cli.job.resume import work_folder as folders
 from asled_cli.job.resume.journal import FILE, Journal
 from asled_cli.job.resume.work_folder import WorkFolder
-from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
 from asled_cli.progress import Progress, ignore
 from asled_cli.video.encode.encoder import EncodeConfig
 from asled_cli.video.output_file import work_folder
-from asled_cli.zoo import checkpoint as weights
 
 FRAMES, SEGMENT = 40, 6
 
@@ -41,15 +40,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a small network whose memory matters for every pixel."""
-    torch.manual_seed(3)
-    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
-    config = AsledFastConfig(fine_channels=8, coarse_channels=8, decoder_blocks=1, forward_blocks=1)
-    module = AsledFast(config)
-    for weight in module.parameters():
-        torch.nn.init.normal_(weight, std=0.08)
-    weights.save(path, "asled-fast", module)
-    return path
+    return random_weights(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from factories.networks import random_weights
 from factories.small_pair import Pair, add_sound, known_registration, make_pair
 
 from asled_cli import pipeline
@@ -22,13 +23,11 @@ from asled_cli.job.records import DeblurResult, Event
 from asled_cli.job.rendering import driver, spans, worker
 from asled_cli.job.rendering.spans import Span, cut_spans
 from asled_cli.job.rendering.worker import Place
-from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
 from asled_cli.progress import Progress, ignore
 from asled_cli.runtime.workers.local import LocalWorkers
 from asled_cli.video.encode.encoder import EncodeConfig
 from asled_cli.video.encode.segments import PacketFile, Segment
 from asled_cli.video.output_file import work_folder
-from asled_cli.zoo import checkpoint as weights
 
 FRAMES, SEGMENT = 26, 4
 
@@ -42,15 +41,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a small network whose memory matters for every pixel."""
-    torch.manual_seed(3)
-    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
-    config = AsledFastConfig(fine_channels=8, coarse_channels=8, decoder_blocks=1, forward_blocks=1)
-    module = AsledFast(config)
-    for weight in module.parameters():
-        torch.nn.init.normal_(weight, std=0.08)
-    weights.save(path, "asled-fast", module)
-    return path
+    return random_weights(tmp_path_factory.mktemp("weights"))
 
 
 class ThreadWorkers:
