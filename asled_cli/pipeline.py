@@ -17,7 +17,7 @@ from asled_cli.imaging.threads import opencv_threads
 from asled_cli.job.analysis import judge_clips, register_clips
 from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan
 from asled_cli.job.config import DeblurConfig
-from asled_cli.job.match import advice_for
+from asled_cli.job.match import advice_for, lens_prior
 from asled_cli.job.method import load_restorer
 from asled_cli.job.plan import make_plan, refuse_if_strict, report_if_strict
 from asled_cli.job.records import DeblurPlan, DeblurResult, Event, JobReport
@@ -32,7 +32,6 @@ from asled_cli.job.tally import Tally
 from asled_cli.metrics.clip_psnr import measure_psnr
 from asled_cli.progress import Progress, ignore
 from asled_cli.registration.analyse import Analyse
-from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
 from asled_cli.restoration.base import Memory
 from asled_cli.runtime.device import explain_out_of_memory
@@ -169,7 +168,7 @@ def _analyse(run: Run) -> Registration:
         plan.wide,
         plan.pair.ultra,
         plan.clock,
-        LensPrior(fov_ratio=plan.pair.fov_ratio, source=plan.pair.fov_source),
+        lens_prior(plan.pair),
         run.report,
         wide_range=plan.wide_range,
         ultra_range=plan.ultra_range,

@@ -9,11 +9,10 @@ from typing import Any
 from asled_cli.job.analysis import judge_clips, register_clips
 from asled_cli.job.blur_plan import BlurPlan
 from asled_cli.job.config import DeblurConfig
-from asled_cli.job.match import advice_for, check_shared_time, match_clips
+from asled_cli.job.match import advice_for, check_shared_time, lens_prior, match_clips
 from asled_cli.job.records import MatchedClips
 from asled_cli.job.tally import registration_info
 from asled_cli.progress import Report, ignore
-from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import render_references
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
@@ -72,8 +71,7 @@ def inspect_pair(config: DeblurConfig, report: Report = ignore) -> Inspection:
     wide, ultra, clock = match.wide, match.ultra, match.timing.clock
     notes = check_shared_time(wide, ultra, clock, wide.start_s, None, advice_for(config, "--offset"))
     match = replace(match, notes=(*match.notes, *notes))
-    prior = LensPrior(fov_ratio=match.fov_ratio, source=match.fov_source)
-    found, runs = register_clips(wide, ultra, clock, prior, report)
+    found, runs = register_clips(wide, ultra, clock, lens_prior(match), report)
     blur_plan = judge_clips(wide, ultra, clock, found, report)
     return Inspection(match, found, blur_plan, tuple(runs[len(runs) // 2]))
 

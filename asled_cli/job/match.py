@@ -9,7 +9,7 @@ from asled_cli.job.config import DeblurConfig
 from asled_cli.job.records import MatchedClips
 from asled_cli.progress import Report, ignore
 from asled_cli.registration.geometry.canvas import check_large_enough
-from asled_cli.registration.geometry.lenses import COMMON_FOV_RATIO
+from asled_cli.registration.geometry.lenses import COMMON_FOV_RATIO, LensPrior, RectifiedViews
 from asled_cli.runtime.option_limits import FOV_RATIO_LIMITS
 from asled_cli.sync.lens_order import NAMED, Order, find_order
 from asled_cli.sync.offset import Timing, find_timing
@@ -20,6 +20,7 @@ from asled_cli.video.decode.video_tracks import count_video_tracks, count_views,
 from asled_cli.video.frames import Clip
 
 COMMON = "as on most phones"
+TWO_VIEWS = "two views of one scale"
 MIN_SHARED_S = Fraction(1, 10)  # clips that share less than this in time are taken for two recordings
 
 
@@ -47,6 +48,14 @@ def match_clips(config: DeblurConfig, report: Report = ignore) -> MatchedClips:
     if not two_views:
         notes += [_second_view_note(clip) for clip in (wide, ultra) if clip.views > 1]
     return MatchedClips(wide, ultra, timing, order, fov_ratio, fov_source, tuple(notes))
+
+
+def lens_prior(found: MatchedClips) -> LensPrior:
+    """Return what is known about the two lenses before the pictures are compared."""
+    stereo = found.wide.stereo
+    if found.fov_source != TWO_VIEWS or stereo is None:
+        return LensPrior(found.fov_ratio, source=found.fov_source)
+    return LensPrior(1.0, tolerance=0.0, source=TWO_VIEWS, rectified=RectifiedViews.of(stereo))
 
 
 def probe_both(first: Path, second: Path, view: int | None = None) -> tuple[Clip, Clip]:
@@ -189,7 +198,7 @@ def _fov_ratio(config: DeblurConfig, wide: Clip, ultra: Clip) -> tuple[float, st
     if config.fov_ratio is not None:
         return config.fov_ratio, "given"
     if wide.view != ultra.view:
-        return 1.0, "two views of one scale"
+        return 1.0, TWO_VIEWS
     if wide.focal_35mm and ultra.focal_35mm and wide.focal_35mm > ultra.focal_35mm:
         lenses = f"{wide.focal_35mm:g} mm over {ultra.focal_35mm:g} mm"
         ratio, most = wide.focal_35mm / ultra.focal_35mm, FOV_RATIO_LIMITS[1]

@@ -22,7 +22,7 @@ import numpy as np
 from asled_cli.errors import InputError
 from asled_cli.imaging.homography import Matrix
 from asled_cli.registration.estimate.ambiguity import choose_match
-from asled_cli.registration.estimate.baseline import baseline_of_runs
+from asled_cli.registration.estimate.baseline import baseline_of_runs, disparity_reach
 from asled_cli.registration.estimate.colours import match_colours
 from asled_cli.registration.estimate.drift import follow_drift
 from asled_cli.registration.estimate.exposure import (
@@ -43,7 +43,7 @@ from asled_cli.registration.estimate.observations import (
 )
 from asled_cli.registration.estimate.reference_exposure import find_reference_exposure
 from asled_cli.registration.geometry.canvas import Canvas, check_large_enough
-from asled_cli.registration.geometry.lenses import LensPrior
+from asled_cli.registration.geometry.lenses import LensPrior, RectifiedViews
 from asled_cli.registration.geometry.solver import refine
 from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.model.ois_path import OisPath
@@ -109,7 +109,7 @@ def analyse(
         looking_for(what)
         states.append(step(states.pop()))  # handed over, not held: a step may free the frames of the last
     looking_for(LOOKED_FOR[-1])
-    return _conclude(states.pop())
+    return _conclude(states.pop(), prior.rectified)
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ def _refine_exposure(state: _State) -> _State:
     return replace(state, by_run=by_run, work_map=work_map, exposure=exposure)
 
 
-def _conclude(state: _State) -> Registration:
+def _conclude(state: _State, rectified: RectifiedViews | None) -> Registration:
     """Fit the final maps and the parallax field, and return the registration.
 
     The registration is accepted if the target and the reblurred reference correlate well enough.
@@ -232,10 +232,10 @@ def _conclude(state: _State) -> Registration:
     exposure = state.exposure
     observed = [observe_all(run, exposure) for run in state.by_run]
     pairs = [pair for run in observed for pair in run]
-    fit, field = add_parallax(pairs, simplest_map(pairs, refine(pairs, state.work_map, 2)))
+    fit, field = add_parallax(pairs, simplest_map(pairs, refine(pairs, state.work_map, 2)), rectified)
     correction, residual, correlation = match_colours(state.frames, exposure, fit.matrix, field)
     maps = map_of_each_run(observed, fit, field)
-    baseline = baseline_of_runs(state.by_run, maps, field, exposure)
+    baseline = baseline_of_runs(state.by_run, maps, field, exposure, rectified)
     reference_exposure = state.reference_exposure
     if reference_exposure is None:
         reference_exposure = find_reference_exposure([run[0].fine.frames for run in state.by_run])
@@ -257,6 +257,7 @@ def _conclude(state: _State) -> Registration:
         baseline=baseline,
         ois_path=path and rebase_ois_path(path, knots[half], state.canvases[half]),
         reference_exposure=reference_exposure,
+        disparity_reach=None if rectified is None else disparity_reach(rectified),
     )
 
 

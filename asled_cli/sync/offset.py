@@ -56,7 +56,8 @@ def find_timing(
     if offset_s is not None:
         return Timing(_clock(offset_s), "given", 1.0, "given")
     if wide.path == ultra.path:
-        return Timing(Clock(), "file", 1.0, "two tracks of one file")
+        views = wide.view != ultra.view
+        return Timing(Clock(), "file", 1.0, f"two {'views' if views else 'tracks'} of one file")
     heard = match_sound(wide, ultra) if wide.has_audio and ultra.has_audio else None
     if heard is not None:
         return Timing(heard.clock, "sound", heard.confidence, "by their sound" + _describe_drift(heard.clock))

@@ -6,7 +6,7 @@ Layout of the parameter sets: ITU-T H.265 (V10), F.7.3.2.1 (VPS extension). View
 import io
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -66,6 +66,15 @@ def make_spatial_clip(
     _write(path, packets, views)
     if views.boxes:
         _add_boxes(path, [_on_layer_one(parameters[kind]) for kind in (SPS, PPS)])
+    return path
+
+
+def make_flat_clip(path: Path, number: int, views: Views) -> Path:
+    """Write one view of what `make_spatial_clip` writes as a clip of its own; its pictures must be given."""
+    assert views.pictures is not None
+    pictures = views.pictures[number]
+    packets = _encode(len(pictures), pictures[0].shape[1::-1], views, number)
+    _write(path, packets if number == 0 else packets[: views.second], replace(views, sound=False))
     return path
 
 

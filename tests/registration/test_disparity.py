@@ -58,6 +58,17 @@ def test_line_of_the_lenses_is_found(degrees: float) -> None:
     assert abs(found[0] * np.cos(angle) + found[1] * np.sin(angle)) > np.cos(np.radians(9))
 
 
+@pytest.mark.parametrize(("shift", "found"), [((3.5, 0.0), True), ((0.0, 3.5), False), ((0.0, 0.0), False)])
+def test_where_the_line_is_known_it_is_only_confirmed(shift: tuple[float, float], found: bool) -> None:
+    line = find_baseline([two_layers(shift)], along_rows=True)
+    assert line == ((1.0, 0.0) if found else None)
+
+
+def test_a_shift_beyond_the_reach_is_not_looked_for() -> None:
+    shift = solve_disparity(two_layers((5.0, 0.0)), (1.0, 0.0), 0.02)
+    assert np.abs(shift).max() <= 3.0
+
+
 @pytest.mark.parametrize("blur_px", [0.0, 2.0])
 @pytest.mark.parametrize("pixels", [3.0, -2.4])
 def test_near_thing_gets_its_shift_and_far_plane_none(pixels: float, blur_px: float) -> None:

@@ -23,8 +23,8 @@ from asled_cli.runtime.stages import map_in_threads
 
 Direction = tuple[float, float]
 
-# Largest shift tried, as a share of the picture's longer side.
-_REACH_SHARE = 0.036
+# Largest shift tried, as a share of the picture's longer side, where nothing is known of the lenses.
+REACH_SHARE = 0.036
 # Distance between trial shifts, pixels; a parabola gives the fraction.
 _STEP_PX = 1.0
 # Radius of the guided filter, pixels.
@@ -70,17 +70,24 @@ class HalfViews:
         return cls(small, shrink(blurred, 2), shrink(luma(sharp), 2), u, v)
 
 
-def find_baseline(frames: Sequence[HalfViews]) -> Direction | None:
+def find_baseline(
+    frames: Sequence[HalfViews], *, along_rows: bool = False, reach: float = REACH_SHARE
+) -> Direction | None:
     """Return the direction (x, y) on the canvas in which near objects are displaced; None if none are.
 
     All disparities of a clip are along one line, the baseline between the lenses. That direction must explain
-    far more than the others.
+    far more than the others. along_rows: it is known to be that of the rows, as in rectified views.
+    reach: largest disparity, share of the picture's longer side.
     """
 
     def explained(angle: float) -> float:
         # The median: single frames at the ends of a run are reblurred wrongly.
-        return float(np.median(map_in_threads(lambda views: _mean_gain(views, _direction(angle)), frames)))
+        gains = map_in_threads(lambda views: _mean_gain(views, _direction(angle), reach), frames)
+        return float(np.median(gains))
 
+    if along_rows:
+        along, across = explained(0.0), explained(np.pi / 2)
+        return None if along < max(_MIN_GAIN, _ALONG_OVER_ACROSS * across) else (1.0, 0.0)
     step = np.pi / _DIRECTIONS
     around = {step * i: explained(step * i) for i in range(_DIRECTIONS)}
     best = max(around, key=lambda angle: around[angle])
@@ -95,25 +102,25 @@ def _direction(angle: float) -> Direction:
     return float(np.cos(angle)), float(np.sin(angle))
 
 
-def solve_disparity(views: HalfViews, direction: Direction) -> Image:
+def solve_disparity(views: HalfViews, direction: Direction, reach: float = REACH_SHARE) -> Image:
     """Return (h, w), the disparity of each target pixel in canvas pixels along `direction`.
 
-    direction: (x, y) of length 1. The disparity is 0 wherever the common map is nearly as good.
+    direction: (x, y) of length 1. reach: largest disparity, share of the picture's longer side.
+    The disparity is 0 wherever the common map is nearly as good.
     """
-    shift, _ = _best_shift(views, direction)
+    shift, _ = _best_shift(views, direction, reach)
     return np.asarray(cv2.GaussianBlur(cv2.medianBlur(shift, 5), (0, 0), 1.0), dtype=np.float32)
 
 
-def _mean_gain(views: HalfViews, direction: Direction) -> float:
+def _mean_gain(views: HalfViews, direction: Direction, reach: float) -> float:
     """Return by how much shifts along `direction` lower the mean difference of the views (0..1)."""
-    _, lowered = _best_shift(views, direction)
+    _, lowered = _best_shift(views, direction, reach)
     return float(lowered.mean())
 
 
-def _best_shift(views: HalfViews, direction: Direction) -> tuple[Image, Image]:
+def _best_shift(views: HalfViews, direction: Direction, reach: float) -> tuple[Image, Image]:
     """Return the shift of each pixel and by how much it lowers the difference; both 0 if not accepted."""
-    reach = _REACH_SHARE * max(views.target.shape[:2])
-    count = max(1, int(reach / _STEP_PX))
+    count = max(1, int(reach * max(views.target.shape[:2]) / _STEP_PX))
     shifts = np.arange(-count, count + 1, dtype=np.float32) * np.float32(_STEP_PX)
     costs = np.stack([_cost(views, direction, float(shift)) for shift in shifts])
     chosen = (costs + np.float32(_SHIFT_COST) * np.sqrt(np.abs(shifts))[:, None, None]).argmin(axis=0)

@@ -9,6 +9,7 @@ from asled_cli.registration.estimate.exposure import (
     mean_residual,
 )
 from asled_cli.registration.estimate.parallax import solve_parallax
+from asled_cli.registration.geometry.lenses import RectifiedViews
 from asled_cli.registration.geometry.solver import Fit, LumaPair, refine
 
 # A parallax field is accepted if it lowers the residual by this share.
@@ -51,9 +52,14 @@ def map_of_each_run(observed: list[list[LumaPair]], fit: Fit, field: Image) -> l
     return maps
 
 
-def add_parallax(observations: list[LumaPair], fit: Fit) -> tuple[Fit, Image]:
-    """Return the map refined under a parallax field (h, w, 2), and the field; zeros if it hardly helps."""
-    field = solve_parallax(observations, fit.matrix, fit.gain, fit.bias)
+def add_parallax(
+    observations: list[LumaPair], fit: Fit, rectified: RectifiedViews | None = None
+) -> tuple[Fit, Image]:
+    """Return the map refined under a parallax field (h, w, 2), and the field; zeros if it hardly helps.
+
+    rectified: bounds of two rectified views.
+    """
+    field = solve_parallax(observations, fit.matrix, fit.gain, fit.bias, rectified=rectified)
     shifted = [replace(o, shift=field) for o in observations]
     refined = refine(shifted, fit.matrix, 1, free=fit.free)
     if mean_residual(shifted, refined.matrix) < mean_residual(observations, fit.matrix) * (

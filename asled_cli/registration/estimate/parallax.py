@@ -12,6 +12,7 @@ import numpy as np
 
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
 from asled_cli.imaging.warp import sample_with_gradient
+from asled_cli.registration.geometry.lenses import RectifiedViews
 from asled_cli.registration.geometry.solver import LumaPair, robust_weight
 from asled_cli.runtime.stages import map_in_threads
 
@@ -32,23 +33,26 @@ def solve_parallax(
     bias: float,
     *,
     window_share: float = WINDOW_SHARE,
+    rectified: RectifiedViews | None = None,
 ) -> Image:
     """Return (H, W, 2) float32: pixels to add to a target pixel before `matrix`.
 
-    The field starts at zero and stays within 1/20 of the longer side.
+    The field starts at zero and stays within 1/20 of the longer side, or within the bounds of `rectified`.
     frames: all of the clip. matrix: target pixel -> reference pixel. gain, bias: of the reference's luma.
     window_share: sigma of the window as a share of the longer side.
     """
     height, width = frames[0].target.shape
     sigma = max(width, height) * window_share
-    limit = max(width, height) * _LIMIT_SHARE
+    limit = np.full(2, max(width, height) * _LIMIT_SHARE)
+    if rectified is not None:
+        limit = np.minimum(limit, np.array([width * rectified.parallax, height * rectified.across]))
     field = np.zeros((height, width, 2), np.float32)
     for _ in range(_ROUNDS):
         sums = np.zeros((height, width, 5), np.float32)
         for part in map_in_threads(partial(_normal_equations, field, matrix, gain, bias), frames):
             sums += part
         field += _solve_windows(sums, sigma)
-        field = np.clip(field, -limit, limit)
+        field = np.clip(field, -limit, limit).astype(np.float32)
         field = np.asarray(cv2.GaussianBlur(field, (0, 0), sigma / 2), dtype=np.float32)
     return field
 

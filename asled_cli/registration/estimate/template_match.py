@@ -103,13 +103,22 @@ def _search(
         size = (max(8, round(target_size[0] * guess[0, 0])), max(8, round(target_size[1] * guess[1, 1])))
         left, top = (_cut(own, whole) for own, whole in zip(size, small_size, strict=True))
         views = [_details(target, size)[top : size[1] - top, left : size[0] - left] for target in ready]
-        for score, x, y in _peaks(scenes, [np.ascontiguousarray(view) for view in views], peaks):
+        templates = [np.ascontiguousarray(view) for view in views]
+        for score, x, y in _peaks(scenes, templates, peaks, _reach(prior, small_size)):
             small_place = translation(x - left, y - top) @ resize_matrix(target_size, size)
             matrix = simplified(resize_matrix(small_size, reference_size) @ small_place, target_size, 4)
             found.append(MatchCandidate(matrix, score, float(ratio)))
     return sorted(
         found, key=lambda candidate: -candidate.score
     )  # stable: ties go to the ratio nearest to the prior
+
+
+def _reach(prior: LensPrior, scene_size: tuple[int, int]) -> tuple[float, float]:
+    """Return how far the centres of both views may be apart, pixels of the scene (x, y)."""
+    shares = (_REACH, _REACH)
+    if prior.rectified is not None:
+        shares = (min(_REACH, prior.rectified.shift), prior.rectified.across)
+    return shares[0] * scene_size[0], shares[1] * scene_size[1]
 
 
 def _cut(template: int, scene: int) -> int:
@@ -146,17 +155,21 @@ def _ratios(prior: LensPrior) -> NDArray[np.float64]:
     return np.asarray(prior.fov_ratio * np.exp(np.stack([steps, -steps], axis=1).ravel()[1:]))
 
 
-def _peaks(scenes: list[Image], templates: list[Image], count: int) -> list[tuple[float, float, float]]:
-    """Return the highest peaks of the mean correlation, best first: score, x and y of the corner."""
+def _peaks(
+    scenes: list[Image], templates: list[Image], count: int, reach: tuple[float, float]
+) -> list[tuple[float, float, float]]:
+    """Return the highest peaks of the mean correlation, best first: score, x and y of the corner.
+
+    reach: largest distance (x, y) from the middle, pixels.
+    """
     surface = sum(
         cv2.matchTemplate(scene, template, cv2.TM_CCOEFF_NORMED)
         for scene, template in zip(scenes, templates, strict=True)
     )
     surface = np.nan_to_num(np.asarray(surface, dtype=np.float32) / len(scenes))
     height, width = surface.shape
-    reach_y, reach_x = _REACH * scenes[0].shape[0], _REACH * scenes[0].shape[1]
     y, x = np.ogrid[:height, :width]
-    outside = (np.abs(y - (height - 1) / 2) > reach_y + 1) | (np.abs(x - (width - 1) / 2) > reach_x + 1)
+    outside = (np.abs(y - (height - 1) / 2) > reach[1] + 1) | (np.abs(x - (width - 1) / 2) > reach[0] + 1)
     masked = np.where(outside, np.float32(-2.0), surface)
     is_peak = cv2.dilate(masked, np.ones((3, 3), np.uint8)) == masked
     rows, columns = np.nonzero(is_peak & ~outside)

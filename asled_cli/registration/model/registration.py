@@ -36,6 +36,7 @@ class Registration:
     correlation: of the same two, -1..1.
     accepted: False if the views do not match; the reference must not be used then.
     baseline: parallax direction (x, y of length 1, reduced target pixels) of near objects; None without any.
+    disparity_reach: largest disparity along it, share of the longer side; None: as of any lenses.
     reference_exposure: exposure time of the reference in target frame intervals, from its blur; 0 if unknown.
     ois_path: shifts of the target's view under OIS of one lens; None without.
     """
@@ -51,6 +52,7 @@ class Registration:
     baseline: tuple[float, float] | None = None
     reference_exposure: float = 0.0
     ois_path: OisPath | None = None
+    disparity_reach: float | None = None
 
     def resized(self, target_size: tuple[int, int], reference_size: tuple[int, int]) -> "Registration":
         """Return the registration for the same pictures at other sizes (width, height)."""

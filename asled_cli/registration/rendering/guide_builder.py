@@ -11,7 +11,7 @@ from asled_cli.imaging.warp import sample, warp
 from asled_cli.registration.blur.intra_frame_shake import can_show_intra_frame_shake, fit_intra_frame_shake
 from asled_cli.registration.blur.reblur import Reblur
 from asled_cli.registration.blur.reference_motion import TrackedFrame, halved, halved_positions
-from asled_cli.registration.estimate.disparity import HalfViews, solve_disparity
+from asled_cli.registration.estimate.disparity import REACH_SHARE, HalfViews, solve_disparity
 from asled_cli.registration.geometry.canvas import Canvas
 from asled_cli.registration.model.exposure import NO_SHAKE, IntraFrameShake, KernelBlur
 from asled_cli.registration.model.registration import Knot, Registration
@@ -46,7 +46,8 @@ class GuideBuilder:
         exposed, instant, positions = self._views(target, tracked_frames, knot, work_map)
         if self._registration.baseline is not None:
             views = HalfViews.of(target.picture, exposed, instant, positions.u, positions.v)
-            disparity = solve_disparity(views, self._registration.baseline)
+            reach = self._registration.disparity_reach or REACH_SHARE
+            disparity = solve_disparity(views, self._registration.baseline, reach)
             positions = positions.with_disparity(disparity, self._registration.baseline)
         u, v = positions.u, positions.v
         blurred, sharp = sample(exposed, u, v), sample(instant, u, v)
