@@ -19,7 +19,13 @@ from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan
 from asled_cli.job.config import DeblurConfig
 from asled_cli.job.match import advice_for, lens_prior
 from asled_cli.job.method import load_restorer
-from asled_cli.job.plan import make_plan, refuse_if_strict, report_if_strict
+from asled_cli.job.plan import (
+    make_plan,
+    measure_own_exposure,
+    refuse_if_strict,
+    report_if_strict,
+    with_own_exposure,
+)
 from asled_cli.job.records import DeblurPlan, DeblurResult, Event, JobReport
 from asled_cli.job.rendering.driver import Spread, workers_of
 from asled_cli.job.rendering.stream import Part, RestoredStream, pair_stream, single_stream
@@ -121,8 +127,12 @@ def _deblur(run: Run, began: float) -> DeblurResult:
     registration = run.journal.registration or _analyse(run)
     blur_plan = _plan_blur(run, registration)
     return_freed_memory()
-    analysis_s = time.monotonic() - began
     _check_help(run, registration, blur_plan)
+    if blur_plan.needs_own_frames or not registration.accepted:
+        run = _with_own_exposure(run)
+        plan = run.plan
+    analysis_s = time.monotonic() - began
+    _warn(run, registration, blur_plan)
     run.refuse_if_strict([] if registration.accepted else ["the two views do not fit together"])
     if registration.accepted and not blur_plan.changes_nothing:
         result = _render(run, registration, blur_plan)
@@ -174,14 +184,6 @@ def _analyse(run: Run) -> Registration:
         ultra_range=plan.ultra_range,
         analyse=run.steps.analyse,
     )
-    if not registration.accepted and plan.config.view is None:
-        log.warning(
-            "%s and %s do not seem to show the same scene at the same time: %s. %s",
-            plan.wide.path.name,
-            plan.pair.ultra.path.name,
-            "the first is deblurred alone" if plan.own_exposure > 0 else "nothing is changed",
-            advice_for(plan.config),
-        )
     return run.journal.keep_registration(registration)
 
 
@@ -190,10 +192,33 @@ def _plan_blur(run: Run, registration: Registration) -> BlurPlan:
     plan = run.plan
     if not plan.config.skip_sharp:
         return DEBLUR_ALL
-    blur_plan = judge_clips(plan.wide, plan.pair.ultra, plan.clock, registration, run.report)
-    for sentence in blur_plan.warnings(inverts=plan.own_exposure > 0):
+    return judge_clips(plan.wide, plan.pair.ultra, plan.clock, registration, run.report)
+
+
+def _with_own_exposure(run: Run) -> Run:
+    """Measure the exposure of a wide clip whose own frames are to help, and keep it for a resumed run."""
+    plan = run.plan
+    if plan.config.method != "auto":
+        return run
+    exposure = run.journal.exposure
+    if exposure is None:  # it takes seconds, so it is measured only here
+        exposure = run.journal.keep_exposure(measure_own_exposure(plan.config, plan.wide, run.report))
+    return replace(run, plan=with_own_exposure(plan, exposure))
+
+
+def _warn(run: Run, registration: Registration, blur_plan: BlurPlan) -> None:
+    """Say where the ultra clip cannot help, and what is done instead."""
+    plan, inverts = run.plan, run.plan.own_exposure > 0
+    if not registration.accepted and plan.config.view is None:
+        log.warning(
+            "%s and %s do not seem to show the same scene at the same time: %s. %s",
+            plan.wide.path.name,
+            plan.pair.ultra.path.name,
+            "the first is deblurred alone" if inverts else "nothing is changed",
+            advice_for(plan.config),
+        )
+    for sentence in blur_plan.warnings(inverts=inverts):
         log.warning("%s: %s", plan.wide.label, sentence)
-    return blur_plan
 
 
 def _check_help(run: Run, registration: Registration, blur_plan: BlurPlan) -> None:

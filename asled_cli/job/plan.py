@@ -41,6 +41,7 @@ MEMORY_BASE = 700 * 2**20  # interpreter, torch and codecs, measured
 ANALYSIS_BYTES = 72  # per pixel of a frame that the analysis reads, measured
 FRAMES_IN_FLIGHT = 12  # frames in queues, alignment window and decoder threads, as 16-bit RGB and planes
 MAX_ALIGN_THREADS = 4  # threads that align frames, and as many that fuse them; more did not help
+MAX_INVERSION_THREADS = 4  # threads that share a frame; rows of tiles are few
 THREADS_AT_1080P = 8  # larger frames get fewer, for the same memory
 
 
@@ -72,26 +73,19 @@ def _complete_plan(config: DeblurConfig, found: MatchedClips, report: Report) ->
     choice = choose_method(config, FrameSize(*wide.seen_size))
     align_threads = choose_align_threads(choice.method, choice.device, wide)
     frames = count_frames(wide, start, end)
-    exposure = _measure_exposure(config, wide, report) if config.method == "auto" else None
-    inversion = (
-        own_frames.BYTES_PER_PIXEL * wide.width * wide.height if exposure and exposure.exposure > 0 else 0
-    )
     return DeblurPlan(
         config=config,
         wide=wide,
         match=found,
-        exposure=exposure,
         choice=choice,
         out=out,
         frames=frames,
         start_s=start,
         end_s=end,
         align_threads=align_threads,
+        inversion_threads=inversion_threads(),
         memory_bytes=max(
-            _memory(wide, ultra)
-            + _memory_of_alignment(align_threads, wide)
-            + choice.memory_bytes
-            + inversion,
+            _memory(wide, ultra) + _memory_of_alignment(align_threads, wide) + choice.memory_bytes,
             memory_of_analysis(wide, frames),
         ),
         encoder=choose_encoder(wide, config.encode or EncodeConfig()),
@@ -115,20 +109,32 @@ def _plan_single(config: DeblurConfig, report: Report) -> DeblurPlan:
     return DeblurPlan(
         config=config,
         wide=wide,
-        exposure=_measure_exposure(config, wide, report),
+        exposure=measure_own_exposure(config, wide, report),
         choice=MethodChoice(method="single", reason="one clip; blur measured from its own frames"),
         out=out,
         frames=count_frames(wide, start, end),
         start_s=start,
         end_s=end,
-        align_threads=min(MAX_ALIGN_THREADS, usable_cores()),
+        inversion_threads=inversion_threads(),
         memory_bytes=MEMORY_BASE + one_clip.BYTES_PER_PIXEL * wide.width * wide.height,
         encoder=encoder,
         notes=tuple(wide.warnings),
     )
 
 
-def _measure_exposure(config: DeblurConfig, wide: Clip, report: Report) -> ExposureFit:
+def with_own_exposure(plan: DeblurPlan, exposure: ExposureFit) -> DeblurPlan:
+    """Return the plan of a pair whose wide clip is inverted too, with this exposure of its own frames."""
+    pixels = plan.wide.width * plan.wide.height if exposure.exposure > 0 else 0
+    used = plan.memory_bytes + own_frames.BYTES_PER_PIXEL * pixels
+    return replace(plan, exposure=exposure, memory_bytes=used)
+
+
+def inversion_threads() -> int:
+    """Return the number of threads that share a frame of one clip alone."""
+    return min(MAX_INVERSION_THREADS, usable_cores())
+
+
+def measure_own_exposure(config: DeblurConfig, wide: Clip, report: Report) -> ExposureFit:
     """Return the exposure of one clip; 0 where its change would not be applied anyway."""
     if config.strength == 0:
         return ExposureFit(0.0, 0.0)

@@ -67,13 +67,14 @@ class DeblurPlan:
     config: DeblurConfig
     wide: Clip
     match: MatchedClips | None = None  # how the ultra clip fits; None: the wide clip is deblurred alone
-    exposure: ExposureFit | None = None  # of the wide clip by its own frames; None: not inverted
+    exposure: ExposureFit | None = None  # of the wide clip by its own frames; None: not inverted, or not yet
     choice: MethodChoice
     out: Path
     frames: int  # expected number of frames to write, from the header
     start_s: Fraction  # on the wide clip's clock
     end_s: Fraction | None  # None: to the end of the clip
     align_threads: int = 1  # threads that align frames, and as many that fuse them
+    inversion_threads: int = 1  # threads that share a frame of one clip alone
     memory_bytes: int  # estimate of the peak
     encoder: Encoder  # with all its options
     notes: tuple[str, ...] = ()  # what the user should know before it starts
@@ -186,9 +187,7 @@ class DeblurPlan:
             "start_s": float(self.start_s),
             "end_s": None if self.end_s is None else float(self.end_s),
             **_match_info(self.match),
-            "exposure_frames": None if self.exposure is None else round(self.exposure.exposure, 3),
-            "explained": None if self.exposure is None else round(self.exposure.explained, 3),
-            "expectation": self.expectation,
+            **_exposure_info(self),
             **_choice_info(self.choice),
             "strength": self.config.strength,
             "memory_bytes": self.memory_bytes,
@@ -253,6 +252,7 @@ class DeblurResult:
             "copied": self.copied,
             "segments": [segment.as_dict() for segment in self.segments],
             "registration": dict(self.registration),
+            **_exposure_info(self.plan),
             "stages": [
                 {"name": s.name, "frames": s.frames, "busy_s": round(s.busy_s, 3), "fps": round(s.fps, 2)}
                 for s in self.stages
@@ -276,6 +276,14 @@ def _view_result(result: DeblurResult) -> dict[str, object]:
         "frames_changed": result.frames_changed,
         "frames_unchanged": result.frames_unchanged,
         "copied": result.copied,
+    }
+
+
+def _exposure_info(plan: DeblurPlan) -> dict[str, object]:
+    return {
+        "exposure_frames": None if plan.exposure is None else round(plan.exposure.exposure, 3),
+        "explained": None if plan.exposure is None else round(plan.exposure.explained, 3),
+        "expectation": plan.expectation,
     }
 
 

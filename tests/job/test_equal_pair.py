@@ -85,7 +85,9 @@ def test_a_reference_of_no_use_leaves_the_clip_to_itself(
     assert result.plan.match is not None and "explained: 70%" in result.plan.expectation
 
 
-def test_a_resumed_run_writes_the_same_bytes(job: Callable[..., DeblurResult], tmp_path: Path) -> None:
+def test_a_resumed_run_writes_the_same_bytes(
+    job: Callable[..., DeblurResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan, cut = whole("both blurred", 1.0), tmp_path / "cut.mp4"
     job(tmp_path / "whole.mp4", plan)
 
@@ -95,8 +97,24 @@ def test_a_resumed_run_writes_the_same_bytes(job: Callable[..., DeblurResult], t
 
     with pytest.raises(InterruptedRunError):
         job(cut, plan, stop)
+    monkeypatch.setattr(pipeline, "measure_own_exposure", lambda *_: pytest.fail("measured again"))
     job(cut, plan, resume=True)
     assert cut.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+
+
+def test_the_exposure_is_measured_only_where_own_frames_are_to_help(
+    job: Callable[..., DeblurResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "measure_exposure", lambda *_: pytest.fail("not needed"))
+    result = job(tmp_path / "out.mp4", whole("deblur"))
+    assert result.plan.exposure is None and result.frames_changed == FRAMES
+
+
+def test_a_pair_deblurred_alone_inverts_in_as_many_threads_as_one_clip(
+    job: Callable[..., DeblurResult], tmp_path: Path
+) -> None:
+    plan = job(tmp_path / "out.mp4", whole("pass")).plan
+    assert plan.alone.inversion_threads == plan.inversion_threads == planning.inversion_threads()
 
 
 def test_own_frames_fade_in_where_the_reference_does_not_help() -> None:

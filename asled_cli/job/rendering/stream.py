@@ -18,12 +18,10 @@ from asled_cli.registration.render_stages import QUEUE, align_stages
 from asled_cli.restoration.base import RestoredFrame, Restorer, restore
 from asled_cli.restoration.one_clip import restore_alone
 from asled_cli.restoration.own_frames import OwnFramesRestorer
-from asled_cli.runtime.stages import Stage, closing_items, usable_cores
+from asled_cli.runtime.stages import Stage, closing_items
 from asled_cli.video.decode.pairing import pair_frames
 from asled_cli.video.decode.reader import ClipReader
 from asled_cli.video.decode.track_decoder import ReadProblems
-
-MAX_INVERSION_THREADS = 4  # threads that share a frame; rows of tiles are few
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,7 @@ def pair_stream(
         limit=blur_plan.limit,
         share=blur_plan.own_share,
         strength=plan.config.strength,
-        workers=min(MAX_INVERSION_THREADS, usable_cores()),
+        workers=plan.inversion_threads,
     )
     with (
         ClipReader(plan.wide, start_s=start.wide_s, end_s=plan.wide_range[1]) as wide,
@@ -105,7 +103,7 @@ def single_stream(plan: DeblurPlan, part: Part) -> Iterator[RestoredStream]:
             plan.own_exposure,
             1 / plan.wide.average_rate,
             strength=plan.config.strength,
-            workers=plan.align_threads,
+            workers=plan.inversion_threads,
         )
         ready = skip_written(changed, start, plan.wide.path.name, attrgetter("target.pts"))
         with Stage(_of_part(ready, part), QUEUE, "restore") as restored:

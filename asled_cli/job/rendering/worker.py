@@ -67,8 +67,10 @@ def _placed(task: SpanTask, place: Place) -> SpanTask:
     """Return the task for the device and the share of the cores of this worker."""
     plan = task.plan
     choice = plan.choice if place.device is None else replace(plan.choice, device=place.device)
-    threads = min(plan.align_threads, place.threads) if place.threads else plan.align_threads
-    return replace(task, plan=replace(plan, choice=choice, align_threads=threads))
+    if place.threads:
+        aligning, inverting = (min(n, place.threads) for n in (plan.align_threads, plan.inversion_threads))
+        plan = replace(plan, align_threads=aligning, inversion_threads=inverting)
+    return replace(task, plan=replace(plan, choice=choice))
 
 
 class _Rendering:

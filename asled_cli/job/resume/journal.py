@@ -15,6 +15,7 @@ from typing import IO, Any, Self
 
 from safetensors import SafetensorError
 
+from asled_cli.deconvolution.exposure import ExposureFit
 from asled_cli.errors import AsledError, UsageError
 from asled_cli.job.records import DeblurPlan
 from asled_cli.job.resume.command import resume_command
@@ -46,6 +47,7 @@ class Journal:
         self.folder = work.path
         self.entries: list[Entry] = []
         self.registration: Registration | None = None
+        self.exposure: ExposureFit | None = None  # of a pair's wide clip by its own frames
         self.complete = False  # all frames are there
         self._work, self._inputs = work, inputs
         self._published: dict[str, object] | None = None  # size and hash of the file last published
@@ -101,6 +103,8 @@ class Journal:
                     self._published = {name: event[name] for name in ("size", "sha256")}
                 elif event["event"] == "registration":
                     self.registration = load_record(self.folder / REGISTRATION, Registration)
+                elif event["event"] == "exposure":
+                    self.exposure = ExposureFit(float(event["exposure"]), float(event["explained"]))
                 elif event["event"] == "segment":
                     self._take(entry_of(event))
         except (KeyError, TypeError, ValueError) as error:
@@ -166,6 +170,12 @@ class Journal:
         self._append({"event": "registration"})
         self.registration = load_record(self.folder / REGISTRATION, Registration)
         return self.registration
+
+    def keep_exposure(self, exposure: ExposureFit) -> ExposureFit:
+        """Keep the exposure of a pair's wide clip, and return it."""
+        self._append({"event": "exposure", **asdict(exposure)})
+        self.exposure = exposure
+        return exposure
 
     def keep(self, segment: Segment, tally: Tally, *, damaged: bool, memory: Memory | None) -> None:
         """Keep a finished segment, the counts at its end and what the network remembered then."""
