@@ -114,7 +114,8 @@ def run_deblur(
         result = replace(result, wall_s=time.monotonic() - began)
         result = result if config.truth is None else _measure(result, report)
         viewer.write_report(result)
-        report_if_strict(result)
+        if not config.part_of_two:  # else the joined file is judged
+            report_if_strict(result)
         return result
 
 
@@ -217,7 +218,8 @@ def _warn(run: Run, registration: Registration, blur_plan: BlurPlan) -> None:
             "the first is deblurred alone" if inverts else "nothing is changed",
             advice_for(plan.config),
         )
-    for sentence in blur_plan.warnings(inverts=inverts):
+    one_of_two = plan.config.view is not None
+    for sentence in blur_plan.warnings(inverts=inverts, one_of_two=one_of_two):
         log.warning("%s: %s", plan.wide.label, sentence)
 
 

@@ -98,10 +98,11 @@ class BlurPlan:
             return change
         return change * np.float32(weight) if weight > 0 else None
 
-    def warnings(self, *, inverts: bool = False) -> list[str]:
+    def warnings(self, *, inverts: bool = False, one_of_two: bool = False) -> list[str]:
         """Return warnings: the clip is sharp already, or both lenses are blurred.
 
-        inverts: whether the clip is deblurred by its own frames too.
+        inverts: whether the clip is deblurred by its own frames too. one_of_two: a view of a spatial clip,
+        whose other one has a job of its own.
         """
         if not self.segments:
             return []
@@ -113,7 +114,7 @@ class BlurPlan:
                 median(getattr(s, f"{role}_blur_px") for s in self.segments)
                 for role in ("target", "reference")
             )
-            if other > _CLEARLY_BLURRED * own:
+            if other > _CLEARLY_BLURRED * own and not one_of_two:
                 sharp.append(
                     f"the other clip is the blurred one ({other:.0f} px): --target can deblur that one."
                 )

@@ -93,6 +93,11 @@ def _probe_two(first: Path, second: Path, view: int) -> tuple[Clip, Clip]:
         return wide, probe_clip(second)
     if wide.views > 1:
         return replace(wide, view=view), replace(wide, view=1 - view)
+    if wide.spatial:
+        raise InputError(
+            f"The second view of {first.name} is missing or cannot be decoded, expected two views (MV-HEVC).",
+            "Name the ultra-wide clip as the second file, or use --method single.",
+        )
     if count_video_tracks(first) < 2 and has_depth_map(first):
         raise InputError(
             f"The second video track of {first} is a depth map (as of a Cinematic clip) or a small preview, "

@@ -24,6 +24,7 @@ from asled_cli.runtime.atomic_file import cannot_write, publish
 from asled_cli.spatial.roles import wide_view
 from asled_cli.spatial.write import join_and_check, write_unchanged
 from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.decode.reader import count_second_views
 from asled_cli.video.decode.video_tracks import count_video_tracks
 from asled_cli.video.encode.encoder import EncodeConfig
 from asled_cli.video.encode.spatial_movie import check_spatial_output, spatial_encoding
@@ -43,6 +44,7 @@ def run_job(config: DeblurConfig, report: JobReport = ignore, *, steps: Steps | 
     if clip is None:
         _refuse_view_options(config)
         return run_deblur(config, report, steps=steps)
+    _check_second_view(clip, strict=config.strict)
     targets, outputs = _choose_views(clip, config)
     if len(outputs) == 1:
         view = outputs[0]
@@ -63,6 +65,19 @@ def _spatial_clip(config: DeblurConfig) -> Clip | None:
         return None
     clip = probe_clip(config.wide)
     return clip if clip.views > 1 else None
+
+
+def _check_second_view(clip: Clip, *, strict: bool) -> None:
+    """Warn of frames that lack the second view. Raises InputError for them if `strict`."""
+    frames, second = count_second_views(clip)
+    if second < frames:
+        sentence = (
+            f"{clip.path.name}: the second view is missing in {frames - second} of {frames} frames, where "
+            "the main view is deblurred without it."
+        )
+        if strict:
+            raise InputError(sentence, "Without --strict this would be a warning.")
+        log.warning(sentence)
 
 
 def _refuse_view_options(config: DeblurConfig) -> None:
@@ -248,6 +263,7 @@ class _Spatial:
             frames_without_reference=sum(each.frames_without_reference for each in results.values()),
             frames_unchanged=sum(each.frames_unchanged for each in results.values()),
             copied=unchanged,
+            problems={name: n for each in results.values() for name, n in each.problems.items()},
             dropped_tracks=tuple(dropped),
             views=tuple(results.values()),
         )

@@ -19,7 +19,10 @@ from factories.clips import picture
 Picture = NDArray[np.uint8]
 
 VPS, SPS, PPS = 32, 33, 34
-X265 = "bframes=0:keyint=30:repeat-headers=1:aud=0:info=0:log-level=none:frame-threads=1:pools=1"
+X265 = (
+    "bframes=0:keyint={}:min-keyint=1:scenecut=0:repeat-headers=1:aud=0:info=0:log-level=none"
+    ":frame-threads=1:pools=1"
+)
 START = b"\0\0\0\1"
 
 
@@ -29,7 +32,8 @@ class Views:
 
     pictures: (h, w, 3) uint8 of the main and of the second view; None: noise, another one in each.
     eyes: of both views, said in a message of the stream. boxes: with `lhvC`, `vexu` and `hfov`.
-    second: frames of the second view; None: all. layers: as declared.
+    second: frames of the second view; None: all. layers: as declared, with pictures on each.
+    keyframes: frames from one to the next.
     """
 
     pictures: tuple[Sequence[Picture], Sequence[Picture]] | None = None
@@ -39,6 +43,7 @@ class Views:
     sound: bool = False
     second: int | None = None
     layers: int = 2
+    keyframes: int = 30
 
 
 PLAIN = Views()
@@ -61,11 +66,37 @@ def make_spatial_clip(
     for number, (ours, theirs) in enumerate(zip(base, second, strict=True)):
         slices = [unit for unit in _units(ours) if _kind(unit) < VPS]
         if views.second is None or number < views.second:
-            slices += [_on_layer_one(unit) for unit in _units(theirs) if _kind(unit) < VPS]
+            pictures = [unit for unit in _units(theirs) if _kind(unit) < VPS]
+            slices += [_on_layer(unit, layer) for layer in range(1, views.layers) for unit in pictures]
         packets.append((b"" if number else head) + b"".join(START + unit for unit in slices))
     _write(path, packets, views)
     if views.boxes:
-        _add_boxes(path, [_on_layer_one(parameters[kind]) for kind in (SPS, PPS)])
+        _add_boxes(path, [_on_layer(parameters[kind], 1) for kind in (SPS, PPS)])
+    return path
+
+
+def damage_second_view(path: Path, frames: Sequence[int], damage: str) -> Path:
+    """Spoil the second view's pictures of some frames in place.
+
+    damage: "zeros", "noise" (behind the first bytes), or "lost" (they become units of an unknown kind).
+    """
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as clip:
+        packets = [(packet.pos, packet.size) for packet in clip.demux(video=0) if packet.size]
+    for start, length in (packets[number] for number in frames):
+        at = start
+        while at < start + length:
+            size, head = struct.unpack_from(">IH", data, at)
+            if head >> 3 & 63 == 1 and head >> 9 & 63 < VPS:
+                if damage == "lost":
+                    struct.pack_into(">H", data, at + 4, 45 << 9 | 1 << 3 | 1)
+                elif damage == "zeros":
+                    data[at + 6 : at + 4 + size] = bytes(size - 2)
+                else:
+                    noise = np.random.default_rng(start).integers(0, 256, size - 6, np.uint8)
+                    data[at + 10 : at + 4 + size] = noise.tobytes()
+            at += 4 + size
+    path.write_bytes(data)
     return path
 
 
@@ -92,7 +123,7 @@ def _write(path: Path, packets: Sequence[bytes], views: Views) -> None:
             packet.stream, packet.time_base = stream, Fraction(1, 600)
             packet.pts = packet.dts = 20 * number
             packet.duration = 20
-            packet.is_keyframe = number == 0
+            packet.is_keyframe = number % views.keyframes == 0
             out.mux(packet)
         if sound is not None:
             noise = np.random.default_rng(1).normal(0, 0.1, (1, 44100 * len(packets) // 30))
@@ -109,7 +140,9 @@ def _encode(frames: int, size: tuple[int, int], views: Views, view: int) -> list
     context.width, context.height = size
     context.pix_fmt = "yuv420p" if views.depth == 8 else "yuv420p10le"
     context.time_base, context.framerate = Fraction(1, 30), Fraction(30)
-    context.options = {"preset": "ultrafast", "crf": "12", "x265-params": X265}
+    context.colorspace = context.color_primaries = context.color_trc = 6  # BT.601, as swscale converts
+    context.color_range = 1
+    context.options = {"preset": "ultrafast", "crf": "12", "x265-params": X265.format(views.keyframes)}
     packets = []
     for number in range(frames):
         if views.pictures is None:
@@ -178,8 +211,8 @@ def _kind(unit: bytes) -> int:
     return unit[0] >> 1 & 63
 
 
-def _on_layer_one(unit: bytes) -> bytes:
-    head = int.from_bytes(unit[:2]) & ~(63 << 3) | 1 << 3
+def _on_layer(unit: bytes, layer: int) -> bytes:
+    head = int.from_bytes(unit[:2]) & ~(63 << 3) | layer << 3
     return head.to_bytes(2) + unit[2:]
 
 

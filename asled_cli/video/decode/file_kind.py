@@ -6,7 +6,8 @@ from pathlib import Path
 _HEAD = 4096  # bytes that are read; covers all signatures below
 _QUICKTIME_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
 # Brands of ISO/IEC 23008-12 (HEIF) and AVIF stills, right behind `ftyp`.
-_PHOTO_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"}
+_PHOTO_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"avif"}
+_PICTURES = b"pict"  # handler of a `meta` box with stills, which clips do not begin with
 _PHOTO_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"II*\0", b"MM\0*", b"BM")
 _CLIP_MARKS = (b"mpvd", b"ftypmp4", b"ftypiso", b"ftypqt  ", b"ftypavc1")  # of a movie behind the picture
 _SCRIPTS = (
@@ -24,9 +25,13 @@ _SCRIPT_TAGS = (
 
 
 def is_heif_photo(path: Path) -> bool:
-    """Return whether the file is a HEIF or AVIF photo (brand of its `ftyp` box)."""
+    """Return whether the file is a HEIF or AVIF photo: by the brand of its `ftyp` box, or by its stills."""
     head = _head(path)
-    return head[4:8] == b"ftyp" and head[8:12] in _PHOTO_BRANDS
+    if head[4:8] != b"ftyp":
+        return False
+    second = head[int.from_bytes(head[:4], "big") :]
+    holds_stills = second[4:8] == b"meta" and second[16:20] == b"hdlr" and second[28:32] == _PICTURES
+    return head[8:12] in _PHOTO_BRANDS or holds_stills
 
 
 def explain_unopened(path: Path) -> tuple[str, str]:

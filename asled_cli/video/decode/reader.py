@@ -3,6 +3,7 @@
 Memory: the decoder's own frames and the current one.
 """
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from types import TracebackType
@@ -18,6 +19,7 @@ from asled_cli.video.decode.packet_times import read_ticks
 from asled_cli.video.decode.track_decoder import ReadProblems, TrackDecoder
 from asled_cli.video.decode.video_tracks import select_stream
 from asled_cli.video.frames import Clip, Frame
+from asled_cli.video.spatial.nal_units import has_layer
 
 EARLY_END_S = Fraction(1, 2)  # seconds before the declared end; a clip that stops earlier was truncated
 
@@ -126,6 +128,20 @@ def read_small(
     for time, picture in read_pictures(clip, start_s=start_s, end_s=end_s):
         grey = shrink.reformat(picture, *size, format="gray", interpolation=Interpolation.AREA)
         yield time, np.ascontiguousarray(grey.to_ndarray(), dtype=np.uint8)  # rows of odd width have gaps
+
+
+def count_second_views(clip: Clip) -> tuple[int, int]:
+    """Return the frames of a spatial clip, and how many come with a second view, without decoding."""
+    frames = second = 0
+    with (
+        open_clip(clip.path) as container,
+        contextlib.suppress(av.FFmpegError),
+    ):  # a truncated file ends there
+        for packet in container.demux(select_stream(container, clip.path, clip.track)):
+            if packet.size and not packet.is_discard:
+                frames += 1
+                second += has_layer(bytes(packet), 1)
+    return frames, second
 
 
 def frame_times(clip: Clip) -> list[Fraction]:
