@@ -10,7 +10,7 @@ from asled_cli.job.records import DeblurPlan, JobReport
 from asled_cli.progress import Progress
 from asled_cli.video.decode.reader import ClipReader
 from asled_cli.video.encode.encoder import EncodeConfig
-from asled_cli.video.encode.spatial_movie import join_views
+from asled_cli.video.encode.spatial_movie import join_views, unchanged_encoding
 from asled_cli.video.encode.writer import ClipWriter
 from asled_cli.video.frames import Clip
 from asled_cli.video.preserve.verify import Check, verify
@@ -24,7 +24,7 @@ def write_unchanged(
     """Encode a view of `clip` as it is, so that it fits to the other one. Raises AsledError."""
     own = replace(clip, view=view)
     start, end = plan.wide_range
-    encode = replace(encode, overwrite=True)
+    encode = replace(unchanged_encoding(encode), overwrite=True)
     with (
         ClipReader(own, start_s=start, end_s=end) as frames,
         ClipWriter(own, path, encode, start_s=start, end_s=end, part_of_two=True) as writer,

@@ -31,7 +31,7 @@ def test_spatial_video_is_recognised_and_its_second_view_is_not_taken_for_a_trac
     assert clip.spatial and "its second view is missing" in clip.warnings[-1]
     out = str(tmp_path / "out.mp4")
     assert main(["deblur", str(path), str(path), "-o", out]) == 3  # the same file: its second track
-    assert "has one video track" in capsys.readouterr().err
+    assert "second view of spatial.mov is missing" in capsys.readouterr().err
     assert main(["deblur", str(path), "-o", out, "--dry-run"]) == 0  # alone: its main view
     said = capsys.readouterr()
     assert "its main view is used alone" in said.out + said.err and "single" in said.out

@@ -24,7 +24,7 @@ from asled_cli.video.decode.open_clip import open_clip
 from asled_cli.video.decode.reader import frame_times
 from asled_cli.video.decode.video_tracks import select_stream
 from asled_cli.video.encode.concat import movie_options
-from asled_cli.video.encode.encoder import ENCODERS, EncodeConfig
+from asled_cli.video.encode.encoder import ENCODERS, OWN_RATE, QUALITY, EncodeConfig
 from asled_cli.video.frames import Clip
 from asled_cli.video.mp4_boxes import read_tracks
 from asled_cli.video.open_output import open_output
@@ -51,6 +51,9 @@ from asled_cli.video.spatial.parameter_sets import displays_message, two_view_vp
 
 # What makes the pictures of two encoders fit together: the same order, keyframes and parameter sets.
 _X265 = "bframes=0:ref=3:scenecut=0:open-gop=0:info=0:aud=0:hrd=0:repeat-headers=0"
+# Steps of CRF by which a view without a change is coded finer. A noisy clip at CRF 17 came back with 40.9 dB,
+# at 12 with 43.5 dB and 1.7 times the bits.
+_FINER_CRF = 5
 _FORMATS = {8: "yuv420p", 10: "yuv420p10le"}  # of Main and Main 10, by bit depth
 
 
@@ -99,6 +102,16 @@ def spatial_encoding(source: Clip, config: EncodeConfig) -> EncodeConfig:
     return replace(
         config, codec=ENCODERS["hevc"], pix_fmt=pix_fmt, options={**config.options, "x265-params": params}
     )
+
+
+def unchanged_encoding(config: EncodeConfig) -> EncodeConfig:
+    """Return how a view without a change is encoded: finer, since all that coding it again can do is harm.
+
+    config: from `spatial_encoding`. A quality that the user chose is kept.
+    """
+    if config.crf is not None or OWN_RATE.intersection(config.options):
+        return config
+    return replace(config, crf=QUALITY[ENCODERS["hevc"]].default - _FINER_CRF)
 
 
 def check_spatial_output(out: Path) -> None:
