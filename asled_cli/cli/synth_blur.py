@@ -31,6 +31,10 @@ def synth_blur(
     ois: syn.Ois = None,
     eis_window: syn.EisWindow = None,
     baseline_px: syn.BaselinePx = None,
+    circle_px: syn.CirclePx = None,
+    focus: syn.Focus = None,
+    aperture: syn.Aperture = None,
+    ultra_defocus: syn.UltraDefocus = None,
     layout: syn.Layout = "generic",
     split: syn.Split = None,
     store: syn.Format = "frames",
@@ -54,6 +58,7 @@ def synth_blur(
         ratio=ratio, window=window, ultra_window=ultra_window, stride=stride, linear=linear,
         upsample_fps=upsample_fps, exposure=exposure, ultra_exposure=ultra_exposure, blur_px=blur_px,
         layers=layers, readout=rolling_shutter, ois=ois, eis_window=eis_window, baseline_px=baseline_px,
+        circle_px=circle_px, focus=focus, aperture=aperture, ultra_defocus=ultra_defocus,
     )  # fmt: skip
     files = FilesConfig(layout=layout, store=store, split=split, flow=flow, occlusion=occlusion)
     job = SynthJob(

@@ -56,7 +56,7 @@ def test_near_things_out_of_focus_leave_no_dark_seam() -> None:
 def test_label_is_the_formula() -> None:
     depth = np.random.default_rng(1).uniform(1, 9, (5, 6)).astype(np.float32)
     lens = Lens(alpha=10, focus=3)
-    np.testing.assert_allclose(circle_px(depth, lens), 10 * abs(depth - 3) / depth, rtol=1e-6)
+    np.testing.assert_allclose(circle_px(depth, lens), 10 * (depth - 3) / depth, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(defocus_label(depth, lens), 10 * abs(depth - 3) / (4 * depth) / 7, rtol=1e-6)
 
 

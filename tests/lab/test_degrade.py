@@ -68,7 +68,7 @@ def test_a_set_may_leave_coding_out_and_nothing_else() -> None:
     for view in ("wide", "ultra", "truth"):
         np.testing.assert_array_equal(getattr(plain, view), getattr(wanted, view))
     assert psnr(other.wide, plain.wide) < 45 and psnr(other.ultra, plain.ultra) < 45
-    for split in ("valid", "test", "strong"):
+    for split in ("valid", "test", "strong", "defocus"):
         assert EVAL_SETS[split].clips == EVAL_SETS[f"{split}-uncompressed"].clips
         assert EVAL_SETS[split].name != EVAL_SETS[f"{split}-uncompressed"].name  # scores are kept by it
 

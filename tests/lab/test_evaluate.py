@@ -452,6 +452,17 @@ def test_sets_of_phone_clips_hold_ten_clips_of_their_own() -> None:
         )
 
 
+def test_the_defocus_set_holds_ten_clips_without_motion_blur() -> None:
+    clips = EVAL_SETS["defocus"].clips
+    others = {name for split, made in EVAL_SETS.items() if "defocus" not in split for name in made.clips}
+    assert len(clips) == 10 and not set(clips) & others
+    assert {entry.group for entry in clips.values()} == {"defocus"}
+    assert not any(entry.special for entry in clips.values())
+    for entry in clips.values():
+        settings = entry.build.settings  # type: ignore[attr-defined]
+        assert settings["exposure"] == 0 and settings["focus"].ultra_share <= 0.25
+
+
 def test_synthetic_clips_need_their_sources(tmp_path: Path) -> None:
     name = sorted(HELD_OUT_PHOTOS)[0]
     cv2.imwrite(str(tmp_path / f"{name}.png"), texture(64, 48))

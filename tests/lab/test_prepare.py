@@ -56,6 +56,20 @@ def test_the_centre_is_the_papers_reference(pairs: Path, tmp_path: Path) -> None
     assert (clip.guide[..., 4:] == 1).all()  # taken at its word
 
 
+def test_one_lens_gets_the_flow_of_its_sharp_frames(pairs: Path, tmp_path: Path) -> None:
+    folder = prepare(pairs / "shake", tmp_path / "cache", DataConfig(reference="none"))
+    clip = read_clip(find_clips(folder / "train")[0])
+    np.testing.assert_array_equal(clip.reference, clip.target)
+    assert (clip.guide == 0).all() and not clip.reset.any()
+    assert (clip.flow_previous[0] == 0).all() and (clip.flow_next[-1] == 0).all()
+    flow = np.array(clip.flow_next[0, 8:-8, 8:-8]).astype(np.float64).mean((0, 1)) * 4
+    first, second = (np.array(clip.truth[t]).astype(np.float32)[..., 1] for t in (0, 1))
+    moved = cv2.warpAffine(second, np.array([[1, 0, flow[0]], [0, 1, flow[1]]]), (128, 96),
+                           flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)  # fmt: skip
+    inner = np.s_[24:-24, 24:-24]
+    assert np.abs(moved - first)[inner].mean() < 0.5 * np.abs(second - first)[inner].mean()
+
+
 def test_clips_that_are_cached_are_not_made_again(pairs: Path, tmp_path: Path) -> None:
     config = DataConfig(reference="centre", run_frames=2)
     folder = prepare(pairs / "average", tmp_path, config)

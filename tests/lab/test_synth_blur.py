@@ -84,7 +84,7 @@ def test_both_lenses_of_a_real_pair_are_averaged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("store", ["frames", "video"])
-@pytest.mark.parametrize("mode", ["average", "shake"])
+@pytest.mark.parametrize("mode", ["average", "shake", "defocus"])
 def test_equal_seeds_give_equal_bytes(material: Path, tmp_path: Path, mode: str, store: str) -> None:
     source = material / ("walk.mp4" if mode == "average" else "photos")
     arguments = ["--mode", mode, "--frames", "3", "--degrade", "phone", "--format", store, "-q", "-j", "1"]
@@ -207,6 +207,9 @@ def test_a_long_video_gives_several_clips(material: Path, tmp_path: Path) -> Non
         (["{walk}", "--layers", "2"], 2, "--layers means nothing with --mode average"),
         (["{photos}", "--mode", "shake", "--stride", "2"], 2, "--stride means nothing with --mode shake"),
         (["{walk}", "--eis-window", "5"], 2, "--eis-window means nothing with --mode average"),
+        (["{photos}", "--mode", "defocus", "--rolling-shutter", "1"], 2, "--rolling-shutter means nothing"),
+        (["{photos}", "--mode", "shake", "--circle-px", "3"], 2, "--circle-px means nothing with --mode sha"),
+        (["{photos}", "--mode", "defocus", "--circle-px", "-1"], 2, "--circle-px is -1"),
         (
             ["{photos}", "--mode", "shake", "--eis-window", "-1"],
             2,

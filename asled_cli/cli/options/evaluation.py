@@ -28,8 +28,8 @@ Pairs = Annotated[
 Split = Annotated[
     str | None,
     typer.Option(
-        help="train, valid or test; synthetic also: strong, equal, single, stereo, phone, and each with "
-        "-uncompressed.",
+        help="train, valid or test; synthetic also: strong, equal, single, stereo, phone, "
+        "defocus, and each with -uncompressed.",
         show_default="test; synthetic: valid",
         rich_help_panel=_DATA,
     ),

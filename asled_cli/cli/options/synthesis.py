@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-_VIEWS, _AVERAGE, _SHAKE, _FILES = "Both modes", "Mode average", "Mode shake", "Output"
+_VIEWS, _AVERAGE, _SHAKE, _FILES = "All modes", "Mode average", "Mode shake", "Output"
+_FOCUS, _PHOTO = "Mode defocus", "Modes shake and defocus"
 
 Sources = Annotated[
     list[Path],
@@ -19,10 +20,10 @@ OutFolder = Annotated[
     Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to fill.", rich_help_panel=_FILES)
 ]
 Mode = Annotated[
-    Literal["average", "shake"],
+    Literal["average", "shake", "defocus"],
     typer.Option(
         help="average: mean of neighbouring frames; shake: a photo, or one frame of a clip, filmed with hand "
-        "shake.",
+        "shake; defocus: the same out of focus, without motion blur.",
         rich_help_panel=_VIEWS,
     ),
 ]
@@ -40,7 +41,7 @@ Frames = Annotated[
     int | None,
     typer.Option(
         help="Frames of a clip; longer sources give several clips.",
-        show_default="60 average, 13 shake, all with --ultra",
+        show_default="60 average, 13 shake and defocus, all with --ultra",
         rich_help_panel=_VIEWS,
     ),
 ]
@@ -57,7 +58,7 @@ Size = Annotated[
     typer.Option(
         metavar="WxH",
         help="Size of both views in pixels.",
-        show_default="average: SRC's over --ratio; shake: 448x256",
+        show_default="average: SRC's over --ratio; else 448x256",
         rich_help_panel=_VIEWS,
     ),
 ]
@@ -65,7 +66,7 @@ Degrade = Annotated[
     Literal["none", "phone"] | None,
     typer.Option(
         help="phone: random lens misalignment, noise, colour, sharpening and compression.",
-        show_default="average none, shake phone",
+        show_default="average none, else phone",
         rich_help_panel=_VIEWS,
     ),
 ]
@@ -129,7 +130,7 @@ Layers = Annotated[
     typer.Option(
         help="Number of near objects that move in front of the photo, 0 to 4.",
         show_default="random",
-        rich_help_panel=_SHAKE,
+        rich_help_panel=_PHOTO,
     ),
 ]
 RollingShutter = Annotated[
@@ -161,7 +162,36 @@ BaselinePx = Annotated[
     typer.Option(
         help="Parallax of the nearest object between the lenses, in pixels.",
         show_default="random",
-        rich_help_panel=_SHAKE,
+        rich_help_panel=_PHOTO,
+    ),
+]
+CirclePx = Annotated[
+    float | None,
+    typer.Option(
+        help="Circle of confusion of the photo with the focus on the nearest object, in pixels.",
+        show_default="random",
+        rich_help_panel=_FOCUS,
+    ),
+]
+Focus = Annotated[
+    float | None,
+    typer.Option(
+        help="Plane in focus: 0 the photo, 1 the nearest object, more: before it.",
+        show_default="random",
+        rich_help_panel=_FOCUS,
+    ),
+]
+Aperture = Annotated[
+    Literal["disc", "gaussian"] | None,
+    typer.Option(help="Shape of a point out of focus.", show_default="random", rich_help_panel=_FOCUS),
+]
+UltraDefocus = Annotated[
+    float | None,
+    typer.Option(
+        metavar="FRACTION",
+        help="Circle of confusion of the ultra lens over the wide lens's; 0: all in focus.",
+        show_default="random",
+        rich_help_panel=_FOCUS,
     ),
 ]
 Layout = Annotated[
@@ -183,7 +213,7 @@ Flow = Annotated[
     typer.Option(
         "--flow",
         help="Also write the exact flow, to the next ground-truth frame and to the ultra view.",
-        rich_help_panel=_SHAKE,
+        rich_help_panel=_PHOTO,
     ),
 ]
 Occlusion = Annotated[
@@ -191,6 +221,6 @@ Occlusion = Annotated[
     typer.Option(
         "--occlusion",
         help="Also write masks of what the next ground-truth frame hides.",
-        rich_help_panel=_SHAKE,
+        rich_help_panel=_PHOTO,
     ),
 ]

@@ -1,32 +1,36 @@
 """Synthetic defocus of a photo with depth: layers from back to front, each with the blur of its depth.
 
 Thin lens: a point at depth x, with the focus at S, spreads over a circle of c = alpha |x - S| / x pixels,
-taken as a Gaussian of sigma = c / 4. Colours are linear light. Behind near layers the background is filled
-in, so that no dark seams show through their soft edges.
+a disc of that diameter or a Gaussian of sigma = c / 4. Colours are linear light. Behind near layers the
+background is continued, so that no dark seams show through their soft edges.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import UsageError
+from asled_cli.lab.camera.aperture import SIGMA_PER_CIRCLE, Aperture, Half, spread
 
-SIGMA_PER_CIRCLE = 0.25
 MAX_SIGMA = 7.0  # px; a label of 1
 MAX_LEVELS = 350
-FILL_SIGMA = 3.0  # px, of the smooth filling behind near layers
 LEAST = 1e-6
+LEAST_SHARE = 0.01  # of a layer around a pixel, for the layer to continue there behind a nearer one
 
 
 @dataclass(frozen=True, slots=True)
 class Lens:
-    """alpha: pixels of the circle at infinite depth. focus: depth that is sharp, in units of the map."""
+    """alpha: pixels of the circle at infinite depth. focus: depth that is sharp, in units of the map.
+
+    aperture, half: as in `aperture_kernel`.
+    """
 
     alpha: float
     focus: float
+    aperture: Aperture = "gaussian"
+    half: Half = "whole"
 
     def __post_init__(self) -> None:
         if self.alpha < 0 or self.focus <= 0:
@@ -36,13 +40,16 @@ class Lens:
 
 
 def circle_px(depth: NDArray[np.float32], lens: Lens) -> NDArray[np.float32]:
-    """Return the diameter of the circle of confusion in pixels, in the shape of `depth` (above 0)."""
-    return np.asarray(lens.alpha * np.abs(depth - lens.focus) / depth, np.float32)
+    """Return the diameter of the circle of confusion in pixels, in the shape of `depth` (above 0).
+
+    It is negative for things nearer than the focus.
+    """
+    return np.asarray(lens.alpha * (depth - lens.focus) / depth, np.float32)
 
 
 def defocus_label(depth: NDArray[np.float32], lens: Lens) -> NDArray[np.float32]:
     """Return the blur of each pixel's own content, sigma / 7 px, 0..1."""
-    sigma = SIGMA_PER_CIRCLE * circle_px(depth, lens)
+    sigma = SIGMA_PER_CIRCLE * np.abs(circle_px(depth, lens))
     return np.asarray(np.minimum(sigma / MAX_SIGMA, 1), np.float32)
 
 
@@ -59,17 +66,15 @@ def defocus(
     if not 1 <= levels <= MAX_LEVELS:
         raise UsageError(f"levels is {levels}, expected 1 to {MAX_LEVELS}.")
     index, depths = split_depth(depth, levels)
-    sigmas = (SIGMA_PER_CIRCLE * circle_px(np.array(depths, np.float32), lens)).tolist()
+    circles = circle_px(np.array(depths, np.float32), lens).tolist()
     result = np.zeros_like(picture)
     cover = np.zeros((*depth.shape, 1), np.float32)
-    for number, sigma in enumerate(sigmas):  # back to front
-        own = (index == number).astype(np.float32)[..., None]
-        behind = index <= number
-        shown = picture if behind.all() else _filled(picture, behind)
-        mask = _blurred(own, sigma)
-        colour = _blurred(shown * own, sigma)
-        result = colour + result * (1 - mask)
-        cover = mask + cover * (1 - mask)
+    for number, circle in enumerate(circles):  # back to front
+        reach = max((abs(nearer) / 2 for nearer in circles[number + 1 :]), default=0.0)
+        light, own = _extended(picture, index == number, index > number, reach)
+        both = spread(np.concatenate((light * own, own), axis=2), circle, lens.aperture, lens.half)
+        result = both[..., :3] + result * (1 - both[..., 3:])
+        cover = both[..., 3:] + cover * (1 - both[..., 3:])
     return np.asarray(result / np.maximum(cover, LEAST), np.float32)
 
 
@@ -85,23 +90,20 @@ def split_depth(depth: NDArray[np.float32], levels: int) -> tuple[NDArray[np.int
     return index, [1 / (low + (n + 0.5) * step) for n in range(levels)]
 
 
-def _blurred(picture: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Return the picture through a Gaussian, border mirrored; as it is for no blur."""
-    if sigma < 0.05:  # less than 1e-80 of a pixel's light reaches the next one
-        return picture
-    size = 2 * int(np.ceil(4 * sigma)) + 1
-    found = cv2.GaussianBlur(picture, (size, size), sigma, borderType=cv2.BORDER_REFLECT)
-    return np.asarray(found.reshape(picture.shape), np.float32)
+def _extended(
+    picture: NDArray[np.float32], own: NDArray[np.bool_], nearer: NDArray[np.bool_], reach: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the picture and the mask (H, W, 1) of a layer, continued smoothly behind nearer ones.
 
-
-def _filled(picture: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return the picture with what is not `known` filled from around, smoothly."""
-    weight = known.astype(np.float32)[..., None]
-    filled, sigma = picture * weight, FILL_SIGMA
-    while not known.all() and sigma < 4 * max(known.shape):
-        near = _blurred(weight * picture, sigma)
-        share = _blurred(weight, sigma)
-        reached = (share[..., 0] > 0.01) & ~known
-        filled[reached] = (near / np.maximum(share, LEAST))[reached]
-        known, sigma = known | reached, 2 * sigma
-    return filled
+    reach: pixels, as far as the soft edges of nearer layers let it show.
+    """
+    weight = own.astype(np.float32)[..., None]
+    if reach < 1 or not nearer.any() or not own.any():
+        return picture, weight
+    circle = reach / SIGMA_PER_CIRCLE / 2  # a Gaussian of half the reach
+    near = spread(weight * picture, circle, "gaussian")
+    share = spread(weight, circle, "gaussian")
+    behind = (share[..., 0] > LEAST_SHARE) & nearer
+    light = picture.copy()
+    light[behind] = (near / np.maximum(share, LEAST))[behind]
+    return light, (own | behind).astype(np.float32)[..., None]

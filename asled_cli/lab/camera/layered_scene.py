@@ -136,20 +136,27 @@ class Scene:
         return np.stack(both)
 
 
-def make_layer(light: Light, ratio: float, softness: float, lens_blur: float = 0.0) -> Layer:
+def make_layer(
+    light: Light, ratio: float, softness: float, lens_blur: float = 0.0, *, ultra: Light | None = None
+) -> Layer:
     """Return a far layer from linear light for an ultra lens of `ratio`.
 
-    light: (h, w, 3), or (h, w, 4) premultiplied.
+    light: (h, w, 3), or (h, w, 4) premultiplied. ultra: the same as the ultra lens sees it; None: as `light`.
 
     softness: see `soften_for_ultra`. lens_blur: sigma in wide pixels of the softness of both lenses.
     """
-    if light.shape[2] == 3:
-        light = np.concatenate([light, np.ones_like(light[..., :1])], axis=2)
-    if lens_blur:
-        light = np.asarray(cv2.GaussianBlur(light, (0, 0), lens_blur), np.float32)
+    light = _with_cover(light, lens_blur)
+    soft = light if ultra is None else _with_cover(ultra, lens_blur)
     size = light.shape[1] * FINENESS, light.shape[0] * FINENESS
     fine = np.clip(cv2.resize(light, size, interpolation=cv2.INTER_LANCZOS4), 0.0, 1.0).astype(np.float32)
-    return Layer(fine, soften_for_ultra(light, ratio, softness))
+    return Layer(fine, soften_for_ultra(soft, ratio, softness))
+
+
+def _with_cover(light: Light, lens_blur: float) -> Light:
+    """Return (h, w, 4) premultiplied light, softened by `lens_blur`."""
+    if light.shape[2] == 3:
+        light = np.concatenate([light, np.ones_like(light[..., :1])], axis=2)
+    return np.asarray(cv2.GaussianBlur(light, (0, 0), lens_blur), np.float32) if lens_blur else light
 
 
 def ragged_mask(size: tuple[int, int], generator: np.random.Generator) -> Light:

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from asled_cli.lab.datasets.sources import Sources
-from asled_cli.lab.eval_sets import held_out, phone_sets, strong_blur
+from asled_cli.lab.eval_sets import defocus, held_out, phone_sets, strong_blur
 from asled_cli.lab.eval_sets.builders import ClipMaker, SetClip
 from asled_cli.lab.eval_sets.validation import VALIDATION_CLIPS, VALIDATION_VERSION
 from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 
 # The groups whose clips make up the mean of a set.
-MAIN_GROUPS = (*held_out.MAIN_GROUPS, *phone_sets.STEREO_GROUPS)
+MAIN_GROUPS = (*held_out.MAIN_GROUPS, *phone_sets.STEREO_GROUPS, defocus.GROUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,8 @@ _PHONE_SETS = {
         ("phone", phone_sets.PHONE_CLIPS, 14000),
     )
 }
-_COMPRESSED = {"valid": _VALID, "test": _TEST, "strong": _STRONG, **_PHONE_SETS}
+_DEFOCUS = EvalSet("synthetic defocus", defocus.DEFOCUS_VERSION, _entries(defocus.DEFOCUS_CLIPS, 15000))
+_COMPRESSED = {"valid": _VALID, "test": _TEST, "strong": _STRONG, **_PHONE_SETS, "defocus": _DEFOCUS}
 
 EVAL_SETS: dict[str, EvalSet] = _COMPRESSED | {
     f"{split}-uncompressed": replace(made, name=f"{made.name} (uncompressed)", compressed=False)

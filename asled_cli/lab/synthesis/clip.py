@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.errors import InputError, UsageError
+from asled_cli.lab.camera.aperture import Aperture
 from asled_cli.lab.camera.degradation import IDEAL_SENSOR
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.datasets.image_sequence import EightBit, MeanPictures, PictureArray, Pictures, Stretch
@@ -29,12 +30,13 @@ from asled_cli.lab.synthesis.random_clip import (
     random_ultra_sensor,
     random_wide_sensor,
 )
+from asled_cli.lab.synthesis.random_focus import draw_focus, hold_still
 from asled_cli.lab.synthesis.shake_blur import Depth, ShakeConfig, shake_pair
 from asled_cli.lab.synthesis.synthetic_pair import NO_FAULTS, SyntheticPair
 from asled_cli.runtime import option_limits as limits
 from asled_cli.video.decode.probe import probe_clip
 
-Mode = Literal["average", "shake"]
+Mode = Literal["average", "shake", "defocus"]
 Degradation = Literal["none", "phone"]
 Clip8 = NDArray[np.uint8]
 
@@ -47,7 +49,8 @@ class SynthConfig:
     """Settings of the blur. None: drawn for each clip, or the size or length of the source."""
 
     mode: Mode = "average"
-    """average: means of neighbouring frames. shake: a photo, or one frame, filmed by a shaking hand."""
+    """average: means of neighbouring frames. shake: a photo, or one frame, filmed by a shaking hand.
+    defocus: the same without motion blur, but out of focus."""
     seed: int = 0
     """Seed of all random draws."""
     frames: int | None = None
@@ -75,7 +78,7 @@ class SynthConfig:
     blur_px: float | None = None
     """shake: path of the image in one exposure of the wide lens, in pixels."""
     layers: int | None = None
-    """shake: nearer layers that move before the photo, 0 to 4."""
+    """shake, defocus: nearer layers that move before the photo, 0 to 4."""
     readout: float | None = None
     """shake: rolling shutter from first to last row, in frame intervals."""
     ois: float | None = None
@@ -83,7 +86,16 @@ class SynthConfig:
     eis_window: float | None = None
     """shake: frames (sigma) over which EIS smooths the camera path; blur is kept."""
     baseline_px: float | None = None
-    """shake: shift between the lenses of the nearest layer, in wide pixels."""
+    """shake, defocus: shift between the lenses of the nearest layer, in wide pixels."""
+    circle_px: float | None = None
+    """defocus: diameter of the circle of confusion of the far layer with the focus on the nearest one, wide
+    pixels."""
+    focus: float | None = None
+    """defocus: nearness of the plane in focus, 0 for the photo, 1 for the nearest layer."""
+    aperture: Aperture | None = None
+    """defocus: point spread of the lenses."""
+    ultra_defocus: float | None = None
+    """defocus: circle of confusion of the ultra lens over that of the wide one."""
 
     def __post_init__(self) -> None:
         for flag, value in (("window", self.window), ("ultra-window", self.ultra_window)):
@@ -105,6 +117,9 @@ class SynthConfig:
             ("ois", self.ois, 0.0, 1.0),
             ("eis-window", self.eis_window, 0.0, 100.0),
             ("baseline-px", self.baseline_px, 0.0, 200.0),
+            ("circle-px", self.circle_px, 0.0, 100.0),
+            ("focus", self.focus, 0.0, 2.0),
+            ("ultra-defocus", self.ultra_defocus, 0.0, 1.0),
         ):
             limits.check_number(f"--{flag}", number, low, high)
         if self.size is not None and (min(self.size) < 32 or self.size[0] % 2 or self.size[1] % 2):
@@ -113,31 +128,24 @@ class SynthConfig:
 
     def _check_mode(self) -> None:
         for entry in fields(self):
-            mode, flag = _ONE_MODE.get(entry.name, (self.mode, ""))
-            if mode != self.mode and getattr(self, entry.name) != entry.default:
+            if self.mode in _OWN_MODES.get(entry.name, (self.mode,)):
+                continue
+            if getattr(self, entry.name) != entry.default:
+                flag = "rolling-shutter" if entry.name == "readout" else entry.name.replace("_", "-")
                 raise UsageError(f"--{flag} means nothing with --mode {self.mode}.")
 
 
-_ONE_MODE: dict[str, tuple[Mode, str]] = {
-    "window": ("average", "window"),
-    "ultra_window": ("average", "ultra-window"),
-    "stride": ("average", "stride"),
-    "linear": ("average", "linear"),
-    "upsample_fps": ("average", "upsample-fps"),
-    "exposure": ("shake", "exposure"),
-    "ultra_exposure": ("shake", "ultra-exposure"),
-    "blur_px": ("shake", "blur-px"),
-    "layers": ("shake", "layers"),
-    "readout": ("shake", "rolling-shutter"),
-    "ois": ("shake", "ois"),
-    "eis_window": ("shake", "eis-window"),
-    "baseline_px": ("shake", "baseline-px"),
+_OWN_MODES: dict[str, tuple[Mode, ...]] = {
+    **dict.fromkeys(("window", "ultra_window", "stride", "linear", "upsample_fps"), ("average",)),
+    **dict.fromkeys(("exposure", "ultra_exposure", "blur_px", "readout", "ois", "eis_window"), ("shake",)),
+    **dict.fromkeys(("layers", "baseline_px"), ("shake", "defocus")),
+    **dict.fromkeys(("circle_px", "focus", "aperture", "ultra_defocus"), ("defocus",)),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class SynthTask:
-    """One clip to make: from frame `start` of a source (average), or take `start` of a photo (shake)."""
+    """One clip to make: from frame `start` of a source (average), or take `start` of a photo."""
 
     name: str
     source: SharpSource
@@ -165,7 +173,7 @@ def plan_clips(source: SharpSource, config: SynthConfig, clips: int | None = Non
 
     Raises InputError if the source has too few frames for a clip of one frame.
     """
-    if config.mode == "shake":
+    if config.mode != "average":
         count, length = clips or 1, config.frames or SHAKE_LENGTH
         starts = list(range(count))
     else:
@@ -192,7 +200,7 @@ def make_clip(task: SynthTask, config: SynthConfig, photos: tuple[Path, ...] = (
     seed = clip_seed(config.seed, task.name)
     if config.mode == "average" and task.source.ultra is not None:
         return _average_both(task, task.source.ultra, config)
-    pair = _shake(task, config, seed, photos) if config.mode == "shake" else _average(task, config, seed)
+    pair = _average(task, config, seed) if config.mode == "average" else _shake(task, config, seed, photos)
     blur, truth, ultra = (PictureArray(view) for view in (pair.wide, pair.truth, pair.ultra))
     return SynthClip(blur, truth, ultra, pair.fps, pair.parameters, pair)
 
@@ -295,8 +303,24 @@ def _shake(task: SynthTask, config: SynthConfig, seed: int, photos: tuple[Path, 
         drawn["depths"] = tuple(_depth(draw, photos) for _ in range(config.layers))
     if config.baseline_px is not None:
         drawn["baseline_px"] = (config.baseline_px, 0.0)
+    if config.mode == "defocus":
+        drawn = _out_of_focus(drawn, config, draw)
     pair = shake_pair(photo, ShakeConfig(seed=seed, **drawn))
     return replace(pair, parameters={**pair.parameters, "source": task.source.wide.name})
+
+
+def _out_of_focus(drawn: Mapping[str, Any], config: SynthConfig, draw: np.random.Generator) -> dict[str, Any]:
+    """Return settings of `shake_pair` out of focus instead of blurred by motion."""
+    near = max((depth.nearness for depth in drawn["depths"]), default=None)
+    asked = {
+        "circle_px": config.circle_px,
+        "nearness": config.focus,
+        "aperture": config.aperture,
+        "ultra_share": config.ultra_defocus,
+    }
+    known = {name: value for name, value in asked.items() if value is not None}
+    focus = replace(draw_focus(draw, near), **known)
+    return hold_still(drawn, draw) | {"focus": focus}
 
 
 def _depth(draw: np.random.Generator, photos: tuple[Path, ...]) -> Depth:

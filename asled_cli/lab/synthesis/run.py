@@ -52,11 +52,13 @@ class SynthJob:
     def __post_init__(self) -> None:
         limits.check_number("--jobs", self.jobs, 0, limits.MAX_JOBS, "0 means all cores.")
         limits.check_number("--clips", self.clips, 1, limits.MAX_FRAMES)
-        if self.ultras and self.synth.mode == "shake":
-            raise UsageError("--ultra means nothing with --mode shake, which makes both views.")
-        if (self.files.flow or self.files.occlusion) and self.synth.mode == "average":
+        mode = self.synth.mode
+        if self.ultras and mode != "average":
+            raise UsageError(f"--ultra means nothing with --mode {mode}, which makes both views.")
+        if (self.files.flow or self.files.occlusion) and mode == "average":
             raise UsageError(
-                "--flow and --occlusion need --mode shake: averaged video has no exact flow.", "Drop them."
+                "--flow and --occlusion need --mode shake or defocus: averaged video has no exact flow.",
+                "Drop them.",
             )
 
 
@@ -79,9 +81,9 @@ def synth_blur(job: SynthJob, report: Report = ignore) -> SynthResult:
     Raises InputError if no source can be used, UsageError if `out` has clips of other settings, or files with
     the name of a clip that this command did not write.
     """
-    shaken = job.synth.mode == "shake"
-    sources = find_photos(job.sources) if shaken else find_clips(job.sources, job.ultras)
-    photos = tuple(s.wide for s in sources if s.wide.suffix.lower() in PHOTO_SUFFIXES) if shaken else ()
+    filmed = job.synth.mode != "average"
+    sources = find_photos(job.sources) if filmed else find_clips(job.sources, job.ultras)
+    photos = tuple(s.wide for s in sources if s.wide.suffix.lower() in PHOTO_SUFFIXES) if filmed else ()
     settings = _settings(job)
     _check_folder(job.out, settings)
     tasks, left_out = _plan(job, sources)

@@ -13,8 +13,15 @@ from asled_cli.imaging import picture_file
 from asled_cli.imaging.light import bytes_to_linear, linear_to_srgb
 from asled_cli.lab.camera.degradation import IDEAL_SENSOR, SensorModel
 from asled_cli.lab.camera.dual_lens import PLAIN_RIG, LensRig, frame_center
+from asled_cli.lab.camera.focus import (
+    Focus,
+    boost_highlights,
+    far_out_of_focus,
+    margin_px,
+    near_out_of_focus,
+)
 from asled_cli.lab.camera.hand_shake import USUAL_SHAKE, Shake, Trajectory, draw_trajectory
-from asled_cli.lab.camera.layered_scene import Light, Scene, make_layer, ragged_mask
+from asled_cli.lab.camera.layered_scene import Layer, Light, Scene, make_layer, ragged_mask
 from asled_cli.lab.synthesis.synthetic_pair import (
     NO_FAULTS,
     Faults,
@@ -51,7 +58,7 @@ class ShakeConfig:
     1, in wide pixels. readout: rolling shutter in frame intervals. ois: share of the shake (whose blur is
     given without it) that OIS of the wide lens compensates, 0..1. eis_window: frames (sigma) over which EIS
     smooths the path of both clips' frames, not their blur. lens_blur: sigma in wide pixels of the softness of
-    the truth.
+    the truth. focus: of both lenses; None: all is in focus.
     """
 
     seed: int
@@ -73,6 +80,7 @@ class ShakeConfig:
     wide_sensor: SensorModel = IDEAL_SENSOR
     ultra_sensor: SensorModel = IDEAL_SENSOR
     faults: Faults = NO_FAULTS
+    focus: Focus | None = None
 
 
 def shake_pair(photo: Picture, config: ShakeConfig) -> SyntheticPair:
@@ -92,15 +100,13 @@ def shake_pair(photo: Picture, config: ShakeConfig) -> SyntheticPair:
         generator,
     )
     picture, center = _view_at_detail(picture, config.size, config.rig.ratio, path, config.frames, generator)
-    layers = [
-        make_layer(bytes_to_linear(picture), config.rig.ratio, config.softness, lens_blur=config.lens_blur)
-    ]
+    sheets = [_Sheet(bytes_to_linear(picture), (0.0, 0.0), Depth(nearness=0.0))]
     for depth in sorted(config.depths, key=lambda depth: depth.nearness):
-        cutout, place = cut_out(picture, depth, config.size, center, generator)
-        near = make_layer(cutout, config.rig.ratio, config.softness, lens_blur=config.lens_blur)
-        layers.append(replace(near, place=place, nearness=depth.nearness, velocity=depth.velocity))
+        sheets.append(_Sheet(*cut_out(picture, depth, config.size, center, generator), depth))
+    if config.focus is not None:
+        sheets[0] = replace(sheets[0], light=boost_highlights(sheets[0].light, config.focus.highlights))
     scene = Scene(
-        tuple(layers),
+        tuple(_layer(sheet, config, None) for sheet in sheets),
         path,
         config.size,
         center,
@@ -110,23 +116,57 @@ def shake_pair(photo: Picture, config: ShakeConfig) -> SyntheticPair:
         config.ois,
         config.eis_window,
     )
+    seen = scene
+    if config.focus is not None:
+        seen = replace(scene, layers=tuple(_layer(sheet, config, config.focus) for sheet in sheets))
     return finish_pair(
-        film(scene, config.frames, config.exposure, config.ultra_exposure, config.faults.lag_frames),
+        film(scene, seen, config.frames, (config.exposure, config.ultra_exposure), config.faults.lag_frames),
         wide_sensor=config.wide_sensor,
         ultra_sensor=config.ultra_sensor,
         faults=config.faults,
         seed=config.seed,
         fps=config.fps,
-        kind="shake",
+        kind="shake" if config.focus is None else "defocus",
         exposures=(config.exposure, config.ultra_exposure),
         parameters={**drawn, "source": drawn["photo"], "scale": scale},
     )
 
 
-def film(scene: Scene, frames: int, exposure: float, ultra_exposure: float, lag: int = 0) -> SceneClip:
-    """Render wide, truth and ultra of `frames` frames; the ultra also at the frames of a lag."""
+@dataclass(frozen=True)
+class _Sheet:
+    """What a layer of the scene is made from: linear light, and where and how near it is."""
 
-    def shoot(times: range, open_for: float, *, ultra: bool) -> NDArray[np.float32]:
+    light: Light
+    place: tuple[float, float]
+    depth: Depth
+
+
+def _layer(sheet: _Sheet, config: ShakeConfig, focus: Focus | None) -> Layer:
+    """Return the layer as both lenses see it through `focus`; None: sharp."""
+    depth, place, margin = sheet.depth, sheet.place, 0
+    views = [sheet.light, sheet.light]
+    if focus is not None:
+        shares = (1.0, focus.ultra_share)
+        if sheet.light.shape[2] == 3:
+            views = [far_out_of_focus(sheet.light, focus, share) for share in shares]
+        else:
+            margin = margin_px(depth.nearness, focus)
+            views = [near_out_of_focus(sheet.light, depth.nearness, focus, share, margin) for share in shares]
+    layer = make_layer(
+        views[0], config.rig.ratio, config.softness, lens_blur=config.lens_blur, ultra=views[1]
+    )
+    corner = place[0] - margin, place[1] - margin
+    return replace(layer, place=corner, nearness=depth.nearness, velocity=depth.velocity)
+
+
+def film(scene: Scene, seen: Scene, frames: int, exposures: tuple[float, float], lag: int = 0) -> SceneClip:
+    """Render wide, truth and ultra of `frames` frames; the ultra also at the frames of a lag.
+
+    scene: sharp, for the truth. seen: the same through the focus of the lenses. exposures: wide, ultra.
+    """
+    exposure, ultra_exposure = exposures
+
+    def shoot(scene: Scene, times: range, open_for: float, *, ultra: bool) -> NDArray[np.float32]:
         return np.stack(
             [
                 linear_to_srgb(
@@ -137,12 +177,12 @@ def film(scene: Scene, frames: int, exposure: float, ultra_exposure: float, lag:
         )
 
     now = range(frames)
-    truth = shoot(now, 0.0, ultra=False)
+    truth = shoot(scene, now, 0.0, ultra=False)
     masks = [[scene.cover(layer, t) for t in now] for layer in scene.layers[1:]]
     return SceneClip(
-        wide=shoot(now, exposure, ultra=False) if exposure else truth,
+        wide=truth if seen is scene and not exposure else shoot(seen, now, exposure, ultra=False),
         truth=truth,
-        ultra=shoot(range(min(lag, 0), frames + max(lag, 0)), ultra_exposure, ultra=True),
+        ultra=shoot(seen, range(min(lag, 0), frames + max(lag, 0)), ultra_exposure, ultra=True),
         layer_homographies=np.stack([scene.homography(layer) for layer in scene.layers]),
         layer_masks=np.array(masks, np.uint8).reshape(len(masks), frames, scene.size[1], scene.size[0]),
         motion=np.stack([[scene.ends(layer, t, ultra=False) for t in now] for layer in scene.layers]),

@@ -25,6 +25,7 @@ from asled_cli.lab.training_data.register import (
     ClipViews,
     crop_sample,
     make_sample,
+    one_lens_sample,
     synthetic_views,
     write_sample,
 )
@@ -59,8 +60,9 @@ class DataConfig:
         "auto"
     )
     """auto: by the content of the folder. sources: sharp photos and videos, for synthetic clips."""
-    reference: Literal["registered", "centre"] = "registered"
-    """registered: the ultra view as `asled deblur` aligns it. centre: its middle, enlarged."""
+    reference: Literal["registered", "centre", "none"] = "registered"
+    """registered: the ultra view as `asled deblur` aligns it. centre: its middle, enlarged. none: the target
+    itself, with the flow between sharp frames; for networks of one lens, much quicker to make."""
     reference_radius: int = 0
     """Frames on either side over which a registered reference is averaged, equal to the network's."""
     ratio: float = 2.0
@@ -195,8 +197,7 @@ def _make(task: _Task, config: DataConfig) -> str:
             views = synthetic_views(random_pair(find_sources(task.sources, task.split), task.seed))
         else:
             views = _read_views(task, config)
-        ratio = None if config.reference == "registered" else config.ratio
-        sample = make_sample(views, ratio, config.reference_radius)
+        sample = _sample(views, config)
         with explain_full_disk(task.path):
             _begun(task.path).touch()
         for number, part in enumerate(_windows(sample, task.path.stem, config)):
@@ -208,6 +209,14 @@ def _make(task: _Task, config: DataConfig) -> str:
         _done(task.path).touch()
         _begun(task.path).unlink(missing_ok=True)
     return ""
+
+
+def _sample(views: ClipViews, config: DataConfig) -> dict[str, NDArray[np.generic]]:
+    """Return the arrays of a cached clip with the reference that the recipe asks for."""
+    if config.reference == "none":
+        return one_lens_sample(views)
+    ratio = None if config.reference == "registered" else config.ratio
+    return make_sample(views, ratio, config.reference_radius)
 
 
 def _read_views(task: _Task, config: DataConfig) -> ClipViews:

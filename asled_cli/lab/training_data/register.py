@@ -7,21 +7,26 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.guide import GUIDE_STRIDE
+from asled_cli.guide import GUIDE_STRIDE, guide_grid
+from asled_cli.imaging.flow import MotionMeter
+from asled_cli.imaging.homography import Image
+from asled_cli.imaging.light import to_grey
 from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 from asled_cli.registration.analyse import register_clip
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import render_references
-from asled_cli.registration.rendering.aligned_frame import AlignedFrame
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame, without_reference
 from asled_cli.registration.rendering.centre_crop import crop_reference
 from asled_cli.registration.rendering.temporal_fusion import fuse_references
 from asled_cli.runtime.atomic_file import explain_full_disk, replace_file
@@ -80,6 +85,33 @@ def make_sample(
     """
     views = synthetic_views(clip) if isinstance(clip, SyntheticPair) else clip
     return _registered(views, reach) if ratio is None else _centred(views, ratio)
+
+
+def one_lens_sample(views: ClipViews) -> dict[str, NDArray[np.generic]]:
+    """Return the arrays of a cached clip for networks of one lens, which no reference distracts.
+
+    Its flows are those between the sharp frames, in grid pixels; the guide is zero.
+    """
+    alone = ClipViews(
+        views.target, views.ultra, views.truth, np.zeros(len(views.target), np.bool_), views.fps, {}
+    )
+    aligned = [without_reference(pair) for pair in frame_pairs(alone)]
+    meter, greys = MotionMeter(), [to_grey(frame) for frame in views.truth]
+    for t, (first, second) in enumerate(pairwise(greys)):
+        flows = meter.between(first, second)
+        if flows is None:
+            aligned[t + 1] = replace(aligned[t + 1], is_cut=True)
+            continue
+        to_next, to_previous = (_on_guide_grid(flow) for flow in flows)
+        aligned[t] = replace(aligned[t], flow_next=to_next)
+        aligned[t + 1] = replace(aligned[t + 1], flow_previous=to_previous)
+    return _arrays(views, aligned, {"reference": "none"})
+
+
+def _on_guide_grid(flow: Image) -> NDArray[np.float16]:
+    """Return (h, w, 2) grid pixels of a flow in pixels, (H, W, 2)."""
+    rows, columns = guide_grid(*flow.shape[:2])
+    return (cv2.resize(flow, (columns, rows), interpolation=cv2.INTER_AREA) / GUIDE_STRIDE).astype(np.float16)
 
 
 def _registered(views: ClipViews, reach: int) -> dict[str, NDArray[np.generic]]:
