@@ -123,7 +123,7 @@ def _deblur(run: Run, began: float) -> DeblurResult:
     """Register, measure sharpness, and write the result; copy the clip if nothing changes."""
     plan = run.plan
     run.refuse_if_strict([*plan.notes, *(f"{lost} would be left out" for lost in run.writer.dropped)])
-    if plan.choice.method == "single":
+    if plan.match is None:
         return replace(_deblur_alone(run), analysis_s=time.monotonic() - began)
     registration = run.journal.registration or _analyse(run)
     blur_plan = _plan_blur(run, registration)
@@ -263,7 +263,7 @@ def _render(run: Run, registration: Registration, blur_plan: BlurPlan) -> Deblur
 def _deblur_alone(run: Run) -> DeblurResult:
     """Write the result of one clip alone; copy the clip if nothing changes."""
     plan = run.plan
-    if plan.own_exposure <= 0:
+    if plan.changes_nothing:
         log.warning("%s: %s.", plan.wide.label, plan.expectation)
         frames = run.writer.copy_source()
         if frames is not None:
@@ -285,7 +285,10 @@ def _render_alone(run: Run) -> DeblurResult:
     plan, journal = run.plan, run.journal
     if (found := _spread(run, None, DEBLUR_ALL)) is not None:
         return found
-    with single_stream(plan, Part(find_start(plan, journal.entries, None))) as stream:
+    restorer = None
+    if plan.choice.method == "network":
+        restorer = load_restorer(plan, run.steps.segment_length(plan.wide), journal.memory)
+    with single_stream(plan, Part(find_start(plan, journal.entries, None)), restorer) as stream:
         tally = _write(run, stream)
     return tally.result(plan, None, stream.stages, stream.problems)
 

@@ -117,10 +117,17 @@ class DeblurConfig:
         """Whether several processes are to share the frames."""
         return self.workers > 1 or self.ray is not None or self.device == "cuda:all"
 
-    def check_single(self) -> None:
-        """Raise UsageError for an option that concerns a second clip or a network."""
+    @property
+    def asks_for_network(self) -> bool:
+        """Whether a network is named, by method, name or file."""
+        return self.method == "network" or self.model is not None or self.weights is not None
+
+    def check_single(self, *, network: bool = False) -> None:
+        """Raise UsageError for an option that concerns a second clip, or a network unless one is used."""
         for field_ in fields(self):
             name, value = field_.name, getattr(self, field_.name)
+            if network and _FOR_PAIRS.get(name) == "a network":
+                continue
             if name in _FOR_PAIRS and value != field_.default:
                 option = ("--no-" if value is False else "--") + name.removesuffix("_s").replace("_", "-")
                 kind = _FOR_PAIRS[name]

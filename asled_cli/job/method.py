@@ -71,8 +71,19 @@ def choose_method(config: DeblurConfig, wide: Clip | FrameSize) -> MethodChoice:
         overlap=overlap,
         tile=tile,
         reference_radius=info.reference_radius,
+        removes=info.removes,
         memory_bytes=used,
     )
+
+
+def restores_alone(config: DeblurConfig) -> bool:
+    """Return whether the network that is named needs no reference. False where none is named, or found.
+
+    Raises WeightsError if its weights are damaged or cannot be found.
+    """
+    if config.method not in ("auto", "network") or not config.asks_for_network:
+        return False
+    return not weights.read_info(weights.find(config.model or zoo.DEFAULT, config.weights)).needs_reference
 
 
 def _model_of(path: Path, asked: str | None) -> str:

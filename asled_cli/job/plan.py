@@ -20,7 +20,7 @@ from asled_cli.job.match import (
     match_clips,
     probe_both,
 )
-from asled_cli.job.method import QUEUED_BYTES, FrameSize, choose_method
+from asled_cli.job.method import QUEUED_BYTES, FrameSize, choose_method, restores_alone
 from asled_cli.job.records import DeblurPlan, DeblurResult, MatchedClips, MethodChoice
 from asled_cli.job.sampling import RUN_LENGTH, RUNS, SHORT_CLIP, count_frames
 from asled_cli.job.show.paths import check_distinct, check_report, compare_path, report_path
@@ -50,6 +50,8 @@ def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
 
     Raises InputError, UsageError or WeightsError with one sentence if the job cannot be done.
     """
+    if config.ultra is None and config.view is None and restores_alone(config):
+        return _plan_single(config, report, network=True)
     if is_single(config):
         return _plan_single(config, report)
     _check_options(config)
@@ -93,9 +95,9 @@ def _complete_plan(config: DeblurConfig, found: MatchedClips, report: Report) ->
     )
 
 
-def _plan_single(config: DeblurConfig, report: Report) -> DeblurPlan:
-    """Check the job on one clip, and measure the blur of the clip."""
-    config.check_single()
+def _plan_single(config: DeblurConfig, report: Report, *, network: bool = False) -> DeblurPlan:
+    """Check the job on one clip, and measure the blur of the clip. network: the one that is named."""
+    config.check_single(network=network)
     wide = probe_clip(config.wide)
     if config.view is not None and wide.views > 1:
         wide = replace(wide, view=config.view)
@@ -106,17 +108,21 @@ def _plan_single(config: DeblurConfig, report: Report) -> DeblurPlan:
     start, end = _window(config, wide)
     encoder = choose_encoder(wide, config.encode or EncodeConfig())
     resolve_device(config.device)  # it runs on the CPU, but a name that does not exist is a mistake
+    choice, work = MethodChoice(method="single", reason="one clip; blur measured from its own frames"), 0
+    if network:
+        choice = replace(choose_method(config, FrameSize(*wide.seen_size)), reason="as asked, one clip alone")
+        work = choice.memory_bytes
     return DeblurPlan(
         config=config,
         wide=wide,
-        exposure=measure_own_exposure(config, wide, report),
-        choice=MethodChoice(method="single", reason="one clip; blur measured from its own frames"),
+        exposure=measure_own_exposure(config, wide, report) if choice.removes == "motion" else None,
+        choice=choice,
         out=out,
         frames=count_frames(wide, start, end),
         start_s=start,
         end_s=end,
         inversion_threads=inversion_threads(),
-        memory_bytes=MEMORY_BASE + one_clip.BYTES_PER_PIXEL * wide.width * wide.height,
+        memory_bytes=MEMORY_BASE + (work or one_clip.BYTES_PER_PIXEL * wide.width * wide.height),
         encoder=encoder,
         notes=tuple(wide.warnings),
     )

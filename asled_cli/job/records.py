@@ -57,6 +57,7 @@ class MethodChoice:
     overlap: int = 0
     tile: int = 0  # pixels; 0: whole frames
     reference_radius: int = 0  # frames on either side over which the network is given the reference averaged
+    removes: Literal["motion", "defocus"] = "motion"
     memory_bytes: int = 0
 
 
@@ -132,8 +133,15 @@ class DeblurPlan:
         return self.spreads and self.choice.method == "network"
 
     @property
+    def changes_nothing(self) -> bool:
+        """Whether one clip alone is left as it is, for what is known of its blur."""
+        return self.choice.method == "single" and self.own_exposure <= 0
+
+    @property
     def expectation(self) -> str:
         """What to expect of the wide clip's own frames, in a sentence; empty where they are not inverted."""
+        if self.match is None and self.choice.method == "network":
+            return self._expectation_of_network()
         if self.exposure is None:
             return ""
         if self.match is not None:
@@ -148,6 +156,14 @@ class DeblurPlan:
         return (
             "blur by camera shake is removed, objects that move by themselves and sharp frames stay "
             f"(explained: {self.exposure.explained:.0%} of how neighbouring frames differ)"
+        )
+
+    def _expectation_of_network(self) -> str:
+        if self.choice.removes == "defocus":
+            return "what is out of focus is made sharper; blur by motion stays, and no second lens is used"
+        return (
+            "blur by motion is removed as the network has learned it; frames that move less than a pixel "
+            "while the shutter is open stay, and no second lens is used"
         )
 
     def _expectation_of_pair(self, exposure: ExposureFit) -> str:

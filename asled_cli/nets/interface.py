@@ -9,7 +9,7 @@ the trained weights: with `NetworkInfo.overlap` the two agreed to 50 dB or bette
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -60,6 +60,8 @@ class NetworkInfo:
     """Peak memory per frame pixel that does not depend on the length of the chunk."""
     needs_reference: bool = True
     """Whether the network uses the other view; if not, it restores a single clip too."""
+    removes: Literal["motion", "defocus"] = "motion"
+    """The blur that it is trained against. A frame that does not move keeps what it has, but for defocus."""
 
 
 class VideoNetwork(Protocol):

@@ -21,7 +21,7 @@ from asled_cli.nets.interface import ChunkInputs, VideoNetwork
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.restoration.base import FULL_SCALE, Memory, RestoredFrame, restored_frame
 from asled_cli.restoration.oom_fallback import recut_states, smaller_pieces
-from asled_cli.restoration.sharp_regions import limit_colour, sharp_mask
+from asled_cli.restoration.sharp_regions import limit_colour, limit_colour_shift, sharp_mask
 from asled_cli.restoration.swap import swap_change
 from asled_cli.restoration.tiles import Tile, cut_tiles
 from asled_cli.runtime.device import is_out_of_memory
@@ -123,7 +123,8 @@ class NetworkRestorer:
     def _finished(self, frame: AlignedFrame, change: NDArray[np.float32]) -> RestoredFrame:
         """Return a frame with its change, limited by what its reference and those beside it show."""
         if not self.network.info.needs_reference:
-            return RestoredFrame(frame.pair.target, change, has_reference=True)  # none is missing
+            kept = change if frame.blur_around is None else _keep_unmoved(frame.blur_around, change)
+            return RestoredFrame(frame.pair.target, kept, has_reference=True)  # none is missing
         return restored_frame(
             frame, limit_colour(frame, _keep_sharp_regions(frame, change, self.setting.strength))
         )
@@ -214,6 +215,19 @@ def _grids(grids: list[NDArray[np.float16]], device: torch.device) -> Tensor:
     """Stack per-frame grids (h, w, C) to (1, T, C, h, w) float32."""
     stacked = torch.from_numpy(np.stack(grids)).to(device).float()  # (T, h, w, C)
     return stacked.permute(0, 3, 1, 2)[None]
+
+
+def _keep_unmoved(blur: NDArray[np.float16], change: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Return the change of one clip alone where its own motion blurs it; None: nowhere.
+
+    blur: as `blur_of_motion` gives it.
+    """
+    sharp = sharp_mask(blur, change.shape[1], change.shape[0])
+    if sharp is None:
+        return change
+    if (sharp == 1).all():
+        return None
+    return np.asarray(limit_colour_shift(change, blur) * (1 - sharp[..., None]), np.float32)
 
 
 def _keep_sharp_regions(

@@ -48,6 +48,11 @@ def sharp_mask(blur: NDArray[np.float16], width: int, height: int) -> NDArray[np
     return np.asarray(cv2.resize(sharp, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
+def blur_of_motion(blur_px: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Return what `sharp_mask` takes for a blur of so many pixels: nothing up to 1 px, all from 2 px on."""
+    return np.asarray(_SHARP + (blur_px - 1.0) * (_BLURRED - _SHARP), np.float16).clip(0)
+
+
 def _blocks(width: int, height: int) -> tuple[int, int]:
     """Return the blocks in a row and in a column."""
     return max(1, round(width / BLOCK)), max(1, round(height / BLOCK))

@@ -17,6 +17,7 @@ from asled_cli.registration.render import ReferenceRenderer
 from asled_cli.registration.render_stages import QUEUE, align_stages
 from asled_cli.restoration.base import RestoredFrame, Restorer, restore
 from asled_cli.restoration.one_clip import restore_alone
+from asled_cli.restoration.one_clip_frames import frames_alone
 from asled_cli.restoration.own_frames import OwnFramesRestorer
 from asled_cli.runtime.stages import Stage, closing_items
 from asled_cli.video.decode.pairing import pair_frames
@@ -93,19 +94,26 @@ def pair_stream(
 
 
 @contextmanager
-def single_stream(plan: DeblurPlan, part: Part) -> Iterator[RestoredStream]:
-    """Yield the stream of one clip alone. Leaving the context ends all its threads."""
-    start = part.start
+def single_stream(plan: DeblurPlan, part: Part, restorer: Restorer | None = None) -> Iterator[RestoredStream]:
+    """Yield the stream of one clip alone. Leaving the context ends all its threads.
+
+    restorer: of a network; None: the clip's own frames are deconvolved.
+    """
+    start, name = part.start, plan.wide.path.name
     with ClipReader(plan.wide, start_s=start.wide_s, end_s=plan.wide_range[1]) as wide:
         frames = Stage(wide, QUEUE, "decode wide")
-        changed = restore_alone(
-            frames,
-            plan.own_exposure,
-            1 / plan.wide.average_rate,
-            strength=plan.config.strength,
-            workers=plan.inversion_threads,
-        )
-        ready = skip_written(changed, start, plan.wide.path.name, attrgetter("target.pts"))
+        if restorer is None:
+            changed = restore_alone(
+                frames,
+                plan.own_exposure,
+                1 / plan.wide.average_rate,
+                strength=plan.config.strength,
+                workers=plan.inversion_threads,
+            )
+            ready = skip_written(changed, start, name, attrgetter("target.pts"))
+        else:
+            exposure = None if plan.choice.removes == "defocus" else plan.own_exposure
+            ready = restore(skip_written(frames_alone(frames, exposure), start, name), restorer)
         with Stage(_of_part(ready, part), QUEUE, "restore") as restored:
             yield RestoredStream(restored, [frames, restored], {plan.wide.path.name: wide.problems})
 

@@ -110,11 +110,14 @@ class _Rendering:
 
     def _stream(self) -> AbstractContextManager[RestoredStream]:
         task, plan = self.task, self.task.plan
-        if plan.match is None:
-            start = start_at(plan, task.ticks, self.frames.start, None)
-            return single_stream(plan, Part(start, count=len(self.frames)))
-        registration: Registration = load_record(task.folder / REGISTRATION, Registration)
         warm_up = self._warm_up()
+        if plan.match is None:
+            start = start_at(plan, task.ticks, self.frames.start, None, more=warm_up)
+            restorer = None
+            if plan.choice.method == "network":
+                restorer = load_restorer(plan, task.length, self._memory, first=warm_up)
+            return single_stream(plan, Part(start, warm_up, len(self.frames)), restorer)
+        registration: Registration = load_record(task.folder / REGISTRATION, Registration)
         start = start_at(plan, task.ticks, self.frames.start, registration, more=warm_up)
         restorer = load_restorer(plan, task.length, self._memory, first=warm_up)
         return pair_stream(

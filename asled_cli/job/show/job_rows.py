@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from asled_cli.job.records import DeblurPlan, DeblurResult
+from asled_cli.job.records import DeblurPlan, DeblurResult, MethodChoice
 from asled_cli.job.show.probe_rows import registration_text
 from asled_cli.runtime.option_limits import tile_text
 
@@ -87,17 +87,25 @@ def _pair_rows(plan: DeblurPlan) -> dict[str, str]:
         "time offset": f"{float(match.timing.clock.offset_s):+.4f} s ({match.timing.description})",
         "field-of-view ratio": f"{match.fov_ratio:.3f} ({match.fov_source}), refined by registration",
         "method": f"{choice.method} ({choice.reason})",
-        "network": "none" if choice.model is None else f"{choice.model}, {choice.weights}",
-        "device": f"{choice.device}, {choice.precision}",
-        "chunk": f"{choice.chunk} frames, look-ahead {choice.overlap}, {tile_text(choice.tile)}",
+        **_network_rows(choice),
         "reference": _fusion_text(choice.reference_radius),
     }
 
 
-def _single_rows(plan: DeblurPlan) -> dict[str, str]:
-    exposure = plan.own_exposure
+def _network_rows(choice: MethodChoice) -> dict[str, str]:
     return {
-        "method": f"{plan.choice.method} ({plan.choice.reason})",
+        "network": "none" if choice.model is None else f"{choice.model}, {choice.weights}",
+        "device": f"{choice.device}, {choice.precision}",
+        "chunk": f"{choice.chunk} frames, look-ahead {choice.overlap}, {tile_text(choice.tile)}",
+    }
+
+
+def _single_rows(plan: DeblurPlan) -> dict[str, str]:
+    exposure, choice = plan.own_exposure, plan.choice
+    network = {} if choice.model is None else _network_rows(choice)
+    return {
+        "method": f"{choice.method} ({choice.reason})",
+        **network,
         "exposure": f"{exposure:.2f} of a frame interval" if exposure > 0 else "not found",
         "expectation": plan.expectation,
     }

@@ -312,7 +312,7 @@ def _shake(task: SynthTask, config: SynthConfig, seed: int, photos: tuple[Path, 
 def _out_of_focus(drawn: Mapping[str, Any], config: SynthConfig, draw: np.random.Generator) -> dict[str, Any]:
     """Return settings of `shake_pair` out of focus instead of blurred by motion."""
     near = max((depth.nearness for depth in drawn["depths"]), default=None)
-    asked = {
+    asked: dict[str, Any] = {
         "circle_px": config.circle_px,
         "nearness": config.focus,
         "aperture": config.aperture,

@@ -190,7 +190,12 @@ class Ifan(nn.Module):
     """One frame at a time; the result is clamped outside of training."""
 
     info = NetworkInfo(
-        overlap=0, halo_px=160, bytes_per_pixel=30, working_bytes_per_pixel=1200, needs_reference=False
+        overlap=0,
+        halo_px=160,
+        bytes_per_pixel=30,
+        working_bytes_per_pixel=1200,
+        needs_reference=False,
+        removes="defocus",
     )
     EXTRA_LOSSES = ("disparity", "reblur")
 
