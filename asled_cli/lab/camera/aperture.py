@@ -14,7 +14,7 @@ Aperture = Literal["gaussian", "disc"]
 Half = Literal["whole", "left", "right"]
 
 SIGMA_PER_CIRCLE = 0.25
-_LEAST_SIGMA = 0.05  # px: less than 1e-80 of a pixel's light reaches the next one
+_MIN_SIGMA = 0.05  # px: less than 1e-80 of a pixel's light reaches the next one
 _SUBPIXELS = 16  # per pixel and axis, in which the area of a disc is counted
 
 
@@ -63,7 +63,7 @@ def _disc(diameter: float) -> NDArray[np.float64]:
 
 
 def _gaussian(sigma: float) -> NDArray[np.float64]:
-    if sigma < _LEAST_SIGMA:
+    if sigma < _MIN_SIGMA:
         return np.ones((1, 1))
     reach = int(np.ceil(4 * sigma))
     line = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)

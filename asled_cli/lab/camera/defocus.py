@@ -17,7 +17,7 @@ from asled_cli.lab.camera.aperture import SIGMA_PER_CIRCLE, Aperture, Half, spre
 MAX_SIGMA = 7.0  # px; a label of 1
 MAX_LEVELS = 350
 LEAST = 1e-6
-LEAST_SHARE = 0.01  # of a layer around a pixel, for the layer to continue there behind a nearer one
+MIN_SHARE = 0.01  # of a layer around a pixel, for the layer to continue there behind a nearer one
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def _extended(
     circle = reach / SIGMA_PER_CIRCLE / 2  # a Gaussian of half the reach
     near = spread(weight * picture, circle, "gaussian")
     share = spread(weight, circle, "gaussian")
-    behind = (share[..., 0] > LEAST_SHARE) & nearer
+    behind = (share[..., 0] > MIN_SHARE) & nearer
     light = picture.copy()
     light[behind] = (near / np.maximum(share, LEAST))[behind]
     return light, (own | behind).astype(np.float32)[..., None]

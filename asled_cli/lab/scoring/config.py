@@ -24,7 +24,7 @@ USUAL_METRICS: tuple[Metric, ...] = ("psnr", "ssim", "tgrad", "warp", "tof", "sh
 PAPER_METRICS: tuple[Metric, ...] = ("psnr", "ssim", "lpips-alex")
 WITHOUT_TRUTH: frozenset[Metric] = frozenset({"sharpness", "niqe", "brisque", "semi"})
 USUAL_METHODS = ("input", "swap", "asled-fast")
-_SETS = ("valid", "test", "strong", "equal", "single", "stereo", "phone")
+_SETS = ("valid", "test", "strong", "equal", "single", "stereo", "phone", "defocus")
 SPLITS = {"synthetic": (*_SETS, *(f"{name}-uncompressed" for name in _SETS))}
 USUAL_SPLIT = {"synthetic": "valid"}
 
