@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -131,14 +130,13 @@ def batch(
 
 
 def _remote(address: str, config: DeblurConfig, jobs: int) -> Remote:
-    """Return the cluster at `address` for jobs of this kind. jobs: cores of a local one, at least two."""
+    """Return the cluster at `address` for jobs of this kind. jobs: cores of a local one."""
     from asled_cli.job.batch.remote import Remote
     from asled_cli.job.batch.versions import versions
     from asled_cli.pipeline import run_deblur
-    from asled_cli.runtime.workers.ray_cluster import RayWorkers
+    from asled_cli.runtime.workers.ray_cluster import cluster
 
-    gpus = None if config.device == "auto" else config.device.startswith("cuda")
-    workers = partial(RayWorkers, address, gpus=gpus, cores=max(2, jobs))
+    workers = cluster(address, config.device, jobs)
     return Remote(workers, config, versions(config.method), run_deblur)
 
 

@@ -7,6 +7,7 @@ from asled_cli.cli.options import shared as opt
 from asled_cli.job.show.paths import check_report, report_path
 from asled_cli.lab.scoring import config as cfg
 from asled_cli.runtime.option_limits import read_size
+from asled_cli.runtime.stages import usable_cores
 
 
 def evaluate(
@@ -30,6 +31,7 @@ def evaluate(
     device: opt.Device = "auto",
     precision: opt.PrecisionName = "auto",
     workers: ev.Workers = None,
+    ray: opt.Ray = None,
     out: ev.OutFolder = None,
     page: ev.Page = None,
     cache: ev.Cache = None,
@@ -54,10 +56,12 @@ def evaluate(
     check_report(page, [], overwrite=overwrite)
     from asled_cli.cli.output import console
     from asled_cli.lab.evaluation.run import run_eval  # torch and av load here, not for --help
+    from asled_cli.runtime.workers.ray_cluster import cluster
 
+    remote = None if ray is None else cluster(ray, device, workers or usable_cores())
     style = console.Style(as_json=as_json, quiet=quiet, verbose=verbose)
     with console.progress(style) as report:
-        result = run_eval(config, report)
+        result = run_eval(config, report, remote)
     if page is not None:
         from asled_cli.lab.evaluation.page import write_eval_page
 

@@ -41,6 +41,7 @@ def synth_blur(
     flow: syn.Flow = False,
     occlusion: syn.Occlusion = False,
     jobs: opt.Processes = 0,
+    ray: opt.Ray = None,
     as_json: opt.AsJson = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
@@ -51,6 +52,8 @@ def synth_blur(
     from asled_cli.lab.synthesis.pair_files import FilesConfig  # numpy and av load here, not for --help
     from asled_cli.lab.synthesis.run import SynthJob
     from asled_cli.lab.synthesis.run import synth_blur as run
+    from asled_cli.runtime.stages import usable_cores
+    from asled_cli.runtime.workers.ray_cluster import cluster
 
     sides = None if size is None else read_size("--size", size, least=32)
     synth = SynthConfig(
@@ -65,7 +68,8 @@ def synth_blur(
         sources=sources, out=out, ultras=ultra or (), clips=clips, synth=synth, files=files, jobs=jobs
     )
     style = console.Style(as_json=as_json, quiet=quiet)
+    remote = None if ray is None else cluster(ray, "cpu", jobs or usable_cores())
     with console.progress(style) as report:
-        result = run(job, report)
+        result = run(job, report, remote)
     counts = {"written": result.written, "kept": result.kept, "left out": len(result.left_out)}
     console.show_values("synth-blur", counts | {"manifest": str(result.manifest)}, style)

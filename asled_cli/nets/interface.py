@@ -14,6 +14,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from asled_cli.guide import GUIDE_STRIDE
+
 
 @dataclass(frozen=True, slots=True)
 class ChunkInputs:
@@ -58,6 +60,8 @@ class NetworkInfo:
     """Frames that a call restores ahead of the finished ones and keeps in the state."""
     working_bytes_per_pixel: int = 0
     """Peak memory per frame pixel that does not depend on the length of the chunk."""
+    size_multiple: int = GUIDE_STRIDE
+    """Width and height of frames that the network sees without padding, in pixels."""
     needs_reference: bool = True
     """Whether the network uses the other view; if not, it restores a single clip too."""
     removes: Literal["motion", "defocus"] = "motion"

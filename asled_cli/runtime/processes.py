@@ -34,6 +34,19 @@ def start_worker(_: int = 0) -> None:
 
 
 @contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread, so that sums do not depend on the number of cores."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
+
+
+@contextmanager
 def batches_of(loader: DataLoader[Any]) -> Iterator[Iterator[Any]]:
     """Yield the batches of `loader`; its processes have ended when the context has.
 

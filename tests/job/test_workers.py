@@ -19,10 +19,12 @@ from factories.small_pair import Pair, add_sound, known_registration, make_pair
 from asled_cli import pipeline
 from asled_cli.errors import AsledError, InputError, InterruptedRunError, UsageError
 from asled_cli.job.config import DeblurConfig
+from asled_cli.job.plan import make_plan
 from asled_cli.job.records import DeblurResult, Event
 from asled_cli.job.rendering import driver, spans, worker
 from asled_cli.job.rendering.spans import Span, cut_spans
 from asled_cli.job.rendering.worker import Place
+from asled_cli.job.show.job_rows import plan_rows
 from asled_cli.progress import Progress, ignore
 from asled_cli.runtime.workers.local import LocalWorkers
 from asled_cli.video.encode.encoder import EncodeConfig
@@ -99,6 +101,29 @@ def test_spans_cover_the_clip_and_depend_on_it_alone(frames: int) -> None:
     assert [span.first for span in found] == [0, *(span.last for span in found[:-1])]
     assert found[-1].last == -(-frames // SEGMENT)
     assert all(1 <= span.last - span.first <= spans.MAX_SPAN for span in found)
+
+
+@pytest.mark.parametrize(
+    ("length", "chunk", "frames"),
+    [(120, 12, 12), (100, 12, 16), (25, 12, 13), (120, 5, 15), (4, 4, 12), (119, 60, 59), (7, 20, 27)],
+)
+def test_a_network_warms_up_with_the_chunks_of_one_process(length: int, chunk: int, frames: int) -> None:
+    found = spans.warm_up_frames(length, chunk)
+    assert found == frames >= spans.WARM_UP and (found - length % chunk) % chunk == 0
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({}, None),
+    ({"workers": 3}, "3 processes; at the start"),
+    ({"workers": 3, "exact": True}, "one process: --exact"),
+    ({"ray": "auto"}, "the Ray cluster auto; at the start"),
+])  # fmt: skip
+def test_the_plan_tells_who_renders(
+    changes: dict[str, Any], said: str | None, pair: Pair, network: Path, tmp_path: Path
+) -> None:
+    plan = make_plan(config(pair, tmp_path / "1.mp4", network, **changes))
+    assert plan_rows(plan).get("workers", "").startswith(said or "")
+    assert (said is None) == ("workers" not in plan_rows(plan))
 
 
 @pytest.mark.parametrize("kind", ["swap", "range", "single"])

@@ -26,6 +26,7 @@ from asled_cli.lab.evaluation import figures as pictures
 from asled_cli.lab.evaluation.costs import measure_costs
 from asled_cli.lab.evaluation.run import run_eval
 from asled_cli.lab.evaluation.statistics import bootstrap, clip_mean, summarise
+from asled_cli.lab.scoring import by_name
 from asled_cli.lab.scoring import clip_scores as scoring
 from asled_cli.lab.scoring import methods as rows
 from asled_cli.lab.scoring import score_all as run
@@ -156,7 +157,7 @@ def test_an_interrupted_run_goes_on_per_clip(
     )
     whole = run.evaluate(replace(config, cache=None))
     done: list[str] = []
-    score = run.score_clip
+    score = by_name.score_clip
 
     def stop_at_second(clip: ScoreClip, *args: object, **kwargs: object) -> object:
         if done:
@@ -164,12 +165,12 @@ def test_an_interrupted_run_goes_on_per_clip(
         done.append(clip.name)
         return score(clip, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(run, "score_clip", stop_at_second)
+    monkeypatch.setattr(by_name, "score_clip", stop_at_second)
     with pytest.raises(KeyboardInterrupt):
         run.evaluate(config)
     again: list[str] = []
     monkeypatch.setattr(
-        run, "score_clip", lambda clip, *a, **k: (again.append(clip.name), score(clip, *a, **k))[1]
+        by_name, "score_clip", lambda clip, *a, **k: (again.append(clip.name), score(clip, *a, **k))[1]
     )
     assert run.evaluate(config).scores == whole.scores
     assert done == ["0000"] and again == ["0001"]

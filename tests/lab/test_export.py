@@ -33,8 +33,24 @@ def lively(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
+OTHERS: dict[str, dict[str, Any]] = {
+    "deblurnet": {"channels": 4},
+    "davanet": {"channels": 4, "disparity_channels": (4, 4, 4, 4), "disparity_features": 4, "unit_px": 40.0},
+    "mtu": {"channels": 8, "blocks": 1},
+}
+
+
+def other_network(name: str) -> Any:
+    """Return a small network with larger weights than it starts with, so that shifts and results differ."""
+    torch.manual_seed(3)
+    network = zoo.build(name, OTHERS[name])
+    for weight in network.parameters():
+        weight.data *= 2
+    return network.eval()
+
+
 def clip(step: FrameStep, frames: int) -> ChunkInputs:
-    windows = [step.example(5, 6) for _ in range(-(-frames // step.frames))]
+    windows = [step.example(6, 8) for _ in range(-(-frames // step.frames))]
     parts = [torch.cat([getattr(w, name) for w in windows], dim=1)[:, :frames] for name in INPUTS]
     parts[0] = torch.rand(parts[0].shape, generator=torch.Generator().manual_seed(2))
     parts[-1][:, 4] = True  # a scene cut
@@ -60,6 +76,23 @@ def test_the_exported_program_gives_what_pytorch_gives(tmp_path: Path) -> None:
         weight.data += 0.02
     with torch.no_grad(), portable_sampling():
         assert compare(FrameStep(network), tmp_path / "net.pt2") > TOLERANCE  # other weights are noticed
+
+
+@pytest.mark.parametrize("name", sorted(OTHERS))
+def test_single_steps_of_other_networks_agree_with_them(name: str) -> None:
+    step = FrameStep(other_network(name))
+    frames = clip(step, 6)
+    with torch.no_grad(), portable_sampling():
+        expected = run_chunks(step.network, frames, 1, step.network.info.overlap)
+        assert float((run_steps(step, step, frames) - expected).abs().max()) < 1e-6
+    expected = run_chunks(step.network, frames, 1, step.network.info.overlap)  # as in a job
+    assert float((run_steps(step, step, frames) - expected).detach().abs().max()) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(OTHERS))
+def test_other_networks_are_exported_for_any_size(name: str, tmp_path: Path) -> None:
+    assert export_network(other_network(name), name, tmp_path / "net.onnx") <= TOLERANCE
 
 
 @pytest.mark.slow

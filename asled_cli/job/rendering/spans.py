@@ -19,7 +19,7 @@ from asled_cli.video.encode.segments import is_intact
 
 MAX_SPAN = 4  # segments; each span reads some frames before it again
 MIN_SPANS = 8  # of a long clip, so that workers have about equal work
-WARM_UP = 16  # frames a network sees again: 77 dB to one process on a still clip (benchmarks/seam_error.py)
+WARM_UP = 12  # frames a network sees again: 90 dB to one process on a still clip (benchmarks/seam_error.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,16 @@ def cut_spans(frames: int, length: int) -> list[Span]:
     segments = -(-frames // length)
     count = max(min(MIN_SPANS, segments), -(-segments // MAX_SPAN))
     return [Span(place * segments // count, (place + 1) * segments // count) for place in range(count)]
+
+
+def warm_up_frames(length: int, chunk: int) -> int:
+    """Return how many frames before a span a network sees again, at least WARM_UP.
+
+    They are whole chunks of the segment of `length` frames before it, as one process cuts it: with other
+    chunks its memory would differ more (77 dB instead of 90).
+    """
+    rest = length % chunk
+    return rest + -(-(WARM_UP - rest) // chunk) * chunk
 
 
 def job_ticks(plan: DeblurPlan) -> tuple[int, ...]:

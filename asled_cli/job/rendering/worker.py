@@ -11,12 +11,12 @@ from asled_cli.imaging.threads import opencv_threads
 from asled_cli.job.method import load_restorer
 from asled_cli.job.records import StageTime
 from asled_cli.job.rendering.spans import (
-    WARM_UP,
     Span,
     SpanTask,
     first_missing,
     packets_file,
     state_file,
+    warm_up_frames,
     write_note,
 )
 from asled_cli.job.rendering.stream import Part, RestoredStream, pair_stream, single_stream
@@ -126,8 +126,10 @@ class _Rendering:
 
     def _warm_up(self) -> int:
         """Return how many frames before the first one a network sees again, to rebuild its memory."""
-        network = self.task.plan.choice.method == "network"
-        return min(WARM_UP, self.frames.start) if network and self.number == self.task.span.first else 0
+        choice = self.task.plan.choice
+        if choice.method != "network" or self.number != self.task.span.first:
+            return 0
+        return min(warm_up_frames(self.task.length, choice.chunk), self.frames.start)
 
     def _memory(self, kind: Any) -> Any:
         """Return what the network remembered after the segment before; None at the start of a span."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from asled_cli.job.records import DeblurPlan, DeblurResult, MethodChoice
 from asled_cli.job.show.probe_rows import registration_text
+from asled_cli.runtime.device import ALL_GPUS
 from asled_cli.runtime.option_limits import tile_text
 
 if TYPE_CHECKING:
@@ -22,11 +23,27 @@ def plan_rows(plan: DeblurPlan) -> dict[str, str]:
         **{role: _clip_text(clip) for role, clip in plan.clips.items()},
         "frames": frames,
         **(_pair_rows(plan) if plan.ultra is not None else _single_rows(plan)),
+        **_worker_rows(plan),
         "memory": f"about {plan.memory_bytes / 2**30:.1f} GiB",
         "encoder": ", ".join([plan.encoder.name, plan.encoder.pix_fmt, *_options(plan.encoder.options)]),
         "output": str(plan.out),
         **{name: str(path) for name, path in views.items() if path is not None},
     }
+
+
+def _worker_rows(plan: DeblurPlan) -> dict[str, str]:
+    """Return who renders the frames, where more than one process was asked for."""
+    config = plan.config
+    if not config.spreads:
+        return {}
+    if not plan.spreads:
+        return {"workers": "one process: --exact, and the network's memory runs from frame to frame"}
+    who = f"{config.workers} processes" if config.ray is None else f"the Ray cluster {config.ray}"
+    if config.device == ALL_GPUS:
+        who = "one process per GPU"
+    seams = "; at the start of a worker's part frames differ by less than 1 of 255 from one process, "
+    seams += "with --exact not at all"
+    return {"workers": who + (seams if plan.has_seams else "")}
 
 
 def result_rows(result: DeblurResult) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """asled eval = score | average | measure costs | write: the whole command on one page."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from asled_cli.metrics.protocols import PROTOCOLS
 from asled_cli.progress import Report, ignore
 from asled_cli.runtime.atomic_file import explain_full_disk
 from asled_cli.runtime.own_files import OwnFiles
+from asled_cli.runtime.workers.local import Workers
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,15 @@ class EvalResult:
     summary: Summary
 
 
-def run_eval(config: EvalConfig, report: Report = ignore) -> EvalResult:
-    """Score, average and, with `config.out`, write the report. Raises an AsledError for the user."""
+def run_eval(
+    config: EvalConfig, report: Report = ignore, cluster: Callable[[], Workers] | None = None
+) -> EvalResult:
+    """Score, average and, with `config.out`, write the report. Raises an AsledError for the user.
+
+    cluster: connects to workers that score the clips.
+    """
     files = _files(config)
-    evaluation = evaluate(config, report)
+    evaluation = evaluate(config, report, cluster)
     summary = summarise(evaluation.scores, PROTOCOLS[config.protocol], config.seed)
     costs = measure_costs(config, evaluation.models)
     written: list[Path] = []

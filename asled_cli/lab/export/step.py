@@ -19,12 +19,13 @@ from asled_cli.nets.interface import ChunkInputs
 
 INPUTS = tuple(field.name for field in fields(ChunkInputs))
 Step = Callable[..., Sequence[Tensor]]
+_SIDE = 4  # rows and columns of the guide by which the sizes of the state are found
 
 
 class FrameStep(nn.Module):
     """forward(target, reference, guide, flow_previous, flow_next, reset, *state) -> restored, *state.
 
-    The inputs are those of `ChunkInputs` for one clip and `frames` frames, H and W multiples of GUIDE_STRIDE.
+    The inputs are those of `ChunkInputs` for one clip and `frames` frames, H and W multiples of `multiple`.
     restored: (1, 3, H, W), not clamped.
     """
 
@@ -32,8 +33,9 @@ class FrameStep(nn.Module):
         super().__init__()
         self.network = network.eval().float()
         self.frames = 1 + network.info.overlap
+        self.multiple = network.info.size_multiple  # of width and height, pixels
         self.warm_up = network.info.ahead
-        example = self.example(4, 4)
+        example = self.example(_SIDE, _SIDE)
         with torch.inference_mode():  # the second step has a full state
             _, state = network(example, None, 1)
             _, state = network(example, state, 1)
@@ -59,7 +61,9 @@ class FrameStep(nn.Module):
 
     def first_state(self, rows: int, columns: int) -> tuple[Tensor, ...]:
         """Return the state before the first call: zeros, of the size that belongs to a guide of this size."""
-        sizes = [(*shape[:-2], shape[-2] * rows // 4, shape[-1] * columns // 4) for shape in self._shapes]
+        sizes = [
+            (*shape[:-2], shape[-2] * rows // _SIDE, shape[-1] * columns // _SIDE) for shape in self._shapes
+        ]
         return tuple(torch.zeros(size) for size in sizes)
 
 

@@ -55,7 +55,7 @@ def export_to(
         "window": f"{step.frames} frames, the first of which is finished",
         "warm-up": f"{step.warm_up} calls",
         "state": ", ".join(step.state_names),
-        "frame size": f"free, in multiples of {GUIDE_STRIDE} pixels",
+        "frame size": f"free, in multiples of {step.multiple} pixels",
         "difference from PyTorch": f"{difference:.1e}",
     }
 
@@ -63,8 +63,9 @@ def export_to(
 def export_network(network: Any, name: str, path: Path) -> float:
     """Write `network` to `path` (.onnx or .pt2) and return the largest difference from PyTorch on a clip.
 
-    The frame size is free, in multiples of GUIDE_STRIDE. Raises UsageError for other endings and where a
-    package is missing, AsledError if the network cannot be exported or the file gives other results.
+    The frame size is free, in multiples of the network's `size_multiple`. Raises UsageError for other
+    endings and where a package is missing, AsledError if the network cannot be exported or the file gives
+    other results.
     """
     suffix = path.suffix.lower()
     check_ending(path)
@@ -116,15 +117,19 @@ def _program(step: FrameStep) -> torch.export.ExportedProgram:
     state = step.first_state(*EXAMPLE)
     given = tuple(getattr(example, name) for name in INPUTS) + state
     rows, columns = (torch.export.Dim(name, min=4, max=4096) for name in ("rows", "columns"))
-    shapes = tuple(_free(part, rows, columns) for part in given)
+    unit = step.multiple // GUIDE_STRIDE  # pixels of the guide
+    shapes = tuple(_free(part, rows, columns, unit) for part in given)
     return torch.export.export(step, given, dynamic_shapes=(shapes,), strict=False)
 
 
-def _free(part: Tensor, rows: Any, columns: Any) -> dict[int, Any]:
-    """Return the free dimensions of one input: multiples of the size of the guide."""
+def _free(part: Tensor, rows: Any, columns: Any, unit: int) -> dict[int, Any]:
+    """Return the free dimensions of one input: multiples of `rows` and `columns`.
+
+    unit: pixels of the guide for each of them.
+    """
     if part.ndim < 4:
         return {}
-    down, across = part.shape[-2] // EXAMPLE[0], part.shape[-1] // EXAMPLE[1]
+    down, across = (part.shape[at] * unit // size for at, size in zip((-2, -1), EXAMPLE, strict=True))
     at = part.ndim - 2
     return {at: down * rows if down > 1 else rows, at + 1: across * columns if across > 1 else columns}
 

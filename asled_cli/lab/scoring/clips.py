@@ -169,10 +169,10 @@ def _from_layout(clip: DatasetClip, config: EvalConfig) -> ScoreClip:
 
 
 def _pair_name(text: str) -> str:
-    return Path(_split_pair(text)[0]).name
+    return Path(split_pair(text)[0]).name
 
 
-def _split_pair(text: str) -> tuple[str, str | None]:
+def split_pair(text: str) -> tuple[str, str | None]:
     """Split RESULT:TRUTH; the name of an existing file is a result without truth."""
     if Path(text).exists():
         return text, None
@@ -183,7 +183,7 @@ def _split_pair(text: str) -> tuple[str, str | None]:
 
 
 def _plain_pair(text: str) -> ScoreClip:
-    names = _split_pair(text)
+    names = split_pair(text)
     opened: list[Pictures | None] = []
     for name in names:
         if name is not None and not Path(name).exists():

@@ -8,8 +8,9 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,19 @@ from filelock import FileLock, Timeout
 
 from asled_cli import __version__
 from asled_cli.errors import InputError, InterruptedRunError, UsageError
+from asled_cli.job.resume.fingerprint import versions_of_programs
+from asled_cli.job.resume.machine import check_machine
 from asled_cli.lab.datasets.sources import PHOTO_SUFFIXES, find_clips, find_photos
 from asled_cli.lab.synthesis.clip import SynthConfig, SynthTask, clip_seed, make_clip, plan_clips
 from asled_cli.lab.synthesis.pair_files import FilesConfig, own_files, write_clip
 from asled_cli.progress import Progress, Report, ignore
 from asled_cli.runtime import option_limits as limits
 from asled_cli.runtime.atomic_file import explain_full_disk, replace_file
-from asled_cli.runtime.processes import run_in_processes
+from asled_cli.runtime.processes import one_thread, run_in_processes
 from asled_cli.runtime.signals import StopFlag
 from asled_cli.runtime.stages import usable_cores
+from asled_cli.runtime.workers.local import Workers
+from asled_cli.runtime.workers.many import each_result
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +80,13 @@ class SynthResult:
     manifest: Path
 
 
-def synth_blur(job: SynthJob, report: Report = ignore) -> SynthResult:
+def synth_blur(
+    job: SynthJob, report: Report = ignore, cluster: Callable[[], Workers] | None = None
+) -> SynthResult:
     """Make all clips of a job and return a summary; complete clips are kept.
 
+    cluster: connects to workers that make the clips instead of this machine; one that fails does not stop the
+    others, and an AsledError tells of it in the end.
     Raises InputError if no source can be used, UsageError if `out` has clips of other settings, or files with
     the name of a clip that this command did not write.
     """
@@ -92,7 +101,10 @@ def synth_blur(job: SynthJob, report: Report = ignore) -> SynthResult:
         own_files(job.out, task.name).check(job.files.places(task.name).values())
     with StopFlag() as stop, _locked(job.out):
         _write_json(_settings_file(job.out), settings)
-        left_out += _make_all(job, waiting, photos, len(tasks), report, stop.check)
+        work = [(job, task, photos) for task in waiting]
+        check = partial(_check, stop.check)
+        results = _make_here(job, work, check) if cluster is None else _make_there(cluster, work, check)
+        left_out += _count(results, len(tasks), len(waiting), report)
         there = [task.name for task in tasks if _record(job.out, task.name).exists()]
         if not there:
             raise InputError(f"None of {len(sources)} sources could be used. {' '.join(left_out)}")
@@ -114,15 +126,45 @@ def _plan(job: SynthJob, sources: Sequence[Any]) -> tuple[list[SynthTask], list[
     return tasks, left_out
 
 
-def _make_all(
-    job: SynthJob, tasks: Sequence[SynthTask], photos: tuple[Path, ...], total: int, report: Report,
-    check: Callable[[], None],
-) -> list[str]:  # fmt: skip
-    """Make the clips of `tasks` in one or several processes; return messages about those that failed."""
-    done, left_out = total - len(tasks), []
+_Work = tuple[SynthJob, SynthTask, tuple[Path, ...]]
+
+
+def _make_here(job: SynthJob, work: Sequence[_Work], check: Callable[[], None]) -> Iterator[str]:
+    """Make the clips in one or several processes; yield what `_make` returns."""
+    return run_in_processes(_make, work, job.jobs or usable_cores(), check)
+
+
+def _make_there(
+    cluster: Callable[[], Workers], work: Sequence[_Work], check: Callable[[], None]
+) -> Iterator[str]:
+    """Make the clips in the workers of a cluster; yield what `_make` returns."""
+    versions = versions_of_programs()
+    tasks = {task.name: (_absolute((job, task, photos)), versions) for job, task, photos in work}
+    for _, problem in each_result(cluster, _make_in_worker, tasks, check):
+        yield problem
+
+
+def _make_in_worker(work: _Work, versions: Mapping[str, str], place: object = None) -> str:
+    """Make a clip as `_make` does. Raises an AsledError where this machine is unfit."""
+    check_machine(_settings_file(work[0].out), versions, versions_of_programs())
+    with one_thread():
+        return _make(*work)
+
+
+def _absolute(work: _Work) -> _Work:
+    """Return the work with paths that hold in any working folder."""
+    job, task, photos = work
+    source = task.source
+    ultra = None if source.ultra is None else source.ultra.absolute()
+    task = replace(task, source=replace(source, wide=source.wide.absolute(), ultra=ultra))
+    return replace(job, out=job.out.absolute()), task, tuple(photo.absolute() for photo in photos)
+
+
+def _count(results: Iterator[str], total: int, waiting: int, report: Report) -> list[str]:
+    """Report each finished clip; return messages about those that are left out."""
+    done, left_out = total - waiting, []
     report(Progress("make", done, total))
-    work = [(job, task, photos) for task in tasks]
-    for problem in run_in_processes(_make, work, job.jobs or usable_cores(), lambda: _check(check)):
+    for problem in results:
         done += 1
         report(Progress("make", done, total))
         if problem:

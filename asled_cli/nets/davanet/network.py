@@ -99,7 +99,9 @@ class DepthAware(nn.Module):
 class DavaNet(nn.Module):
     """DispBiNet, DeblurNet on both views with shared weights, and FusionNet between them (figure 3)."""
 
-    info = NetworkInfo(overlap=0, halo_px=128, bytes_per_pixel=30, working_bytes_per_pixel=3000)
+    info = NetworkInfo(
+        overlap=0, halo_px=128, bytes_per_pixel=30, working_bytes_per_pixel=3000, size_multiple=SIZE_MULTIPLE
+    )
 
     def __init__(self, config: DavaNetConfig | None = None) -> None:
         super().__init__()

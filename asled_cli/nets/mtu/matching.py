@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from asled_cli.nets.warp import warp
+from asled_cli.nets.warp import is_portable, warp
 
 RADIUS = 10  # D, grid pixels
 SIDE = 2 * RADIUS + 1
@@ -76,6 +76,22 @@ def pull(features: Tensor, shift: Tensor, border: str) -> Tensor:
 
 def _rows(current: Tensor, previous: Tensor) -> Iterator[Tensor]:
     """Yield the 21 channels (N, 21, h, w) of each dy, from -10 to 10, one after the other."""
+    return _rows_by_shift(current, previous) if is_portable() else _rows_by_tile(current, previous)
+
+
+def _rows_by_shift(current: Tensor, previous: Tensor) -> Iterator[Tensor]:
+    """Yield as `_rows`, in few operations that other runtimes have; it needs more time and memory."""
+    height, width = current.shape[-2:]
+    one = F.normalize(current.float(), dim=1)[:, :, None]
+    other = F.pad(F.normalize(previous.float(), dim=1), (RADIUS, RADIUS, RADIUS, RADIUS))
+    shifted = torch.stack([other[..., dx : dx + width] for dx in range(SIDE)], dim=2)  # (N, C, 21, h + 20, w)
+    for dy in range(SIDE):
+        products = (one * shifted[..., dy : dy + height, :]).sum(dim=1)
+        yield F.avg_pool2d(products, POOL, stride=1, padding=POOL // 2)
+
+
+def _rows_by_tile(current: Tensor, previous: Tensor) -> Iterator[Tensor]:
+    """Yield as `_rows`, by products of matrices."""
     width = current.shape[-1]
     one = _to_tiles(F.normalize(current.float(), dim=1))  # (N, h, tiles, TILE, C)
     other = F.normalize(previous.float(), dim=1)

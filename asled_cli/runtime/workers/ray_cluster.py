@@ -7,10 +7,11 @@ import contextlib
 import importlib
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar
 
 from asled_cli.errors import AsledError, UsageError
-from asled_cli.runtime.workers.local import RETRIES
+from asled_cli.runtime.workers.local import RETRIES, Workers
 
 Result = TypeVar("Result")
 LOCAL = "local"  # address: a cluster on this machine, for this run alone
@@ -70,6 +71,16 @@ class RayWorkers:
                 self._ray.cancel(reference, force=True)
         self._running.clear()
         self._ray.shutdown()
+
+
+def cluster(address: str, device: str, cores: int) -> Callable[[], Workers]:
+    """Return a function that connects to the cluster at `address` for work on `device`.
+
+    device: auto, a GPU where the cluster has any; otherwise as on one machine. cores: of a local cluster, at
+    least two.
+    """
+    gpus = None if device == "auto" else device.startswith("cuda")
+    return partial(RayWorkers, address, gpus=gpus, cores=max(2, cores))
 
 
 def _answer(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[bool, Any]:
