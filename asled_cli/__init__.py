@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from asled_cli.job.config import DeblurConfig as DeblurConfig
     from asled_cli.job.records import DeblurPlan as DeblurPlan
     from asled_cli.job.records import DeblurResult as DeblurResult
-    from asled_cli.pipeline import run_deblur as run_deblur
     from asled_cli.progress import Progress as Progress
+    from asled_cli.spatial.run import run_job as run_deblur
 
 __version__ = "0.1.0"
 
@@ -32,7 +32,7 @@ _HOME = {
     "Progress": "progress",
     "UsageError": "errors",
     "WeightsError": "errors",
-    "run_deblur": "pipeline",
+    "run_deblur": "spatial.run:run_job",  # spatial video too
 }
 
 __all__ = [
@@ -54,7 +54,8 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    module, _, other_name = _HOME[name].partition(":")
+    return getattr(import_module(f"{__name__}.{module}"), other_name or name)
 
 
 def __dir__() -> list[str]:

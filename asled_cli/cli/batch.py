@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,6 +68,8 @@ def batch(
     out: OutFolder,
     jobs: Jobs = 1,
     method: opt.MethodName = "auto",
+    target: opt.TargetName = "auto",
+    output_views: opt.OutputViewsName = "auto",
     device: opt.Device = "auto",
     strength: opt.Strength = 1.0,
     codec: opt.Codec = "auto",
@@ -86,6 +89,7 @@ def batch(
 ) -> None:
     """Deblur many pairs. Failures do not stop the batch; run it again to resume."""
     from asled_cli.cli.output import console
+    from asled_cli.job.batch.pairs import with_views
     from asled_cli.job.batch.run import run_batch
     from asled_cli.job.batch.shards import merge_reports, read_shard
     from asled_cli.job.batch.versions import versions
@@ -96,7 +100,7 @@ def batch(
         raise UsageError("--merge joins the reports of all shards.", "Drop --shard and --list.")
     # What is wrong with the options is wrong for every pair: it is said once, before the first one.
     config = DeblurConfig(
-        source, source, method=method, strength=strength, device=device, strict=strict,
+        source, source, method=method, target=target, strength=strength, device=device, strict=strict,
         encode=EncodeConfig(codec, crf, preset, overwrite=overwrite),
         compare=Path("auto") if compare else None, report=Path("auto") if page else None,
     )  # fmt: skip
@@ -104,7 +108,8 @@ def batch(
     unreported: list[AsledError] = []
     index = _Index(out, overwrite, unreported.append) if page and part is None and not list_only else None
     with console.progress(style):  # shows what is warned of
-        pairs = _find(source, method, out)
+        found = _find(source, method, out, strict)
+        pairs = [with_views(pair, target, output_views) for pair in found]
         if list_only:
             shown = pairs if part is None else part.pick(pairs)
             rows = [(str(pair.wide), str(pair.ultra or ""), pair.outcome) for pair in shown]
@@ -133,14 +138,14 @@ def _remote(address: str, config: DeblurConfig, jobs: int) -> Remote:
     """Return the cluster at `address` for jobs of this kind. jobs: cores of a local one."""
     from asled_cli.job.batch.remote import Remote
     from asled_cli.job.batch.versions import versions
-    from asled_cli.pipeline import run_deblur
     from asled_cli.runtime.workers.ray_cluster import cluster
+    from asled_cli.spatial.run import run_job
 
     workers = cluster(address, config.device, jobs)
-    return Remote(workers, config, versions(config.method), run_deblur)
+    return Remote(workers, replace(config, target="auto"), versions(config.method), run_job)
 
 
-def _find(source: Path, method: str, out: Path) -> list[BatchPair]:
+def _find(source: Path, method: str, out: Path, strict: bool) -> list[BatchPair]:
     """Return the pairs that a manifest or folder names."""
     from asled_cli.job.batch.manifest import read_manifest
     from asled_cli.job.batch.pairs import find_clips
@@ -150,7 +155,7 @@ def _find(source: Path, method: str, out: Path) -> list[BatchPair]:
         raise UsageError(f"{source} does not exist.", "Name a manifest or a folder.")
     if not source.is_dir():
         return read_manifest(source)
-    return find_clips(source) if method == "single" else find_takes(source, out)
+    return find_clips(source) if method == "single" else find_takes(source, out, strict=strict)
 
 
 class _Index:

@@ -25,6 +25,8 @@ CompareLayout = Literal["side", "line"]
 _FOR_PAIRS = {
     "offset_s": "a second clip",
     "fov_ratio": "a second clip",
+    "exposure_s": "a second clip",
+    "ultra_exposure_s": "a second clip",
     "lens_order": "a second clip",
     "target": "a second clip",
     "skip_sharp": "a second clip",
@@ -64,6 +66,8 @@ class DeblurConfig:
     )
     fov_ratio: float | None = None  # focal length of wide over ultra, as pictures: about 2
     offset_s: float | None = None  # seconds; ultra time = wide time - offset
+    exposure_s: float | None = None  # of the wide clip's frames, seconds; with ultra_exposure_s
+    ultra_exposure_s: float | None = None
     start_s: float | None = None  # seconds on the wide clip's clock; first frame at or after it
     end_s: float | None = None  # seconds on the wide clip's clock; last frame before it
     chunk: int | None = None  # frames restored at once
@@ -86,6 +90,7 @@ class DeblurConfig:
         limits.check_number("--strength", self.strength, 0, 1)
         limits.check_number("--fov-ratio", self.fov_ratio, *limits.FOV_RATIO_LIMITS, limits.FOV_RATIO_HINT)
         limits.check_time("--offset", self.offset_s)
+        self._check_exposures()
         limits.check_range(self.start_s, self.end_s)
         limits.check_number("--chunk", self.chunk, 1, limits.MAX_FRAMES)
         limits.check_number("--overlap", self.overlap, 0, limits.MAX_FRAMES)
@@ -104,6 +109,12 @@ class DeblurConfig:
     def clips(self) -> tuple[Path, ...]:
         """The files that are read, without the truth."""
         return (self.wide,) if self.method == "single" or self.ultra is None else (self.wide, self.ultra)
+
+    def _check_exposures(self) -> None:
+        limits.check_number("--exposure", self.exposure_s, *limits.EXPOSURE_LIMITS)
+        limits.check_number("--ultra-exposure", self.ultra_exposure_s, *limits.EXPOSURE_LIMITS)
+        if (self.exposure_s is None) != (self.ultra_exposure_s is None):
+            raise UsageError("--exposure and --ultra-exposure belong together.", "Pass both, or none.")
 
     def _check_workers(self) -> None:
         if self.spreads and (self.compare is not None or self.report is not None):

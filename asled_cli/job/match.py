@@ -47,14 +47,18 @@ def match_clips(config: DeblurConfig, report: Report = ignore) -> MatchedClips:
     notes += [*wide.warnings, *([] if two_views else ultra.warnings)]
     if not two_views:
         notes += [_second_view_note(clip) for clip in (wide, ultra) if clip.views > 1]
-    return MatchedClips(wide, ultra, timing, order, fov_ratio, fov_source, tuple(notes))
+    exposures = None
+    if config.exposure_s is not None and config.ultra_exposure_s is not None:
+        exposures = config.exposure_s, config.ultra_exposure_s
+        exposures = exposures[::-1] if order.swapped else exposures
+    return MatchedClips(wide, ultra, timing, order, fov_ratio, fov_source, tuple(notes), exposures)
 
 
 def lens_prior(found: MatchedClips) -> LensPrior:
     """Return what is known about the two lenses before the pictures are compared."""
     stereo = found.wide.stereo
     if found.fov_source != TWO_VIEWS or stereo is None:
-        return LensPrior(found.fov_ratio, source=found.fov_source)
+        return LensPrior(found.fov_ratio, source=found.fov_source, exposures_s=found.exposures_s)
     return LensPrior(1.0, tolerance=0.0, source=TWO_VIEWS, rectified=RectifiedViews.of(stereo))
 
 

@@ -59,7 +59,14 @@ def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
     if config.target == "ultra":
         found = retarget_to_ultra(found)
     if found.order.swapped and config.ultra is not None:
-        config = replace(config, wide=config.ultra, ultra=config.wide)
+        config = replace(
+            config,
+            wide=config.ultra,
+            ultra=config.wide,
+            offset_s=None if config.offset_s is None else -config.offset_s,
+            exposure_s=config.ultra_exposure_s,
+            ultra_exposure_s=config.exposure_s,
+        )
     return _complete_plan(config, found, report)
 
 

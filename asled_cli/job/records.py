@@ -41,6 +41,7 @@ class MatchedClips:
     fov_ratio: float  # before refinement by registration
     fov_source: str
     notes: tuple[str, ...]
+    exposures_s: tuple[float, float] | None = None  # of `wide` and `ultra`, seconds; None: not known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,7 @@ def retarget_to_ultra(found: MatchedClips) -> MatchedClips:
         timing=replace(found.timing, clock=found.timing.clock.inverse()),
         fov_ratio=max(1.0, ratio),
         fov_source="of the common part",
+        exposures_s=found.exposures_s and found.exposures_s[::-1],
     )
 
 

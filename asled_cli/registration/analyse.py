@@ -15,7 +15,6 @@ EIS is detected wherever map and exposure are fitted (steps 1 to 3).
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 
@@ -30,16 +29,19 @@ from asled_cli.registration.estimate.exposure import (
     choose_light,
     choose_rolling,
     find_exposure,
+    relative_length,
 )
 from asled_cli.registration.estimate.maps import add_parallax, map_of_each_run, simplest_map
 from asled_cli.registration.estimate.observations import (
     FrameObservation,
     evenly_spaced,
+    frame_interval,
     inner,
     measure_run,
     observe_all,
     recolour,
     with_shakes,
+    with_times,
 )
 from asled_cli.registration.estimate.reference_exposure import find_reference_exposure
 from asled_cli.registration.geometry.canvas import Canvas, check_large_enough
@@ -122,6 +124,7 @@ class _State:
     exposure: how the target's exposure blurs the reference.
     ois_path: shift of every frame under OIS, else None.
     reference_exposure: exposure time of the reference in frame intervals, if it is known already.
+    known_length: length of the exposure where the exposure times of both lenses are known.
     tone: colour curves of the reference, once they are known.
     """
 
@@ -133,6 +136,7 @@ class _State:
     exposure: Exposure
     ois_path: OisPath | None = None
     reference_exposure: float | None = None
+    known_length: float | None = None
     tone: Tone | None = None
 
     @property
@@ -146,7 +150,9 @@ class _State:
         per_run_shift: each run may be shifted by its own amount while the exposure is fitted.
         """
         by_run = _subsample(_measure(self.runs, canvases, self.interval_s, self.ois_path))
-        by_run, work_map, exposure = _fit_map_and_exposure(by_run, canvases[0], per_run_shift=per_run_shift)
+        by_run, work_map, exposure = _fit_map_and_exposure(
+            by_run, canvases[0], per_run_shift=per_run_shift, known=self.known_length
+        )
         return replace(self, canvases=canvases, by_run=by_run, work_map=work_map, exposure=exposure)
 
 
@@ -163,13 +169,20 @@ def _initial_state(
     check_large_enough("The reference", reference_size)
     looking_for(LOOKED_FOR[0])
     canvas = Canvas(target_size, reference_size, choose_match(runs, prior).matrix)
-    interval_s = _frame_interval(runs)
+    interval_s = frame_interval(runs)
     canvases = [canvas] * len(runs)
     looking_for(LOOKED_FOR[1])
     by_run = _subsample(_measure(runs, canvases, interval_s))
     looking_for(LOOKED_FOR[2])
-    by_run, work_map, exposure = _fit_map_and_exposure(by_run, canvas)
-    return _State(runs, interval_s, canvases, by_run, work_map, exposure)
+    known = reference_exposure = None
+    if prior.exposures_s is not None:
+        known = relative_length(prior.exposures_s, interval_s)
+        reference_exposure = prior.exposures_s[1] / interval_s
+    by_run, work_map, exposure = _fit_map_and_exposure(by_run, canvas, known=known)
+    return _State(
+        runs, interval_s, canvases, by_run, work_map, exposure,
+        reference_exposure=reference_exposure, known_length=known,
+    )  # fmt: skip
 
 
 def _detect_ois(state: _State) -> _State:
@@ -178,7 +191,9 @@ def _detect_ois(state: _State) -> _State:
     found = detect_ois(state.by_run, canvas.onto(canvas.homography), state.work_map, state.exposure)
     if found is None:
         return state
-    reference_exposure = find_reference_exposure([run[0].fine.frames for run in state.by_run])
+    reference_exposure = state.reference_exposure
+    if reference_exposure is None:
+        reference_exposure = find_reference_exposure([run[0].fine.frames for run in state.by_run])
     state = replace(state, work_map=found[0], exposure=found[1], reference_exposure=reference_exposure)
     for _ in range(_OIS_ROUNDS):
         state = replace(state, by_run=[])  # room for the same on a canvas that moves with the target's view
@@ -189,7 +204,7 @@ def _detect_ois(state: _State) -> _State:
 def _solve_ois_path(state: _State, canvas: Canvas) -> OisPath:
     """Return the OIS path that all frames of the runs show."""
     whole = _measure(state.runs, state.canvases, state.interval_s, state.ois_path)
-    frames = _with_times(state.runs, whole, state.exposure, state.interval_s)
+    frames = with_times(state.runs, whole, state.exposure, state.interval_s)
     return solve_ois_path(frames, canvas, state.work_map, state.exposure, state.ois_path)
 
 
@@ -215,7 +230,7 @@ def _refine_exposure(state: _State) -> _State:
     by_run, work_map, frames = state.by_run, state.work_map, state.frames
     exposure = choose_light(evenly_spaced(frames, _TRIAL_FRAMES), state.exposure, work_map)
     exposure = choose_rolling(frames, exposure, work_map)
-    for factors in _LENGTH_FACTORS:
+    for factors in _LENGTH_FACTORS if state.known_length is None else ():
         exposure = choose_length(evenly_spaced(frames, _TRIAL_FRAMES), exposure, work_map, factors)
     by_run = [with_shakes(run, exposure, work_map) for run in by_run]
     frames = [m for run in by_run for m in run]
@@ -309,14 +324,18 @@ def _subsample(whole: Sequence[list[FrameObservation]]) -> list[list[FrameObserv
 
 
 def _fit_map_and_exposure(
-    by_run: list[list[FrameObservation]], canvas: Canvas, *, per_run_shift: bool = False
+    by_run: list[list[FrameObservation]],
+    canvas: Canvas,
+    *,
+    per_run_shift: bool = False,
+    known: float | None = None,
 ) -> tuple[list[list[FrameObservation]], Matrix, Exposure]:
     """Return the frames, their common map (reduced target -> canvas) and the exposure.
 
     If EIS is detected, each frame gets a blur kernel of its own and the map is refined under these.
     """
     trials = evenly_spaced([m for run in by_run for m in run], _TRIAL_FRAMES)
-    work_map, exposure = find_exposure(trials, canvas, per_run_shift=per_run_shift)
+    work_map, exposure = find_exposure(trials, canvas, per_run_shift=per_run_shift, known=known)
     eis_exposure = detect_eis(trials, work_map, exposure)
     if eis_exposure is not None:
         exposure = eis_exposure
@@ -325,24 +344,3 @@ def _fit_map_and_exposure(
             observe_all([m for run in by_run for m in run], exposure), work_map, _EIS_STEPS
         ).matrix
     return by_run, work_map, exposure
-
-
-def _with_times(
-    runs: Sequence[Sequence[FramePair]],
-    whole: Sequence[Sequence[FrameObservation]],
-    exposure: Exposure,
-    interval_s: float,
-) -> list[tuple[float, FrameObservation]]:
-    """Return all frames with the time of the middle of their exposure, in seconds on the target's clock."""
-    starts = [float(run[0].target.time) for run in runs]
-    return [
-        (start + (m.time + exposure.shift) * interval_s, m)
-        for start, run in zip(starts, whole, strict=True)
-        for m in run
-    ]
-
-
-def _frame_interval(runs: Sequence[Sequence[FramePair]]) -> float:
-    """Return the median frame interval of the target, seconds."""
-    steps = [float(b.target.time - a.target.time) for run in runs for a, b in pairwise(run)]
-    return max(float(np.median(steps)), 1e-4)

@@ -5,6 +5,7 @@ from asled_cli.errors import UsageError
 # Field of view of the ultra clip over that of the wide clip; 1: two views of one scale (stereo cameras).
 FOV_RATIO_LIMITS = (0.5, 4.0)
 FOV_RATIO_HINT = "Most phones have 1.85 to 2."
+EXPOSURE_LIMITS = (1e-5, 10.0)  # seconds: far beyond what a phone has, either way
 MAX_TIME_S = 1_000_000.0  # 11 days: no clip is longer, and no two clips of one moment are further apart
 MAX_FRAMES = 100_000  # held in memory at once
 MAX_SIDE = 16_384  # pixels

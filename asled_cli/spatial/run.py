@@ -57,6 +57,11 @@ def run_job(config: DeblurConfig, report: JobReport = ignore, *, steps: Steps | 
     return _Spatial(clip, config, targets, report, steps).run()
 
 
+def is_spatial(config: DeblurConfig) -> bool:
+    """Return whether the job is on both views of a spatial clip. Raises InputError as `probe_clip`."""
+    return _spatial_clip(config) is not None
+
+
 def _spatial_clip(config: DeblurConfig) -> Clip | None:
     """Return the clip if it is one track with two views, of which none is chosen; else None."""
     if config.view is not None or config.ultra not in (None, config.wide):

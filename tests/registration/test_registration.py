@@ -148,6 +148,20 @@ def test_hand_shake_is_found_and_swapped_as_with_true_geometry() -> None:
 
 
 @pytest.mark.slow
+def test_known_exposures_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(runs: object) -> float:
+        raise AssertionError("nothing is to be searched")
+
+    monkeypatch.setattr("asled_cli.registration.analyse.find_reference_exposure", fail)
+    monkeypatch.setattr("asled_cli.registration.analyse.choose_length", fail)
+    made = with_intra_frame_shake(1)
+    prior = LensPrior(exposures_s=(0.8 / 30, 0.1 / 30))
+    found, _ = register(frame_pairs(made), prior)
+    assert found.reference_exposure == pytest.approx(0.1) and found.target_exposure == pytest.approx(0.8)
+    assert found.accepted and median_error_px(made, found) < 0.35
+
+
+@pytest.mark.slow
 def test_keystone_is_found_where_there_is_some() -> None:
     made = with_intra_frame_shake(5, rig=replace(RIG, perspective=(0.002, -0.001)))
     found, _ = register(frame_pairs(made), LensPrior())

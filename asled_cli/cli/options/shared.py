@@ -97,6 +97,23 @@ FovRatio = Annotated[
     ),
 ]
 
+Exposure = Annotated[
+    float | None,
+    typer.Option(
+        help="Exposure time of WIDE in seconds, such as 0.0167; with --ultra-exposure.",
+        show_default="from the pictures",
+        rich_help_panel=PICTURE,
+    ),
+]
+UltraExposure = Annotated[
+    float | None,
+    typer.Option(
+        help="Exposure time of ULTRA in seconds; with --exposure.",
+        show_default="from the pictures",
+        rich_help_panel=PICTURE,
+    ),
+]
+
 LensOrderName = Annotated[
     LensOrder,
     typer.Option(

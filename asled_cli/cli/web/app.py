@@ -95,8 +95,9 @@ def _finished(result: DeblurResult) -> tuple[Any, ...]:
     plan = result.plan
     if result.out is None:
         return _show("This is the plan; nothing was written.", rows=plan_rows(plan))
-    paths = [result.out, plan.compare, plan.report]
-    assert plan.report is not None
+    paths = [path for path in (result.out, plan.compare, plan.report) if path is not None]
+    if plan.report is None:
+        return _show("Done.", rows=result_rows(result), files=[str(path) for path in paths])
     page = html.escape(plan.report.read_text("utf-8"), quote=True)
     frame = f'<iframe title="Report" style="width: 100%; height: 60rem; border: 0" srcdoc="{page}"></iframe>'
     return _show("Done.", rows=result_rows(result), files=[str(path) for path in paths], page=frame)

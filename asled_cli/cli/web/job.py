@@ -3,6 +3,7 @@
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -11,7 +12,7 @@ from asled_cli.errors import AsledError
 from asled_cli.job.config import DeblurConfig, Method
 from asled_cli.job.records import DeblurResult, Event
 from asled_cli.job.show.paths import AUTO
-from asled_cli.pipeline import run_deblur
+from asled_cli.spatial.run import is_spatial, run_job
 from asled_cli.video.encode.encoder import EncodeConfig
 from asled_cli.video.output_file import default_output, work_folder
 
@@ -68,7 +69,9 @@ class WebJob:
             updates.put(event)
 
         try:
-            updates.put(run_deblur(job, report))
+            if is_spatial(job):  # there is no compare clip of two views
+                job = replace(job, compare=None, report=None)
+            updates.put(run_job(job, report))
         except CancelledError:
             updates.put(None)
         except BaseException as error:

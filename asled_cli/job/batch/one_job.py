@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from asled_cli.errors import UsageError
+from asled_cli.errors import InputError, UsageError
 from asled_cli.job.batch.pairs import BatchPair
 from asled_cli.job.batch.report import Outcome
 from asled_cli.video.output_file import work_folder
@@ -19,6 +19,8 @@ def run_job(pair: BatchPair, folder: Path, deblur: Deblur, overwrite: bool) -> O
     names = str(pair.wide), str(pair.ultra or ""), str(out)
     if pair.left_out:
         return Outcome(*names, status="left out", message=pair.left_out)
+    if pair.refused:
+        return Outcome(*names, "failed", InputError.exit_code, message=pair.refused)
     resume = work_folder(out).is_dir()
     if out.exists() and not resume and not overwrite:
         return Outcome(*names, status="exists")

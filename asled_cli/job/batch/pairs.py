@@ -3,14 +3,15 @@
 import logging
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from asled_cli.errors import AsledError, InputError
 from asled_cli.job.batch.lens_names import split_lens
+from asled_cli.job.resume.fingerprint import flag
 from asled_cli.video.decode.probe import probe_clip
-from asled_cli.video.decode.video_tracks import count_views
+from asled_cli.video.decode.video_tracks import count_video_tracks, count_views
 from asled_cli.video.output_file import FORMATS, default_output
 
 SAME_MOMENT_S = 2.0  # phones note whole seconds, and their lenses start one after the other
@@ -22,19 +23,50 @@ log = logging.getLogger(__name__)
 class BatchPair:
     """One job of a batch. ultra: None for a clip alone. out: name of the result, without a folder.
 
-    options: for this job alone. left_out: why there is no job; "" for a job.
+    settings: fields of the configuration for this job alone. left_out: why there is no job; "" for a job.
+    refused: why the job fails without being tried; "" for a job.
     """
 
     wide: Path
     ultra: Path | None
     out: str
-    options: tuple[str, ...] = ()
+    settings: tuple[tuple[str, float | str], ...] = ()
     left_out: str = ""
+    refused: str = ""
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The settings as options of the command line."""
+        return tuple(f"--{flag(name)}={_text(value)}" for name, value in self.settings)
 
     @property
     def outcome(self) -> str:
         """The name of the result, or why there will be none."""
         return f"left out: {self.left_out}" if self.left_out else self.out
+
+
+def _text(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.6f}"
+
+
+def with_views(pair: BatchPair, target: str, output_views: str) -> BatchPair:
+    """Return the pair with the choice of views that concerns it: all of it for spatial video only.
+
+    Two files have one target each run, so of them `target` counts where it is wide or ultra.
+    """
+    if pair.left_out or pair.refused or pair.ultra is None:
+        return pair
+    spatial = pair.ultra == pair.wide and _is_spatial(pair.wide)
+    wanted = {"target": target if spatial or target != "both" else "auto"}
+    wanted["output_views"] = output_views if spatial else "auto"
+    return replace(pair, settings=(*pair.settings, *((k, v) for k, v in wanted.items() if v != "auto")))
+
+
+def _is_spatial(path: Path) -> bool:
+    try:
+        return count_video_tracks(path) == 1 and count_views(path) > 1
+    except AsledError:
+        return False
 
 
 def output_name(wide: Path) -> str:

@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from asled_cli.errors import AsledError
 from asled_cli.job.batch.one_job import run_job
@@ -40,7 +41,9 @@ def do_pair(task: PairTask, place: object = None) -> Outcome:
         pair = task.pair
         try:
             check_machine(task.seen, task.versions, versions(task.config.method))
-            task.deblur(replace(task.config, wide=pair.wide, ultra=pair.ultra, out=out, resume=resume))
+            own: dict[str, Any] = dict(pair.settings)
+            config = replace(task.config, wide=pair.wide, ultra=pair.ultra, out=out, resume=resume, **own)
+            task.deblur(config)
         except AsledError as error:
             return error.exit_code, str(error)
         return 0, ""

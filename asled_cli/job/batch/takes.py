@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from asled_cli.errors import AsledError
+from asled_cli.errors import AsledError, InputError
 from asled_cli.job.batch.composite import is_composite
 from asled_cli.job.batch.pairs import BatchPair, check_names, output_name, pair_folder
 from asled_cli.job.batch.report import REPORT
-from asled_cli.job.batch.sidecar import options_of_sidecar
+from asled_cli.job.batch.sidecar import read_sidecar
 
 MAX_DEPTH = 4  # folders inside folders
 
@@ -20,10 +20,11 @@ COMPOSITE = "a picture-in-picture composite of two cameras holds no second view 
 LONE = "no second clip of the same moment was found; --method single deblurs it alone"
 
 
-def find_takes(folder: Path, results: Path | None = None) -> list[BatchPair]:
+def find_takes(folder: Path, results: Path | None = None, *, strict: bool = False) -> list[BatchPair]:
     """Return the jobs of a folder and of the takes in it, then what is left out and why.
 
     results: the folder of the results, which is not searched. Links to folders are not followed.
+    strict: a sidecar that contradicts its clips refuses them; else it is warned of, and not used.
     Raises InputError if there is no job, or if two jobs would write one file.
     """
     jobs: list[BatchPair] = []
@@ -32,7 +33,7 @@ def find_takes(folder: Path, results: Path | None = None) -> list[BatchPair]:
         pairs, alone = pair_folder(place, is_take=place != folder)
         prefix = "_".join(place.relative_to(folder).parts)
         pairs = [_named(pair, prefix, single=len(pairs) == 1) for pair in pairs]
-        jobs += [_with_sidecar(pair) for pair in pairs]
+        jobs += [_with_sidecar(pair, strict=strict) for pair in pairs]
         left += [_left_out(path, prefix) for path in alone]
     if left:
         names = ", ".join(str(pair.wide.relative_to(folder)) for pair in left)
@@ -64,10 +65,16 @@ def _named(pair: BatchPair, prefix: str, *, single: bool) -> BatchPair:
     return replace(pair, out=f"{prefix}_{pair.out}")
 
 
-def _with_sidecar(pair: BatchPair) -> BatchPair:
+def _with_sidecar(pair: BatchPair, *, strict: bool) -> BatchPair:
     if pair.ultra is None or pair.ultra == pair.wide:
         return pair
-    return replace(pair, options=options_of_sidecar(pair.wide, pair.ultra))
+    try:
+        return replace(pair, settings=read_sidecar(pair.wide, pair.ultra))
+    except InputError as error:
+        if strict:
+            return replace(pair, refused=str(error))
+        log.warning("%s It is not used.", error.message)
+        return pair
 
 
 def _left_out(path: Path, prefix: str) -> BatchPair:

@@ -58,31 +58,49 @@ _MIN_DISCRETE_FRAMES = 2.0
 _MIN_PIXELS = 64
 
 
+def relative_length(exposures_s: tuple[float, float], interval_s: float) -> float:
+    """Return the blur length by which a target differs from its reference, intervals; see `total_length`.
+
+    exposures_s: exposure times of both, seconds.
+    """
+    own, other = exposures_s
+    return max(float(np.sqrt(max(own**2 - other**2, 0.0))) / interval_s, _LENGTHS[0])
+
+
 def find_exposure(
-    measured: list[FrameObservation], canvas: Canvas, *, per_run_shift: bool = False
+    measured: list[FrameObservation],
+    canvas: Canvas,
+    *,
+    per_run_shift: bool = False,
+    known: float | None = None,
 ) -> tuple[Matrix, Exposure]:
     """Return the map (reduced target -> canvas) and the exposure from a handful of frames.
 
     per_run_shift: each run may be shifted by its own amount, which would otherwise pass for a time shift.
+    known: the length of the exposure, intervals; None: to be found.
     """
     half_start = reducing(canvas.canvas_size, 2) @ canvas.onto(canvas.homography)
-    half_map, exposure = _first_trials(measured, half_start @ np.linalg.inv(reducing(canvas.work_size, 2)))
+    start = half_start @ np.linalg.inv(reducing(canvas.work_size, 2))
+    first = _FIRST_EXPOSURES if known is None else (MotionBlur(known), MotionBlur(known, linear=True))
+    half_map, exposure = _first_trials(measured, start, first)
     for may_shift in (False, True):
         exposure = choose_exposure(
-            measured, half_map, exposure, may_shift=may_shift, per_run_shift=per_run_shift
+            measured, half_map, exposure, may_shift=may_shift, per_run_shift=per_run_shift, known=known
         )
         half_map = refine(observe_halves(measured, exposure), half_map, 4).matrix
     back = np.linalg.inv(reducing(canvas.canvas_size, 2)) @ half_map @ reducing(canvas.work_size, 2)
     return np.asarray(back), exposure
 
 
-def _first_trials(measured: list[FrameObservation], start: Matrix) -> tuple[Matrix, Exposure]:
+def _first_trials(
+    measured: list[FrameObservation], start: Matrix, tried: Sequence[MotionBlur]
+) -> tuple[Matrix, Exposure]:
     """Return the map and the exposure of the best of a few very different trials."""
     some = measured[::2] if len(measured) >= _TRIAL_FRAMES else measured
     pictures = measured[0].half_grey, measured[0].half.frames[0].image
     down_t, down_c = (reducing((image.shape[1], image.shape[0]), 4) for image in pictures)
     trials = []
-    for exposure in _FIRST_EXPOSURES:
+    for exposure in tried:
         frames = observe_halves(some, exposure)
         small = [LumaPair(shrink(f.target, 4), shrink(f.reference, 4)) for f in frames]
         coarse = refine(small, down_c @ start @ np.linalg.inv(down_t), 6, free=4)
@@ -100,10 +118,11 @@ def choose_exposure(
     *,
     may_shift: bool,
     per_run_shift: bool = False,
+    known: float | None = None,
 ) -> Exposure:
     """Return the exposure with the lowest residual under a map, of a length near that of `current`.
 
-    may_shift: try time shifts too. per_run_shift: as for `find_exposure`.
+    may_shift: try time shifts too. per_run_shift, known: as for `find_exposure`.
     """
 
     def score(exposure: Exposure) -> float:
@@ -111,9 +130,15 @@ def choose_exposure(
         return mean_residual(frames, half_map)
 
     shift = _choose_shift(measured, half_map, current, per_run_shift=per_run_shift) if may_shift else 0.0
-    lengths = [
-        x for x in _LENGTHS if current.length / _MAX_LENGTH_FACTOR <= x <= current.length * _MAX_LENGTH_FACTOR
-    ]
+    lengths = (
+        [known]
+        if known is not None
+        else [
+            x
+            for x in _LENGTHS
+            if current.length / _MAX_LENGTH_FACTOR <= x <= current.length * _MAX_LENGTH_FACTOR
+        ]
+    )
     exposures = map_in_threads(lambda m: m.half.cumulative_exposures(m.time + shift, lengths), measured)
     scores = []
     for i in range(len(lengths)):
@@ -124,7 +149,7 @@ def choose_exposure(
         scores.append(mean_residual(frames, half_map))
     plain = MotionBlur(parabola_minimum(lengths, scores), shift)
     variants = [plain, replace(plain, linear=True)]
-    if plain.length > _MIN_DISCRETE_FRAMES:
+    if known is None and plain.length > _MIN_DISCRETE_FRAMES:
         odd = 2 * round((plain.length - 1) / 2) + 1
         variants += [
             MotionBlur(odd, shift, discrete_frames=True),

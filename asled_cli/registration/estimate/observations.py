@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -216,3 +217,24 @@ def evenly_spaced(measured: list[FrameObservation], count: int) -> list[FrameObs
         return measured
     chosen = np.linspace(0, len(measured) - 1, count).round().astype(int)
     return [measured[i] for i in chosen]
+
+
+def with_times(
+    runs: Sequence[Sequence[FramePair]],
+    whole: Sequence[Sequence[FrameObservation]],
+    exposure: Exposure,
+    interval_s: float,
+) -> list[tuple[float, FrameObservation]]:
+    """Return all frames with the time of the middle of their exposure, in seconds on the target's clock."""
+    starts = [float(run[0].target.time) for run in runs]
+    return [
+        (start + (m.time + exposure.shift) * interval_s, m)
+        for start, run in zip(starts, whole, strict=True)
+        for m in run
+    ]
+
+
+def frame_interval(runs: Sequence[Sequence[FramePair]]) -> float:
+    """Return the median frame interval of the target, seconds."""
+    steps = [float(b.target.time - a.target.time) for run in runs for a, b in pairwise(run)]
+    return max(float(np.median(steps)), 1e-4)

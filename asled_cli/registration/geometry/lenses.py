@@ -51,12 +51,14 @@ class LensPrior:
     fov_ratio: focal length of the target lens over that of the reference lens (tangent ratio).
     tolerance: relative half-width of the search around it. source: origin of the value, for reports.
     rectified: what is known of two views of one scale; None for any two lenses.
+    exposures_s: exposure times of target and reference, seconds, where a file states them.
     """
 
     fov_ratio: float = COMMON_FOV_RATIO
     tolerance: float = 0.30
     source: str = "common phone lenses"
     rectified: RectifiedViews | None = None
+    exposures_s: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         low, high = FOV_RATIO_LIMITS
