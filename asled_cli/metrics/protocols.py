@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-ProtocolName = Literal["basicsr", "refvsr", "nafnet", "asled-paper"]
+ProtocolName = Literal["basicsr", "refvsr", "nafnet", "asled-paper", "shift-aligned"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,8 @@ class Protocol:
     """Window of SSIM, see `psnr_ssim.ssim_map`."""
     average: Literal["clips", "frames"]
     """The printed mean: of the clips' means, or of all frames of the set. Files have both."""
+    shift_aligned: bool = False
+    """Move each result onto its truth by one translation before scoring, see `shift_alignment`."""
     origin: str
     """Source of the protocol, and what in it is our interpretation."""
 
@@ -35,7 +37,8 @@ class Protocol:
             "gaussian-11-3d": "SSIM 11x11x11 Gaussian over rows, columns and channels, border repeated",
         }[self.ssim]
         mean = "mean of clip means" if self.average == "clips" else "mean over all frames"
-        return f"{self.name}: RGB, {rounding}, no border cut, {window}, {mean}"
+        moved = "each frame moved onto its truth by one translation, " if self.shift_aligned else ""
+        return f"{self.name}: RGB, {rounding}, {moved}no border cut, {window}, {mean}"
 
 
 PROTOCOLS: dict[ProtocolName, Protocol] = {
@@ -66,6 +69,14 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
         ssim="uniform-7",
         average="frames",
         origin="AsLeD-Net, which names PSNR, SSIM and LPIPS only; our reading: as RefVSR, on whose set it is",
+    ),
+    "shift-aligned": Protocol(
+        name="shift-aligned",
+        rounded=True,
+        ssim="gaussian-11",
+        average="frames",
+        shift_aligned=True,
+        origin="MTU's figures on DVD and GoPro, aligned as by Koehler et al. (ECCV 2012); our reading",
     ),
 }
 

@@ -56,8 +56,11 @@ Linear = Annotated[
 Methods = Annotated[
     str,
     typer.Option(
+        "--methods",
+        "--models",
         help="Rows: input, reference, swap, oracle-half, single (no reference), auto (as deblur without "
-        "options), networks, or NAME=FILE for other weights.",
+        "options), networks, NAME=FILE for other weights, or all: every network with weights, for synthetic "
+        "without --split on all sets in one table.",
         rich_help_panel=_SCORING,
     ),
 ]

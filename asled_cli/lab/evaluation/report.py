@@ -180,7 +180,14 @@ def markdown(evaluation: Evaluation, summary: Summary, costs: Sequence[Cost]) ->
             lines.append(f"- {model.name}: weights with SHA-256 {model.sha256[:12]}...")
     tables = [*mean_tables(summary), *([cost_table(costs)] if costs else []), clip_table(evaluation)]
     for title, columns, rows in tables:
-        lines += ["", f"## {title}", "", _row(columns), _row(["---"] * len(columns)), *map(_row, rows)]
+        lines += [
+            "",
+            f"## {title}",
+            "",
+            row_text(columns),
+            row_text(["---"] * len(columns)),
+            *map(row_text, rows),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -218,7 +225,8 @@ def _words(mean: Mean | None, metric: str) -> str:
     return f"{mean.value:{sign}.{digits}f}{interval}"
 
 
-def _row(cells: Sequence[str]) -> str:
+def row_text(cells: Sequence[str]) -> str:
+    """Return one row of a Markdown table."""
     return "| " + " | ".join(cells) + " |"
 
 

@@ -4,6 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from asled_cli.lab.evaluation.all_networks import (
+    SETS,
+    all_notes,
+    compares_all,
+    networks_table,
+    one_set,
+    untrained_notes,
+    write_networks,
+)
 from asled_cli.lab.evaluation.costs import measure_costs
 from asled_cli.lab.evaluation.figures import write_pictures
 from asled_cli.lab.evaluation.report import (
@@ -17,6 +26,7 @@ from asled_cli.lab.evaluation.report import (
 )
 from asled_cli.lab.evaluation.statistics import Summary, summarise
 from asled_cli.lab.scoring.config import EvalConfig
+from asled_cli.lab.scoring.methods import ALL
 from asled_cli.lab.scoring.score_all import evaluate
 from asled_cli.metrics.protocols import PROTOCOLS
 from asled_cli.progress import Report, ignore
@@ -35,13 +45,32 @@ class EvalResult:
     summary: Summary
 
 
-def run_eval(
-    config: EvalConfig, report: Report = ignore, cluster: Callable[[], Workers] | None = None
-) -> EvalResult:
+Connect = Callable[[], Workers] | None
+
+
+def run_eval(config: EvalConfig, report: Report = ignore, cluster: Connect = None) -> EvalResult:
     """Score, average and, with `config.out`, write the report. Raises an AsledError for the user.
 
-    cluster: connects to workers that score the clips.
+    Where all networks are to be compared, on every fixed set. cluster: connects to workers that score the
+    clips.
     """
+    run = _run_sets if compares_all(config) else _run_set
+    return run(config, report, cluster)
+
+
+def _run_sets(config: EvalConfig, report: Report, cluster: Connect) -> EvalResult:
+    """Score all networks on every set, and join the means to one table."""
+    results = {split: _run_set(one_set(config, split), report, cluster) for split in SETS}
+    summaries = {split: result.summary for split, result in results.items()}
+    table, lines = networks_table(summaries), all_notes(summaries)
+    first = next(iter(results.values()))
+    lines = [first.notes[0], *lines]
+    written = [path for result in results.values() for path in result.written]
+    written += write_networks(table, summaries, lines, config)
+    return EvalResult([table], lines, written, first.summary)
+
+
+def _run_set(config: EvalConfig, report: Report, cluster: Connect) -> EvalResult:
     files = _files(config)
     evaluation = evaluate(config, report, cluster)
     summary = summarise(evaluation.scores, PROTOCOLS[config.protocol], config.seed)
@@ -56,7 +85,9 @@ def run_eval(
         *map(_without_intervals, mean_tables(summary)),
         *([cost_table(costs)] if costs else []),
     ]
-    return EvalResult(tables, notes(evaluation, summary), written, summary)
+    lines = notes(evaluation, summary)
+    lines += untrained_notes() if ALL in config.methods else []
+    return EvalResult(tables, lines, written, summary)
 
 
 def _files(config: EvalConfig) -> OwnFiles | None:

@@ -13,7 +13,7 @@ from asled_cli.runtime.stages import usable_cores
 
 Dataset = Literal["synthetic", "realmcvsr", "generic", "hsd", "gopro", "dvd", "bsd"]
 Alignment = Literal["registered", "centre-crop"]
-Protocol = Literal["basicsr", "refvsr", "nafnet", "asled-paper"]
+Protocol = Literal["basicsr", "refvsr", "nafnet", "asled-paper", "shift-aligned"]
 Metric = Literal[
     "psnr", "ssim", "tgrad", "warp", "tof", "lpips-alex", "lpips-vgg", "rings", "sharpness", "niqe",
     "brisque", "semi", "flip",

@@ -23,6 +23,7 @@ from asled_cli.metrics.niqe_brisque import load_natural
 from asled_cli.metrics.protocols import Protocol
 from asled_cli.metrics.psnr_ssim import Picture, psnr, psnr_of_error, ssim, ssim_map
 from asled_cli.metrics.sharpness import sharpness
+from asled_cli.metrics.shift_alignment import shifted_onto
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame, swap_weight
 from asled_cli.restoration.base import FULL_SCALE, RestoredFrame
 
@@ -123,6 +124,8 @@ class FrameScorer:
 
     def _beside(self, result: Picture, index: int, window: TruthWindow) -> Iterator[tuple[str, float]]:
         truth = window.picture(index)
+        if self.protocol.shift_aligned:
+            result = self._rounded(shifted_onto(result, truth))
         if "psnr" in self.metrics:
             yield "psnr", psnr(result, truth)
         if "ssim" in self.metrics:

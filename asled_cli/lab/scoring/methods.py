@@ -41,6 +41,11 @@ WithoutWeights = Literal["input", "reference", "swap", "oracle-half", "single"]
 Kind = WithoutWeights | Literal["network", "auto", "single-image"]
 
 
+ALL = "all"
+"""Word for every method of ROWS_OF_ALL and every network with weights."""
+ROWS_OF_ALL = ("input", "swap", "single")
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """One method. path and sha256: of the weights, None for methods without a network."""
@@ -63,7 +68,7 @@ def find_models(config: EvalConfig) -> list[Model]:
     """
     if config.pairs:
         return [Model("result", "input")]
-    models = [_find(word) for word in config.methods]
+    models = [_find(word) for word in _expanded(config.methods)]
     if config.weights is None:
         return models
     networks = [model for model in models if model.kind == "network" and "=" not in model.name]
@@ -75,6 +80,17 @@ def find_models(config: EvalConfig) -> list[Model]:
     given = weights.find(networks[0].name, config.weights)
     swapped = replace(networks[0], path=given, sha256=weights.hash_file(given))
     return [swapped if model is networks[0] else model for model in models]
+
+
+def _expanded(words: Sequence[str]) -> list[str]:
+    """Return the words with ALL replaced by what it stands for, each once."""
+    every = [*ROWS_OF_ALL, *zoo.PUBLISHED]
+    return list(dict.fromkeys(name for word in words for name in (every if word == ALL else [word])))
+
+
+def untrained() -> list[str]:
+    """Return the networks that have no weights, sorted."""
+    return sorted(set(zoo.BUILDERS) - set(zoo.PUBLISHED))
 
 
 def load_restorer(
@@ -206,7 +222,7 @@ def _find(word: str) -> Model:
         path = weights.find(zoo.DEFAULT)
         return Model(name, "auto", path, weights.hash_file(path))
     if name not in zoo.PUBLISHED and name not in zoo.BUILDERS:
-        known = [*get_args(WithoutWeights), "auto", *zoo.PUBLISHED]
+        known = [*get_args(WithoutWeights), "auto", ALL, *zoo.PUBLISHED]
         raise UsageError(f"--methods has {name!r}, known: {', '.join(known)}, or NAME=FILE.")
     if name not in zoo.PUBLISHED:
         return Model(name, "network")

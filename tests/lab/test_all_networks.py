@@ -1,0 +1,61 @@
+"""One table of all networks on the fixed sets; those without weights are said to be untrained."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from asled_cli.cli.app import main
+from asled_cli.lab.evaluation import run as running
+from asled_cli.lab.evaluation.all_networks import SETS, UNTRAINED, compares_all
+from asled_cli.lab.evaluation.statistics import Mean, Summary
+from asled_cli.lab.scoring.config import EvalConfig
+from asled_cli.lab.scoring.methods import find_models, untrained
+from asled_cli.zoo import registry as zoo
+
+
+def config(**settings: object) -> EvalConfig:
+    return EvalConfig("synthetic", Path(), **{"methods": ("all",), **settings})  # type: ignore[arg-type]
+
+
+def test_all_stands_for_every_network_with_weights() -> None:
+    names = [model.name for model in find_models(config())]
+    assert names == ["input", "swap", "single", *zoo.PUBLISHED]
+    more = [model.name for model in find_models(config(methods=("oracle-half", "all", "swap")))]
+    assert more == ["oracle-half", *names]
+    assert set(untrained()) == set(zoo.BUILDERS) - set(zoo.PUBLISHED) and "asled" in untrained()
+
+
+def test_without_a_split_it_is_one_table() -> None:
+    assert compares_all(config())
+    assert not compares_all(config(split="strong")) and not compares_all(config(methods=("input",)))
+
+
+def test_the_table_has_a_row_for_each_and_a_column_for_each_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[str | None] = []
+
+    def score(one: EvalConfig, report: object, cluster: object) -> running.EvalResult:
+        seen.append(one.split)
+        gain = float(len(seen))
+        means = {
+            name: {"psnr_gain": Mean(value, 0, 0, value, value), "psnr": Mean(20, 0, 0, 20, 20)}
+            for name, value in (("input", 0.0), ("asled-fast", gain))
+        }
+        assert one.out == tmp_path / "out" / str(one.split) and one.cache == tmp_path / "out" / "cache"
+        return running.EvalResult([], ["Protocol basicsr."], [], Summary({"all": means}, {"all": 10}))
+
+    monkeypatch.setattr(running, "_run_set", score)
+    arguments = ["--dataset", "synthetic", "--root", str(tmp_path), "--models", "all"]
+    assert main(["eval", *arguments, "--out", str(tmp_path / "out")]) == 0
+    assert seen == list(SETS)
+    page = (tmp_path / "out" / "networks.md").read_text()
+    assert "| asled-fast | +1.00 | +2.00 | +3.00 | +4.00 |" in page
+    for name in untrained():
+        assert f"| {name} | {' | '.join([UNTRAINED] * len(SETS))} |" in page
+    content = json.loads((tmp_path / "out" / "networks.json").read_text())
+    assert content["gain_db"]["strong"] == {"input": 0.0, "asled-fast": 1.0}
+    assert content["untrained"] == untrained()
+    shown = capsys.readouterr().out
+    assert "asled-fast" in shown and UNTRAINED in shown and "Untrained, without weights" in shown
