@@ -135,10 +135,10 @@ def _deblur(run: Run, began: float) -> DeblurResult:
     analysis_s = time.monotonic() - began
     _warn(run, registration, blur_plan)
     run.refuse_if_strict([] if registration.accepted else ["the two views do not fit together"])
-    if registration.accepted and not blur_plan.changes_nothing:
-        result = _render(run, registration, blur_plan)
-    elif plan.own_exposure > 0:
+    if plan.own_exposure > 0 and (not registration.accepted or blur_plan.own_frames_alone):
         result = replace(_deblur_alone(replace(run, plan=plan.alone)), plan=plan, **blur_plan.found)
+    elif registration.accepted and not blur_plan.changes_nothing:
+        result = _render(run, registration, blur_plan)
     else:
         result = _pass_through(run, registration, blur_plan) or _render(run, registration, blur_plan)
     return replace(result, analysis_s=analysis_s)
@@ -285,10 +285,8 @@ def _render_alone(run: Run) -> DeblurResult:
     plan, journal = run.plan, run.journal
     if (found := _spread(run, None, DEBLUR_ALL)) is not None:
         return found
-    restorer = None
-    if plan.choice.method == "network":
-        restorer = load_restorer(plan, run.steps.segment_length(plan.wide), journal.memory)
-    with single_stream(plan, Part(find_start(plan, journal.entries, None)), restorer) as stream:
+    restorer = load_restorer(plan, run.steps.segment_length(plan.wide), journal.memory)
+    with single_stream(plan, restorer, Part(find_start(plan, journal.entries, None))) as stream:
         tally = _write(run, stream)
     return tally.result(plan, None, stream.stages, stream.problems)
 

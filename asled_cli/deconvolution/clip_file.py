@@ -1,13 +1,10 @@
-"""Deblur one clip in a file from its own frames: its exposure from a few stretches, then frame by frame."""
+"""The exposure of a clip in a file from a few stretches of it, and which of its frames are neighbours."""
 
-from collections import deque
-from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from math import ceil
 
 from asled_cli.deconvolution.clip_exposure import clip_exposure
 from asled_cli.deconvolution.exposure import ExposureFit
-from asled_cli.deconvolution.single_lens import DEFAULTS, Deblurred, SingleLensConfig, SingleLensRestorer
 from asled_cli.video.decode.reader import read_runs
 from asled_cli.video.frames import Clip, Frame
 
@@ -40,31 +37,6 @@ def _starts(frames: Fraction) -> list[Fraction]:
     spare = max(Fraction(0), frames - _RUN_LENGTH)
     count = min(_RUNS, max(1, ceil(spare / _RUN_LENGTH)))
     return [spare * Fraction(2 * i + 1, 2 * count) for i in range(count)]
-
-
-def deblur_clip(
-    frames: Iterable[Frame],
-    exposure: float,
-    frame_s: Fraction,
-    config: SingleLensConfig = DEFAULTS,
-) -> Iterator[tuple[Frame, Deblurred]]:
-    """Yield every frame with what is to be added to it, in order, some frames later.
-
-    frame_s: the usual time from frame to frame, seconds. A missing frame or an uneven step separates as a cut
-    does: the path through frames at other times than the exposure counts in would be wrong.
-    """
-    restorer = SingleLensRestorer(exposure, config)
-    waiting: deque[Frame] = deque()
-
-    def paired(results: list[Deblurred]) -> Iterator[tuple[Frame, Deblurred]]:
-        return ((waiting.popleft(), result) for result in results)
-
-    for frame in frames:
-        if waiting and not follows(frame, waiting[-1], frame_s):
-            yield from paired(restorer.flush())
-        waiting.append(frame)
-        yield from paired(restorer.push(frame.rgb))
-    yield from paired(restorer.flush())
 
 
 def follows(frame: Frame, before: Frame, frame_s: Fraction) -> bool:

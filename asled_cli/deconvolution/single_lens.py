@@ -1,7 +1,7 @@
 """Deblur one clip from its own frames, as a stream: each frame with its neighbours, in bounded memory."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -18,14 +18,15 @@ from asled_cli.deconvolution.confidence import (
     free_share,
 )
 from asled_cli.deconvolution.free.free_views import free_views
-from asled_cli.deconvolution.light import split, to_light
-from asled_cli.deconvolution.refine import base_of, change_by
+from asled_cli.deconvolution.light import join, split, to_coded, to_light
+from asled_cli.deconvolution.own_reference import OwnReference, own_reference
 from asled_cli.deconvolution.views import Planes, blur_length, views
-from asled_cli.deconvolution.wiener import Base, Inversion, View, invert, tile_side
-from asled_cli.imaging.homography import Image, Matrix
+from asled_cli.deconvolution.wiener import Inversion, View, invert, tile_side
+from asled_cli.imaging.homography import Image, Matrix, resize_matrix
 
 WORK_WIDTH = 640  # pixels across at which motion is measured
 _CUT_CORRELATION = 0.3
+_USEFUL_TRUST = 0.05  # mean confidence below which an inversion is no reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class SingleLensConfig:
     """Frames to either side of a pair whose motion shapes the path there."""
     workers: int = 1
     """Threads per frame."""
+    describe: bool = False
+    """Whether each result carries its inversion as a reference for a network."""
 
     @property
     def look_ahead(self) -> int:
@@ -55,10 +58,12 @@ class Deblurred:
     """What is added to a frame.
 
     change: (H, W, 3) float32, coded RGB with 1.0 as full scale; None: nothing. confidence: mean, 0..1.
+    reference: the same for a network, if the config asks for it and there are neighbours.
     """
 
     change: NDArray[np.float32] | None
     confidence: float
+    reference: OwnReference | None = None
 
 
 def deblur_frames(
@@ -79,8 +84,7 @@ class _Seen:
     rgb: NDArray[np.uint16]
     luma: Image  # linear, at working size
     planes: Planes  # at full size
-    change: NDArray[np.float32] | None  # by which the frame is restored already
-    share: float  # of the inversion to apply
+    wanted: bool  # whether to invert it; else it only explains others
 
 
 class SingleLensRestorer:
@@ -98,18 +102,15 @@ class SingleLensRestorer:
         self._count = 0  # frames since the last cut
         self._done = 0
 
-    def push(
-        self, rgb: NDArray[np.uint16], change: NDArray[np.float32] | None = None, share: float = 1.0
-    ) -> list[Deblurred]:
+    def push(self, rgb: NDArray[np.uint16], *, wanted: bool = True) -> list[Deblurred]:
         """Take the next frame; return the changes to those that are finished now.
 
-        change: by which the frame is restored already, in the form of `Deblurred.change`; what is returned
-        takes its place. share: 0..1, how much of the inversion to apply.
+        wanted: whether to invert it; otherwise it only explains the frames around it.
         """
-        if self._exposure <= 0:
-            return [Deblurred(change, 0.0)]
+        if self._exposure <= 0 and not self._config.describe:
+            return [Deblurred(None, 0.0)]
         planes = Planes(*split(to_light(rgb)))
-        seen = _Seen(rgb, reduce_luma(planes.luma), planes, change, share)
+        seen = _Seen(rgb, reduce_luma(planes.luma), planes, wanted)
         finished: list[Deblurred] = []
         if self._frames:
             last = self._frames[-1]
@@ -159,14 +160,14 @@ class SingleLensRestorer:
         around, maps = self._config.around, self._maps[-1]
         low, high = max(0, t - around), min(self._count, t + around + 1)
         if high - low < 3:
-            return Deblurred(self._frames[t - self._start].change, 0.0)
+            return Deblurred(None, 0.0)
         poses = chain([maps[i] for i in range(low, high - 1)], t - low)
         shape = self._frames[t - self._start].luma.shape
         # Times count from this frame: rounded numbers do not depend on where the stream began.
         path = fit_path(poses, low - t, 0, self._exposure, (shape[1], shape[0]))
         near = range(max(0, t - self._config.radius), min(self._count, t + self._config.radius + 1))
         seen = {k - t: self._frames[k - self._start] for k in near}
-        return restore_frame(seen, 0, path, self._exposure, workers=self._config.workers)
+        return restore_frame(seen, 0, path, self._exposure, self._config)
 
     def _forget(self) -> None:
         """Drop what no later frame needs."""
@@ -210,31 +211,76 @@ def find_map(first: Image, second: Image) -> Matrix | None:
 
 
 def restore_frame(
-    seen: dict[int, _Seen], t: int, path: CameraPath, exposure: float, *, workers: int
+    seen: dict[int, _Seen], t: int, path: CameraPath, exposure: float, config: SingleLensConfig
 ) -> Deblurred:
     """Return the change to frame `t` from the frames around it and the camera's path through them.
 
     Where the path does not explain how the frames are blurred, their blurs are found from themselves.
     """
+    frame = seen[t]
+    wanted = frame.wanted and exposure > 0
+    found = _accepted(seen, t, path, exposure, config.workers) if wanted else None
+    reference = _described(frame, found, path, t, seen) if config.describe else None
+    if found is None:
+        return Deblurred(None, 0.0, reference)
+    trust = found.trust(frame)
+    change = (_sharp(frame.rgb, found.inversion) - _coded(frame.rgb)) * trust[..., None]
+    return Deblurred(np.asarray(change, np.float32), float(trust.mean()), reference)
+
+
+@dataclass(frozen=True)
+class _Accepted:
+    """An inversion that explains its frame, the share of it to apply, and the frame's blur in it."""
+
+    inversion: Inversion
+    share: float
+    blur: Sequence[Matrix]
+
+    def trust(self, frame: _Seen) -> Image:
+        return confidence(self.inversion, frame.planes.luma) * np.float32(self.share)
+
+
+def _accepted(
+    seen: dict[int, _Seen], t: int, path: CameraPath, exposure: float, workers: int
+) -> _Accepted | None:
     frame, index = seen[t], list(seen).index(t)
-    if frame.share == 0:
-        return Deblurred(frame.change, 0.0)
-    base = base_of(frame.rgb, frame.change)
     found = views({k: one.planes for k, one in seen.items()}, t, path, exposure)
     lengths = [blur_length(path, k, exposure) for k in seen]
-    share = blur_share(lengths[index] * frame.rgb.shape[1] / path.size[0])
-    inversion = _inversion(found, index, lengths, path, workers, base) if share else None
+    scale = frame.rgb.shape[1] / path.size[0]
+    share = blur_share(lengths[index] * scale)
+    inversion = _inversion(found, index, lengths, path, workers) if share else None
     if inversion is None or explained(inversion) < PATH_EXPLAINS:
         free = free_views(found, list(seen), index, path, exposure)
-        other = _inversion(free.views, index, free.lengths, path, workers, base)
-        blur_px = free.lengths[index] * frame.rgb.shape[1] / path.size[0]
-        other_share = 0.0 if other is None else free_share(other, blur_px, free.middle_px)
-        if other_share > 0:
-            inversion, share = other, other_share
-    if inversion is None:
-        return Deblurred(frame.change, 0.0)
-    trust = confidence(inversion, frame.planes.luma) * np.float32(share * frame.share)
-    return Deblurred(change_by(frame.rgb, frame.change, inversion, trust), float(trust.mean()))
+        other = _inversion(free.views, index, free.lengths, path, workers)
+        other_share = 0.0 if other is None else free_share(other, free.lengths[index] * scale, free.middle_px)
+        if other is not None and other_share > 0:
+            return _Accepted(other, other_share, free.views[index].blur)
+    return None if inversion is None else _Accepted(inversion, share, found[index].blur)
+
+
+def _described(
+    frame: _Seen, found: _Accepted | None, path: CameraPath, t: int, times: Collection[int]
+) -> OwnReference:
+    """Return an inversion as a reference for a network, with the motion to the frames beside."""
+    height, width = frame.rgb.shape[:2]
+    down = resize_matrix((width, height), path.size)
+    up = np.linalg.inv(down)
+    before, after = (up @ np.linalg.inv(path.pose(k)) @ down if k in times else None for k in (t - 1, t + 1))
+    trust = None if found is None else found.trust(frame)
+    if found is None or trust is None or trust.mean() < _USEFUL_TRUST:
+        return own_reference(frame.rgb, None, None, [], (before, after))
+    sharp = _sharp(frame.rgb, found.inversion)
+    return own_reference(frame.rgb, sharp, trust, found.blur, (before, after))
+
+
+def _sharp(rgb: NDArray[np.uint16], inversion: Inversion) -> Image:
+    """Return the inverted frame, (H, W, 3) coded RGB with 1.0 as full scale."""
+    assert inversion.tint is not None
+    return to_coded(to_light(rgb) + join(inversion.luma, inversion.tint))
+
+
+def _coded(rgb: NDArray[np.uint16]) -> Image:
+    return rgb.astype(np.float32) / np.float32(65535)
 
 
 def _inversion(
@@ -243,8 +289,7 @@ def _inversion(
     lengths: list[float],
     path: CameraPath,
     workers: int,
-    base: Base | None,
 ) -> Inversion | None:
     """Return the inversion of a frame, None if a blur is too long. lengths: pixels of the path's size."""
     side = tile_side(max(lengths) * found[0].luma.shape[1] / path.size[0])
-    return None if side is None else invert(found, index, side=side, workers=workers, base=base)
+    return None if side is None else invert(found, index, side=side, workers=workers)

@@ -42,18 +42,6 @@ class View:
 
 
 @dataclass(frozen=True)
-class Base:
-    """A restored target frame, better than the blurred one, around which the sharp one is sought.
-
-    luma, tint: as in `View`. firmness: times the usual noise over signal, since less is unknown.
-    """
-
-    luma: Image
-    tint: Image
-    firmness: float
-
-
-@dataclass(frozen=True)
 class Inversion:
     """What the target frame lacks to be sharp, and how well the other frames know it; linear light.
 
@@ -72,17 +60,14 @@ def tile_side(blur_px: float) -> int | None:
     return next((side for side in _SIDES if blur_px <= _LONGEST * side), None)
 
 
-def invert(
-    views: Sequence[View], target: int, *, side: int = _SIDES[0], workers: int = 1, base: Base | None = None
-) -> Inversion:
+def invert(views: Sequence[View], target: int, *, side: int = _SIDES[0], workers: int = 1) -> Inversion:
     """Return the change to the sharp frame that explains all views; views[target] is the target frame.
 
-    side: of the tiles, see `tile_side`. workers: threads that share the rows of tiles. base: what is known of
-    the sharp frame; None: nothing but that its power falls with frequency.
+    side: of the tiles, see `tile_side`. workers: threads that share the rows of tiles.
     """
     height, width = views[target].luma.shape
     grid = TileGrid(side, side * 3 // 4, (width, height))
-    solver = _Solver(grid, views, target, base)
+    solver = _Solver(grid, views, target)
     rows, half = grid.counts[0], solver.half
     luma_sum = np.zeros((3, *solver.luma[0].shape), np.float32)
     tint_sum = np.zeros((2, *solver.tint[0].shape[:2]), np.float32) if solver.tint else None
@@ -99,15 +84,12 @@ def invert(
 class _Solver:
     """The tiles of one target frame: luma at full size, tint at half."""
 
-    def __init__(self, grid: TileGrid, views: Sequence[View], target: int, base: Base | None) -> None:
+    def __init__(self, grid: TileGrid, views: Sequence[View], target: int) -> None:
         self.grid, self.half, self.target = grid, grid.halved(), target
         self.blurs = [view.blur for view in views]
         self.luma = [grid.padded(view.luma) for view in views]
         self.tint = [self.half.padded(view.tint) for view in views if view.tint is not None]
         self.cover = [grid.padded(view.cover) for view in views]
-        self.base = None if base is None else grid.padded(base.luma)
-        self.base_tint = None if base is None else self.half.padded(base.tint)
-        self.firmness = np.float32(1.0 if base is None else base.firmness)
         down, across = grid.frequencies
         self.noise = np.asarray(
             _NOISE * (np.square(down)[:, None] + np.square(across) + np.float32(_CORNER**2)), np.float32
@@ -121,8 +103,7 @@ class _Solver:
         seen = np.stack(cover).astype(np.float32)
         weights = frame_weights(spectra, responses, seen, self.noise)
         t = self.target
-        known = self._known(self.grid, self.base, self.luma, row)
-        sharp = self._sharp(spectra, responses, weights, self.noise, known)
+        sharp = solve(spectra, responses, weights, self.noise)
         others = weights.copy()
         others[t] = 0
         predicted = responses[t] * solve(spectra, responses, others, self.noise)
@@ -132,27 +113,7 @@ class _Solver:
             return luma, None
         coarse, noise = _low(responses), _low(self.noise.astype(np.complex64)).real
         tint = self._spectra(self.half, self.tint, row)
-        known = self._known(self.half, self.base_tint, self.tint, row)
-        return luma, self._sharp(tint, coarse, weights, noise, known) - tint[t]
-
-    def _sharp(
-        self, spectra: Spectra, responses: Spectra, weights: NDArray[np.float32], noise: Image,
-        known: Spectra | None,
-    ) -> Spectra:  # fmt: skip
-        """Return the estimate of the sharp tiles, about what is known of them."""
-        if known is None:
-            return solve(spectra, responses, weights, noise)
-        left = spectra - responses * known
-        return known + solve(left, responses, weights, noise * self.firmness)
-
-    def _known(
-        self, grid: TileGrid, base: Image | None, pictures: Sequence[Image], row: int
-    ) -> Spectra | None:
-        """Return the spectra of the base in a row of tiles, about the level of the target frame's."""
-        if base is None:
-            return None
-        level = grid.cut(pictures[self.target], row).mean(axis=(2, 3), keepdims=True)
-        return grid.spectra(grid.cut(base, row) - level)
+        return luma, solve(tint, coarse, weights, noise) - tint[t]
 
     def _response(self, blur: Sequence[Matrix], row: int) -> Spectra:
         centres = self.grid.centres(row)

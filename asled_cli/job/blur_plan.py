@@ -91,6 +91,11 @@ class BlurPlan:
         """Whether the reference cannot help everywhere, so that own frames must."""
         return self.blurred_alike > 0 or any(action != "deblur" for action in self.actions)
 
+    @property
+    def own_frames_alone(self) -> bool:
+        """Whether own frames are worth more than the reference everywhere."""
+        return self.changes_nothing or self.blurred_alike >= 1
+
     def limit(self, time_s: float, change: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
         """Return the change to a frame, scaled by the plan; None if the frame is kept as it is."""
         weight = self.weight_at(time_s)
@@ -126,7 +131,7 @@ class BlurPlan:
         if self.changes_nothing:
             return ["the other clip is no sharper, so this one is deblurred alone."]
         if self.blurred_alike >= 1:
-            return ["the other clip is exposed as long, so this one's own frames are used too."]
+            return ["the other clip is exposed as long, so this one is deblurred alone."]
         helpless = sum(action != "deblur" for action in self.actions)
         return (
             [f"the other clip is no sharper in {helpless} stretch(es): own frames alone help there."]

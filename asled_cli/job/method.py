@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_type_hints
 
@@ -58,12 +59,25 @@ def choose_method(config: DeblurConfig, wide: Clip | FrameSize) -> MethodChoice:
         return MethodChoice(method="swap", reason=f"no weights found: {error.message}")
     if config.weights is not None:
         model = _model_of(path, config.model)
+    reason = "as asked" if config.method == "network" else "weights found"
+    return _with_network(
+        MethodChoice(method="network", reason=reason, model=model), path, config, wide, device, precision
+    )
+
+
+def _with_network(
+    choice: MethodChoice,
+    path: Path,
+    config: DeblurConfig,
+    wide: Clip | FrameSize,
+    device: torch.device,
+    precision: str,
+) -> MethodChoice:
+    """Return the choice with the network in `path`, and its pieces."""
     info = weights.read_info(path)
     chunk, overlap, tile, used = choose_pieces(config, info, wide, device, precision)
-    return MethodChoice(
-        method="network",
-        reason="as asked" if config.method == "network" else "weights found",
-        model=model,
+    return replace(
+        choice,
         weights=path,
         device=str(device),
         precision=precision,
@@ -86,6 +100,22 @@ def restores_alone(config: DeblurConfig) -> bool:
     return not weights.read_info(weights.find(config.model or zoo.DEFAULT, config.weights)).needs_reference
 
 
+def choose_alone(config: DeblurConfig, wide: Clip | FrameSize, reason: str) -> MethodChoice:
+    """Resolve how one clip is deblurred alone: by inversion, and a network if its weights are found.
+
+    Raises UsageError for an unknown device, WeightsError for damaged weights.
+    """
+    device = resolve_device(config.device)
+    precision = resolve_precision(config.precision, device)
+    try:
+        path = weights.find(zoo.ALONE)
+    except MissingWeightsError:
+        return MethodChoice(method="single", reason=reason)
+    return _with_network(
+        MethodChoice(method="single", reason=reason, model=zoo.ALONE), path, config, wide, device, precision
+    )
+
+
 def _model_of(path: Path, asked: str | None) -> str:
     """Return the network whose weights `path` holds. Raises WeightsError if another was asked for."""
     held = weights.architecture(path)
@@ -105,9 +135,8 @@ def load_restorer(
     type; or None.
     """
     choice, strength = plan.choice, plan.config.strength
-    if choice.method == "swap":
+    if choice.weights is None:
         return SwapRestorer(strength)
-    assert choice.weights is not None
     pieces = choice.chunk, choice.overlap, choice.tile
     device = torch.device(choice.device)
     network, setting = _build(choice.weights, device, choice.precision, pieces, strength)

@@ -20,8 +20,8 @@ from asled_cli.job.match import (
     match_clips,
     probe_both,
 )
-from asled_cli.job.method import QUEUED_BYTES, FrameSize, choose_method, restores_alone
-from asled_cli.job.records import DeblurPlan, DeblurResult, MatchedClips, MethodChoice
+from asled_cli.job.method import QUEUED_BYTES, FrameSize, choose_alone, choose_method, restores_alone
+from asled_cli.job.records import DeblurPlan, DeblurResult, MatchedClips
 from asled_cli.job.sampling import RUN_LENGTH, RUNS, SHORT_CLIP, count_frames
 from asled_cli.job.show.paths import check_distinct, check_report, compare_path, report_path
 from asled_cli.job.target import retarget_to_ultra
@@ -29,7 +29,6 @@ from asled_cli.metrics.clip_psnr import check_truth
 from asled_cli.progress import Progress, Report, ignore
 from asled_cli.registration.geometry.canvas import Canvas
 from asled_cli.restoration import one_clip, own_frames
-from asled_cli.runtime.device import resolve_device
 from asled_cli.runtime.stages import usable_cores
 from asled_cli.video.clock import exact_seconds
 from asled_cli.video.decode.probe import probe_clip
@@ -87,6 +86,7 @@ def _complete_plan(config: DeblurConfig, found: MatchedClips, report: Report) ->
         wide=wide,
         match=found,
         choice=choice,
+        choice_alone=choose_alone(config, FrameSize(*wide.seen_size), "the ultra clip cannot help"),
         out=out,
         frames=frames,
         start_s=start,
@@ -114,22 +114,24 @@ def _plan_single(config: DeblurConfig, report: Report, *, network: bool = False)
     out = _output_path(config, wide)
     start, end = _window(config, wide)
     encoder = choose_encoder(wide, config.encode or EncodeConfig())
-    resolve_device(config.device)  # it runs on the CPU, but a name that does not exist is a mistake
-    choice, work = MethodChoice(method="single", reason="one clip; blur measured from its own frames"), 0
+    size = FrameSize(*wide.seen_size)
     if network:
-        choice = replace(choose_method(config, FrameSize(*wide.seen_size)), reason="as asked, one clip alone")
-        work = choice.memory_bytes
+        choice = replace(choose_method(config, size), reason="as asked, one clip alone")
+    else:
+        choice = choose_alone(config, size, "one clip; blur measured from its own frames")
+    inversion = 0 if network else one_clip.BYTES_PER_PIXEL * wide.width * wide.height
     return DeblurPlan(
         config=config,
         wide=wide,
         exposure=measure_own_exposure(config, wide, report) if choice.removes == "motion" else None,
         choice=choice,
+        choice_alone=choice,
         out=out,
         frames=count_frames(wide, start, end),
         start_s=start,
         end_s=end,
         inversion_threads=inversion_threads(),
-        memory_bytes=MEMORY_BASE + (work or one_clip.BYTES_PER_PIXEL * wide.width * wide.height),
+        memory_bytes=MEMORY_BASE + inversion + choice.memory_bytes,
         encoder=encoder,
         notes=tuple(wide.warnings),
     )

@@ -1,7 +1,4 @@
-"""The records of one deblur job: match, plan, result.
-
-Standard library only, so that the command line can use them before anything heavy is loaded.
-"""
+"""The records of one deblur job: match, plan, result. Standard library only: the command line loads them."""
 
 from __future__ import annotations
 
@@ -61,6 +58,11 @@ class MethodChoice:
     removes: Literal["motion", "defocus"] = "motion"
     memory_bytes: int = 0
 
+    @property
+    def has_network(self) -> bool:
+        """Whether a network runs, whose memory goes from frame to frame."""
+        return self.weights is not None
+
 
 @dataclass(frozen=True, kw_only=True)
 class DeblurPlan:
@@ -71,12 +73,13 @@ class DeblurPlan:
     match: MatchedClips | None = None  # how the ultra clip fits; None: the wide clip is deblurred alone
     exposure: ExposureFit | None = None  # of the wide clip by its own frames; None: not inverted, or not yet
     choice: MethodChoice
+    choice_alone: MethodChoice  # where the ultra clip cannot help
     out: Path
     frames: int  # expected number of frames to write, from the header
     start_s: Fraction  # on the wide clip's clock
     end_s: Fraction | None  # None: to the end of the clip
     align_threads: int = 1  # threads that align frames, and as many that fuse them
-    inversion_threads: int = 1  # threads that share a frame of one clip alone
+    inversion_threads: int = 1  # threads that share the inversion of a frame
     memory_bytes: int  # estimate of the peak
     encoder: Encoder  # with all its options
     notes: tuple[str, ...] = ()  # what the user should know before it starts
@@ -94,7 +97,7 @@ class DeblurPlan:
     @property
     def pair(self) -> MatchedClips:
         """The match of a job with two clips."""
-        assert self.match is not None
+        assert self.match
         return self.match
 
     @property
@@ -115,8 +118,7 @@ class DeblurPlan:
     @property
     def alone(self) -> DeblurPlan:
         """The plan of the wide clip without its pair, whose reference cannot help."""
-        choice = MethodChoice(method="single", reason="the ultra clip cannot help")
-        return replace(self, match=None, choice=choice)
+        return replace(self, match=None, choice=self.choice_alone)
 
     @property
     def clips(self) -> dict[str, Clip]:
@@ -126,12 +128,12 @@ class DeblurPlan:
     @property
     def spreads(self) -> bool:
         """Whether several processes share the frames. With --exact one process keeps a network's memory."""
-        return self.config.spreads and not (self.config.exact and self.choice.method == "network")
+        return self.config.spreads and not (self.config.exact and self.choice.has_network)
 
     @property
     def has_seams(self) -> bool:
         """Whether a network's memory is rebuilt at some places, so that frames differ a little there."""
-        return self.spreads and self.choice.method == "network"
+        return self.spreads and self.choice.has_network
 
     @property
     def changes_nothing(self) -> bool:
@@ -143,10 +145,8 @@ class DeblurPlan:
         """What to expect of the wide clip's own frames, in a sentence; empty where they are not inverted."""
         if self.match is None and self.choice.method == "network":
             return self._expectation_of_network()
-        if self.exposure is None:
-            return ""
-        if self.match is not None:
-            return self._expectation_of_pair(self.exposure)
+        if self.exposure is None or self.match is not None:
+            return "" if self.exposure is None else self._expectation_of_pair(self.exposure)
         if self.config.strength == 0:
             return "nothing will be changed: --strength is 0"
         if self.own_exposure <= 0:

@@ -1,52 +1,110 @@
-"""Restore one clip alone, from its own frames: see `deconvolution`."""
+"""Restore one clip alone: each frame's multi-frame inversion takes the place of the other lens's view.
+
+What restores a pair restores one clip too: its references are inversions, averaged along the camera's motion
+like those of a second lens (`temporal_fusion`), and merged by confidence or by a network.
+"""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 
-from asled_cli.deconvolution.clip_file import deblur_clip
-from asled_cli.deconvolution.single_lens import DEFAULTS, Deblurred, SingleLensConfig, SingleLensRestorer
-from asled_cli.registration.rendering.aligned_frame import AlignedFrame
-from asled_cli.restoration.base import RestoredFrame
-from asled_cli.video.frames import Frame
+import numpy as np
 
-FRAMES_BEFORE = DEFAULTS.look_ahead + 1  # that the restoration of a frame depends on, and one to spare
+from asled_cli.deconvolution.clip_file import follows
+from asled_cli.deconvolution.single_lens import DEFAULTS, Deblurred, SingleLensConfig, SingleLensRestorer
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame, without_reference
+from asled_cli.registration.rendering.temporal_fusion import FrameWindows
+from asled_cli.restoration.base import RestoredFrame, Restorer
+from asled_cli.restoration.neighbour_references import with_reference
+from asled_cli.video.frames import Frame, FramePair
+
+FUSED = 2  # frames on either side whose inversions are averaged
+REACH = 3  # frames on either side from which one that could not be inverted takes its reference
+FRAMES_BEFORE = DEFAULTS.look_ahead + 1 + FUSED + REACH  # that a restored frame depends on, and one to spare
 BYTES_PER_PIXEL = (FRAMES_BEFORE + 2 * DEFAULTS.radius) * 16 + 200  # held frames, and the work on one
 
 
-def restore_alone(
-    frames: Iterable[Frame], exposure: float, frame_s: Fraction, *, strength: float = 1.0, workers: int = 1
-) -> Iterator[RestoredFrame]:
-    """Yield every frame with its change, in order, some frames later.
+class FrameInverter:
+    """Turns the frames of one clip into aligned frames whose references are their inversions.
 
-    exposure: in frame intervals; 0: nothing is changed. frame_s: the usual time from frame to frame, seconds.
-    workers: threads. Memory: BYTES_PER_PIXEL of a frame, for any length of the clip.
+    A cut, a missing frame or an uneven step separates: the path through frames at other times than the
+    exposure counts in would be wrong.
     """
-    for frame, found in deblur_clip(frames, exposure, frame_s, SingleLensConfig(workers=workers)):
-        yield _restored(frame, found, strength)
+
+    def __init__(
+        self, exposure: float, frame_s: Fraction | None = None, *, workers: int = 1, motion: bool = False
+    ) -> None:
+        """Take the exposure in frame intervals; 0: nothing is inverted.
+
+        frame_s: the usual time from frame to frame, seconds; None: all frames are neighbours. workers:
+        threads. motion: whether to find the camera's motion too where nothing is inverted.
+        """
+        describe = motion or exposure > 0
+        self._restorer = SingleLensRestorer(exposure, SingleLensConfig(workers=workers, describe=describe))
+        self._waiting: deque[Frame] = deque()
+        self._frame_s = frame_s
+        self._last: Frame | None = None
+        self._began = False
+        self._windows = FrameWindows(REACH if exposure > 0 else 0)
+
+    def push(self, frame: Frame, *, wanted: bool = True) -> list[AlignedFrame]:
+        """Take the next frame; return those that are finished now.
+
+        wanted: whether to invert it; otherwise it only explains the frames around it.
+        """
+        last, done = self._last, []
+        if last is not None and self._frame_s is not None and not follows(frame, last, self._frame_s):
+            done = self._aligned(self._restorer.flush())
+        self._last = frame
+        self._waiting.append(frame)
+        return done + self._aligned(self._restorer.push(frame.rgb, wanted=wanted))
+
+    def flush(self) -> list[AlignedFrame]:
+        """Finish the frames that wait inside."""
+        return self._aligned(self._restorer.flush()) + [with_reference(w) for w in self._windows.flush()]
+
+    def _aligned(self, found: list[Deblurred]) -> list[AlignedFrame]:
+        frames = [self._one(self._waiting.popleft(), one) for one in found]
+        return [with_reference(w) for frame in frames for w in self._windows.push(frame)]
+
+    def _one(self, frame: Frame, found: Deblurred) -> AlignedFrame:
+        own, pair = found.reference, FramePair(frame, None)
+        cut = self._began and (own is None or not own.follows)
+        self._began = True
+        if own is None:
+            return replace(without_reference(pair), is_cut=cut)
+        travel = np.zeros_like(own.flow_next)
+        return AlignedFrame(pair, own.sharp, own.guide, own.flow_previous, own.flow_next, travel, cut)
+
+
+def inverted_frames(
+    frames: Iterable[Frame], exposure: float, frame_s: Fraction, *, workers: int = 1, motion: bool = False
+) -> Iterator[AlignedFrame]:
+    """Yield every frame with its inversion as its reference, in order, some frames later.
+
+    Arguments as of `FrameInverter`. Memory: BYTES_PER_PIXEL of a frame, for any length of the clip.
+    """
+    inverter = FrameInverter(exposure, frame_s, workers=workers, motion=motion)
+    for frame in frames:
+        yield from inverter.push(frame)
+    yield from inverter.flush()
 
 
 class OneClipRestorer:
     """Restores the targets of aligned frames without a look at their references."""
 
-    def __init__(self, exposure: float) -> None:
-        self._restorer = SingleLensRestorer(exposure, DEFAULTS)
-        self._waiting: deque[Frame] = deque()
+    def __init__(self, exposure: float, restorer: Restorer) -> None:
+        """Take the exposure in frame intervals, and what merges frames with their inversions."""
+        self._inverter, self._restorer = FrameInverter(exposure), restorer
 
     def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
         """Take the next frame; return those that are finished now."""
-        self._waiting.append(aligned.pair.target)
-        return self._named(self._restorer.push(aligned.pair.target.rgb))
+        return self._restored(self._inverter.push(aligned.pair.target))
 
     def flush(self) -> list[RestoredFrame]:
         """Finish the frames that wait inside."""
-        return self._named(self._restorer.flush())
+        return self._restored(self._inverter.flush()) + self._restorer.flush()
 
-    def _named(self, found: list[Deblurred]) -> list[RestoredFrame]:
-        return [_restored(self._waiting.popleft(), one, 1.0) for one in found]
-
-
-def _restored(frame: Frame, found: Deblurred, strength: float) -> RestoredFrame:
-    """Return a frame with the share `strength` of its change; no reference is missing where none is used."""
-    change = None if found.change is None or strength == 0 else found.change * strength
-    return RestoredFrame(frame, change, has_reference=True)
+    def _restored(self, frames: list[AlignedFrame]) -> list[RestoredFrame]:
+        return [done for frame in frames for done in self._restorer.push(frame)]

@@ -192,6 +192,9 @@ UNNAMED: dict[str, dict[str, Any]] = {"asled-fast": {"fusion_radius": 0}, "asled
 DEFAULT = "asled-fast"
 """The network used when none is named."""
 
+ALONE = "asled-fast"
+"""The network that merges a clip's frames with their own inversion, where no second clip helps."""
+
 
 def published(name: str) -> PublishedNetwork:
     """Return the record of a published network. Raises UsageError if there is none of this name."""

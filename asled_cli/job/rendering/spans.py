@@ -132,7 +132,7 @@ def first_missing(task: SpanTask) -> int:
     number = begin = max(task.span.first, task.begin)
     while number < task.span.last and read_note(task.folder, number) is not None:
         number += 1
-    remembers = task.plan.choice.method != "network" or (task.folder / state_file(number - 1)).is_file()
+    remembers = not task.plan.choice.has_network or (task.folder / state_file(number - 1)).is_file()
     return number if remembers or number == task.span.last else begin
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from operator import attrgetter
 from typing import Any
 
 from asled_cli.job.blur_plan import BlurPlan
@@ -15,14 +14,17 @@ from asled_cli.job.target import softened
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import ReferenceRenderer
 from asled_cli.registration.render_stages import QUEUE, align_stages
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame
+from asled_cli.registration.rendering.temporal_fusion import fuse_references
 from asled_cli.restoration.base import RestoredFrame, Restorer, restore
-from asled_cli.restoration.one_clip import restore_alone
+from asled_cli.restoration.one_clip import inverted_frames
 from asled_cli.restoration.one_clip_frames import frames_alone
 from asled_cli.restoration.own_frames import OwnFramesRestorer
 from asled_cli.runtime.stages import Stage, closing_items
 from asled_cli.video.decode.pairing import pair_frames
 from asled_cli.video.decode.reader import ClipReader
 from asled_cli.video.decode.track_decoder import ReadProblems
+from asled_cli.video.frames import Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,28 +96,26 @@ def pair_stream(
 
 
 @contextmanager
-def single_stream(plan: DeblurPlan, part: Part, restorer: Restorer | None = None) -> Iterator[RestoredStream]:
-    """Yield the stream of one clip alone. Leaving the context ends all its threads.
-
-    restorer: of a network; None: the clip's own frames are deconvolved.
-    """
+def single_stream(plan: DeblurPlan, restorer: Restorer, part: Part) -> Iterator[RestoredStream]:
+    """Yield the stream of one clip alone. Leaving the context ends all its threads."""
     start, name = part.start, plan.wide.path.name
     with ClipReader(plan.wide, start_s=start.wide_s, end_s=plan.wide_range[1]) as wide:
         frames = Stage(wide, QUEUE, "decode wide")
-        if restorer is None:
-            changed = restore_alone(
-                frames,
-                plan.own_exposure,
-                1 / plan.wide.average_rate,
-                strength=plan.config.strength,
-                workers=plan.inversion_threads,
-            )
-            ready = skip_written(changed, start, name, attrgetter("target.pts"))
-        else:
-            exposure = None if plan.choice.removes == "defocus" else plan.own_exposure
-            ready = restore(skip_written(frames_alone(frames, exposure), start, name), restorer)
-        with Stage(_of_part(ready, part), QUEUE, "restore") as restored:
-            yield RestoredStream(restored, [frames, restored], {plan.wide.path.name: wide.problems})
+        seen = Stage(
+            skip_written(_seen_alone(frames, plan), start, name), max(QUEUE, plan.choice.chunk), "invert"
+        )
+        with Stage(_of_part(restore(seen, restorer), part), QUEUE, "restore") as restored:
+            yield RestoredStream(restored, [frames, seen, restored], {name: wide.problems})
+
+
+def _seen_alone(frames: Iterator[Frame], plan: DeblurPlan) -> Iterator[AlignedFrame]:
+    """Yield the frames of one clip as what restores it sees them: with their inversions, or bare."""
+    if plan.choice.method == "network":
+        return frames_alone(frames, None if plan.choice.removes == "defocus" else plan.own_exposure)
+    inverted = inverted_frames(
+        frames, plan.own_exposure, 1 / plan.wide.average_rate, workers=plan.inversion_threads
+    )
+    return fuse_references(inverted, plan.choice.reference_radius)
 
 
 def _of_part(frames: Iterator[RestoredFrame], part: Part) -> Iterator[RestoredFrame]:

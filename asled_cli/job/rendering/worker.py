@@ -111,23 +111,20 @@ class _Rendering:
     def _stream(self) -> AbstractContextManager[RestoredStream]:
         task, plan = self.task, self.task.plan
         warm_up = self._warm_up()
-        if plan.match is None:
-            start = start_at(plan, task.ticks, self.frames.start, None, more=warm_up)
-            restorer = None
-            if plan.choice.method == "network":
-                restorer = load_restorer(plan, task.length, self._memory, first=warm_up)
-            return single_stream(plan, Part(start, warm_up, len(self.frames)), restorer)
-        registration: Registration = load_record(task.folder / REGISTRATION, Registration)
+        registration: Registration | None = None
+        if plan.match is not None:
+            registration = load_record(task.folder / REGISTRATION, Registration)
         start = start_at(plan, task.ticks, self.frames.start, registration, more=warm_up)
+        part = Part(start, warm_up, len(self.frames))
         restorer = load_restorer(plan, task.length, self._memory, first=warm_up)
-        return pair_stream(
-            plan, registration, restorer, Part(start, warm_up, len(self.frames)), task.blur_plan
-        )
+        if registration is None:
+            return single_stream(plan, restorer, part)
+        return pair_stream(plan, registration, restorer, part, task.blur_plan)
 
     def _warm_up(self) -> int:
         """Return how many frames before the first one a network sees again, to rebuild its memory."""
         choice = self.task.plan.choice
-        if choice.method != "network" or self.number != self.task.span.first:
+        if not choice.has_network or self.number != self.task.span.first:
             return 0
         return min(warm_up_frames(self.task.length, choice.chunk), self.frames.start)
 

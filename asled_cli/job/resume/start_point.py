@@ -59,7 +59,8 @@ def start_at(
     if place == 0:
         return start
     if registration is None:
-        memory, interval_s = FRAMES_BEFORE, float(1 / plan.wide.average_rate)
+        memory = FRAMES_BEFORE + plan.choice.reference_radius
+        interval_s = float(1 / plan.wide.average_rate)
     else:
         memory = frames_before(registration) + plan.choice.reference_radius
         memory = max(memory, FRAMES_BEFORE if plan.own_exposure > 0 else 0)

@@ -1,7 +1,8 @@
 """Methods of an evaluation (the rows of a report), and how each restores a clip.
 
-input, reference, swap, oracle-half and single need no weights. auto is what `asled deblur` does without
-options: the default network, and inversion of the target's own frames. Networks of the zoo run as in
+input, reference, swap, oracle-half and inversion need no weights. inversion uses the target's own frames
+alone; single merges them by a network, as `asled deblur` does with one clip. auto is what `asled deblur` does
+without options. Networks of the zoo run as in
 `asled deblur --method network`.
 Other files are single-image networks that spandrel (an optional extra) recognises.
 """
@@ -27,8 +28,8 @@ from asled_cli.lab.datasets.image_sequence import Pictures
 from asled_cli.lab.scoring.config import EvalConfig
 from asled_cli.lab.scoring.frame_scores import TruthWindow
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
-from asled_cli.restoration.base import FULL_SCALE, FrameByFrame, Restorer
-from asled_cli.restoration.one_clip import OneClipRestorer
+from asled_cli.restoration.base import FULL_SCALE, FrameByFrame, FusingRestorer, Restorer
+from asled_cli.restoration.one_clip import FUSED, OneClipRestorer
 from asled_cli.restoration.own_frames import OwnFramesRestorer
 from asled_cli.restoration.swap import SwapRestorer
 from asled_cli.runtime.device import DTYPES, resolve_device, resolve_precision
@@ -37,13 +38,13 @@ from asled_cli.zoo import checkpoint as weights
 from asled_cli.zoo import registry as zoo
 from asled_cli.zoo.weight_file import read_header
 
-WithoutWeights = Literal["input", "reference", "swap", "oracle-half", "single"]
-Kind = WithoutWeights | Literal["network", "auto", "single-image"]
+WithoutWeights = Literal["input", "reference", "swap", "oracle-half", "inversion"]
+Kind = WithoutWeights | Literal["network", "single", "auto", "single-image"]
 
 
 ALL = "all"
 """Word for every method of ROWS_OF_ALL and every network with weights."""
-ROWS_OF_ALL = ("input", "swap", "single")
+ROWS_OF_ALL = ("input", "swap", "inversion", "single", "auto")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +118,9 @@ def load_restorer(
     if model.kind == "oracle-half":
         assert truth is not None
         return FrameByFrame(partial(_to_half_detail, truth))
-    if model.kind == "single":
+    if model.kind in ("single", "inversion"):
         assert target is not None
-        return OneClipRestorer(_exposure(target))
+        return OneClipRestorer(_exposure(target), _alone(model, config, size))
     assert model.path is not None
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
@@ -127,17 +128,28 @@ def load_restorer(
         return network_restorer(model.path, device, precision, size)
     if model.kind == "auto":
         assert target is not None
+        needed = blur_plan.needs_own_frames or not blur_plan.segments
+        exposure = _exposure(target) if needed else 0.0
+        if exposure > 0 and (not blur_plan.segments or blur_plan.own_frames_alone):
+            return OneClipRestorer(exposure, _alone(model, config, size))
         network = network_restorer(model.path, device, precision, size)
         frame_s = 1 / Fraction(fps).limit_denominator(1001)
-        exposure = _exposure(target) if blur_plan.needs_own_frames or not blur_plan.segments else 0.0
-        share = blur_plan.own_share if blur_plan.segments else lambda time_s: 1.0
-        return OwnFramesRestorer(network, exposure, frame_s, limit=blur_plan.limit, share=share)
+        return OwnFramesRestorer(network, exposure, frame_s, limit=blur_plan.limit, share=blur_plan.own_share)
     return FrameByFrame(partial(_by_single_image, load_single_image(model.path, device), device))
+
+
+def _alone(model: Model, config: EvalConfig, size: tuple[int, int]) -> Restorer:
+    """Return what merges frames with their inversions: a network, or for `inversion` their confidence."""
+    if model.kind == "inversion":
+        return FusingRestorer(SwapRestorer(1.0), FUSED)
+    device = resolve_device(config.device)
+    path = model.path if model.kind == "single" and model.path else weights.find(zoo.ALONE)
+    return network_restorer(path, device, resolve_precision(config.precision, device), size)
 
 
 def load_network(model: Model, device: torch.device, precision: str) -> Any:
     """Return the network of a method as a module on `device`; None for other methods."""
-    if model.path is None or model.kind == "auto":
+    if model.path is None or model.kind in ("single", "auto"):
         return None
     if model.kind == "network":
         network = weights.load(model.path)
@@ -215,14 +227,18 @@ def _find(word: str) -> Model:
         path = Path(file)
         if not path.is_file():
             raise WeightsError(f"The weights {path} do not exist.", f"Is the file in --methods {word} right?")
-        return Model(name, "network" if _is_ours(path) else "single-image", path, weights.hash_file(path))
+        kind: Kind = "single" if name == "single" else "network" if _is_ours(path) else "single-image"
+        return Model(name, kind, path, weights.hash_file(path))
     if name in get_args(WithoutWeights):
         return Model(name, name)  # type: ignore[arg-type]  # the name is the kind
+    if name == "single":
+        path = weights.find(zoo.ALONE)
+        return Model(name, "single", path, weights.hash_file(path))
     if name == "auto":
-        path = weights.find(zoo.DEFAULT)
-        return Model(name, "auto", path, weights.hash_file(path))
+        path, alone = weights.find(zoo.DEFAULT), weights.find(zoo.ALONE)
+        return Model(name, "auto", path, f"{weights.hash_file(path)} {weights.hash_file(alone)}")
     if name not in zoo.PUBLISHED and name not in zoo.BUILDERS:
-        known = [*get_args(WithoutWeights), "auto", ALL, *zoo.PUBLISHED]
+        known = [*get_args(WithoutWeights), "single", "auto", ALL, *zoo.PUBLISHED]
         raise UsageError(f"--methods has {name!r}, known: {', '.join(known)}, or NAME=FILE.")
     if name not in zoo.PUBLISHED:
         return Model(name, "network")

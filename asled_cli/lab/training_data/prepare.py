@@ -24,6 +24,7 @@ from asled_cli.lab.training_data.cached_clip import find_clips
 from asled_cli.lab.training_data.register import (
     ClipViews,
     crop_sample,
+    inverted_sample,
     make_sample,
     one_lens_sample,
     synthetic_views,
@@ -60,9 +61,10 @@ class DataConfig:
         "auto"
     )
     """auto: by the content of the folder. sources: sharp photos and videos, for synthetic clips."""
-    reference: Literal["registered", "centre", "none"] = "registered"
-    """registered: the ultra view as `asled deblur` aligns it. centre: its middle, enlarged. none: the target
-    itself, with the flow between sharp frames; for networks of one lens, much quicker to make."""
+    reference: Literal["registered", "centre", "inverted", "none"] = "registered"
+    """registered: the ultra view as `asled deblur` aligns it. centre: its middle, enlarged. inverted: the
+    target's own multi-frame inversion. none: the target itself, with the flow between sharp frames; for
+    networks of one lens, much quicker to make."""
     reference_radius: int = 0
     """Frames on either side over which a registered reference is averaged, equal to the network's."""
     ratio: float = 2.0
@@ -215,6 +217,8 @@ def _sample(views: ClipViews, config: DataConfig) -> dict[str, NDArray[np.generi
     """Return the arrays of a cached clip with the reference that the recipe asks for."""
     if config.reference == "none":
         return one_lens_sample(views)
+    if config.reference == "inverted":
+        return inverted_sample(views, config.reference_radius)
     ratio = None if config.reference == "registered" else config.ratio
     return make_sample(views, ratio, config.reference_radius)
 

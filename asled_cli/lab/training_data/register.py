@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.deconvolution.clip_exposure import clip_exposure
+from asled_cli.deconvolution.clip_file import stretches
 from asled_cli.guide import GUIDE_STRIDE, guide_grid
 from asled_cli.imaging.flow import MotionMeter
 from asled_cli.imaging.homography import Image
@@ -29,11 +31,14 @@ from asled_cli.registration.render import render_references
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame, without_reference
 from asled_cli.registration.rendering.centre_crop import crop_reference
 from asled_cli.registration.rendering.temporal_fusion import fuse_references
+from asled_cli.restoration.one_clip import inverted_frames
 from asled_cli.runtime.atomic_file import explain_full_disk, replace_file
 from asled_cli.video.decode.pixel_format import to_8_bit, to_16_bit
 from asled_cli.video.frames import Frame, FramePair
 
 log = logging.getLogger(__name__)
+
+_EXPOSURE_ERROR = 0.05  # spread of the logarithm of a measured exposure
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,30 @@ def _registered(views: ClipViews, reach: int) -> dict[str, NDArray[np.generic]]:
         "correlation": registration.correlation,
     }
     return _arrays(views, list(fuse_references(aligned, reach)), metadata)
+
+
+def inverted_sample(views: ClipViews, reach: int = 0) -> dict[str, NDArray[np.generic]]:
+    """Return the arrays of one cached clip with the target's own inversion as its reference.
+
+    Hand shake is inverted with its exposure off by a few percent, as a measured one is; averaged video goes
+    without, as no camera path explains it; other clips are measured. reach: as in `make_sample`.
+    """
+    targets = [pair.target for pair in frame_pairs(views)]
+    exposure = _exposure(views, targets)
+    aligned = inverted_frames(targets, exposure, Fraction(1, round(views.fps)), motion=True)
+    metadata = {"reference_radius": reach, "exposure_used": exposure}
+    return _arrays(views, list(fuse_references(aligned, reach)), metadata)
+
+
+def _exposure(views: ClipViews, targets: Sequence[Frame]) -> float:
+    kind, true = views.metadata.get("kind"), views.metadata.get("exposure")
+    if kind == "average":
+        return 0.0
+    if kind == "shake" and isinstance(true, float):
+        draw = np.random.default_rng((int(views.metadata.get("seed", 0)), 21))
+        return true * float(np.exp(draw.normal(0.0, _EXPOSURE_ERROR)))
+    starts, length = stretches(len(targets))
+    return clip_exposure([frame.rgb for frame in targets[i : i + length]] for i in starts).exposure
 
 
 def _centred(views: ClipViews, ratio: float) -> dict[str, NDArray[np.generic]]:

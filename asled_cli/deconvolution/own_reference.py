@@ -1,0 +1,102 @@
+"""The inversion of a frame as a reference for a network: the sharp frame, how far to trust it, and motion.
+
+A network that merges a frame with the registered view of another lens merges it with its own inversion too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.deconvolution.light import to_coded, to_light
+from asled_cli.guide import GUIDE_CHANNELS, GUIDE_STRIDE, Guide, guide_grid
+from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid, resize_matrix
+from asled_cli.imaging.light import luma
+
+_SCALE = 2  # times smaller than the frame: the size at which the sharp frame is blurred again
+_MOST = 16  # instants of that blur
+
+
+@dataclass(frozen=True, slots=True)
+class OwnReference:
+    """What the frames around a frame tell of it. Grids are (h, w) = ceil((H, W) / GUIDE_STRIDE).
+
+    sharp: (H, W, 3) uint16 coded RGB, the inversion; None: the frames do not tell. guide: (h, w, 6) float16,
+    channels as in `Guide`, of `sharp`; zero without it. flow_previous, flow_next: (h, w, 2) float16 grid
+    pixels: the content at p was (will be) at p + flow in the previous (next) frame; zero at an end.
+    follows: whether the previous frame shows the same scene.
+    """
+
+    sharp: NDArray[np.uint16] | None
+    guide: NDArray[np.float16]
+    flow_previous: NDArray[np.float16]
+    flow_next: NDArray[np.float16]
+    follows: bool
+
+
+def own_reference(
+    rgb: NDArray[np.uint16],
+    sharp: Image | None,
+    trust: Image | None,
+    blur: Sequence[Matrix],
+    neighbours: tuple[Matrix | None, Matrix | None],
+) -> OwnReference:
+    """Return the reference that an inversion is of a frame.
+
+    rgb: (H, W, 3) coded, the frame. sharp: (H, W, 3) coded, 1.0 as full scale; trust: (H, W) 0..1, both None
+    where nothing was inverted. blur: target pixel -> where each instant of the exposure samples the sharp
+    frame. neighbours: from the frame's pixels to those of the previous and of the next frame, None at an end.
+    """
+    height, width = rgb.shape[:2]
+    before, after = (_flow(matrix, (width, height)) for matrix in neighbours)
+    follows = neighbours[0] is not None
+    guide = np.zeros((*guide_grid(height, width), GUIDE_CHANNELS), np.float16)
+    if sharp is None or trust is None:
+        return OwnReference(None, guide, before, after, follows)
+    codes = np.asarray(np.clip(sharp, 0, 1) * np.float32(65535) + np.float32(0.5), np.uint16)
+    rows, columns = guide.shape[:2]
+    residual, change = _blurred_again(rgb, codes, blur)
+    for channels, part in (
+        (slice(Guide.ERROR_RED, Guide.ERROR_BLUE + 1), residual),
+        (slice(Guide.BLUR, Guide.BLUR + 1), np.abs(luma(change))[..., None]),
+        (slice(Guide.CONFIDENCE, Guide.CONFIDENCE + 1), trust[..., None]),
+    ):
+        reduced = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
+        guide[..., channels] = reduced.reshape(rows, columns, -1)
+    guide[..., Guide.VALID] = 1
+    return OwnReference(codes, guide, before, after, follows)
+
+
+def _blurred_again(
+    rgb: NDArray[np.uint16], codes: NDArray[np.uint16], blur: Sequence[Matrix]
+) -> tuple[Image, Image]:
+    """Return the frame less the sharp one blurred as it is, and what that blur changed; reduced, coded."""
+    height, width = codes.shape[:2]
+    size = -(-width // _SCALE), -(-height // _SCALE)
+    light = np.asarray(cv2.resize(to_light(codes), size, interpolation=cv2.INTER_AREA), np.float32)
+    down = resize_matrix((width, height), size)
+    up = np.linalg.inv(down)
+    some = blur[:: -(-len(blur) // _MOST)]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    total = np.zeros_like(light)
+    for matrix in some:
+        moved = cv2.warpPerspective(
+            light, down @ matrix @ up, size, flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )
+        total += np.asarray(moved, np.float32)
+    blurred = to_coded(np.asarray(total / len(some), np.float32))
+    frame = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.float32) / np.float32(65535)
+    return np.asarray(frame - blurred, np.float32), np.asarray(blurred - to_coded(light), np.float32)
+
+
+def _flow(matrix: Matrix | None, size: tuple[int, int]) -> NDArray[np.float16]:
+    """Return (h, w, 2) grid pixels: how far a map moves the cells of a frame of `size`."""
+    rows, columns = guide_grid(size[1], size[0])
+    if matrix is None:
+        return np.zeros((rows, columns, 2), np.float16)
+    down = resize_matrix((columns * GUIDE_STRIDE, rows * GUIDE_STRIDE), (columns, rows))
+    x, y = pixel_grid((columns, rows))
+    u, v = apply(np.asarray(down @ matrix @ np.linalg.inv(down), np.float64), x, y)
+    return np.stack([u - x, v - y], -1).astype(np.float16)
