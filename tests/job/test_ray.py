@@ -185,7 +185,8 @@ def test_a_local_cluster_of_two_workers_one_of_them_killed(real: None, tmp_path:
     killer = threading.Thread(target=kill_a_worker, args=(tmp_path / "ray", killed), daemon=True)
     killer.start()
     call = ["batch", str(takes), "--method", "swap", "--codec", "h264", "--preset", "veryfast"]
-    assert main([*call, "-o", str(tmp_path / "ray"), "-q", "--ray", "local", "--jobs", "2"]) == 0
+    code = main([*call, "-o", str(tmp_path / "ray"), "-q", "--ray", "local", "--jobs", "2"])
+    assert code == 0, (tmp_path / "ray" / f"{REPORT}.json").read_text()
     assert killed
     for number in range(3):
         found = (tmp_path / "ray" / f"{number}_wide_deblurred.mp4").read_bytes()

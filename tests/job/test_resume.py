@@ -17,6 +17,8 @@ from factories.small_pair import Pair, known_registration, make_pair
 from asled_cli import pipeline
 from asled_cli.errors import AsledError, InputError, InterruptedRunError, UsageError
 from asled_cli.job import analysis
+from asled_cli.job.batch.one_job import run_job
+from asled_cli.job.batch.pairs import BatchPair
 from asled_cli.job.blur_plan import PAST_S, BlurPlan
 from asled_cli.job.blur_plan import Interval as Stretch
 from asled_cli.job.config import DeblurConfig
@@ -162,6 +164,28 @@ def test_resume_without_unfinished_work_says_so(pair: Pair, tmp_path: Path) -> N
     with pytest.raises(UsageError, match=r"no unfinished work .* to resume"):
         resume(config(pair, tmp_path / "out.mp4", None))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("written", [None, b"", b'{"event": "beg'])
+def test_a_run_killed_before_it_began_has_no_unfinished_work(
+    pair: Pair, tmp_path: Path, written: bytes | None
+) -> None:
+    """So that a batch starts its job over; the folder is not in the way."""
+    folder = work_folder(tmp_path / "out.mp4")
+    folder.mkdir(mode=0o700)
+    if written is not None:
+        (folder / "journal.jsonl").write_bytes(written)
+    clips = BatchPair(pair.wide, pair.ultra, "out.mp4")
+
+    def deblur(out: Path, again: bool) -> tuple[int, str]:
+        try:
+            pipeline.run_deblur(replace(config(pair, out, None), resume=again))
+        except AsledError as error:
+            return error.exit_code, str(error)
+        return 0, ""
+
+    found = run_job(clips, tmp_path, deblur, False)
+    assert found.status == "done", found.message
 
 
 @pytest.fixture

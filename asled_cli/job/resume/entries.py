@@ -54,6 +54,12 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
             yield event
 
 
+def has_begun(path: Path) -> bool:
+    """Return whether a journal has a whole line; a run killed in the first one has done nothing."""
+    with path.open("rb") as file:
+        return file.readline().endswith(b"\n")
+
+
 def cut_torn_line(path: Path) -> None:
     """Take away what a broken-off write left after the last whole line."""
     if path.is_file():

@@ -19,7 +19,7 @@ from asled_cli.deconvolution.exposure import ExposureFit
 from asled_cli.errors import AsledError, UsageError
 from asled_cli.job.records import DeblurPlan
 from asled_cli.job.resume.command import resume_command
-from asled_cli.job.resume.entries import Entry, cut_torn_line, entry_of, read_events
+from asled_cli.job.resume.entries import Entry, cut_torn_line, entry_of, has_begun, read_events
 from asled_cli.job.resume.fingerprint import pieces, settings, with_pieces
 from asled_cli.job.resume.inputs import InputWatch, is_same
 from asled_cli.job.resume.serialization import load_record, save_record
@@ -76,7 +76,7 @@ class Journal:
 
     @classmethod
     def _continue(cls, plan: DeblurPlan, folder: Path, inputs: InputWatch) -> Self:
-        if not _is_file(folder / FILE):
+        if not (_is_file(folder / FILE) and has_begun(folder / FILE)):
             raise UsageError(
                 f"There is no unfinished work on {plan.out} to resume.", "Run without --resume to begin."
             )

@@ -29,7 +29,7 @@ HEADINGS = {
     "psnr": "PSNR dB", "psnr_gain": "gain dB", "ssim": "SSIM", "ssim_gain": "SSIM gain",
     "lpips-alex": "LPIPS alex", "lpips-vgg": "LPIPS vgg", "tgrad": "t-grad", "warp": "warp", "tof": "tOF",
     "sharpness": "sharp", "psnr_to_input": "PSNR to input", "niqe": "NIQE", "brisque": "BRISQUE",
-    "flip": "FLIP",
+    "flip": "FLIP", "cvvdp": "CVVDP JOD",
     "semi": "semi-ref",
 }  # fmt: skip
 DIGITS = {
@@ -41,6 +41,7 @@ DIGITS = {
     "niqe": 4,
     "brisque": 4,
     "flip": 4,
+    "cvvdp": 2,
 }
 # Files of a report.
 NAMES = ("frames.csv", "scores.json", "report.md", "table.tex")

@@ -130,7 +130,7 @@ def score_clip(
 
     aligned: the clip with its aligned reference, if it exists already. check: called once per frame, may
     raise. Sharp intervals stay unchanged by `swap` and networks, as in `asled deblur`. Memory: a chunk of
-    frames per model and the truth around them, for any length of the clip.
+    frames per model and the truth around them, for any length of the clip; all frames in 8 bit for cvvdp.
     """
     protocol = PROTOCOLS[config.protocol]
     window = None if clip.truth is None else TruthWindow(clip.truth)
@@ -187,6 +187,7 @@ def _finish(
     metadata: dict[str, Any],
     shown: Mapping[str, NDArray[np.uint8] | None],
 ) -> tuple[ClipScores, dict[str, NDArray[np.uint8] | None]]:
+    scorer.finish(clip.truth, clip.fps)
     strips = [np.stack(scorer.lines)]
     truth = None
     if clip.truth is not None:

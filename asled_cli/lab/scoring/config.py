@@ -16,7 +16,7 @@ Alignment = Literal["registered", "centre-crop"]
 Protocol = Literal["basicsr", "refvsr", "nafnet", "asled-paper", "shift-aligned"]
 Metric = Literal[
     "psnr", "ssim", "tgrad", "warp", "tof", "lpips-alex", "lpips-vgg", "rings", "sharpness", "niqe",
-    "brisque", "semi", "flip",
+    "brisque", "semi", "flip", "cvvdp",
 ]  # fmt: skip
 
 METRICS: tuple[Metric, ...] = get_args(Metric)

@@ -17,6 +17,7 @@ from asled_cli.imaging.light import LUMA_BT601
 from asled_cli.lab.datasets.image_sequence import Pictures
 from asled_cli.lab.scoring.config import Metric
 from asled_cli.metrics import temporal
+from asled_cli.metrics.cvvdp import Clip8, ClipScore, load_cvvdp
 from asled_cli.metrics.flip import load_flip
 from asled_cli.metrics.lpips import load_lpips
 from asled_cli.metrics.niqe_brisque import load_natural
@@ -36,10 +37,11 @@ SoloScore = Callable[[Picture], float]
 
 @dataclass(frozen=True)
 class Extras:
-    """Metrics that need loaded weights, by name."""
+    """Metrics that need loaded weights or a further package, by name. whole: of a clip, not of a frame."""
 
     paired: dict[str, PairScore] = field(default_factory=dict)
     alone: dict[str, SoloScore] = field(default_factory=dict)
+    whole: dict[str, ClipScore] = field(default_factory=dict)
 
 
 class TruthWindow:
@@ -90,6 +92,7 @@ class FrameScorer:
         self.middle: NDArray[np.uint8] | None = None  # the picture of frame `show`
         self.show = -1
         self.last: Picture | None = None
+        self.kept: list[NDArray[np.uint8]] = []  # all frames, where a metric wants the whole clip
 
     def take(self, frame: RestoredFrame) -> None:
         """Score the next frame. Raises AsledError if it has values that are not finite."""
@@ -109,9 +112,22 @@ class FrameScorer:
         self.rows.append(row)
         shown = to_shown(result)
         self.lines.append(shown[len(shown) // 2])
+        if self.extras.whole and self.truth is not None:
+            self.kept.append(shown)
         if index == self.show:
             self.middle = shown
         self.last = result
+
+    def finish(self, truth: Pictures | None, fps: float) -> None:
+        """Score the whole clip; its value is in the row of every frame."""
+        if not self.kept or truth is None:
+            return
+        result = np.stack(self.kept)
+        true: Clip8 = np.stack([to_shown(to_unit(truth[index])) for index in range(len(result))])
+        for name, score in self.extras.whole.items():
+            value = score(result, true, fps)
+            for row in self.rows:
+                row[name] = value
 
     def _rounded(self, picture: Picture) -> Picture:
         return np.rint(picture * 255.0) / 255.0 if self.protocol.rounded else picture
@@ -159,7 +175,7 @@ def to_shown(picture: Picture) -> NDArray[np.uint8]:
 
 
 log = logging.getLogger(__name__)
-Score = TypeVar("Score", PairScore, SoloScore)
+Score = TypeVar("Score", PairScore, SoloScore, ClipScore)
 
 # Rings of the frame as RefVSR reports them: share of width and height, from the centre outwards.
 RING_EDGES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -170,6 +186,7 @@ def load_extras(metrics: Sequence[Metric], folder: Path | None) -> Extras:
     """Load what `metrics` need. A metric that cannot be loaded is left out with one warning."""
     paired: dict[str, PairScore] = {}
     alone: dict[str, SoloScore] = {}
+    whole: dict[str, ClipScore] = {}
     for metric in metrics:
         if metric == "lpips-alex":
             _try(metric, partial(load_lpips, "alex", folder), paired)
@@ -177,12 +194,14 @@ def load_extras(metrics: Sequence[Metric], folder: Path | None) -> Extras:
             _try(metric, partial(load_lpips, "vgg", folder), paired)
         elif metric == "flip":
             _try(metric, load_flip, paired)
+        elif metric == "cvvdp":
+            _try(metric, load_cvvdp, whole)
         elif metric in ("niqe", "brisque"):
             _try(metric, partial(load_natural, metric), alone)
         elif metric == "rings":
             for inner, outer in pairwise(RING_EDGES):
                 paired[f"psnr_ring_{inner:.0%}-{outer:.0%}"] = partial(_ring_psnr, inner=inner, outer=outer)
-    return Extras(paired, alone)
+    return Extras(paired, alone, whole)
 
 
 def _try(metric: str, load: Callable[[], Score], scores: dict[str, Score]) -> None:
