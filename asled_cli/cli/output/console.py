@@ -22,7 +22,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from asled_cli.cli.output.plain_table import plain_table, record_list, table_width
+from asled_cli.cli.output.plain_table import labelled, plain_table, record_list, table_width
 from asled_cli.errors import AsledError
 from asled_cli.job.records import DeblurPlan, DeblurResult, Event, JobReport
 from asled_cli.job.show.job_rows import duration_text, plan_rows, result_rows
@@ -275,9 +275,11 @@ def shown(text: str) -> str:
 
 
 def _show_rows(rows: Mapping[str, str]) -> None:
-    width = max(len(name) for name in rows)
+    width, console = max(len(name) for name in rows), Console()
     for name, text in rows.items():
-        sys.stdout.write(f"{name:<{width}}  {shown(text)}\n")
+        label = f"{name:<{width}}  "
+        lines = labelled(label, shown(text), console.width) if console.is_terminal else [label + shown(text)]
+        sys.stdout.write("\n".join(lines) + "\n")
 
 
 def _number(value: object) -> str:

@@ -28,19 +28,23 @@ def plain_table(title: str, columns: Sequence[str], rows: Rows) -> str:
 def record_list(title: str, columns: Sequence[str], rows: Rows, room: int) -> str:
     """Return each row as a record: its first cell, then one line for each other cell that is not empty.
 
-    room: width of the terminal, columns; longer cells continue below themselves.
+    The title is underlined. room: width of the terminal, columns; longer cells continue below themselves.
     """
     width = max(map(cell_len, columns))
-    lines = [title]
+    lines = [title, "=" * cell_len(title)]
     for first, *rest in rows:
         lines.append(first)
         for column, cell in zip(columns[1:], rest, strict=True):
-            label = f"{GAP}{set_cell_size(column, width)}{GAP}"
-            parts = wrap(cell, max(20, room - len(label))) if cell else []
-            lines += [
-                f"{label if place == 0 else ' ' * len(label)}{part}" for place, part in enumerate(parts)
-            ]
+            lines += labelled(f"{GAP}{set_cell_size(column, width)}{GAP}", cell, room) if cell else []
     return "\n".join(lines) + "\n"
+
+
+def labelled(label: str, text: str, room: int) -> list[str]:
+    """Return a text behind its label, continued below itself where it is longer than `room` columns."""
+    indent = cell_len(label)
+    # Paths and options stay whole, to be copied.
+    parts = wrap(text, max(20, room - indent), break_long_words=False, break_on_hyphens=False) or [""]
+    return [f"{label if place == 0 else ' ' * indent}{part}" for place, part in enumerate(parts)]
 
 
 def _widths(columns: Sequence[str], rows: Rows) -> list[int]:

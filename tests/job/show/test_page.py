@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,17 @@ def test_charts_of_flat_and_of_short_curves() -> None:
     flat = make_chart("flat", "px", [0.0, 1.0], {"a": [0.0, 0.0]})
     assert flat is not None and flat.lines[0].points == "0.0,0.0 1000.0,0.0"
     assert make_chart("one point", "px", [0.0], {"a": [1.0]}) is None
+
+
+def test_the_example_in_the_docs_is_of_the_present_templates() -> None:
+    """Otherwise: python docs/make_example_report.py."""
+    text = (Path(__file__).parents[3] / "docs" / "example_report.html").read_text("utf-8")
+    templates = files("asled_cli.job.show.pages") / "templates"
+    for part in ("page.css", "page.js"):
+        assert (templates / part).read_text("utf-8").strip() in text
+    assert not re.search(r"/(root|home|work|tmp|Users)/", text)
+    headings = re.findall(r'<h2 id="(\w+)">', (templates / "job.html").read_text("utf-8"))
+    assert headings and all(f'<h2 id="{name}">' in text for name in headings)
 
 
 def test_nothing_is_loaded_that_was_not_asked_for() -> None:
