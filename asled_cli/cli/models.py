@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 SHORT_HASH = 12  # digits of a SHA-256 shown in the table; --json has all 64
 # What a 1920x1080 frame costs; memory is the peak of a whole job on a CPU.
 COST_COLUMNS = ("name", "parameters", "GFLOP per 1080p frame", "MiB at 1080p", "licence", "file", "sha256")
-SCORE_COLUMNS = ("scores", "protocol", "described in")
+SCORE_COLUMNS = ("trained with", "scores", "protocol", "described in")
 
 
 def models(
@@ -52,8 +52,11 @@ def _network_rows() -> list[tuple[str, ...]]:
         rows.append((network.name, *costs, *_file_cells(network), network.paper))
     for name in sorted(set(zoo.BUILDERS) - set(zoo.PUBLISHED)):
         rows.append(
-            (name, *_cost_cells(zoo.COSTS[name]), "", "no weights yet", "", "", "", zoo.COSTS[name].paper)
-        )
+            (name, *_cost_cells(zoo.COSTS[name]), "", "no weights yet", "", "untrained", "", "",
+             zoo.COSTS[name].paper)
+        )  # fmt: skip
+    for name, costs in zoo.ESTIMATORS.items():
+        rows.append((name, *_cost_cells(costs), "", "no weights yet", "", "untrained", "", "", costs.paper))
     for part in zoo.PARTS.values():
         rows.append((part.name, f"{part.parameters:,}", "", "", *_file_cells(part), part.paper))
     return rows
@@ -66,7 +69,7 @@ def _cost_cells(costs: Costs) -> tuple[str, ...]:
 
 def _file_cells(record: PublishedFile) -> tuple[str, ...]:
     scores = ", ".join(f"{value:.2f} {what}" for what, value in record.scores.items())
-    return record.licence, record.file, record.sha256, scores, record.protocol
+    return record.licence, record.file, record.sha256, record.training, scores, record.protocol
 
 
 def _parameter_rows(name: str) -> list[tuple[str, str]]:
@@ -76,7 +79,12 @@ def _parameter_rows(name: str) -> list[tuple[str, str]]:
     from asled_cli.zoo import registry as zoo
 
     known = zoo.PUBLISHED.get(name)
-    network = zoo.build(known.architecture, known.options) if known else zoo.build(name, {})
+    if name in zoo.ESTIMATORS:
+        from asled_cli.nets.dmenet import Dmenet
+
+        network: Any = Dmenet()
+    else:
+        network = zoo.build(known.architecture, known.options) if known else zoo.build(name, {})
     if isinstance(network, AsledNet):
         table = parameter_table(network)  # in the parts that the paper names
     else:

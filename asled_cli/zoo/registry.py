@@ -171,6 +171,16 @@ COSTS: dict[str, Costs] = {
 }
 """By name of a published network, or of an architecture that has none of its name."""
 
+ESTIMATORS: dict[str, Costs] = {
+    "dmenet": Costs(
+        parameters=25_349_025,
+        gflop=5_134,
+        memory_mib=None,
+        paper="Lee et al., DMENet (CVPR 2019): a map of defocus, no restoration",
+    )
+}
+"""Networks that measure and do not restore, which `--model` does not take."""
+
 PARTS: dict[str, PublishedFile] = {
     "spynet": PublishedFile(
         name="spynet",

@@ -165,6 +165,18 @@ def test_a_network_without_weights_is_listed_too(capsys: pytest.CaptureFixture[s
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     paper = next(row for row in rows if row["name"] == "asled")
     assert paper["file"] == "no weights yet" and paper["sha256"] == paper["scores"] == ""
+    assert paper["trained with"] == "untrained"
+    fast = next(row for row in rows if row["name"] == "asled-fast")
+    assert "asled_fast_cpu.toml" in fast["trained with"] and "clips" in fast["trained with"]
+    estimator = next(row for row in rows if row["name"] == "dmenet")
+    assert estimator["parameters"] == "25,349,025" and estimator["trained with"] == "untrained"
+
+
+def test_parameters_of_the_estimator_of_defocus(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main(["models", "--params", "dmenet", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    counts = {row["part"]: row["parameters"] for row in rows}
+    assert counts["encoder"] == "20,024,384" and counts["total"] == "25,349,025"
 
 
 def test_parameters_are_counted_part_by_part(capsys: pytest.CaptureFixture[str]) -> None:
