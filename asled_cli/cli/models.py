@@ -55,8 +55,8 @@ def _network_rows() -> list[tuple[str, ...]]:
             (name, *_cost_cells(zoo.COSTS[name]), "", "no weights yet", "", "untrained", "", "",
              zoo.COSTS[name].paper)
         )  # fmt: skip
-    for name, costs in zoo.ESTIMATORS.items():
-        rows.append((name, *_cost_cells(costs), "", "no weights yet", "", "untrained", "", "", costs.paper))
+    for name, found in zoo.ESTIMATORS.items():
+        rows.append((name, *_cost_cells(found), "", "no weights yet", "", "untrained", "", "", found.paper))
     for part in zoo.PARTS.values():
         rows.append((part.name, f"{part.parameters:,}", "", "", *_file_cells(part), part.paper))
     return rows
@@ -79,12 +79,9 @@ def _parameter_rows(name: str) -> list[tuple[str, str]]:
     from asled_cli.zoo import registry as zoo
 
     known = zoo.PUBLISHED.get(name)
+    network = zoo.build(known.architecture, known.options) if known else zoo.build(name, {})
     if name in zoo.ESTIMATORS:
-        from asled_cli.nets.dmenet import Dmenet
-
-        network: Any = Dmenet()
-    else:
-        network = zoo.build(known.architecture, known.options) if known else zoo.build(name, {})
+        network = network.estimator
     if isinstance(network, AsledNet):
         table = parameter_table(network)  # in the parts that the paper names
     else:

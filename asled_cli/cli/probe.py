@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,11 +13,25 @@ from asled_cli.job.config import DeblurConfig
 from asled_cli.job.show.paths import check_report, report_path
 from asled_cli.job.show.probe_rows import PLAN_COLUMNS, clip_rows, pair_rows, segment_row
 
+if TYPE_CHECKING:
+    from asled_cli.cli.output.console import Style
+
 Preview = Annotated[
     Path | None,
     typer.Option(help="Draw the registered pair: .png: checkerboard, .mp4: side by side.", metavar="FILE"),
 ]
 
+Defocus = Annotated[
+    Path | None,
+    typer.Option(
+        help="Draw how far WIDE is out of focus: .png: middle frame, .mp4: every frame; white is most.",
+        metavar="FILE",
+    ),
+]
+DefocusWeights = Annotated[
+    Path | None,
+    typer.Option(help="Weights of dmenet, which --defocus needs; none come with the program."),
+]
 Page = Annotated[
     Path | None,
     typer.Option(
@@ -36,6 +50,8 @@ def probe(
     fov_ratio: opt.FovRatio = None,
     lens_order: opt.LensOrderName = "auto",
     preview: Preview = None,
+    defocus: Defocus = None,
+    defocus_weights: DefocusWeights = None,
     page: Page = None,
     overwrite: Overwrite = False,
     as_json: opt.AsJson = False,
@@ -53,6 +69,10 @@ def probe(
     style = console.Style(as_json=as_json, quiet=quiet, verbose=verbose)
     if preview is not None:
         check_preview(preview, [wide, ultra or wide], overwrite=overwrite)
+    if defocus is not None:
+        _draw_defocus(wide, ultra, defocus, defocus_weights, overwrite=overwrite, style=style)
+    elif defocus_weights is not None:
+        raise UsageError("--defocus-weights goes with --defocus.", "Name the map: --defocus map.png.")
     page = report_path(page, wide, "_probe.html")
     check_report(page, [wide, *filter(None, (ultra, preview))], overwrite=overwrite)
     if ultra is None and count_views(wide) < 2:
@@ -87,3 +107,18 @@ def probe(
     console.show_table("together", ("", ""), pair_rows(info), style)
     console.show_table("plan", PLAN_COLUMNS, [segment_row(segment) for segment in info["plan"]], style)
     console.show_lines("note", info["notes"], style)
+
+
+def _draw_defocus(
+    wide: Path, ultra: Path | None, out: Path, file: Path | None, *, overwrite: bool, style: Style
+) -> None:
+    """Write the map of defocus of the wide clip, and print its figures."""
+    from asled_cli.cli.output import console
+    from asled_cli.job.show.defocus import check_defocus, draw_defocus  # torch loads here
+    from asled_cli.video.decode.probe import probe_clip
+
+    check_defocus(out, [wide, ultra or wide], file, overwrite=overwrite)
+    assert file is not None
+    with console.progress(style) as report:
+        found = draw_defocus(probe_clip(wide), file, out, overwrite=overwrite, report=report)
+    console.show_values("defocus", found.as_dict(), style)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 
 import torch
 
-from asled_cli.errors import MemoryLimitError, MissingWeightsError, WeightsError
+from asled_cli.errors import MemoryLimitError, MissingWeightsError, UsageError, WeightsError
 from asled_cli.job.config import DeblurConfig
 from asled_cli.job.records import DeblurPlan, MethodChoice
 from asled_cli.nets.interface import NetworkInfo
@@ -59,6 +59,11 @@ def choose_method(config: DeblurConfig, wide: Clip | FrameSize) -> MethodChoice:
         return MethodChoice(method="swap", reason=f"no weights found: {error.message}")
     if config.weights is not None:
         model = _model_of(path, config.model)
+    if model in zoo.ESTIMATORS:
+        raise UsageError(
+            f"{path} holds weights of {model}, which measures blur and restores nothing.",
+            "Pass them to asled probe --defocus-weights.",
+        )
     reason = "as asked" if config.method == "network" else "weights found"
     return _with_network(
         MethodChoice(method="network", reason=reason, model=model), path, config, wide, device, precision

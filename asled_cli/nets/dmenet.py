@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from asled_cli.nets.frame_wise import NoState, restore_frames
+from asled_cli.nets.interface import ChunkInputs, NetworkInfo
 from asled_cli.nets.limits import check_config
 
 SIZE_MULTIPLE = 16
@@ -182,6 +184,44 @@ class Calibration(nn.Sequential):
         for a, b in zip(self.WIDTHS, self.WIDTHS[1:], strict=False):
             layers += [nn.Conv2d(a, b, 1), OffsetNorm(b), nn.LeakyReLU(SLOPE)]
         super().__init__(*layers, nn.Conv2d(self.WIDTHS[-1], 1, 1))
+
+
+class DefocusEstimator(nn.Module):
+    """DMENet in the call that all networks share, for training and weight files: a map as a grey picture."""
+
+    info = NetworkInfo(
+        overlap=0, halo_px=128, bytes_per_pixel=30, working_bytes_per_pixel=1400, needs_reference=False,
+        removes="defocus",
+    )  # fmt: skip
+    EXTRA_LOSSES = ("heads",)
+
+    def __init__(self, config: DmenetConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or DmenetConfig()
+        self.estimator = Dmenet(config)
+        self.maps: list[list[Tensor]] = []
+
+    def forward(
+        self, inputs: ChunkInputs, state: NoState | None = None, keep: int | None = None
+    ) -> tuple[Tensor, NoState]:
+        """Return the maps of the first `keep` frames, (N, keep, 3, H, W) with equal channels."""
+        self.maps = []
+        return restore_frames(self._map, inputs, keep)
+
+    def _map(self, inputs: ChunkInputs) -> Tensor:
+        weight = self.estimator.tail[2].conv.weight
+        found, maps, _ = self.estimator.estimate(inputs.target[:, 0].to(weight.dtype))
+        self.maps.append(maps)
+        return found.to(inputs.target.dtype).expand(-1, 3, -1, -1)
+
+    def extra_losses(self, truth: Tensor) -> dict[str, Tensor]:
+        """Return the error of the heads' maps of the last pass. truth: (N, T, 3, H, W)."""
+        total = truth.new_zeros(())
+        for t, maps in enumerate(self.maps):
+            for one in maps:
+                true = F.interpolate(truth[:, t, :1], size=one.shape[-2:], mode="nearest")
+                total = total + F.mse_loss(one.float(), true)
+        return {"heads": total / max(len(self.maps), 1)}
 
 
 def map_loss(found: Tensor, maps: Sequence[Tensor], true: Tensor) -> Tensor:

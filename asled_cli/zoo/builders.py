@@ -53,6 +53,12 @@ def _build_refvsr(options: Options) -> Any:
     return RefVsr(RefVsrConfig(**options))
 
 
+def _build_dmenet(options: Options) -> Any:
+    from asled_cli.nets.dmenet import DefocusEstimator, DmenetConfig
+
+    return DefocusEstimator(DmenetConfig(**options))
+
+
 BUILDERS: dict[str, Callable[[Options], Any]] = {
     "asled-fast": _build_asled_fast,
     "asled": _build_asled,
@@ -62,3 +68,6 @@ BUILDERS: dict[str, Callable[[Options], Any]] = {
     "ifan": _build_ifan,
     "refvsr": _build_refvsr,
 }
+
+ESTIMATOR_BUILDERS: dict[str, Callable[[Options], Any]] = {"dmenet": _build_dmenet}
+"""Networks that measure and do not restore."""

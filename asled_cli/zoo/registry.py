@@ -9,7 +9,7 @@ from typing import Any
 
 from asled_cli.errors import UsageError
 from asled_cli.zoo.builders import BUILDERS as BUILDERS
-from asled_cli.zoo.builders import Options
+from asled_cli.zoo.builders import ESTIMATOR_BUILDERS, Options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,12 +219,13 @@ def build(architecture: str, options: Options) -> Any:
 
     Raises UsageError for an unknown architecture or option.
     """
-    if architecture not in BUILDERS:
+    builders = BUILDERS | ESTIMATOR_BUILDERS
+    if architecture not in builders:
         raise UsageError(
-            f"There is no network {architecture[:60]!r}.", f"Known: {', '.join(sorted(BUILDERS))}."
+            f"There is no network {architecture[:60]!r}.", f"Known: {', '.join(sorted(builders))}."
         )
     try:
-        return BUILDERS[architecture](options)
+        return builders[architecture](options)
     except (TypeError, ValueError) as error:
         said = str(error).removesuffix(".")
         raise UsageError(f"{architecture} does not take these options: {said}.") from error

@@ -125,6 +125,20 @@ def test_the_ultra_lens_has_the_deeper_depth_of_field() -> None:
     assert psnr(pair.ultra[0], pair.truth[0]) > psnr(pair.wide[0], pair.truth[0]) + 1
 
 
+def test_the_map_is_the_circle_of_each_pixel() -> None:
+    """Far pixels by their row of the photo, near ones by their layer; 255 is a Gaussian of 7 px."""
+    focus = Focus(circle_px=14.0, nearness=1.0, slope=0.5)
+    pair = filmed(depths=(Depth(extent=0.5, nearness=0.5),), focus=focus)
+    assert pair.defocus is not None and pair.defocus.shape == pair.truth.shape[:3]
+    near, far = pair.layer_masks[0, 0] == 255, pair.layer_masks[0, 0] == 0
+    assert (pair.defocus[0][near] == round(255 * 14 * 0.5 / 4 / 7)).all()
+    steps = np.diff(pair.defocus[0].astype(int), axis=0)[far[1:] & far[:-1]]
+    assert steps.max() <= 0 and steps.min() < 0  # nearer, and so sharper, towards the lower border
+    high = 255 * 14 / 4 / 7
+    assert high / 2 < pair.defocus[0][far].min() < pair.defocus[0][far].max() < high
+    assert filmed(focus=None).defocus is None
+
+
 def test_only_the_layer_out_of_focus_is_blurred() -> None:
     near = Depth(extent=0.5)
     sharp_near = filmed(depths=(near,), focus=Focus(circle_px=8.0, nearness=1.0))

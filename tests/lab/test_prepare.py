@@ -15,6 +15,7 @@ from asled_cli.imaging.warp import warp_homography
 from asled_cli.lab.training_data.cached_clip import find_clips, read_clip
 from asled_cli.lab.training_data.prepare import DataConfig, prepare
 from asled_cli.registration.geometry.lenses import centre_crop
+from asled_cli.zoo import checkpoint as weights
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +110,29 @@ def test_sharp_sources_become_made_clips(tmp_path: Path) -> None:
     cv2.imwrite(str(sources / "alley.png"), texture(420, 360, finest=2.0))
     folder = prepare(sources, tmp_path / "cache", DataConfig(reference="centre", synthetic_clips=2))
     assert len(find_clips(folder / "train")) == 2
+
+
+@pytest.mark.slow
+def test_photos_become_clips_out_of_focus_and_maps(tmp_path: Path) -> None:
+    """From the same photo: the sharp truth for IFAN, the map of its blur for DMENet, which trains on it."""
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    cv2.imwrite(str(sources / "alley.png"), texture(620, 560, finest=2.0))
+    clips = []
+    for truth in ("sharp", "defocus"):
+        config = DataConfig(reference="none", blur="defocus", truth=truth, synthetic_clips=1)  # type: ignore[arg-type]
+        folder = prepare(sources, tmp_path / truth, config)
+        clips.append(read_clip(find_clips(folder / "train")[0]))
+    np.testing.assert_array_equal(clips[0].target, clips[1].target)
+    assert clips[1].truth.max() > 0 and (clips[1].truth[..., 0] == clips[1].truth[..., 2]).all()
+    assert (clips[0].truth[..., 0] != clips[0].truth[..., 2]).any()
+    recipe = tmp_path / "tiny.toml"
+    options = "channels = 2\nauxiliary = true\n[samples]\nframes = [1, 1]\ncrop_px = 32\nbatch = 1\n"
+    head, _, _ = TINY.replace("asled-fast", "dmenet").partition("[options]")
+    recipe.write_text(f"{head}[options]\n{options}[losses.extra]\nheads = 1.0\n")
+    arguments = ["--data", str(tmp_path / "defocus"), "-o", str(tmp_path / "run"), "-q", "--device", "cpu"]
+    assert app.main(["train", str(recipe), *arguments]) == 0
+    assert weights.load(tmp_path / "run" / "weights.safetensors").config.channels == 2
 
 
 def test_what_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:

@@ -5,13 +5,15 @@ lens the circle of confusion is proportional to the difference of nearness to th
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.lab.camera.aperture import Aperture, spread
+from asled_cli.lab.camera.aperture import SIGMA_PER_CIRCLE, Aperture, spread
+from asled_cli.lab.camera.defocus import MAX_SIGMA
 
 _CLIPPED = 0.9  # linear light from which a pixel counts as clipped
 
@@ -34,6 +36,21 @@ class Focus:
     """Brightness of clipped pixels of the photo over full scale. They shine as discs when out of focus."""
     levels: int = 12
     """Circles that are computed on a slope; the rows between them are interpolated."""
+
+
+def defocus_map(
+    focus: Focus, rows: NDArray[np.float32], nearer: Sequence[tuple[float, NDArray[np.uint8]]]
+) -> NDArray[np.uint8]:
+    """Return (H, W), how far each pixel's own content is out of focus: 255 for a Gaussian of 7 px.
+
+    rows: (H, W) place on the far layer, 0 at its upper border, 1 at its lower one. nearer: nearness and cover
+    (255 = all) of the layers before it, far ones first.
+    """
+    nearness = focus.slope * np.clip(rows, 0.0, 1.0)
+    for near, cover in nearer:
+        nearness = np.where(cover >= 128, np.float32(near), nearness)
+    sigma = SIGMA_PER_CIRCLE * focus.circle_px * np.abs(focus.nearness - nearness)
+    return np.asarray(np.rint(np.minimum(sigma / MAX_SIGMA, 1.0) * 255.0), np.uint8)
 
 
 def boost_highlights(light: NDArray[np.float32], factor: float) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """Blur by hand shake: a sharp photo (and cut-outs before it) filmed by two lenses at once."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -10,18 +11,21 @@ from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
 from asled_cli.imaging import picture_file
+from asled_cli.imaging.homography import pixel_grid
 from asled_cli.imaging.light import bytes_to_linear, linear_to_srgb
 from asled_cli.lab.camera.degradation import IDEAL_SENSOR, SensorModel
 from asled_cli.lab.camera.dual_lens import PLAIN_RIG, LensRig, frame_center
 from asled_cli.lab.camera.focus import (
     Focus,
     boost_highlights,
+    defocus_map,
     far_out_of_focus,
     margin_px,
     near_out_of_focus,
 )
 from asled_cli.lab.camera.hand_shake import USUAL_SHAKE, Shake, Trajectory, draw_trajectory
 from asled_cli.lab.camera.layered_scene import Layer, Light, Scene, make_layer, ragged_mask
+from asled_cli.lab.camera.rolling_shutter import to_scene
 from asled_cli.lab.synthesis.synthetic_pair import (
     NO_FAULTS,
     Faults,
@@ -119,7 +123,7 @@ def shake_pair(photo: Picture, config: ShakeConfig) -> SyntheticPair:
     seen = scene
     if config.focus is not None:
         seen = replace(scene, layers=tuple(_layer(sheet, config, config.focus) for sheet in sheets))
-    return finish_pair(
+    pair = finish_pair(
         film(scene, seen, config.frames, (config.exposure, config.ultra_exposure), config.faults.lag_frames),
         wide_sensor=config.wide_sensor,
         ultra_sensor=config.ultra_sensor,
@@ -130,6 +134,23 @@ def shake_pair(photo: Picture, config: ShakeConfig) -> SyntheticPair:
         exposures=(config.exposure, config.ultra_exposure),
         parameters={**drawn, "source": drawn["photo"], "scale": scale},
     )
+    if config.focus is None:
+        return pair
+    return replace(pair, defocus=_defocus_maps(pair, config.focus, sheets))
+
+
+def _defocus_maps(pair: SyntheticPair, focus: Focus, sheets: Sequence["_Sheet"]) -> NDArray[np.uint8]:
+    """Return (T, H, W), the defocus of every frame of the wide clip."""
+    assert pair.motion is not None
+    height = sheets[0].light.shape[0]
+    maps = []
+    for t in range(len(pair.truth)):
+        rows = to_scene(pair.motion[0, t], pixel_grid(pair.size), pair.size[1])[1] / (height - 1)
+        covers = [
+            (sheet.depth.nearness, mask[t]) for sheet, mask in zip(sheets[1:], pair.layer_masks, strict=True)
+        ]
+        maps.append(defocus_map(focus, np.asarray(rows, np.float32), covers))
+    return np.stack(maps)
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ class SyntheticPair:
     from ultra pixels. Both are None for real video, whose scene motion is unknown.
     reference_valid: (T,) bool, False where the ultra frame is missing. exposure, ultra_exposure: in frame
     intervals. tone: colour of the ultra against the wide. parameters: everything drawn, fit for JSON.
+    defocus: (T, H, W) of a clip out of focus, see `defocus_map`; None for others.
     """
 
     wide: Clip8
@@ -74,6 +75,7 @@ class SyntheticPair:
     seed: int
     kind: str
     parameters: dict[str, Any] = field(default_factory=dict)
+    defocus: Clip8 | None = None
 
     @property
     def size(self) -> tuple[int, int]:

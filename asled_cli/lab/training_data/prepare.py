@@ -6,7 +6,7 @@ It runs once per data set, before training. Existing cached clips are not made a
 import logging
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,8 +18,9 @@ from asled_cli.imaging.warp import warp_homography
 from asled_cli.lab.camera.dual_lens import LensRig, soften_for_ultra
 from asled_cli.lab.datasets.image_sequence import EightBit, Pictures
 from asled_cli.lab.datasets.layouts import Averaging, DatasetClip, Layout, read_layout
-from asled_cli.lab.datasets.sources import Split, find_sources
+from asled_cli.lab.datasets.sources import Sources, Split, find_sources
 from asled_cli.lab.synthesis.random_clip import random_pair
+from asled_cli.lab.synthesis.random_focus import random_defocus_pair
 from asled_cli.lab.training_data.cached_clip import find_clips
 from asled_cli.lab.training_data.register import (
     ClipViews,
@@ -83,6 +84,11 @@ class DataConfig:
     """Windows of each run of frames that is larger."""
     synthetic_clips: int = 500
     """Clips made from `sources`."""
+    blur: Literal["motion", "defocus"] = "motion"
+    """Blur of the clips made from `sources`."""
+    truth: Literal["sharp", "defocus"] = "sharp"
+    """What the network is to give. defocus: a grey map of the blur of clips out of focus, 1 for a Gaussian of
+    7 px, for `dmenet`."""
 
     def __post_init__(self) -> None:
         least_values = {
@@ -95,6 +101,8 @@ class DataConfig:
         for name, least in least_values.items():
             if getattr(self, name) < least:
                 raise UsageError(f"data.{name} is {getattr(self, name)}, expected {least} or more.")
+        if self.truth == "defocus" and self.blur != "defocus":
+            raise UsageError(f"data.truth is defocus and data.blur {self.blur}, expected defocus too.")
         if self.window_px % 4:
             raise UsageError(f"data.window_px is {self.window_px}, expected a multiple of 4.")
 
@@ -196,7 +204,7 @@ def _make(task: _Task, config: DataConfig) -> str:
     """Make the cached clips of one task; return why there are none, or nothing."""
     try:
         if task.sources is not None:
-            views = synthetic_views(random_pair(find_sources(task.sources, task.split), task.seed))
+            views = _synthetic(find_sources(task.sources, task.split), task.seed, config)
         else:
             views = _read_views(task, config)
         sample = _sample(views, config)
@@ -211,6 +219,18 @@ def _make(task: _Task, config: DataConfig) -> str:
         _done(task.path).touch()
         _begun(task.path).unlink(missing_ok=True)
     return ""
+
+
+def _synthetic(sources: Sources, seed: int, config: DataConfig) -> ClipViews:
+    """Return the views of a clip drawn from the sharp sources."""
+    if config.blur == "motion":
+        return synthetic_views(random_pair(sources, seed))
+    pair = random_defocus_pair(sources, seed)
+    views = synthetic_views(pair)
+    if config.truth == "sharp":
+        return views
+    assert pair.defocus is not None
+    return replace(views, truth=np.repeat(pair.defocus[..., None], 3, axis=-1))
 
 
 def _sample(views: ClipViews, config: DataConfig) -> dict[str, NDArray[np.generic]]:

@@ -10,7 +10,7 @@ from asled_cli.lab.training.state import begin
 from asled_cli.zoo import registry as zoo
 
 RECIPES = Path(__file__).parents[3] / "examples" / "recipes"
-NETWORKS = sorted(set(zoo.BUILDERS) - set(zoo.PUBLISHED) - {"asled"})
+NETWORKS = sorted({*zoo.BUILDERS, *zoo.ESTIMATORS} - set(zoo.PUBLISHED) - {"asled"})
 
 
 @pytest.mark.parametrize("name", NETWORKS)
