@@ -92,7 +92,7 @@ def draw_defocus(
         for frame in _frames(clip, wanted):
             found, reduction = estimate(network, frame)
             white_px = MAX_SIGMA * reduction
-            sigmas.append(np.quantile(found, (0.5, 0.9)) * white_px)
+            sigmas.append(np.asarray(np.quantile(found, (0.5, 0.9)) * white_px, np.float64))
             yield with_scale(np.ascontiguousarray(upright(found, clip)), white_px)
             report(Progress("map defocus", len(sigmas), len(wanted)))
 
