@@ -63,7 +63,6 @@ def probe(
     from asled_cli.cli.output import console
     from asled_cli.job import inspect  # torch-free, but av and cv2 load here
     from asled_cli.job.preview import check_preview, draw_preview
-    from asled_cli.video.decode.probe import probe_clip
     from asled_cli.video.decode.video_tracks import count_views
 
     style = console.Style(as_json=as_json, quiet=quiet, verbose=verbose)
@@ -78,16 +77,7 @@ def probe(
     if ultra is None and count_views(wide) < 2:
         if preview is not None:
             raise UsageError("--preview draws a pair, but only one clip is named.", "Name both clips.")
-        info = inspect.clip_info(probe_clip(wide))
-        if page is not None:
-            from asled_cli.job.show.pages.probe_page import write_clip_page
-
-            write_clip_page(page, info)
-        if as_json:
-            console.show_values("clip", info, style)
-        else:
-            console.show_table("clip", ("", ""), clip_rows(info), style)
-            console.show_lines("note", info["warnings"], style)
+        _show_one(wide, page, style)
         return
     config = DeblurConfig(wide, ultra or wide, offset_s=offset, fov_ratio=fov_ratio, lens_order=lens_order)
     with console.progress(style) as report:
@@ -122,3 +112,21 @@ def _draw_defocus(
     with console.progress(style) as report:
         found = draw_defocus(probe_clip(wide), file, out, overwrite=overwrite, report=report)
     console.show_values("defocus", found.as_dict(), style)
+
+
+def _show_one(wide: Path, page: Path | None, style: Style) -> None:
+    """Print what one clip is, and write the page about it."""
+    from asled_cli.cli.output import console
+    from asled_cli.job import inspect
+    from asled_cli.video.decode.probe import probe_clip
+
+    info = inspect.clip_info(probe_clip(wide))
+    if page is not None:
+        from asled_cli.job.show.pages.probe_page import write_clip_page
+
+        write_clip_page(page, info)
+    if style.as_json:
+        console.show_values("clip", info, style)
+    else:
+        console.show_table("clip", ("", ""), clip_rows(info), style)
+        console.show_lines("note", info["warnings"], style)
