@@ -50,7 +50,7 @@ def register_clips(
         runs,
         lambda: reading_pairs(wide, ultra, clock, wide_range, ultra_range),
         prior,
-        sizes=(wide.seen_size, (ultra.width, ultra.height)),
+        sizes=(wide.seen_size, ultra.seen_size),
         analyse=analyse or partial(usual_analysis, looking_for=partial(_report_analysis, report)),
         map_function=partial(parallel_map, threads=min(MAX_TRACKING_THREADS, usable_cores())),
         on_progress=lambda done: report(Progress("follow", done, frames)),

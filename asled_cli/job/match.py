@@ -13,6 +13,7 @@ from asled_cli.registration.geometry.lenses import COMMON_FOV_RATIO, LensPrior, 
 from asled_cli.runtime.option_limits import FOV_RATIO_LIMITS
 from asled_cli.sync.lens_order import NAMED, Order, find_order
 from asled_cli.sync.offset import Timing, find_timing
+from asled_cli.sync.orientation import check_orientation, turned_to
 from asled_cli.video.clock import Clock
 from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.decode.reader import frame_times
@@ -30,7 +31,8 @@ def match_clips(config: DeblurConfig, report: Report = ignore) -> MatchedClips:
     Raises InputError if one cannot be used, or if they are not of one recording.
     """
     wide, ultra = probe_both(config.wide, config.ultra or config.wide, config.view)
-    _check_same_orientation(wide, ultra)
+    check_orientation(wide, ultra)
+    wide, ultra = turned_to(wide, ultra)
     timing = find_timing(
         wide, ultra, _guess_ratio(config, wide, ultra), offset_s=config.offset_s, report=report
     )
@@ -39,7 +41,7 @@ def match_clips(config: DeblurConfig, report: Report = ignore) -> MatchedClips:
     notes: list[str] = []
     if order.swapped:
         notes.append(_swap_note(wide, ultra, order))
-        wide, ultra = ultra, wide
+        wide, ultra = turned_to(ultra, wide)
         timing = Timing(timing.clock.inverse(), timing.found_by, timing.confidence, timing.description)
     fov_ratio, fov_source = _fov_ratio(config, wide, ultra)
     if order.fov_ratio is not None and fov_source == COMMON:
@@ -165,33 +167,6 @@ def _second_view_note(clip: Clip) -> str:
     return (
         f"{clip.path.name} is spatial video (MV-HEVC): only its main view is used beside another clip. "
         "Alone, it is deblurred with its own second view."
-    )
-
-
-def _check_same_orientation(wide: Clip, ultra: Clip) -> None:
-    if wide.mirrored != ultra.mirrored:
-        one, other = (wide, ultra) if wide.mirrored else (ultra, wide)
-        raise InputError(
-            f"{one.path.name} is shown mirrored (as front cameras record), {other.path.name} is not, "
-            "expected the same for both lenses of one phone.",
-            f"Save {one.path.name} without mirroring, or name the clip of the rear camera.",
-        )
-    if wide.rotation != ultra.rotation:
-        raise InputError(
-            f"{wide.path.name} is rotated by {wide.rotation} degrees, {ultra.path.name} by {ultra.rotation}, "
-            "expected the same for both lenses of one phone.",
-            _rotation_hint(wide, ultra),
-        )
-
-
-def _rotation_hint(wide: Clip, ultra: Clip) -> str:
-    """Return advice for clips whose rotation differs: a changed flag, or a rotated picture."""
-    turned = next((clip for clip in (wide, ultra) if not clip.rotation), wide)
-    if (wide.width > wide.height) == (ultra.width > ultra.height):
-        return "Are both from one recording? If so, set the rotation flag of one to the other's."
-    return (
-        f"Are both from one recording? If so, the picture of {turned.path.name} was rotated by an editor: "
-        "use the clip as the phone recorded it."
     )
 
 

@@ -16,6 +16,7 @@ from asled_cli.job.records import MatchedClips
 from asled_cli.registration.estimate.template_match import MatchCandidate
 from asled_cli.registration.geometry.canvas import reduced_sizes
 from asled_cli.sync.lens_order import MIN_VIEW_CORRELATION, locate_both
+from asled_cli.sync.orientation import turned_to
 from asled_cli.video.frames import Box, Clip, Frame
 
 # Share of the common view left out at each edge: rotation, drift and hand motion during an exposure.
@@ -28,6 +29,8 @@ def retarget_to_ultra(found: MatchedClips) -> MatchedClips:
 
     Raises InputError if the wide view cannot be located in the ultra view.
     """
+    ultra, wide = turned_to(found.ultra, found.wide)
+    found = replace(found, wide=wide, ultra=ultra)
     place, box = common_part(found)
     ratio = found.ultra.width / place.fov_ratio / box[2]
     return replace(
@@ -50,7 +53,7 @@ def common_part(found: MatchedClips) -> tuple[MatchCandidate, Box]:
             f"{wide.path.name} could not be located in the view of {ultra.path.name}.",
             "Drop --target ultra, or pass --offset if both are from one recording.",
         )
-    sizes = reduced_sizes((wide.width, wide.height), (ultra.width, ultra.height))
+    sizes = reduced_sizes(wide.seen_size, (ultra.width, ultra.height))
     full = resize_matrix(sizes[1], (ultra.width, ultra.height)) @ place.matrix
     corners = full @ np.array([[0, sizes[0][0] - 1], [0, sizes[0][1] - 1], [1, 1]], np.float64)
     low = np.maximum(corners[:2, 0], 0)
@@ -66,7 +69,7 @@ def softened(frames: Iterable[Frame], target: Clip, reference: Clip, fov_ratio: 
 
     fov_ratio: view of the reference over that of the target's part.
     """
-    density = reference.width / target.seen_size[0] / fov_ratio
+    density = reference.seen_size[0] / target.seen_size[0] / fov_ratio
     sigma = _SOFTNESS * float(np.sqrt(max(density**2 - 1, 0)))
     for frame in frames:
         if sigma < 0.3:

@@ -63,11 +63,11 @@ def read_thumbnails(clip: Clip, start_s: Fraction | None = None) -> ClipThumbnai
     """Return thumbnails of PART_S of a clip from `start_s` (None: the start); None if it has no frame."""
     times: list[float] = []
     pictures: list[NDArray[np.uint8]] = []
-    size = small_size(clip.width, clip.height, LONG_SIDE)
+    size = small_size(*clip.seen_size, LONG_SIDE)
 
     def kept() -> Iterator[tuple[float, NDArray[np.uint8]]]:
         end = (clip.start_s if start_s is None else start_s) + PART_S
-        whole = small_size(clip.width, clip.height)
+        whole = small_size(*clip.seen_size)
         for time, picture in read_small(clip, whole, start_s=start_s, end_s=end):
             times.append(float(time))
             small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
@@ -132,7 +132,7 @@ def _refine(first: ClipThumbnails, second: ClipThumbnails, found: SceneMatch) ->
 
 def _scaling(inner: ClipThumbnails, outer: ClipThumbnails) -> tuple[Matrix, Matrix]:
     """Return the maps from inner thumbnail pixels to those of a place, and on to outer thumbnail pixels."""
-    sizes = reduced_sizes((inner.clip.width, inner.clip.height), (outer.clip.width, outer.clip.height))
+    sizes = reduced_sizes(inner.clip.seen_size, outer.clip.seen_size)
     return resize_matrix(inner.size, sizes[0]), resize_matrix(sizes[1], outer.size)
 
 

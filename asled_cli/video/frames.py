@@ -139,6 +139,7 @@ class Clip:
     crop: tuple[int, int, int, int] | None = None  # left, top, right, bottom that players are to cut off
     # Ambient viewing environment (H.274): illuminance in 0.0001 lux, chromaticity x, y in 0.00002
     ambient_light: tuple[int, int, int] | None = None
+    turn: int = 0  # quarter turns, counter-clockwise, by which frames are turned as they are read
     box: Box | None = None  # the part of the picture that frames are to show; None: all of it
     warnings: tuple[str, ...] = ()  # sentences for the user
 
@@ -195,8 +196,9 @@ class Clip:
 
     @property
     def seen_size(self) -> tuple[int, int]:
-        """(width, height) of the frames: of the box if there is one, pixels."""
-        return (self.width, self.height) if self.box is None else self.box[2:]
+        """(width, height) of the frames as they are read: of the box if there is one, turned, pixels."""
+        width, height = (self.width, self.height) if self.box is None else self.box[2:]
+        return (height, width) if self.turn % 2 else (width, height)
 
     @property
     def has_audio(self) -> bool:
@@ -214,7 +216,8 @@ class Frame:
     """One picture with its exact time.
 
     index: from 0 at the first frame read. pts: ticks. time: seconds.
-    rgb: (H, W, 3) uint16, 0..65535, coded transfer curve and orientation; of the clip's box if it has one.
+    rgb: (H, W, 3) uint16, 0..65535, coded transfer curve and orientation; of the clip's box if it has one,
+    turned as the clip says.
     source: decoded planes of the whole picture, which keep unchanged pixels bit-exact.
     corrupt: marked by the decoder.
     """

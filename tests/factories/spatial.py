@@ -33,7 +33,7 @@ class Views:
     pictures: (h, w, 3) uint8 of the main and of the second view; None: noise, another one in each.
     eyes: of both views, said in a message of the stream. boxes: with `lhvC`, `vexu` and `hfov`.
     second: frames of the second view; None: all. layers: as declared, with pictures on each.
-    keyframes: frames from one to the next.
+    keyframes: frames from one to the next. crf: quality, lower is better.
     """
 
     pictures: tuple[Sequence[Picture], Sequence[Picture]] | None = None
@@ -44,6 +44,7 @@ class Views:
     second: int | None = None
     layers: int = 2
     keyframes: int = 30
+    crf: int = 12
 
 
 PLAIN = Views()
@@ -142,7 +143,11 @@ def _encode(frames: int, size: tuple[int, int], views: Views, view: int) -> list
     context.time_base, context.framerate = Fraction(1, 30), Fraction(30)
     context.colorspace = context.color_primaries = context.color_trc = 6  # BT.601, as swscale converts
     context.color_range = 1
-    context.options = {"preset": "ultrafast", "crf": "12", "x265-params": X265.format(views.keyframes)}
+    context.options = {
+        "preset": "ultrafast",
+        "crf": str(views.crf),
+        "x265-params": X265.format(views.keyframes),
+    }
     packets = []
     for number in range(frames):
         if views.pictures is None:

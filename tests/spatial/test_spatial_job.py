@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from factories.movie_tree import movie_tree
 from factories.small_pair import HEIGHT, WIDTH, blurred, make_scene, view
 from factories.spatial import FULL, PLAIN, Views, make_spatial_clip
 
@@ -87,6 +88,25 @@ def test_the_blurred_view_is_deblurred_and_both_are_kept(tmp_path: Path, views: 
     if views.boxes:
         assert list(boxes[0]) == list(boxes[1])
         assert all(boxes[0][kind] == boxes[1][kind] for kind in (b"vexu", b"hfov"))
+
+
+@pytest.mark.parametrize("boxes", [True, False], ids=["boxes", "no boxes"])
+@pytest.mark.parametrize("depth", [8, 10])
+@pytest.mark.parametrize("eyes", [("right", "left"), ("left", "right"), None], ids=str)
+def test_boxes_of_the_result_are_those_of_the_source_in_kind_and_order(
+    tmp_path: Path, eyes: tuple[str, str] | None, depth: int, boxes: bool
+) -> None:
+    pictures = (BLURRED[:4], SHARP[:4])
+    views = Views(pictures, depth=depth, eyes=eyes, boxes=boxes, sound=True)
+    source = make_spatial_clip(tmp_path / "in.mov", views=views)
+    config = DeblurConfig(source, out=tmp_path / "out.mov", method="swap", encode=EncodeConfig(crf=20))
+    assert not run_job(config, steps=Steps(analyse=known)).copied
+    before, after = (movie_tree(tmp_path / name) for name in ("in.mov", "out.mov"))
+    if not boxes:  # as FFmpeg writes it: a name of the entry that says that parameter sets are in the stream
+        before = [name.replace("hev1", "hvc1") for name in before]
+        after = [name for name in after if not name.endswith("/lhvC")]
+    assert after == before
+    assert probe_clip(tmp_path / "out.mov").stereo == probe_clip(source).stereo
 
 
 def test_a_clip_without_a_change_is_copied_byte_for_byte(tmp_path: Path) -> None:

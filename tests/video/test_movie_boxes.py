@@ -145,3 +145,16 @@ def test_a_crop_of_matroska_becomes_a_clean_aperture(tmp_path: Path) -> None:
             for frame in frames:
                 writer.write(frame, None)
         assert probe_clip(out).crop == expected
+
+
+@pytest.mark.parametrize(("after", "kept"), [(".mov", True), (".mp4", False)])
+def test_apertures_of_a_track_stay_in_quicktime(tmp_path: Path, after: str, kept: bool) -> None:
+    sizes = [
+        box(kind, bytes(4), struct.pack(">II", 64 << 16, 48 << 16)) for kind in (b"clef", b"prof", b"enof")
+    ]
+    source = make_clip(tmp_path / "in.mov")
+    append_box(source, box(b"tapt", *sizes), b"moov", b"trak")
+    out = copy(source, tmp_path / f"out{after}")
+    found = bytes(child_of(index_of(out), b"trak", b"tapt"))
+    assert found == (b"".join(sizes) if kept else b"")
+    assert probe_clip(out).width == 64 and len(frame_times(probe_clip(out))) == 16

@@ -122,12 +122,15 @@ def read_small(
 ) -> Iterator[tuple[Fraction, NDArray[np.uint8]]]:
     """Yield time, seconds, and grey thumbnail (h, w) uint8 of each frame in [start_s, end_s).
 
-    size: (width, height) of the thumbnails. About as fast as decoding: no full picture is converted.
+    size: (width, height) of the thumbnails, which are turned as the clip says. About as fast as decoding: no
+    full picture is converted.
     """
     shrink = VideoReformatter()
+    coded = size[::-1] if clip.turn % 2 else size
     for time, picture in read_pictures(clip, start_s=start_s, end_s=end_s):
-        grey = shrink.reformat(picture, *size, format="gray", interpolation=Interpolation.AREA)
-        yield time, np.ascontiguousarray(grey.to_ndarray(), dtype=np.uint8)  # rows of odd width have gaps
+        grey = shrink.reformat(picture, *coded, format="gray", interpolation=Interpolation.AREA)
+        # Rows of odd width have gaps.
+        yield time, np.ascontiguousarray(np.rot90(grey.to_ndarray(), clip.turn), dtype=np.uint8)
 
 
 def count_second_views(clip: Clip) -> tuple[int, int]:

@@ -73,13 +73,15 @@ class TrackDecoder:
         self._container.close()
 
     def frame(self, index: int, pts: int, picture: av.VideoFrame) -> Frame:
-        """Return a decoded picture as a frame with RGB of the clip's box. pts: ticks."""
+        """Return a decoded picture as a frame with RGB of the clip's box, turned. pts: ticks."""
         corrupt = picture.is_corrupt
         self._problems.corrupt_frames += corrupt
         rgb = self._converter.to_rgb(picture)
         if self._clip.box is not None:
             x, y, width, height = self._clip.box
             rgb = np.ascontiguousarray(rgb[y : y + height, x : x + width])
+        if self._clip.turn:
+            rgb = np.ascontiguousarray(np.rot90(rgb, self._clip.turn))
         return Frame(index, pts, pts * self._clip.time_base, rgb, picture, corrupt)
 
     def pictures_from(self, start: Fraction) -> Iterator[tuple[int, av.VideoFrame]]:

@@ -18,6 +18,7 @@ from asled_cli.video.preserve.quicktime_keys import MOVIES, graft_track_keys
 MAX_METADATA_BYTES = 1 << 24  # by which an index may grow, twice; chosen
 OF_THE_FILE = (b"chpl", b"free", b"skip")  # children of `udta` about the file itself: chapters and padding
 OF_THE_PICTURE = (b"amve", b"clap")  # children of a sample entry: ambient light, and the part to show
+APERTURE = b"tapt"  # sizes of the picture as QuickTime players show it
 COVER = b"covr"  # cover picture, which is named as a dropped track
 _ENTRY_HEAD = 78  # bytes of a video sample entry before its boxes
 _ENTRY = (b"mdia", b"minf", b"stbl", b"stsd")
@@ -50,6 +51,7 @@ def _merged(ours: memoryview, theirs: memoryview, source: Clip, *, quicktime: bo
     meta, udta = _flavoured(child_of(ours, b"meta"), quicktime=quicktime), _user_data(child_of(ours, b"udta"))
     replaced = bool(meta or udta)
     picture, found = _picture_boxes(ours, source), b""
+    aperture = bytes(child_of(_trak_of(ours, source), APERTURE)) if quicktime else b""
     for kind, body in boxes_in(theirs):
         if kind == b"udta" and replaced:
             udta += b"".join(
@@ -57,9 +59,10 @@ def _merged(ours: memoryview, theirs: memoryview, source: Clip, *, quicktime: bo
             )
         elif kind == b"meta" and replaced:
             continue
-        elif kind == b"trak" and picture and bytes(child_of(body, b"mdia", b"hdlr")[8:12]) == b"vide":
-            found += _box(kind, _edited(body, _ENTRY, _with_boxes(picture)))
-            picture = {}
+        elif kind == b"trak" and _is_picture(body) and (picture or aperture):
+            track = _edited(body, _ENTRY, _with_boxes(picture)) if picture else bytes(body)
+            found += _box(kind, _with_aperture(memoryview(track), aperture))
+            picture, aperture = {}, b""
         else:
             found += _box(kind, bytes(body))
     return found + (_box(b"udta", udta) if udta else b"") + (_box(b"meta", meta) if meta else b"")
@@ -92,16 +95,32 @@ def _picture_boxes(index: memoryview, source: Clip) -> dict[bytes, bytes]:
         found[b"amve"] = struct.pack(">IHH", *source.ambient_light)
     if source.crop is not None:
         found[b"clap"] = struct.pack(">4IiIiI", *clap_of(source.crop, source.width, source.height))
+    _, entry = next(boxes_in(child_of(_trak_of(index, source), *_ENTRY)[8:]), (b"", memoryview(b"")))
+    boxes = boxes_in(entry[_ENTRY_HEAD:])
+    return found | {bytes(name): bytes(body) for name, body in boxes if name in OF_THE_PICTURE}
+
+
+def _trak_of(index: memoryview, source: Clip) -> memoryview:
+    """Return the body of the `trak` box of the clip; empty in other file formats."""
     if not index:
-        return found
+        return index
     with open_clip(source.path) as container:
         number = container.streams[source.stream_index].id
-    for kind, trak in boxes_in(index):
-        if kind == b"trak" and _track_id(trak) == number:
-            _, entry = next(boxes_in(child_of(trak, *_ENTRY)[8:]), (b"", memoryview(b"")))
-            boxes = boxes_in(entry[_ENTRY_HEAD:])
-            found |= {bytes(name): bytes(body) for name, body in boxes if name in OF_THE_PICTURE}
-    return found
+    tracks = (body for kind, body in boxes_in(index) if kind == b"trak" and _track_id(body) == number)
+    return next(tracks, memoryview(b""))
+
+
+def _is_picture(trak: memoryview) -> bool:
+    return bytes(child_of(trak, b"mdia", b"hdlr")[8:12]) == b"vide"
+
+
+def _with_aperture(trak: memoryview, aperture: bytes) -> bytes:
+    """Return the body of a track with the source's apertures behind its header, unless it has its own."""
+    kinds = [kind for kind, _ in boxes_in(trak)]
+    added = _box(APERTURE, aperture) if aperture and APERTURE not in kinds else b""
+    return b"".join(
+        _box(kind, bytes(body)) + (added if kind == b"tkhd" else b"") for kind, body in boxes_in(trak)
+    )
 
 
 def _track_id(trak: memoryview) -> int:

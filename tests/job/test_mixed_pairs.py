@@ -1,0 +1,76 @@
+"""Pairs whose clips differ in dynamic range, rate, size or orientation: deblurred without an option."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from factories.mixed_pair import RATIO, Form, make_mixed_pair
+
+from asled_cli.errors import InputError
+from asled_cli.job.config import DeblurConfig
+from asled_cli.job.match import match_clips
+from asled_cli.pipeline import run_deblur
+from asled_cli.registration.estimate.template_match import locate
+from asled_cli.registration.geometry.lenses import LensPrior
+from asled_cli.sync.lens_order import sample_pairs
+from asled_cli.sync.orientation import turned_to
+from asled_cli.video.decode.probe import probe_clip
+from asled_cli.video.decode.reader import ClipReader, read_small
+
+PLAIN = Form()
+UPRIGHT = Form(upright=True)
+MIXED = {
+    "HLG with SDR": (Form("hlg"), PLAIN),
+    "PQ with SDR": (Form("pq"), PLAIN),
+    "SDR with HLG": (PLAIN, Form("hlg")),
+    "60 with 30": (Form(rate=60), PLAIN),
+    "30 with 60": (PLAIN, Form(rate=60)),
+    "large with small": (Form(scale=2), PLAIN),
+    "small with large": (PLAIN, Form(scale=2)),
+    "flag with pixels": (replace(UPRIGHT, rotation=90), UPRIGHT),
+    "pixels with flag": (UPRIGHT, replace(UPRIGHT, rotation=-90)),
+    "two flags": (replace(UPRIGHT, rotation=90), replace(UPRIGHT, rotation=-90)),
+    "upside down": (Form(rotation=180), PLAIN),
+    "all at once": (Form("hlg", rate=60, scale=2, upright=True, rotation=-90), UPRIGHT),
+}
+TURNED = {name: pair for name, pair in MIXED.items() if pair[0].rotation != pair[1].rotation}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", list(TURNED)[:2])
+def test_the_ultra_clip_of_a_turned_pair_can_be_the_target(tmp_path: Path, kind: str) -> None:
+    wide, ultra = TURNED[kind]
+    pair = make_mixed_pair(tmp_path, wide, ultra)
+    config = DeblurConfig(pair.ultra, pair.wide, out=tmp_path / "out.mov", method="swap", dry_run=True)
+    plan = run_deblur(config).plan
+    assert plan.wide.path == pair.wide and plan.wide.turn == 0 and plan.pair.ultra.turn != 0
+    plan = run_deblur(replace(config, target="ultra")).plan
+    assert plan.wide.path == pair.ultra and plan.wide.turn == 0 and plan.pair.ultra.turn != 0
+    x, y, width, height = plan.wide.box or (0, 0, 0, 0)
+    assert width / plan.wide.width == pytest.approx(height / plan.wide.height, abs=0.1)
+    assert 0.3 < width / plan.wide.width < 0.6 and x > 0 and y > 0
+
+
+@pytest.mark.parametrize("kind", list(TURNED))
+def test_frames_of_the_reference_are_turned_to_those_of_the_target(tmp_path: Path, kind: str) -> None:
+    wide, ultra = TURNED[kind]
+    pair = make_mixed_pair(tmp_path, wide, ultra)
+    one, two = turned_to(probe_clip(pair.wide), probe_clip(pair.ultra))
+    assert one.turn == 0 and (two.seen_size[0] > two.seen_size[1]) == (one.width > one.height)
+    clock = match_clips(DeblurConfig(pair.wide, pair.ultra, offset_s=0.0, lens_order="given")).timing.clock
+    found = locate([list(sample_pairs(one, two, clock, 3))], LensPrior(RATIO, 0.05))
+    assert found.score > 0.65
+    upside_down = replace(two, turn=(two.turn + 2) % 4)
+    assert locate([list(sample_pairs(one, upside_down, clock, 3))], LensPrior(RATIO, 0.05)).score < 0.5
+    with ClipReader(two) as frames:
+        whole = next(iter(frames)).rgb
+    small = next(iter(read_small(two, two.seen_size)))[1]
+    assert small.shape == whole.shape[:2]
+    assert np.corrcoef(small.ravel(), (whole @ [0.2126, 0.7152, 0.0722]).ravel())[0, 1] > 0.97
+
+
+def test_upright_beside_sideways_is_refused(tmp_path: Path) -> None:
+    pair = make_mixed_pair(tmp_path, replace(UPRIGHT, rotation=90), PLAIN)
+    with pytest.raises(InputError, match="one is shown upright, the other sideways"):
+        match_clips(DeblurConfig(pair.wide, pair.ultra))
