@@ -37,7 +37,8 @@ def match_clips(config: DeblurConfig, report: Report = ignore) -> MatchedClips:
         wide, ultra, _guess_ratio(config, wide, ultra), offset_s=config.offset_s, report=report
     )
     two_views = wide.view != ultra.view
-    order = NAMED if config.lens_order == "given" or two_views else find_order(wide, ultra, timing.clock)
+    given = config.lens_order == "given" or two_views
+    order = NAMED if given else find_order(wide, ultra, timing.clock, timing.places)
     notes: list[str] = []
     if order.swapped:
         notes.append(_swap_note(wide, ultra, order))

@@ -9,8 +9,8 @@ from asled_cli.registration.geometry.canvas import reduce_for_analysis
 from asled_cli.runtime.stages import Stage
 from asled_cli.sync.lens_order import end_of
 from asled_cli.video.clock import Clock
-from asled_cli.video.decode.pairing import pair_frames, pair_lists
-from asled_cli.video.decode.reader import ClipReader, read_runs
+from asled_cli.video.decode.pairing import pair_frames, pair_pictures
+from asled_cli.video.decode.reader import ClipReader, read_picture_runs
 from asled_cli.video.frames import Clip, FramePair
 
 Range = tuple[Fraction | None, Fraction | None]
@@ -57,17 +57,17 @@ def read_sampled_runs(
     lead = 1 / ultra.average_rate  # one frame early, so that the first pair finds its nearest
     ultra_starts = [max(ultra.start_s, clock.to_reference(start) - lead) for start in starts]
     ultra_length = ceil(length * ultra.average_rate / wide.average_rate) + 3
-    targets = read_runs(wide, starts, length)
-    references = read_runs(ultra, ultra_starts, ultra_length)
+    targets = read_picture_runs(wide, starts, length)
+    references = read_picture_runs(ultra, ultra_starts, ultra_length)
     seen: Fraction | None = None  # time of the last frame so far
-    for done, (run, others) in enumerate(zip(targets, references, strict=True), start=1):
-        inside = [frame for frame in run if end_s is None or frame.time < end_s]
-        inside = [frame for frame in inside if seen is None or frame.time > seen]
-        if not inside:
-            continue
-        seen = inside[-1].time
-        pairs = pair_lists(inside, others, clock)
-        yield done, len(starts), [reduce_for_analysis(pair) for pair in pairs]
+    with Stage(references, 1, "decode ultra") as decoded:  # both clips at once
+        for done, (run, others) in enumerate(zip(targets, decoded, strict=True), start=1):
+            inside = [picture for picture in run if end_s is None or picture.time < end_s]
+            inside = [picture for picture in inside if seen is None or picture.time > seen]
+            if not inside:
+                continue
+            seen = inside[-1].time
+            yield done, len(starts), [reduce_for_analysis(p) for p in pair_pictures(inside, others, clock)]
 
 
 def count_frames(wide: Clip, start: Fraction, end: Fraction | None) -> int:

@@ -9,9 +9,10 @@ from typing import Literal
 from asled_cli.registration.estimate.template_match import MatchCandidate, locate
 from asled_cli.registration.geometry.canvas import reduce_for_analysis
 from asled_cli.registration.geometry.lenses import COMMON_FOV_RATIO, LensPrior
+from asled_cli.runtime.stages import Stage, map_in_threads
 from asled_cli.video.clock import Clock
-from asled_cli.video.decode.pairing import pair_lists
-from asled_cli.video.decode.reader import read_runs
+from asled_cli.video.decode.pairing import pair_pictures
+from asled_cli.video.decode.reader import read_picture_runs
 from asled_cli.video.frames import Clip, FramePair
 
 # Correlation of the located pictures: 24 synthetic pairs of one scene reached 0.75 or more; pairs of two
@@ -44,17 +45,23 @@ class Order:
 NAMED = Order(False, "order of the arguments", "as named")
 
 
-def locate_both(
-    wide: Clip, ultra: Clip, clock: Clock
-) -> tuple[MatchCandidate, MatchCandidate] | tuple[None, None]:
+Places = tuple[MatchCandidate, MatchCandidate] | tuple[None, None]
+
+
+def locate_both(wide: Clip, ultra: Clip, clock: Clock) -> Places:
     """Return the place of `wide` in the view of `ultra`, and the reverse; None if no time is common."""
     pairs = [pair for pair in sample_pairs(wide, ultra, clock, _MOMENTS) if pair.reference is not None]
     if not pairs:
         return None, None
     reverse = [FramePair(p.reference, p.target, -p.lag_s) for p in pairs if p.reference is not None]
-    found = [(locate([pairs], prior), locate([reverse], prior)) for prior in COMMON_RATIOS]
+
+    def both_ways(prior: LensPrior) -> tuple[MatchCandidate, MatchCandidate]:
+        forward, backward = map_in_threads(lambda some: locate([some], prior), [pairs, reverse])
+        return forward, backward
+
+    found = [both_ways(prior) for prior in COMMON_RATIOS]
     if max(place.score for both in found for place in both) < _SURE_CORRELATION:
-        found += [(locate([pairs], prior), locate([reverse], prior)) for prior in OTHER_RATIOS]
+        found += [both_ways(prior) for prior in OTHER_RATIOS]
     return max(found, key=lambda both: max(place.score for place in both))
 
 
@@ -66,16 +73,19 @@ def sample_pairs(wide: Clip, ultra: Clip, clock: Clock, count: int) -> Iterator[
         return
     starts = [first + (last - first) * Fraction(2 * i + 1, 2 * count) for i in range(count)]
     back = 1 / ultra.average_rate
-    others = read_runs(
-        ultra, [max(ultra.start_s, clock.to_reference(start) - back) for start in starts], _FRAMES_PER_MOMENT
-    )
-    for own, other in zip(read_runs(wide, starts, 1), others, strict=True):
-        yield from map(reduce_for_analysis, pair_lists(own, other, clock))
+    other_starts = [max(ultra.start_s, clock.to_reference(start) - back) for start in starts]
+    others = read_picture_runs(ultra, other_starts, _FRAMES_PER_MOMENT)
+    with Stage(others, 1, "decode ultra") as decoded:  # both clips at once
+        for own, other in zip(read_picture_runs(wide, starts, 1), decoded, strict=True):
+            yield from map(reduce_for_analysis, pair_pictures(own, other, clock))
 
 
-def find_order(wide: Clip, ultra: Clip, clock: Clock) -> Order:
-    """Return the lens order: from the pictures, else from the lens data, else as the clips were named."""
-    forward, backward = locate_both(wide, ultra, clock)
+def find_order(wide: Clip, ultra: Clip, clock: Clock, places: Places | None = None) -> Order:
+    """Return the lens order: from the pictures, else from the lens data, else as the clips were named.
+
+    places: of `locate_both` under this clock, if they are known.
+    """
+    forward, backward = places or locate_both(wide, ultra, clock)
     ratio = None
     if forward is not None and backward is not None:
         better = backward.score - forward.score

@@ -5,7 +5,7 @@ geometry together; camera motion gives the offset while the geometry is unknown.
 If none is accepted, guesses are compared by the pictures at a few times. Clips without a match are refused.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
@@ -13,7 +13,7 @@ from asled_cli.errors import InputError
 from asled_cli.progress import Progress, Report, ignore
 from asled_cli.sync.audio import match_sound
 from asled_cli.sync.correlation import CurveMatch, match_curves
-from asled_cli.sync.lens_order import MIN_VIEW_CORRELATION, locate_both
+from asled_cli.sync.lens_order import MIN_VIEW_CORRELATION, Places, locate_both
 from asled_cli.sync.thumbnails import (
     PART_S,
     ClipThumbnails,
@@ -43,6 +43,8 @@ class Timing:
     found_by: FoundBy
     confidence: float
     description: str
+    places: Places | None = field(default=None, compare=False, repr=False)
+    """Where the views are in each other under this clock, if they were located."""
 
 
 def find_timing(
@@ -143,14 +145,14 @@ def _try_pictures(
     guesses.append(("taken to start together, since they have no common sound or motion", Fraction(0)))
     if recorded is not None and recorded != 0:
         guesses.append(("by their recording dates", recorded))
-    best: tuple[float, str, Fraction] | None = None
+    best: tuple[float, str, Fraction, Places] | None = None
     for description, offset in guesses:
-        forward, backward = locate_both(wide, ultra, Clock(offset))
-        score = max(forward.score, backward.score) if forward and backward else -1.0
+        places = locate_both(wide, ultra, Clock(offset))
+        score = max(place.score if place else -1.0 for place in places)
         if best is None or score > best[0] + 0.1:
-            best = (score, description, offset)
+            best = (score, description, offset, places)
     assert best is not None
-    score, description, offset = best
+    score, description, offset, places = best
     if score < MIN_VIEW_CORRELATION:
         raise InputError(
             f"{wide.path.name} and {ultra.path.name} do not seem to show the same scene at the same time: "
@@ -158,15 +160,20 @@ def _try_pictures(
             f"expected {MIN_VIEW_CORRELATION} or more.",
             "Are both from one recording? If so, pass --offset.",
         )
-    _refuse_other_moment(wide, ultra, thumbnails, offset)
-    return Timing(Clock(offset), "pictures", min(1.0, score / (2 * MIN_VIEW_CORRELATION)), description)
+    _refuse_other_moment(wide, ultra, thumbnails, offset, places)
+    confidence = min(1.0, score / (2 * MIN_VIEW_CORRELATION))
+    return Timing(Clock(offset), "pictures", confidence, description, places)
 
 
 def _refuse_other_moment(
-    wide: Clip, ultra: Clip, thumbnails: tuple[ClipThumbnails, ClipThumbnails] | None, offset: Fraction
+    wide: Clip,
+    ultra: Clip,
+    thumbnails: tuple[ClipThumbnails, ClipThumbnails] | None,
+    offset: Fraction,
+    places: Places,
 ) -> None:
     """Raise InputError if the scenes of both clips move, but at different times."""
-    forward, backward = locate_both(wide, ultra, Clock(offset))
+    forward, backward = places
     if thumbnails is None or forward is None or backward is None:
         return
     swapped = backward.score > forward.score

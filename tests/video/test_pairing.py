@@ -10,8 +10,10 @@ from asled_cli.video.decode.pairing import (
     NEAR_ENOUGH,
     pair_frames,
     pair_lists,
+    pair_pictures,
     pair_times,
 )
+from asled_cli.video.decode.reader import DecodedPicture
 from asled_cli.video.frames import Frame
 
 PIXEL = np.zeros((1, 1, 3), np.uint16)
@@ -112,3 +114,19 @@ def test_little_is_held_and_read_ahead() -> None:
     for count, _ in enumerate(pairs, 1):
         if count < 40:
             assert read.count(0) <= count + 1 and read.count(1) <= count + 2
+
+
+def test_pairs_of_pictures_are_those_of_frames_and_convert_no_others() -> None:
+    rng = np.random.default_rng(3)
+    for offset in (Fraction(0), Fraction(1, 90), Fraction(-1, 7)):
+        targets, references = frames(random_times(rng, 20)), frames(random_times(rng, 30))
+        converted: list[Frame] = []
+
+        def picture(frame: Frame, converted: list[Frame] = converted) -> DecodedPicture:
+            return DecodedPicture(frame.time, lambda: converted.append(frame) or frame)
+
+        expected = pair_lists(targets, references, offset)
+        found = list(pair_pictures([picture(f) for f in targets], [picture(f) for f in references], offset))
+        assert found == expected
+        used = {id(pair.reference) for pair in expected if pair.reference is not None}
+        assert len(converted) == len(targets) + len(used)

@@ -23,7 +23,7 @@ from factories.clips import (
 from asled_cli.errors import InputError
 from asled_cli.video.decode import track_decoder, video_tracks
 from asled_cli.video.decode.probe import probe_clip
-from asled_cli.video.decode.reader import ClipReader, frame_times, read_runs
+from asled_cli.video.decode.reader import ClipReader, frame_times, read_picture_runs, read_runs
 from asled_cli.video.decode.video_tracks import count_video_tracks
 from asled_cli.video.frames import Clip, ColorTags, Frame
 
@@ -98,6 +98,29 @@ def test_short_runs_equal_the_whole(tmp_path: Path, codec: str) -> None:
         expected = [frame for frame in frames if frame.time >= start][:4]
         assert [frame.time for frame in run] == [frame.time for frame in expected]
         assert all(np.array_equal(a.rgb, b.rgb) for a, b in zip(run, expected, strict=True))
+
+
+def test_runs_of_one_group_of_pictures_are_read_without_going_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = probe_clip(make_clip(tmp_path / "a.mov", codec="libx264", options={"bf": "0"}))
+    whole, sought = read(clip), []
+    seek = track_decoder.TrackDecoder._seek
+    monkeypatch.setattr(
+        track_decoder.TrackDecoder, "_seek", lambda self, start: sought.append(start) or seek(self, start)
+    )
+    starts = [whole[i].time for i in (1, 4, 6, 10, 13, 12)]
+    runs = list(read_runs(clip, starts, 2))
+    assert [run[0].time for run in runs] == starts
+    assert sought == [starts[0], starts[3], starts[5]]  # a later group of eight, and a step back
+
+
+def test_pictures_are_converted_where_they_are_needed(tmp_path: Path) -> None:
+    clip = probe_clip(make_clip(tmp_path / "a.mov", codec="libx264"))
+    times = frame_times(clip)
+    (run,) = read_picture_runs(clip, [times[2]], 3)
+    assert [picture.time for picture in run] == times[2:5]
+    assert np.array_equal(run[1].frame().rgb, read(clip)[3].rgb)
 
 
 # -------------------------------------------------------------------------------------------- colours

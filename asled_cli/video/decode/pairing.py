@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Generic, TypeVar
 
 from asled_cli.video.clock import Clock, as_clock
+from asled_cli.video.decode.reader import DecodedPicture
 from asled_cli.video.frames import Frame, FramePair
 
 Target = TypeVar("Target")
@@ -42,6 +43,21 @@ def pair_lists(
 ) -> list[FramePair]:
     """Return the pairs of two short sequences of frames; see `pair_frames`."""
     return list(pair_frames(targets, references, offset))
+
+
+def pair_pictures(
+    targets: Sequence[DecodedPicture],
+    references: Sequence[DecodedPicture],
+    offset: Clock | float | Fraction,
+) -> Iterator[FramePair]:
+    """Yield the pairs of `pair_lists`, one by one; pictures that belong to none are not converted."""
+    clock = as_clock(offset)
+    shifted = ((clock.to_target(picture.time), picture) for picture in references)
+    last: tuple[DecodedPicture, Frame] | None = None
+    for target, found, lag in _match(((picture.time, picture) for picture in targets), shifted):
+        if found is not None and (last is None or last[0] is not found):
+            last = found, found.frame()
+        yield FramePair(target.frame(), None if found is None or last is None else last[1], float(lag))
 
 
 def pair_times(

@@ -4,8 +4,10 @@ Memory: the decoder's own frames and the current one.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -85,12 +87,37 @@ def read_runs(clip: Clip, starts: Sequence[Fraction], length: int) -> Iterator[l
     starts: seconds on the clip's own clock, in any order. Frame.index counts within the run.
     Only frames from the keyframe before a start to the end of its run are decoded.
     """
+    for run in read_picture_runs(clip, starts, length):
+        yield [picture.frame() for picture in run]
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedPicture:
+    """A decoded picture that is converted to RGB only where it is needed: `frame`. time: seconds."""
+
+    time: Fraction
+    frame: Callable[[], Frame]
+
+
+def read_picture_runs(clip: Clip, starts: Sequence[Fraction], length: int) -> Iterator[list[DecodedPicture]]:
+    """Yield runs as `read_runs` does, of pictures that are not converted yet."""
     decoder = TrackDecoder(clip, ReadProblems())
+    pictures: Iterator[tuple[int, av.VideoFrame]] | None = None
+    at = Fraction(0)  # time of the last picture
     try:
         for start in starts:
-            pictures = decoder.pictures_from(start)
-            wanted = zip(range(length), pictures, strict=False)
-            yield [decoder.frame(index, pts, picture) for index, (pts, picture) in wanted]
+            if pictures is None or not decoder.is_on_the_way(at, start):
+                pictures = decoder.pictures_from(start)
+            run: list[DecodedPicture] = []
+            for pts, picture in pictures:
+                at = pts * clip.time_base
+                if at >= start:
+                    run.append(DecodedPicture(at, partial(decoder.frame, len(run), pts, picture)))
+                if len(run) == length:
+                    break
+            else:
+                pictures = None
+            yield run
     finally:
         decoder.close()
 

@@ -94,6 +94,16 @@ class TrackDecoder:
             if pts >= first and pts * self._clip.time_base >= start:
                 yield pts, picture
 
+    def is_on_the_way(self, at: Fraction, start: Fraction) -> bool:
+        """Return whether decoding on from a picture at time `at` reaches `start` without a needless frame.
+
+        That is so where no keyframe is between them. False where the file has no index.
+        """
+        if at >= start or not len(self._stream.index_entries):
+            return False
+        low, high = (floor(time / self._clip.time_base) for time in (at, start))
+        return not any(e.is_keyframe and low < e.timestamp <= high for e in self._stream.index_entries)
+
     def _seek(self, start: Fraction) -> tuple[Iterator["Packet[VideoStream]"], int]:
         """Return the packets from a keyframe at or before `start`, and the pts of this keyframe."""
         back = Fraction(0)
