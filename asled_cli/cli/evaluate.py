@@ -26,7 +26,7 @@ def evaluate(
     metrics: ev.Metrics = "usual",
     metric_weights: ev.MetricWeights = None,
     alignment: ev.Alignment = "registered",
-    fov_ratio: ev.FovRatio = 2.0,
+    fov_ratio: ev.FovRatio = None,
     profile: ev.Profile = "",
     device: opt.Device = "auto",
     precision: opt.PrecisionName = "auto",

@@ -1,6 +1,6 @@
 """Lens order of two clips: which one is the wide clip, and whether both show the same scene."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import log
@@ -63,6 +63,17 @@ def locate_both(wide: Clip, ultra: Clip, clock: Clock) -> Places:
     if max(place.score for both in found for place in both) < _SURE_CORRELATION:
         found += [both_ways(prior) for prior in OTHER_RATIOS]
     return max(found, key=lambda both: max(place.score for place in both))
+
+
+def find_ratio(pairs: Sequence[FramePair]) -> float | None:
+    """Return the ratio at which targets are located in their references; None: as phones have it, or none.
+
+    pairs: reduced frames, each with its reference.
+    """
+    found = [locate([pairs], prior) for prior in COMMON_RATIOS]
+    if max(place.score for place in found) < _SURE_CORRELATION:
+        found += [locate([pairs], prior) for prior in OTHER_RATIOS]
+    return _uncommon_ratio(max(found, key=lambda place: place.score))
 
 
 def sample_pairs(wide: Clip, ultra: Clip, clock: Clock, count: int) -> Iterator[FramePair]:

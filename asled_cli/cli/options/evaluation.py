@@ -80,9 +80,11 @@ Alignment = Annotated[
     ),
 ]
 FovRatio = Annotated[
-    float,
+    float | None,
     typer.Option(
-        help="Field-of-view ratio of the reference over the target, 1 to 4.", rich_help_panel=_SCORING
+        help="Field-of-view ratio of the reference over the target, 1 to 4.",
+        show_default="found in the pictures; 2 for the crop",
+        rich_help_panel=_SCORING,
     ),
 ]
 Profile = Annotated[

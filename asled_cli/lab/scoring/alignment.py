@@ -1,6 +1,6 @@
 """Alignment of a clip with its reference, as `asled deblur` does it or as the paper does."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -15,14 +15,16 @@ from asled_cli.lab.scoring.clips import ScoreClip
 from asled_cli.lab.scoring.config import Alignment
 from asled_cli.registration.analyse import register_clip
 from asled_cli.registration.geometry.canvas import reduce_for_analysis
-from asled_cli.registration.geometry.lenses import LensPrior
+from asled_cli.registration.geometry.lenses import COMMON_FOV_RATIO, LensPrior
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.render import render_references
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame, without_reference
 from asled_cli.registration.rendering.centre_crop import crop_reference
+from asled_cli.sync.lens_order import find_ratio
 from asled_cli.video.frames import FramePair
 
 STILL_REPEATS = 3  # frames of the still clip that registration gets for a single image
+_MOMENTS = 4  # pairs in which the ratio of the fields of view is looked for
 BYTES_PER_VALUE = 2  # frames in the pipeline are 16 bit
 
 
@@ -39,7 +41,7 @@ class AlignedClip:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-def align_clip(clip: ScoreClip, alignment: Alignment, fov_ratio: float) -> AlignedClip:
+def align_clip(clip: ScoreClip, alignment: Alignment, fov_ratio: float | None) -> AlignedClip:
     """Align the reference of `clip` with its target, and find where the target needs deblurring.
 
     Memory: the sample of the analysis and the window of the renderer. A clip without a reference, or with
@@ -50,7 +52,8 @@ def align_clip(clip: ScoreClip, alignment: Alignment, fov_ratio: float) -> Align
             map(without_reference, clip.pairs(range(clip.frames))), metadata={"registration": "no reference"}
         )
     if alignment == "centre-crop":
-        return AlignedClip(crop_reference(pair, fov_ratio) for pair in clip.pairs(range(clip.frames)))
+        ratio = fov_ratio or COMMON_FOV_RATIO
+        return AlignedClip(crop_reference(pair, ratio) for pair in clip.pairs(range(clip.frames)))
     try:
         registration = _analyse(clip, fov_ratio)
     except InputError as error:  # too little to go by
@@ -69,7 +72,7 @@ def _plan_blur(clip: ScoreClip, registration: Registration) -> BlurPlan:
     return plan_blur(map(reduce_for_analysis, clip.pairs(moments)), registration)
 
 
-def _analyse(clip: ScoreClip, fov_ratio: float) -> Registration:
+def _analyse(clip: ScoreClip, fov_ratio: float | None) -> Registration:
     """Run the analysis pass of a deblurring run on the same choice of frames."""
     assert clip.reference is not None
     runs = [[reduce_for_analysis(pair) for pair in clip.pairs(run)] for run in _runs(clip)]
@@ -78,9 +81,19 @@ def _analyse(clip: ScoreClip, fov_ratio: float) -> Registration:
     return register_clip(
         runs,
         lambda: nullcontext(clip.pairs(range(clip.frames))),
-        LensPrior(fov_ratio=fov_ratio, source="given"),
+        _prior(runs, fov_ratio),
         sizes=(clip.target.size, clip.reference.size),
     )
+
+
+def _prior(runs: Sequence[Sequence[FramePair]], fov_ratio: float | None) -> LensPrior:
+    """Return what is known of the lenses: the ratio that is given, or else that of the pictures."""
+    if fov_ratio is not None:
+        return LensPrior(fov_ratio, source="given")
+    pairs = [pair for run in runs for pair in run if pair.reference is not None]
+    spread = pairs[:: max(1, len(pairs) // _MOMENTS)][:_MOMENTS]
+    found = find_ratio(spread) if spread else None
+    return LensPrior() if found is None else LensPrior(found, source="from the pictures")
 
 
 def _runs(clip: ScoreClip) -> list[range]:

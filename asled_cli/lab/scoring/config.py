@@ -58,8 +58,8 @@ class EvalConfig:
     """Folder with weights that metrics need, searched first."""
     alignment: Alignment = "registered"
     """registered: as `asled deblur` does it; centre-crop: crop and enlarge, as in the paper."""
-    fov_ratio: float = 2.0
-    """Field of view of the reference over the target's: the first guess, or the crop."""
+    fov_ratio: float | None = None
+    """Field of view of the reference over the target's. None: found in the pictures; 2 for the crop."""
     average: int = 7
     """Frames in one blurred frame of realmcvsr, odd."""
     average_reference: bool = False
