@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from asled_cli.job.records import DeblurPlan
 from asled_cli.job.show.picture import Picture, fitted, resized, shown_size, to_screen, upright
 from asled_cli.job.show.region import Region, strength_map
+from asled_cli.restoration.base import FULL_SCALE
 from asled_cli.runtime.atomic_file import replace_file
 from asled_cli.video.encode.segments import Segment
 from asled_cli.video.frames import Clip, Frame
@@ -91,43 +92,44 @@ class Collector:
         if not wanted and not sampled:
             return
         before = upright(frame.rgb, self.clip)
-        after = before if change is None else _added(before, upright(change, self.clip))
+        shown = None if change is None else upright(change, self.clip)
         time_s = float(frame.time)
         if sampled:
-            self._sample(time_s, mean, before, after, strength)
+            self._sample(time_s, mean, before, shown)
         if wanted:
-            self.shots[part] = self._shot(time_s, mean, before, after, change, confidence)
+            self.shots[part] = self._shot(time_s, mean, before, shown, confidence)
 
     def _sample(
-        self, time_s: float, mean: float, before: NDArray[np.uint16], after: NDArray[np.uint16],
-        strength: NDArray[np.float32] | None,
-    ) -> None:  # fmt: skip
-        gain = 0.0 if strength is None else detail_gain_db(before, after)
+        self, time_s: float, mean: float, before: NDArray[np.uint16], change: NDArray[np.float32] | None
+    ) -> None:
+        """Take the numbers and the row of a frame; of each frame, so nothing is computed for all pixels."""
+        gain = 0.0 if change is None else detail_gain_db(before, change)
         self.samples.append(Sample(time_s, mean, gain))
         if self.row is None:
             self.row = before.shape[0] // 2
-        self.rows.append((self._line(before), self._line(after)))
+        row = np.s_[self.row : self.row + 1]
+        after = _added(before[row], None if change is None else change[row])
+        self.rows.append((self._line(before[row]), self._line(after)))
         if len(self.samples) >= 2 * MAX_SAMPLES:
             self.samples, self.rows, self.step = self.samples[::2], self.rows[::2], 2 * self.step
 
-    def _line(self, picture: NDArray[np.uint16]) -> Picture:
-        assert self.row is not None
-        line = to_screen(np.ascontiguousarray(picture[self.row : self.row + 1]), self.clip)
+    def _line(self, row: NDArray[np.uint16]) -> Picture:
+        line = to_screen(np.ascontiguousarray(row), self.clip)
         return np.asarray(resized(line, (min(ROW, line.shape[1]), 1)), np.uint8)
 
     def _shot(
-        self, time_s: float, mean: float, before: NDArray[np.uint16], after: NDArray[np.uint16],
-        change: NDArray[np.float32] | None, confidence: NDArray[np.float16] | None,
+        self, time_s: float, mean: float, before: NDArray[np.uint16], change: NDArray[np.float32] | None,
+        confidence: NDArray[np.float16] | None,
     ) -> Shot:  # fmt: skip
+        after = _added(before, change)
         size = fitted(shown_size(self.clip), MAX_SIDE)
         found: dict[str, bytes] = {}
         left, top = 0, 0
         height, width = before.shape[:2]
         part_size = min(DETAIL[0], -(-width // 3)), min(DETAIL[1], -(-height // 3))
         if change is not None:
-            shown = upright(change, self.clip)
-            left, top = Region(part_size).follow(strength_map(shown))
-            found["change"] = jpeg(colour_map(np.abs(shown[::2, ::2]).mean(-1) / FULL_CHANGE))
+            left, top = Region(part_size).follow(strength_map(change))
+            found["change"] = jpeg(colour_map(np.abs(change[::2, ::2]).mean(-1) / FULL_CHANGE))
         if confidence is not None:
             found["confidence"] = jpeg(colour_map(upright(confidence, self.clip).astype(np.float32)))
         for name, view in (("before", before), ("after", after)):
@@ -179,13 +181,16 @@ class Collector:
         self.row, self.seen, self.step = state["row"], int(state["seen"]), int(state["step"])
 
 
-def detail_gain_db(before: NDArray[np.uint16], after: NDArray[np.uint16]) -> float:
-    """Return the gradient energy of the green channel after over before, on every 8th row and column."""
-    energy = []
-    for view in (before, after):
-        across = np.diff(view[::8, :, 1].astype(np.float32), axis=1)
-        down = np.diff(view[:, ::8, 1].astype(np.float32), axis=0)
-        energy.append(np.square(across).mean(dtype=np.float64) + np.square(down).mean(dtype=np.float64))
+def detail_gain_db(before: NDArray[np.uint16], change: NDArray[np.float32]) -> float:
+    """Return the gradient energy of the green channel after a change over before.
+
+    change: what is added, full scale 1. Every 8th row and column is looked at.
+    """
+    energy = np.zeros(2)
+    for lines, axis in ((np.s_[::8, :, 1], 1), (np.s_[:, ::8, 1], 0)):
+        own, added = before[lines].astype(np.float32), change[lines] * np.float32(FULL_SCALE)
+        for place, view in enumerate((own, np.clip(own + added, 0, FULL_SCALE))):
+            energy[place] += np.square(np.diff(view, axis=axis)).mean(dtype=np.float64)
     return float(10 * np.log10((energy[1] + 1) / (energy[0] + 1)))
 
 
@@ -205,8 +210,10 @@ def jpeg(picture: Picture, quality: int = 85) -> bytes:
     return data.tobytes()
 
 
-def _added(picture: NDArray[np.uint16], change: NDArray[np.float32]) -> NDArray[np.uint16]:
-    return np.clip(picture + change * np.float32(65535), 0, 65535).astype(np.uint16)
+def _added(picture: NDArray[np.uint16], change: NDArray[np.float32] | None) -> NDArray[np.uint16]:
+    if change is None:
+        return picture
+    return np.clip(picture + change * np.float32(FULL_SCALE), 0, FULL_SCALE).astype(np.uint16)
 
 
 def _text(data: bytes) -> str:
