@@ -5,6 +5,7 @@ All but the slow test use a stand-in for Ray.
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
@@ -186,6 +187,20 @@ def test_a_full_disk_of_a_worker_stops_no_other_clip(
         other.setattr(run, "versions_of_programs", lambda: next(found, {"asled": "worker"}))
         with pytest.raises(UsageError, match="another value of asled: worker, the driver driver"):
             synth_blur(job, cluster=auto)
+
+
+@pytest.mark.parametrize("command", ["eval", "synth-blur"])
+def test_without_ray_it_says_what_to_install(
+    command: str, photos: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setitem(sys.modules, "ray", None)
+    calls = {
+        "eval": ["--dataset", "generic", "--root", str(pictures), "--methods", "input"],
+        "synth-blur": [str(photos), "--mode", "shake", "--frames", "2", "-o", str(tmp_path / "out")],
+    }
+    assert main([command, *calls[command], "-q", "--ray", "auto"]) == 2
+    assert "pip install 'asled[ray]'" in capsys.readouterr().err
 
 
 @pytest.mark.slow
