@@ -48,33 +48,37 @@ class MixedPair:
 
 
 def make_mixed_pair(folder: Path, wide: Form, ultra: Form) -> MixedPair:
-    """Write a blurred wide and a sharp ultra-wide clip of one hand-held moment."""
+    """Write a blurred wide and a sharp ultra-wide clip of one hand-held moment.
+
+    The hand shakes as much within a frame of the wide clip at any rate.
+    """
+    shake = wide.rate / 30
     scene = make_scene((720, 640), seed=2)
-    pair = MixedPair(folder / "wide.mov", folder / "ultra.mov", _record(scene, wide, 1.0, 0.0))
-    _write(pair.wide, _record(scene, wide, 1.0, EXPOSURE_S * 30 / wide.rate), wide)
-    _write(pair.ultra, _record(scene, ultra, RATIO, 0.002), ultra)
+    pair = MixedPair(folder / "wide.mov", folder / "ultra.mov", _record(scene, wide, 1.0, 0.0, shake))
+    _write(pair.wide, _record(scene, wide, 1.0, EXPOSURE_S / shake, shake), wide)
+    _write(pair.ultra, _record(scene, ultra, RATIO, 0.002, shake), ultra)
     return pair
 
 
-def _record(scene: Light, form: Form, ratio: float, exposure_s: float) -> NDArray[np.uint16]:
+def _record(scene: Light, form: Form, ratio: float, exposure_s: float, shake: float) -> NDArray[np.uint16]:
     """Return the stored pictures of a clip."""
     spread = ((np.arange(13) + 0.5) / 13 - 0.5) * exposure_s if exposure_s else np.zeros(1)
     pictures = []
     for number in range(round(LENGTH_S * form.rate)):
         times = number / form.rate + spread
-        light = np.mean([_view(scene, float(time), form, ratio) for time in times], axis=0)
+        light = np.mean([_view(scene, float(time), form, ratio, shake) for time in times], axis=0)
         coded = np.rint(_coded(light, form.transfer) * 65535).astype(np.uint16)
         pictures.append(np.rot90(coded, -form.rotation // 90))
     return np.ascontiguousarray(np.stack(pictures))
 
 
-def _view(scene: Light, time_s: float, form: Form, ratio: float) -> Light:
+def _view(scene: Light, time_s: float, form: Form, ratio: float, shake: float) -> Light:
     """Return what a lens sees at a time, linear light, as it is shown."""
     shown = SIZE[::-1] if form.upright else SIZE
     width, height = (round(side * form.scale) for side in shown)
     frames = 30 * time_s
-    x = scene.shape[1] / 2 + 24 * np.sin(0.35 * frames) + 8 * np.sin(0.8 * frames + 1)
-    y = scene.shape[0] / 2 + 20 * np.sin(0.29 * frames + 2) + 6 * np.sin(0.9 * frames)
+    x = scene.shape[1] / 2 + shake * (24 * np.sin(0.35 * frames) + 8 * np.sin(0.8 * frames + 1))
+    y = scene.shape[0] / 2 + shake * (20 * np.sin(0.29 * frames + 2) + 6 * np.sin(0.9 * frames))
     step = ratio / form.scale
     matrix = np.array([[step, 0, x - step * (width - 1) / 2], [0, step, y - step * (height - 1) / 2]])
     soft = scene if step <= 1 else cv2.GaussianBlur(scene, (0, 0), 0.33 * float(np.sqrt(step**2 - 1)))

@@ -20,6 +20,7 @@ from asled_cli.lab.synthesis.shake_blur import Depth, ShakeConfig, shake_pair
 from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 from asled_cli.lab.training_data.register import frame_pairs, register
 from asled_cli.registration.analyse import analyse
+from asled_cli.registration.blur.reblur import from_light, to_light
 from asled_cli.registration.estimate.colours import _correlation
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
@@ -145,6 +146,14 @@ def test_hand_shake_is_found_and_swapped_as_with_true_geometry() -> None:
     assert median_error_px(made, found) < 0.1
     assert found.exposure.length == pytest.approx(0.8, rel=0.3)
     assert psnr(swapped(frames), made.truth) > psnr(made.true_reference, made.truth) - 0.5
+
+
+@pytest.mark.parametrize("linear", [True, False])
+def test_light_just_below_black_has_a_coded_value(linear: bool) -> None:
+    """Means of exposures are differences of running sums, which round."""
+    coded = from_light(np.array([[-1e-8, 0.0, 0.5]], np.float32), linear)
+    assert np.isfinite(coded).all() and coded[0, 2] > coded[0, 0]
+    assert from_light(to_light(coded, linear), linear) == pytest.approx(coded, abs=1e-6)
 
 
 @pytest.mark.slow

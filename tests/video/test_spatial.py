@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from factories.clips import make_clip
-from factories.spatial import make_spatial_clip
+from factories.spatial import FULL, make_spatial_clip
 
 from asled_cli.__main__ import main
+from asled_cli.job.inspect import clip_info
+from asled_cli.job.show.probe_rows import clip_rows
 from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.decode.reader import ClipReader
 
@@ -38,3 +40,18 @@ def test_main_view_goes_through_the_whole_job(
     said = capsys.readouterr()
     assert "only its main view is used" in " ".join((said.out + said.err).split())
     assert probe_clip(out).width == 64
+
+
+@pytest.mark.parametrize("eyes", [("right", "left"), ("left", "right")], ids=str)
+@pytest.mark.parametrize("depth", [8, 10])
+def test_what_a_clip_says_about_its_views_is_shown(tmp_path: Path, eyes: tuple[str, str], depth: int) -> None:
+    views = replace(FULL, eyes=eyes, depth=depth)
+    info = clip_info(probe_clip(make_spatial_clip(tmp_path / "in.mov", frames=3, views=views)))
+    assert info["spatial"] and info["bit_depth"] == depth
+    assert info["stereo"] == {
+        "views": 2, "eyes": list(eyes), "baseline_mm": 19.24, "fov_deg": 63.4, "disparity_shift": 0.02,
+    }  # fmt: skip
+    shown = " ".join(text for row in clip_rows(info) for text in row)
+    assert "19.24 mm" in shown and "63.4" in shown and eyes[0] in shown
+    plain = clip_info(probe_clip(make_spatial_clip(tmp_path / "plain.mov", frames=3)))
+    assert plain["stereo"]["views"] == 2 and plain["stereo"]["baseline_mm"] is None

@@ -195,8 +195,8 @@ def to_light(image: Image, linear: bool) -> Image:
 
 
 def from_light(image: Image, linear: bool) -> Image:
-    """Return coded values from what an exposure averages."""
-    return np.power(image, np.float32(1 / _GAMMA)) if linear else image
+    """Return coded values from what an exposure averages; differences of sums may be just below black."""
+    return np.power(np.maximum(image, 0), np.float32(1 / _GAMMA)) if linear else image
 
 
 def _slope_of_light(image: Image, linear: bool) -> Image:
