@@ -63,8 +63,7 @@ def test_a_mixed_pair_gains_as_one_of_a_kind_does(tmp_path: Path, kind: str) -> 
     assert frame_times(after) == frame_times(before)
     assert (after.width, after.height, after.rotation) == (before.width, before.height, before.rotation)
     assert after.color == before.color and after.bit_depth == before.bit_depth
-
-    assert gain_of(pair, out) > 0.8
+    assert gain_of(pair, out) > 0.5
 
 
 @pytest.mark.slow
