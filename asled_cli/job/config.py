@@ -35,6 +35,7 @@ _FOR_PAIRS = {
     "chunk": "a network",
     "overlap": "a network",
     "tile": "a network",
+    "adapt": "a network",
 }
 """Options that mean nothing where one clip is deblurred alone, and what they concern."""
 
@@ -74,6 +75,7 @@ class DeblurConfig:
     overlap: int | None = None  # frames looked ahead past the end of a chunk
     tile: int | None = None  # side of a square tile in pixels; 0: whole frames
     strength: float = 1.0  # 0: change nothing ... 1: the full change
+    adapt: int = 0  # epochs in which the network's codebook is tuned to the clip's own reference frames
     encode: EncodeConfig | None = None  # how the result is encoded, and whether it may replace a file
     dry_run: bool = False  # stop after the plan
     truth: Path | None = None  # the sharp clip, where it is known, to measure PSNR against
@@ -96,6 +98,7 @@ class DeblurConfig:
         limits.check_number("--overlap", self.overlap, 0, limits.MAX_FRAMES)
         limits.check_number("--tile", self.tile, 0, limits.MAX_SIDE)
         limits.check_number("--workers", self.workers, 1, limits.MAX_JOBS)
+        limits.check_number("--adapt", self.adapt, 0, limits.MAX_EPOCHS)
         self._check_workers()
         limits.check_number("--crf", None if self.encode is None else self.encode.crf, 0, limits.MAX_CRF)
         if self.method == "swap" and (self.weights is not None or self.model is not None):

@@ -12,6 +12,7 @@ from asled_cli.errors import MemoryLimitError, MissingWeightsError, UsageError, 
 from asled_cli.job.config import DeblurConfig
 from asled_cli.job.records import DeblurPlan, MethodChoice
 from asled_cli.nets.interface import NetworkInfo
+from asled_cli.restoration.adaptation import adapt_to_clip
 from asled_cli.restoration.base import FusingRestorer, Restorer
 from asled_cli.restoration.network import NetworkRestorer, NetworkSetting
 from asled_cli.restoration.oom_fallback import MIN_CHUNK
@@ -64,10 +65,22 @@ def choose_method(config: DeblurConfig, wide: Clip | FrameSize) -> MethodChoice:
             f"{path} holds weights of {model}, which measures blur and restores nothing.",
             "Pass them to asled probe --defocus-weights.",
         )
+    if config.adapt:
+        _check_adapts(config, model, path)
     reason = "as asked" if config.method == "network" else "weights found"
     return _with_network(
         MethodChoice(method="network", reason=reason, model=model), path, config, wide, device, precision
     )
+
+
+def _check_adapts(config: DeblurConfig, model: str, path: Path) -> None:
+    """Raise UsageError for a network without a codebook, or without reference frames to tune it to."""
+    info = weights.read_info(path)
+    if not (info.adapts and info.needs_reference):
+        raise UsageError(
+            f"--adapt is {config.adapt}, but {model} has no codebook that could be adapted.",
+            "Leave --adapt away, or train a network that has one: options.memory = true in a recipe.",
+        )
 
 
 def _with_network(
@@ -144,7 +157,7 @@ def load_restorer(
         return SwapRestorer(strength)
     pieces = choice.chunk, choice.overlap, choice.tile
     device = torch.device(choice.device)
-    network, setting = _build(choice.weights, device, choice.precision, pieces, strength)
+    network, setting = _build(choice.weights, device, choice.precision, pieces, strength, plan)
     state_type = _state_type(network)
     found = (read(dict[Tile, state_type]) if read is not None else None) or {}  # type: ignore[valid-type]
     states = {tile: type(state)(*(part.to(device) for part in state)) for tile, state in found.items()}
@@ -164,10 +177,19 @@ def network_restorer(path: Path, device: torch.device, precision: str, size: tup
 
 
 def _build(
-    path: Path, device: torch.device, precision: str, pieces: tuple[int, int, int], strength: float
+    path: Path,
+    device: torch.device,
+    precision: str,
+    pieces: tuple[int, int, int],
+    strength: float,
+    plan: DeblurPlan | None = None,
 ) -> tuple[Any, NetworkSetting]:
+    """Return the network, tuned to the clip where `plan` asks for it, and how it is run."""
     dtype = DTYPES[precision]
-    network = weights.load(path).to(device=device, dtype=dtype, memory_format=torch.channels_last)
+    loaded = weights.load(path)
+    if plan is not None and plan.config.adapt:
+        adapt_to_clip(loaded.memory, plan.pair.ultra, plan.ultra_range, plan.config.adapt)
+    network = loaded.to(device=device, dtype=dtype, memory_format=torch.channels_last)
     chunk, overlap, tile = pieces
     setting = NetworkSetting(
         device=device,

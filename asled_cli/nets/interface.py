@@ -64,6 +64,8 @@ class NetworkInfo:
     """Width and height of frames that the network sees without padding, in pixels."""
     needs_reference: bool = True
     """Whether the network uses the other view; if not, it restores a single clip too."""
+    adapts: bool = False
+    """Whether it has a codebook that can be tuned to a clip (`nets/memory`)."""
     removes: Literal["motion", "defocus"] = "motion"
     """The blur that it is trained against. A frame that does not move keeps what it has, but for defocus."""
 

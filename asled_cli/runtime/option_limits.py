@@ -11,6 +11,7 @@ MAX_FRAMES = 100_000  # held in memory at once
 MAX_SIDE = 16_384  # pixels
 MAX_CRF = 63  # of AV1, the longest scale
 MAX_SEED = 2**63 - 1  # of torch and numpy generators, a signed 64-bit number
+MAX_EPOCHS = 1000
 MAX_JOBS = 1024  # far above the cores of any machine
 MAX_SHARDS = 100_000  # as many as a manifest may have lines
 

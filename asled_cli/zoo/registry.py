@@ -65,6 +65,7 @@ PUBLISHED: dict[str, PublishedNetwork] = {
             "fusion_radius": 3,
             "fusion_channels": 24,
             "fusion_blocks": 2,
+            "memory": False,
         },
         file="asled_fast.safetensors",
         sha256="f9df6b826ee1fd5c0620259b699ea5e5184731383cc9b34884ff749f3a5a6b02",
@@ -196,7 +197,10 @@ PARTS: dict[str, PublishedFile] = {
 }
 """Parts of networks that were trained separately, by name; recipes can start from them."""
 
-UNNAMED: dict[str, dict[str, Any]] = {"asled-fast": {"fusion_radius": 0}, "asled": {"dc_start": "away"}}
+UNNAMED: dict[str, dict[str, Any]] = {
+    "asled-fast": {"fusion_radius": 0},
+    "asled": {"dc_start": "away"},
+}
 """Options that older weight files do not name, and their values there."""
 
 DEFAULT = "asled-fast"

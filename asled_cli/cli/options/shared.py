@@ -159,6 +159,14 @@ WeightsFile = Annotated[
 Strength = Annotated[
     float, typer.Option(help="Share of the change to apply, 0 (none) to 1 (all).", rich_help_panel=RESTORE)
 ]
+Adapt = Annotated[
+    int,
+    typer.Option(
+        metavar="EPOCHS",
+        help="Tune the network's codebook to the frames of ULTRA first, for networks that have one; 0: not.",
+        rich_help_panel=RESTORE,
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N, cuda:all, mps.", rich_help_panel=RESTORE)]
 Workers = Annotated[
     int,

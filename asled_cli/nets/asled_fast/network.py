@@ -28,6 +28,7 @@ from asled_cli.nets.blend import blend
 from asled_cli.nets.blocks import ConvStack, ResidualBlock, scale_initial_weights
 from asled_cli.nets.interface import ChunkInputs, NetworkInfo
 from asled_cli.nets.limits import BLOCKS, CHANNELS, check_config
+from asled_cli.nets.memory import MemoryConfig, ReferenceMemory
 from asled_cli.nets.warp import scale_flow, warp
 
 MAX_REACH = 16  # frames on either side; each costs look-ahead and memory
@@ -57,6 +58,8 @@ class AsledFastConfig:
     """Channels at 1/2 size of the network that predicts the fusion weights."""
     fusion_blocks: int = 2
     """Residual blocks of that network."""
+    memory: bool = False
+    """Whether the features at 1/4 size also look up a codebook, which can be tuned to a clip (memory.py)."""
 
     def __post_init__(self) -> None:
         blocks = ("encoder_blocks", "backward_blocks", "forward_blocks", "decoder_blocks", "fusion_blocks")
@@ -155,11 +158,13 @@ class AsledFast(nn.Module):
         super().__init__()
         self.config = config = config or AsledFastConfig()
         coarse, reach = config.coarse_channels, config.fusion_radius
-        self.info = replace(self.info, overlap=self.info.overlap + reach, ahead=reach)
+        self.info = replace(self.info, overlap=self.info.overlap + reach, ahead=reach, adapts=config.memory)
         self.encoder = Encoder(config)
         self.backward_trunk = ConvStack(2 * coarse, coarse, config.backward_blocks)
         self.forward_trunk = ConvStack(3 * coarse, coarse, config.forward_blocks)
         self.decoder = Decoder(config)
+        if config.memory:
+            self.memory = ReferenceMemory(MemoryConfig(), coarse)
         if reach:
             self.fusion = ResultFusion(2 * reach, config.fusion_channels, config.fusion_blocks)
 
@@ -206,6 +211,8 @@ class AsledFast(nn.Module):
         features: FrameFeatures = self.encoder(
             inputs.target[:, t], inputs.reference[:, t], inputs.guide[:, t]
         )
+        if self.config.memory:
+            return features._replace(coarse=self.memory(features.coarse, inputs.target[:, t]))
         return features
 
     def _look_back(self, inputs: ChunkInputs, features: list[FrameFeatures], first: int) -> list[Tensor]:
