@@ -36,11 +36,12 @@ class MemoryConfig:
             raise ValueError(f"basis is {self.basis}, expected a multiple of 4.")
 
 
-class QueryEncoder(nn.Sequential):
+class QueryEncoder(nn.Module):
     """From a frame, unshuffled to 1/4 size, to its queries (N, k, h, w)."""
 
     def __init__(self, keys: int) -> None:
-        super().__init__(
+        super().__init__()
+        self.layers = nn.Sequential(
             conv3x3(3 * UNSHUFFLE**2, HIDDEN),
             ResidualBlock(HIDDEN),
             ResidualBlock(HIDDEN),
@@ -49,7 +50,8 @@ class QueryEncoder(nn.Sequential):
 
     def forward(self, frame: Tensor) -> Tensor:
         """Return the queries of a frame (N, 3, H, W); H and W are multiples of 4."""
-        return super().forward(F.pixel_unshuffle(frame, UNSHUFFLE))  # type: ignore[no-any-return]
+        queries: Tensor = self.layers(F.pixel_unshuffle(frame, UNSHUFFLE))
+        return queries
 
 
 class ReferenceMemory(nn.Module):
