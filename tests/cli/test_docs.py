@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -13,6 +14,7 @@ def load(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # dataclasses look there
     spec.loader.exec_module(module)
     return module
 
@@ -20,6 +22,11 @@ def load(path: Path) -> ModuleType:
 def test_the_page_of_commands_is_up_to_date() -> None:
     page = load(ROOT / "docs" / "make_cli.py").render()
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == page, "run python docs/make_cli.py"
+
+
+def test_sizes_and_costs_follow_from_the_measured_figures() -> None:
+    page = (ROOT / "docs" / "guides" / "many-machines.md").read_text(encoding="utf-8")
+    assert load(ROOT / "docs" / "make_sizing.py").render(page) == page, "run python docs/make_sizing.py"
 
 
 def test_links_between_pages_lead_to_files() -> None:
