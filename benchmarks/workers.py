@@ -64,7 +64,7 @@ def main() -> None:
 def run(folder: Path, method: str, how: str, end: int | None) -> dict[str, Any]:
     """Return the time of one run and the digests of its frames and sound."""
     facts = json.loads((folder / "facts.json").read_text())
-    out = folder / f"out_{method}_{how}.mp4"
+    out = folder / f"out_{method}_{how}_{end or 'whole'}.mp4"
     clips = [str(folder / name) for name in facts["clips"]]
     arguments = ["deblur", *clips, "-o", str(out), "-y", "--json", "--method", method, *HOW[how]]
     arguments += [] if end is None else ["--end", str(end)]
