@@ -14,7 +14,7 @@ MBIT_S = 20  # of inputs and results
 
 
 @dataclass(frozen=True)
-class Measured:
+class Figures:
     """Figures of one file. frame_s: of a frame. clip_s: of a clip, before its first frame."""
 
     file: str
@@ -39,10 +39,10 @@ class Measured:
         )
 
 
-def read(file: str) -> Measured:
+def read(file: str) -> Figures:
     """Return the medians of a result of benchmarks/throughput.py."""
     found = json.loads((RESULTS / file).read_text("utf-8"))
-    return Measured(
+    return Figures(
         file,
         found["machine"]["processor"],
         found["machine"]["cores"],
@@ -90,7 +90,7 @@ def block() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _minute(name: str, one: Measured) -> str:
+def _minute(name: str, one: Figures) -> str:
     seconds = one.seconds(60)
     took = f"{60 * FPS} x {one.frame_s:.2f} s + {one.clip_s:.0f} s = {_hours(seconds)}"
     return f"| {name} | {took} | {one.peak_gib:.1f} GiB | twice the result while segments are joined |"
