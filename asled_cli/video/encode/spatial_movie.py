@@ -51,9 +51,9 @@ from asled_cli.video.spatial.parameter_sets import displays_message, two_view_vp
 
 # What makes the pictures of two encoders fit together: the same order, keyframes and parameter sets.
 _X265 = "bframes=0:ref=3:scenecut=0:open-gop=0:info=0:aud=0:hrd=0:repeat-headers=0"
-# Steps of CRF by which a view without a change is coded finer. A noisy clip at CRF 17 came back with 40.9 dB,
-# at 12 with 43.5 dB and 1.7 times the bits.
-_FINER_CRF = 5
+# Steps of CRF by which a view without a change is coded finer: clips with noise lose 0.3 dB at most against
+# the scene (benchmarks/results/spatial_gains.json), where five steps lost 0.5, for about 2.3 times the bits.
+_FINER_CRF = 8
 _FORMATS = {8: "yuv420p", 10: "yuv420p10le"}  # of Main and Main 10, by bit depth
 
 
