@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from asled_cli.deconvolution.camera_path import apply_to_points, chain, fit_path
 from asled_cli.imaging.homography import Image, Matrix, resize_matrix
+from asled_cli.runtime.stages import map_in_threads
 
 _SHIFT_REDUCTION = 4
 _SHIFT_OVERLAP = 0.3  # share of both pictures that a shift must leave in common
@@ -51,11 +52,12 @@ def align_alike(
 
     frames: (H, W) float32 luma 0..1 in linear light. around: pairs to either side that shape the path.
     """
-    refined = []
-    for k in range(len(maps)):
+
+    def refined(k: int) -> Matrix:
         low, high = max(0, k - around), min(len(maps), k + around + 1)
-        refined.append(align_pair_alike(frames[k], frames[k + 1], maps[low:high], k - low, exposure))
-    return refined
+        return align_pair_alike(frames[k], frames[k + 1], maps[low:high], k - low, exposure)
+
+    return map_in_threads(refined, range(len(maps)))
 
 
 def align_pair_alike(first: Image, second: Image, maps: Sequence[Matrix], k: int, exposure: float) -> Matrix:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from asled_cli.deconvolution.single_lens import find_map, work_luma
 from asled_cli.deconvolution.views import Planes, blur_length, views
 from asled_cli.deconvolution.wiener import invert, tile_side
 from asled_cli.imaging.homography import Image, Matrix
+from asled_cli.runtime.stages import map_in_threads
 
 _RADIUS = 2
 _FACTORS = (0.8, 0.9, 1.0, 1.12, 1.25)
@@ -87,8 +89,8 @@ def split_at_cuts(frames: Sequence[Image]) -> list[Run]:
     """Return the scenes among consecutive frames that are long enough to be inverted."""
     runs, first = [], 0
     maps: list[Matrix] = []
-    for k in range(1, len(frames) + 1):
-        found = find_map(frames[k - 1], frames[k]) if k < len(frames) else None
+    steps = map_in_threads(lambda pair: find_map(*pair), list(pairwise(frames)))
+    for k, found in enumerate([*steps, None], start=1):
         if found is not None:
             maps.append(found)
             continue
@@ -125,13 +127,14 @@ def _targets(runs: Sequence[Run], exposure: float) -> list[tuple[int, int]]:
 
 
 def _explained(runs: Sequence[Run], targets: Sequence[tuple[int, int]], exposure: float) -> float:
-    left = plain = 0.0
-    for number, t in targets:
+    def residuals(target: tuple[int, int]) -> tuple[float, float]:
+        number, t = target
         path, near = _around(runs[number], t, exposure)
         inversion = invert(views(near, t, path, exposure), _RADIUS)
-        left += float(np.square(inversion.residual).mean())
-        plain += float(np.square(inversion.plain).mean())
-    return 1 - left / max(plain, 1e-12)
+        return float(np.square(inversion.residual).mean()), float(np.square(inversion.plain).mean())
+
+    left, plain = np.sum(map_in_threads(residuals, targets), axis=0).tolist()
+    return float(1 - left / max(plain, 1e-12))
 
 
 def _around(run: Run, t: int, exposure: float) -> tuple[CameraPath, dict[int, Planes]]:

@@ -16,6 +16,7 @@ from asled_cli.deconvolution.camera_path import CameraPath, apply_to_points, cha
 from asled_cli.deconvolution.tiles import TileGrid, transfer
 from asled_cli.imaging.homography import Image, Matrix
 from asled_cli.imaging.parabola import parabola_minimum
+from asled_cli.runtime.stages import map_in_threads
 
 _TRIALS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 7.0, 9.0)
 _SIDE = 64
@@ -46,7 +47,7 @@ def find_exposure(runs: Sequence[tuple[Sequence[Image], Sequence[Matrix]]]) -> E
     telling = sorted((p for p in pairs if p[0] >= _UNLIKE_PX), key=lambda pair: -pair[0])[:_PAIRS]
     if not telling:
         return ExposureFit(0.0, 0.0)
-    scores = np.mean([_scores(frames, maps, k) for _, frames, maps, k in telling], axis=0)
+    scores = np.mean(map_in_threads(lambda pair: _scores(*pair[1:]), telling), axis=0)
     best = int(np.argmin(scores))
     explained = 1 - float(scores[best] / scores[0])
     if best == 0 or explained < _TELLING:

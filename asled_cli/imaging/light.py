@@ -8,6 +8,7 @@ from asled_cli.imaging.homography import Image
 
 # Weights of red, green and blue. OpenCV's conversion and most published metrics use BT.601.
 LUMA_BT601 = np.array([0.299, 0.587, 0.114])
+_LARGE_TABLES = int(cv2.__version__.split(".")[0]) >= 5  # of 65536 codes: three times as fast
 LUMA_BT709 = np.array([0.2126, 0.7152, 0.0722])
 
 
@@ -34,6 +35,14 @@ def bytes_to_linear(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 def to_bytes(coded: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Return coded values 0..1, any shape, as uint8, rounded and clipped."""
     return np.asarray(np.clip(np.rint(coded * 255.0), 0, 255), np.uint8)
+
+
+def by_table(picture: NDArray[np.uint16], table: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Return a picture (H, W, 3) with the codes of each channel replaced. table: (3, 65536)."""
+    if _LARGE_TABLES:
+        columns = np.ascontiguousarray(table.T)[None]  # (1, 65536, 3)
+        return np.asarray(cv2.LUT(np.ascontiguousarray(picture), columns), np.uint16)
+    return np.stack([table[c][picture[..., c]] for c in range(3)], axis=-1)
 
 
 def luma_codes(image: Image) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.flow import MotionMeter
-from asled_cli.imaging.light import luma_codes
+from asled_cli.imaging.light import by_table, luma_codes
 from asled_cli.registration.geometry.canvas import Canvas
 from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame, without_reference
@@ -144,7 +144,7 @@ class ReferenceRenderer:
 
     def _apply_tone(self, reference: NDArray[np.uint16]) -> NDArray[np.uint16]:
         """Return the reference (H, W, 3) uint16 in the target's colours."""
-        return np.stack([self._tone_table[c][reference[..., c]] for c in range(3)], axis=-1)
+        return by_table(reference, self._tone_table)
 
 
 def _is_cut(window: ReferenceWindow, i: int, last: float | None) -> bool:

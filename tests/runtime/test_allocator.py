@@ -1,11 +1,12 @@
 """One heap for all threads: what one of them frees, another can use."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
-from asled_cli.runtime.memory import return_freed_memory, share_one_arena
+from asled_cli.runtime.memory import return_freed_memory, share_one_arena, use_large_pages
 
 THREADS = """
 import ctypes, sys, threading
@@ -40,6 +41,36 @@ def test_threads_share_one_heap() -> None:
         pytest.skip("this C library offers no choice")
     assert arenas() > 1
     assert arenas("shared") == 1
+
+
+def test_freed_pictures_are_kept_for_the_next_ones() -> None:
+    code = """
+import resource, sys
+import numpy as np
+from asled_cli.runtime.memory import reuse_large_pieces
+if "kept" in sys.argv and not reuse_large_pieces():
+    sys.exit("no choice")
+for _ in range(20):
+    np.ones(2_000_000, np.uint8)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+"""
+    found = [
+        subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+        for words in ([], ["kept"])
+    ]
+    if "no choice" in found[1].stderr:
+        pytest.skip("this C library offers no choice")
+    without, kept = (int(one.stdout) for one in found)
+    assert kept < without
+
+
+def test_torch_is_to_take_large_pages_unless_the_user_chose(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
+    use_large_pages()
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "0"
+    monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
+    use_large_pages()
+    assert os.environ.get("THP_MEM_ALLOC_ENABLE") == ("1" if sys.platform == "linux" else None)
 
 
 def test_giving_memory_back_is_always_possible() -> None:

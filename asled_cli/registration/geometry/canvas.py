@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from asled_cli.errors import InputError
 from asled_cli.imaging.homography import Image, Matrix, resize_matrix, translation
+from asled_cli.imaging.light import by_table
 from asled_cli.video.frames import Frame, FramePair
 
 # Longer side of the reduced target; a larger one costs time and makes one homography no more precise.
@@ -148,5 +149,5 @@ class Canvas:
             small, matrix, self.canvas_size, flags=flags, borderMode=cv2.BORDER_REPLICATE
         )
         if table is not None:
-            placed = np.stack([table[c][placed[..., c]] for c in range(3)], axis=-1)
+            placed = by_table(np.asarray(placed, np.uint16), table)
         return placed.astype(np.float32) * np.float32(1 / 65535)

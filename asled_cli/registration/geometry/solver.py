@@ -17,6 +17,8 @@ from asled_cli.runtime.stages import map_in_threads
 _LENS_SLACK_PX = 1.5
 # Neighbouring pixels are correlated; this many count as one observation.
 _PIXELS_PER_OBSERVATION = 50.0
+# A step that moves no corner by more, pixels at the size being solved, is the last one.
+_CONVERGED_PX = 0.01
 # Pixels summed in float32 at a time, see `_weighted_products`.
 _PART = 8192
 # Tukey's constant for 95 % efficiency with normal errors.
@@ -58,7 +60,7 @@ def refine(frames: Sequence[LumaPair], start: Matrix, steps: int, *, free: int =
 
     Method: Gauss-Newton with Tukey biweights. Coordinates are centred and scaled inside, so that the normal
     equations are well conditioned.
-    start: (3, 3) target pixel -> reference canvas pixel. steps: iterations.
+    start: (3, 3) target pixel -> reference canvas pixel. steps: iterations at most.
     free: 8 for a homography, 6 affine, 4 similarity, 2 shift.
     """
     height, width = frames[0].target.shape
@@ -71,8 +73,18 @@ def refine(frames: Sequence[LumaPair], start: Matrix, steps: int, *, free: int =
         system = _System(free)
         for part in map_in_threads(partial(_equations, free, matrix, gain, bias), views):
             system.add(part)
+        before = matrix
         matrix, gain, bias = system.solve(matrix, gain, bias)
+        if _largest_move(before, matrix, (1.0, height / width)) < _CONVERGED_PX:
+            break
     return Fit(matrix @ np.linalg.inv(centre), gain, bias, free)
+
+
+def _largest_move(before: Matrix, after: Matrix, reach: tuple[float, float]) -> float:
+    """Return how far the corners move from one map to another, pixels. reach: centred x and y of a corner."""
+    corners = np.array([[x, y, 1] for x in (-reach[0], reach[0]) for y in (-reach[1], reach[1])])
+    seen, moved = (corners @ m.T for m in (before, after))
+    return float(np.abs(seen[:, :2] / seen[:, 2:] - moved[:, :2] / moved[:, 2:]).max())
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ def _warp_references(
     own_reduced = _reduced(own, size)
     distances = [distance for distance, _, _ in around]
     pictures = [_warp(_reference(neighbour), flow) for _, neighbour, flow in around]
-    differences = [np.abs(_reduced(picture, size) - own_reduced).max(axis=-1) for picture in pictures]
+    differences = [_largest(cv2.absdiff(_reduced(picture, size), own_reduced)) for picture in pictures]
     noise = min(float(np.median(difference)) for difference in differences)
     tolerance = np.float32(np.clip(_NOISE_FACTOR * noise, _MIN_TOLERANCE, _MAX_TOLERANCE))
     warped = [_WarpedReference(own, np.ones_like(covered), _travel(frame))]
@@ -219,6 +219,12 @@ def _reduced(picture: NDArray[np.uint16], size: tuple[int, int]) -> Image:
     """Return the picture at `size` (width, height), 0..1."""
     reduced = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     return reduced.astype(np.float32) / np.float32(_FULL_SCALE)
+
+
+def _largest(colours: NDArray[Any]) -> Image:
+    """Return (h, w): the largest value of each pixel's three colours."""
+    red, green, blue = cv2.split(colours)
+    return np.asarray(cv2.max(cv2.max(red, green), blue), np.float32)
 
 
 def _enlarged(weight: Image, like: NDArray[np.uint16]) -> Image:
