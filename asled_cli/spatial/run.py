@@ -44,6 +44,11 @@ def run_job(config: DeblurConfig, report: JobReport = ignore, *, steps: Steps | 
     if clip is None:
         _refuse_view_options(config)
         return run_deblur(config, report, steps=steps)
+    if config.exposure_s is not None:
+        raise UsageError(
+            f"--exposure concerns two files, but {clip.path.name} holds both views.",
+            "Drop --exposure and --ultra-exposure.",
+        )
     _check_second_view(clip, strict=config.strict)
     targets, outputs = _choose_views(clip, config)
     if len(outputs) == 1:

@@ -13,6 +13,7 @@ from factories.small_pair import HEIGHT, WIDTH, Pair, make_pair, make_scene, vie
 
 from asled_cli.errors import AsledError, InputError, MemoryLimitError, UsageError, WeightsError
 from asled_cli.job.config import DeblurConfig
+from asled_cli.job.match import lens_prior
 from asled_cli.job.method import FrameSize, choose_pieces, fit_pieces
 from asled_cli.job.plan import choose_align_threads, make_plan, memory_of_analysis
 from asled_cli.job.records import DeblurPlan
@@ -65,6 +66,27 @@ def test_what_is_asked_for_wins(pair: Pair, tmp_path: Path) -> None:
     start, end = plan.ultra_range
     assert start is not None and end is not None
     assert start <= plan.start_s - plan.clock.offset_s and end >= Fraction(0.3) - plan.clock.offset_s
+
+
+def test_exposures_belong_to_their_clips_in_any_order(pair: Pair) -> None:
+    exposures = {"exposure_s": 0.02, "ultra_exposure_s": 0.001, "offset_s": 0.01}
+    plan = plan_of(pair, **exposures)
+    assert plan.pair.exposures_s == lens_prior(plan.pair).exposures_s == (0.02, 0.001)
+    other_way = replace(pair, wide=pair.ultra, ultra=pair.wide)
+    turned = {"exposure_s": 0.001, "ultra_exposure_s": 0.02, "offset_s": -0.01}
+    plan = plan_of(other_way, **turned, out=pair.wide.with_name("o.mp4"))
+    assert plan.pair.order.swapped and plan.pair.exposures_s == (0.02, 0.001)
+    named = {name: getattr(plan.config, name) for name in exposures}
+    assert named == exposures and plan.config.wide == pair.wide
+    assert plan_of(pair).pair.exposures_s is None
+
+
+@pytest.mark.parametrize("one", ["exposure_s", "ultra_exposure_s"])
+def test_one_exposure_alone_is_refused(pair: Pair, one: str) -> None:
+    with pytest.raises(UsageError, match="belong together"):
+        plan_of(pair, **{one: 0.01})
+    with pytest.raises(UsageError, match="expected"):
+        plan_of(pair, **{one: -1.0})
 
 
 def test_a_part_without_a_reference_is_noted(tmp_path: Path) -> None:

@@ -146,6 +146,7 @@ def test_one_view_is_written_as_a_flat_clip(tmp_path: Path, chosen: str) -> None
         ({"encode": EncodeConfig("h264")}, "MV-HEVC"),
         ({"encode": EncodeConfig(pix_fmt="yuv444p")}, "--pix-fmt"),
         ({"truth": Path("t.mov")}, "--truth"),
+        ({"exposure_s": 0.01, "ultra_exposure_s": 0.01}, "--exposure concerns two files"),
         ({"target": "ultra", "output_views": "wide"}, "different views"),
     ],
 )
