@@ -1,6 +1,6 @@
 """24 takes by three shards, by Ray with a killed worker, and on a full disk: the files and report of one run.
 
-    python benchmarks/many_machines.py [--takes 24] [--only CASE] [--out benchmarks/results/many_machines.json]
+    python benchmarks/many_machines.py [--takes 24] [--only CASE] [--out FILE]
 
 The takes are synthetic, 128x96. The full disk is a tmpfs, which is mounted where the user may; another file
 fills it after a third of the takes, and is removed before the batch is run again. Exit code 1 if any file or
