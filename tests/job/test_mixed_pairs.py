@@ -88,10 +88,12 @@ def test_frames_of_the_reference_are_turned_to_those_of_the_target(tmp_path: Pat
     one, two = turned_to(probe_clip(pair.wide), probe_clip(pair.ultra))
     assert one.turn == 0 and (two.seen_size[0] > two.seen_size[1]) == (one.width > one.height)
     clock = match_clips(DeblurConfig(pair.wide, pair.ultra, offset_s=0.0, lens_order="given")).timing.clock
-    found = locate([list(sample_pairs(one, two, clock, 3))], LensPrior(RATIO, 0.05))
-    assert found.score > 0.65
-    upside_down = replace(two, turn=(two.turn + 2) % 4)
-    assert locate([list(sample_pairs(one, upside_down, clock, 3))], LensPrior(RATIO, 0.05)).score < 0.5
+    half_a_turn = replace(two, turn=(two.turn + 2) % 4)
+    scores = [
+        locate([list(sample_pairs(one, clip, clock, 3))], LensPrior(RATIO, 0.05)).score
+        for clip in (two, half_a_turn)
+    ]
+    assert scores[0] > 0.55 and scores[0] > scores[1] + 0.15
     with ClipReader(two) as frames:
         whole = next(iter(frames)).rgb
     small = next(iter(read_small(two, two.seen_size)))[1]
