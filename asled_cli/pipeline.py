@@ -124,7 +124,8 @@ def _deblur(run: Run, began: float) -> DeblurResult:
     plan = run.plan
     run.refuse_if_strict([*plan.notes, *(f"{lost} would be left out" for lost in run.writer.dropped)])
     if plan.match is None:
-        return replace(_deblur_alone(run), analysis_s=time.monotonic() - began)
+        analysis_s = time.monotonic() - began
+        return replace(_deblur_alone(run), analysis_s=analysis_s)
     registration = run.journal.registration or _analyse(run)
     blur_plan = _plan_blur(run, registration)
     return_freed_memory()

@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from report import write_report
 
-from asled_cli.lab.bench.clips import make_pair
+from asled_cli.lab.bench.clips import make_pair, make_shaken
 from asled_cli.lab.bench.run import machine, spread
 from asled_cli.zoo import checkpoint as weights
 from asled_cli.zoo import registry as zoo
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         width, height = map(int, options.size.split("x"))
-        clips = make_pair(folder, options.frames, (width, height), "short")
+        clips = make_clips(options.method, folder, options.frames, (width, height), "short")
         arguments = ["--method", options.method]
         if options.untrained:
             arguments = ["--weights", str(save_untrained(options.untrained, options.config, folder))]
@@ -65,10 +65,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
             old = summarise([each[0] for each in rounds])
             found["against"] = {"commit": options.against, **old, "times_as_fast": ratios(old, found)}
         if options.long:
-            long = run_job(make_pair(folder, 10 * options.frames, (width, height), "long"), folder, arguments)
+            ten_times = make_clips(options.method, folder, 10 * options.frames, (width, height), "long")
+            long = run_job(ten_times, folder, arguments)
             ratio = long["peak_mib"] / statistics.median(run["peak_mib"] for run in runs)
             found["ten_times_longer"] = {"peak_mib": long["peak_mib"], "peak_ratio": round(ratio, 3)}
     sys.stdout.write(write_report(found, options.out))
+
+
+def make_clips(method: str, folder: Path, frames: int, size: tuple[int, int], name: str) -> tuple[Path, ...]:
+    """Write the clips of a job: a pair, or one shaken clip."""
+    return (
+        (make_shaken(folder, frames, size, name),)
+        if method == "single"
+        else make_pair(folder, frames, size, name)
+    )
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -79,7 +89,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--size", default="1920x1080", metavar="WxH")
     parser.add_argument("--frames", type=int, default=48)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--method", default="auto", choices=["auto", "network", "swap"])
+    parser.add_argument("--method", default="auto", choices=["auto", "network", "swap", "single"])
     parser.add_argument("--untrained", metavar="NAME", help="a network with random weights, such as asled")
     parser.add_argument("--config", metavar="JSON", default="{}", help="of the untrained network")
     parser.add_argument("--against", metavar="COMMIT", help="also time this commit, in turn")
@@ -124,7 +134,7 @@ def ratios(old: dict[str, Any], new: dict[str, Any]) -> dict[str, float]:
 
 
 def run_job(
-    clips: tuple[Path, Path], folder: Path, options: Sequence[str], tree: Path = ROOT
+    clips: tuple[Path, ...], folder: Path, options: Sequence[str], tree: Path = ROOT
 ) -> dict[str, Any]:
     """Run a job of `tree` in a separate process; return its result, wall time and peak memory."""
     arguments = ["deblur", *map(str, clips), "-o", str(folder / "out.mp4"), "-y", "--json", *options]

@@ -50,23 +50,25 @@ class PublishedNetwork(PublishedFile):
     """Config of the network; must equal the one in the file's header."""
 
 
+_FAST: Options = {
+    "fine_channels": 32,
+    "coarse_channels": 64,
+    "encoder_blocks": 1,
+    "backward_blocks": 2,
+    "forward_blocks": 3,
+    "decoder_blocks": 3,
+    "fine_state": True,
+    "fusion_radius": 3,
+    "fusion_channels": 24,
+    "fusion_blocks": 2,
+    "memory": False,
+}
+
 PUBLISHED: dict[str, PublishedNetwork] = {
     "asled-fast": PublishedNetwork(
         name="asled-fast",
         architecture="asled-fast",
-        options={
-            "fine_channels": 32,
-            "coarse_channels": 64,
-            "encoder_blocks": 1,
-            "backward_blocks": 2,
-            "forward_blocks": 3,
-            "decoder_blocks": 3,
-            "fine_state": True,
-            "fusion_radius": 3,
-            "fusion_channels": 24,
-            "fusion_blocks": 2,
-            "memory": False,
-        },
+        options=_FAST,
         file="asled_fast.safetensors",
         sha256="f9df6b826ee1fd5c0620259b699ea5e5184731383cc9b34884ff749f3a5a6b02",
         licence="MIT",
@@ -76,6 +78,18 @@ PUBLISHED: dict[str, PublishedNetwork] = {
         "asled_fast_gpu.toml: 29,100 + 300 + 800 + 784 steps, 2,342 clips",
         scores={"dB over input": 7.74, "dB over swap": 1.37},
         protocol="basicsr PSNR, ten synthetic validation clips (version 3), which also chose the checkpoint",
+    ),
+    "asled-single": PublishedNetwork(
+        name="asled-single",
+        architecture="asled-fast",
+        options=_FAST,
+        file="asled_single.safetensors",
+        sha256="d559e0f4cf412d64d6ec2f1f4c18979145d8861a8a55b67d7a2324c4ecb9a7fa",
+        licence="MIT",
+        parameters=699_760,
+        paper="own design, as asled-fast; its references are the clip's own inversions",
+        training="examples/recipes/asled_single_cpu.toml: 900 steps from asled-fast, 95 clips",
+        protocol="see weights/README.md",
     ),
     "asled-blend": PublishedNetwork(
         name="asled-blend",
@@ -132,6 +146,12 @@ class Costs:
 COSTS: dict[str, Costs] = {
     "asled-fast": Costs(
         parameters=699_760, gflop=270.5, memory_mib=3235, paper="own design, after AsLeD-Net (NeurIPS 2025)"
+    ),
+    "asled-single": Costs(
+        parameters=699_760,
+        gflop=270.5,
+        memory_mib=2575,
+        paper="own design, as asled-fast; its references are the clip's own inversions",
     ),
     "asled-blend": Costs(
         parameters=8_783_602,
@@ -206,7 +226,7 @@ UNNAMED: dict[str, dict[str, Any]] = {
 DEFAULT = "asled-fast"
 """The network used when none is named."""
 
-ALONE = "asled-fast"
+ALONE = "asled-single"
 """The network that merges a clip's frames with their own inversion, where no second clip helps."""
 
 

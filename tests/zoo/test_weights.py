@@ -19,7 +19,11 @@ from asled_cli.zoo import checkpoint as weights
 from asled_cli.zoo import registry as zoo
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
-MEASURED = {"asled-fast": "throughput.json", "asled-blend": "asled_1080p_cpu.json"}
+MEASURED = {
+    "asled-single": "single_1080p_cpu.json",
+    "asled-fast": "throughput.json",
+    "asled-blend": "asled_1080p_cpu.json",
+}
 
 
 @pytest.fixture

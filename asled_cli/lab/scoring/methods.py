@@ -85,7 +85,7 @@ def find_models(config: EvalConfig) -> list[Model]:
 
 def _expanded(words: Sequence[str]) -> list[str]:
     """Return the words with ALL replaced by what it stands for, each once."""
-    every = [*ROWS_OF_ALL, *zoo.PUBLISHED]
+    every = [*ROWS_OF_ALL, *(name for name in zoo.PUBLISHED if name != zoo.ALONE)]
     return list(dict.fromkeys(name for word in words for name in (every if word == ALL else [word])))
 
 
