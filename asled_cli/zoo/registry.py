@@ -138,7 +138,8 @@ class Costs:
     """10^9 multiplications and additions for one 1920x1080 frame of a long clip, without look-ahead."""
     memory_mib: int | None
     """Peak of a whole `asled deblur` of 1080p clips on a CPU in bf16, in the pieces it chooses with 20 GiB
-    free; measured, see benchmarks/results. None: not measured yet. That of asled is of a clip of 3 frames."""
+    free; measured, see benchmarks/results. None: not measured yet. Those of asled, mtu,
+    deblurnet and ifan are of clips of 3 frames, the last three without a second clip."""
     paper: str
     """Where the network is described."""
 
@@ -165,11 +166,11 @@ COSTS: dict[str, Costs] = {
     "mtu": Costs(
         parameters=1_037_325,
         gflop=577,
-        memory_mib=None,
+        memory_mib=1647,
         paper="Real-Time Video Deblurring via Lightweight Motion Compensation (CGF 2022), two units",
     ),
     "deblurnet": Costs(
-        parameters=4_593_635, gflop=2_139, memory_mib=None, paper="Zhou et al., DAVANet (CVPR 2019), one view"
+        parameters=4_593_635, gflop=2_139, memory_mib=1072, paper="Zhou et al., DAVANet (CVPR 2019), one view"
     ),
     "davanet": Costs(
         parameters=8_697_480,
@@ -180,7 +181,7 @@ COSTS: dict[str, Costs] = {
     "ifan": Costs(
         parameters=10_476_996,
         gflop=1_627,
-        memory_mib=None,
+        memory_mib=1079,
         paper="Lee et al., IFAN (CVPR 2021), for frames out of focus",
     ),
     "refvsr": Costs(
