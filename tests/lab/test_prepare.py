@@ -64,7 +64,7 @@ def test_one_lens_gets_the_flow_of_its_sharp_frames(pairs: Path, tmp_path: Path)
     assert (clip.guide == 0).all() and not clip.reset.any()
     assert (clip.flow_previous[0] == 0).all() and (clip.flow_next[-1] == 0).all()
     flow = clip.flow_next[0, 8:-8, 8:-8].numpy().astype(np.float64).mean((0, 1)) * 4
-    first, second = (np.array(clip.truth[t]).astype(np.float32)[..., 1] for t in (0, 1))
+    first, second = (clip.truth[t].numpy().astype(np.float32)[..., 1] for t in (0, 1))
     moved = cv2.warpAffine(second, np.array([[1, 0, flow[0]], [0, 1, flow[1]]]), (128, 96),
                            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)  # fmt: skip
     inner = np.s_[24:-24, 24:-24]
