@@ -24,6 +24,7 @@ from asled_cli.progress import Progress
 from asled_cli.video.encode.encoder import EncodeConfig
 from asled_cli.video.preserve.verify import verify
 
+ROOT = Path(__file__).resolve().parents[2]
 FRAMES, SIZE = 22, (160, 96)
 STEPS = Steps(segment_length=lambda clip: 4)
 LOSSLESS = EncodeConfig(codec="h264", crf=1, preset="ultrafast")
@@ -154,8 +155,8 @@ def test_where_nothing_changes_the_clip_is_copied(
         ("target", "ultra", "--target"),
         ("lens_order", "given", "--lens-order"),
         ("skip_sharp", False, "--no-skip-sharp"),
-        ("model", "asled", "--model"),
-        ("weights", Path("w.safetensors"), "--weights"),
+        ("model", "asled-fast", "--model"),
+        ("weights", ROOT / "weights" / "asled_fast.safetensors", "--weights"),
         ("chunk", 3, "--chunk"),
     ],
 )
