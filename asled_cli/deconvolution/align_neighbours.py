@@ -99,7 +99,8 @@ def _whole_shift(first: Image, second: Image) -> Matrix:
     """Return the shift of the whole picture by phase correlation of reduced pictures, or none."""
     size = first.shape[1] // _SHIFT_REDUCTION, first.shape[0] // _SHIFT_REDUCTION
     a, b = (_equalised(cv2.resize(f, size, interpolation=cv2.INTER_AREA)) for f in (first, second))
-    shift, _ = cv2.phaseCorrelate(a, b, cv2.createHanningWindow(size, cv2.CV_32F))
+    window = cv2.createHanningWindow(size, cv2.CV_32F)
+    shift, _ = cv2.phaseCorrelate(a.copy(), b.copy(), window)  # it writes into them
     best, most = (0.0, 0.0), -np.inf
     for x, y in ((0.0, 0.0), shift):
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

@@ -81,7 +81,8 @@ def _whole_shift(first: Grey, second: Grey) -> tuple[float, float]:
     size = (a.shape[1], a.shape[0])
     if min(size) < 2:
         return 0.0, 0.0
-    (x, y), _ = cv2.phaseCorrelate(a, b, cv2.createHanningWindow(size, cv2.CV_32F))
+    window = cv2.createHanningWindow(size, cv2.CV_32F)
+    (x, y), _ = cv2.phaseCorrelate(a.copy(), b.copy(), window)  # it writes into them
     moved = cv2.warpAffine(
         b, np.array([[1, 0, x], [0, 1, y]]), size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_CONSTANT, borderValue=-1,
