@@ -145,9 +145,14 @@ class ResultWindow:
             flow = leg.float() if flow is None else flow + warp(leg.float(), flow)
             moved = warp_bicubic(self.result(j), flow).sub_(own)
             guide = own_guide + (warp(self.guide(j), flow) - own_guide) * alive
-            whole = moved.device.type == "cpu" and not torch.is_grad_enabled() and bool(alive.all())
+            whole = not _traced() and moved.device.type == "cpu" and bool(alive.all())
             found.append(Neighbour(moved if whole else moved.mul_(alive.to(own.dtype)), guide))
         return found
+
+
+def _traced() -> bool:
+    """Return whether the call is recorded, for gradients or an export, and may not depend on values."""
+    return torch.is_grad_enabled() or torch.compiler.is_exporting()
 
 
 def _parts(stacked: Tensor, channels: int) -> list[Tensor]:
