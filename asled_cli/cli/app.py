@@ -28,7 +28,7 @@ from asled_cli.cli.train import train
 from asled_cli.cli.verify import verify
 from asled_cli.cli.web.command import ui
 from asled_cli.errors import AsledError, InterruptedRunError
-from asled_cli.runtime.memory import explain_limit, reuse_large_pieces, share_one_arena, use_large_pages
+from asled_cli.runtime.memory import explain_limit, set_up_allocator, use_large_pages
 from asled_cli.runtime.printable import printable
 
 app = typer.Typer(
@@ -74,8 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Errors of ours are one line and a hint; with --debug, and for errors that nobody foresaw, a traceback.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    share_one_arena()
-    reuse_large_pieces()
+    set_up_allocator()
     use_large_pages()
     with tolerant_streams() as stdout:
         code = _run(arguments)

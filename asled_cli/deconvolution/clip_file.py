@@ -1,7 +1,11 @@
 """The exposure of a clip in a file from a few stretches of it, and which of its frames are neighbours."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
 
 from asled_cli.deconvolution.clip_exposure import clip_exposure
 from asled_cli.deconvolution.exposure import ExposureFit
@@ -25,6 +29,16 @@ def measure_exposure(
     starts = [first + at / clip.average_rate for at in _starts((last - first) * clip.average_rate)]
     runs = read_runs(clip, starts, _RUN_LENGTH)
     return clip_exposure([frame.rgb for frame in run if frame.time < last] for run in runs)
+
+
+def sampled_exposure(frames: int, rgb_at: Callable[[int], NDArray[np.uint16]]) -> float:
+    """Return the exposure of a clip in memory, frame intervals, from the runs that `measure_exposure` takes.
+
+    frames: of the clip. rgb_at: gives a frame by its number, (H, W, 3) coded RGB 0..65535.
+    """
+    starts, length = stretches(frames)
+    runs = ([rgb_at(i) for i in range(start, min(start + length, frames))] for start in starts)
+    return clip_exposure(runs).exposure
 
 
 def stretches(frames: int) -> tuple[list[int], int]:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.deconvolution.align_neighbours import blurred
 from asled_cli.deconvolution.light import to_coded, to_light
 from asled_cli.guide import GUIDE_CHANNELS, GUIDE_STRIDE, Guide, guide_grid
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid, resize_matrix
@@ -78,17 +79,12 @@ def _blurred_again(
     light = np.asarray(cv2.resize(to_light(codes), size, interpolation=cv2.INTER_AREA), np.float32)
     down = resize_matrix((width, height), size)
     up = np.linalg.inv(down)
-    some = blur[:: -(-len(blur) // _MOST)]
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    total = np.zeros_like(light)
-    for matrix in some:
-        moved = cv2.warpPerspective(
-            light, down @ matrix @ up, size, flags=flags, borderMode=cv2.BORDER_REPLICATE
-        )
-        total += np.asarray(moved, np.float32)
-    blurred = to_coded(np.asarray(total / len(some), np.float32))
+    some = [np.asarray(down @ matrix @ up, np.float64) for matrix in blur[:: -(-len(blur) // _MOST)]]
+    blurred_again = to_coded(blurred(light, some))
     frame = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.float32) / np.float32(65535)
-    return np.asarray(frame - blurred, np.float32), np.asarray(blurred - to_coded(light), np.float32)
+    return np.asarray(frame - blurred_again, np.float32), np.asarray(
+        blurred_again - to_coded(light), np.float32
+    )
 
 
 def _flow(matrix: Matrix | None, size: tuple[int, int]) -> NDArray[np.float16]:

@@ -220,11 +220,17 @@ def restore_frame(
     frame = seen[t]
     wanted = frame.wanted and exposure > 0
     found = _accepted(seen, t, path, exposure, config.workers) if wanted else None
-    reference = _described(frame, found, path, t, seen) if config.describe else None
-    if found is None:
+    sharp = None if found is None else _sharp(frame.rgb, found.inversion)
+    trust = None if found is None else found.trust(frame)
+    reference = None
+    if config.describe:
+        useful = trust is not None and trust.mean() >= _USEFUL_TRUST
+        inverted = (sharp, trust) if useful else (None, None)
+        blur = [] if found is None else found.blur
+        reference = own_reference(frame.rgb, *inverted, blur, _to_neighbours(frame, path, t, seen))
+    if sharp is None or trust is None:
         return Deblurred(None, 0.0, reference)
-    trust = found.trust(frame)
-    change = (_sharp(frame.rgb, found.inversion) - _coded(frame.rgb)) * trust[..., None]
+    change = (sharp - _coded(frame.rgb)) * trust[..., None]
     return Deblurred(np.asarray(change, np.float32), float(trust.mean()), reference)
 
 
@@ -258,19 +264,15 @@ def _accepted(
     return None if inversion is None else _Accepted(inversion, share, found[index].blur)
 
 
-def _described(
-    frame: _Seen, found: _Accepted | None, path: CameraPath, t: int, times: Collection[int]
-) -> OwnReference:
-    """Return an inversion as a reference for a network, with the motion to the frames beside."""
+def _to_neighbours(
+    frame: _Seen, path: CameraPath, t: int, times: Collection[int]
+) -> tuple[Matrix | None, Matrix | None]:
+    """Return the maps from a frame's pixels to those of the previous and the next one, None at an end."""
     height, width = frame.rgb.shape[:2]
     down = resize_matrix((width, height), path.size)
     up = np.linalg.inv(down)
     before, after = (up @ np.linalg.inv(path.pose(k)) @ down if k in times else None for k in (t - 1, t + 1))
-    trust = None if found is None else found.trust(frame)
-    if found is None or trust is None or trust.mean() < _USEFUL_TRUST:
-        return own_reference(frame.rgb, None, None, [], (before, after))
-    sharp = _sharp(frame.rgb, found.inversion)
-    return own_reference(frame.rgb, sharp, trust, found.blur, (before, after))
+    return before, after
 
 
 def _sharp(rgb: NDArray[np.uint16], inversion: Inversion) -> Image:

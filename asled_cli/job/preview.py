@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.errors import InputError, UsageError
+from asled_cli.errors import InputError
+from asled_cli.job.show.drawing import check_drawing, write_drawing
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
-from asled_cli.runtime.atomic_file import cannot_write, write_file
 from asled_cli.video.decode.pixel_format import to_8_bit
 from asled_cli.video.encode.image_clip import write_pictures
 
+_OPTION = "--preview"
 _CELLS = 8  # of the checkerboard along the longer side
 _RATE = 10  # frames per second of the preview clip, slow enough to compare by eye
 _GAP = 4  # pixels between the views
@@ -21,14 +22,7 @@ _GAP = 4  # pixels between the views
 
 def check_preview(path: Path, inputs: Sequence[Path], *, overwrite: bool = False) -> None:
     """Raise UsageError unless a preview can be written there, and may be."""
-    if path.suffix.lower() not in (".png", ".mp4"):
-        raise UsageError(f"--preview is {path.name!r}, expected a name that ends in .png or .mp4.")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"--preview: the folder {path.absolute().parent} does not exist.")
-    if any(path.exists() and other.exists() and path.samefile(other) for other in inputs):
-        raise UsageError(f"--preview {path} is an input, expected another file.")
-    if path.exists() and not overwrite:
-        raise _exists(path)
+    check_drawing(_OPTION, path, inputs, overwrite=overwrite)
 
 
 def draw_preview(frames: Sequence[AlignedFrame], path: Path, *, overwrite: bool = False) -> None:
@@ -47,18 +41,7 @@ def draw_preview(frames: Sequence[AlignedFrame], path: Path, *, overwrite: bool 
     else:
         pictures = [side_by_side(frame) for frame in usable]
         write = partial(write_pictures, pictures=pictures, rate=_RATE)
-    try:
-        write_file(path, write, overwrite=overwrite)
-    except FileExistsError as error:
-        raise _exists(path) from error
-    except OSError as error:
-        raise cannot_write(path, error) from error
-
-
-def _exists(path: Path) -> UsageError:
-    return UsageError(
-        f"--preview: {path} exists already.", "Choose another name, or replace it with --overwrite."
-    )
+    write_drawing(_OPTION, path, write, overwrite=overwrite)
 
 
 def checkerboard(frame: AlignedFrame) -> NDArray[np.uint8]:

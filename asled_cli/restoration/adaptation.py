@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asled_cli.nets.memory import ReferenceMemory
+from asled_cli.runtime.processes import one_thread
 from asled_cli.video.decode.reader import ClipReader, frame_times
 from asled_cli.video.frames import Clip
 
@@ -37,12 +38,8 @@ def adapt_to_clip(
     step = max(1, -(-len(frame_times(clip)) // MAX_FRAMES))
     with ClipReader(clip, start_s=span[0], end_s=span[1]) as frames:
         kept = [frame.rgb for index, frame in enumerate(frames) if index % step == 0]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         errors = adapt(memory, kept, epochs)
-    finally:
-        torch.set_num_threads(threads)
     if errors:
         log.info("adapted to %d reference frames: error %.4f to %.4f", len(kept), errors[0], errors[-1])
 
@@ -65,7 +62,7 @@ def adapt(
     if not epochs or not references:
         return []
     draw = np.random.default_rng(seed)
-    before = [parameter.detach().clone() for parameter in memory.codebook()]
+    before = _codebook(memory)
     frozen = [(p, p.requires_grad) for p in memory.parameters()]
     memory.requires_grad_(False)
     for parameter in memory.codebook():
@@ -91,8 +88,10 @@ def adapt(
     probes = [
         _crop(frame, np.random.default_rng(seed)) for frame in references[:: -(-len(references) // PROBES)]
     ]
-    if _error(memory, probes) >= _error_with(memory, before, probes):
-        _set(memory, before)
+    tuned, error = _codebook(memory), _error(memory, probes)
+    _set(memory, before)
+    if error < _error(memory, probes):
+        _set(memory, tuned)
     return errors
 
 
@@ -101,13 +100,9 @@ def _error(memory: ReferenceMemory, crops: Sequence[Tensor]) -> float:
         return float(np.mean([float(F.l1_loss(memory.reconstruct(crop), crop)) for crop in crops]))
 
 
-def _error_with(memory: ReferenceMemory, codebook: Sequence[Tensor], crops: Sequence[Tensor]) -> float:
-    """Return the error with another codebook; the memory keeps its own."""
-    own = [parameter.detach().clone() for parameter in memory.codebook()]
-    _set(memory, codebook)
-    found = _error(memory, crops)
-    _set(memory, own)
-    return found
+def _codebook(memory: ReferenceMemory) -> list[Tensor]:
+    """Return a copy of keys and basis."""
+    return [parameter.detach().clone() for parameter in memory.codebook()]
 
 
 def _set(memory: ReferenceMemory, codebook: Sequence[Tensor]) -> None:

@@ -5,18 +5,21 @@ Used where they agree with the frame but for its blur: alike at low frequencies,
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.guide import GUIDE_STRIDE, Guide
-from asled_cli.imaging.homography import Image
+from asled_cli.imaging.homography import Image, pixel_grid
 from asled_cli.imaging.light import luma
-from asled_cli.imaging.warp import sample_at, warp
+from asled_cli.imaging.warp import warp
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
-from asled_cli.registration.rendering.temporal_fusion import FrameWindow
+from asled_cli.registration.rendering.temporal_fusion import FrameWindow, flows_from, warp_picture
 
+_SIDES: tuple[Literal[1, -1], ...] = (1, -1)
 _WHITE = np.float32(65535)
 _BLUR_PX = 16.0  # sigma beyond which a blurred frame and a sharp one are alike
 _TOLERANCE = np.float32(0.02)  # difference of the two there, coded, at which the confidence is 1 / e
@@ -44,31 +47,18 @@ def with_reference(window: FrameWindow) -> AlignedFrame:
 
 def _nearest(window: FrameWindow) -> Iterator[tuple[AlignedFrame, Image]]:
     """Yield the nearest frame with a reference on each side, and the flow to it, (h, w, 2) guide pixels."""
-    frames = window.frames
-    for step in (1, -1):
-        flow: Image | None = None
-        for j in range(window.own + step, len(frames) if step == 1 else -1, step):
-            if frames[max(j, j - step)].is_cut:
-                break
-            here = frames[j - step]
-            one = (here.flow_next if step == 1 else here.flow_previous).astype(np.float32)
-            flow = one if flow is None else flow + warp(one, flow)
-            if frames[j].reference is not None:
-                yield frames[j], flow
-                break
+    for step in _SIDES:
+        around = flows_from(window.frames, window.own, step)
+        for _, frame, flow in islice((found for found in around if found[1].reference is not None), 1):
+            yield frame, flow
 
 
 def _moved(frame: AlignedFrame, flow: Image) -> tuple[Image, Image]:
     """Return reference (H, W, 3) and confidence (h, w) of a frame along a flow, zero beyond its edges."""
     assert frame.reference is not None
-    height, width = frame.reference.shape[:2]
-    scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
-    places: Image = np.asarray(cv2.resize(flow * scale, (width, height)), np.float32)
-    places[..., 0] += np.arange(width, dtype=np.float32)
-    places[..., 1] += np.arange(height, dtype=np.float32)[:, None]
-    picture = sample_at(frame.reference, places, cv2.INTER_CUBIC).astype(np.float32)
+    picture = warp_picture(frame.reference, flow).astype(np.float32)
     rows, columns = flow.shape[:2]
-    y, x = np.mgrid[:rows, :columns].astype(np.float32)
+    x, y = pixel_grid((columns, rows))
     u, v = x + flow[..., 0], y + flow[..., 1]
     inside = (u >= 0) & (v >= 0) & (u <= columns - 1) & (v <= rows - 1)
     known = frame.guide[..., Guide.CONFIDENCE].astype(np.float32)

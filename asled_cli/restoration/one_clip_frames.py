@@ -6,7 +6,6 @@ blurred by motion, and keeps what it has.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import partial
 
 import cv2
 import numpy as np
@@ -31,28 +30,32 @@ def frames_alone(frames: Iterable[Frame], exposure: float | None) -> Iterator[Al
     exposure: frame intervals, by which motion becomes blur; 0: not known, at most UNKNOWN_EXPOSURE. None: the
     blur is not of motion, and no frame is kept for lack of it.
     """
-    meter, before = MotionMeter(), _NOTHING
-    waiting: AlignedFrame | None = None
-    finish = partial(_with_blur, exposure=exposure)
-    for frame in frames:
-        now = without_reference(FramePair(frame, None))
-        grey = _reduced(frame)
+    bare = (without_reference(FramePair(frame, None)) for frame in frames)
+    for aligned in with_motion((frame, _reduced(frame.pair.target)) for frame in bare):
+        yield _with_blur(aligned, exposure)
+
+
+def with_motion(frames: Iterable[tuple[AlignedFrame, NDArray[np.uint8]]]) -> Iterator[AlignedFrame]:
+    """Yield every frame, one frame later, with the flow and the cuts that grey pictures of it show.
+
+    frames: each with its picture (h, w) uint8, of any size but one for all.
+    """
+    meter = MotionMeter()
+    waiting: tuple[AlignedFrame, NDArray[np.uint8]] | None = None
+    for now, grey in frames:
         if waiting is not None:
+            last, before = waiting
             flows = meter.between(before, grey)
             if flows is None:
                 now = replace(now, is_cut=True)
             else:
-                grid = now.guide.shape[:2]
-                ratio = frame.rgb.shape[1] / grey.shape[1]
-                waiting = replace(waiting, flow_next=_on_grid(flows[0], grid, ratio))
+                grid, ratio = now.guide.shape[:2], now.pair.target.rgb.shape[1] / grey.shape[1]
+                last = replace(last, flow_next=_on_grid(flows[0], grid, ratio))
                 now = replace(now, flow_previous=_on_grid(flows[1], grid, ratio))
-            yield finish(waiting)
-        waiting, before = now, grey
+            yield last
+        waiting = now, grey
     if waiting is not None:
-        yield finish(waiting)
-
-
-_NOTHING: NDArray[np.uint8] = np.zeros((1, 1), np.uint8)
+        yield waiting[0]
 
 
 def _reduced(frame: Frame) -> NDArray[np.uint8]:

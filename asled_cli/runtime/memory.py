@@ -33,6 +33,12 @@ _NO_THREAD = "can't start new thread"
 _FILES_OPEN = re.compile("too many open files", re.IGNORECASE)
 
 
+def set_up_allocator() -> None:
+    """Set the C library's memory as all programs here use it; call it before there are threads."""
+    share_one_arena()
+    reuse_large_pieces()
+
+
 def share_one_arena() -> bool:
     """Let all threads of this process take memory from one heap; whether there was such a choice.
 

@@ -1,10 +1,10 @@
 """Lens order of two clips: which one is the wide clip, and whether both show the same scene."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import log
-from typing import Literal
+from typing import Literal, TypeVar
 
 from asled_cli.registration.estimate.template_match import MatchCandidate, locate
 from asled_cli.registration.geometry.canvas import reduce_for_analysis
@@ -42,6 +42,7 @@ class Order:
     fov_ratio: float | None = None
 
 
+Found = TypeVar("Found")
 NAMED = Order(False, "order of the arguments", "as named")
 
 
@@ -59,10 +60,7 @@ def locate_both(wide: Clip, ultra: Clip, clock: Clock) -> Places:
         forward, backward = map_in_threads(lambda some: locate([some], prior), [pairs, reverse])
         return forward, backward
 
-    found = [both_ways(prior) for prior in COMMON_RATIOS]
-    if max(place.score for both in found for place in both) < _SURE_CORRELATION:
-        found += [both_ways(prior) for prior in OTHER_RATIOS]
-    return max(found, key=lambda both: max(place.score for place in both))
+    return _best(both_ways, lambda both: max(place.score for place in both))
 
 
 def find_ratio(pairs: Sequence[FramePair]) -> float | None:
@@ -70,10 +68,15 @@ def find_ratio(pairs: Sequence[FramePair]) -> float | None:
 
     pairs: reduced frames, each with its reference.
     """
-    found = [locate([pairs], prior) for prior in COMMON_RATIOS]
-    if max(place.score for place in found) < _SURE_CORRELATION:
-        found += [locate([pairs], prior) for prior in OTHER_RATIOS]
-    return _uncommon_ratio(max(found, key=lambda place: place.score))
+    return _uncommon_ratio(_best(lambda prior: locate([pairs], prior), lambda place: place.score))
+
+
+def _best(search: Callable[[LensPrior], Found], score: Callable[[Found], float]) -> Found:
+    """Return the best of what is found at common ratios, and at others unless that is sure."""
+    found = [search(prior) for prior in COMMON_RATIOS]
+    if max(map(score, found)) < _SURE_CORRELATION:
+        found += [search(prior) for prior in OTHER_RATIOS]
+    return max(found, key=score)
 
 
 def sample_pairs(wide: Clip, ultra: Clip, clock: Clock, count: int) -> Iterator[FramePair]:

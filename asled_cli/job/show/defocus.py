@@ -15,16 +15,17 @@ import torch
 from numpy.typing import NDArray
 
 from asled_cli.errors import UsageError, WeightsError
+from asled_cli.job.show.drawing import check_drawing, write_drawing
 from asled_cli.job.show.picture import upright
 from asled_cli.nets.dmenet import MAX_SIGMA
 from asled_cli.progress import Progress, Report, ignore
-from asled_cli.runtime.atomic_file import cannot_write, write_file
 from asled_cli.video.decode.pixel_format import to_8_bit
 from asled_cli.video.decode.reader import ClipReader, frame_times
 from asled_cli.video.encode.image_clip import write_pictures
 from asled_cli.video.frames import Clip, Frame
 from asled_cli.zoo import checkpoint as weights
 
+OPTION = "--defocus"
 NETWORK = "dmenet"
 LONG_SIDE = 960  # pixels of the picture that the network sees
 _BAR = 24  # rows of the scale below the map
@@ -50,16 +51,7 @@ class DefocusReport:
 
 def check_defocus(path: Path, inputs: list[Path], file: Path | None, *, overwrite: bool = False) -> None:
     """Raise UsageError unless a map can be written to `path` with the weights in `file`."""
-    if path.suffix.lower() not in (".png", ".mp4"):
-        raise UsageError(f"--defocus is {path.name!r}, expected a name that ends in .png or .mp4.")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"--defocus: the folder {path.absolute().parent} does not exist.")
-    if any(path.exists() and other.exists() and path.samefile(other) for other in inputs):
-        raise UsageError(f"--defocus {path} is an input, expected another file.")
-    if path.exists() and not overwrite:
-        raise UsageError(
-            f"--defocus: {path} exists already.", "Choose another name, or replace it with --overwrite."
-        )
+    check_drawing(OPTION, path, inputs, overwrite=overwrite)
     if file is None:
         raise UsageError(
             f"--defocus needs weights of {NETWORK}, and none come with the program.",
@@ -103,10 +95,7 @@ def draw_defocus(
             grey = (np.repeat(one[..., None], 3, axis=-1) for one in maps())
             write_pictures(part, grey, rate=max(1, round(clip.average_rate)))
 
-    try:
-        write_file(out, write, overwrite=overwrite)
-    except OSError as error:
-        raise cannot_write(out, error) from error
+    write_drawing(OPTION, out, write, overwrite=overwrite)
     middle, high = np.median(np.stack(sigmas), axis=0)
     return DefocusReport(float(middle), float(high), len(sigmas))
 

@@ -28,14 +28,12 @@ def make_pair(folder: Path, frames: int, size: tuple[int, int], name: str = "ben
 def make_shaken(folder: Path, frames: int, size: tuple[int, int], name: str = "bench") -> Path:
     """Write one clip under a shake four times as fast, exposed for 0.8 of a frame."""
     scene, path = make_scene(np.random.default_rng(0), size), folder / f"{name}_shaken.mp4"
-    write_clip(path, frames, size, lambda i: _shaken_view(scene, i, size))
+
+    def shaken(index: int) -> Picture:
+        return blurred_view(scene, 4 * index, size, exposure=4 * 0.8, instants=SHAKE_INSTANTS)
+
+    write_clip(path, frames, size, shaken)
     return path
-
-
-def _shaken_view(scene: Picture, index: int, size: tuple[int, int]) -> Picture:
-    shares = ((np.arange(SHAKE_INSTANTS) + 0.5) / SHAKE_INSTANTS - 0.5) * 0.8
-    mean = np.mean([view(scene, 4 * (index + share), 1.0, size) for share in shares], axis=0)
-    return np.asarray(np.rint(mean), np.uint8)
 
 
 def make_scene(random: np.random.Generator, size: tuple[int, int]) -> Picture:
@@ -59,9 +57,11 @@ def view(scene: Picture, time_frames: float, ratio: float, size: tuple[int, int]
     return np.asarray(seen, np.uint8)
 
 
-def blurred_view(scene: Picture, index: int, size: tuple[int, int]) -> Picture:
-    """Return the wide view averaged over its exposure of one frame interval."""
-    shares = (np.arange(BLUR_FRAMES) + 0.5) / BLUR_FRAMES - 0.5
+def blurred_view(
+    scene: Picture, index: int, size: tuple[int, int], *, exposure: float = 1.0, instants: int = BLUR_FRAMES
+) -> Picture:
+    """Return the wide view averaged over its exposure, frame intervals."""
+    shares = ((np.arange(instants) + 0.5) / instants - 0.5) * exposure
     mean = np.mean([view(scene, index + share, 1.0, size) for share in shares], axis=0)
     return np.asarray(np.rint(mean), np.uint8)
 

@@ -19,8 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from asled_cli.deconvolution.clip_exposure import clip_exposure
-from asled_cli.deconvolution.clip_file import stretches
+from asled_cli.deconvolution.clip_file import sampled_exposure
 from asled_cli.errors import UsageError, WeightsError
 from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan
 from asled_cli.job.method import network_restorer
@@ -159,9 +158,7 @@ def load_network(model: Model, device: torch.device, precision: str) -> Any:
 
 def _exposure(target: Pictures) -> float:
     """Return the exposure of a clip in frame intervals, from runs of frames as `asled deblur` takes them."""
-    starts, length = stretches(len(target))
-    runs = ([target[i] for i in range(start, min(start + length, len(target)))] for start in starts)
-    return clip_exposure([to_16_bit(picture) for picture in run] for run in runs).exposure
+    return sampled_exposure(len(target), lambda index: to_16_bit(target[index]))
 
 
 def _nothing(aligned: AlignedFrame) -> None:

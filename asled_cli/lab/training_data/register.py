@@ -7,21 +7,16 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.deconvolution.clip_exposure import clip_exposure
-from asled_cli.deconvolution.clip_file import stretches
-from asled_cli.guide import GUIDE_STRIDE, guide_grid
-from asled_cli.imaging.flow import MotionMeter
-from asled_cli.imaging.homography import Image
+from asled_cli.deconvolution.clip_file import sampled_exposure
+from asled_cli.guide import GUIDE_STRIDE
 from asled_cli.imaging.light import to_grey
 from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
 from asled_cli.registration.analyse import register_clip
@@ -32,6 +27,7 @@ from asled_cli.registration.rendering.aligned_frame import AlignedFrame, without
 from asled_cli.registration.rendering.centre_crop import crop_reference
 from asled_cli.registration.rendering.temporal_fusion import fuse_references
 from asled_cli.restoration.one_clip import inverted_frames
+from asled_cli.restoration.one_clip_frames import with_motion
 from asled_cli.runtime.atomic_file import explain_full_disk, replace_file
 from asled_cli.video.decode.pixel_format import to_8_bit, to_16_bit
 from asled_cli.video.frames import Frame, FramePair
@@ -100,23 +96,9 @@ def one_lens_sample(views: ClipViews) -> dict[str, NDArray[np.generic]]:
     alone = ClipViews(
         views.target, views.ultra, views.truth, np.zeros(len(views.target), np.bool_), views.fps, {}
     )
-    aligned = [without_reference(pair) for pair in frame_pairs(alone)]
-    meter, greys = MotionMeter(), [to_grey(frame) for frame in views.truth]
-    for t, (first, second) in enumerate(pairwise(greys)):
-        flows = meter.between(first, second)
-        if flows is None:
-            aligned[t + 1] = replace(aligned[t + 1], is_cut=True)
-            continue
-        to_next, to_previous = (_on_guide_grid(flow) for flow in flows)
-        aligned[t] = replace(aligned[t], flow_next=to_next)
-        aligned[t + 1] = replace(aligned[t + 1], flow_previous=to_previous)
+    bare = map(without_reference, frame_pairs(alone))
+    aligned = list(with_motion(zip(bare, map(to_grey, views.truth), strict=True)))
     return _arrays(views, aligned, {"reference": "none"})
-
-
-def _on_guide_grid(flow: Image) -> NDArray[np.float16]:
-    """Return (h, w, 2) grid pixels of a flow in pixels, (H, W, 2)."""
-    rows, columns = guide_grid(*flow.shape[:2])
-    return (cv2.resize(flow, (columns, rows), interpolation=cv2.INTER_AREA) / GUIDE_STRIDE).astype(np.float16)
 
 
 def _registered(views: ClipViews, reach: int) -> dict[str, NDArray[np.generic]]:
@@ -150,8 +132,7 @@ def _exposure(views: ClipViews, targets: Sequence[Frame]) -> float:
     if kind == "shake" and isinstance(true, float):
         draw = np.random.default_rng((int(views.metadata.get("seed", 0)), 21))
         return true * float(np.exp(draw.normal(0.0, _EXPOSURE_ERROR)))
-    starts, length = stretches(len(targets))
-    return clip_exposure([frame.rgb for frame in targets[i : i + length]] for i in starts).exposure
+    return sampled_exposure(len(targets), lambda index: targets[index].rgb)
 
 
 def _centred(views: ClipViews, ratio: float) -> dict[str, NDArray[np.generic]]:

@@ -10,7 +10,8 @@ fused in parallel.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import takewhile
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -167,7 +168,7 @@ def _warp_references(
     size = (covered.shape[1], covered.shape[0])
     own_reduced = _reduced(own, size)
     distances = [distance for distance, _, _ in around]
-    pictures = [_warp(_reference(neighbour), flow) for _, neighbour, flow in around]
+    pictures = [warp_picture(_reference(neighbour), flow) for _, neighbour, flow in around]
     differences = [_largest(cv2.absdiff(_reduced(picture, size), own_reduced)) for picture in pictures]
     noise = min(float(np.median(difference)) for difference in differences)
     tolerance = np.float32(np.clip(_NOISE_FACTOR * noise, _MIN_TOLERANCE, _MAX_TOLERANCE))
@@ -203,16 +204,26 @@ def _deconvolved_detail(warped: Sequence[_WarpedReference], mean: Image) -> Imag
 
 
 def _flows_around(frames: Sequence[AlignedFrame], i: int) -> Iterator[tuple[int, AlignedFrame, Image]]:
-    """Yield the distance from `i`, the frame, and the flow (h, w, 2) from `i` to it, guide pixels."""
+    """Yield as `flows_from` to either side, up to the first frame without a reference."""
     for step in (1, -1):
-        flow: Image | None = None
-        for j in range(i + step, len(frames) if step == 1 else -1, step):
-            if frames[max(j, j - step)].is_cut or frames[j].reference is None:
-                break
-            here = frames[j - step]
-            one = (here.flow_next if step == 1 else here.flow_previous).astype(np.float32)
-            flow = one if flow is None else flow + warp(one, flow)
-            yield j - i, frames[j], flow
+        yield from takewhile(lambda found: found[1].reference is not None, flows_from(frames, i, step))
+
+
+def flows_from(
+    frames: Sequence[AlignedFrame], i: int, step: Literal[1, -1]
+) -> Iterator[tuple[int, AlignedFrame, Image]]:
+    """Yield the distance from `i`, the frame, and the flow (h, w, 2) from `i` to it, guide pixels.
+
+    step: later frames, or earlier ones; up to a cut.
+    """
+    flow: Image | None = None
+    for j in range(i + step, len(frames) if step == 1 else -1, step):
+        if frames[max(j, j - step)].is_cut:
+            return
+        here = frames[j - step]
+        one = (here.flow_next if step == 1 else here.flow_previous).astype(np.float32)
+        flow = one if flow is None else flow + warp(one, flow)
+        yield j - i, frames[j], flow
 
 
 def _reduced(picture: NDArray[np.uint16], size: tuple[int, int]) -> Image:
@@ -232,7 +243,7 @@ def _enlarged(weight: Image, like: NDArray[np.uint16]) -> Image:
     return np.asarray(cv2.resize(weight, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
-def _warp(picture: NDArray[np.uint16], flow: Image) -> NDArray[np.uint16]:
+def warp_picture(picture: NDArray[np.uint16], flow: Image) -> NDArray[np.uint16]:
     """Return `picture` warped by `flow` (h, w, 2), in pixels of the flow's own grid."""
     height, width = picture.shape[:2]
     scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)

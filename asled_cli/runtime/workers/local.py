@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from asled_cli.errors import AsledError
-from asled_cli.runtime.memory import reuse_large_pieces, share_one_arena
+from asled_cli.runtime.memory import set_up_allocator
 from asled_cli.runtime.processes import START, start_worker
 
 Result = TypeVar("Result")
@@ -127,8 +127,7 @@ class _Worker:
 def _serve(pipe: Connection) -> None:
     """Do what comes through the pipe, until the parent ends."""
     start_worker()
-    reuse_large_pieces()  # as the command itself does
-    share_one_arena()
+    set_up_allocator()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:

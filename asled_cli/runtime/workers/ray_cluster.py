@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from asled_cli.errors import AsledError, UsageError
-from asled_cli.runtime.memory import reuse_large_pieces, share_one_arena
+from asled_cli.runtime.memory import set_up_allocator
 from asled_cli.runtime.workers.local import RETRIES, Workers
 
 Result = TypeVar("Result")
@@ -86,8 +86,7 @@ def cluster(address: str, device: str, cores: int) -> Callable[[], Workers]:
 
 def _answer(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[bool, Any]:
     """Return (True, what the function returns) or (False, what it raises), which Ray would wrap."""
-    reuse_large_pieces()  # as the command itself does
-    share_one_arena()
+    set_up_allocator()
     try:
         return True, function(*arguments)
     except Exception as error:
