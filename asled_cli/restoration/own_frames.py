@@ -87,9 +87,9 @@ class OwnFramesRestorer:
     def _final(self, own: AlignedFrame) -> RestoredFrame | None:
         """Return the restored frame, moved towards its inversion; None of one that is only seen."""
         restored = self._waiting.popleft()
-        if restored is None or own.reference is None:
-            return restored
         share = self._share_at(float(own.pair.target.time))
+        if restored is None or own.reference is None or share * self._strength == 0:
+            return restored
         change = _towards(own, restored.change, np.float32(share), np.float32(self._strength))
         return replace(restored, change=limit_colour(own, change), is_kept=False)
 

@@ -64,6 +64,23 @@ def test_a_share_of_nothing_keeps_the_change_to_the_bit(clip: ShakenClip, exposu
         np.testing.assert_array_equal(frame.change, half_way(clip, item))
 
 
+def test_beside_a_helpless_stretch_the_change_is_kept_to_the_bit(clip: ShakenClip) -> None:
+    """The inversions of the stretch reach into it, but none of them is wanted there."""
+    before = FrameByFrame(lambda frame: None if frame.pair.target.index == 5 else half_way(clip, frame))
+    restorer = OwnFramesRestorer(
+        before,
+        0.8,
+        FRAME_S,
+        share=lambda time_s: float(time_s < 4.5 / 30),
+        limit=lambda time_s, change: change,
+    )
+    found = list(restore(aligned(clip.wide), restorer))
+    assert found[5].change is None
+    for frame, item in zip(found[6:], aligned(clip.wide)[6:], strict=True):
+        assert frame.change is not None
+        np.testing.assert_array_equal(frame.change, half_way(clip, item))
+
+
 def test_frames_held_back_by_the_plan_count_as_kept(clip: ShakenClip) -> None:
     before = FrameByFrame(lambda frame: half_way(clip, frame))
     restorer = OwnFramesRestorer(before, 0.0, FRAME_S, limit=lambda time_s, change: None)
