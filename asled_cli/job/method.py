@@ -146,7 +146,7 @@ def _model_of(path: Path, asked: str | None) -> str:
 def load_restorer(
     plan: DeblurPlan, segment: int = 0, read: Callable[[Any], Any] | None = None, *, first: int = 0
 ) -> Restorer:
-    """Build what the plan says, with weights loaded and on the device.
+    """Build what the plan says: weights loaded, tuned to the clip where the plan asks for it, on the device.
 
     segment: frames after which work must be able to continue. first: frames before the first segment. read:
     gives the memory of an earlier run, a dictionary from tiles to states of the network, when asked for that
@@ -157,7 +157,10 @@ def load_restorer(
         return SwapRestorer(strength)
     pieces = choice.chunk, choice.overlap, choice.tile
     device = torch.device(choice.device)
-    network, setting = _build(choice.weights, device, choice.precision, pieces, strength, plan)
+    loaded = weights.load(choice.weights)
+    if plan.config.adapt:
+        adapt_to_clip(loaded.memory, plan.pair.ultra, plan.ultra_range, plan.config.adapt)
+    network, setting = _place(loaded, device, choice.precision, pieces, strength)
     state_type = _state_type(network)
     found = (read(dict[Tile, state_type]) if read is not None else None) or {}  # type: ignore[valid-type]
     states = {tile: type(state)(*(part.to(device) for part in state)) for tile, state in found.items()}
@@ -172,23 +175,15 @@ def network_restorer(path: Path, device: torch.device, precision: str, size: tup
     frame, info = FrameSize(*size), weights.read_info(path)
     no_wish = DeblurConfig(Path(), Path())
     pieces = choose_pieces(no_wish, info, frame, device, precision)
-    restorer = NetworkRestorer(*_build(path, device, precision, pieces[:3], 1.0))
+    restorer = NetworkRestorer(*_place(weights.load(path), device, precision, pieces[:3], 1.0))
     return FusingRestorer(restorer, info.reference_radius) if info.reference_radius else restorer
 
 
-def _build(
-    path: Path,
-    device: torch.device,
-    precision: str,
-    pieces: tuple[int, int, int],
-    strength: float,
-    plan: DeblurPlan | None = None,
+def _place(
+    loaded: Any, device: torch.device, precision: str, pieces: tuple[int, int, int], strength: float
 ) -> tuple[Any, NetworkSetting]:
-    """Return the network, tuned to the clip where `plan` asks for it, and how it is run."""
+    """Return a loaded network on its device in its precision, and how it is run."""
     dtype = DTYPES[precision]
-    loaded = weights.load(path)
-    if plan is not None and plan.config.adapt:
-        adapt_to_clip(loaded.memory, plan.pair.ultra, plan.ultra_range, plan.config.adapt)
     network = loaded.to(device=device, dtype=dtype, memory_format=torch.channels_last)
     chunk, overlap, tile = pieces
     setting = NetworkSetting(
