@@ -7,6 +7,7 @@ import torch
 from factories.networks import random_inputs
 from torch import Tensor, nn
 
+from asled_cli.nets.blend import swap
 from asled_cli.nets.davanet.deblurnet import DeblurNet, DeblurNetConfig
 from asled_cli.nets.davanet.dispbinet import Disparities
 from asled_cli.nets.davanet.network import PUBLISHED, DavaNet, DavaNetConfig, disparity_loss, warp_zero
@@ -150,6 +151,14 @@ def test_both_views_and_one() -> None:
     assert all(torch.equal(both[side], network.restore_view(left, right, side)) for side in (0, 1))
 
 
+@torch.inference_mode()
+def test_blending_starts_at_the_swap() -> None:
+    network, inputs = tiny(skip="blend"), random_inputs(2, 13, 16)
+    torch.testing.assert_close(network(inputs)[0], swap(inputs))
+    with pytest.raises(ValueError, match="two views"):
+        network.restore_both(inputs.target[:, 0], inputs.reference[:, 0])
+
+
 def test_disparity_loss_is_zero_for_the_truth_and_ignores_the_unknown() -> None:
     true, mask = torch.full((1, 2, 16, 16), 0.5), torch.ones(1, 1, 16, 16)
     true[..., 8:], mask[..., 8:] = 99, 0
@@ -159,9 +168,10 @@ def test_disparity_loss_is_zero_for_the_truth_and_ignores_the_unknown() -> None:
     assert float(disparity_loss(Disparities(off, true), true, mask)) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("name", ["davanet", "deblurnet"])
+@pytest.mark.parametrize("name", ["davanet", "blending", "deblurnet"])
 def test_every_part_learns(name: str) -> None:
-    network: nn.Module = tiny() if name == "davanet" else DeblurNet(DeblurNetConfig(channels=4))
+    skip = "blend" if name == "blending" else "target"
+    network: nn.Module = DeblurNet(DeblurNetConfig(channels=4)) if name == "deblurnet" else tiny(skip=skip)
     inputs = random_inputs(1, 16, 16)
     truth: Tensor = inputs.target * 0.8
     optimizer, values = torch.optim.Adam(network.parameters(), 2e-3), []

@@ -8,6 +8,7 @@ import torch
 from factories.networks import random_inputs
 from torch import nn
 
+from asled_cli.nets.blend import swap
 from asled_cli.nets.interface import ChunkInputs
 from asled_cli.nets.refvsr.network import RefVsr, RefVsrConfig
 from asled_cli.nets.refvsr.parts import Matching, fetch, fetch_blocks, resample_blocks
@@ -160,6 +161,12 @@ def test_all_sizes(height: int) -> None:
         assert restored.shape == inputs.target.shape and bool(restored.isfinite().all())
 
 
+@torch.inference_mode()
+def test_blending_starts_at_the_swap() -> None:
+    inputs = random_inputs(2, 13, 16)
+    torch.testing.assert_close(tiny(skip="blend")(inputs)[0], swap(inputs))
+
+
 def test_requests_that_cannot_be_met() -> None:
     with pytest.raises(ValueError, match="keep is 3, expected 1 to 2"):
         tiny()(random_inputs(2, 8, 8), keep=3)
@@ -167,8 +174,9 @@ def test_requests_that_cannot_be_met() -> None:
         tiny(task="upscale")(random_inputs(1, 8, 8))
 
 
-def test_every_part_learns() -> None:
-    network, inputs = tiny().train(), random_inputs(2, 12, 12)
+@pytest.mark.parametrize("skip", ["target", "blend"])
+def test_every_part_learns(skip: str) -> None:
+    network, inputs = tiny(skip=skip).train(), random_inputs(2, 12, 12)
     truth = inputs.target * 0.8
     optimizer, values = torch.optim.Adam(network.parameters(), 3e-3), []
     for _ in range(2):

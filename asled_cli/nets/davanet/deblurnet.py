@@ -68,23 +68,29 @@ class DeblurEncoder(nn.Module):
 
 
 class DeblurDecoder(nn.Module):
-    """Decoder from 1/4 size to the residual of a frame."""
+    """Decoder from 1/4 size to the residual of a frame.
 
-    def __init__(self, config: DeblurNetConfig) -> None:
+    blends: whether a fourth channel corrects the gate of `blend.blend`; then there is no activation.
+    """
+
+    def __init__(self, config: DeblurNetConfig, *, blends: bool = False) -> None:
         super().__init__()
         c = config.channels
-        self.activates = config.activated_residual
+        self.activates = config.activated_residual and not blends
         self.coarse = nn.Sequential(residuals(4 * c, 3), UpAct(4 * c, 2 * c))
         self.middle = nn.Sequential(ConvAct(4 * c, 2 * c), residuals(2 * c, 3), UpAct(2 * c, c))
         self.fine = nn.Sequential(ConvAct(2 * c, c), residuals(c, 3))
-        self.out = conv3x3(c, 3)
+        self.out = conv3x3(c, 4 if blends else 3)
 
     def forward(self, fused: Tensor, pyramid: Pyramid, frame: Tensor) -> Tensor:
         """Return the restored frame (N, 3, H, W), not clamped. fused: (N, 4C, H/4, W/4)."""
+        return frame + self.correction(fused, pyramid).to(frame.dtype)
+
+    def correction(self, fused: Tensor, pyramid: Pyramid) -> Tensor:
+        """Return the residual (N, 3, H, W), or the correction (N, 4, H, W) of `blend`."""
         half = self.middle(torch.cat((pyramid.half, self.coarse(fused)), dim=1))
-        residual = self.out(self.fine(torch.cat((pyramid.full, half), dim=1)))
-        residual = activated(residual) if self.activates else residual
-        return frame + residual.to(frame.dtype)
+        residual: Tensor = self.out(self.fine(torch.cat((pyramid.full, half), dim=1)))
+        return activated(residual) if self.activates else residual
 
 
 class DeblurNet(nn.Module):

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from asled_cli.nets.blocks import conv3x3
+from asled_cli.nets.blend import blend
+from asled_cli.nets.blocks import conv3x3, scale_initial_weights
 from asled_cli.nets.davanet.blocks import ConvAct, Residual, activated
 from asled_cli.nets.davanet.deblurnet import DeblurDecoder, DeblurEncoder, DeblurNetConfig, Pyramid, draw
 from asled_cli.nets.davanet.dispbinet import SIZE_MULTIPLE, Disparities, DispBiNet
@@ -45,7 +46,10 @@ class DavaNetConfig:
     """Pixels at 1/4 size of one unit. None: unit_px / 4, what is right. The published network takes 1.0, a
     tenth of its shift: only for files trained so."""
     activated_residual: bool = True
-    """As in `DeblurNetConfig`."""
+    """As in `DeblurNetConfig`; without effect where `skip` is "blend"."""
+    skip: Literal["target", "blend"] = "target"
+    """What the decoder corrects. target: the blurred view, as published. blend: the plain swap
+    (`blend.blend`), where training starts."""
 
     def __post_init__(self) -> None:
         least, most = CHANNELS
@@ -113,10 +117,13 @@ class DavaNet(nn.Module):
         self.gate = Gate()
         self.depth = nn.ModuleList(DepthAware(config.disparity_features, self.signs) for _ in range(2))
         self.bridge = ConvAct(2 * 4 * c + 32, 4 * c)
+        self.blends = config.skip == "blend"
         self.decoder = DeblurDecoder(
-            DeblurNetConfig(channels=c, activated_residual=config.activated_residual)
+            DeblurNetConfig(channels=c, activated_residual=config.activated_residual), blends=self.blends
         )
         self.apply(draw)
+        if self.blends:
+            scale_initial_weights(self.decoder.out, 0.0)  # untrained, it is exactly the plain swap
 
     def forward(
         self, inputs: ChunkInputs, state: NoState | None = None, keep: int | None = None
@@ -126,30 +133,49 @@ class DavaNet(nn.Module):
 
     def _restore(self, inputs: ChunkInputs) -> Tensor:
         padded = pad_inputs(inputs, SIZE_MULTIPLE)
-        return self.restore_view(padded.target[:, 0], padded.reference[:, 0], 0)
+        target, reference = padded.target[:, 0], padded.reference[:, 0]
+        if not self.blends:
+            return self.restore_view(target, reference, 0)
+        found, pyramids = self._see(target, reference)
+        fused = self._fuse_view((target, reference), pyramids, found, 0)
+        correction = self.decoder.correction(fused, pyramids[0])
+        return blend(target, reference, padded.guide[:, 0], correction)
 
     def restore_both(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         """Return both views restored, (N, 3, H, W) each; H, W are multiples of 8."""
-        dtype = self.decoder.out.weight.dtype
-        found = self.disparity(left.to(dtype), right.to(dtype))
-        pyramids = [self.encoder(view.to(dtype)) for view in (left, right)]
+        found, pyramids = self._see(left, right)
         views = (left, right)
         one, other = (self._finish(views, pyramids, found, side) for side in (0, 1))
         return one, other
 
     def restore_view(self, left: Tensor, right: Tensor, side: int) -> Tensor:
         """Return one view restored: 0 left, 1 right. The other's decoder does not run."""
+        found, pyramids = self._see(left, right)
+        return self._finish((left, right), pyramids, found, side)
+
+    def _see(self, left: Tensor, right: Tensor) -> tuple[Disparities, list[Pyramid]]:
+        """Return the disparities of two views (N, 3, H, W) and the features of each."""
         dtype = self.decoder.out.weight.dtype
         found = self.disparity(left.to(dtype), right.to(dtype))
-        pyramids = [self.encoder(view.to(dtype)) for view in (left, right)]
-        return self._finish((left, right), pyramids, found, side)
+        return found, [self.encoder(view.to(dtype)) for view in (left, right)]
 
     def _finish(
         self, views: tuple[Tensor, Tensor], pyramids: list[Pyramid], found: Disparities, side: int
     ) -> Tensor:
-        fused = self.fuse(views, [pyramid.quarter for pyramid in pyramids], found, side)
-        restored: Tensor = self.decoder(self.bridge(fused), pyramids[side], views[side])
+        if self.blends:
+            raise ValueError("skip is 'blend', expected 'target' to restore two views without a guide.")
+        fused = self._fuse_view(views, pyramids, found, side)
+        restored: Tensor = self.decoder(fused, pyramids[side], views[side])
         return restored
+
+    def _fuse_view(
+        self, views: tuple[Tensor, Tensor], pyramids: list[Pyramid], found: Disparities, side: int
+    ) -> Tensor:
+        """Return what the decoder of one view takes, (N, 4C, H/4, W/4)."""
+        bridged: Tensor = self.bridge(
+            self.fuse(views, [pyramid.quarter for pyramid in pyramids], found, side)
+        )
+        return bridged
 
     def fuse(
         self,

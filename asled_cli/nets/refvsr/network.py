@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asled_cli.guide import Guide
-from asled_cli.nets.blocks import ConvStack, conv3x3
+from asled_cli.nets.blend import blend
+from asled_cli.nets.blocks import ConvStack, conv3x3, scale_initial_weights
 from asled_cli.nets.interface import ChunkInputs, NetworkInfo
 from asled_cli.nets.limits import BLOCKS, CHANNELS, check_config
 from asled_cli.nets.padding import pad_inputs
@@ -49,6 +50,9 @@ class RefVsrConfig:
     """Where references are searched. global: as published, for crops only."""
     radius: int = 8
     """Search radius in pixels at half size."""
+    skip: Literal["target", "blend"] = "target"
+    """What the last layer corrects, for `deblur`. target: the blurred frame. blend: the plain swap
+    (`blend.blend`), where training starts."""
 
     def __post_init__(self) -> None:
         check_config(self, {"channels": CHANNELS, "trunk_blocks": BLOCKS, "radius": (0, 128)})
@@ -71,6 +75,8 @@ class Frame(NamedTuple):
     """What one frame gives to both directions."""
 
     target: Tensor  # (N, 3, 2h, 2w)
+    reference: Tensor  # (N, 3, 2h, 2w)
+    guide: Tensor  # (N, 6, h/2, w/2)
     small: Tensor  # (N, 3, h, w)
     seen: Tensor  # (N, 12, h, w)
     fetched1: Tensor  # (N, C, h, w)
@@ -104,7 +110,11 @@ class RefVsr(nn.Module):
         self.mix2, self.fuse2, self.level2 = conv3x3(2 * c, c), Fusion(c), ResidualList(c, 4)
         self.join, self.fuse_join, self.joined = nn.Conv2d(2 * c, c, 1), Fusion(c), ResidualList(c, 4)
         self.up2 = conv3x3(c, 4 * c) if upscales else None
-        self.out = nn.Sequential(conv3x3(c, c), nn.LeakyReLU(0.1), conv3x3(c, 3))
+        self.blends = config.skip == "blend" and not upscales
+        last = conv3x3(c, 4 if self.blends else 3)
+        if self.blends:
+            scale_initial_weights(last, 0.0)  # untrained, it is exactly the plain swap
+        self.out = nn.Sequential(conv3x3(c, c), nn.LeakyReLU(0.1), last)
 
     def forward(
         self, inputs: ChunkInputs, state: RefVsrState | None = None, keep: int | None = None
@@ -145,6 +155,8 @@ class RefVsr(nn.Module):
         known = there.to(dtype)  # a missing reference has no confidence and no features
         return Frame(
             target,
+            reference,
+            inputs.guide[:, t],
             small,
             F.pixel_unshuffle(target, 2),
             known * fetch(features1, places),
@@ -184,5 +196,7 @@ class RefVsr(nn.Module):
         both = torch.cat((back.level2, forth.level2), dim=1)
         confidences = enlarge_confidence(torch.cat((back.confidence, forth.confidence), dim=1))
         joined = self.join(both) + self.fuse_join(back.level2, forth.level2, confidences)
-        residual: Tensor = self.out(self.joined(joined))
-        return frame.target + residual.to(frame.target.dtype)
+        correction: Tensor = self.out(self.joined(joined))
+        if self.blends:
+            return blend(frame.target, frame.reference, frame.guide, correction)
+        return frame.target + correction.to(frame.target.dtype)
