@@ -108,8 +108,9 @@ def test_sharp_sources_become_made_clips(tmp_path: Path) -> None:
     sources.mkdir()
     write_video(sources / "walk.mp4", moving_video(36, 256, 192))
     cv2.imwrite(str(sources / "alley.png"), texture(420, 360, finest=2.0))
-    folder = prepare(sources, tmp_path / "cache", DataConfig(reference="centre", synthetic_clips=2))
-    assert len(find_clips(folder / "train")) == 2
+    config = DataConfig(reference="centre", synthetic_clips=2, synthetic_frames=3, synthetic_size=(96, 64))
+    clips = find_clips(prepare(sources, tmp_path / "cache", config) / "train")
+    assert [tuple(read_clip(clip).truth.shape) for clip in clips] == [(3, 64, 96, 3)] * 2
 
 
 @pytest.mark.slow
@@ -143,3 +144,7 @@ def test_what_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
         prepare(tmp_path / "set", tmp_path / "cache", DataConfig())
     with pytest.raises(UsageError, match=r"data\.window_px is 66, expected a multiple of 4"):
         DataConfig(window_px=66)
+    with pytest.raises(UsageError, match="synthetic_frames is 1, expected 0, or 2 or more"):
+        DataConfig(synthetic_frames=1)
+    with pytest.raises(UsageError, match="expected multiples of 16, 32 or more, or zeros"):
+        DataConfig(synthetic_size=(100, 64))

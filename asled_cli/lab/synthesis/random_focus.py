@@ -45,12 +45,17 @@ def random_defocus_pair(
     sources: Sources,
     seed: int,
     *,
-    frames: int = 6,
+    frames: int | None = None,
+    size: tuple[int, int] | None = None,
     odds: Odds = DEFOCUS_ODDS,
 ) -> SyntheticPair:
-    """Draw one clip out of focus; equal arguments give equal bytes. Raises InputError without a photo."""
+    """Draw one clip out of focus; equal arguments give equal bytes. Raises InputError without a photo.
+
+    frames: None is 6. size: (width, height), None draws one of SIZES.
+    """
     draw = np.random.default_rng((seed, 3))
-    size = SIZES[int(draw.integers(len(SIZES)))]
+    frames = frames or 6
+    size = size or SIZES[int(draw.integers(len(SIZES)))]
     photos = list(sources.photos.values())
     photo = photos[int(draw.integers(len(photos)))]
     settings = hold_still(draw_shake(photo, sources, size, frames, odds, draw), draw)

@@ -84,6 +84,11 @@ class DataConfig:
     """Windows of each run of frames that is larger."""
     synthetic_clips: int = 500
     """Clips made from `sources`."""
+    synthetic_frames: int = 0
+    """Frames of each of them; 0: 13 to 18 with motion blur, 6 out of focus."""
+    synthetic_size: tuple[int, int] = (0, 0)
+    """Width and height of each of them, multiples of 16; (0, 0): one of seven sizes of 0.1 to 0.15
+    megapixels. Small and short clips are registered much sooner."""
     blur: Literal["motion", "defocus"] = "motion"
     """Blur of the clips made from `sources`."""
     truth: Literal["sharp", "defocus"] = "sharp"
@@ -101,6 +106,15 @@ class DataConfig:
         for name, least in least_values.items():
             if getattr(self, name) < least:
                 raise UsageError(f"data.{name} is {getattr(self, name)}, expected {least} or more.")
+        if self.synthetic_frames < 0 or self.synthetic_frames == 1:
+            raise UsageError(f"data.synthetic_frames is {self.synthetic_frames}, expected 0, or 2 or more.")
+        if self.synthetic_size != (0, 0) and not all(
+            side >= 32 and side % 16 == 0 for side in self.synthetic_size
+        ):
+            raise UsageError(
+                f"data.synthetic_size is {self.synthetic_size}, expected multiples of 16, 32 or more, or "
+                "zeros."
+            )
         if self.truth == "defocus" and self.blur != "defocus":
             raise UsageError(f"data.truth is defocus and data.blur {self.blur}, expected defocus too.")
         if self.window_px % 4:
@@ -223,9 +237,11 @@ def _make(task: _Task, config: DataConfig) -> str:
 
 def _synthetic(sources: Sources, seed: int, config: DataConfig) -> ClipViews:
     """Return the views of a clip drawn from the sharp sources."""
+    frames = config.synthetic_frames or None
+    size = config.synthetic_size if config.synthetic_size != (0, 0) else None
     if config.blur == "motion":
-        return synthetic_views(random_pair(sources, seed))
-    pair = random_defocus_pair(sources, seed)
+        return synthetic_views(random_pair(sources, seed, frames=frames, size=size))
+    pair = random_defocus_pair(sources, seed, frames=frames, size=size)
     views = synthetic_views(pair)
     if config.truth == "sharp":
         return views
