@@ -7,10 +7,17 @@ import pytest
 
 from asled_cli.cli.app import main
 from asled_cli.lab.evaluation import run as running
-from asled_cli.lab.evaluation.all_networks import SETS, UNTRAINED, compares_all
+from asled_cli.lab.evaluation.all_networks import (
+    SETS,
+    UNTRAINED,
+    all_notes,
+    compares_all,
+    networks_table,
+)
 from asled_cli.lab.evaluation.statistics import Mean, Summary
 from asled_cli.lab.scoring.config import EvalConfig
 from asled_cli.lab.scoring.methods import ROWS_OF_ALL, find_models, untrained
+from asled_cli.zoo import checkpoint as weights
 from asled_cli.zoo import registry as zoo
 
 
@@ -30,6 +37,21 @@ def test_all_stands_for_every_network_with_weights() -> None:
 def test_without_a_split_it_is_one_table() -> None:
     assert compares_all(config())
     assert not compares_all(config(split="strong")) and not compares_all(config(methods=("input",)))
+    assert compares_all(config(split="all", methods=("input", "swap")))
+
+
+def test_weights_that_are_given_are_no_longer_untrained(tmp_path: Path) -> None:
+    file = tmp_path / "refvsr.safetensors"
+    network = zoo.build("refvsr", {"channels": 2, "trunk_blocks": 0})
+    weights.save(file, "refvsr", network, notes={"step": "420"})
+    means = {name: {"psnr_gain": Mean(1, 0, 0, 1, 1)} for name in ("input", "refvsr")}
+    summaries = {"strong": Summary({"all": means}, {"all": 10})}
+    _, _, rows = networks_table(summaries)
+    assert ["refvsr", "+1.00"] in rows and ["refvsr", UNTRAINED] not in rows and ["mtu", UNTRAINED] in rows
+    lines = all_notes(summaries, config(methods=("input", f"refvsr={file}"), max_frames=6))
+    assert "refvsr: not published, 420 training steps." in lines
+    assert "Only the first 6 frames of each clip." in lines
+    assert any("not scored" in line and "mtu" in line and "refvsr" not in line for line in lines)
 
 
 def test_the_table_has_a_row_for_each_and_a_column_for_each_set(

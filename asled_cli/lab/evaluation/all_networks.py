@@ -1,17 +1,18 @@
-"""One table of all networks on the fixed synthetic sets: `asled eval --methods all` without --split."""
+"""One table of networks on the fixed synthetic sets: `asled eval --split all`, or `--methods all` alone."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from asled_cli.lab.evaluation.report import Table, row_text
 from asled_cli.lab.evaluation.statistics import Mean, Summary
-from asled_cli.lab.scoring.config import EvalConfig
+from asled_cli.lab.scoring.config import ALL_SETS, EvalConfig
 from asled_cli.lab.scoring.methods import ALL, untrained
 from asled_cli.runtime.atomic_file import explain_full_disk
 from asled_cli.runtime.own_files import OwnFiles
+from asled_cli.zoo.weight_file import read_header
 
 SETS = {
     "strong": "motion, strong blur",
@@ -27,8 +28,9 @@ UNTRAINED = "untrained"
 
 
 def compares_all(config: EvalConfig) -> bool:
-    """Return whether all networks are to be scored on all sets."""
-    return ALL in config.methods and config.dataset == "synthetic" and config.split is None
+    """Return whether the methods are to be scored on all sets."""
+    split = config.split or (ALL_SETS if ALL in config.methods else None)
+    return config.dataset == "synthetic" and split == ALL_SETS
 
 
 def one_set(config: EvalConfig, split: str) -> EvalConfig:
@@ -45,7 +47,7 @@ def networks_table(summaries: dict[str, Summary]) -> Table:
     names = list(dict.fromkeys(name for summary in summaries.values() for name in summary.groups["all"]))
     heads = [f"{split}: {SETS[split]}" for split in summaries]
     rows = [[name, *(_gain(summary, name) for summary in summaries.values())] for name in names]
-    rows += [[name, *[UNTRAINED] * len(summaries)] for name in untrained()]
+    rows += [[name, *[UNTRAINED] * len(summaries)] for name in untrained(names)]
     return "gain over the input in dB, means of ten clips", ["method", *heads], rows
 
 
@@ -59,7 +61,8 @@ def write_networks(
     text = [f"# {title[0].upper()}{title[1:]}", "", *(f"- {line}" for line in lines), ""]
     text += [row_text(columns), row_text(["---"] * len(columns)), *map(row_text, rows)]
     found = {split: _plain(summary) for split, summary in summaries.items()}
-    content = {"gain_db": found, "untrained": untrained(), "notes": list(lines)}
+    missing = [name for name, *cells in rows if UNTRAINED in cells]
+    content = {"gain_db": found, "untrained": missing, "notes": list(lines)}
     advice = "Choose another --out, move it away, or replace it with --overwrite."
     files = OwnFiles(config.out, config.out / ".asled-eval.json", overwrite=config.overwrite, advice=advice)
     files.check(FILES)
@@ -83,20 +86,33 @@ def _plain(summary: Summary) -> dict[str, float]:
     return {name: round(m["psnr_gain"].value, 3) for name, m in models.items() if "psnr_gain" in m}
 
 
-def all_notes(summaries: dict[str, Summary]) -> list[str]:
-    """Return what a reader must know: inputs, what is untrained."""
+def all_notes(summaries: dict[str, Summary], config: EvalConfig) -> list[str]:
+    """Return what a reader must know: inputs, training of weights that were given, what has no weights."""
     inputs = ", ".join(
         f"{split} {summary.groups['all']['input']['psnr'].value:.2f} dB"
         for split, summary in summaries.items()
         if "psnr" in summary.groups["all"].get("input", {})
     )
     lines = [f"PSNR of the input: {inputs}."] if inputs else []
-    return [*lines, *untrained_notes()]
+    if config.max_frames is not None:
+        lines.append(f"Only the first {config.max_frames} frames of each clip.")
+    scored = {name for summary in summaries.values() for name in summary.groups["all"]}
+    return [*lines, *_given_notes(config), *untrained_notes(scored)]
 
 
-def untrained_notes() -> list[str]:
-    """Return a sentence about the networks without weights; nothing where all have some."""
-    names = untrained()
+def _given_notes(config: EvalConfig) -> list[str]:
+    """Return a sentence about each network that was given as NAME=FILE, from the header of the file."""
+    lines = []
+    for name, equals, file in (word.partition("=") for word in config.methods):
+        steps = read_header(Path(file)).get("step") if equals else None
+        if steps is not None:
+            lines.append(f"{name}: not published, {steps} training steps.")
+    return lines
+
+
+def untrained_notes(scored: Collection[str]) -> list[str]:
+    """Return a sentence about the networks without weights, if there are any that are not scored."""
+    names = untrained(scored)
     if not names:
         return []
     return [f"Untrained, without weights, and not scored: {', '.join(names)}."]

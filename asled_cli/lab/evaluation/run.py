@@ -62,7 +62,7 @@ def _run_sets(config: EvalConfig, report: Report, cluster: Connect) -> EvalResul
     """Score all networks on every set, and join the means to one table."""
     results = {split: _run_set(one_set(config, split), report, cluster) for split in SETS}
     summaries = {split: result.summary for split, result in results.items()}
-    table, lines = networks_table(summaries), all_notes(summaries)
+    table, lines = networks_table(summaries), all_notes(summaries, config)
     first = next(iter(results.values()))
     lines = [first.notes[0], *lines]
     written = [path for result in results.values() for path in result.written]
@@ -86,7 +86,7 @@ def _run_set(config: EvalConfig, report: Report, cluster: Connect) -> EvalResult
         *([cost_table(costs)] if costs else []),
     ]
     lines = notes(evaluation, summary)
-    lines += untrained_notes() if ALL in config.methods else []
+    lines += untrained_notes(summary.groups["all"]) if ALL in config.methods else []
     return EvalResult(tables, lines, written, summary)
 
 

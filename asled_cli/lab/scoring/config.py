@@ -24,8 +24,10 @@ USUAL_METRICS: tuple[Metric, ...] = ("psnr", "ssim", "tgrad", "warp", "tof", "sh
 PAPER_METRICS: tuple[Metric, ...] = ("psnr", "ssim", "lpips-alex")
 WITHOUT_TRUTH: frozenset[Metric] = frozenset({"sharpness", "niqe", "brisque", "semi"})
 USUAL_METHODS = ("input", "swap", "asled-fast")
+ALL_SETS = "all"
+"""Split of `synthetic` that stands for the sets of the table of all networks."""
 _SETS = ("valid", "test", "strong", "equal", "single", "stereo", "phone", "defocus")
-SPLITS = {"synthetic": (*_SETS, *(f"{name}-uncompressed" for name in _SETS))}
+SPLITS = {"synthetic": (*_SETS, *(f"{name}-uncompressed" for name in _SETS), ALL_SETS)}
 USUAL_SPLIT = {"synthetic": "valid"}
 
 
@@ -46,8 +48,8 @@ class EvalConfig:
     weights: Path | None = None
     """A checkpoint for the one network among `methods` instead of the published one."""
     split: str | None = None
-    """train, valid or test as the layout has it; `synthetic`: valid, test or strong, each also with
-    -uncompressed. None: test, for `synthetic` valid."""
+    """train, valid or test as the layout has it; `synthetic`: a set, or all for one table of several. None:
+    test, for `synthetic` valid."""
     clips: tuple[str, ...] = ()
     """Only these clips; empty: all."""
     max_frames: int | None = None

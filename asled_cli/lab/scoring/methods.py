@@ -7,7 +7,7 @@ without options. Networks of the zoo run as in
 Other files are single-image networks that spandrel (an optional extra) recognises.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -88,9 +88,9 @@ def _expanded(words: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(name for word in words for name in (every if word == ALL else [word])))
 
 
-def untrained() -> list[str]:
-    """Return the networks that have no weights, sorted."""
-    return sorted(set(zoo.BUILDERS) - set(zoo.PUBLISHED))
+def untrained(scored: Iterable[str] = ()) -> list[str]:
+    """Return the networks that have no weights, sorted. scored: rows whose weights were given as a file."""
+    return sorted(set(zoo.BUILDERS) - set(zoo.PUBLISHED) - set(scored))
 
 
 def load_restorer(
