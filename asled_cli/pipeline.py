@@ -10,6 +10,7 @@ Finished segments go to a journal beside the output, from which an interrupted j
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from asled_cli.errors import AsledError
@@ -27,7 +28,8 @@ from asled_cli.job.plan import (
     with_own_exposure,
 )
 from asled_cli.job.records import DeblurPlan, DeblurResult, Event, JobReport
-from asled_cli.job.rendering.driver import Spread, workers_of
+from asled_cli.job.rendering.crew import Crew, workers_of
+from asled_cli.job.rendering.driver import Spread
 from asled_cli.job.rendering.stream import Part, RestoredStream, pair_stream, single_stream
 from asled_cli.job.resume.disk_space import SpaceWatch
 from asled_cli.job.resume.inputs import InputWatch
@@ -76,6 +78,7 @@ class Run:
     report: JobReport
     stop: StopFlag
     steps: Steps
+    crew: Crew
 
     def refuse_if_strict(self, warnings: Sequence[str]) -> None:
         """Raise InputError for the first of `warnings` if the job is to be strict."""
@@ -106,8 +109,9 @@ def run_deblur(
             stop.tidy_up = lambda: log.warning(journal.advice)
             viewer = Viewer(plan, journal.folder, journal.segments, steps.segment_length(plan.wide))
             with _open_writer(plan, steps, journal) as writer, viewer:  # fails now or not at all
-                run = Run(plan, journal, writer, viewer, _checking(stop, report), stop, steps)
-                result = _deblur(run, began)
+                with closing(Crew(workers_of)) as crew:
+                    run = Run(plan, journal, writer, viewer, _checking(stop, report), stop, steps, crew)
+                    result = _deblur(run, began)
                 viewer.after_copy()
                 journal.check_inputs()  # before their sound and tags are copied
             result = replace(result, dropped_tracks=tuple(writer.dropped), differences=writer.differences)
@@ -176,6 +180,7 @@ def _open_writer(plan: DeblurPlan, steps: Steps, journal: Journal | None = None)
 def _analyse(run: Run) -> Registration:
     """Register the two views, and keep the registration for a resumed run."""
     plan = run.plan
+    run.crew.start(plan, run.steps.segment_length(plan.wide))
     registration, _ = register_clips(
         plan.wide,
         plan.pair.ultra,
@@ -299,7 +304,7 @@ def _spread(run: Run, registration: Registration | None, blur_plan: BlurPlan) ->
         return None
     length = run.steps.segment_length(plan.wide)
     spread = Spread(plan, blur_plan, journal, run.writer, run.report, length)
-    if not spread.render(lambda: workers_of(plan)):
+    if not spread.render(lambda: run.crew.workers(plan)):
         return None
     return journal.tally.result(plan, registration, spread.stages, {})
 

@@ -40,10 +40,14 @@ class ReferenceRenderer:
     registration: of the clip, at the sizes of the pairs.
     start_s: time of the clip's first target in seconds, if the pairs begin later. After
     `coverage.frames_before` pairs the frames equal those of a renderer that saw the clip from its start.
+    first: tick of the first target whose reference is wanted; earlier ones are returned without one.
     """
 
-    def __init__(self, registration: Registration, start_s: float | None = None) -> None:
+    def __init__(
+        self, registration: Registration, start_s: float | None = None, first: int | None = None
+    ) -> None:
         self.registration = registration
+        self._first = first
         self._canvas = Canvas(
             registration.target_size, registration.reference_size, registration.middle.homography
         )
@@ -108,7 +112,8 @@ class ReferenceRenderer:
             following = self._pending[1].time if len(self._pending) > 1 else None
             targets = (*self._done, *self._pending)
             context = RenderContext(self._references.copy(), targets, self._last, following)
-            yield partial(self._align, first, context)
+            wanted = self._first is None or first.pair.target.pts >= self._first
+            yield partial(self._align, first, context) if wanted else partial(without_reference, first.pair)
             self._last = first.time
             self._done.append(self._pending.pop(0))
             self._forget(first.time - (span + overhang(exposure)))

@@ -143,7 +143,7 @@ def _read_sound(clip: Clip, start_s: Fraction | None, length_s: float) -> _Sound
     """Return `length_s` seconds of sound from `start_s` (None: the start), None if shorter than MIN_S."""
     parts: list[NDArray[np.float32]] = []
     first: Fraction | None = None
-    wanted = int(length_s * RATE)
+    wanted, read = int(length_s * RATE), 0
     resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
     try:
         with open_clip(clip.path) as container:
@@ -156,8 +156,10 @@ def _read_sound(clip: Clip, start_s: Fraction | None, length_s: float) -> _Sound
                 if first is None:
                     first = Fraction(frame.pts or 0) * (frame.time_base or Fraction(1, RATE))
                     wanted += 0 if start_s is None else max(0, int((start_s - first) * RATE))
-                parts += [part.to_ndarray()[0] for part in resampler.resample(frame)]
-                if sum(map(len, parts)) >= wanted:
+                new = [part.to_ndarray()[0] for part in resampler.resample(frame)]
+                parts += new
+                read += sum(map(len, new))
+                if read >= wanted:
                     break
     except av.FFmpegError:
         pass  # damaged sound: the part before the damage may be enough
@@ -183,7 +185,7 @@ def _best_lag(
     lags = np.arange(size)
     lags[lags >= len(one)] -= size
     shared = np.minimum(len(one) - lags, len(other)) - np.maximum(0, -lags)
-    usable = (shared >= MIN_S * RATE) & (spread > SILENCE * spread.max())
+    usable = (shared >= int(MIN_S * RATE)) & (spread > SILENCE * spread.max())
     if not usable.any():
         return None
     score = np.where(usable, match / np.maximum(spread, 1e-12), 0)

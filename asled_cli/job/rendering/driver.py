@@ -16,15 +16,12 @@ from asled_cli.job.rendering.spans import (
     job_ticks,
     read_note,
 )
-from asled_cli.job.rendering.worker import Place, SpanResult, render_span
+from asled_cli.job.rendering.worker import SpanResult, render_span
 from asled_cli.job.resume.disk_space import SpaceWatch
 from asled_cli.job.resume.fingerprint import decisive_versions
 from asled_cli.job.resume.journal import Journal
 from asled_cli.progress import Progress
-from asled_cli.runtime.device import ALL_GPUS, gpu_count
-from asled_cli.runtime.limits import free_memory, usable_cores
-from asled_cli.runtime.workers.local import LocalWorkers, Workers
-from asled_cli.runtime.workers.ray_cluster import RayWorkers
+from asled_cli.runtime.workers.local import Workers
 from asled_cli.video.encode.writer import ClipWriter
 
 POLL_S = 0.5
@@ -143,27 +140,3 @@ def _with_absolute_paths(plan: DeblurPlan) -> DeblurPlan:
         choice = replace(choice, weights=choice.weights.absolute())
     wide = replace(wide, path=wide.path.absolute())
     return replace(plan, wide=wide, match=match, choice=choice, out=plan.out.absolute())
-
-
-def workers_of(plan: DeblurPlan) -> Workers:
-    """Return the workers that a job asks for: of a cluster or this machine, fewer where memory is short."""
-    if plan.config.ray is not None:
-        gpu = plan.choice.device.startswith("cuda")
-        place = Place("cuda:0" if gpu else None)
-        return RayWorkers(plan.config.ray, place, gpus=gpu, cores=max(2, plan.config.workers))
-    asked = plan.config.workers
-    if plan.config.device == ALL_GPUS and asked == 1:
-        asked = gpu_count()
-    free = free_memory()
-    count = asked if free is None else max(1, min(asked, free // max(1, plan.memory_bytes)))
-    if count < asked:
-        log.warning("memory suffices for %d of %d workers", count, asked)
-    threads = max(1, usable_cores() // count)
-    return LocalWorkers([Place(_device(plan, number), threads) for number in range(count)])
-
-
-def _device(plan: DeblurPlan, number: int) -> str | None:
-    """Return the GPU of a worker: in turn with `--device cuda:all`, else that of the plan."""
-    if plan.config.device != ALL_GPUS:
-        return None
-    return f"cuda:{number % gpu_count()}"

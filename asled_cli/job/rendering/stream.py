@@ -83,7 +83,7 @@ def pair_stream(
         room = max(QUEUE, plan.choice.chunk)
         aligned = align_stages(
             pairs,
-            ReferenceRenderer(registration, start.origin_s),
+            ReferenceRenderer(registration, start.origin_s, start.align_tick),
             radius=plan.choice.reference_radius,
             threads=plan.align_threads,
             room=room,

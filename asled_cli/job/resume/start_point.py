@@ -23,13 +23,15 @@ class Start:
     """The start of reading. Times in seconds, each on its clip's own clock; None: at the start of the clip.
 
     origin_s: time of the job's first frame, None where this run reads it itself. tick: time of the first
-    frame not written yet; earlier ones are only read.
+    frame not written yet; earlier ones are only read. align_tick: time of the first frame whose aligned
+    reference is needed, for the fusion of later ones; None: all.
     """
 
     wide_s: Fraction | None
     ultra_s: Fraction | None
     origin_s: float | None = None
     tick: int | None = None
+    align_tick: int | None = None
 
 
 def find_start(plan: DeblurPlan, entries: Sequence[Entry], registration: Registration | None) -> Start:
@@ -67,7 +69,8 @@ def start_at(
         interval_s = registration.interval_s
     base = plan.wide.time_base
     tick, earliest = ticks[place - more], place - more - memory
-    start = replace(start, origin_s=float(ticks[0] * base), tick=tick)
+    align_tick = ticks[max(0, place - more - plan.choice.reference_radius)]
+    start = replace(start, origin_s=float(ticks[0] * base), tick=tick, align_tick=align_tick)
     if earliest <= 0:
         return start
     # Frames may have been dropped just here: go back in time by as much as in frames.

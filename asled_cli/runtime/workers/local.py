@@ -38,15 +38,19 @@ class Workers(Protocol):
 class LocalWorkers:
     """Processes on this machine. places: passed to `function` as its last argument, one per process.
 
+    program: a function whose modules every process loads at once; None: each starts with its first work.
     The future raises AsledError if more than RETRIES processes are killed over one piece of work.
     """
 
-    def __init__(self, places: Sequence[Any]) -> None:
+    def __init__(self, places: Sequence[Any], program: Callable[..., Any] | None = None) -> None:
         self.size = len(places)
         self._free: SimpleQueue[_Worker] = SimpleQueue()
-        self._all = [_Worker(place) for place in places]
+        self._all = [_Worker(place, program) for place in places]
         for worker in self._all:
             self._free.put(worker)
+            if program is not None:
+                with contextlib.suppress(OSError):  # a process that is gone is replaced by `_do`
+                    worker.start()
         self._threads = ThreadPoolExecutor(self.size, "asled-worker")
         self._closed = False
 
@@ -82,34 +86,36 @@ class LocalWorkers:
 
 
 class _Worker:
-    """One process, started with its first work."""
+    """One process, started with its first work or before. program: a function that it loads first."""
 
-    def __init__(self, place: Any) -> None:
-        self._place = place
+    def __init__(self, place: Any, program: Callable[..., Any] | None = None) -> None:
+        self._place, self._program = place, program
         self._lock = threading.Lock()
         self._process: Any = None
         self._pipe: Connection | None = None
 
     def call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """Return what the function returns, or raise what it raises. Raises EOFError if the process died."""
-        with self._lock:
-            if self._process is None:
-                self._start()
-            pipe = self._pipe
-        assert pipe is not None
+        pipe = self.start()
         pipe.send((function, (*arguments, self._place)))
         ok, value = pipe.recv()
         if not ok:
             raise value
         return value
 
-    def _start(self) -> None:
-        context: Any = multiprocessing.get_context(START)
-        ours, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
-        self._process.start()
-        theirs.close()  # else its end would go unnoticed
-        self._pipe = ours
+    def start(self) -> Connection:
+        """Start the process if there is none. Return the pipe to it. Raises OSError if it is gone at once."""
+        with self._lock:
+            if self._pipe is not None:
+                return self._pipe
+            context: Any = multiprocessing.get_context(START)
+            ours, theirs = context.Pipe()
+            self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+            self._process.start()
+            theirs.close()  # else its end would go unnoticed
+            self._pipe = ours
+            ours.send(self._program)
+            return self._pipe
 
     def stop(self) -> None:
         """Kill the process, if there is one."""
@@ -129,6 +135,8 @@ def _serve(pipe: Connection) -> None:
     start_worker()
     set_up_allocator()
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    with contextlib.suppress(EOFError, OSError):
+        pipe.recv()  # the program: to receive a function loads its modules
     while True:
         try:
             function, arguments = pipe.recv()
