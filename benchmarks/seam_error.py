@@ -1,18 +1,20 @@
 """Error where a worker begins inside a clip: PSNR of a network's output to that of one process, as JSON.
 
-    python benchmarks/seam_error.py [--model NAME] [--size WxH] [--out benchmarks/results/seam_error.json]
+    python benchmarks/seam_error.py [--case NAME ...] [--model NAME] [--size WxH]
+        [--out benchmarks/results/seam_error.json]
 
 With `--workers` a network does not get its memory from the frames before a seam, but builds it from so many
-frames that it sees again. The error is measured on the frames after the seam, in two synthetic clips: of a
-moving camera, and of a still one with new noise in each frame, where memory matters longest.
+frames that it sees again. The error is measured on the frames after the seam, in synthetic clips: of a moving
+camera, and of a still one with new noise in each frame, where memory matters longest. spatial: such a still
+clip as spatial video; spatial_as_files: its two views as two files. Other cases of --out are kept.
 """
 
 import argparse
+import json
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +27,29 @@ from throughput import commit
 from asled_cli.imaging.threads import opencv_threads
 from asled_cli.job.analysis import register_clips
 from asled_cli.job.config import DeblurConfig
+from asled_cli.job.match import lens_prior
 from asled_cli.job.method import choose_method, load_restorer
 from asled_cli.job.plan import make_plan
+from asled_cli.job.records import DeblurPlan
 from asled_cli.lab.bench import clips
 from asled_cli.lab.bench.run import machine
-from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.render import render_references
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.registration.rendering.temporal_fusion import fuse_references
 from asled_cli.restoration.base import restore
 from asled_cli.restoration.network import NetworkRestorer
-from asled_cli.video.clock import Clock
 from asled_cli.video.decode.pairing import pair_frames
 from asled_cli.video.decode.reader import ClipReader
 
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+from factories.spatial import (  # type: ignore[import-not-found]  # noqa: E402
+    FULL,
+    make_flat_clip,
+    make_spatial_clip,
+)
+
+CASES = ("moving", "still", "spatial", "spatial_as_files")
 SEAM, AFTER = 60, 24  # frames before the seam, and frames that are measured after it
 WARM_UPS = (0, 2, 4, 8, 12, 16, 24, 32, 48)  # frames
 NOISE = 8.0  # of 255, deviation in each frame of the still clip
@@ -49,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--case", action="append", choices=CASES, help="default: all")
     parser.add_argument("--model")
     parser.add_argument("--size", default="480x272", metavar="WxH")
     parser.add_argument("--out", type=Path)
@@ -56,38 +68,50 @@ def main(arguments: Sequence[str] | None = None) -> None:
     width, height = map(int, options.size.split("x"))
     torch.set_num_threads(1)
     cases = {}
+    if options.out is not None and options.out.exists():
+        cases = json.loads(options.out.read_text())["cases"]
     with tempfile.TemporaryDirectory() as name, opencv_threads(1):
-        for case in ("moving", "still"):
-            pair = make_clips(Path(name), case, (width, height))
-            cases[case] = measure(*pair, options.model)
-    found = {"machine": machine(), "commit": commit(), "size": options.size, "cases": cases}
-    sys.stdout.write(write_report(found, options.out))
+        for case in options.case or CASES:
+            job = make_job(Path(name), case, (width, height))
+            row = {"size": options.size, "commit": commit()}
+            cases[case] = row | measure(replace(job, method="network", model=options.model))
+    sys.stdout.write(write_report({"machine": machine(), "cases": cases}, options.out))
 
 
-def make_clips(folder: Path, case: str, size: tuple[int, int]) -> tuple[Path, Path]:
-    """Return a pair of SEAM + 2 * AFTER frames: the rest is look-ahead."""
+def make_job(folder: Path, case: str, size: tuple[int, int]) -> DeblurConfig:
+    """Return a job on a clip of SEAM + 2 * AFTER frames: the rest is look-ahead."""
     frames = SEAM + 2 * AFTER
+    job = DeblurConfig(folder / "wide.mp4", folder / "ultra.mp4", out=folder / "out.mp4", offset_s=0.0)
+    job = replace(job, fov_ratio=2.0, lens_order="given")
     if case == "moving":
-        return clips.make_pair(folder, frames, size, case)
+        wide, ultra = clips.make_pair(folder, frames, size, case)
+        return replace(job, wide=wide, ultra=ultra)
     random = np.random.default_rng(0)
     scene = clips.make_scene(random, size)
-    wide, ultra = folder / "still_wide.mp4", folder / "still_ultra.mp4"
+    blurred = clips.blurred_view(scene, 0, size)
 
     def noisy(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         seen = picture + random.normal(0, NOISE, picture.shape)
         return np.asarray(np.clip(seen, 0, 255), np.uint8)
 
-    sharp, blurred = clips.view(scene, 0.0, 2.0, size), clips.blurred_view(scene, 0, size)
-    clips.write_clip(wide, frames, size, lambda i: noisy(blurred))
-    clips.write_clip(ultra, frames, size, lambda i: noisy(sharp))
-    return wide, ultra
+    if case == "still":
+        sharp = clips.view(scene, 0.0, 2.0, size)
+        clips.write_clip(job.wide, frames, size, lambda i: noisy(blurred))
+        clips.write_clip(folder / "ultra.mp4", frames, size, lambda i: noisy(sharp))
+        return job
+    sharp = clips.view(scene, 0.0, 1.0, size)
+    pictures = tuple([noisy(view) for _ in range(frames)] for view in (blurred, sharp))
+    views = replace(FULL, pictures=pictures, sound=False)
+    if case == "spatial":
+        return DeblurConfig(make_spatial_clip(folder / "in.mov", views=views), out=folder / "out.mov", view=0)
+    wide, ultra = (make_flat_clip(folder / f"view{number}.mov", number, views) for number in (0, 1))
+    return replace(job, wide=wide, ultra=ultra, fov_ratio=1.0)
 
 
-def measure(wide: Path, ultra: Path, model: str | None) -> dict[str, Any]:
+def measure(config: DeblurConfig) -> dict[str, Any]:
     """Return the error by frames of warm-up."""
-    config = DeblurConfig(wide, ultra, method="network", model=model, offset_s=0.0, lens_order="given")
-    plan = make_plan(replace(config, out=wide.with_name("out.mp4")))
-    frames = aligned_frames(plan.wide, plan.pair.ultra, plan.choice.reference_radius)
+    plan = make_plan(config)
+    frames = aligned_frames(plan)
     choice = choose_method(config, plan.wide)
     whole = changes(plan, frames)[SEAM : SEAM + AFTER]
     rows = {}
@@ -97,21 +121,17 @@ def measure(wide: Path, ultra: Path, model: str | None) -> dict[str, Any]:
     return {"model": choice.model, "precision": choice.precision, "chunk": choice.chunk, "by_warm_up": rows}
 
 
-def aligned_frames(wide: Any, ultra: Any, radius: int) -> list[AlignedFrame]:
+def aligned_frames(plan: DeblurPlan) -> list[AlignedFrame]:
     """Return all aligned frames of a pair; it is short."""
-    clock = Clock(Fraction(0))
-    registration, _ = register_clips(
-        wide, ultra, clock, LensPrior(fov_ratio=2.0, source="as made"), lambda event: None,
-        wide_range=(None, None), ultra_range=(None, None),
-    )  # fmt: skip
+    wide, pair = plan.wide, plan.pair
+    registration, _ = register_clips(wide, pair.ultra, plan.clock, lens_prior(pair), lambda event: None)
     assert registration.accepted
-    with ClipReader(wide) as first, ClipReader(ultra) as second:
-        return list(
-            fuse_references(render_references(pair_frames(first, second, clock), registration), radius)
-        )
+    with ClipReader(wide) as first, ClipReader(pair.ultra) as second:
+        aligned = render_references(pair_frames(first, second, plan.clock), registration)
+        return list(fuse_references(aligned, plan.choice.reference_radius))
 
 
-def changes(plan: Any, frames: Sequence[AlignedFrame], warm_up: int = 0) -> list[NDArray[np.float32]]:
+def changes(plan: DeblurPlan, frames: Sequence[AlignedFrame], warm_up: int = 0) -> list[NDArray[np.float32]]:
     """Return the change of every frame; after `warm_up` frames a chunk begins, as after a whole segment."""
     restorer = load_restorer(plan, SEAM)
     assert isinstance(restorer, NetworkRestorer)

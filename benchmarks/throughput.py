@@ -134,10 +134,10 @@ def ratios(old: dict[str, Any], new: dict[str, Any]) -> dict[str, float]:
 
 
 def run_job(
-    clips: tuple[Path, ...], folder: Path, options: Sequence[str], tree: Path = ROOT
+    clips: tuple[Path, ...], folder: Path, options: Sequence[str], tree: Path = ROOT, out: str = "out.mp4"
 ) -> dict[str, Any]:
     """Run a job of `tree` in a separate process; return its result, wall time and peak memory."""
-    arguments = ["deblur", *map(str, clips), "-o", str(folder / "out.mp4"), "-y", "--json", *options]
+    arguments = ["deblur", *map(str, clips), "-o", str(folder / out), "-y", "--json", *options]
     began = time.perf_counter()
     with (folder / "stdout").open("w+") as stdout:
         process = subprocess.Popen(

@@ -7,7 +7,10 @@
 core: one process that may use one core only. one: one process with all cores. two: `--workers 2`. exact: the
 same with `--exact`. Each run is timed as a whole, from the start of Python to its end: by the clock, and by
 the processor's time of every process, which other programs disturb less. By that, a run with workers takes
-the time of the driver and of the slower worker.
+the time of the driver and of the slower worker. others_cpu_s: what all other programs took meanwhile.
+
+The bound of the speed-up is that of two workers of no cost of their own: what follows the analysis is halved,
+and the analysis takes as long as with two cores.
 """
 
 import argparse
@@ -69,7 +72,7 @@ def run(folder: Path, method: str, how: str, end: int | None) -> dict[str, Any]:
     arguments = ["deblur", *clips, "-o", str(out), "-y", "--json", "--method", method, *HOW[how]]
     arguments += [] if end is None else ["--end", str(end)]
     cores = {min(os.sched_getaffinity(0))} if how == "core" else os.sched_getaffinity(0)
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), busy_seconds()
     with tempfile.TemporaryFile() as said:
         job = subprocess.Popen(
             [sys.executable, "-m", "asled_cli", *arguments],
@@ -77,7 +80,7 @@ def run(folder: Path, method: str, how: str, end: int | None) -> dict[str, Any]:
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )  # fmt: skip
         cpu = watch(job)
-        seconds = time.perf_counter() - began
+        seconds, busy = time.perf_counter() - began, busy_seconds() - busy
         said.seek(0)
         result = next(r for r in map(json.loads, said) if r["event"] == "result")
     return {
@@ -86,7 +89,7 @@ def run(folder: Path, method: str, how: str, end: int | None) -> dict[str, Any]:
         "end_s": end,
         "wall_s": round(seconds, 1),
         "cpu_s": cpu,
-        "load": round(os.getloadavg()[0], 1),
+        "others_cpu_s": round(max(0.0, busy - sum(cpu)), 1),
         "analysis_s": result["analysis_s"],
         "frames": result["frames_written"],
         "frames_changed": result["frames_changed"],
@@ -126,6 +129,12 @@ def cpu_seconds(pid: int) -> float | None:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def busy_seconds() -> float:
+    """Return the seconds that all cores of this machine have worked so far."""
+    user, nice, system, *_ = map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:])
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK")
+
+
 def digest(path: Path, kind: str) -> str:
     """Return the SHA-256 of all decoded frames of a track with their times."""
     found = hashlib.sha256()
@@ -162,6 +171,8 @@ def compare(by: dict[str, dict[str, Any]]) -> dict[str, Any]:
             if row["wall_s"]:
                 found[f"{how}: speed_up"] = round(core["wall_s"] / row["wall_s"], 2)
             found[f"{how}: speed_up_by_cpu"] = round(core["cpu_s"][0] / sum(row["cpu_s"][:2]), 2)
+            shared_s = core["wall_s"] - core["analysis_s"]
+            found[f"{how}: bound"] = round(core["wall_s"] / (row["analysis_s"] + shared_s / 2), 2)
     return found
 
 

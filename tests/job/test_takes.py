@@ -15,7 +15,7 @@ from factories.textures import texture
 from asled_cli.__main__ import main
 from asled_cli.errors import InputError
 from asled_cli.job.batch.composite import is_composite
-from asled_cli.job.batch.lens_names import split_lens
+from asled_cli.job.batch.lens_names import is_hidden, split_lens
 from asled_cli.job.batch.pairs import BatchPair
 from asled_cli.job.batch.remote import PairTask, do_pair
 from asled_cli.job.batch.sidecar import read_sidecar
@@ -191,6 +191,7 @@ def test_settings_of_a_pair_reach_a_remote_job(tmp_path: Path) -> None:
 
 
 def test_names_without_a_lens_stay_whole() -> None:
+    assert not is_hidden(".5x.mov") and is_hidden("._.5x.mov") and is_hidden(".wide.mov")
     assert split_lens("walk_1.5x") == ("walk 1 5x", "")
     assert split_lens("worldwide_ultrasound") == ("worldwide ultrasound", "")
     assert split_lens("IMG_0001_UW") == ("img 0001", "ultra")

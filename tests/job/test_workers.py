@@ -322,6 +322,21 @@ def _fail(place: Place) -> None:
     raise InputError("x is empty.", "Record again.")
 
 
+def _write_and_wait(file: Path, place: Place) -> None:
+    file.write_text("")
+    time.sleep(5)
+
+
+@pytest.mark.slow
+def test_closed_workers_start_no_process_for_work_that_waits(tmp_path: Path) -> None:
+    pool = LocalWorkers([None])
+    running = [pool.submit(_write_and_wait, tmp_path / name) for name in "ab"]
+    while not (tmp_path / "a").exists():
+        time.sleep(0.01)
+    pool.close()
+    assert all(future.done() for future in running) and not (tmp_path / "b").exists()
+
+
 @pytest.mark.slow
 def test_the_work_of_a_killed_process_is_done_again(tmp_path: Path) -> None:
     pool = LocalWorkers([Place("a")])

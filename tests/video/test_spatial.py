@@ -53,5 +53,7 @@ def test_what_a_clip_says_about_its_views_is_shown(tmp_path: Path, eyes: tuple[s
     }  # fmt: skip
     shown = " ".join(text for row in clip_rows(info) for text in row)
     assert "19.24 mm" in shown and "63.4" in shown and eyes[0] in shown
+    second = clip_rows(clip_info(replace(probe_clip(tmp_path / "in.mov"), view=1)))
+    assert dict(second)["views"] == f"view 2 of 2: {eyes[1]} eye"
     plain = clip_info(probe_clip(make_spatial_clip(tmp_path / "plain.mov", frames=3)))
     assert plain["stereo"]["views"] == 2 and plain["stereo"]["baseline_mm"] is None

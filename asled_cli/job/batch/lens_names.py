@@ -15,6 +15,11 @@ _ULTRA = re.compile(r"\b(?:ultra ?wide ?angle|ultra ?wide|ultra|uw|1[0-8] ?mm)\b
 _WIDE = re.compile(r"\b(?:wide ?angle|wide|main|w|1x|(?:19|2\d|3[0-5]) ?mm)\b")
 
 
+def is_hidden(name: str) -> bool:
+    """Return whether a file's name begins with a dot that is not that of a lens: .5x.mov is a clip."""
+    return name.startswith(".") and _HALF.match(name) is None
+
+
 def split_lens(stem: str) -> tuple[str, Lens]:
     """Return the rest of a file's name, as it compares, and the lens that the name says.
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from asled_cli.errors import AsledError, InputError
-from asled_cli.job.batch.lens_names import split_lens
+from asled_cli.job.batch.lens_names import is_hidden, split_lens
 from asled_cli.job.resume.fingerprint import flag
 from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.decode.video_tracks import count_video_tracks, count_views
@@ -145,7 +145,7 @@ def find_clips(folder: Path) -> list[BatchPair]:
 def _recordings(folder: Path) -> list[Path]:
     """Return the clips of a folder without results of earlier runs."""
     clips = sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in FORMATS and not path.name.startswith(".")
+        path for path in folder.iterdir() if path.suffix.lower() in FORMATS and not is_hidden(path.name)
     )
     results = {composed(output_name(path)) for path in clips}
     return [path for path in clips if composed(path.name) not in results]

@@ -156,14 +156,16 @@ def _lens_text(clip: Info) -> str:
 
 
 def _views_text(clip: Info) -> str:
-    """Return number, eyes and lenses of the views of a spatial clip."""
+    """Return number, eyes and lenses of the views of a spatial clip; of its second view, only which it is."""
     stereo = clip["stereo"]
     if not stereo:
         return "one"
-    many = stereo["views"] > 1
-    parts = [f"view {clip['view'] + 1} of {stereo['views']}" if clip["view"] else f"{stereo['views']}"]
-    if stereo["eyes"] and many:
-        parts.append(f"main view: {stereo['eyes'][0]} eye")
+    eye = stereo["eyes"][clip["view"]] if stereo["eyes"] and stereo["views"] > 1 else ""
+    if clip["view"]:
+        return f"view {clip['view'] + 1} of {stereo['views']}" + (f": {eye} eye" if eye else "")
+    parts = [f"{stereo['views']}"]
+    if eye:
+        parts.append(f"main view: {eye} eye")
     if stereo["baseline_mm"]:
         parts.append(f"lenses {stereo['baseline_mm']:g} mm apart")
     if stereo["fov_deg"]:

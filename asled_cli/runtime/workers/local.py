@@ -81,7 +81,7 @@ class LocalWorkers:
         """End all processes at once; twice is harmless."""
         self._closed = True
         for worker in self._all:
-            worker.stop()
+            worker.stop(for_good=True)
         self._threads.shutdown(wait=True, cancel_futures=True)
 
 
@@ -93,6 +93,7 @@ class _Worker:
         self._lock = threading.Lock()
         self._process: Any = None
         self._pipe: Connection | None = None
+        self._ended = False
 
     def call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """Return what the function returns, or raise what it raises. Raises EOFError if the process died."""
@@ -106,6 +107,8 @@ class _Worker:
     def start(self) -> Connection:
         """Start the process if there is none. Return the pipe to it. Raises OSError if it is gone at once."""
         with self._lock:
+            if self._ended:
+                raise OSError("the workers are closed")
             if self._pipe is not None:
                 return self._pipe
             context: Any = multiprocessing.get_context(START)
@@ -117,9 +120,10 @@ class _Worker:
             ours.send(self._program)
             return self._pipe
 
-    def stop(self) -> None:
-        """Kill the process, if there is one."""
+    def stop(self, *, for_good: bool = False) -> None:
+        """Kill the process, if there is one. for_good: no other one may start for work that still waits."""
         with self._lock:
+            self._ended = self._ended or for_good
             process, pipe = self._process, self._pipe
             self._process = self._pipe = None
         if process is not None:
