@@ -45,6 +45,7 @@ def _code(path: Path, number: int) -> tuple[bytes, bytes]:
     clip = make_clip(
         path.with_name(f"still{number}.mp4"), codec="libx265", size=_SIZE, ticks=[0, 20],
         shown=lambda _: picture("yuv420p", _SIZE, number),
+        options={"x265-params": "bframes=0"},  # with B-frames x265 gives so short a clip arbitrary times
     )  # fmt: skip
     with av.open(str(clip)) as container:
         stream = container.streams.video[0]
