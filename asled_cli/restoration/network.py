@@ -7,6 +7,7 @@ its look-ahead, whatever the length of the clip.
 import gc
 import logging
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,9 +25,10 @@ from asled_cli.restoration.oom_fallback import recut_states, smaller_pieces
 from asled_cli.restoration.sharp_regions import limit_colour, limit_colour_shift, sharp_mask
 from asled_cli.restoration.swap import swap_change
 from asled_cli.restoration.tiles import Tile, cut_tiles
-from asled_cli.runtime.device import is_out_of_memory
+from asled_cli.runtime.device import is_out_of_memory, torch_threads
 from asled_cli.runtime.memory import memory_limit
 from asled_cli.runtime.option_limits import tile_text
+from asled_cli.runtime.stages import parallel_map
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ class NetworkSetting:
     tile: int  # pixels, 0: whole frames
     halo_px: int  # context around a tile
     strength: float
+    tiles_at_once: int = 1  # computed side by side, each by its part of the cores
 
 
 class NetworkRestorer:
@@ -130,9 +133,28 @@ class NetworkRestorer:
         )
 
     def _try(self, keep: int) -> tuple[list[Tensor], dict[Tile, Any]]:
-        inputs = stack_frames(self.waiting[: keep + self.setting.overlap], self.setting.device)
-        with torch.inference_mode():
-            return self._changes(inputs, keep)
+        frames = self.waiting[: keep + self.setting.overlap]
+        height, width, _ = frames[0].pair.target.rgb.shape
+        tiles = cut_tiles(height, width, self.setting.tile, self.setting.halo_px)
+        if len(tiles) == 1:
+            changes, state = self._tile_changes(tiles[0], frames, keep)
+            return changes, {tiles[0]: state}
+        states: dict[Tile, Any] = {}
+        totals = [torch.zeros(height, width, 3) for _ in range(keep)]
+        for tile, (changes, state) in zip(tiles, self._each_tile(tiles, frames, keep), strict=True):
+            states[tile] = state
+            for total, change in zip(totals, changes, strict=True):
+                tile.add(total, change)
+        return totals, states
+
+    def _each_tile(
+        self, tiles: Sequence[Tile], frames: Sequence[AlignedFrame], keep: int
+    ) -> Iterator[tuple[list[Tensor], Any]]:
+        """Yield the changes and state of each tile in order; several are computed at once."""
+        cores = torch.get_num_threads()
+        at_once = min(cores, len(tiles), self.setting.tiles_at_once)
+        with torch_threads(cores // at_once):
+            yield from parallel_map(lambda tile: self._tile_changes(tile, frames, keep), tiles, at_once)
 
     def _shrink(self, error: BaseException) -> None:
         """Halve the pieces. Raises MemoryLimitError if they are the smallest already."""
@@ -156,47 +178,37 @@ class NetworkRestorer:
         if self.setting.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _changes(self, inputs: ChunkInputs, keep: int) -> tuple[list[Tensor], dict[Tile, Any]]:
-        """strength * (restored - target) for the first `keep` frames, each (H, W, 3) float32 on the CPU.
+    @torch.inference_mode()
+    def _tile_changes(
+        self, tile: Tile, frames: Sequence[AlignedFrame], keep: int
+    ) -> tuple[list[Tensor], Any]:
+        """Return strength * (restored - target) of the first `keep` frames in a tile, and the state then.
 
-        And the states after them.
+        The changes are (h, w, 3) float32 on the CPU.
         """
-        height, width = inputs.target.shape[-2:]
-        tiles = cut_tiles(height, width, self.setting.tile, self.setting.halo_px)
-        states: dict[Tile, Any] = {}
-        if len(tiles) == 1:
-            changes, states[tiles[0]] = self._tile_changes(tiles[0], inputs, keep)
-            return changes, states
-        totals = [torch.zeros(height, width, 3) for _ in range(keep)]
-        for tile in tiles:
-            changes, states[tile] = self._tile_changes(tile, inputs, keep)
-            for total, change in zip(totals, changes, strict=True):
-                tile.add(total, change)
-        return totals, states
-
-    def _tile_changes(self, tile: Tile, inputs: ChunkInputs, keep: int) -> tuple[list[Tensor], Any]:
-        part = tile.of(inputs)
-        restored, state = self.network(part, self.states.get(tile), keep)
+        inputs = stack_frames(frames, self.setting.device, tile)
+        restored, state = self.network(inputs, self.states.get(tile), keep)
         changes = [  # one by one, so that each can be freed as soon as it is written
             (after.float() - before).mul_(self.setting.strength).permute(1, 2, 0).cpu()
-            for after, before in zip(restored[0], part.target[0], strict=False)
+            for after, before in zip(restored[0], inputs.target[0], strict=False)
         ]
         return changes, state
 
 
-def stack_frames(frames: list[AlignedFrame], device: torch.device) -> ChunkInputs:
-    """Stack frames to a batch of one clip on `device`; the target replaces a missing reference."""
-    pictures = [frame.pair.target.rgb for frame in frames]
+def stack_frames(frames: Sequence[AlignedFrame], device: torch.device, tile: Tile) -> ChunkInputs:
+    """Stack a tile of frames to a batch of one clip on `device`; the target replaces a missing reference."""
+    targets = [frame.pair.target.rgb for frame in frames]
     views = [
         target if frame.reference is None else frame.reference
-        for frame, target in zip(frames, pictures, strict=True)
+        for frame, target in zip(frames, targets, strict=True)
     ]
+    full, grid = tile.full, tile.grid
     return ChunkInputs(
-        target=_pictures(pictures, device),
-        reference=_pictures(views, device),
-        guide=_grids([frame.guide for frame in frames], device),
-        flow_previous=_grids([frame.flow_previous for frame in frames], device),
-        flow_next=_grids([frame.flow_next for frame in frames], device),
+        target=_pictures([target[full] for target in targets], device),
+        reference=_pictures([view[full] for view in views], device),
+        guide=_grids([frame.guide[grid] for frame in frames], device),
+        flow_previous=_grids([frame.flow_previous[grid] for frame in frames], device),
+        flow_next=_grids([frame.flow_next[grid] for frame in frames], device),
         reset=torch.tensor([[frame.is_cut for frame in frames]], device=device),
     )
 

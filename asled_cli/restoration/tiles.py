@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from asled_cli.guide import GUIDE_STRIDE
-from asled_cli.nets.interface import ChunkInputs
 
 BLEND_PX = 16  # width of the soft seam on either side of a tile's edge; multiple of GUIDE_STRIDE
 
@@ -48,25 +47,21 @@ class Tile:
         """Pixels of this part, with its context."""
         return (self.rows.stop - self.rows.start) * (self.columns.stop - self.columns.start)
 
-    def of(self, inputs: ChunkInputs) -> ChunkInputs:
-        """Return this part of every tensor."""
+    @property
+    def full(self) -> tuple[slice, slice]:
+        """Rows and columns of this part in a picture."""
         rows, columns = self.rows, self.columns
-        full = (..., slice(rows.start, rows.stop), slice(columns.start, columns.stop))
-        grid = (..., _grid_slice(rows), _grid_slice(columns))
-        return ChunkInputs(
-            target=inputs.target[full],
-            reference=inputs.reference[full],
-            guide=inputs.guide[grid],
-            flow_previous=inputs.flow_previous[grid],
-            flow_next=inputs.flow_next[grid],
-            reset=inputs.reset,
-        )
+        return slice(rows.start, rows.stop), slice(columns.start, columns.stop)
+
+    @property
+    def grid(self) -> tuple[slice, slice]:
+        """Rows and columns of this part on the guide's grid."""
+        return _grid_slice(self.rows), _grid_slice(self.columns)
 
     def add(self, total: Tensor, part: Tensor) -> None:
         """Add this tile's result (h, w, 3) to the picture (H, W, 3), softly at the seams."""
         weight = self.rows.weight()[:, None, None] * self.columns.weight()[None, :, None]
-        target = total[self.rows.start : self.rows.stop, self.columns.start : self.columns.stop]
-        target += part * weight
+        total[self.full] += part * weight
 
 
 def cut_tiles(height: int, width: int, tile: int, halo_px: int) -> list[Tile]:

@@ -82,3 +82,14 @@ def explain_out_of_memory() -> Iterator[None]:
 def is_out_of_memory(error: Exception) -> bool:
     """Return whether an error means that memory ran out, on a GPU or on the CPU."""
     return isinstance(error, torch.OutOfMemoryError) or memory.is_out_of_memory(error)
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch share each operation among `count` threads, also in threads that start inside the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
