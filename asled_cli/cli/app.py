@@ -28,7 +28,7 @@ from asled_cli.cli.train import train
 from asled_cli.cli.verify import verify
 from asled_cli.cli.web.command import ui
 from asled_cli.errors import AsledError, InterruptedRunError
-from asled_cli.runtime.memory import explain_limit, set_up_allocator, use_large_pages
+from asled_cli.runtime.memory import explain_limit, set_up_allocator, use_large_pages, wait_without_computing
 from asled_cli.runtime.printable import printable
 
 app = typer.Typer(
@@ -76,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     set_up_allocator()
     use_large_pages()
+    wait_without_computing()
     with tolerant_streams() as stdout:
         code = _run(arguments)
         return code_after(code, stdout, arguments[0] if arguments else "")

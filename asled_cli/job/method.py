@@ -24,15 +24,27 @@ from asled_cli.zoo import checkpoint as weights
 from asled_cli.zoo import registry as zoo
 
 MAX_CHUNK = 12  # frames; the look-ahead is computed again with every chunk
-CPU_BYTES = 1600 * 2**20  # at 1080p, so that the whole job stays at 3 GB; larger frames get more
+CPU_BYTES = 2000 * 2**20  # at 1080p, so that the whole job stays at 3 GB; larger frames get more
 CPU_PIXELS = 1920 * 1080  # the frame size for which CPU_BYTES is meant
 CPU_SHARE = 0.6  # of the free memory of a machine, for networks that need more; the rest is for file caches
 QUEUED_BYTES = 15 + 20  # per pixel of a frame that waits before (15) or after (20) the network
-STACKED_BYTES = 15 + 24  # per pixel of a frame in the chunk: as recorded (15) and in 32 bit (24)
+WAITING_BYTES = 15  # per pixel of a frame in the chunk, as recorded
+STACKED_BYTES = 24  # per pixel of a tile of such a frame, in 32 bit
+TILES_AT_ONCE = 2  # on a CPU: one operation over all cores waits at its end for a core that another stage has
 AVERAGED_BYTES = 15  # of a frame whose reference waits to be averaged with those around it
 GPU_SHARE = 0.6  # of the free memory of a GPU
 TILES = (0, 1088, 544, 256)  # pixels; 1088 cuts a 1080p frame into two halves
 LARGE_TILES = TILES[:3]  # whose context is a small part of them
+
+
+class Pieces(NamedTuple):
+    """What a network computes at a time: `NetworkSetting` explains it. bytes: what that takes at most."""
+
+    chunk: int
+    overlap: int
+    tile: int
+    bytes: int
+    tiles_at_once: int = 1
 
 
 class FrameSize(NamedTuple):
@@ -93,18 +105,19 @@ def _with_network(
 ) -> MethodChoice:
     """Return the choice with the network in `path`, and its pieces."""
     info = weights.read_info(path)
-    chunk, overlap, tile, used = choose_pieces(config, info, wide, device, precision)
+    pieces = choose_pieces(config, info, wide, device, precision)
     return replace(
         choice,
         weights=path,
         device=str(device),
         precision=precision,
-        chunk=chunk,
-        overlap=overlap,
-        tile=tile,
+        chunk=pieces.chunk,
+        overlap=pieces.overlap,
+        tile=pieces.tile,
+        tiles_at_once=pieces.tiles_at_once,
         reference_radius=info.reference_radius,
         removes=info.removes,
-        memory_bytes=used,
+        memory_bytes=pieces.bytes,
     )
 
 
@@ -155,7 +168,7 @@ def load_restorer(
     choice, strength = plan.choice, plan.config.strength
     if choice.weights is None:
         return SwapRestorer(strength)
-    pieces = choice.chunk, choice.overlap, choice.tile
+    pieces = Pieces(choice.chunk, choice.overlap, choice.tile, choice.memory_bytes, choice.tiles_at_once)
     device = torch.device(choice.device)
     loaded = weights.load(choice.weights)
     if plan.config.adapt:
@@ -175,25 +188,25 @@ def network_restorer(path: Path, device: torch.device, precision: str, size: tup
     frame, info = FrameSize(*size), weights.read_info(path)
     no_wish = DeblurConfig(Path(), Path())
     pieces = choose_pieces(no_wish, info, frame, device, precision)
-    restorer = NetworkRestorer(*_place(weights.load(path), device, precision, pieces[:3], 1.0))
+    restorer = NetworkRestorer(*_place(weights.load(path), device, precision, pieces, 1.0))
     return FusingRestorer(restorer, info.reference_radius) if info.reference_radius else restorer
 
 
 def _place(
-    loaded: Any, device: torch.device, precision: str, pieces: tuple[int, int, int], strength: float
+    loaded: Any, device: torch.device, precision: str, pieces: Pieces, strength: float
 ) -> tuple[Any, NetworkSetting]:
     """Return a loaded network on its device in its precision, and how it is run."""
     dtype = DTYPES[precision]
     network = loaded.to(device=device, dtype=dtype, memory_format=torch.channels_last)
-    chunk, overlap, tile = pieces
     setting = NetworkSetting(
         device=device,
         dtype=dtype,
-        chunk=chunk,
-        overlap=overlap,
-        tile=tile,
+        chunk=pieces.chunk,
+        overlap=pieces.overlap,
+        tile=pieces.tile,
         halo_px=network.info.halo_px,
         strength=strength,
+        tiles_at_once=pieces.tiles_at_once,
     )
     return network, setting
 
@@ -206,11 +219,11 @@ def _state_type(network: object) -> Any:
 
 def choose_pieces(
     config: DeblurConfig, info: NetworkInfo, wide: Clip | FrameSize, device: torch.device, precision: str
-) -> tuple[int, int, int, int]:
-    """Return (chunk, overlap, tile, bytes) for this device and its free memory.
+) -> Pieces:
+    """Return the pieces for this device and its free memory.
 
-    On a CPU, the modest budget of CPU_BYTES if it allows large pieces, else as much as may be taken.
-    Raises MemoryLimitError if even small tiles do not fit.
+    On a CPU, several tiles at once within the modest budget of CPU_BYTES if it allows large pieces, else one
+    at a time with as much as may be taken. Raises MemoryLimitError if even small tiles do not fit.
     """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
@@ -218,9 +231,11 @@ def choose_pieces(
     modest = CPU_BYTES * max(CPU_PIXELS, wide.width * wide.height) // CPU_PIXELS
     free_here = free_memory()
     most = modest if free_here is None else int(free_here * CPU_SHARE)
-    if most > modest:
+    for at_once in (TILES_AT_ONCE, 1) if most >= modest else ():
         with suppress(MemoryLimitError):
-            return fit_pieces(config, info, wide, modest, precision, LARGE_TILES)
+            pieces = fit_pieces(config, info, wide, modest, precision, LARGE_TILES, at_once)
+            if pieces.bytes <= modest:
+                return pieces
     return fit_pieces(config, info, wide, most, precision)
 
 
@@ -231,29 +246,35 @@ def fit_pieces(
     budget: int,
     precision: str,
     tiles: Sequence[int] = TILES,
-) -> tuple[int, int, int, int]:
-    """Return (chunk, overlap, tile, bytes) within `budget` bytes: first a shorter chunk, then tiles.
+    at_once: int = 1,
+) -> Pieces:
+    """Return pieces within `budget` bytes: first a shorter chunk, then tiles.
 
-    tiles: the sizes to choose from. What the user asked for is left alone. Raises MemoryLimitError if even
-    the smallest tiles do not fit.
+    tiles: the sizes to choose from. at_once: of them computed side by side. What the user asked for is left
+    alone. Raises MemoryLimitError if even the smallest tiles do not fit.
     """
     overlap = info.overlap if config.overlap is None else config.overlap
     wider = 2 if precision == "fp32" else 1
 
-    def cost(chunk: int, tile: int) -> int:
-        largest = max(part.pixels for part in cut_tiles(wide.height, wide.width, tile, info.halo_px))
-        frames = QUEUED_BYTES * chunk + STACKED_BYTES * (chunk + overlap)
+    def pieces(chunk: int, tile: int) -> Pieces:
+        parts = cut_tiles(wide.height, wide.width, tile, info.halo_px)
+        beside = min(at_once, len(parts))
+        frames = QUEUED_BYTES * chunk + WAITING_BYTES * (chunk + overlap)
         frames += AVERAGED_BYTES * 2 * info.reference_radius
         inside = info.bytes_per_pixel * (chunk + overlap) + info.working_bytes_per_pixel
-        return wide.width * wide.height * frames + wider * inside * largest
+        inside = wider * inside + STACKED_BYTES * (chunk + overlap)
+        largest = max(part.pixels for part in parts)
+        used = wide.width * wide.height * frames + inside * largest * beside
+        return Pieces(chunk, overlap, tile, used, beside)
 
     chunks = [config.chunk] if config.chunk is not None else range(MAX_CHUNK, MIN_CHUNK - 1, -1)
     tiles = tiles if config.tile is None else [config.tile]
     for tile in tiles:
         for chunk in chunks:
-            if cost(chunk, tile) <= budget or (config.chunk is not None and config.tile is not None):
-                return chunk, overlap, tile, cost(chunk, tile)
-    smallest = cost(chunks[-1], tiles[-1])
+            found = pieces(chunk, tile)
+            if found.bytes <= budget or (config.chunk is not None and config.tile is not None):
+                return found
+    smallest = pieces(chunks[-1], tiles[-1]).bytes
     raise MemoryLimitError(
         f"The network needs about {smallest / 2**30:.1f} GiB even in its smallest pieces, "
         f"{budget / 2**30:.1f} GiB are free for it.",

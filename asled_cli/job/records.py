@@ -54,6 +54,7 @@ class MethodChoice:
     chunk: int = 1
     overlap: int = 0
     tile: int = 0  # pixels; 0: whole frames
+    tiles_at_once: int = 1
     reference_radius: int = 0  # frames on either side over which the network is given the reference averaged
     removes: Literal["motion", "defocus"] = "motion"
     memory_bytes: int = 0

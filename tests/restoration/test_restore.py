@@ -22,6 +22,7 @@ from asled_cli.restoration.network import NetworkRestorer, NetworkSetting, _keep
 from asled_cli.restoration.oom_fallback import recut_states, smaller_pieces
 from asled_cli.restoration.swap import SwapRestorer, swap_change
 from asled_cli.restoration.tiles import cut_tiles
+from asled_cli.runtime.device import torch_threads
 from asled_cli.video.frames import Frame, FramePair
 
 HEIGHT, WIDTH = 36, 50
@@ -256,6 +257,16 @@ class Hungry:
 
 
 WHOLE = HEIGHT * WIDTH
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_tiles_side_by_side_change_no_bit(network: AsledFast, threads: int) -> None:
+    frames = aligned_frames(9)
+    setting = replace(SETTING, tile=28, halo_px=16)
+    expected = changes_of(frames, network, setting)
+    with torch_threads(threads):
+        found = changes_of(frames, network, replace(setting, tiles_at_once=2))
+    assert difference(found, expected) == 0.0
 
 
 def test_out_of_memory_halves_the_chunk_and_changes_nothing_else(network: AsledFast) -> None:

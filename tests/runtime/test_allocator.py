@@ -6,7 +6,12 @@ import sys
 
 import pytest
 
-from asled_cli.runtime.memory import return_freed_memory, share_one_arena, use_large_pages
+from asled_cli.runtime.memory import (
+    return_freed_memory,
+    share_one_arena,
+    use_large_pages,
+    wait_without_computing,
+)
 
 THREADS = """
 import ctypes, sys, threading
@@ -71,6 +76,15 @@ def test_torch_is_to_take_large_pages_unless_the_user_chose(monkeypatch: pytest.
     monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
     use_large_pages()
     assert os.environ.get("THP_MEM_ALLOC_ENABLE") == ("1" if sys.platform == "linux" else None)
+
+
+def test_threads_are_to_wait_asleep_unless_the_user_chose(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    wait_without_computing()
+    assert os.environ["OMP_WAIT_POLICY"] == "active"
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    wait_without_computing()
+    assert os.environ["OMP_WAIT_POLICY"] == "passive"
 
 
 def test_giving_memory_back_is_always_possible() -> None:
