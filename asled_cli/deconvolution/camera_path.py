@@ -72,14 +72,33 @@ def fit_path(
     poses: from pixels of each frame to those of any one frame. exposure: frame intervals.
     """
     seen = np.stack([_corners(pose, size) for pose in poses]).reshape(len(poses), 8)
+    knots, margin = smooth_knots(seen, exposure, _SMOOTHNESS)
+    return CameraPath(knots.reshape(len(knots), 4, 2), first - margin, size, target)
+
+
+def smooth_knots(
+    seen: NDArray[np.floating], exposure: float, smoothness: float
+) -> tuple[NDArray[np.float64], int]:
+    """Return the knots (K, D) of the smooth curve whose means over exposures are the rows of `seen` (T, D).
+
+    exposure: frame intervals, at whole times. smoothness: weight of the squared third difference. Second: how
+    many knots lie before the first row's time.
+    """
+    means, margin = mean_weights(len(seen), exposure)
+    third = np.diff(np.eye(means.shape[1]), 3, axis=0)
+    normal = means.T @ means + smoothness * third.T @ third + 1e-9 * np.eye(means.shape[1])
+    return np.asarray(np.linalg.solve(normal, means.T @ seen)), margin
+
+
+def mean_weights(frames: int, exposure: float) -> tuple[NDArray[np.float64], int]:
+    """Return (frames, K): the weights of a spline's knots in its means over the frames' exposures.
+
+    Second: how many knots lie before the first frame's time, and as many after the last one's.
+    """
     margin = _MARGIN + max(1, ceil(exposure / 2))
-    count = len(poses) + 2 * margin
-    times = np.arange(len(poses))[:, None] + exposure_instants(exposure, _MEAN_INSTANTS) + margin
-    means = spline_weights(times.ravel(), count).reshape(len(poses), _MEAN_INSTANTS, count).mean(1)
-    third = np.diff(np.eye(count), 3, axis=0)
-    normal = means.T @ means + _SMOOTHNESS * third.T @ third + 1e-9 * np.eye(count)
-    knots = np.linalg.solve(normal, means.T @ seen)
-    return CameraPath(knots.reshape(count, 4, 2), first - margin, size, target)
+    count = frames + 2 * margin
+    times = np.arange(frames)[:, None] + exposure_instants(exposure, _MEAN_INSTANTS) + margin
+    return spline_weights(times.ravel(), count).reshape(frames, _MEAN_INSTANTS, count).mean(1), margin
 
 
 def chain(maps: Sequence[Matrix], home: int) -> list[Matrix]:

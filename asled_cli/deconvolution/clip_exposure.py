@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from asled_cli.deconvolution.align_neighbours import align_alike
 from asled_cli.deconvolution.camera_path import CameraPath, chain, fit_path
 from asled_cli.deconvolution.confidence import PATH_EXPLAINS, explained, free_share
-from asled_cli.deconvolution.exposure import ExposureFit, find_exposure
+from asled_cli.deconvolution.exposure import LONGEST, ExposureFit, find_exposure
 from asled_cli.deconvolution.free.free_views import free_views
+from asled_cli.deconvolution.scene.evidence import coded_luma, scene_exposure
 from asled_cli.deconvolution.single_lens import find_map, work_luma
 from asled_cli.deconvolution.views import Planes, blur_length, views
 from asled_cli.deconvolution.wiener import invert, tile_side
@@ -25,9 +26,6 @@ _MAX_ROUNDS = 6
 _MAX_TARGETS = 4
 _SHORTEST = 5  # frames
 _MAX_ALONE, _EVERY = 6, 2  # frames that are asked for blurs of their own, and from one to the next at least
-# Frame intervals. Frames that are exposed longer share most of their light (means of video frames): they
-# predict each other under a wrong path too.
-_LONGEST = 1.2
 NOMINAL = 0.8  # exposure that stands for an unknown one; blurs of their own do not depend on it
 # Share that such blurs must explain of one of the frames. Five stabilised clips: 0.73 to 0.9.
 _ACCEPTED_ALONE = 0.6
@@ -47,12 +45,16 @@ def clip_exposure(stretches: Iterable[Sequence[NDArray[np.uint16]]]) -> Exposure
     stretches: consecutive frames each, (H, W, 3) coded RGB 0..65535; nine or more say most. An exposure of
     0.0: nothing that inversion could undo, or frames that do not tell.
     """
-    runs = [run for frames in stretches for run in split_at_cuts([work_luma(f) for f in frames])]
+    held = list(map(list, stretches))
+    runs = [run for frames in held for run in split_at_cuts([work_luma(f) for f in frames])]
     found = _exposure_of_path(runs)
     if found.exposure > 0:
         return found
     alone = _best_without_path(runs)
-    return ExposureFit(NOMINAL, alone) if alone >= _ACCEPTED_ALONE else found
+    if alone >= _ACCEPTED_ALONE:
+        return ExposureFit(NOMINAL, alone)
+    of_scene = scene_exposure([coded_luma(f) for f in frames] for frames in held)
+    return of_scene if of_scene.exposure > 0 else found
 
 
 def _exposure_of_path(runs: Sequence[Run]) -> ExposureFit:
@@ -66,7 +68,9 @@ def _exposure_of_path(runs: Sequence[Run]) -> ExposureFit:
         found = refine_by_inversion(runs, start)
         if number > 0 and start * _FACTORS[0] < found.exposure < start * _FACTORS[-1]:
             break
-    accepted = found.explained >= PATH_EXPLAINS and found.exposure <= _LONGEST
+    accepted = (
+        found.explained >= PATH_EXPLAINS and found.exposure <= LONGEST
+    )  # longer ones predict each other under a wrong path too
     return found if accepted else ExposureFit(0.0, found.explained)
 
 

@@ -31,14 +31,14 @@ def measure_exposure(
     return clip_exposure([frame.rgb for frame in run if frame.time < last] for run in runs)
 
 
-def sampled_exposure(frames: int, rgb_at: Callable[[int], NDArray[np.uint16]]) -> float:
-    """Return the exposure of a clip in memory, frame intervals, from the runs that `measure_exposure` takes.
+def sampled_exposure(frames: int, rgb_at: Callable[[int], NDArray[np.uint16]]) -> ExposureFit:
+    """Return the exposure of a clip in memory from the runs that `measure_exposure` takes.
 
     frames: of the clip. rgb_at: gives a frame by its number, (H, W, 3) coded RGB 0..65535.
     """
     starts, length = stretches(frames)
     runs = ([rgb_at(i) for i in range(start, min(start + length, frames))] for start in starts)
-    return clip_exposure(runs).exposure
+    return clip_exposure(runs)
 
 
 def stretches(frames: int) -> tuple[list[int], int]:

@@ -42,9 +42,9 @@ def confidence(inversion: Inversion, luma: Image) -> Image:
     return np.asarray(cv2.resize(share, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def blur_share(blur_px: float) -> float:
-    """Return 0..1: how much of a blur of this length to undo, so that nothing changes where none was."""
-    return float(np.clip((blur_px - _SHORT_PX) / (_LONG_PX - _SHORT_PX), 0, 1))
+def blur_share(blur_px: Image) -> Image:
+    """Return 0..1: how much of blurs of these lengths to undo, so that nothing changes where none was."""
+    return np.asarray(np.clip((blur_px - _SHORT_PX) / (_LONG_PX - _SHORT_PX), 0, 1), np.float32)
 
 
 def explained(inversion: Inversion) -> float:

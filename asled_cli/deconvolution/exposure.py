@@ -5,8 +5,9 @@ truest is the right one; at 0 both stay as they are. Under a steady motion all f
 trial fits, and the exposure is unknown.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -28,12 +29,30 @@ _UNLIKE_PX = 1.0  # a pair says something if its two blurs at a full exposure di
 _TELLING = 0.06  # the least share by which the best trial must lower what is left of the difference
 
 
+# Frame intervals. Frames that are exposed longer share most of their light: they are means of video frames.
+LONGEST = 1.2
+Motion = Literal["camera", "scene"]
+
+
 @dataclass(frozen=True)
 class ExposureFit:
-    """An exposure in frame intervals, and the share of the frames' differences that it explains, 0..1."""
+    """An exposure in frame intervals, and what it explains.
+
+    explained: 0..1, by the camera's motion the share of the frames' differences; by the scene's the share of
+    the picture whose motion is known. motion: how the blur moves, as one plane or from place to place.
+    """
 
     exposure: float
     explained: float
+    motion: Motion = "camera"
+
+
+NOT_BLURRED = ExposureFit(0.0, 0.0)
+
+
+def kept_fit(kept: Mapping[str, Any]) -> ExposureFit:
+    """Return the exposure among values that were kept with `asdict`."""
+    return ExposureFit(**{field.name: kept[field.name] for field in fields(ExposureFit)})
 
 
 def find_exposure(runs: Sequence[tuple[Sequence[Image], Sequence[Matrix]]]) -> ExposureFit:

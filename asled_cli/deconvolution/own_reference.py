@@ -3,21 +3,21 @@
 A network that merges a frame with the registered view of another lens merges it with its own inversion too.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.deconvolution.align_neighbours import blurred
 from asled_cli.deconvolution.light import to_coded, to_light
+from asled_cli.deconvolution.wiener import Blur
 from asled_cli.guide import GUIDE_CHANNELS, GUIDE_STRIDE, Guide, guide_grid
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid, resize_matrix
 from asled_cli.imaging.light import luma
 
 _SCALE = 2  # times smaller than the frame: the size at which the sharp frame is blurred again
-_MOST = 16  # instants of that blur
+
+Flow = NDArray[np.float16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +41,29 @@ def own_reference(
     rgb: NDArray[np.uint16],
     sharp: Image | None,
     trust: Image | None,
-    blur: Sequence[Matrix],
-    neighbours: tuple[Matrix | None, Matrix | None],
+    blur: Blur | None,
+    neighbours: tuple[Flow | None, Flow | None],
+    *,
+    linear: bool = True,
 ) -> OwnReference:
     """Return the reference that an inversion is of a frame.
 
     rgb: (H, W, 3) coded, the frame. sharp: (H, W, 3) coded, 1.0 as full scale; trust: (H, W) 0..1, both None
-    where nothing was inverted. blur: target pixel -> where each instant of the exposure samples the sharp
-    frame. neighbours: from the frame's pixels to those of the previous and of the next frame, None at an end.
+    where nothing was inverted, and then blur too: how the frame is blurred. neighbours: the flows to the
+    previous and to the next frame, as in `OwnReference`, None at an end. linear: whether light adds up in the
+    frame's blur, or coded values do.
     """
     height, width = rgb.shape[:2]
-    before, after = (_flow(matrix, (width, height)) for matrix in neighbours)
+    grid = guide_grid(height, width)
+    still = np.zeros((*grid, 2), np.float16)
+    before, after = (still if flow is None else flow for flow in neighbours)
     follows = neighbours[0] is not None
-    guide = np.zeros((*guide_grid(height, width), GUIDE_CHANNELS), np.float16)
-    if sharp is None or trust is None:
+    guide = np.zeros((*grid, GUIDE_CHANNELS), np.float16)
+    if sharp is None or trust is None or blur is None:
         return OwnReference(None, guide, before, after, follows)
     codes = np.asarray(np.clip(sharp, 0, 1) * np.float32(65535) + np.float32(0.5), np.uint16)
     rows, columns = guide.shape[:2]
-    residual, change = _blurred_again(rgb, codes, blur)
+    residual, change = _blurred_again(rgb, codes, blur, linear)
     for channels, part in (
         (slice(Guide.ERROR_RED, Guide.ERROR_BLUE + 1), residual),
         (slice(Guide.BLUR, Guide.BLUR + 1), np.abs(luma(change))[..., None]),
@@ -71,27 +76,25 @@ def own_reference(
 
 
 def _blurred_again(
-    rgb: NDArray[np.uint16], codes: NDArray[np.uint16], blur: Sequence[Matrix]
+    rgb: NDArray[np.uint16], codes: NDArray[np.uint16], blur: Blur, linear: bool
 ) -> tuple[Image, Image]:
     """Return the frame less the sharp one blurred as it is, and what that blur changed; reduced, coded."""
     height, width = codes.shape[:2]
     size = -(-width // _SCALE), -(-height // _SCALE)
-    light = np.asarray(cv2.resize(to_light(codes), size, interpolation=cv2.INTER_AREA), np.float32)
-    down = resize_matrix((width, height), size)
-    up = np.linalg.inv(down)
-    some = [np.asarray(down @ matrix @ up, np.float64) for matrix in blur[:: -(-len(blur) // _MOST)]]
-    blurred_again = to_coded(blurred(light, some))
+    values = to_light(codes) if linear else codes.astype(np.float32) / np.float32(65535)
+    sharp = np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA), np.float32)
+    blurred_again = to_coded(blur.applied(sharp)) if linear else blur.applied(sharp)
     frame = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.float32) / np.float32(65535)
     return np.asarray(frame - blurred_again, np.float32), np.asarray(
-        blurred_again - to_coded(light), np.float32
+        blurred_again - (to_coded(sharp) if linear else sharp), np.float32
     )
 
 
-def _flow(matrix: Matrix | None, size: tuple[int, int]) -> NDArray[np.float16]:
-    """Return (h, w, 2) grid pixels: how far a map moves the cells of a frame of `size`."""
-    rows, columns = guide_grid(size[1], size[0])
+def flow_of_map(matrix: Matrix | None, size: tuple[int, int]) -> Flow | None:
+    """Return (h, w, 2) grid pixels: how far a map moves the cells of a frame of `size`; None of no map."""
     if matrix is None:
-        return np.zeros((rows, columns, 2), np.float16)
+        return None
+    rows, columns = guide_grid(size[1], size[0])
     down = resize_matrix((columns * GUIDE_STRIDE, rows * GUIDE_STRIDE), (columns, rows))
     x, y = pixel_grid((columns, rows))
     u, v = apply(np.asarray(down @ matrix @ np.linalg.inv(down), np.float64), x, y)

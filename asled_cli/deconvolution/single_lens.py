@@ -1,7 +1,7 @@
 """Deblur one clip from its own frames, as a stream: each frame with its neighbours, in bounded memory."""
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -19,9 +19,9 @@ from asled_cli.deconvolution.confidence import (
 )
 from asled_cli.deconvolution.free.free_views import free_views
 from asled_cli.deconvolution.light import join, split, to_coded, to_light
-from asled_cli.deconvolution.own_reference import OwnReference, own_reference
+from asled_cli.deconvolution.own_reference import Flow, OwnReference, flow_of_map, own_reference
 from asled_cli.deconvolution.views import Planes, blur_length, views
-from asled_cli.deconvolution.wiener import Inversion, View, invert, tile_side
+from asled_cli.deconvolution.wiener import Blur, Inversion, View, invert, tile_side
 from asled_cli.imaging.homography import Image, Matrix, resize_matrix
 
 WORK_WIDTH = 640  # pixels across at which motion is measured
@@ -226,7 +226,7 @@ def restore_frame(
     if config.describe:
         useful = trust is not None and trust.mean() >= _USEFUL_TRUST
         inverted = (sharp, trust) if useful else (None, None)
-        blur = [] if found is None else found.blur
+        blur = None if found is None else found.blur
         reference = own_reference(frame.rgb, *inverted, blur, _to_neighbours(frame, path, t, seen))
     if sharp is None or trust is None:
         return Deblurred(None, 0.0, reference)
@@ -240,7 +240,7 @@ class _Accepted:
 
     inversion: Inversion
     share: float
-    blur: Sequence[Matrix]
+    blur: Blur
 
     def trust(self, frame: _Seen) -> Image:
         return confidence(self.inversion, frame.planes.luma) * np.float32(self.share)
@@ -253,7 +253,7 @@ def _accepted(
     found = views({k: one.planes for k, one in seen.items()}, t, path, exposure)
     lengths = [blur_length(path, k, exposure) for k in seen]
     scale = frame.rgb.shape[1] / path.size[0]
-    share = blur_share(lengths[index] * scale)
+    share = float(blur_share(np.array(lengths[index] * scale, np.float32)))
     inversion = _inversion(found, index, lengths, path, workers) if share else None
     if inversion is None or explained(inversion) < PATH_EXPLAINS:
         free = free_views(found, list(seen), index, path, exposure)
@@ -266,12 +266,13 @@ def _accepted(
 
 def _to_neighbours(
     frame: _Seen, path: CameraPath, t: int, times: Collection[int]
-) -> tuple[Matrix | None, Matrix | None]:
-    """Return the maps from a frame's pixels to those of the previous and the next one, None at an end."""
-    height, width = frame.rgb.shape[:2]
-    down = resize_matrix((width, height), path.size)
+) -> tuple[Flow | None, Flow | None]:
+    """Return the flows from a frame to the previous and to the next one, None at an end."""
+    size = frame.rgb.shape[1], frame.rgb.shape[0]
+    down = resize_matrix(size, path.size)
     up = np.linalg.inv(down)
-    before, after = (up @ np.linalg.inv(path.pose(k)) @ down if k in times else None for k in (t - 1, t + 1))
+    maps = (up @ np.linalg.inv(path.pose(k)) @ down if k in times else None for k in (t - 1, t + 1))
+    before, after = (flow_of_map(matrix, size) for matrix in maps)
     return before, after
 
 

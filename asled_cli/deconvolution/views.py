@@ -1,18 +1,43 @@
 """The frames around a target frame, warped to its pixels, with the blur each of them has there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from asled_cli.deconvolution.align_neighbours import blurred
 from asled_cli.deconvolution.camera_path import CameraPath, apply_to_points
 from asled_cli.deconvolution.wiener import View
 from asled_cli.imaging.homography import Image, Matrix, resize_matrix
 
 _SPACING_PX, _FEWEST, _MOST = 2.0, 5, 31  # instants of an exposure
+_APPLIED = 16
 _EDGE_PX = 2  # pixels along a frame's border that no interpolation reaches cleanly
+
+
+@dataclass(frozen=True)
+class PathBlur:
+    """A `Blur` by one homography per instant.
+
+    maps: target pixel -> where each instant of the exposure samples the sharp frame. size: (width, height).
+    """
+
+    maps: Sequence[Matrix]
+    size: tuple[int, int]
+
+    def moves(self, points: NDArray[np.float64], around_px: int) -> NDArray[np.float64]:
+        """Return (N, U, 2): how far from each of `points` (N, 2) each instant samples the sharp frame."""
+        return np.stack([apply_to_points(m, points) - points for m in self.maps], 1)
+
+    def applied(self, picture: Image) -> Image:
+        """Return a picture of any size, (h, w, C), blurred by at most _APPLIED of the instants."""
+        down = resize_matrix(self.size, (picture.shape[1], picture.shape[0]))
+        up = np.linalg.inv(down)
+        some = self.maps[:: -(-len(self.maps) // _APPLIED)]
+        return blurred(picture, [np.asarray(down @ matrix @ up, np.float64) for matrix in some])
 
 
 @dataclass(frozen=True)
@@ -57,7 +82,7 @@ def _view(frame: Planes, target: Planes, pose: Matrix, moves: list[Matrix]) -> V
         half = frame.tint.shape[1], frame.tint.shape[0]
         down = resize_matrix((2 * half[0], 2 * half[1]), half)
         tint = _warped(frame.tint, target.tint, down @ pose @ np.linalg.inv(down))
-    return View(luma, tint, _cover(pose, size), moves)
+    return View(luma, tint, _cover(pose, size), PathBlur(moves, size))
 
 
 def _warped(plane: Image, base: Image, pose: Matrix) -> Image:

@@ -9,13 +9,13 @@ differently still has.
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.deconvolution.camera_path import apply_to_points
 from asled_cli.deconvolution.tiles import Spectra, TileGrid, transfer
-from asled_cli.imaging.homography import Image, Matrix
+from asled_cli.imaging.homography import Image
 
 _SIDES = (128, 256)  # pixels; three quarters of a side from tile to tile
 _LONGEST = 0.375  # of a side: blur that fits between its edges
@@ -26,19 +26,33 @@ _ROUNDS = 2  # of weighting frames by how well they are explained
 _OUTLIER = 2.0  # times the median residual at which a frame counts half
 
 
+class Blur(Protocol):
+    """The motion of the scene within one frame's exposure, in pixels of the sharp target frame."""
+
+    def moves(self, points: NDArray[np.float64], around_px: int) -> NDArray[np.float64]:
+        """Return (N, U, 2): how far from each of `points` (N, 2) each instant samples the sharp frame.
+
+        around_px: side of the square about each point whose usual motion is asked for.
+        """
+        ...
+
+    def applied(self, picture: Image) -> Image:
+        """Return a picture of the target's shape at any size, (h, w, C), blurred as the frame is."""
+        ...
+
+
 @dataclass(frozen=True)
 class View:
     """One blurred frame aligned with the target frame, in linear light.
 
     luma: (H, W) float32. tint: ((H + 1) // 2, (W + 1) // 2, 2) float32, red and blue less luma; None in all
-    views where it is not wanted. cover: (H, W) float32 0..1, where the frame shows the scene. blur: target
-    pixel -> where each instant of the exposure samples the sharp target frame.
+    views where it is not wanted. cover: (H, W) float32 0..1, where the frame shows the scene.
     """
 
     luma: Image
     tint: Image | None
     cover: Image
-    blur: Sequence[Matrix]
+    blur: Blur
 
 
 @dataclass(frozen=True)
@@ -90,10 +104,7 @@ class _Solver:
         self.luma = [grid.padded(view.luma) for view in views]
         self.tint = [self.half.padded(view.tint) for view in views if view.tint is not None]
         self.cover = [grid.padded(view.cover) for view in views]
-        down, across = grid.frequencies
-        self.noise = np.asarray(
-            _NOISE * (np.square(down)[:, None] + np.square(across) + np.float32(_CORNER**2)), np.float32
-        )[None, None]
+        self.noise = prior(*grid.frequencies)[None, None]
 
     def solve(self, row: int) -> tuple[Spectra, Spectra | None]:
         """Return what a row of tiles adds: luma with both residuals (N, 3, ...), and tint (N, 2, ...)."""
@@ -115,9 +126,8 @@ class _Solver:
         tint = self._spectra(self.half, self.tint, row)
         return luma, solve(tint, coarse, weights, noise) - tint[t]
 
-    def _response(self, blur: Sequence[Matrix], row: int) -> Spectra:
-        centres = self.grid.centres(row)
-        moves = np.stack([apply_to_points(m, centres) - centres for m in blur], 1)
+    def _response(self, blur: Blur, row: int) -> Spectra:
+        moves = blur.moves(self.grid.centres(row), self.grid.side)
         return transfer(moves, *self.grid.frequencies)[:, None]
 
     def _spectra(self, grid: TileGrid, pictures: Sequence[Image], row: int) -> Spectra:
@@ -134,6 +144,12 @@ def solve(spectra: Spectra, responses: Spectra, weights: NDArray[np.float32], no
         found += weight * np.conj(response) * spectrum
         power += weight * (np.square(response.real) + np.square(response.imag))
     return np.asarray(found / power, np.complex64)
+
+
+def prior(down: NDArray[np.float32], across: NDArray[np.float32]) -> Image:
+    """Return noise over signal (len(down), len(across)) at frequencies in cycles per pixel."""
+    squared = np.square(down)[:, None] + np.square(across) + np.float32(_CORNER**2)
+    return np.asarray(_NOISE * squared, np.float32)
 
 
 def frame_weights(

@@ -12,6 +12,8 @@ from fractions import Fraction
 import numpy as np
 
 from asled_cli.deconvolution.clip_file import follows
+from asled_cli.deconvolution.exposure import ExposureFit
+from asled_cli.deconvolution.scene.scene_lens import SceneLensRestorer
 from asled_cli.deconvolution.single_lens import DEFAULTS, Deblurred, SingleLensConfig, SingleLensRestorer
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame, without_reference
 from asled_cli.registration.rendering.temporal_fusion import FrameWindows
@@ -33,20 +35,22 @@ class FrameInverter:
     """
 
     def __init__(
-        self, exposure: float, frame_s: Fraction | None = None, *, workers: int = 1, motion: bool = False
+        self, blur: ExposureFit, frame_s: Fraction | None = None, *, workers: int = 1, motion: bool = False
     ) -> None:
-        """Take the exposure in frame intervals; 0: nothing is inverted.
+        """Take the exposure and how the blur moves; at an exposure of 0 nothing is inverted.
 
         frame_s: the usual time from frame to frame, seconds; None: all frames are neighbours. workers:
         threads. motion: whether to find the camera's motion too where nothing is inverted.
         """
-        describe = motion or exposure > 0
-        self._restorer = SingleLensRestorer(exposure, SingleLensConfig(workers=workers, describe=describe))
+        inverts = blur.exposure > 0
+        config = SingleLensConfig(workers=workers, describe=motion or inverts)
+        restorer = SceneLensRestorer if inverts and blur.motion == "scene" else SingleLensRestorer
+        self._restorer = restorer(blur.exposure, config)
         self._waiting: deque[Frame] = deque()
         self._frame_s = frame_s
         self._last: Frame | None = None
         self._began = False
-        self._windows = FrameWindows(REACH if exposure > 0 else 0)
+        self._windows = FrameWindows(REACH if inverts else 0)
 
     def push(self, frame: Frame, *, wanted: bool = True) -> list[AlignedFrame]:
         """Take the next frame; return those that are finished now.
@@ -79,13 +83,13 @@ class FrameInverter:
 
 
 def inverted_frames(
-    frames: Iterable[Frame], exposure: float, frame_s: Fraction, *, workers: int = 1, motion: bool = False
+    frames: Iterable[Frame], blur: ExposureFit, frame_s: Fraction, *, workers: int = 1, motion: bool = False
 ) -> Iterator[AlignedFrame]:
     """Yield every frame with its inversion as its reference, in order, some frames later.
 
     Arguments as of `FrameInverter`. Memory: BYTES_PER_PIXEL of a frame, for any length of the clip.
     """
-    inverter = FrameInverter(exposure, frame_s, workers=workers, motion=motion)
+    inverter = FrameInverter(blur, frame_s, workers=workers, motion=motion)
     for frame in frames:
         yield from inverter.push(frame)
     yield from inverter.flush()
@@ -94,9 +98,9 @@ def inverted_frames(
 class OneClipRestorer:
     """Restores the targets of aligned frames without a look at their references."""
 
-    def __init__(self, exposure: float, restorer: Restorer) -> None:
-        """Take the exposure in frame intervals, and what merges frames with their inversions."""
-        self._inverter, self._restorer = FrameInverter(exposure), restorer
+    def __init__(self, blur: ExposureFit, restorer: Restorer) -> None:
+        """Take the blur as `FrameInverter` does, and what merges frames with their inversions."""
+        self._inverter, self._restorer = FrameInverter(blur), restorer
 
     def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
         """Take the next frame; return those that are finished now."""

@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.deconvolution.exposure import ExposureFit
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame, swap_weight
 from asled_cli.registration.rendering.temporal_fusion import FrameWindows, fuse_window
 from asled_cli.restoration import one_clip
@@ -30,7 +31,7 @@ class OwnFramesRestorer:
     def __init__(
         self,
         restorer: Restorer,
-        exposure: float,
+        blur: ExposureFit,
         frame_s: Fraction,
         *,
         limit: Callable[[float, Change], Change] = lambda time_s, change: change,
@@ -40,16 +41,16 @@ class OwnFramesRestorer:
     ) -> None:
         """Wrap `restorer`.
 
-        exposure: of the target, in frame intervals; 0: nothing is inverted. frame_s: the usual time from
-        frame to frame, seconds. limit: the change that is allowed at a time in seconds, of one by `restorer`.
+        blur: of the target, see `FrameInverter`. frame_s: the usual time from frame to frame, seconds.
+        limit: the change that is allowed at a time in seconds, of one by `restorer`.
         share: how much of the inversion to apply at a time; strength: of all of it.
         """
         self._restorer, self._limit = restorer, limit
         self._share_at, self._strength = share, strength
-        self._inverter = FrameInverter(exposure, frame_s, workers=workers)
+        self._inverter = FrameInverter(blur, frame_s, workers=workers)
         self._windows = FrameWindows(FUSED)
         self._waiting: deque[RestoredFrame | None] = deque()  # None: of a frame that is only seen
-        self._inverts = exposure > 0
+        self._inverts = blur.exposure > 0
 
     def see_pair(self, aligned: AlignedFrame) -> None:
         """Take a frame before the first one to restore: its target explains the frames after it."""

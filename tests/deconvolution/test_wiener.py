@@ -6,6 +6,7 @@ from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
 from asled_cli.deconvolution.tiles import TileGrid, transfer
+from asled_cli.deconvolution.views import PathBlur
 from asled_cli.deconvolution.wiener import View, frame_weights, invert, solve
 
 _SIDE = 16
@@ -52,7 +53,7 @@ def test_still_frames_stay_as_they_are_but_for_noise() -> None:
     rng = np.random.default_rng(0)
     base = np.tile(np.linspace(0.2, 0.4, 160, dtype=np.float32), (140, 1))
     tint = np.zeros((70, 80, 2), np.float32)
-    still = [np.eye(3)] * 5
+    still = PathBlur([np.eye(3)] * 5, (160, 140))
     views = [
         View(base + rng.normal(0, 0.01, base.shape).astype(np.float32), tint, np.ones_like(base), still)
         for _ in range(5)

@@ -8,6 +8,7 @@ import pytest
 from factories.shaken_clip import ShakenClip, make_shaken_clip
 from numpy.typing import NDArray
 
+from asled_cli.deconvolution.exposure import NOT_BLURRED, ExposureFit
 from asled_cli.guide import Guide
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.restoration.one_clip import FrameInverter, inverted_frames
@@ -15,6 +16,7 @@ from asled_cli.restoration.swap import swap_change
 from asled_cli.video.frames import Frame
 
 _STEP = Fraction(1, 30)
+_BLUR = ExposureFit(0.8, 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,7 @@ def clip() -> ShakenClip:
 
 @pytest.fixture(scope="module")
 def inverted(clip: ShakenClip) -> list[AlignedFrame]:
-    return list(inverted_frames(_frames(clip.wide), 0.8, _STEP))
+    return list(inverted_frames(_frames(clip.wide), _BLUR, _STEP))
 
 
 def _frames(pictures: NDArray[np.uint16], times: list[int] | None = None) -> list[Frame]:
@@ -69,10 +71,10 @@ def test_residual_is_what_the_inversion_does_not_explain(inverted: list[AlignedF
 @pytest.mark.parametrize("exposure", [0.0, 0.8])
 def test_a_missing_frame_separates(clip: ShakenClip, exposure: float) -> None:
     times = [0, 1, 2, 3, 5, 6, 7, 8]
-    whole = list(inverted_frames(_frames(clip.wide, times), exposure, _STEP))
+    whole = list(inverted_frames(_frames(clip.wide, times), ExposureFit(exposure, 1.0), _STEP))
     apart = [
-        *inverted_frames(_frames(clip.wide[:4]), exposure, _STEP),
-        *inverted_frames(_frames(clip.wide[4:], times[4:]), exposure, _STEP),
+        *inverted_frames(_frames(clip.wide[:4]), ExposureFit(exposure, 1.0), _STEP),
+        *inverted_frames(_frames(clip.wide[4:], times[4:]), ExposureFit(exposure, 1.0), _STEP),
     ]
     assert len(whole) == 8
     for one, other in zip(whole, apart, strict=True):
@@ -84,7 +86,7 @@ def test_a_missing_frame_separates(clip: ShakenClip, exposure: float) -> None:
 
 
 def test_a_frame_that_is_not_wanted_takes_its_neighbours_reference(clip: ShakenClip) -> None:
-    inverter = FrameInverter(0.8, _STEP)
+    inverter = FrameInverter(_BLUR, _STEP)
     found: list[AlignedFrame] = []
     for i, frame in enumerate(_frames(clip.wide)):
         found += inverter.push(frame, wanted=i != 4)
@@ -100,7 +102,7 @@ def test_a_frame_that_is_not_wanted_takes_its_neighbours_reference(clip: ShakenC
 
 
 def test_motion_is_found_without_an_exposure_if_asked(clip: ShakenClip) -> None:
-    plain = list(inverted_frames(_frames(clip.wide), 0.0, _STEP))
-    moving = list(inverted_frames(_frames(clip.wide), 0.0, _STEP, motion=True))
+    plain = list(inverted_frames(_frames(clip.wide), NOT_BLURRED, _STEP))
+    moving = list(inverted_frames(_frames(clip.wide), NOT_BLURRED, _STEP, motion=True))
     assert all(frame.reference is None for frame in (*plain, *moving))
     assert not plain[3].flow_next.any() and moving[3].flow_next.any()

@@ -7,6 +7,7 @@ import pytest
 from factories.shaken_clip import ShakenClip, make_shaken_clip
 from numpy.typing import NDArray
 
+from asled_cli.deconvolution.exposure import NOT_BLURRED, ExposureFit
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame, without_reference
 from asled_cli.restoration.base import FrameByFrame, FusingRestorer, RestoredFrame, restore
 from asled_cli.restoration.one_clip import FRAMES_BEFORE, FUSED, OneClipRestorer
@@ -15,6 +16,7 @@ from asled_cli.restoration.swap import SwapRestorer
 from asled_cli.video.frames import Frame, FramePair
 
 FRAME_S = Fraction(1, 30)
+_BLUR = ExposureFit(0.8, 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +41,8 @@ def changes(frames: list[RestoredFrame]) -> list[NDArray[np.float32] | None]:
 
 def test_without_a_change_before_it_is_the_clip_alone(clip: ShakenClip) -> None:
     merged = FusingRestorer(SwapRestorer(1.0), FUSED)
-    alone = list(restore(aligned(clip.wide), OneClipRestorer(0.8, merged)))
-    nothing = OwnFramesRestorer(FrameByFrame(lambda frame: None), 0.8, FRAME_S)
+    alone = list(restore(aligned(clip.wide), OneClipRestorer(_BLUR, merged)))
+    nothing = OwnFramesRestorer(FrameByFrame(lambda frame: None), _BLUR, FRAME_S)
     found = list(restore(aligned(clip.wide), nothing))
     assert [f.target.index for f in found] == list(range(9))
     for one, other in zip(alone, found, strict=True):
@@ -50,7 +52,7 @@ def test_without_a_change_before_it_is_the_clip_alone(clip: ShakenClip) -> None:
 
 def test_what_is_restored_in_part_gains_more(clip: ShakenClip) -> None:
     before = FrameByFrame(lambda frame: half_way(clip, frame))
-    around = list(restore(aligned(clip.wide), OwnFramesRestorer(before, 0.8, FRAME_S)))
+    around = list(restore(aligned(clip.wide), OwnFramesRestorer(before, _BLUR, FRAME_S)))
     part = clip.gains([half_way(clip, frame) for frame in aligned(clip.wide)])
     assert clip.gains(changes(around)).mean() > part.mean() + 0.5
 
@@ -58,7 +60,7 @@ def test_what_is_restored_in_part_gains_more(clip: ShakenClip) -> None:
 @pytest.mark.parametrize("exposure", [0.8, 0.0])
 def test_a_share_of_nothing_keeps_the_change_to_the_bit(clip: ShakenClip, exposure: float) -> None:
     before = FrameByFrame(lambda frame: half_way(clip, frame))
-    restorer = OwnFramesRestorer(before, exposure, FRAME_S, share=lambda time_s: 0.0)
+    restorer = OwnFramesRestorer(before, ExposureFit(exposure, 1.0), FRAME_S, share=lambda time_s: 0.0)
     for frame, item in zip(restore(aligned(clip.wide), restorer), aligned(clip.wide), strict=True):
         assert frame.change is not None
         np.testing.assert_array_equal(frame.change, half_way(clip, item))
@@ -69,7 +71,7 @@ def test_beside_a_helpless_stretch_the_change_is_kept_to_the_bit(clip: ShakenCli
     before = FrameByFrame(lambda frame: None if frame.pair.target.index == 5 else half_way(clip, frame))
     restorer = OwnFramesRestorer(
         before,
-        0.8,
+        _BLUR,
         FRAME_S,
         share=lambda time_s: float(time_s < 4.5 / 30),
         limit=lambda time_s, change: change,
@@ -83,7 +85,7 @@ def test_beside_a_helpless_stretch_the_change_is_kept_to_the_bit(clip: ShakenCli
 
 def test_frames_held_back_by_the_plan_count_as_kept(clip: ShakenClip) -> None:
     before = FrameByFrame(lambda frame: half_way(clip, frame))
-    restorer = OwnFramesRestorer(before, 0.0, FRAME_S, limit=lambda time_s, change: None)
+    restorer = OwnFramesRestorer(before, NOT_BLURRED, FRAME_S, limit=lambda time_s, change: None)
     found = list(restore(aligned(clip.wide), restorer))
     assert all(frame.is_kept and frame.change is None for frame in found)
 
@@ -92,8 +94,8 @@ def test_frames_held_back_by_the_plan_count_as_kept(clip: ShakenClip) -> None:
 def test_from_any_place_the_frames_are_the_same() -> None:
     clip = make_shaken_clip(frames=FRAMES_BEFORE + 5, size=(128, 80))
     frames = aligned(clip.wide)
-    whole = list(restore(frames, OwnFramesRestorer(FrameByFrame(lambda f: None), 0.8, FRAME_S)))
-    later = OwnFramesRestorer(FrameByFrame(lambda f: None), 0.8, FRAME_S)
+    whole = list(restore(frames, OwnFramesRestorer(FrameByFrame(lambda f: None), _BLUR, FRAME_S)))
+    later = OwnFramesRestorer(FrameByFrame(lambda f: None), _BLUR, FRAME_S)
     for frame in frames[2 : FRAMES_BEFORE + 2]:
         later.see_pair(frame)
     rest = list(restore(frames[FRAMES_BEFORE + 2 :], later))
@@ -105,9 +107,9 @@ def test_from_any_place_the_frames_are_the_same() -> None:
 
 def test_a_missing_frame_separates(clip: ShakenClip) -> None:
     frames = aligned(clip.wide)
-    restorer = OwnFramesRestorer(FrameByFrame(lambda f: None), 0.8, FRAME_S)
+    restorer = OwnFramesRestorer(FrameByFrame(lambda f: None), _BLUR, FRAME_S)
     found = list(restore(frames[:4] + frames[5:], restorer))
-    first = list(restore(frames[:4], OwnFramesRestorer(FrameByFrame(lambda f: None), 0.8, FRAME_S)))
+    first = list(restore(frames[:4], OwnFramesRestorer(FrameByFrame(lambda f: None), _BLUR, FRAME_S)))
     assert [f.target.index for f in found] == [0, 1, 2, 3, 5, 6, 7, 8]
     for one, other in zip(first, found, strict=False):
         assert (one.change is None) == (other.change is None)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from asled_cli.deconvolution.camera_path import CameraPath, apply_to_points
 from asled_cli.deconvolution.free.blur_fit import INSTANTS, basis, find_blurs, length
 from asled_cli.deconvolution.free.detail_tiles import band_of
+from asled_cli.deconvolution.views import PathBlur
 from asled_cli.deconvolution.wiener import View
 from asled_cli.imaging.homography import Image, Matrix, resize_matrix, translation
 
@@ -55,9 +56,8 @@ def free_views(
         maps, middle = _maps(path, time, exposure, _COUNT), _middle(path)
         along = np.stack([apply_to_points(m, middle)[0] - middle[0] for m in maps])
         own = basis(_COUNT)[:, 1:] @ shift[1:] - along - middle_shift
-        views.append(
-            replace(moved, blur=[up @ translation(*o) @ m @ down for o, m in zip(own, maps, strict=True)])
-        )
+        steps = [up @ translation(*o) @ m @ down for o, m in zip(own, maps, strict=True)]
+        views.append(replace(moved, blur=PathBlur(steps, size)))
     return FreeViews(views, [length(shift) for shift in shifts], float(np.hypot(*middle_shift)))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from asled_cli.deconvolution.exposure import NOT_BLURRED
 from asled_cli.job.blur_plan import BlurPlan
 from asled_cli.job.records import DeblurPlan
 from asled_cli.job.resume.start_point import Start, skip_written
@@ -64,7 +65,7 @@ def pair_stream(
     start, name = part.start, plan.wide.path.name
     refining = OwnFramesRestorer(
         restorer,
-        plan.own_exposure if blur_plan.needs_own_frames else 0.0,
+        plan.exposure if plan.exposure and blur_plan.needs_own_frames else NOT_BLURRED,
         1 / plan.wide.average_rate,
         limit=blur_plan.limit,
         share=blur_plan.own_share,
@@ -113,7 +114,7 @@ def _seen_alone(frames: Iterator[Frame], plan: DeblurPlan) -> Iterator[AlignedFr
     if plan.choice.method == "network":
         return frames_alone(frames, None if plan.choice.removes == "defocus" else plan.own_exposure)
     inverted = inverted_frames(
-        frames, plan.own_exposure, 1 / plan.wide.average_rate, workers=plan.inversion_threads
+        frames, plan.exposure or NOT_BLURRED, 1 / plan.wide.average_rate, workers=plan.inversion_threads
     )
     return fuse_references(inverted, plan.choice.reference_radius)
 

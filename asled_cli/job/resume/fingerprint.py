@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 import asled_cli
-from asled_cli.deconvolution.exposure import ExposureFit
+from asled_cli.deconvolution.exposure import kept_fit
 from asled_cli.job.config import DeblurConfig
 from asled_cli.job.records import DeblurPlan
 from asled_cli.video.clock import Clock
@@ -79,7 +79,7 @@ def with_pieces(plan: DeblurPlan, kept: dict[str, Any]) -> DeblurPlan:
         timing = replace(match.timing, clock=clock)
         match = replace(match, wide=wide, timing=timing, fov_ratio=float(kept["fov_ratio"]))
     if exposure is not None and "exposure" in kept:
-        exposure = ExposureFit(float(kept["exposure"]), float(kept["explained"]))
+        exposure = kept_fit(kept)
     return replace(plan, wide=wide, match=match, exposure=exposure, choice=choice)
 
 

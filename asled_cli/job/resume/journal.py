@@ -15,7 +15,7 @@ from typing import IO, Any, Self
 
 from safetensors import SafetensorError
 
-from asled_cli.deconvolution.exposure import ExposureFit
+from asled_cli.deconvolution.exposure import ExposureFit, kept_fit
 from asled_cli.errors import AsledError, UsageError
 from asled_cli.job.records import DeblurPlan
 from asled_cli.job.resume.command import resume_command
@@ -104,7 +104,7 @@ class Journal:
                 elif event["event"] == "registration":
                     self.registration = load_record(self.folder / REGISTRATION, Registration)
                 elif event["event"] == "exposure":
-                    self.exposure = ExposureFit(float(event["exposure"]), float(event["explained"]))
+                    self.exposure = kept_fit(event)
                 elif event["event"] == "segment":
                     self._take(entry_of(event))
         except (KeyError, TypeError, ValueError) as error:

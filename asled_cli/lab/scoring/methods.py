@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from asled_cli.deconvolution.clip_file import sampled_exposure
+from asled_cli.deconvolution.exposure import NOT_BLURRED, ExposureFit
 from asled_cli.errors import UsageError, WeightsError
 from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan
 from asled_cli.job.method import network_restorer
@@ -119,7 +120,7 @@ def load_restorer(
         return FrameByFrame(partial(_to_half_detail, truth))
     if model.kind in ("single", "inversion"):
         assert target is not None
-        return OneClipRestorer(_exposure(target), _alone(model, config, size))
+        return OneClipRestorer(_blur(target), _alone(model, config, size))
     assert model.path is not None
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
@@ -128,12 +129,12 @@ def load_restorer(
     if model.kind == "auto":
         assert target is not None
         needed = blur_plan.needs_own_frames or not blur_plan.segments
-        exposure = _exposure(target) if needed else 0.0
-        if exposure > 0 and (not blur_plan.segments or blur_plan.own_frames_alone):
-            return OneClipRestorer(exposure, _alone(model, config, size))
+        blur = _blur(target) if needed else NOT_BLURRED
+        if blur.exposure > 0 and (not blur_plan.segments or blur_plan.own_frames_alone):
+            return OneClipRestorer(blur, _alone(model, config, size))
         network = network_restorer(model.path, device, precision, size)
         frame_s = 1 / Fraction(fps).limit_denominator(1001)
-        return OwnFramesRestorer(network, exposure, frame_s, limit=blur_plan.limit, share=blur_plan.own_share)
+        return OwnFramesRestorer(network, blur, frame_s, limit=blur_plan.limit, share=blur_plan.own_share)
     return FrameByFrame(partial(_by_single_image, load_single_image(model.path, device), device))
 
 
@@ -156,8 +157,8 @@ def load_network(model: Model, device: torch.device, precision: str) -> Any:
     return load_single_image(model.path, device)
 
 
-def _exposure(target: Pictures) -> float:
-    """Return the exposure of a clip in frame intervals, from runs of frames as `asled deblur` takes them."""
+def _blur(target: Pictures) -> ExposureFit:
+    """Return the exposure of a clip from runs of frames as `asled deblur` takes them."""
     return sampled_exposure(len(target), lambda index: to_16_bit(target[index]))
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.deconvolution.clip_file import sampled_exposure
+from asled_cli.deconvolution.exposure import ExposureFit
 from asled_cli.guide import GUIDE_STRIDE
 from asled_cli.imaging.light import to_grey
 from asled_cli.lab.synthesis.synthetic_pair import SyntheticPair
@@ -115,23 +116,21 @@ def _registered(views: ClipViews, reach: int) -> dict[str, NDArray[np.generic]]:
 def inverted_sample(views: ClipViews, reach: int = 0) -> dict[str, NDArray[np.generic]]:
     """Return the arrays of one cached clip with the target's own inversion as its reference.
 
-    Hand shake is inverted with its exposure off by a few percent, as a measured one is; averaged video goes
-    without, as no camera path explains it; other clips are measured. reach: as in `make_sample`.
+    Hand shake is inverted with its exposure off by a few percent, as a measured one is; other clips are
+    measured. reach: as in `make_sample`.
     """
     targets = [pair.target for pair in frame_pairs(views)]
-    exposure = _exposure(views, targets)
-    aligned = inverted_frames(targets, exposure, Fraction(1, round(views.fps)), motion=True)
-    metadata = {"reference_radius": reach, "exposure_used": exposure}
+    blur = _blur(views, targets)
+    aligned = inverted_frames(targets, blur, Fraction(1, round(views.fps)), motion=True)
+    metadata = {"reference_radius": reach, "exposure_used": blur.exposure}
     return _arrays(views, list(fuse_references(aligned, reach)), metadata)
 
 
-def _exposure(views: ClipViews, targets: Sequence[Frame]) -> float:
+def _blur(views: ClipViews, targets: Sequence[Frame]) -> ExposureFit:
     kind, true = views.metadata.get("kind"), views.metadata.get("exposure")
-    if kind == "average":
-        return 0.0
     if kind == "shake" and isinstance(true, float):
         draw = np.random.default_rng((int(views.metadata.get("seed", 0)), 21))
-        return true * float(np.exp(draw.normal(0.0, _EXPOSURE_ERROR)))
+        return ExposureFit(true * float(np.exp(draw.normal(0.0, _EXPOSURE_ERROR))), 1.0)
     return sampled_exposure(len(targets), lambda index: targets[index].rgb)
 
 
