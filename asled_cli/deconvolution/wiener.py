@@ -74,14 +74,17 @@ def tile_side(blur_px: float) -> int | None:
     return next((side for side in _SIDES if blur_px <= _LONGEST * side), None)
 
 
-def invert(views: Sequence[View], target: int, *, side: int = _SIDES[0], workers: int = 1) -> Inversion:
+def invert(
+    views: Sequence[View], target: int, *, side: int = _SIDES[0], workers: int = 1, noise: float = 1.0
+) -> Inversion:
     """Return the change to the sharp frame that explains all views; views[target] is the target frame.
 
-    side: of the tiles, see `tile_side`. workers: threads that share the rows of tiles.
+    side: of the tiles, see `tile_side`. workers: threads that share the rows of tiles. noise: times the usual
+    noise over signal.
     """
     height, width = views[target].luma.shape
     grid = TileGrid(side, side * 3 // 4, (width, height))
-    solver = _Solver(grid, views, target)
+    solver = _Solver(grid, views, target, noise)
     rows, half = grid.counts[0], solver.half
     luma_sum = np.zeros((3, *solver.luma[0].shape), np.float32)
     tint_sum = np.zeros((2, *solver.tint[0].shape[:2]), np.float32) if solver.tint else None
@@ -98,13 +101,13 @@ def invert(views: Sequence[View], target: int, *, side: int = _SIDES[0], workers
 class _Solver:
     """The tiles of one target frame: luma at full size, tint at half."""
 
-    def __init__(self, grid: TileGrid, views: Sequence[View], target: int) -> None:
+    def __init__(self, grid: TileGrid, views: Sequence[View], target: int, noise: float) -> None:
         self.grid, self.half, self.target = grid, grid.halved(), target
         self.blurs = [view.blur for view in views]
         self.luma = [grid.padded(view.luma) for view in views]
         self.tint = [self.half.padded(view.tint) for view in views if view.tint is not None]
         self.cover = [grid.padded(view.cover) for view in views]
-        self.noise = prior(*grid.frequencies)[None, None]
+        self.noise = np.float32(noise) * prior(*grid.frequencies)[None, None]
 
     def solve(self, row: int) -> tuple[Spectra, Spectra | None]:
         """Return what a row of tiles adds: luma with both residuals (N, 3, ...), and tint (N, 2, ...)."""

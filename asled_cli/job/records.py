@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from asled_cli.job.config import DeblurConfig
+from asled_cli.job.show import expectation
 from asled_cli.job.show.paths import compare_path, report_path
 from asled_cli.progress import Progress
 
@@ -144,40 +145,11 @@ class DeblurPlan:
     @property
     def expectation(self) -> str:
         """What to expect of the wide clip's own frames, in a sentence; empty where they are not inverted."""
-        if self.match is None and self.choice.method == "network":
-            return self._expectation_of_network()
-        if self.exposure is None or self.match is not None:
-            return "" if self.exposure is None else self._expectation_of_pair(self.exposure)
-        if self.config.strength == 0:
-            return "nothing will be changed: --strength is 0"
-        if self.own_exposure <= 0:
-            return (
-                "nothing will be changed: its frames do not show the blur of a shaking camera "
-                "(they are sharp, move steadily, or move in parts)"
-            )
-        return (
-            "blur by camera shake is removed, objects that move by themselves and sharp frames stay "
-            f"(explained: {self.exposure.explained:.0%} of how neighbouring frames differ)"
-        )
-
-    def _expectation_of_network(self) -> str:
-        if self.choice.removes == "defocus":
-            return "what is out of focus is made sharper; blur by motion stays, and no second lens is used"
-        return (
-            "blur by motion is removed as the network has learned it; frames that move less than a pixel "
-            "while the shutter is open stay, and no second lens is used"
-        )
-
-    def _expectation_of_pair(self, exposure: ExposureFit) -> str:
-        if exposure.exposure <= 0:
-            return (
-                "the ultra clip alone can help: the frames of the wide clip do not show the blur of a "
-                "shaking camera (they are sharp, move steadily, or move in parts)"
-            )
-        return (
-            "blur by camera shake is removed from the wide clip's own frames too, also where the ultra clip "
-            f"cannot help (explained: {exposure.explained:.0%} of how neighbouring frames differ)"
-        )
+        if self.match is not None:
+            return expectation.of_pair(self.exposure)
+        if self.choice.method == "network":
+            return expectation.of_network_alone(self.choice.removes)
+        return expectation.of_one_clip(self.exposure, self.config.strength)
 
     @property
     def ultra_range(self) -> tuple[Fraction | None, Fraction | None]:

@@ -19,10 +19,6 @@ def test_sharp_frames_have_none() -> None:
     assert clip_exposure([list(make_shaken_clip(exposure=0.0, frames=7).wide)]).exposure == 0.0
 
 
-def test_a_steady_pan_does_not_tell() -> None:
-    assert clip_exposure([list(make_shaken_clip(shake_px=0.0, pan_px=6.0, frames=7).wide)]).exposure == 0.0
-
-
 def test_short_stretches_do_not_tell() -> None:
     assert clip_exposure([list(make_shaken_clip(frames=3).wide)]).exposure == 0.0
     assert clip_exposure([]).exposure == 0.0

@@ -144,7 +144,7 @@ MethodName = Annotated[
     Method,
     typer.Option(
         help="network: restore with a neural network; swap: no network, copies detail from the registered "
-        "ultra view; single: WIDE alone, blur by camera shake is removed with its own frames; auto: network "
+        "ultra view; single: WIDE alone, blur by motion is removed with its own frames; auto: network "
         "if its weights are found, without ULTRA single.",
         rich_help_panel=RESTORE,
     ),

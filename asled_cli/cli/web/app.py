@@ -19,7 +19,7 @@ from asled_cli.progress import Progress
 TITLE = "asled: deblur a video with its second lens"
 INTRO = (
     "Drop the blurred **wide** clip, and the **ultra-wide** clip of the same moment. One clip alone works "
-    "too: blur by camera shake is removed. A file with both cameras goes into the first field."
+    "too: its own frames deblur it. A file with both cameras goes into the first field."
 )
 METHODS = ["auto", "network", "swap", "single"]
 WAITING = 16  # visitors in the queue

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.deconvolution.exposure import ExposureFit
+from asled_cli.deconvolution.exposure import LONGEST, ExposureFit
 from asled_cli.deconvolution.scene.scene_motion import find_motion
 from asled_cli.deconvolution.scene.scene_views import scene_views
 from asled_cli.deconvolution.scene.soft_flow import REDUCTION, alike, soft_flows, soft_picture
@@ -33,7 +33,9 @@ _LOWEST, _HIGHEST = 0.005, 0.3  # cycles per pixel
 # By which the best exposure must be likelier than none, logarithm per value, times -2. Averaged video has 0.8
 # to 1.5. Sharp video whose flows are wrong seems likelier as blurred too: by up to 0.17 on seven clips.
 _CLEARER = 0.25
-_LEAST_TRUST = 0.1  # mean over the pictures below which the motion is not known
+# Mean trust in the motion from which an exposure counts: of blended frames, and of a camera's. Where flows
+# are wrong, frames out of step look like frames blurred for less than an interval.
+_TRUST_BLENDED, _TRUST_EXPOSED = 0.2, 0.5
 
 
 def scene_exposure(stretches: Iterable[Sequence[Image]]) -> ExposureFit:
@@ -52,8 +54,10 @@ def scene_exposure(stretches: Iterable[Sequence[Image]]) -> ExposureFit:
         return ExposureFit(0.0, 0.0, "scene")
     found = np.array(map_in_threads(_trials, targets)).mean(0)  # (trials, 2)
     best = int(np.argmin(found[:, 0]))
-    clear = found[0, 0] - found[best, 0] >= _CLEARER and found[best, 1] >= _LEAST_TRUST
-    return ExposureFit(TRIALS[best] if clear else 0.0, float(found[best, 1]), "scene")
+    trust = float(found[best, 1])
+    needed = _TRUST_EXPOSED if TRIALS[best] <= LONGEST else _TRUST_BLENDED
+    clear = found[0, 0] - found[best, 0] >= _CLEARER and trust >= needed
+    return ExposureFit(TRIALS[best] if clear else 0.0, trust, "scene")
 
 
 def coded_luma(rgb: NDArray[np.uint16]) -> Image:

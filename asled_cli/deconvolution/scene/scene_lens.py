@@ -21,8 +21,11 @@ from asled_cli.deconvolution.wiener import invert, tile_side
 from asled_cli.guide import GUIDE_STRIDE, guide_grid
 from asled_cli.imaging.homography import Image
 
-_MOST_AROUND = 5  # frames on either side that explain a frame
+_MAX_AROUND = 5  # frames on either side that explain a frame
 _FEWEST = 3  # frames
+# Times the usual noise over signal: motion by flow is less exact than the camera's path. Averaged clips in
+# which it is good gain the same with 1, 4 and 10; others lose 0.1 to 0.4 dB less with 8.
+_NOISE = 8.0
 _USEFUL_TRUST = 0.02  # mean, below which an inversion is no reference
 _LONG_BLURS = 0.95  # share of the picture whose blur must fit into a tile
 
@@ -45,7 +48,7 @@ class SceneLensRestorer:
         """Take the exposure in frame intervals; above LONGEST the frames are means of coded frames."""
         self._exposure, self._config = exposure, config
         self._light = exposure <= LONGEST
-        self._around = min(max(config.radius, ceil(exposure)), _MOST_AROUND)
+        self._around = min(max(config.radius, ceil(exposure)), _MAX_AROUND)
         self._frames: deque[_Seen] = deque()
         self._next = 0  # place of the next frame to restore
 
@@ -101,7 +104,7 @@ class SceneLensRestorer:
         views = scene_views({k - t: seen.planes for k, seen in enumerate(window)}, motion)
         side = tile_side(self._long_blur(motion, frame))
         assert side is not None
-        inversion = invert(views, t, side=side, workers=self._config.workers)
+        inversion = invert(views, t, side=side, workers=self._config.workers, noise=_NOISE)
         assert inversion.tint is not None
         added = join(inversion.luma, inversion.tint)
         sharp = (
