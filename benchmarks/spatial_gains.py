@@ -22,9 +22,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from report import write_report
+from throughput import commit
 
 from asled_cli.imaging.light import linear_to_srgb, to_bytes
 from asled_cli.job.config import DeblurConfig
+from asled_cli.lab.bench.run import machine
 from asled_cli.lab.camera.degradation import SensorModel
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.hand_shake import Shake
@@ -75,7 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with tempfile.TemporaryDirectory() as folder:
             rows[case.name] = measure(case, Path(folder), options.method)
         sys.stderr.write(f"{case.name}: {rows[case.name]}\n")
-        text = write_report({"summary": summary(rows), "clips": rows}, options.out)
+        found = {"machine": machine(), "commit": commit(), "summary": summary(rows), "clips": rows}
+        text = write_report(found, options.out)
     sys.stdout.write(text)
 
 
