@@ -30,6 +30,7 @@ from asled_cli.cli.web.command import ui
 from asled_cli.errors import AsledError, InterruptedRunError
 from asled_cli.runtime.memory import explain_limit, set_up_allocator, use_large_pages, wait_without_computing
 from asled_cli.runtime.printable import printable
+from asled_cli.runtime.stages import leave_threads_to_stages
 
 app = typer.Typer(
     name="asled",
@@ -77,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_allocator()
     use_large_pages()
     wait_without_computing()
+    leave_threads_to_stages()
     with tolerant_streams() as stdout:
         code = _run(arguments)
         return code_after(code, stdout, arguments[0] if arguments else "")

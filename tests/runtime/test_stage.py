@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -276,3 +279,14 @@ def test_an_error_above_spread_work_ends_its_helpers() -> None:
     with pytest.raises(Boom, match="above") as caught, stage:
         next(stage)
     assert caught.value is not None and alive() == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts threads as Linux lists them")
+def test_numpy_starts_no_threads_in_the_program() -> None:
+    code = (
+        "from asled_cli.cli.app import main; main(['--version']); import os, numpy as np;"
+        "a = np.ones((500, 500)); a @ a; print(len(os.listdir('/proc/self/task')))"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert found.stdout.split()[-1] == "1"
