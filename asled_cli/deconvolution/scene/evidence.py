@@ -30,13 +30,11 @@ _TARGETS = 2  # of each run, from its middle outwards
 _SHORTEST = 5  # frames
 _SIDE, _TILES = 128, 8  # of a target: tiles with most detail
 _LOWEST, _HIGHEST = 0.005, 0.3  # cycles per pixel
-# By which the best exposure must be likelier than none, logarithm per value, times -2. Averaged video whose
-# exposure is found has 0.5 to 1.5. Sharp video whose flows are wrong seems likelier as blurred too, by up to 0.18;
-# the one of thirteen random clips that lost, its exposure found too short, by 0.41.
-_CLEARER = 0.5
-# Mean trust in the motion from which an exposure counts: of blended frames, and of a camera's. Where flows
-# are wrong, frames out of step look like frames blurred for less than an interval.
-_TRUST_BLENDED, _TRUST_EXPOSED = 0.2, 0.5
+# What an exposure must have to count: by how much it is likelier than none (logarithm per value, times -2),
+# and the mean trust in the motion. Averaged video whose exposure is found has 0.5 to 1.5; the one of thirteen
+# random clips that lost, its exposure found too short, had 0.41. Where flows are wrong, frames out of step
+# look like frames blurred for less than an interval: sharp video by up to 0.18, trusted by less than 0.4.
+_BLENDED, _EXPOSED = (0.5, 0.2), (0.3, 0.5)
 
 
 def scene_exposure(stretches: Iterable[Sequence[Image]]) -> ExposureFit:
@@ -56,8 +54,8 @@ def scene_exposure(stretches: Iterable[Sequence[Image]]) -> ExposureFit:
     found = np.array(map_in_threads(_trials, targets)).mean(0)  # (trials, 2)
     best = int(np.argmin(found[:, 0]))
     trust = float(found[best, 1])
-    needed = _TRUST_EXPOSED if TRIALS[best] <= LONGEST else _TRUST_BLENDED
-    clear = found[0, 0] - found[best, 0] >= _CLEARER and trust >= needed
+    likelier, trusted = _EXPOSED if TRIALS[best] <= LONGEST else _BLENDED
+    clear = found[0, 0] - found[best, 0] >= likelier and trust >= trusted
     return ExposureFit(TRIALS[best] if clear else 0.0, trust, "scene")
 
 
