@@ -1,5 +1,6 @@
 """The codebook: lookup by loops, no change before training, and tuning of keys and basis only."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from factories.textures import texture
 
 from asled_cli.nets.asled_fast.network import AsledFast
 from asled_cli.nets.memory import MemoryConfig, ReferenceMemory
+from asled_cli.restoration import adaptation
 from asled_cli.restoration.adaptation import adapt
 from asled_cli.video.decode.pixel_format import to_16_bit
 
@@ -67,6 +69,32 @@ def test_only_keys_and_basis_are_tuned_and_the_error_falls() -> None:
     changed = {name for name, value in made.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"keys", "basis"}
     assert all(p.requires_grad and p.grad is None for p in made.parameters())
+
+
+def test_a_clips_own_codebook_rebuilds_it_better_than_a_strange_clips(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(adaptation, "RATE", 0.03)
+    start = memory()
+    torch.nn.init.normal_(start.rebuild.weight, std=0.1)
+    clips, banks = [[stripes(axis)] * 3 for axis in (0, 1)], [copy.deepcopy(start) for _ in range(2)]
+    for made, clip in zip(banks, clips, strict=True):
+        adapt(made, clip, 20)
+    for own, strange, clip in ((0, 1, clips[0]), (1, 0, clips[1])):
+        assert error_of(banks[own], clip) < error_of(banks[strange], clip)
+
+
+def stripes(axis: int) -> np.ndarray:
+    """Return a frame (64, 64, 3) uint16 with stripes of 6 px along rows or columns."""
+    waves = 0.5 + 0.4 * np.sin(2 * np.pi * np.indices((64, 64))[axis] / 6)
+    return np.repeat(waves[..., None] * 65535, 3, axis=-1).astype(np.uint16)
+
+
+def error_of(made: ReferenceMemory, clip: list[np.ndarray]) -> float:
+    """Mean absolute error of the rebuilt frames, 0..1."""
+    views = [torch.from_numpy(frame.astype(np.float32) / 65535).permute(2, 0, 1)[None] for frame in clip]
+    with torch.inference_mode():
+        return float(np.mean([float((made.reconstruct(view) - view).abs().mean()) for view in views]))
 
 
 def test_no_epoch_changes_nothing_and_equal_seeds_give_equal_weights() -> None:

@@ -131,6 +131,16 @@ def test_without_a_reference_it_does_not_matter() -> None:
     assert not torch.equal(network(bare)[0], network(inputs)[0])
 
 
+@torch.inference_mode()
+def test_without_trust_the_target_alone_decides() -> None:
+    network, inputs = tiny(), random_inputs(2, 16, 16)
+    for fusion in (network.fuse1, network.fuse2, network.fuse_join):
+        for parameter in fusion.trust.parameters():
+            parameter.zero_()
+    other = replace(inputs, reference=1 - inputs.reference)
+    assert torch.equal(network(inputs)[0], network(other)[0])
+
+
 @pytest.mark.parametrize("length", [1, 3])
 @torch.inference_mode()
 def test_chunks_that_look_ahead_to_the_end_equal_the_whole(length: int) -> None:
