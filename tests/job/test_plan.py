@@ -22,10 +22,12 @@ from asled_cli.nets.asled.costs import estimate_memory
 from asled_cli.nets.asled.network import AsledNet
 from asled_cli.nets.asled_fast.network import AsledFast
 from asled_cli.nets.interface import NetworkInfo
+from asled_cli.restoration.oom_fallback import MIN_CHUNK
 from asled_cli.runtime.device import free_memory
 from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.encode.encoder import EncodeConfig
 from asled_cli.video.frames import Clip
+from asled_cli.zoo import registry as zoo
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +205,20 @@ def test_pieces_follow_the_free_memory(
     monkeypatch.setattr("asled_cli.job.method.free_memory", lambda: 1 << 30)
     with pytest.raises(MemoryLimitError, match=r"0\.6 GiB are free"):
         choose_pieces(config, info, size, cpu, precision)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+@pytest.mark.parametrize("name", sorted(zoo.BUILDERS))
+def test_every_network_restores_1080p_within_24_gb(
+    name: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With half of that free; docs/experiments/other-networks.md has what a network takes per pixel."""
+    monkeypatch.setattr("asled_cli.job.method.free_memory", lambda: 12 * 10**9)
+    with torch.device("meta"):
+        info = zoo.build(name, {}).info
+    config, size = DeblurConfig(Path(), Path()), FrameSize(1920, 1080)
+    chunk, _, _, used = choose_pieces(config, info, size, torch.device("cpu"), precision)
+    assert chunk >= MIN_CHUNK and used <= 0.6 * 12 * 10**9
 
 
 @pytest.mark.parametrize(
