@@ -16,11 +16,10 @@ from asled_cli.zoo.weight_file import read_header
 
 SETS = {
     "strong": "motion, strong blur",
-    "valid": "motion, validation",
     "single": "motion, no second lens",
     "defocus": "out of focus",
 }
-"""Set -> what its clips are blurred by."""
+"""Set -> what its clips are blurred by. No checkpoint was chosen on any of them."""
 FILES = ("networks.md", "networks.json")
 TARGET_DB = 1.0
 """What a network must gain on the set of its task, to be worth its cost."""
