@@ -80,16 +80,22 @@ def find_baseline(
     reach: largest disparity, share of the picture's longer side.
     """
 
+    def gains(angle: float, views: Sequence[HalfViews]) -> list[float]:
+        return map_in_threads(lambda own: _mean_gain(own, _direction(angle), reach), views)
+
     def explained(angle: float) -> float:
         # The median: single frames at the ends of a run are reblurred wrongly.
-        gains = map_in_threads(lambda views: _mean_gain(views, _direction(angle), reach), frames)
-        return float(np.median(gains))
+        return float(np.median(gains(angle, frames)))
 
     if along_rows:
         along, across = explained(0.0), explained(np.pi / 2)
         return None if along < max(_MIN_GAIN, _ALONG_OVER_ACROSS * across) else (1.0, 0.0)
     step = np.pi / _DIRECTIONS
-    around = {step * i: explained(step * i) for i in range(_DIRECTIONS)}
+    half = len(frames) // 2 + 1
+    first = {step * i: gains(step * i, frames[:half]) for i in range(_DIRECTIONS)}
+    if max(map(max, first.values())) < _MIN_GAIN:
+        return None  # the other frames cannot lift any median
+    around = {angle: float(np.median(some + gains(angle, frames[half:]))) for angle, some in first.items()}
     best = max(around, key=lambda angle: around[angle])
     if around[best] < max(_MIN_GAIN, _ALONG_OVER_ACROSS * float(np.median(list(around.values())))):
         return None
