@@ -83,11 +83,11 @@ def _read_both(
     wide: Clip, ultra: Clip, report: Report, starts: tuple[Fraction, Fraction] | None = None
 ) -> tuple[ClipThumbnails, ClipThumbnails] | None:
     """Return thumbnails of PART_S of each clip from `starts` on; None if one has no picture there."""
-    report(Progress("synchronise", 0, 2))
+    report(Progress("synchronise", 0, 2, "motion of the first clip"))
     first = read_thumbnails(wide, starts and starts[0])
-    report(Progress("synchronise", 1, 2))
+    report(Progress("synchronise", 1, 2, "motion of the second clip"))
     second = read_thumbnails(ultra, starts and starts[1])
-    report(Progress("synchronise", 2, 2))
+    report(Progress("synchronise", 2, 2, "a common moment"))
     return None if first is None or second is None else (first, second)
 
 
