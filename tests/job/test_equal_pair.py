@@ -19,6 +19,7 @@ from asled_cli.job.blur_plan import DEBLUR_ALL, PAST_S, Action, BlurPlan, Interv
 from asled_cli.job.config import DeblurConfig
 from asled_cli.job.records import DeblurResult, MethodChoice
 from asled_cli.progress import Progress
+from asled_cli.registration.estimate.sharpness import Sharpness
 from asled_cli.registration.model.exposure import MotionBlur
 from asled_cli.video.encode.encoder import EncodeConfig
 
@@ -134,3 +135,17 @@ def test_an_exposure_as_long_makes_a_reference_helpless() -> None:
         blurred_alike(replace(found, knots=knots, reference_exposure=length)) for length in (0.0, 0.1, 5.0)
     ]
     assert shares[0] == 0 and shares[2] == 1 and shares[1] < 1
+
+
+def test_a_reference_of_blended_frames_is_known_by_its_sharpness() -> None:
+    """Registration finds the target's exposure of several frames, and none of the reference."""
+    found = known_registration()
+
+    def alike(exposure: float, advantage_db: float) -> float:
+        knots = tuple(replace(knot, exposure=MotionBlur(exposure, 0.0)) for knot in found.knots)
+        samples = [Sharpness(t, 6.0, 4.0, advantage_db) for t in (0.1, 0.3, 0.5)]
+        return blurred_alike(replace(found, knots=knots, reference_exposure=0.0), samples)
+
+    assert alike(5.0, 2.0) == 1
+    assert alike(5.0, 9.0) == 0
+    assert alike(0.8, 2.0) == 0
