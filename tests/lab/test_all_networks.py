@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from asled_cli.cli.app import main
+from asled_cli.errors import UsageError
 from asled_cli.lab.evaluation import run as running
 from asled_cli.lab.evaluation.all_networks import (
     SETS,
     UNTRAINED,
     all_notes,
-    compares_all,
+    compared_sets,
     networks_table,
 )
 from asled_cli.lab.evaluation.statistics import Mean, Summary
@@ -35,9 +36,14 @@ def test_all_stands_for_every_network_with_weights() -> None:
 
 
 def test_without_a_split_it_is_one_table() -> None:
-    assert compares_all(config())
-    assert not compares_all(config(split="strong")) and not compares_all(config(methods=("input",)))
-    assert compares_all(config(split="all", methods=("input", "swap")))
+    assert compared_sets(config()) == tuple(SETS)
+    assert not compared_sets(config(split="strong")) and not compared_sets(config(methods=("input",)))
+    assert compared_sets(config(split="all", methods=("input", "swap"))) == tuple(SETS)
+    assert compared_sets(config(split="strong,phone", methods=("input",))) == ("strong", "phone")
+    with pytest.raises(UsageError, match="--split is 'strong,nothing', expected"):
+        config(split="strong,nothing")
+    with pytest.raises(UsageError, match="'all,strong'"):
+        config(split="all,strong")
 
 
 def test_weights_that_are_given_are_no_longer_untrained(tmp_path: Path) -> None:

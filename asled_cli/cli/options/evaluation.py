@@ -29,7 +29,7 @@ Split = Annotated[
     str | None,
     typer.Option(
         help="train, valid or test; synthetic also: strong, equal, single, stereo, phone, "
-        "defocus, each with -uncompressed, and all: one table of several.",
+        "defocus, each with -uncompressed; A,B or all: one table of several.",
         show_default="test; synthetic: valid",
         rich_help_panel=_DATA,
     ),

@@ -1,4 +1,4 @@
-"""One table of networks on the fixed synthetic sets: `asled eval --split all`, or `--methods all` alone."""
+"""One table on several synthetic sets: `asled eval --split A,B` or `all`, or `--methods all` alone."""
 
 import json
 from collections.abc import Callable, Collection, Sequence
@@ -26,10 +26,13 @@ TARGET_DB = 1.0
 UNTRAINED = "untrained"
 
 
-def compares_all(config: EvalConfig) -> bool:
-    """Return whether the methods are to be scored on all sets."""
-    split = config.split or (ALL_SETS if ALL in config.methods else None)
-    return config.dataset == "synthetic" and split == ALL_SETS
+def compared_sets(config: EvalConfig) -> Sequence[str]:
+    """Return the sets of the table; none where one set alone is scored."""
+    if config.dataset != "synthetic":
+        return ()
+    if config.split == ALL_SETS or (config.split is None and ALL in config.methods):
+        return tuple(SETS)
+    return config.splits if len(config.splits) > 1 else ()
 
 
 def one_set(config: EvalConfig, split: str) -> EvalConfig:
@@ -44,7 +47,7 @@ def networks_table(summaries: dict[str, Summary]) -> Table:
     summaries: by set.
     """
     names = list(dict.fromkeys(name for summary in summaries.values() for name in summary.groups["all"]))
-    heads = [f"{split}: {SETS[split]}" for split in summaries]
+    heads = [f"{split}: {SETS[split]}" if split in SETS else split for split in summaries]
     rows = [[name, *(_gain(summary, name) for summary in summaries.values())] for name in names]
     rows += [[name, *[UNTRAINED] * len(summaries)] for name in untrained(names)]
     return "gain over the input in dB, means of ten clips", ["method", *heads], rows

@@ -1,13 +1,12 @@
 """asled eval = score | average | measure costs | write: the whole command on one page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from asled_cli.lab.evaluation.all_networks import (
-    SETS,
     all_notes,
-    compares_all,
+    compared_sets,
     networks_table,
     one_set,
     untrained_notes,
@@ -54,13 +53,15 @@ def run_eval(config: EvalConfig, report: Report = ignore, cluster: Connect = Non
     Where all networks are to be compared, on every fixed set. cluster: connects to workers that score the
     clips.
     """
-    run = _run_sets if compares_all(config) else _run_set
-    return run(config, report, cluster)
+    sets = compared_sets(config)
+    if not sets:
+        return _run_set(config, report, cluster)
+    return _run_sets(config, sets, report, cluster)
 
 
-def _run_sets(config: EvalConfig, report: Report, cluster: Connect) -> EvalResult:
-    """Score all networks on every set, and join the means to one table."""
-    results = {split: _run_set(one_set(config, split), report, cluster) for split in SETS}
+def _run_sets(config: EvalConfig, sets: Sequence[str], report: Report, cluster: Connect) -> EvalResult:
+    """Score the methods on every set, and join the means to one table."""
+    results = {split: _run_set(one_set(config, split), report, cluster) for split in sets}
     summaries = {split: result.summary for split, result in results.items()}
     table, lines = networks_table(summaries), all_notes(summaries, config)
     first = next(iter(results.values()))

@@ -48,8 +48,8 @@ class EvalConfig:
     weights: Path | None = None
     """A checkpoint for the one network among `methods` instead of the published one."""
     split: str | None = None
-    """train, valid or test as the layout has it; `synthetic`: a set, or all for one table of several. None:
-    test, for `synthetic` valid."""
+    """train, valid or test as the layout has it; `synthetic`: a set, or A,B or all for one table of several.
+    None: test, for `synthetic` valid."""
     clips: tuple[str, ...] = ()
     """Only these clips; empty: all."""
     max_frames: int | None = None
@@ -99,10 +99,16 @@ class EvalConfig:
         if unknown or not self.metrics:
             raise UsageError(f"--metrics has {', '.join(unknown) or 'nothing'}, known: {', '.join(METRICS)}.")
         allowed = SPLITS.get(self.dataset or "")
-        if self.split is not None and allowed is not None and self.split not in allowed:
+        mixed = ALL_SETS in self.splits and len(self.splits) > 1
+        if allowed is not None and (mixed or not set(self.splits) <= set(allowed)):
             raise UsageError(f"--split is {self.split!r}, expected {', '.join(allowed)} for {self.dataset}.")
         if len(set(self.methods)) != len(self.methods) or not self.methods:
             raise UsageError(f"--methods is {','.join(self.methods) or 'empty'}, expected each row once.")
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Return the splits that are named, none by default."""
+        return () if self.split is None else split_list(self.split)
 
     @property
     def resolved_split(self) -> str:
