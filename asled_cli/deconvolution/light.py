@@ -18,6 +18,11 @@ def to_light(rgb: NDArray[np.uint16]) -> Image:
     return np.asarray(_LIGHT[rgb], np.float32)
 
 
+def as_coded(rgb: NDArray[np.uint16]) -> Image:
+    """Return coded values 0..1 of coded RGB 0..65535."""
+    return rgb.astype(np.float32) / np.float32(65535)
+
+
 def to_coded(light: Image) -> Image:
     """Return coded values 0..1 of linear light, clipped, by a table that is exact to 1/10000 of white."""
     codes = np.clip(light * np.float32(65535) + np.float32(0.5), 0, 65535).astype(np.uint16)

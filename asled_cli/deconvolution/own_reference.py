@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.deconvolution.light import to_coded, to_light
+from asled_cli.deconvolution.light import as_coded, to_coded, to_light
 from asled_cli.deconvolution.wiener import Blur
 from asled_cli.guide import GUIDE_CHANNELS, GUIDE_STRIDE, Guide, guide_grid
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid, resize_matrix
@@ -81,7 +81,7 @@ def _blurred_again(
     """Return the frame less the sharp one blurred as it is, and what that blur changed; reduced, coded."""
     height, width = codes.shape[:2]
     size = -(-width // _SCALE), -(-height // _SCALE)
-    values = to_light(codes) if linear else codes.astype(np.float32) / np.float32(65535)
+    values = to_light(codes) if linear else as_coded(codes)
     sharp = np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA), np.float32)
     blurred_again = to_coded(blur.applied(sharp)) if linear else blur.applied(sharp)
     frame = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.float32) / np.float32(65535)

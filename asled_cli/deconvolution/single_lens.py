@@ -18,7 +18,7 @@ from asled_cli.deconvolution.confidence import (
     free_share,
 )
 from asled_cli.deconvolution.free.free_views import free_views
-from asled_cli.deconvolution.light import join, split, to_coded, to_light
+from asled_cli.deconvolution.light import as_coded, join, split, to_coded, to_light
 from asled_cli.deconvolution.own_reference import Flow, OwnReference, flow_of_map, own_reference
 from asled_cli.deconvolution.views import Planes, blur_length, views
 from asled_cli.deconvolution.wiener import Blur, Inversion, View, invert, tile_side
@@ -230,7 +230,7 @@ def restore_frame(
         reference = own_reference(frame.rgb, *inverted, blur, _to_neighbours(frame, path, t, seen))
     if sharp is None or trust is None:
         return Deblurred(None, 0.0, reference)
-    change = (sharp - _coded(frame.rgb)) * trust[..., None]
+    change = (sharp - as_coded(frame.rgb)) * trust[..., None]
     return Deblurred(np.asarray(change, np.float32), float(trust.mean()), reference)
 
 
@@ -280,10 +280,6 @@ def _sharp(rgb: NDArray[np.uint16], inversion: Inversion) -> Image:
     """Return the inverted frame, (H, W, 3) coded RGB with 1.0 as full scale."""
     assert inversion.tint is not None
     return to_coded(to_light(rgb) + join(inversion.luma, inversion.tint))
-
-
-def _coded(rgb: NDArray[np.uint16]) -> Image:
-    return rgb.astype(np.float32) / np.float32(65535)
 
 
 def _inversion(

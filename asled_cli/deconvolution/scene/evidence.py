@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.deconvolution.exposure import LONGEST, ExposureFit
+from asled_cli.deconvolution.light import as_coded
 from asled_cli.deconvolution.scene.scene_motion import find_motion
 from asled_cli.deconvolution.scene.scene_views import scene_views
 from asled_cli.deconvolution.scene.soft_flow import REDUCTION, alike, soft_flows, soft_picture
@@ -61,7 +62,7 @@ def scene_exposure(stretches: Iterable[Sequence[Image]]) -> ExposureFit:
 
 def coded_luma(rgb: NDArray[np.uint16]) -> Image:
     """Return coded luma (h, w) of a frame (H, W, 3), 0..1, at the size at which motion is measured."""
-    return reduce_luma(luma(rgb.astype(np.float32) / np.float32(65535)))
+    return reduce_luma(luma(as_coded(rgb)))
 
 
 def _split_at_cuts(frames: Sequence[Image]) -> Iterator[Sequence[Image]]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from asled_cli.deconvolution.confidence import blur_share
 from asled_cli.deconvolution.exposure import LONGEST
-from asled_cli.deconvolution.light import join, split, to_coded, to_light
+from asled_cli.deconvolution.light import as_coded, join, split, to_coded, to_light
 from asled_cli.deconvolution.own_reference import Flow, own_reference
 from asled_cli.deconvolution.scene.scene_motion import SceneMotion, motion_around
 from asled_cli.deconvolution.scene.scene_views import scene_views
@@ -62,7 +62,7 @@ class SceneLensRestorer:
 
         wanted: whether to invert it; otherwise it only explains the frames around it.
         """
-        planes = Planes(*split(to_light(rgb) if self._light else _coded(rgb)))
+        planes = Planes(*split(to_light(rgb) if self._light else as_coded(rgb)))
         seen = _Seen(rgb, planes, soft_picture(reduce_luma(planes.luma)), wanted)
         finished: list[Deblurred] = []
         if self._frames and not _one_scene(self._frames[-1], seen):
@@ -108,13 +108,15 @@ class SceneLensRestorer:
         assert inversion.tint is not None
         added = join(inversion.luma, inversion.tint)
         sharp = (
-            to_coded(to_light(frame.rgb) + added) if self._light else np.clip(_coded(frame.rgb) + added, 0, 1)
+            to_coded(to_light(frame.rgb) + added)
+            if self._light
+            else np.clip(as_coded(frame.rgb) + added, 0, 1)
         )
         reference = None
         if self._config.describe:
             blur = views[t].blur
             reference = own_reference(frame.rgb, sharp, trust, blur, flows, linear=self._light)
-        change = (sharp - _coded(frame.rgb)) * trust[..., None]
+        change = (sharp - as_coded(frame.rgb)) * trust[..., None]
         return Deblurred(np.asarray(change, np.float32), float(trust.mean()), reference)
 
     def _trust(self, motion: SceneMotion, frame: _Seen) -> Image | None:
@@ -149,7 +151,3 @@ def _to_neighbours(
 
 def _one_scene(first: _Seen, second: _Seen) -> bool:
     return first.rgb.shape == second.rgb.shape and alike(first.soft, second.soft)
-
-
-def _coded(rgb: NDArray[np.uint16]) -> Image:
-    return rgb.astype(np.float32) / np.float32(65535)
