@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +43,9 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def report(folder: Path, suffix: str = "json") -> str:
-    return (folder / f"{REPORT}.{suffix}").read_text().replace(str(folder), "OUT")
+    """Return a report without its folder, and with jobs that took no time whatever else the machine does."""
+    text = (folder / f"{REPORT}.{suffix}").read_text().replace(str(folder), "OUT")
+    return re.sub(r"\b0\.\d\b", "0.0", text)
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1/0", "-1/3", "1", "a/b", "1/2/3", "", "1/1000000", "½/3"])

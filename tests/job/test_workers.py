@@ -17,7 +17,13 @@ from factories.networks import random_weights
 from factories.small_pair import Pair, add_sound, known_registration, make_pair
 
 from asled_cli import pipeline
-from asled_cli.errors import AsledError, InputError, InterruptedRunError, UsageError
+from asled_cli.errors import (
+    AsledError,
+    InputError,
+    InterruptedRunError,
+    MissingWeightsError,
+    UsageError,
+)
 from asled_cli.job.config import DeblurConfig
 from asled_cli.job.plan import make_plan
 from asled_cli.job.records import DeblurResult, Event
@@ -30,6 +36,7 @@ from asled_cli.runtime.workers.local import LocalWorkers
 from asled_cli.video.encode.encoder import EncodeConfig
 from asled_cli.video.encode.segments import PacketFile, Segment
 from asled_cli.video.output_file import work_folder
+from asled_cli.zoo import checkpoint as weights
 
 FRAMES, SEGMENT = 26, 4
 
@@ -128,8 +135,14 @@ def test_the_plan_tells_who_renders(
 
 @pytest.mark.parametrize("kind", ["swap", "range", "single"])
 def test_the_file_is_that_of_one_process(
-    kind: str, pair: Pair, tmp_path: Path, workers: ThreadWorkers
+    kind: str, pair: Pair, tmp_path: Path, workers: ThreadWorkers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Without a network, whose memory would be rebuilt at the seams."""
+
+    def none(*names: object) -> Path:
+        raise MissingWeightsError("none here")
+
+    monkeypatch.setattr(weights, "find", none)
     changes: dict[str, dict[str, Any]] = {
         "range": {"start_s": 0.2, "end_s": 0.8},
         "single": {"method": "single", "ultra": None, "offset_s": None},
