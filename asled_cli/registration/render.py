@@ -5,18 +5,19 @@ It is streaming: pairs go in one by one, and an aligned frame is returned once t
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import Any, Generic
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.flow import MotionMeter
-from asled_cli.imaging.light import by_table, luma_codes
+from asled_cli.imaging.light import luma_codes
 from asled_cli.registration.geometry.canvas import Canvas
 from asled_cli.registration.model.registration import Registration
-from asled_cli.registration.rendering.aligned_frame import AlignedFrame, without_reference
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame, Picture, without_reference
 from asled_cli.registration.rendering.canvas_motion import CanvasMotion
 from asled_cli.registration.rendering.coverage import covered_times, exposure_of, needed_span, overhang
-from asled_cli.registration.rendering.full_resolution import FullMaps
+from asled_cli.registration.rendering.full_resolution import FullPictures, OpenCvPictures
 from asled_cli.registration.rendering.guide_builder import GuideBuilder
 from asled_cli.registration.rendering.reference_window import PendingTarget, ReferenceWindow, RenderContext
 from asled_cli.video.frames import FramePair
@@ -33,7 +34,7 @@ def render_references(pairs: Iterable[FramePair], registration: Registration) ->
     yield from renderer.flush()
 
 
-class ReferenceRenderer:
+class ReferenceRenderer(Generic[Picture]):
     """Warps reference frames onto target frames by a `Registration`.
 
     `push` and `flush` return frames in order, one per pair. Memory: about 1.5 exposures + 4 pairs.
@@ -41,10 +42,15 @@ class ReferenceRenderer:
     start_s: time of the clip's first target in seconds, if the pairs begin later. After
     `coverage.frames_before` pairs the frames equal those of a renderer that saw the clip from its start.
     first: tick of the first target whose reference is wanted; earlier ones are returned without one.
+    pictures: does the work on full frames; None: OpenCV.
     """
 
     def __init__(
-        self, registration: Registration, start_s: float | None = None, first: int | None = None
+        self,
+        registration: Registration,
+        start_s: float | None = None,
+        first: int | None = None,
+        pictures: FullPictures[Picture] | None = None,
     ) -> None:
         self.registration = registration
         self._first = first
@@ -53,23 +59,23 @@ class ReferenceRenderer:
         )
         self._tone_table = registration.tone.table()
         self._motion_meter = MotionMeter()
-        self._references = ReferenceWindow()
+        self._references = ReferenceWindow[Any]()
         self._pending: list[PendingTarget] = []
         self._done: list[PendingTarget] = []  # targets emitted, as far back as a long exposure reaches
         self._last: float | None = None  # time of the target emitted last
         self._motion = CanvasMotion(registration, self._canvas, start_s)
         self._guides = GuideBuilder(registration, self._canvas)
-        self._full_resolution = FullMaps(registration)
+        self._pictures: FullPictures[Any] = pictures or OpenCvPictures(registration)
 
-    def push(self, pair: FramePair) -> list[AlignedFrame]:
+    def push(self, pair: FramePair) -> list[AlignedFrame[Picture]]:
         """Take the next pair, in order of time; return the frames that are ready."""
         return [align() for align in self.prepare(pair)]
 
-    def flush(self) -> list[AlignedFrame]:
+    def flush(self) -> list[AlignedFrame[Picture]]:
         """Return the frames still pending at the end of the clip."""
         return [align() for align in self.prepare_last()]
 
-    def prepare(self, pair: FramePair) -> list[Callable[[], AlignedFrame]]:
+    def prepare(self, pair: FramePair) -> list[Callable[[], AlignedFrame[Picture]]]:
         """Take the next pair; return one call per ready frame, which may run in any thread and order."""
         if not self.registration.accepted:
             return [partial(without_reference, pair)]
@@ -83,7 +89,7 @@ class ReferenceRenderer:
         self._pending.append(PendingTarget(pair, middle, self._canvas.reduce_target(pair.target.rgb)))
         return list(self._ready(stamp))
 
-    def prepare_last(self) -> list[Callable[[], AlignedFrame]]:
+    def prepare_last(self) -> list[Callable[[], AlignedFrame[Picture]]]:
         """Return one call per frame still pending at the end of the clip."""
         return list(self._ready(np.inf))
 
@@ -98,10 +104,10 @@ class ReferenceRenderer:
             r.flows.append(self._motion_meter.between(r.codes[-1], codes))
         r.times.append(time)
         r.images.append(image)
-        r.frames.append(rgb)
+        r.frames.append(self._pictures.keep(rgb))
         r.codes.append(codes)
 
-    def _ready(self, now: float) -> Iterator[Callable[[], AlignedFrame]]:
+    def _ready(self, now: float) -> Iterator[Callable[[], AlignedFrame[Picture]]]:
         """Yield calls for the targets whose reference frames are complete at time `now` (intervals)."""
         while self._pending:
             first = self._pending[0]
@@ -124,7 +130,7 @@ class ReferenceRenderer:
         while len(self._references.times) > 1 and self._references.times[0] < time - 1:
             self._references.drop_first()
 
-    def _align(self, target: PendingTarget, context: RenderContext) -> AlignedFrame:
+    def _align(self, target: PendingTarget, context: RenderContext) -> AlignedFrame[Picture]:
         """Return the aligned frame of a target."""
         window, time, last = context.references, target.time, context.last
         i = window.nearest(time) if window.times else 0
@@ -136,10 +142,9 @@ class ReferenceRenderer:
         inverse = np.linalg.inv((work_map / work_map[2, 2])[:2, :2])
         guide, positions = self._guides.build(target, i, knot, work_map, context)
         offset = self._motion.reference_offset(tracked, time, positions)
-        reference = self._apply_tone(self._full_resolution.warp(window.frames[i], knot, offset))
         return AlignedFrame(
             target.pair,
-            reference,
+            self._pictures.align(window.frames[i], knot, offset),
             guide,
             self._motion.flow_between(tracked, time, last, positions, inverse),
             self._motion.flow_between(tracked, time, context.following, positions, inverse),
@@ -147,11 +152,7 @@ class ReferenceRenderer:
             _is_cut(window, i, last),
         )
 
-    def _apply_tone(self, reference: NDArray[np.uint16]) -> NDArray[np.uint16]:
-        """Return the reference (H, W, 3) uint16 in the target's colours."""
-        return by_table(reference, self._tone_table)
 
-
-def _is_cut(window: ReferenceWindow, i: int, last: float | None) -> bool:
+def _is_cut(window: ReferenceWindow[Any], i: int, last: float | None) -> bool:
     """Return whether a cut before frame `i` is after the target at `last` (intervals)."""
     return i > 0 and window.flows[i - 1] is None and last is not None and last < window.times[i] - 0.5

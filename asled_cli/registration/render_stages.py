@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from asled_cli.registration.render import ReferenceRenderer
-from asled_cli.registration.rendering.aligned_frame import AlignedFrame
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame, Picture
+from asled_cli.registration.rendering.fusion_pictures import OPENCV_FUSION, FusionPictures
 from asled_cli.registration.rendering.temporal_fusion import frame_windows, fuse_references, fuse_window
 from asled_cli.runtime.stages import Stage, closing_items, parallel_map
 from asled_cli.video.frames import FramePair
@@ -12,41 +15,43 @@ from asled_cli.video.frames import FramePair
 QUEUE = 2  # frames between two stages
 
 
-Aligned = Iterator[AlignedFrame]
-
-
 def align_stages(
     pairs: Stage[FramePair],
-    renderer: ReferenceRenderer,
+    renderer: ReferenceRenderer[Picture],
     *,
     radius: int,
     threads: int,
     room: int,
-    select: Callable[[Aligned], Aligned],
-) -> list[Stage[AlignedFrame]]:
+    select: Callable[[Iterator[AlignedFrame[Picture]]], Iterator[AlignedFrame[Picture]]],
+    fusion: FusionPictures[Any] = OPENCV_FUSION,
+) -> list[Stage[AlignedFrame[Picture]]]:
     """Return the stages; the last one gives the frames that `select` lets through, up to `room` ahead.
 
     radius: frames on either side over which references are fused. One stage where a network needs the cores
-    (threads = 1), else two side by side, with as many align_threads in each.
+    (threads = 1), else two side by side, with as many align_threads in each. fusion: does the work on full
+    references, which are of the renderer's kind.
     """
     frames = _registered(pairs, renderer, threads)
     if not radius or threads == 1:
-        return [Stage(select(fuse_references(frames, radius)), room, "align")]
+        return [Stage(select(fuse_references(frames, radius, fusion)), room, "align")]
     aligned = Stage(frames, QUEUE, "align")
-    fused = parallel_map(fuse_window, frame_windows(aligned, radius), threads)
+    fuse = partial(fuse_window, pictures=fusion)
+    fused = parallel_map(fuse, frame_windows(aligned, radius), threads)
     return [aligned, Stage(select(fused), room, "fuse")]
 
 
 def _registered(
-    pairs: Iterator[FramePair], renderer: ReferenceRenderer, threads: int
-) -> Iterator[AlignedFrame]:
+    pairs: Iterator[FramePair], renderer: ReferenceRenderer[Picture], threads: int
+) -> Iterator[AlignedFrame[Picture]]:
     """Yield registered frames, without the reference as recorded, which is not needed any more."""
     with closing_items(parallel_map(lambda align: align(), _turns(pairs, renderer), threads)) as frames:
         for frame in frames:
             yield replace(frame, pair=replace(frame.pair, reference=None))
 
 
-def _turns(pairs: Iterator[FramePair], renderer: ReferenceRenderer) -> Iterator[Callable[[], AlignedFrame]]:
+def _turns(
+    pairs: Iterator[FramePair], renderer: ReferenceRenderer[Picture]
+) -> Iterator[Callable[[], AlignedFrame[Picture]]]:
     """Yield the work on each frame in turn, once all that it needs has been seen."""
     for pair in pairs:
         yield from renderer.prepare(pair)

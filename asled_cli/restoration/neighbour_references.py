@@ -17,7 +17,8 @@ from asled_cli.imaging.homography import Image, pixel_grid
 from asled_cli.imaging.light import luma
 from asled_cli.imaging.warp import warp
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
-from asled_cli.registration.rendering.temporal_fusion import FrameWindow, flows_from, warp_picture
+from asled_cli.registration.rendering.fusion_pictures import warp_picture
+from asled_cli.registration.rendering.temporal_fusion import FrameWindow, flows_from
 
 _SIDES: tuple[Literal[1, -1], ...] = (1, -1)
 _WHITE = np.float32(65535)

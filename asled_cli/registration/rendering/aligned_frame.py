@@ -1,21 +1,26 @@
 """Output of the render pass for each frame: the warped reference, its confidence, and motion."""
 
 from dataclasses import dataclass
+from typing import Any, Generic
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypeVar
 
 from asled_cli.guide import GUIDE_CHANNELS, Guide, guide_grid
 from asled_cli.video.frames import FramePair
 
+# A full picture (H, W, 3) of 16-bit codes: an array, or where a GPU renders, what it keeps of one.
+Picture = TypeVar("Picture", default=NDArray[np.uint16])
+
 
 @dataclass(frozen=True, slots=True)
-class AlignedFrame:
+class AlignedFrame(Generic[Picture]):
     """A pair with the reference registered to the target. Grids are (h, w) = ceil((H, W) / GUIDE_STRIDE).
 
-    reference: (H, W, 3) uint16, the reference warped onto the target, at the middle of its exposure, in its
-    colours; None if none is near in time.
+    reference: (H, W, 3) uint16, or a `Picture` of these codes; the reference warped onto the target, at the
+    middle of its exposure, in its colours; None if none is near in time.
     guide: (h, w, 6) float16, channels:
     0-2: reblur residual, target minus reblurred reference (RGB, -1..1); a neighbour's if the exposure reaches
     past the scene;
@@ -31,7 +36,7 @@ class AlignedFrame:
     """
 
     pair: FramePair
-    reference: NDArray[np.uint16] | None
+    reference: Picture | None
     guide: NDArray[np.float16]
     flow_previous: NDArray[np.float16]
     flow_next: NDArray[np.float16]
@@ -40,7 +45,7 @@ class AlignedFrame:
     blur_around: NDArray[np.float16] | None = None
 
 
-def without_reference(pair: FramePair) -> AlignedFrame:
+def without_reference(pair: FramePair) -> AlignedFrame[Any]:
     """Return the pair's target with no reference."""
     height, width = pair.target.rgb.shape[:2]
     rows, columns = guide_grid(height, width)
@@ -50,7 +55,7 @@ def without_reference(pair: FramePair) -> AlignedFrame:
     )
 
 
-def swap_weight(aligned: AlignedFrame) -> NDArray[np.float32]:
+def swap_weight(aligned: AlignedFrame[Any]) -> NDArray[np.float32]:
     """Return (H, W) float32 0..1, the confidence of the reference at full size; 0 without a reference.
 
     The result of the method `swap` is target + weight * (reference - target).

@@ -1,5 +1,7 @@
 """Which reference frames the exposure of a target needs, and where they cover it; in frame intervals."""
 
+from typing import Any
+
 import numpy as np
 
 from asled_cli.registration.model.exposure import Exposure
@@ -27,7 +29,7 @@ def overhang(exposure: Exposure) -> float:
     return exposure.length / 2 - 0.5 if exposure.length > _MAX_EXTRAPOLATED_LENGTH else 0.0
 
 
-def covered_times(exposure: Exposure, time: float, window: ReferenceWindow) -> tuple[float, float]:
+def covered_times(exposure: Exposure, time: float, window: ReferenceWindow[Any]) -> tuple[float, float]:
     """Return the first and last time at which reference frames of the scene cover a whole exposure.
 
     time: of the middle of the target's exposure, which decides the scene.
@@ -39,7 +41,7 @@ def covered_times(exposure: Exposure, time: float, window: ReferenceWindow) -> t
     return window.times[scene[0]] + beyond, window.times[scene[-1]] - beyond
 
 
-def nearest_covered_time(exposure: Exposure, time: float, window: ReferenceWindow) -> float:
+def nearest_covered_time(exposure: Exposure, time: float, window: ReferenceWindow[Any]) -> float:
     """Return the covered time nearest to a target's `time`; `time` itself if none is covered."""
     first, last = covered_times(exposure, time, window)
     return float(np.clip(time, first, last)) if first <= last else time

@@ -1,5 +1,7 @@
 """The guide of a target frame: reblur residual, blur, confidence and validity, on a grid of GUIDE_STRIDE."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -119,7 +121,7 @@ class GuideBuilder:
         return warp(residual, sample(window.travel(i, j), u, v) @ inverse.T)
 
 
-def _frames_near(window: ReferenceWindow, i: int, time: float, reach: float) -> list[TrackedFrame]:
+def _frames_near(window: ReferenceWindow[Any], i: int, time: float, reach: float) -> list[TrackedFrame]:
     """Return the frames of the scene of frame `i` within `reach` intervals of `time`, or frame `i` alone."""
     near = [k for k in window.scene(i) if abs(window.times[k] - time) <= reach]
     return [window.tracked_frame(k) for k in near or [i]]

@@ -1,6 +1,7 @@
 """Frames that the render pass holds: reference frames with their motion, and pending targets."""
 
 from dataclasses import dataclass, field
+from typing import Any, Generic
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,20 +9,21 @@ from numpy.typing import NDArray
 from asled_cli.imaging.homography import Image
 from asled_cli.imaging.warp import warp
 from asled_cli.registration.blur.reference_motion import TrackedFrame, connect
+from asled_cli.registration.rendering.aligned_frame import Picture
 from asled_cli.video.frames import FramePair
 
 
 @dataclass
-class ReferenceWindow:
+class ReferenceWindow(Generic[Picture]):
     """Reference frames around the pending targets: canvas pictures, times, and the flow between them."""
 
     times: list[float] = field(default_factory=list)
     images: list[Image] = field(default_factory=list)
-    frames: list[NDArray[np.uint16]] = field(default_factory=list)
+    frames: list[Picture] = field(default_factory=list)
     codes: list[NDArray[np.uint8]] = field(default_factory=list)
     flows: list[tuple[Image, Image] | None] = field(default_factory=list)
 
-    def copy(self) -> "ReferenceWindow":
+    def copy(self) -> "ReferenceWindow[Picture]":
         """Return a window on the same pictures that later changes of this one do not affect."""
         return ReferenceWindow(
             list(self.times), list(self.images), list(self.frames), list(self.codes), list(self.flows)
@@ -80,7 +82,7 @@ class RenderContext:
     last, following: times of the targets before and after it.
     """
 
-    references: ReferenceWindow
+    references: ReferenceWindow[Any]
     targets: tuple[PendingTarget, ...]
     last: float | None
     following: float | None

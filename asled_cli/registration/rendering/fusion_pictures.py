@@ -1,0 +1,143 @@
+"""What temporal fusion does to full pictures: warp, compare, average, deconvolve. By OpenCV, on the CPU.
+
+`on_device.fusion` does the same by torch. Grids, which are small, are arrays for both.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.imaging.homography import Image
+from asled_cli.imaging.light import luma
+from asled_cli.imaging.warp import sample_at
+from asled_cli.registration.blur.wiener import View, wiener_deconvolve
+from asled_cli.registration.rendering.aligned_frame import Picture
+
+FULL_SCALE = 65535.0
+_ROWS = 64  # of pictures averaged at a time
+
+
+@dataclass(frozen=True)
+class WarpedReference(Generic[Picture]):
+    """A reference warped onto the middle frame.
+
+    picture: (H, W, 3). weight: (h, w) 0..1 on the guide's grid. travel: (h, w, 2) as in `AlignedFrame`, full
+    pixels.
+    """
+
+    picture: Picture
+    weight: Image
+    travel: Image
+
+
+class FusionPictures(Protocol[Picture]):
+    """The operations on full pictures (H, W, 3)."""
+
+    def warp(self, picture: Picture, flow: Image) -> Picture:
+        """Return `picture` warped by `flow` (h, w, 2), in pixels of the flow's own grid; bicubic."""
+        ...
+
+    def differences(self, own: Picture, others: Sequence[Picture], size: tuple[int, int]) -> list[Image]:
+        """Return (h, w) for each of `others`: its largest difference to `own` in a colour, 0..1.
+
+        size: (width, height) to which the pictures are reduced by area averaging first.
+        """
+        ...
+
+    def mean(self, views: Sequence[WarpedReference[Picture]]) -> Picture:
+        """Return the mean of the views with their weights; that of the first one is 1 everywhere."""
+        ...
+
+    def deconvolved_mean(self, views: Sequence[WarpedReference[Picture]]) -> Picture:
+        """Return the same mean with the detail that multi-frame deconvolution adds to its luma."""
+        ...
+
+
+class OpenCvFusion:
+    """The operations by OpenCV on arrays (H, W, 3) uint16."""
+
+    def warp(self, picture: NDArray[np.uint16], flow: Image) -> NDArray[np.uint16]:
+        """Return `picture` warped by `flow`, see `FusionPictures`."""
+        return warp_picture(picture, flow)
+
+    def differences(
+        self, own: NDArray[np.uint16], others: Sequence[NDArray[np.uint16]], size: tuple[int, int]
+    ) -> list[Image]:
+        """Return the largest difference of each to `own`, see `FusionPictures`."""
+        reduced = _reduced(own, size)
+        return [_largest(cv2.absdiff(_reduced(picture, size), reduced)) for picture in others]
+
+    def mean(self, views: Sequence[WarpedReference]) -> NDArray[np.uint16]:
+        """Return the weighted mean, see `FusionPictures`."""
+        return np.asarray(_weighted_mean(views, np.empty_like(views[0].picture)), np.uint16)
+
+    def deconvolved_mean(self, views: Sequence[WarpedReference]) -> NDArray[np.uint16]:
+        """Return the weighted mean with deconvolved detail, see `FusionPictures`."""
+        total = _weighted_mean(views, np.empty(views[0].picture.shape, np.float32))
+        total += _deconvolved_detail(views, total)[..., None]
+        return np.asarray(np.rint(np.clip(total, 0, FULL_SCALE)), np.uint16)
+
+
+OPENCV_FUSION = OpenCvFusion()
+
+
+def _weighted_mean(warped: Sequence[WarpedReference], out: NDArray[Any]) -> NDArray[Any]:
+    """Write the mean of the pictures with their weights, in their codes, to `out` and return it.
+
+    out: (H, W, 3), float32, or uint16 for rounded codes. A few rows at a time, to stay in the cache.
+    """
+    depth = cv2.CV_16U if out.dtype == np.uint16 else cv2.CV_32F
+    first = warped[0].picture
+    weights = [_enlarged(view.weight, first) for view in warped[1:]]
+    share = 1 / _enlarged(np.sum([view.weight for view in warped], axis=0, dtype=np.float32), first)
+    for top in range(0, len(first), _ROWS):
+        rows = slice(top, top + _ROWS)
+        own = first[rows].astype(np.float32)
+        for weight, view in zip(weights, warped[1:], strict=True):
+            each = cv2.merge([weight[rows]] * 3)
+            cv2.accumulateProduct(view.picture[rows].astype(np.float32), each, own)
+        cv2.multiply(own, cv2.merge([share[rows]] * 3), out[rows], dtype=depth)
+    return out
+
+
+def _deconvolved_detail(warped: Sequence[WarpedReference], mean: Image) -> Image:
+    """Return (H, W): the detail that deconvolution adds to the luma of `mean` (H, W, 3), in its codes."""
+    grey = luma(mean) / np.float32(FULL_SCALE)
+    views = []
+    for view in warped:
+        # The mean replaces a frame where it differs from the middle one.
+        weight = _enlarged(view.weight, view.picture)
+        own = luma(view.picture.astype(np.float32)) / np.float32(FULL_SCALE)
+        views.append(View(grey + weight * (own - grey), view.weight, view.travel))
+    return np.asarray((wiener_deconvolve(views, grey) - grey) * np.float32(FULL_SCALE), np.float32)
+
+
+def _reduced(picture: NDArray[np.uint16], size: tuple[int, int]) -> Image:
+    """Return the picture at `size` (width, height), 0..1."""
+    reduced = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return reduced.astype(np.float32) / np.float32(FULL_SCALE)
+
+
+def _largest(colours: NDArray[Any]) -> Image:
+    """Return (h, w): the largest value of each pixel's three colours."""
+    red, green, blue = cv2.split(colours)
+    return np.asarray(cv2.max(cv2.max(red, green), blue), np.float32)
+
+
+def _enlarged(weight: Image, like: NDArray[np.uint16]) -> Image:
+    height, width = like.shape[:2]
+    return np.asarray(cv2.resize(weight, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+
+
+def warp_picture(picture: NDArray[np.uint16], flow: Image) -> NDArray[np.uint16]:
+    """Return `picture` warped by `flow` (h, w, 2), in pixels of the flow's own grid."""
+    height, width = picture.shape[:2]
+    scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
+    places: Image = np.asarray(cv2.resize(flow * scale, (width, height)), np.float32)
+    places[..., 0] += np.arange(width, dtype=np.float32)
+    places[..., 1] += np.arange(height, dtype=np.float32)[:, None]
+    return sample_at(picture, places, cv2.INTER_CUBIC)
