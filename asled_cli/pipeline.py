@@ -9,7 +9,7 @@ Finished segments go to a journal beside the output, from which an interrupted j
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -24,6 +24,7 @@ from asled_cli.job.plan import (
     make_plan,
     measure_own_exposure,
     refuse_if_strict,
+    refuse_plan_if_strict,
     report_if_strict,
     with_own_exposure,
 )
@@ -80,10 +81,6 @@ class Run:
     steps: Steps
     crew: Crew
 
-    def refuse_if_strict(self, warnings: Sequence[str]) -> None:
-        """Raise InputError for the first of `warnings` if the job is to be strict."""
-        refuse_if_strict(self.plan, warnings)
-
 
 def run_deblur(
     config: DeblurConfig, report: JobReport = ignore, *, steps: Steps | None = None
@@ -101,7 +98,9 @@ def run_deblur(
         plan = make_plan(config, report)
         if config.dry_run:
             report(plan)
-            _open_writer(plan, steps).abort()  # whether the encoder starts and the file format fits
+            writer = _open_writer(plan, steps)  # whether the encoder starts and the file format fits
+            writer.abort()
+            refuse_plan_if_strict(plan, writer.dropped)
             return DeblurResult(plan=plan, out=None)
         with Journal.open(plan, inputs) as journal:
             plan = journal.plan
@@ -126,7 +125,7 @@ def run_deblur(
 def _deblur(run: Run, began: float) -> DeblurResult:
     """Register, measure sharpness, and write the result; copy the clip if nothing changes."""
     plan = run.plan
-    run.refuse_if_strict([*plan.notes, *(f"{lost} would be left out" for lost in run.writer.dropped)])
+    refuse_plan_if_strict(plan, run.writer.dropped)
     if plan.match is None:
         analysis_s = time.monotonic() - began
         return replace(_deblur_alone(run), analysis_s=analysis_s)
@@ -139,7 +138,7 @@ def _deblur(run: Run, began: float) -> DeblurResult:
         plan = run.plan
     analysis_s = time.monotonic() - began
     _warn(run, registration, blur_plan)
-    run.refuse_if_strict([] if registration.accepted else ["the two views do not fit together"])
+    refuse_if_strict(plan, [] if registration.accepted else ["the two views do not fit together"])
     if plan.own_exposure > 0 and (not registration.accepted or blur_plan.own_frames_alone):
         result = replace(_deblur_alone(replace(run, plan=plan.alone)), plan=plan, **blur_plan.found)
     elif registration.accepted and not blur_plan.changes_nothing:

@@ -9,7 +9,7 @@ from typing import Any
 from asled_cli.job.analysis import judge_clips, register_clips
 from asled_cli.job.blur_plan import BlurPlan
 from asled_cli.job.config import DeblurConfig
-from asled_cli.job.match import advice_for, check_shared_time, lens_prior, match_clips
+from asled_cli.job.match import advice_for, check_shared_time, lens_prior, lost_second_views, match_clips
 from asled_cli.job.records import MatchedClips
 from asled_cli.job.tally import registration_info
 from asled_cli.progress import Report, ignore
@@ -70,6 +70,8 @@ def inspect_pair(config: DeblurConfig, report: Report = ignore) -> Inspection:
     match = match_clips(config, report)
     wide, ultra, clock = match.wide, match.ultra, match.timing.clock
     notes = check_shared_time(wide, ultra, clock, wide.start_s, None, advice_for(config, "--offset"))
+    if wide.view != ultra.view:
+        notes += lost_second_views(wide)
     match = replace(match, notes=(*match.notes, *notes))
     found, runs = register_clips(wide, ultra, clock, lens_prior(match), report)
     blur_plan = judge_clips(wide, ultra, clock, found, report)

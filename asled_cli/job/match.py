@@ -16,7 +16,7 @@ from asled_cli.sync.offset import Timing, find_timing
 from asled_cli.sync.orientation import check_orientation, turned_to
 from asled_cli.video.clock import Clock
 from asled_cli.video.decode.probe import probe_clip
-from asled_cli.video.decode.reader import frame_times
+from asled_cli.video.decode.reader import count_second_views, frame_times
 from asled_cli.video.decode.video_tracks import count_video_tracks, count_views, has_depth_map
 from asled_cli.video.frames import Clip
 
@@ -85,6 +85,17 @@ def check_comparable(clip: Clip) -> None:
             f"{clip.path.name} has a single frame, expected two or more: motion cannot be measured.",
             "Name a longer part of the recording.",
         )
+
+
+def lost_second_views(clip: Clip) -> list[str]:
+    """Return a sentence if some frames of a spatial clip come without their second view."""
+    frames, second = count_second_views(clip)
+    if second == frames:
+        return []
+    return [
+        f"{clip.path.name}: the second view is missing in {frames - second} of {frames} frames, where "
+        "the main view is deblurred without it."
+    ]
 
 
 def is_single(config: DeblurConfig) -> bool:

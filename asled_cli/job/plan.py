@@ -261,6 +261,11 @@ def refuse_if_strict(plan: DeblurPlan, warnings: Sequence[str]) -> None:
         raise InputError(f"{warnings[0].rstrip('.')}.", "Without --strict this would be a warning.")
 
 
+def refuse_plan_if_strict(plan: DeblurPlan, dropped: Sequence[str]) -> None:
+    """Raise InputError for the first note or lost track of a strict job. dropped: what the result lacks."""
+    refuse_if_strict(plan, [*plan.notes, *(f"{lost} would be left out" for lost in dropped)])
+
+
 def report_if_strict(result: DeblurResult) -> None:
     """Raise AsledError if the file of a strict job differs from what was asked; the file is kept."""
     found = [f"{name}: {count}" for name, count in result.problems.items()]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from asled_cli.errors import AsledError, InputError, UsageError
 from asled_cli.job.config import DeblurConfig
+from asled_cli.job.match import lost_second_views
 from asled_cli.job.plan import make_plan, report_if_strict
 from asled_cli.job.records import DeblurPlan, DeblurResult, Event, JobReport
 from asled_cli.job.resume.command import resume_command
@@ -24,7 +25,6 @@ from asled_cli.runtime.atomic_file import cannot_write, publish
 from asled_cli.spatial.roles import wide_view
 from asled_cli.spatial.write import join_and_check, write_unchanged
 from asled_cli.video.decode.probe import probe_clip
-from asled_cli.video.decode.reader import count_second_views
 from asled_cli.video.decode.video_tracks import count_video_tracks
 from asled_cli.video.encode.encoder import EncodeConfig
 from asled_cli.video.encode.spatial_movie import check_spatial_output, spatial_encoding
@@ -79,12 +79,7 @@ def _spatial_clip(config: DeblurConfig) -> Clip | None:
 
 def _check_second_view(clip: Clip, *, strict: bool) -> None:
     """Warn of frames that lack the second view. Raises InputError for them if `strict`."""
-    frames, second = count_second_views(clip)
-    if second < frames:
-        sentence = (
-            f"{clip.path.name}: the second view is missing in {frames - second} of {frames} frames, where "
-            "the main view is deblurred without it."
-        )
+    for sentence in lost_second_views(clip):
         if strict:
             raise InputError(sentence, "Without --strict this would be a warning.")
         log.warning(sentence)

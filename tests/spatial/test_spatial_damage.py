@@ -10,6 +10,7 @@ from spatial.test_spatial_job import BLURRED, FRAMES, SHARP, error_of, frames_of
 
 from asled_cli.errors import AsledError, InputError
 from asled_cli.job.config import DeblurConfig
+from asled_cli.job.inspect import inspect_pair
 from asled_cli.pipeline import Steps
 from asled_cli.spatial.run import run_job
 from asled_cli.video.decode.open_clip import open_clip
@@ -60,7 +61,9 @@ def test_views_of_unequal_length_are_named_and_refused_if_strict(
         run_job(job(source, strict=True), steps=Steps(analyse=known))
     assert not (tmp_path / "out.mov").exists()
     run_job(job(source), steps=Steps(analyse=known))
-    assert "second view is missing in 4 of 12 frames" in caplog.text
+    missing = "second view is missing in 4 of 12 frames"
+    assert missing in caplog.text
+    assert missing in " ".join(inspect_pair(DeblurConfig(source, source)).as_dict()["notes"])
     after = probe_clip(tmp_path / "out.mov")
     assert [len(frames_of(after, number)) for number in (0, 1)] == [12, 8]
 
@@ -72,8 +75,9 @@ def test_what_has_no_second_view_is_used_as_one_clip(
     source = make_spatial_clip(tmp_path / "in.mov", views=views)
     with pytest.raises(InputError, match=r"second view of in\.mov is missing or cannot be decoded"):
         run_job(job(source))
-    with pytest.raises(InputError, match="main view"):
-        run_job(job(source, method="auto", strict=True))
+    for dry in (True, False):
+        with pytest.raises(InputError, match="main view"):
+            run_job(job(source, method="auto", strict=True, dry_run=dry))
     result = run_job(job(source, method="auto"))
     assert result.plan.choice.method == "single" and any("main view" in note for note in result.plan.notes)
     run_job(job(source, method="single", start_s=0.1, out=tmp_path / "part.mov"))
