@@ -101,7 +101,7 @@ class FrameByFrame:
         return []
 
 
-def restored_frame(aligned: AlignedFrame, change: NDArray[np.float32] | None) -> RestoredFrame:
+def restored_frame(aligned: AlignedFrame[Any], change: NDArray[np.float32] | None) -> RestoredFrame:
     has_reference = aligned.reference is not None
     confidence = aligned.guide[..., Guide.CONFIDENCE].copy() if has_reference else None
     return RestoredFrame(aligned.pair.target, change, has_reference, confidence=confidence)

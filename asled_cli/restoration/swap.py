@@ -1,31 +1,29 @@
 """The plain swap: the registered reference in the place of the target wherever its confidence is high."""
 
-from functools import partial
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from asled_cli.registration.rendering.aligned_frame import AlignedFrame, swap_weight
-from asled_cli.restoration.base import FULL_SCALE, FrameByFrame
+from asled_cli.registration.rendering.aligned_frame import AlignedFrame
+from asled_cli.restoration.base import RestoredFrame, restored_frame
+from asled_cli.restoration.pictures.changes import OPENCV_CHANGES, ChangePictures
 from asled_cli.restoration.sharp_regions import limit_colour
 
 
-class SwapRestorer(FrameByFrame):
-    """Replaces the target by the aligned reference where confidence is high; no network."""
+class SwapRestorer:
+    """Replaces the target by the aligned reference where confidence is high; no network.
 
-    def __init__(self, strength: float) -> None:
-        super().__init__(partial(_swapped, strength))
+    pictures: does the work on full pictures, which are of its kind.
+    """
 
+    def __init__(self, strength: float, pictures: ChangePictures[Any] = OPENCV_CHANGES) -> None:
+        self._strength, self._pictures = strength, pictures
 
-def _swapped(strength: float, aligned: AlignedFrame) -> NDArray[np.float32] | None:
-    nothing = aligned.reference is None or strength == 0
-    return None if nothing else limit_colour(aligned, swap_change(aligned, strength))
+    def push(self, aligned: AlignedFrame[Any]) -> list[RestoredFrame]:
+        """Return this frame at once."""
+        if aligned.reference is None or self._strength == 0:
+            return [restored_frame(aligned, None)]
+        change = limit_colour(aligned, self._pictures.swap(aligned, self._strength), self._pictures)
+        return [restored_frame(aligned, self._pictures.array(change))]
 
-
-def swap_change(aligned: AlignedFrame, strength: float) -> NDArray[np.float32]:
-    """Return (H, W, 3): what the plain swap adds to a frame that has a reference."""
-    assert aligned.reference is not None
-    change = aligned.reference.astype(np.float32)
-    change -= aligned.pair.target.rgb
-    change *= (swap_weight(aligned) * np.float32(strength / FULL_SCALE))[..., None]
-    return change
+    def flush(self) -> list[RestoredFrame]:
+        """Return nothing: no frame waits inside."""
+        return []

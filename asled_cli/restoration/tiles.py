@@ -61,7 +61,7 @@ class Tile:
     def add(self, total: Tensor, part: Tensor) -> None:
         """Add this tile's result (h, w, 3) to the picture (H, W, 3), softly at the seams."""
         weight = self.rows.weight()[:, None, None] * self.columns.weight()[None, :, None]
-        total[self.full] += part * weight
+        total[self.full] += part * weight.to(total.device)
 
 
 def cut_tiles(height: int, width: int, tile: int, halo_px: int) -> list[Tile]:

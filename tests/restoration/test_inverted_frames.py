@@ -12,7 +12,7 @@ from asled_cli.deconvolution.exposure import NOT_BLURRED, ExposureFit
 from asled_cli.guide import Guide
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.restoration.one_clip import FrameInverter, inverted_frames
-from asled_cli.restoration.swap import swap_change
+from asled_cli.restoration.pictures.changes import swap_change
 from asled_cli.video.frames import Frame
 
 _STEP = Fraction(1, 30)

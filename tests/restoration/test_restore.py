@@ -18,9 +18,11 @@ from asled_cli.nets.asled_fast.network import AsledFast, AsledFastConfig
 from asled_cli.nets.interface import ChunkInputs, NetworkInfo
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.restoration.base import FULL_SCALE, RestoredFrame, restore
-from asled_cli.restoration.network import NetworkRestorer, NetworkSetting, _keep_sharp_regions
+from asled_cli.restoration.network import NetworkRestorer, NetworkSetting
 from asled_cli.restoration.oom_fallback import recut_states, smaller_pieces
-from asled_cli.restoration.swap import SwapRestorer, swap_change
+from asled_cli.restoration.pictures.changes import swap_change
+from asled_cli.restoration.sharp_regions import keep_sharp_regions
+from asled_cli.restoration.swap import SwapRestorer
 from asled_cli.restoration.tiles import cut_tiles
 from asled_cli.runtime.device import torch_threads
 from asled_cli.video.frames import Frame, FramePair
@@ -140,7 +142,7 @@ def test_from_blurred_to_sharp_the_network_gives_way(blur: float, network: float
     frame.guide[..., Guide.BLUR] = blur
     change = np.random.default_rng(1).normal(0, 0.1, (HEIGHT, WIDTH, 3)).astype(np.float32)
     wanted = network * change + swap * swap_change(frame, 0.8)
-    np.testing.assert_allclose(_keep_sharp_regions(frame, change, 0.8), wanted, atol=1e-3 * abs(change).max())
+    np.testing.assert_allclose(keep_sharp_regions(frame, change, 0.8), wanted, atol=1e-3 * abs(change).max())
 
 
 class Drift(torch.nn.Module):

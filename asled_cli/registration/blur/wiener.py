@@ -27,7 +27,9 @@ _NOISE = 0.015
 # Softness of an enlarged reference, sigma in pixels.
 _SOFT_PX = 0.9
 # Relative standard error of a kernel's length.
-_LENGTH_UNCERTAINTY = 0.1
+LENGTH_UNCERTAINTY = 0.1
+# Bounds that keep flat tiles regular: of their variance, and of noise over power.
+MIN_VARIANCE, MAX_NOISE = 1e-6, 1e4
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,7 @@ def wiener_deconvolve(views: Sequence[View], mean: Image) -> Image:
     views: at least one has weight everywhere. mean: (H, W), their weighted mean.
     """
     height, width = mean.shape
-    side = _SIDE if longest_travel([view.travel for view in views]) <= _SIDE / 4 else 2 * _SIDE
-    tiles = Tiles(side, (width, height))
+    tiles = Tiles(tile_side([view.travel for view in views]), (width, height))
     wiener = _Wiener(tiles)
     pictures = [tiles.padded(view.grey) for view in views]
     travels = [tiles.averaged(view.travel) for view in views]
@@ -74,15 +75,32 @@ def wiener_deconvolve(views: Sequence[View], mean: Image) -> Image:
         vectors = [tiles.at_centres(travel, row) for travel in travels]
         counts = [tiles.at_centres(weight, row)[..., None] for weight in weights]
         missing = wiener.missing(spectra, vectors, counts, cut.var(axis=(1, 2)))
-        tiles.fold(total, row, missing * _deconvolution_share(vectors, side)[:, None, None])
+        tiles.fold(total, row, missing * deconvolution_share(vectors, tiles.side)[:, None, None])
     return mean + tiles.inner(total)
 
 
-def _deconvolution_share(vectors: Sequence[Image], side: int) -> NDArray[np.float32]:
-    """Return (N,) 0..1, the share of the deconvolution applied in each tile, by its longest vector (N, 2)."""
-    longest = np.max([np.hypot(vector[:, 0], vector[:, 1]) for vector in vectors], axis=0)
+def tile_side(travels: Sequence[Image]) -> int:
+    """Return the side of a tile in pixels, by the displacements (h, w, 2) of all frames."""
+    return _SIDE if longest_travel(travels) <= _SIDE / 4 else 2 * _SIDE
+
+
+def deconvolution_share(vectors: Sequence[Image], side: int) -> NDArray[np.float32]:
+    """Return (...) 0..1, the share of the deconvolution applied in each tile.
+
+    vectors: (..., 2) pixels, of each view; the longest one decides.
+    """
+    longest = np.max([np.hypot(vector[..., 0], vector[..., 1]) for vector in vectors], axis=0)
     share = np.clip((longest - SHORT_PX) / (_FULL_PX - SHORT_PX), 0, 1)
     return np.asarray(share * (longest <= side / 2), np.float32)
+
+
+def noise_to_power(tiles: Tiles) -> NDArray[np.float32]:
+    """Return (side, side // 2 + 1): power of noise over power of pictures of variance 1, by frequency."""
+    radius = np.hypot(*tiles.frequencies)
+    # Power of natural pictures falls with the square of the frequency (D. J. Field, 1987).
+    soft = np.exp(-np.square(2 * np.pi * _SOFT_PX * radius))
+    power = soft / np.square(np.maximum(radius, 1 / tiles.side))
+    return np.asarray(_NOISE**2 * power.mean() / np.maximum(power, 1e-9), np.float32)
 
 
 class _Wiener:
@@ -90,11 +108,7 @@ class _Wiener:
 
     def __init__(self, tiles: Tiles) -> None:
         self._down, self._across = tiles.frequencies
-        radius = np.hypot(self._down, self._across)
-        # Power of natural pictures falls with the square of the frequency (D. J. Field, 1987).
-        soft = np.exp(-np.square(2 * np.pi * _SOFT_PX * radius))
-        power = soft / np.square(np.maximum(radius, 1 / tiles.side))
-        self._noise_to_power = (_NOISE**2 * power.mean() / np.maximum(power, 1e-9)).astype(np.float32)
+        self._noise_to_power = noise_to_power(tiles)
 
     def missing(
         self,
@@ -107,7 +121,9 @@ class _Wiener:
 
         spectra: of each view. vectors: (N, 2) pixels. weights: (N, 1, 1). variance: (N,) of the tiles.
         """
-        noise = np.minimum(self._noise_to_power / np.maximum(variance, 1e-6)[:, None, None], 1e4)
+        noise = np.minimum(
+            self._noise_to_power / np.maximum(variance, MIN_VARIANCE)[:, None, None], MAX_NOISE
+        )
         filtered: NDArray[np.complex64] = np.zeros_like(spectra[0])
         mean: NDArray[np.complex64] = np.zeros_like(spectra[0])
         energy = np.zeros(spectra[0].shape, np.float32)
@@ -115,7 +131,7 @@ class _Wiener:
         for spectrum, vector, weight in zip(spectra, vectors, weights, strict=True):
             cycles = cycles_along(vector, self._down, self._across)
             h = blur_response(cycles)
-            uncertainty = np.minimum(np.square(_LENGTH_UNCERTAINTY * 2 * np.pi * cycles) / 12, 1)
+            uncertainty = np.minimum(np.square(LENGTH_UNCERTAINTY * 2 * np.pi * cycles) / 12, 1)
             filtered += weight * h * spectrum
             energy += weight * (h * h + uncertainty)
             mean += weight * spectrum
