@@ -16,6 +16,8 @@ from asled_cli.restoration.adaptation import adapt_to_clip
 from asled_cli.restoration.base import FusingRestorer, Restorer
 from asled_cli.restoration.network import NetworkRestorer, NetworkSetting
 from asled_cli.restoration.oom_fallback import MIN_CHUNK
+from asled_cli.restoration.pictures.changes import OPENCV_CHANGES
+from asled_cli.restoration.pictures.device_changes import DeviceChanges
 from asled_cli.restoration.swap import SwapRestorer
 from asled_cli.restoration.tiles import Tile, cut_tiles
 from asled_cli.runtime.device import DTYPES, free_memory, resolve_device, resolve_precision
@@ -62,14 +64,15 @@ def choose_method(config: DeblurConfig, wide: Clip | FrameSize) -> MethodChoice:
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
     if config.method == "swap":
-        return MethodChoice(method="swap", reason="as asked")
+        return _on_device(MethodChoice(method="swap", reason="as asked"), device)
     model = config.model or zoo.DEFAULT
     try:
         path = weights.find(model, config.weights)
     except MissingWeightsError as error:  # damaged weights are an error, never skipped
         if config.method == "network" or config.weights is not None or config.model is not None:
             raise
-        return MethodChoice(method="swap", reason=f"no weights found: {error.message}")
+        reason = f"no weights found: {error.message}"
+        return _on_device(MethodChoice(method="swap", reason=reason), device)
     if config.weights is not None:
         model = _model_of(path, config.model)
     if model in zoo.ESTIMATORS:
@@ -107,9 +110,8 @@ def _with_network(
     info = weights.read_info(path)
     pieces = choose_pieces(config, info, wide, device, precision)
     return replace(
-        choice,
+        _on_device(choice, device),
         weights=path,
-        device=str(device),
         precision=precision,
         chunk=pieces.chunk,
         overlap=pieces.overlap,
@@ -119,6 +121,11 @@ def _with_network(
         removes=info.removes,
         memory_bytes=pieces.bytes,
     )
+
+
+def _on_device(choice: MethodChoice, device: torch.device) -> MethodChoice:
+    """Return the choice for a device; full pictures stay on it where it is a GPU."""
+    return replace(choice, device=str(device), pictures="opencv" if device.type == "cpu" else "torch")
 
 
 def restores_alone(config: DeblurConfig) -> bool:
@@ -166,14 +173,14 @@ def load_restorer(
     type; or None.
     """
     choice, strength = plan.choice, plan.config.strength
+    device, on_device = torch.device(choice.device), choice.pictures == "torch"
     if choice.weights is None:
-        return SwapRestorer(strength)
+        return SwapRestorer(strength, DeviceChanges(device) if on_device else OPENCV_CHANGES)
     pieces = Pieces(choice.chunk, choice.overlap, choice.tile, choice.memory_bytes, choice.tiles_at_once)
-    device = torch.device(choice.device)
     loaded = weights.load(choice.weights)
     if plan.config.adapt:
         adapt_to_clip(loaded.memory, plan.pair.ultra, plan.ultra_range, plan.config.adapt)
-    network, setting = _place(loaded, device, choice.precision, pieces, strength)
+    network, setting = _place(loaded, device, choice.precision, pieces, strength, on_device)
     state_type = _state_type(network)
     found = (read(dict[Tile, state_type]) if read is not None else None) or {}  # type: ignore[valid-type]
     states = {tile: type(state)(*(part.to(device) for part in state)) for tile, state in found.items()}
@@ -188,14 +195,18 @@ def network_restorer(path: Path, device: torch.device, precision: str, size: tup
     frame, info = FrameSize(*size), weights.read_info(path)
     no_wish = DeblurConfig(Path(), Path())
     pieces = choose_pieces(no_wish, info, frame, device, precision)
-    restorer = NetworkRestorer(*_place(weights.load(path), device, precision, pieces, 1.0))
+    on_device = device.type != "cpu"
+    restorer = NetworkRestorer(*_place(weights.load(path), device, precision, pieces, 1.0, on_device))
     return FusingRestorer(restorer, info.reference_radius) if info.reference_radius else restorer
 
 
 def _place(
-    loaded: Any, device: torch.device, precision: str, pieces: Pieces, strength: float
+    loaded: Any, device: torch.device, precision: str, pieces: Pieces, strength: float, on_device: bool
 ) -> tuple[Any, NetworkSetting]:
-    """Return a loaded network on its device in its precision, and how it is run."""
+    """Return a loaded network on its device in its precision, and how it is run.
+
+    on_device: limit its changes there too.
+    """
     dtype = DTYPES[precision]
     network = loaded.to(device=device, dtype=dtype, memory_format=torch.channels_last)
     setting = NetworkSetting(
@@ -207,6 +218,7 @@ def _place(
         halo_px=network.info.halo_px,
         strength=strength,
         tiles_at_once=pieces.tiles_at_once,
+        limits_on_device=on_device,
     )
     return network, setting
 

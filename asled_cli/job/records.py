@@ -51,6 +51,7 @@ class MethodChoice:
     model: str | None = None
     weights: Path | None = None
     device: str = "cpu"
+    pictures: Literal["opencv", "torch"] = "opencv"  # what works on full pictures; torch does on `device`
     precision: str = "fp32"
     chunk: int = 1
     overlap: int = 0

@@ -89,10 +89,10 @@ class FrameByFrame:
     change: what is added to a frame, (H, W, 3) float32, RGB with 1.0 as full scale; None: nothing.
     """
 
-    def __init__(self, change: Callable[[AlignedFrame], NDArray[np.float32] | None]) -> None:
+    def __init__(self, change: Callable[[AlignedFrame[Any]], NDArray[np.float32] | None]) -> None:
         self._change = change
 
-    def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
+    def push(self, aligned: AlignedFrame[Any]) -> list[RestoredFrame]:
         """Return this frame at once."""
         return [restored_frame(aligned, self._change(aligned))]
 

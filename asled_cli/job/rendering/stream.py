@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import torch
+
 from asled_cli.deconvolution.exposure import NOT_BLURRED
 from asled_cli.job.blur_plan import BlurPlan
 from asled_cli.job.records import DeblurPlan
@@ -13,9 +15,13 @@ from asled_cli.job.resume.start_point import Start, skip_written
 from asled_cli.job.tally import any_problem
 from asled_cli.job.target import softened
 from asled_cli.registration.model.registration import Registration
+from asled_cli.registration.on_device.full_resolution import DevicePictures
+from asled_cli.registration.on_device.fusion import DeviceFusion
 from asled_cli.registration.render import ReferenceRenderer
 from asled_cli.registration.render_stages import QUEUE, align_stages
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
+from asled_cli.registration.rendering.full_resolution import FullPictures, OpenCvPictures
+from asled_cli.registration.rendering.fusion_pictures import OPENCV_FUSION, FusionPictures
 from asled_cli.registration.rendering.temporal_fusion import fuse_references
 from asled_cli.restoration.base import RestoredFrame, Restorer, restore
 from asled_cli.restoration.one_clip import inverted_frames
@@ -82,18 +88,30 @@ def pair_stream(
         pairs = Stage(pair_frames(wide_frames, references, plan.clock), QUEUE, "pair")
         # The network takes and gives whole chunks; with room for one on either side, no stage waits.
         room = max(QUEUE, plan.choice.chunk)
+        pictures, fusion = _picture_work(plan, registration)
         aligned = align_stages(
             pairs,
-            ReferenceRenderer(registration, start.origin_s, start.align_tick),
+            ReferenceRenderer(registration, start.origin_s, start.align_tick, pictures),
             radius=plan.choice.reference_radius,
             threads=plan.align_threads,
             room=room,
             select=lambda frames: skip_written(frames, start, name, see=refining.see_pair),
+            fusion=fusion,
         )
         restored = Stage(_of_part(restore(aligned[-1], refining), part), room, "restore")
         problems = {plan.wide.label: wide.problems, plan.pair.ultra.label: ultra.problems}
         with restored:  # closing the last stage closes all that feed it
             yield RestoredStream(restored, [wide_frames, ultra_frames, pairs, *aligned, restored], problems)
+
+
+def _picture_work(
+    plan: DeblurPlan, registration: Registration
+) -> tuple[FullPictures[Any], FusionPictures[Any]]:
+    """Return what does the work on full pictures: OpenCV, or torch on the device of the plan."""
+    if plan.choice.pictures == "opencv":
+        return OpenCvPictures(registration), OPENCV_FUSION
+    device = torch.device(plan.choice.device)
+    return DevicePictures(registration, device), DeviceFusion(device)
 
 
 @contextmanager
