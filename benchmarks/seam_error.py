@@ -1,6 +1,6 @@
 """Error where a worker begins inside a clip: PSNR of a network's output to that of one process, as JSON.
 
-    python benchmarks/seam_error.py [--case NAME ...] [--model NAME] [--size WxH]
+    python benchmarks/seam_error.py [--case NAME ...] [--model NAME] [--size WxH] [--warm-up FRAMES ...]
         [--out benchmarks/results/seam_error.json]
 
 With `--workers` a network does not get its memory from the frames before a seam, but builds it from so many
@@ -63,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--case", action="append", choices=CASES, help="default: all")
     parser.add_argument("--model")
     parser.add_argument("--size", default="480x272", metavar="WxH")
+    parser.add_argument("--warm-up", action="append", type=int, metavar="FRAMES", help="default: 0 to 48")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
     width, height = map(int, options.size.split("x"))
@@ -74,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for case in options.case or CASES:
             job = make_job(Path(name), case, (width, height))
             row = {"size": options.size, "commit": commit()}
-            cases[case] = row | measure(replace(job, method="network", model=options.model))
+            job = replace(job, method="network", model=options.model)
+            cases[case] = row | measure(job, options.warm_up or WARM_UPS)
     sys.stdout.write(write_report({"machine": machine(), "cases": cases}, options.out))
 
 
@@ -108,14 +110,14 @@ def make_job(folder: Path, case: str, size: tuple[int, int]) -> DeblurConfig:
     return replace(job, wide=wide, ultra=ultra, fov_ratio=1.0)
 
 
-def measure(config: DeblurConfig) -> dict[str, Any]:
+def measure(config: DeblurConfig, warm_ups: Sequence[int]) -> dict[str, Any]:
     """Return the error by frames of warm-up."""
     plan = make_plan(config)
     frames = aligned_frames(plan)
     choice = choose_method(config, plan.wide)
     whole = changes(plan, frames)[SEAM : SEAM + AFTER]
     rows = {}
-    for warm_up in WARM_UPS:
+    for warm_up in warm_ups:
         found = changes(plan, frames[SEAM - warm_up :], warm_up)[warm_up : warm_up + AFTER]
         rows[warm_up] = agreement(whole, found)
     return {"model": choice.model, "precision": choice.precision, "chunk": choice.chunk, "by_warm_up": rows}

@@ -10,7 +10,8 @@ the processor's time of every process, which other programs disturb less. By tha
 the time of the driver and of the slower worker. others_cpu_s: what all other programs took meanwhile.
 
 The bound of the speed-up is that of two workers of no cost of their own: what follows the analysis is halved,
-and the analysis takes as long as with two cores.
+and the analysis takes as long as with two cores. core_seconds: where the time of all cores went in a run with
+workers: one process alone needs `one_process`, the workers needed `more`, others and nobody had the rest.
 """
 
 import argparse
@@ -173,7 +174,17 @@ def compare(by: dict[str, dict[str, Any]]) -> dict[str, Any]:
             found[f"{how}: speed_up_by_cpu"] = round(core["cpu_s"][0] / sum(row["cpu_s"][:2]), 2)
             shared_s = core["wall_s"] - core["analysis_s"]
             found[f"{how}: bound"] = round(core["wall_s"] / (row["analysis_s"] + shared_s / 2), 2)
+            if row["wall_s"] and "others_cpu_s" in row:
+                found[f"{how}: core_seconds"] = core_seconds(core, row)
     return found
+
+
+def core_seconds(core: dict[str, Any], row: dict[str, Any]) -> dict[str, float]:
+    """Return the seconds of all cores during a run with workers, by who had them."""
+    whole, own, others = machine()["cores"] * row["wall_s"], sum(row["cpu_s"]), row["others_cpu_s"]
+    one = core["cpu_s"][0]
+    parts = {"one_process": one, "more": own - one, "others": others, "idle": whole - own - others}
+    return {name: round(seconds, 1) for name, seconds in parts.items()}
 
 
 if __name__ == "__main__":
