@@ -19,7 +19,8 @@ from asled_cli.video.encode.segments import is_intact
 
 MAX_SPAN = 4  # segments; each span reads some frames before it again
 MIN_SPANS = 8  # of a long clip, so that workers have about equal work
-WARM_UP = 12  # frames a network sees again: 90 dB to one process on a still clip (benchmarks/seam_error.py)
+# Frames a network sees again: 67 dB to one process, 2 of 255, on the worst clip (benchmarks/seam_error.py).
+WARM_UP = 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def _worker_rows(plan: DeblurPlan) -> dict[str, str]:
     who = f"{config.workers} processes" if config.ray is None else f"the Ray cluster {config.ray}"
     if config.device == ALL_GPUS:
         who = "one process per GPU"
-    seams = "; at the start of a worker's part frames differ by less than 1 of 255 from one process, "
+    seams = "; at the start of a worker's part frames differ by up to 2 of 255 from one process, "
     seams += "with --exact not at all"
     return {"workers": who + (seams if plan.has_seams else "")}
 
