@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from asled_cli.imaging import light
+from asled_cli.imaging.on_device import sampling
 from asled_cli.imaging.on_device.codes import by_table, download, to_codes, upload, values
 from asled_cli.imaging.on_device.resizing import averaged, enlarged
 from asled_cli.imaging.on_device.sampling import pixel_grid, sample
@@ -58,6 +59,14 @@ def test_pictures_are_sampled_as_by_opencv_inside_and_far_outside(cubic: bool, i
     )  # OpenCV keeps whole parts in 16 bits, and 4 rounds to 1/32
     wanted = cv2.remap(picture, *near, interpolation, borderMode=cv2.BORDER_REPLICATE)
     np.testing.assert_allclose(found.numpy(), wanted, atol=1e-5 if cv2.__version__ >= "5" else 0.1)
+
+
+def test_large_pictures_are_sampled_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture, rng = torch.from_numpy(noise(40, 60)), np.random.default_rng(2)
+    u, v = (torch.from_numpy(rng.uniform(0, side, (31, 50)).astype(np.float32)) for side in (60, 40))
+    whole = sample(picture, u, v, cubic=True)
+    monkeypatch.setattr(sampling, "_PIXELS", 4 * 50)
+    assert torch.equal(sample(picture, u, v, cubic=True), whole)
 
 
 def test_the_grid_names_every_pixel() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from asled_cli.video.frames import Frame, FramePair
 from asled_cli.zoo import checkpoint as weights
 
 CPU = torch.device("cpu")
+NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 FRAMES = 7
 LEAST_DB = 60.0
 Picture = NDArray[np.uint16]
@@ -101,8 +103,8 @@ KINDS: dict[str, tuple[Registration, list[FramePair]]] = {
 class Both:
     """Aligns by OpenCV and by torch, from one guide."""
 
-    def __init__(self, registration: Registration) -> None:
-        self._opencv, self._torch = OpenCvPictures(registration), DevicePictures(registration, CPU)
+    def __init__(self, registration: Registration, device: torch.device) -> None:
+        self._opencv, self._torch = OpenCvPictures(registration), DevicePictures(registration, device)
 
     def keep(self, rgb: Picture) -> tuple[Picture, Codes]:
         return self._opencv.keep(rgb), self._torch.keep(rgb)
@@ -121,13 +123,13 @@ class Rendered:
     torch_fused: list[AlignedFrame[Codes]]
 
 
-def render(registration: Registration, pairs: list[FramePair]) -> Rendered:
-    renderer = ReferenceRenderer(registration, pictures=Both(registration))
+def render(registration: Registration, pairs: list[FramePair], device: torch.device = CPU) -> Rendered:
+    renderer = ReferenceRenderer(registration, pictures=Both(registration, device))
     frames = [frame for pair in pairs for frame in renderer.push(pair)] + renderer.flush()
     opencv, codes = ([replace(f, reference=f.reference and f.reference[i]) for f in frames] for i in (0, 1))
     fused = (
         list(fuse_references(opencv, 2, OPENCV_FUSION)),
-        list(fuse_references(codes, 2, DeviceFusion(CPU))),
+        list(fuse_references(codes, 2, DeviceFusion(device))),
     )
     return Rendered(opencv, codes, *fused)  # type: ignore[arg-type]
 
@@ -144,13 +146,14 @@ def references(frames: Sequence[AlignedFrame[Any]]) -> Iterator[Picture | None]:
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return weights.load(random_weights(tmp_path_factory.mktemp("weights")))
+def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return random_weights(tmp_path_factory.mktemp("weights"))
 
 
-def restorer(network: Any, *, on_device: bool, **changes: Any) -> NetworkRestorer:
-    setting = NetworkSetting(CPU, torch.float32, chunk=4, overlap=2, tile=0, halo_px=16, strength=0.9)
-    return NetworkRestorer(network, replace(setting, limits_on_device=on_device, **changes))
+def restorer(weights_file: Path, device: torch.device, *, on_device: bool) -> NetworkRestorer:
+    setting = NetworkSetting(device, torch.float32, chunk=4, overlap=2, tile=0, halo_px=16, strength=0.9)
+    network = weights.load(weights_file).to(device)
+    return NetworkRestorer(network, replace(setting, limits_on_device=on_device))
 
 
 def results(frames: Sequence[RestoredFrame]) -> list[NDArray[np.float64] | None]:
@@ -161,17 +164,21 @@ def results(frames: Sequence[RestoredFrame]) -> list[NDArray[np.float64] | None]
     ]
 
 
+@pytest.mark.parametrize("device_name", ["cpu", pytest.param("cuda", marks=NEEDS_GPU)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_references_and_restored_frames_agree_with_those_by_opencv(kind: str, network: Any) -> None:
-    made = render(*KINDS[kind])
-    for opencv, device in ((made.opencv, made.torch), (made.opencv_fused, made.torch_fused)):
-        for wanted, found in zip(references(opencv), references(device), strict=True):
+def test_references_and_restored_frames_agree_with_those_by_opencv(
+    kind: str, device_name: str, weights_file: Path
+) -> None:
+    device = torch.device(device_name)
+    made = render(*KINDS[kind], device)
+    for frames, others in ((made.opencv, made.torch), (made.opencv_fused, made.torch_fused)):
+        for wanted, found in zip(references(frames), references(others), strict=True):
             assert (wanted is None) == (found is None)
             if wanted is not None and found is not None:
                 assert agreement_db(wanted, found, 65535) > LEAST_DB
     for by_opencv, by_torch in (
-        (restorer(network, on_device=False), restorer(network, on_device=True)),
-        (SwapRestorer(1.0, OPENCV_CHANGES), SwapRestorer(1.0, DeviceChanges(CPU))),
+        (restorer(weights_file, CPU, on_device=False), restorer(weights_file, device, on_device=True)),
+        (SwapRestorer(1.0, OPENCV_CHANGES), SwapRestorer(1.0, DeviceChanges(device))),
     ):
         restored = list(restore(made.opencv_fused, by_opencv))
         wanted_frames, found_frames = (

@@ -4,10 +4,13 @@ The weights are those of OpenCV's INTER_LINEAR and INTER_CUBIC (Keys 1981, with 
 gathered one by one: that runs alike on every device, where `grid_sample` lacks modes on some.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 _SHARPNESS = -0.75  # a of the cubic kernel
+_PIXELS = 1 << 20  # sampled at a time; each takes about 120 bytes meanwhile
 
 
 def pixel_grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -18,20 +21,30 @@ def pixel_grid(height: int, width: int, device: torch.device) -> tuple[Tensor, T
 
 def sample(picture: Tensor, u: Tensor, v: Tensor, *, cubic: bool = False) -> Tensor:
     """Return `picture` (H', W', C) float32 at the points (u, v), each (H, W) float32 pixels: (H, W, C)."""
+    rows = max(1, _PIXELS // u.shape[1])
+    taps = _cubic_taps if cubic else _linear_taps
+    parts = [
+        _sampled(picture, *places, taps)
+        for places in zip(torch.split(u, rows), torch.split(v, rows), strict=True)
+    ]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _sampled(
+    picture: Tensor, u: Tensor, v: Tensor, taps: Callable[[Tensor], list[tuple[int, Tensor]]]
+) -> Tensor:
+    """Return some rows of `sample`. taps: offset and weight of each tap along a side."""
     height, width, channels = picture.shape
     # Farther out every tap is the border, and whole numbers fit into 32 bits.
     u, v = u.clamp(-2, width + 1), v.clamp(-2, height + 1)
     left, top = u.floor(), v.floor()
-    taps = _cubic_taps if cubic else _linear_taps
-    columns = [((left + i).clamp_(0, width - 1), weight) for i, weight in taps(u - left)]
-    rows = [((top + i).clamp_(0, height - 1) * width, weight) for i, weight in taps(v - top)]
+    columns = [((left + i).clamp_(0, width - 1).to(torch.int32), weight) for i, weight in taps(u - left)]
     table = picture.reshape(-1, channels)
     total = torch.zeros(*u.shape, channels, device=picture.device)
-    for row, down in rows:
-        first = row.to(torch.int32)
+    for i, down in taps(v - top):
+        row = (top + i).clamp_(0, height - 1).to(torch.int32) * width
         for column, across in columns:
-            places = (first + column.to(torch.int32)).reshape(-1)
-            seen = table.index_select(0, places).view(total.shape)
+            seen = table.index_select(0, (row + column).reshape(-1)).view(total.shape)
             total.addcmul_(seen, (down * across)[..., None])
     return total
 
