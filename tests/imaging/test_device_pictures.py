@@ -39,6 +39,11 @@ def test_a_read_only_picture_is_uploaded() -> None:
     np.testing.assert_array_equal(download(upload(picture[::-1], CPU)), ALL_CODES[::-1])
 
 
+def test_only_numbers_that_every_device_knows_are_uploaded() -> None:
+    for given, known in ((np.float64, torch.float32), (np.float16, torch.float16), (np.uint16, torch.int16)):
+        assert upload(np.ones((2, 3), given), CPU).dtype == known
+
+
 def test_codes_are_replaced_by_table() -> None:
     rng = np.random.default_rng(0)
     table = rng.integers(0, 65536, (3, 65536)).astype(np.uint16)

@@ -17,11 +17,14 @@ FULL_SCALE = 65535.0
 def upload(array: NDArray[Any], device: torch.device) -> Tensor:
     """Return an array on `device`; to CUDA over pinned memory, without waiting. It must not change later.
 
-    uint16 becomes `Codes`. On the CPU the tensor may share the array's memory.
+    uint16 becomes `Codes`, and float64, which MPS lacks, float32. On the CPU the tensor may share the array's
+    memory.
     """
     array = np.ascontiguousarray(array)
     if array.dtype == np.uint16:
         array = array.view(np.int16)
+    elif array.dtype == np.float64:
+        array = array.astype(np.float32)
     tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
