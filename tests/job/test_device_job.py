@@ -24,7 +24,7 @@ from asled_cli.video.decode.probe import probe_clip
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> DeblurConfig:
     folder = tmp_path_factory.mktemp("pair")
-    pair: Pair = make_pair(folder, 7)
+    pair: Pair = make_pair(folder, 5)
     given = {"offset_s": 0.0, "fov_ratio": 2.0, "lens_order": "given", "device": "cpu", "precision": "fp32"}
     return DeblurConfig(
         pair.wide, pair.ultra, out=folder / "out.mp4", weights=random_weights(folder), chunk=3, **given
@@ -51,7 +51,7 @@ def test_a_job_gives_the_same_frames(
     if method == "swap":
         config = replace(config, method="swap", weights=None, chunk=None)
     wanted, found = (restored(config, pictures, align_threads) for pictures in ("opencv", "torch"))  # type: ignore[arg-type]
-    assert len(wanted) == len(found) == 7
+    assert len(wanted) == len(found) == 5
     for one, other in zip(wanted, found, strict=True):
         assert one.target.pts == other.target.pts and one.has_reference and other.has_reference
         assert one.change is not None and other.change is not None and np.abs(one.change).mean() > 1e-3
