@@ -99,3 +99,14 @@ def flow_of_map(matrix: Matrix | None, size: tuple[int, int]) -> Flow | None:
     x, y = pixel_grid((columns, rows))
     u, v = apply(np.asarray(down @ matrix @ np.linalg.inv(down), np.float64), x, y)
     return np.stack([u - x, v - y], -1).astype(np.float16)
+
+
+def flow_of_field(field: Image, shape: tuple[int, ...]) -> Flow:
+    """Return (h, w, 2) grid pixels of a field (h', w', 2) of displacements in its own pixels.
+
+    shape: of the frame, (H, W, ...).
+    """
+    rows, columns = guide_grid(shape[0], shape[1])
+    fine = cv2.resize(field, (columns, rows), interpolation=cv2.INTER_LINEAR)
+    factors = np.array([shape[1] / field.shape[1], shape[0] / field.shape[0]]) / GUIDE_STRIDE
+    return np.asarray(fine * factors, np.float16)

@@ -11,8 +11,9 @@ from fractions import Fraction
 
 import numpy as np
 
+from asled_cli.deconvolution.blended.blended_lens import BlendedLensRestorer
 from asled_cli.deconvolution.clip_file import follows
-from asled_cli.deconvolution.exposure import ExposureFit
+from asled_cli.deconvolution.exposure import LONGEST, ExposureFit
 from asled_cli.deconvolution.scene.scene_lens import SceneLensRestorer
 from asled_cli.deconvolution.single_lens import DEFAULTS, Deblurred, SingleLensConfig, SingleLensRestorer
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame, without_reference
@@ -44,8 +45,7 @@ class FrameInverter:
         """
         inverts = blur.exposure > 0
         config = SingleLensConfig(workers=workers, describe=motion or inverts)
-        restorer = SceneLensRestorer if inverts and blur.motion == "scene" else SingleLensRestorer
-        self._restorer = restorer(blur.exposure, config)
+        self._restorer = _restorer(blur, config)
         self._waiting: deque[Frame] = deque()
         self._frame_s = frame_s
         self._last: Frame | None = None
@@ -62,7 +62,13 @@ class FrameInverter:
             done = self._aligned(self._restorer.flush())
         self._last = frame
         self._waiting.append(frame)
-        return done + self._aligned(self._restorer.push(frame.rgb, wanted=wanted))
+        return done + self._aligned(self._pushed(frame, wanted))
+
+    def _pushed(self, frame: Frame, wanted: bool) -> list[Deblurred]:
+        if isinstance(self._restorer, BlendedLensRestorer):
+            number = frame.index if self._frame_s is None else round(frame.time / self._frame_s)
+            return self._restorer.push(frame.rgb, number, wanted=wanted)
+        return self._restorer.push(frame.rgb, wanted=wanted)
 
     def flush(self) -> list[AlignedFrame]:
         """Finish the frames that wait inside."""
@@ -80,6 +86,17 @@ class FrameInverter:
             return replace(without_reference(pair), is_cut=cut)
         travel = np.zeros_like(own.flow_next)
         return AlignedFrame(pair, own.sharp, own.guide, own.flow_previous, own.flow_next, travel, cut)
+
+
+def _restorer(
+    blur: ExposureFit, config: SingleLensConfig
+) -> SingleLensRestorer | SceneLensRestorer | BlendedLensRestorer:
+    """Return what inverts frames that are blurred so: by a camera, by parts of the scene, or by blending."""
+    if blur.exposure <= 0 or blur.motion == "camera":
+        return SingleLensRestorer(blur.exposure, config)
+    if blur.exposure > LONGEST and round(blur.exposure) % 2:
+        return BlendedLensRestorer(round(blur.exposure), config)
+    return SceneLensRestorer(blur.exposure, config)
 
 
 def inverted_frames(

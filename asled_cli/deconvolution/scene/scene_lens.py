@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from asled_cli.deconvolution.confidence import blur_share
 from asled_cli.deconvolution.exposure import LONGEST
 from asled_cli.deconvolution.light import as_coded, join, split, to_coded, to_light
-from asled_cli.deconvolution.own_reference import Flow, own_reference
+from asled_cli.deconvolution.own_reference import Flow, flow_of_field, own_reference
 from asled_cli.deconvolution.scene.scene_motion import SceneMotion, motion_around
 from asled_cli.deconvolution.scene.scene_views import scene_views
 from asled_cli.deconvolution.scene.soft_flow import REDUCTION, alike, soft_picture
 from asled_cli.deconvolution.single_lens import Deblurred, SingleLensConfig, reduce_luma
 from asled_cli.deconvolution.views import Planes
 from asled_cli.deconvolution.wiener import invert, tile_side
-from asled_cli.guide import GUIDE_STRIDE, guide_grid
 from asled_cli.imaging.homography import Image
 
 _MAX_AROUND = 5  # frames on either side that explain a frame
@@ -96,7 +95,7 @@ class SceneLensRestorer:
             return Deblurred(None, 0.0)
         frame = window[t]
         motion = motion_around([seen.soft for seen in window], t, self._exposure)
-        flows = _to_neighbours(motion, frame.rgb.shape[:2], range(-t, len(window) - t))
+        flows = _to_neighbours(motion, frame.rgb.shape, range(-t, len(window) - t))
         trust = self._trust(motion, frame) if frame.wanted else None
         if trust is None or trust.mean() < _USEFUL_TRUST:
             reference = own_reference(frame.rgb, None, None, None, flows) if self._config.describe else None
@@ -134,19 +133,11 @@ class SceneLensRestorer:
 
 
 def _to_neighbours(
-    motion: SceneMotion, shape: tuple[int, int], times: range
+    motion: SceneMotion, shape: tuple[int, ...], times: range
 ) -> tuple[Flow | None, Flow | None]:
     """Return the flows to the previous and to the next frame on the grid of the guide, None at an end."""
-    rows, columns = guide_grid(*shape)
-    factors = np.array([shape[1] / motion.misfit.shape[1], shape[0] / motion.misfit.shape[0]]) / GUIDE_STRIDE
-
-    def flow(time: int) -> Flow | None:
-        if time not in times:
-            return None
-        fine = cv2.resize(motion.at(time), (columns, rows), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(fine * factors, np.float16)
-
-    return flow(-1), flow(1)
+    before, after = (flow_of_field(motion.at(k), shape) if k in times else None for k in (-1, 1))
+    return before, after
 
 
 def _one_scene(first: _Seen, second: _Seen) -> bool:

@@ -1,0 +1,140 @@
+"""From blended frames to the sharp instants in them: flow and instants in turn, from coarse to fine."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from asled_cli.deconvolution.blended.instants import Blend, make_blend, nearest_frames
+from asled_cli.deconvolution.scene.scene_motion import SceneMotion, motion_around
+from asled_cli.deconvolution.views import Planes
+from asled_cli.imaging.homography import Image
+from asled_cli.runtime.device import torch_threads
+
+AROUND = 5  # frames on either side whose flow shapes the motion of a frame
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One solution: on pictures so many times smaller, with so many judgements of the flow before it."""
+
+    smaller: int
+    judged: int
+    steps: int = 12
+
+
+# Seven averaged clips, mean gain: +5.40 dB; with a third pass at half size and half of the judgements +5.18,
+# with one pass at each size +3.9.
+_PASSES = (_Pass(2, 2), _Pass(2, 2), _Pass(1, 1))
+_TINT_STEPS = 12
+_PATCH_ITERATIONS, _SEEN_SOFT_PX, _FLOW_SOFT_PX = 5, 1.0, 2.0  # of the flow between instants
+
+
+@dataclass(frozen=True)
+class Instants:
+    """Sharp instants M = T + count - 1 of T frames, and how they move.
+
+    luma: (M, h, w). tint: (M, h', w', 2) at half size. flows: (M - 1, h, w, 2), from each to the next, pixels.
+    trust: (M - 1, h, w), 0..1: how far the next one is as the flow says.
+    """
+
+    luma: NDArray[np.float32]
+    tint: NDArray[np.float32]
+    flows: Sequence[Image]
+    trust: NDArray[np.float32]
+
+
+def unblend(frames: Sequence[Planes], soft: Sequence[Image], count: int) -> Instants:
+    """Return the instants of consecutive frames, each the mean of `count` of them, an odd number.
+
+    frames: coded values with tint. soft: the same frames by `soft_flow.soft_picture`.
+    """
+    with torch_threads(1):  # the sums of conjugate gradients depend on the number of threads
+        height, width = frames[0].luma.shape
+        flows = first_flows(soft, count)
+        blend: Blend | None = None
+        instants: Tensor | None = None
+        for one in _PASSES:
+            size = max(width // one.smaller, 1), max(height // one.smaller, 1)
+            if instants is not None:
+                flows = next_flows(instants[:, 0].numpy(), flows)
+            pictures = [resized(frame.luma, size) for frame in frames]
+            blend = make_blend(pictures, [resized_flow(flow, size) for flow in flows])
+            start = nearest_frames(blend.frames, count)
+            instants = start if instants is None else _enlarged(instants, size)
+            for _ in range(one.judged):
+                instants = blend.solved(instants, one.steps)
+                blend = blend.judged(instants)
+            instants = blend.solved(instants, one.steps)
+        assert blend is not None and instants is not None
+        fine = [resized_flow(flow, (width, height)) for flow in flows]
+        trust = blend.trust[:, 0].numpy()
+        tint = _tint(frames, fine, trust, count)
+        return Instants(instants[:, 0].numpy(), tint, fine, trust)
+
+
+def first_flows(soft: Sequence[Image], count: int) -> list[Image]:
+    """Return the flow from each instant to the next, from frames too soft for their blur to matter."""
+    motions: dict[int, SceneMotion] = {}
+    found = []
+    for time in range(-(count // 2), len(soft) + count // 2 - 1):
+        near = min(max(time, 0), len(soft) - 1)
+        if near not in motions:
+            low = max(0, near - AROUND)
+            motions[near] = motion_around(soft[low : near + AROUND + 1], near - low, float(count))
+        motion = motions[near]
+        found.append(np.asarray(motion.at(time + 1 - near) - motion.at(time - near), np.float32))
+    return found
+
+
+def next_flows(instants: NDArray[np.float32], flows: Sequence[Image]) -> list[Image]:
+    """Return the flows (M - 1, h, w, 2) between instants (M, h, w), found from flows of any size."""
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search.setVariationalRefinementIterations(_PATCH_ITERATIONS)
+    height, width = instants.shape[1:]
+    codes = [
+        np.clip(cv2.GaussianBlur(one, (0, 0), _SEEN_SOFT_PX) * 255, 0, 255).astype(np.uint8)
+        for one in instants
+    ]
+    found = []
+    for first, second, flow in zip(codes, codes[1:], flows, strict=False):
+        moved = search.calc(first, second, resized_flow(flow, (width, height)))
+        found.append(np.asarray(cv2.GaussianBlur(moved, (0, 0), _FLOW_SOFT_PX), np.float32))
+    return found
+
+
+def resized(picture: Image, size: tuple[int, int]) -> Image:
+    """Return a picture (h, w[, C]) reduced to `size` (width, height)."""
+    if picture.shape[1::-1] == size:
+        return picture
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def resized_flow(flow: Image, size: tuple[int, int]) -> Image:
+    """Return a flow (h, w, 2) for pictures of `size` (width, height), in their pixels."""
+    if flow.shape[1::-1] == size:
+        return flow
+    factors = np.array([size[0] / flow.shape[1], size[1] / flow.shape[0]], np.float32)
+    return np.asarray(cv2.resize(flow, size, interpolation=cv2.INTER_LINEAR) * factors, np.float32)
+
+
+def _enlarged(instants: Tensor, size: tuple[int, int]) -> Tensor:
+    if instants.shape[:-3:-1] == size:
+        return instants
+    return torch.nn.functional.interpolate(instants, size[::-1], mode="bilinear", align_corners=False)
+
+
+def _tint(
+    frames: Sequence[Planes], flows: Sequence[Image], trust: NDArray[np.float32], count: int
+) -> NDArray[np.float32]:
+    tints = [frame.tint for frame in frames if frame.tint is not None]
+    half = tints[0].shape[1], tints[0].shape[0]
+    blend = make_blend(tints, [resized_flow(flow, half) for flow in flows])
+    weights = np.stack([resized(one, half) for one in trust])
+    blend = replace(blend, trust=torch.from_numpy(weights)[:, None])
+    solved = blend.solved(nearest_frames(blend.frames, count), _TINT_STEPS)
+    return np.ascontiguousarray(solved.numpy().transpose(0, 2, 3, 1))
