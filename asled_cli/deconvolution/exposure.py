@@ -46,6 +46,12 @@ class ExposureFit:
     explained: float
     motion: Motion = "camera"
 
+    @property
+    def blended(self) -> int:
+        """The odd number of video frames of which each frame is the mean; 0 where frames are no such means."""
+        count = round(self.exposure)
+        return count if self.exposure > LONGEST and self.motion == "scene" and count % 2 else 0
+
 
 NOT_BLURRED = ExposureFit(0.0, 0.0)
 

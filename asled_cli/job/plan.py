@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asled_cli.deconvolution.blended import blended_lens
 from asled_cli.deconvolution.clip_file import measure_exposure
 from asled_cli.deconvolution.exposure import ExposureFit
 from asled_cli.errors import AsledError, InputError, UsageError
@@ -20,7 +21,14 @@ from asled_cli.job.match import (
     match_clips,
     probe_both,
 )
-from asled_cli.job.method import QUEUED_BYTES, FrameSize, choose_alone, choose_method, restores_alone
+from asled_cli.job.method import (
+    QUEUED_BYTES,
+    FrameSize,
+    choose_alone,
+    choose_blended,
+    choose_method,
+    restores_alone,
+)
 from asled_cli.job.records import DeblurPlan, DeblurResult, MatchedClips
 from asled_cli.job.sampling import RUN_LENGTH, RUNS, SHORT_CLIP, count_frames
 from asled_cli.job.show.paths import check_distinct, check_report, compare_path, report_path
@@ -120,10 +128,14 @@ def _plan_single(config: DeblurConfig, report: Report, *, network: bool = False)
     else:
         choice = choose_alone(config, size, "one clip; blur measured from its own frames")
     inversion = 0 if network else one_clip.BYTES_PER_PIXEL * wide.width * wide.height
+    exposure = measure_own_exposure(config, wide, report) if choice.removes == "motion" else None
+    if exposure is not None and exposure.blended and not network:
+        choice = choose_blended(choice)
+        inversion += blended_lens.memory_bytes(wide.width, wide.height)
     return DeblurPlan(
         config=config,
         wide=wide,
-        exposure=measure_own_exposure(config, wide, report) if choice.removes == "motion" else None,
+        exposure=exposure,
         choice=choice,
         choice_alone=choice,
         out=out,
@@ -141,7 +153,11 @@ def with_own_exposure(plan: DeblurPlan, exposure: ExposureFit) -> DeblurPlan:
     """Return the plan of a pair whose wide clip is inverted too, with this exposure of its own frames."""
     pixels = plan.wide.width * plan.wide.height if exposure.exposure > 0 else 0
     used = plan.memory_bytes + own_frames.BYTES_PER_PIXEL * pixels
-    return replace(plan, exposure=exposure, memory_bytes=used)
+    alone = plan.choice_alone
+    if exposure.blended:
+        alone = choose_blended(alone)
+        used += blended_lens.memory_bytes(plan.wide.width, plan.wide.height)
+    return replace(plan, exposure=exposure, choice_alone=alone, memory_bytes=used)
 
 
 def inversion_threads() -> int:

@@ -13,7 +13,7 @@ import numpy as np
 
 from asled_cli.deconvolution.blended.blended_lens import BlendedLensRestorer
 from asled_cli.deconvolution.clip_file import follows
-from asled_cli.deconvolution.exposure import LONGEST, ExposureFit
+from asled_cli.deconvolution.exposure import ExposureFit
 from asled_cli.deconvolution.scene.scene_lens import SceneLensRestorer
 from asled_cli.deconvolution.single_lens import DEFAULTS, Deblurred, SingleLensConfig, SingleLensRestorer
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame, without_reference
@@ -94,8 +94,8 @@ def _restorer(
     """Return what inverts frames that are blurred so: by a camera, by parts of the scene, or by blending."""
     if blur.exposure <= 0 or blur.motion == "camera":
         return SingleLensRestorer(blur.exposure, config)
-    if blur.exposure > LONGEST and round(blur.exposure) % 2:
-        return BlendedLensRestorer(round(blur.exposure), config)
+    if blur.blended:
+        return BlendedLensRestorer(blur.blended, config)
     return SceneLensRestorer(blur.exposure, config)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.deconvolution.blended.sharp_frame import SharpFrame, frame_of, reduced
+from asled_cli.deconvolution.blended.sharp_frame import SharpFrame, frame_of, reduced, share_of
 from asled_cli.deconvolution.blended.unblend import AROUND, unblend
 from asled_cli.deconvolution.light import as_coded, split
 from asled_cli.deconvolution.own_reference import own_reference
@@ -20,7 +20,13 @@ from asled_cli.deconvolution.views import Planes
 from asled_cli.imaging.homography import Image
 
 BLOCK = 8  # frames that are solved at once, with AROUND more on either side
+BYTES_PER_PIXEL = 1500  # of the reduced frame, with nine video frames in each
 _FEWEST = 3  # frames
+
+
+def memory_bytes(width: int, height: int) -> int:
+    """Return the memory that a block of frames of this size takes while it is solved."""
+    return round(BYTES_PER_PIXEL * width * height * share_of((height, width)) ** 2)
 
 
 @dataclass(frozen=True)

@@ -104,10 +104,15 @@ def travel(flows: list[Image]) -> NDArray[np.float32]:
     return np.stack(ways)
 
 
+def share_of(shape: Shape) -> float:
+    """Return the size at which instants are found over that of the frame, 0..1."""
+    return min(1.0, _LONG_SIDE / max(shape[:2]))
+
+
 def reduced(frame: Planes) -> Planes:
     """Return a frame at the size at which instants are found."""
     height, width = frame.luma.shape
-    share = min(1.0, _LONG_SIDE / max(height, width))
+    share = share_of((height, width))
     if share == 1 or frame.tint is None:
         return frame
     size = max(2, 2 * round(width * share / 2)), max(2, 2 * round(height * share / 2))

@@ -38,7 +38,8 @@ _PATCH_ITERATIONS, _SEEN_SOFT_PX, _FLOW_SOFT_PX = 5, 1.0, 2.0  # of the flow bet
 class Instants:
     """Sharp instants M = T + count - 1 of T frames, and how they move.
 
-    luma: (M, h, w). tint: (M, h', w', 2) at half size. flows: (M - 1, h, w, 2), from each to the next, pixels.
+    luma: (M, h, w). tint: (M, h', w', 2), at half size. flows: (M - 1, h, w, 2), from each to the next,
+    pixels.
     trust: (M - 1, h, w), 0..1: how far the next one is as the flow says.
     """
 
