@@ -48,7 +48,7 @@ class ExposureFit:
 
     @property
     def blended(self) -> int:
-        """The odd number of video frames of which each frame is the mean; 0 where frames are no such means."""
+        """Of how many video frames each frame is the mean, an odd number; 0 where frames are no means."""
         count = round(self.exposure)
         return count if self.exposure > LONGEST and self.motion == "scene" and count % 2 else 0
 
