@@ -3,22 +3,26 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.deconvolution.align_neighbours import align_alike
+from asled_cli.deconvolution.blended.blend_count import find_blend
 from asled_cli.deconvolution.camera_path import CameraPath, chain, fit_path
 from asled_cli.deconvolution.confidence import PATH_EXPLAINS, explained, free_share
 from asled_cli.deconvolution.exposure import LONGEST, ExposureFit, find_exposure
 from asled_cli.deconvolution.free.free_views import free_views
-from asled_cli.deconvolution.scene.evidence import coded_luma, scene_exposure
+from asled_cli.deconvolution.scene.evidence import coded_luma, scene_exposure, split_scenes
 from asled_cli.deconvolution.single_lens import find_map, work_luma
 from asled_cli.deconvolution.views import Planes, blur_length, views
 from asled_cli.deconvolution.wiener import invert, tile_side
 from asled_cli.imaging.homography import Image, Matrix
 from asled_cli.runtime.stages import map_in_threads
 
+T = TypeVar("T")
+_CAMERA = 11  # frames of a stretch
 _RADIUS = 2
 _FACTORS = (0.8, 0.9, 1.0, 1.12, 1.25)
 # The search is repeated while the best trial is the first or the last one: coding noise can halve the start.
@@ -42,19 +46,28 @@ class Run:
 def clip_exposure(stretches: Iterable[Sequence[NDArray[np.uint16]]]) -> ExposureFit:
     """Return the exposure of a clip in frame intervals, and how well inversion with it explains its frames.
 
-    stretches: consecutive frames each, (H, W, 3) coded RGB 0..65535; nine or more say most. An exposure of
+    stretches: consecutive frames each, (H, W, 3) coded RGB 0..65535; fourteen say most. An exposure of
     0.0: nothing that inversion could undo, or frames that do not tell.
     """
-    held = list(map(list, stretches))
-    runs = [run for frames in held for run in split_at_cuts([work_luma(f) for f in frames])]
+    held = [[(work_luma(f), coded_luma(f)) for f in frames] for frames in stretches]
+    runs = [run for frames in held for run in split_at_cuts([light for light, _ in _middle(frames)])]
     found = _exposure_of_path(runs)
     if found.exposure > 0:
         return found
     alone = _best_without_path(runs)
     if alone >= _ACCEPTED_ALONE:
         return ExposureFit(NOMINAL, alone)
-    of_scene = scene_exposure([coded_luma(f) for f in frames] for frames in held)
+    blend = find_blend(split_scenes([coded for _, coded in frames] for frames in held))
+    if blend.exposure > 0:
+        return blend
+    of_scene = scene_exposure(split_scenes([coded for _, coded in _middle(frames)] for frames in held))
     return of_scene if of_scene.exposure > 0 else found
+
+
+def _middle(frames: Sequence[T]) -> Sequence[T]:
+    """Return the frames in the middle of a stretch: a camera's motion needs fewer than blended frames."""
+    first = max(0, len(frames) - _CAMERA + 1) // 2
+    return frames[first : first + _CAMERA]
 
 
 def _exposure_of_path(runs: Sequence[Run]) -> ExposureFit:

@@ -12,7 +12,7 @@ from asled_cli.deconvolution.exposure import ExposureFit
 from asled_cli.video.decode.reader import read_runs
 from asled_cli.video.frames import Clip, Frame
 
-_RUNS, _RUN_LENGTH = 3, 11
+_RUNS, _RUN_LENGTH = 3, 14
 _UNEVEN = Fraction(1, 4)  # of a frame interval; frames off the beat by more are not neighbours
 
 

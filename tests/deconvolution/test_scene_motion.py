@@ -7,7 +7,7 @@ from factories.shaken_clip import ShakenClip, make_shaken_clip
 from scipy import ndimage
 
 from asled_cli.deconvolution.clip_exposure import clip_exposure
-from asled_cli.deconvolution.scene.evidence import coded_luma, scene_exposure
+from asled_cli.deconvolution.scene.evidence import coded_luma, scene_exposure, split_scenes
 from asled_cli.deconvolution.scene.scene_lens import SceneLensRestorer
 from asled_cli.deconvolution.scene.scene_motion import SceneMotion, find_motion
 from asled_cli.deconvolution.scene.scene_views import SceneBlur, scene_views
@@ -45,7 +45,7 @@ def test_exposure_of_a_steady_pan() -> None:
 
 def test_sharp_frames_that_move_in_parts_have_none() -> None:
     frames = make_panned_clip(count=1, frames=11).wide
-    assert scene_exposure([[coded_luma(frame) for frame in frames]]).exposure == 0.0
+    assert scene_exposure(split_scenes([[coded_luma(frame) for frame in frames]])).exposure == 0.0
 
 
 def test_halves_that_move_unlike_each_other_are_both_deblurred(clip: ShakenClip) -> None:

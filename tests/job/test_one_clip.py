@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 from factories.clips import make_clip, phone_ticks
+from factories.panned_clip import make_panned_clip
 from factories.shaken_clip import make_shaken_clip
 
 from asled_cli.cli.app import main
@@ -88,20 +89,32 @@ def test_alone_it_gains_and_keeps_times_and_sound(shaken: Shaken, tmp_path: Path
 
 
 @pytest.mark.usefixtures("known")
-@pytest.mark.parametrize("frame", [5, 18])
-def test_a_resumed_run_writes_the_same_bytes(shaken: Shaken, tmp_path: Path, frame: int) -> None:
-    whole, cut = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
-    expected = deblur(shaken.wide, whole)
+def test_a_resumed_run_writes_the_same_bytes(shaken: Shaken, tmp_path: Path) -> None:
+    check_resume(shaken.wide, tmp_path, 18)
+
+
+def test_blended_frames_are_merged_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "measure_exposure", lambda *_: ExposureFit(3.0, 0.7, "scene"))
+    clip = write(tmp_path / "blended.mp4", make_panned_clip(count=3, frames=FRAMES, size=(128, 80)).wide)
+    result = check_resume(clip, tmp_path, 18)
+    assert result.plan.choice.model is None and result.frames_changed == FRAMES
+
+
+def check_resume(clip: Path, folder: Path, frame: int) -> DeblurResult:
+    """Check that a job stopped after a frame and resumed writes what it writes at once; return its result."""
+    whole, cut = folder / "whole.mp4", folder / "cut.mp4"
+    expected = deblur(clip, whole)
 
     def stop(event: Event) -> None:
         if isinstance(event, Progress) and event.step == "deblur" and event.done == frame:
             raise InterruptedRunError("Stopped.", "")
 
-    with pytest.raises(InterruptedRunError, match=r"asled deblur .*clip.mp4 --out"):
-        deblur(shaken.wide, cut, stop)
-    result = deblur(shaken.wide, cut, resume=True)
+    with pytest.raises(InterruptedRunError, match=r"asled deblur .*mp4 --out"):
+        deblur(clip, cut, stop)
+    result = deblur(clip, cut, resume=True)
     assert cut.read_bytes() == whole.read_bytes()
     assert result.frames_changed == expected.frames_changed
+    return result
 
 
 @pytest.mark.usefixtures("known")

@@ -27,6 +27,6 @@ def test_row_needs_no_reference_and_gains(tmp_path: Path) -> None:
 
 
 def test_runs_are_spread_over_a_clip() -> None:
-    assert stretches(5) == ([0], 11)
-    assert stretches(18) == ([4], 11)
-    assert stretches(1000) == ([165, 494, 824], 11)
+    assert stretches(5) == ([0], 14)
+    assert stretches(18) == ([2], 14)
+    assert stretches(1000) == ([164, 493, 822], 14)

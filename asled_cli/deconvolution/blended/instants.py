@@ -108,7 +108,7 @@ def make_blend(frames: Sequence[Image], flows: Sequence[Image]) -> Blend:
 def _stillness(frames: Tensor, count: int) -> Tensor:
     """Return (T, 1, h, w) 0..1: where the frames that share light with each frame show the same."""
     alike = _cauchy(frames.diff(dim=0), _MOVED).square()
-    around = count // 2
+    around = max(1, count // 2)
     return torch.stack([alike[max(0, t - around) : t + around].amin(0) for t in range(len(frames))])
 
 

@@ -25,26 +25,24 @@ from asled_cli.imaging.homography import Image
 from asled_cli.imaging.light import luma
 from asled_cli.runtime.stages import map_in_threads
 
-TRIALS = (0.0, 0.25, 0.5, 0.75, 1.0, 2.0, 3.0, 5.0, 7.0, 9.0)  # frame intervals
+TRIALS = (0.0, 0.25, 0.5, 0.75, 1.0, 2.0)  # frame intervals; longer ones see `blended.blend_count`
 _AROUND = 1  # frames on either side that are compared with a target
 _TARGETS = 2  # of each run, from its middle outwards
 _SHORTEST = 5  # frames
 _SIDE, _TILES = 128, 8  # of a target: tiles with most detail
 _LOWEST, _HIGHEST = 0.005, 0.3  # cycles per pixel
 # What an exposure must have to count: by how much it is likelier than none (logarithm per value, times -2),
-# and the mean trust in the motion. Averaged video whose exposure is found has 0.5 to 1.5; the one of thirteen
-# random clips that lost, its exposure found too short, had 0.41. Where flows are wrong, frames out of step
-# look like frames blurred for less than an interval: sharp video by up to 0.18, trusted by less than 0.4.
+# and the mean trust in the motion. Averaged video whose exposure is found has 0.5 to 1.5. Where flows are
+# wrong, frames out of step look like frames blurred for less than an interval: sharp video by up to 0.18,
+# trusted by less than 0.4.
 _BLENDED, _EXPOSED = (0.5, 0.2), (0.3, 0.5)
 
 
-def scene_exposure(stretches: Iterable[Sequence[Image]]) -> ExposureFit:
+def scene_exposure(runs: Sequence[Sequence[Image]]) -> ExposureFit:
     """Return the exposure in frame intervals, and the share of the picture whose motion is known.
 
-    stretches: consecutive frames, (H, W) float32 coded luma at working size. 0.0: the frames are likeliest
-    without blur, or do not tell.
+    runs: by `split_scenes`. 0.0: the frames are likeliest without blur, or do not tell.
     """
-    runs = [run for frames in stretches for run in _split_at_cuts(frames)]
     targets = [
         (run, t)
         for run in runs
@@ -63,6 +61,14 @@ def scene_exposure(stretches: Iterable[Sequence[Image]]) -> ExposureFit:
 def coded_luma(rgb: NDArray[np.uint16]) -> Image:
     """Return coded luma (h, w) of a frame (H, W, 3), 0..1, at the size at which motion is measured."""
     return reduce_luma(luma(as_coded(rgb)))
+
+
+def split_scenes(stretches: Iterable[Sequence[Image]]) -> list[Sequence[Image]]:
+    """Return runs of consecutive frames of one scene each, long enough to tell.
+
+    stretches: consecutive frames, (H, W) float32 coded luma at working size.
+    """
+    return [run for frames in stretches for run in _split_at_cuts(frames)]
 
 
 def _split_at_cuts(frames: Sequence[Image]) -> Iterator[Sequence[Image]]:

@@ -1,0 +1,106 @@
+"""Of how many video frames the frames of a clip are means: found from the differences between frames.
+
+With Y_t the mean of N instants, N (Y_{t+1} - Y_t) = X_{t+1+N//2} - X_{t-N//2}. The autocorrelation of these
+differences is that of the instants' own, smoothed by a triangle that ends at a lag of N: it falls in a line
+from 1 and bends there. Where a camera moves slowly it falls as slowly, but nowhere bends so. What passes is
+solved once: under a wrong count, the instants follow their flow worse than the frames do.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asled_cli.deconvolution.blended.instants import Blend, make_blend, nearest_frames
+from asled_cli.deconvolution.blended.unblend import first_flows, resized, resized_flow
+from asled_cli.deconvolution.exposure import ExposureFit
+from asled_cli.deconvolution.scene.soft_flow import soft_picture
+from asled_cli.imaging.homography import Image
+from asled_cli.runtime.device import torch_threads
+
+COUNTS = (3, 5, 7, 9)
+_SOFT_PX, _REDUCTION = 2.0, 2  # of the pictures whose differences are compared
+_MOVED = 0.01  # sum of two differences from which a pixel says something
+_FEWEST_PIXELS, _FEWEST_PAIRS = 500, 2
+# Twenty averaged training clips: bend times N 0.61 to 1.02 (N = 3) and 0.28 to 1.8 (more), correlation at lag
+# 1 above 1 - 1.5 / N, none below -0.33. Slow sharp video bends by at most 0.5, cameras that swing reach -0.8.
+_BENT_OF_THREE, _BENT, _STEEP, _LOWEST = 0.5, 0.25, 1.75, -0.45
+# Jumps of instants over those of frames: the same clips at most 1.02 (N = 3) and 1.25 (more). Sharp video and
+# shaken photos taken for blends have 1.03 to 4 (N = 3) and 1.34 to 9.
+_JUMP_OF_THREE, _JUMP = 1.05, 1.3
+_STEPS = 12
+_JUMPING = 11  # frames in which jumps are judged
+
+
+def find_blend(runs: Sequence[Sequence[Image]]) -> ExposureFit:
+    """Return the exposure of blended frames in frame intervals, an odd number; 0.0 if they are not blended.
+
+    runs: consecutive frames of one scene each, (H, W) float32 coded luma at working size.
+    """
+    count = likely_count(lag_correlations(runs))
+    longest = max(runs, key=len, default=())
+    if not count or len(longest) <= count // 2:
+        return ExposureFit(0.0, 0.0, "scene")
+    ratio, trust = jump_ratio(longest[:_JUMPING], count)
+    accepted = ratio <= (_JUMP if count > COUNTS[0] else _JUMP_OF_THREE)
+    return ExposureFit(float(count) if accepted else 0.0, trust, "scene")
+
+
+def lag_correlations(runs: Sequence[Sequence[Image]]) -> NDArray[np.float64]:
+    """Return the correlation of the differences between neighbours at lags 0, 1, ..., as far as known."""
+    longest = max(map(len, runs), default=0) - 1 - _FEWEST_PAIRS
+    sums = np.zeros((max(min(longest, COUNTS[-1] + 1), 0) + 1, 3))
+    pixels = np.zeros(len(sums), int)
+    for run in runs:
+        soft = np.stack([_soft(frame) for frame in run])
+        apart = np.diff(soft, axis=0)
+        for lag in range(1, min(len(sums), len(apart))):
+            first, second = apart[:-lag], apart[lag:]
+            moved = np.abs(first) + np.abs(second) > _MOVED
+            a, b = first[moved].astype(np.float64), second[moved].astype(np.float64)
+            sums[lag] += (a * b).sum(), (a * a).sum(), (b * b).sum()
+            pixels[lag] += a.size
+    found = sums[:, 0] / np.sqrt(sums[:, 1] * sums[:, 2] + 1e-12)
+    found[0] = 1
+    known = np.flatnonzero(pixels[1:] < _FEWEST_PIXELS)
+    return found[: known[0] + 1] if known.size else found
+
+
+def likely_count(correlations: NDArray[np.float64]) -> int:
+    """Return the lag at which the correlations bend as those of blended frames do; 0: at none."""
+    counts = [count for count in COUNTS if count + 1 < len(correlations)]
+    if not counts or correlations.min() < _LOWEST:
+        return 0
+    bends = {n: n * float(np.diff(correlations[n - 1 : n + 2], 2)[0]) for n in counts}
+    count = max(bends, key=lambda n: bends[n])
+    steep = correlations[1] < 1 - _STEEP / count
+    straight = bends[count] < (_BENT if count > COUNTS[0] else _BENT_OF_THREE)
+    return 0 if steep or straight else count
+
+
+def jump_ratio(frames: Sequence[Image], count: int) -> tuple[float, float]:
+    """Return how far instants differ from the next ones, along their flow, over what frames do so.
+
+    Second: the mean trust in the instants' flow, 0..1.
+    """
+    soft = [soft_picture(frame) for frame in frames]
+    size = max(frames[0].shape[1] // _REDUCTION, 1), max(frames[0].shape[0] // _REDUCTION, 1)
+    pictures = [resized(frame, size) for frame in frames]
+
+    def blend(of: int) -> Blend:
+        return make_blend(pictures, [resized_flow(flow, size) for flow in first_flows(soft, of)])
+
+    with torch_threads(1):
+        blended, plain = blend(count), blend(1)
+        found = blended.solved(nearest_frames(blended.frames, count), _STEPS)
+        blended = blended.judged(found)
+        found = blended.solved(found, _STEPS)
+        inner = slice(count // 2, -(count // 2))
+        jumps = float(blended.jumps(found)[inner].abs().mean())
+        return jumps / (float(plain.jumps(plain.frames).abs().mean()) + 1e-9), float(blended.trust.mean())
+
+
+def _soft(frame: Image) -> Image:
+    soft = cv2.GaussianBlur(frame, (0, 0), _SOFT_PX)
+    return np.ascontiguousarray(soft[::_REDUCTION, ::_REDUCTION], np.float32)
