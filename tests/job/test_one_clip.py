@@ -97,7 +97,8 @@ def test_blended_frames_are_merged_without_a_network(tmp_path: Path, monkeypatch
     monkeypatch.setattr(planning, "measure_exposure", lambda *_: ExposureFit(3.0, 0.7, "scene"))
     clip = write(tmp_path / "blended.mp4", make_panned_clip(count=3, frames=FRAMES, size=(128, 80)).wide)
     result = check_resume(clip, tmp_path, 18)
-    assert result.plan.choice.model is None and result.frames_changed == FRAMES
+    assert result.plan.choice.model is None and "a blend of 3 frames" in result.plan.expectation
+    assert result.frames_changed == FRAMES
 
 
 def check_resume(clip: Path, folder: Path, frame: int) -> DeblurResult:

@@ -18,6 +18,11 @@ def of_one_clip(exposure: ExposureFit | None, strength: float) -> str:
         return "nothing will be changed: --strength is 0"
     if exposure.exposure <= 0:
         return f"nothing will be changed: its frames {_UNKNOWN}"
+    if exposure.blended:
+        return (
+            f"each frame is a blend of {exposure.blended} frames: the middle one is restored where its "
+            f"motion is clear ({_known(exposure)})"
+        )
     if exposure.motion == "scene":
         return f"blur by motion is removed where the motion is clear, sharp frames stay ({_known(exposure)})"
     return (
@@ -42,7 +47,7 @@ def of_pair(exposure: ExposureFit | None) -> str:
         return ""
     if exposure.exposure <= 0:
         return f"the ultra clip alone can help: the frames of the wide clip {_UNKNOWN}"
-    kind = "motion" if exposure.motion == "scene" else "camera shake"
+    kind = "blending" if exposure.blended else "motion" if exposure.motion == "scene" else "camera shake"
     return (
         f"blur by {kind} is removed from the wide clip's own frames too, also where the ultra clip "
         f"cannot help ({_known(exposure)})"
