@@ -24,8 +24,8 @@ _SOFT_PX, _REDUCTION = 2.0, 2  # of the pictures whose differences are compared
 _MOVED = 0.01  # sum of two differences from which a pixel says something
 _FEWEST_PIXELS, _FEWEST_PAIRS = 500, 2
 # Twenty averaged training clips: bend times N 0.61 to 1.02 (N = 3) and 0.28 to 1.8 (more), correlation at lag
-# 1 above 1 - 1.5 / N, none below -0.33. Slow sharp video bends by at most 0.5, cameras that swing reach -0.8.
-_BENT_OF_THREE, _BENT, _STEEP, _LOWEST = 0.5, 0.25, 1.75, -0.45
+# 1 above 1 - 1.7 / N, none below -0.33. Slow sharp video bends by at most 0.5, cameras that swing reach -0.8.
+_BENT_OF_THREE, _BENT, _STEEP, _LOWEST = 0.5, 0.25, 2.0, -0.55
 # Bends of more than three frames from which nothing else is asked: moving objects make instants jump.
 # Six of the 17 such clips have 1.09 to 1.78, sharp video at most 0.45.
 _SURE = 1.0
