@@ -1,17 +1,20 @@
 """The exposure of a clip in a file from a few stretches of it, and which of its frames are neighbours."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.deconvolution.blended.blend_count import find_blend
 from asled_cli.deconvolution.clip_exposure import clip_exposure
 from asled_cli.deconvolution.exposure import ExposureFit
+from asled_cli.deconvolution.scene.evidence import coded_luma, split_scenes
 from asled_cli.video.decode.reader import read_runs
 from asled_cli.video.frames import Clip, Frame
 
+Stretches = Iterator[list[NDArray[np.uint16]]]
 _RUNS, _RUN_LENGTH = 3, 14
 _UNEVEN = Fraction(1, 4)  # of a frame interval; frames off the beat by more are not neighbours
 
@@ -23,12 +26,21 @@ def measure_exposure(
 
     start_s, end_s: the part to look at, seconds on the clip's own clock. Memory: the frames of one stretch.
     """
+    return clip_exposure(_read_stretches(clip, start_s, end_s))
+
+
+def measure_blend(clip: Clip, start_s: Fraction | None = None, end_s: Fraction | None = None) -> ExposureFit:
+    """Return of how many frames those of a clip are blends, from the frames that `measure_exposure` reads."""
+    return _blend_of(_read_stretches(clip, start_s, end_s))
+
+
+def _read_stretches(clip: Clip, start_s: Fraction | None, end_s: Fraction | None) -> Stretches:
     first = clip.start_s if start_s is None else max(start_s, clip.start_s)
     last = clip.start_s + (clip.duration_s or clip.frame_estimate / clip.average_rate)
     last = last if end_s is None else min(end_s, last)
     starts = [first + at / clip.average_rate for at in _starts((last - first) * clip.average_rate)]
-    runs = read_runs(clip, starts, _RUN_LENGTH)
-    return clip_exposure([frame.rgb for frame in run if frame.time < last] for run in runs)
+    for run in read_runs(clip, starts, _RUN_LENGTH):
+        yield [frame.rgb for frame in run if frame.time < last]
 
 
 def sampled_exposure(frames: int, rgb_at: Callable[[int], NDArray[np.uint16]]) -> ExposureFit:
@@ -36,9 +48,22 @@ def sampled_exposure(frames: int, rgb_at: Callable[[int], NDArray[np.uint16]]) -
 
     frames: of the clip. rgb_at: gives a frame by its number, (H, W, 3) coded RGB 0..65535.
     """
+    return clip_exposure(_sampled_stretches(frames, rgb_at))
+
+
+def sampled_blend(frames: int, rgb_at: Callable[[int], NDArray[np.uint16]]) -> ExposureFit:
+    """Return of how many frames those of a clip in memory are blends. Arguments as `sampled_exposure`."""
+    return _blend_of(_sampled_stretches(frames, rgb_at))
+
+
+def _sampled_stretches(frames: int, rgb_at: Callable[[int], NDArray[np.uint16]]) -> Stretches:
     starts, length = stretches(frames)
-    runs = ([rgb_at(i) for i in range(start, min(start + length, frames))] for start in starts)
-    return clip_exposure(runs)
+    for start in starts:
+        yield [rgb_at(i) for i in range(start, min(start + length, frames))]
+
+
+def _blend_of(runs: Stretches) -> ExposureFit:
+    return find_blend(split_scenes([coded_luma(frame) for frame in run] for run in runs))
 
 
 def stretches(frames: int) -> tuple[list[int], int]:

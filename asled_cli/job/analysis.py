@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from asled_cli.deconvolution.clip_file import measure_blend
 from asled_cli.job.blur_plan import BlurPlan, plan_blur
 from asled_cli.job.sampling import (
     ALL,
@@ -66,4 +67,9 @@ def judge_clips(wide: Clip, ultra: Clip, clock: Clock, found: Registration, repo
     """Measure sharpness along the clip and plan where to deblur."""
     count = count_sharpness_times(wide, ultra, clock)
     moments = sample_pairs(wide, ultra, clock, count)
-    return plan_blur(moments, found, lambda done: report(Progress("judge", done, count)))
+    return plan_blur(
+        moments,
+        found,
+        lambda done: report(Progress("judge", done, count)),
+        blended=lambda: measure_blend(ultra).blended > 0,
+    )

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.deconvolution.exposure import LONGEST
 from asled_cli.registration.estimate.sharpness import Sharpness, measure_sharpness
 from asled_cli.registration.model.registration import Registration
 from asled_cli.video.frames import FramePair
@@ -25,9 +24,9 @@ _CLEARLY_BLURRED = 2.0  # times the blur of the sharp clip
 # Exposure of the reference over the target's, up to which the reference is worth more than the target's own
 # frames, and from which it is not. A short one gained 6.0 dB and inversion 2.4; one as long 1.6 and 3.9.
 _UNLIKE, _ALIKE = 0.5, 0.75
-# Advantage in sharpness below which the reference of blended frames counts as blended too. Three training
-# videos: 1.8 to 2.6 where both are, 9.1 to 10.0 with a sharp reference.
-_HARDLY_SHARPER_DB = 4.0
+# Advantage in sharpness below which a reference may be of blended frames as the target is, and is asked. Three
+# training videos: 1.8 to 2.6 where both are, 9.1 to 10.0 with a sharp reference.
+_HARDLY_SHARPER_DB = 6.0
 MIN_S = 0.75  # a shorter stretch takes the action of its neighbours
 PAST_S = 1e9  # stands for before the start and after the end
 FADE_S = 0.2  # between an action and the next
@@ -164,11 +163,16 @@ DEBLUR_ALL = BlurPlan((), ())
 
 
 def plan_blur(
-    pairs: Iterable[FramePair], found: Registration, on_progress: Callable[[int], None] = lambda done: None
+    pairs: Iterable[FramePair],
+    found: Registration,
+    on_progress: Callable[[int], None] = lambda done: None,
+    *,
+    blended: Callable[[], bool] = lambda: False,
 ) -> BlurPlan:
     """Measure pairs spread over the clip, in order of time, and plan from them.
 
-    on_progress: called with the number of pairs done.
+    on_progress: called with the number of pairs done. blended: tells whether the reference's frames are
+    blends; asked only where it is hardly sharper.
     If the registration is not accepted, no pair is read and everything is planned to be deblurred.
     """
     if not found.accepted:
@@ -180,19 +184,22 @@ def plan_blur(
         if sample is not None:
             samples.append(sample)
     blurred_px = max(BLURRED_SHARE * max(found.target_size), MIN_BLURRED_PX)
-    return BlurPlan(tuple(samples), tuple(plan_segments(samples, blurred_px)), blurred_alike(found, samples))
+    alike = blurred_alike(found, samples, blended=blended)
+    return BlurPlan(tuple(samples), tuple(plan_segments(samples, blurred_px)), alike)
 
 
-def blurred_alike(found: Registration, samples: Sequence[Sharpness] = ()) -> float:
+def blurred_alike(
+    found: Registration, samples: Sequence[Sharpness] = (), *, blended: Callable[[], bool] = lambda: False
+) -> float:
     """Return 0..1, how nearly the reference is exposed as long as the target; 0 where that is unknown.
 
-    The exposure of a reference of blended frames is not found; such a reference is hardly sharper.
+    Registration does not find the exposure of a reference of blended frames. samples, blended: `plan_blur`.
     """
+    hardly = bool(samples) and median(sample.advantage_db for sample in samples) < _HARDLY_SHARPER_DB
+    if hardly and blended():
+        return 1.0
     if not found.target_exposure:
         return 0.0
-    hardly = bool(samples) and median(sample.advantage_db for sample in samples) < _HARDLY_SHARPER_DB
-    if hardly and found.target_exposure > LONGEST:
-        return 1.0
     share = found.reference_exposure / found.target_exposure
     return float(np.clip((share - _UNLIKE) / (_ALIKE - _UNLIKE), 0, 1))
 

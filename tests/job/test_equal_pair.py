@@ -137,15 +137,18 @@ def test_an_exposure_as_long_makes_a_reference_helpless() -> None:
     assert shares[0] == 0 and shares[2] == 1 and shares[1] < 1
 
 
-def test_a_reference_of_blended_frames_is_known_by_its_sharpness() -> None:
-    """Registration finds the target's exposure of several frames, and none of the reference."""
+def test_a_reference_that_is_hardly_sharper_is_asked_whether_it_is_blended() -> None:
+    """Whatever registration found: it takes blended frames for sharp ones."""
     found = known_registration()
+    asked: list[float] = []
 
-    def alike(exposure: float, advantage_db: float) -> float:
-        knots = tuple(replace(knot, exposure=MotionBlur(exposure, 0.0)) for knot in found.knots)
+    def alike(advantage_db: float, blended: bool) -> float:
+        def ask() -> bool:
+            asked.append(advantage_db)
+            return blended
+
         samples = [Sharpness(t, 6.0, 4.0, advantage_db) for t in (0.1, 0.3, 0.5)]
-        return blurred_alike(replace(found, knots=knots, reference_exposure=0.0), samples)
+        return blurred_alike(replace(found, reference_exposure=0.0), samples, blended=ask)
 
-    assert alike(5.0, 2.0) == 1
-    assert alike(5.0, 9.0) == 0
-    assert alike(0.8, 2.0) == 0
+    assert [alike(2.0, True), alike(2.0, False), alike(9.0, True)] == [1, 0, 0]
+    assert asked == [2.0, 2.0]

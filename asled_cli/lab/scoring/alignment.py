@@ -7,6 +7,7 @@ from fractions import Fraction
 from itertools import islice
 from typing import Any
 
+from asled_cli.deconvolution.clip_file import sampled_blend
 from asled_cli.errors import InputError
 from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan, plan_blur
 from asled_cli.job.sampling import run_starts, sharpness_count
@@ -21,6 +22,7 @@ from asled_cli.registration.render import render_references
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame, without_reference
 from asled_cli.registration.rendering.centre_crop import crop_reference
 from asled_cli.sync.lens_order import find_ratio
+from asled_cli.video.decode.pixel_format import to_16_bit
 from asled_cli.video.frames import FramePair
 
 STILL_REPEATS = 3  # frames of the still clip that registration gets for a single image
@@ -69,7 +71,13 @@ def _plan_blur(clip: ScoreClip, registration: Registration) -> BlurPlan:
     """Return the blur plan of a deblurring run, from as many sample frames."""
     count = min(clip.frames, sharpness_count(clip.frames / clip.fps))
     moments = [(2 * i + 1) * clip.frames // (2 * count) for i in range(count)]
-    return plan_blur(map(reduce_for_analysis, clip.pairs(moments)), registration)
+    reference = clip.reference
+    assert reference is not None
+
+    def blended() -> bool:
+        return sampled_blend(len(reference), lambda index: to_16_bit(reference[index])).blended > 0
+
+    return plan_blur(map(reduce_for_analysis, clip.pairs(moments)), registration, blended=blended)
 
 
 def _analyse(clip: ScoreClip, fov_ratio: float | None) -> Registration:
