@@ -24,8 +24,8 @@ _CLEARLY_BLURRED = 2.0  # times the blur of the sharp clip
 # Exposure of the reference over the target's, up to which the reference is worth more than the target's own
 # frames, and from which it is not. A short one gained 6.0 dB and inversion 2.4; one as long 1.6 and 3.9.
 _UNLIKE, _ALIKE = 0.5, 0.75
-# Advantage in sharpness below which a reference may be of blended frames as the target is, and is asked. Three
-# training videos: 1.8 to 2.6 where both are, 9.1 to 10.0 with a sharp reference.
+# Advantage in sharpness below which a reference may be of blended frames as the target is, and is asked.
+# Three training videos: 1.8 to 2.6 where both are, 9.1 to 10.0 with a sharp reference.
 _HARDLY_SHARPER_DB = 6.0
 MIN_S = 0.75  # a shorter stretch takes the action of its neighbours
 PAST_S = 1e9  # stands for before the start and after the end
