@@ -73,14 +73,16 @@ def lag_correlations(runs: Sequence[Sequence[Image]]) -> NDArray[np.float64]:
 
 def likely_count(correlations: NDArray[np.float64]) -> tuple[int, float]:
     """Return the lag at which the correlations bend as those of blended frames do, and how far; 0: none."""
-    counts = [count for count in COUNTS if count + 1 < len(correlations)]
-    if not counts or correlations.min() < _LOWEST:
+    if len(correlations) < 2 or correlations.min() < _LOWEST:
         return 0, 0.0
-    bends = {n: n * float(np.diff(correlations[n - 1 : n + 2], 2)[0]) for n in counts}
-    count = max(bends, key=lambda n: bends[n])
-    steep = correlations[1] < 1 - _STEEP / count
-    straight = bends[count] < (_BENT if count > COUNTS[0] else _BENT_OF_THREE)
-    return (0, 0.0) if steep or straight else (count, bends[count])
+    bends = {
+        n: n * float(np.diff(correlations[n - 1 : n + 2], 2)[0])
+        for n in COUNTS
+        if n + 1 < len(correlations) and correlations[1] >= 1 - _STEEP / n
+    }
+    count = max(bends, key=lambda n: bends[n], default=0)
+    bent = count and bends[count] >= (_BENT if count > COUNTS[0] else _BENT_OF_THREE)
+    return (count, bends[count]) if bent else (0, 0.0)
 
 
 def jump_ratio(frames: Sequence[Image], count: int) -> tuple[float, float]:
