@@ -8,10 +8,9 @@ from asled_cli.deconvolution.clip_exposure import clip_exposure
 from asled_cli.deconvolution.exposure import ExposureFit
 
 
-@pytest.mark.parametrize("exposure", [0.4, 0.8])
-def test_exposure_of_a_shaken_clip(exposure: float) -> None:
-    found = clip_exposure([list(make_shaken_clip(exposure=exposure, frames=7).wide)])
-    assert found.exposure == pytest.approx(exposure, rel=0.1)
+def test_exposure_of_a_shaken_clip() -> None:
+    found = clip_exposure([list(make_shaken_clip(exposure=0.4, frames=7).wide)])
+    assert found.exposure == pytest.approx(0.4, rel=0.1)
     assert found.explained > 0.5
 
 

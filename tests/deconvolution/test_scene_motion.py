@@ -27,12 +27,10 @@ def _restored(clip: ShakenClip, exposure: float, start: int = 0) -> list[Deblurr
     return found + restorer.flush()
 
 
-@pytest.mark.parametrize(
-    "count", [pytest.param(3, marks=pytest.mark.slow), 5, pytest.param(7, marks=pytest.mark.slow)]
-)
-def test_exposure_of_averaged_frames(count: int) -> None:
-    found = clip_exposure([list(make_panned_clip(count=count, frames=11).wide)])
-    assert (found.exposure, found.motion) == (count, "scene")
+@pytest.mark.slow
+def test_exposure_of_averaged_frames() -> None:
+    found = clip_exposure([list(make_panned_clip(count=5, frames=11, size=(256, 160)).wide)])
+    assert (found.exposure, found.motion, found.blended) == (5, "scene", 5)
     assert found.explained > 0.2
 
 
@@ -46,12 +44,6 @@ def test_exposure_of_a_steady_pan() -> None:
 def test_sharp_frames_that_move_in_parts_have_none() -> None:
     frames = make_panned_clip(count=1, frames=11).wide
     assert scene_exposure(split_scenes([[coded_luma(frame) for frame in frames]])).exposure == 0.0
-
-
-def test_halves_that_move_unlike_each_other_are_both_deblurred(clip: ShakenClip) -> None:
-    gains = clip.gains([one.change for one in _restored(clip, 5.0)])
-    assert gains.mean() > 2.0
-    assert gains.min() > -0.05
 
 
 def test_flow_of_means_is_that_of_the_scene(clip: ShakenClip) -> None:
