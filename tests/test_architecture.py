@@ -48,7 +48,7 @@ MAX_FILE_LINES = 350  # aim at 80-250
 MAX_MODULES = 12  # in one folder, without __init__
 MAX_FUNCTION_LINES = 45  # of a body, without docstring; signatures of commands are long
 TORCH_FREE = ("registration", "deconvolution", "video", "imaging", "sync")
-BY_TORCH = ("imaging/on_device/", "registration/on_device/", "deconvolution/blended/")
+BY_TORCH = ("imaging/on_device/", "registration/on_device/", "deconvolution/blended/")  # folders in these
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -60,7 +60,7 @@ class SharpFrame:
 
     def blur(self, shape: Shape) -> SceneBlur:
         """Return how the whole frame is blurred."""
-        return SceneBlur(np.stack([resized_units(way, shape) for way in self.ways]), (shape[1], shape[0]))
+        return SceneBlur(np.stack([_in_pixels_of(way, shape) for way in self.ways]), (shape[1], shape[0]))
 
     def neighbours(self, shape: Shape) -> tuple[Flow | None, Flow | None]:
         """Return the flows to the previous and to the next frame on the grid of the guide."""
@@ -119,6 +119,6 @@ def reduced(frame: Planes) -> Planes:
     return Planes(resized(frame.luma, size), resized(frame.tint, (size[0] // 2, size[1] // 2)))
 
 
-def resized_units(field: Image, shape: Shape) -> Image:
+def _in_pixels_of(field: Image, shape: Shape) -> Image:
     """Return displacements (h, w, 2) on the same grid, in pixels of a picture of `shape`."""
     return np.asarray(field * np.array([shape[1] / field.shape[1], shape[0] / field.shape[0]], np.float32))
