@@ -117,7 +117,7 @@ def test_the_same_file_however_often_it_was_interrupted(
 
 def test_counts_go_on_too(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sharp, blurred = Stretch(-PAST_S, 0.5, "pass", 0, 1, 1), Stretch(0.5, PAST_S, "deblur", 5, 9, 1)
-    monkeypatch.setattr(analysis, "plan_blur", lambda *_: BlurPlan((), (sharp, blurred)))
+    monkeypatch.setattr(analysis, "plan_blur", lambda *_, **__: BlurPlan((), (sharp, blurred)))
     expected = pipeline.run_deblur(config(pair, tmp_path / "whole.mp4", None))
     job = config(pair, tmp_path / "out.mp4", None)
     with pytest.raises(DeliberateError):

@@ -139,7 +139,7 @@ def test_a_job_copies_where_no_frame_is_to_change(
 ) -> None:
     found = replace(known_registration(), accepted=accepted)
     monkeypatch.setattr(pipeline, "STEPS", pipeline.Steps(analyse=lambda runs, prior: found))
-    monkeypatch.setattr(analysis, "plan_blur", lambda *arguments: BlurPlan((), segments))
+    monkeypatch.setattr(analysis, "plan_blur", lambda *_, **__: BlurPlan((), segments))
     out = tmp_path / "out.mp4"
     result = run(pair, out)
     frames = len(pictures(pair.wide))
