@@ -77,11 +77,11 @@ def test_eight_takes_in_eight_styles_are_named_rightly(
         (tmp_path / take).mkdir()
         for name in names:
             make_clip(tmp_path / take / name, ticks=[0, 20, 40, 60])
-    write_sidecar(tmp_path / "app", 0.25)
+    write_sidecar(tmp_path / "app", 0.05)
     (tmp_path / "second").mkdir()
     for name in ("wide.mov", "ultra.mov"):
         make_clip(tmp_path / "second" / name, ticks=[0, 20, 40, 60])
-    write_sidecar(tmp_path / "second", -0.5, exposures=(1 / 60, [0.002, 0.002, 0.004]))
+    write_sidecar(tmp_path / "second", -0.05, exposures=(1 / 60, [0.002, 0.002, 0.004]))
     make_spatial_clip(tmp_path / "IMG_0007.MOV", frames=3)
     make_moving(tmp_path / "front_and_back.mov", composite=True)
     make_moving(tmp_path / "lone.mov")
@@ -95,9 +95,9 @@ def test_eight_takes_in_eight_styles_are_named_rightly(
     assert found == expected
     options = {job.out: job.options for job in jobs if job.options}
     assert options == {
-        "app_deblurred.mov": ("--offset=0.250000", "--fov-ratio=1.843261"),
+        "app_deblurred.mov": ("--offset=0.050000", "--fov-ratio=1.843261"),
         "second_deblurred.mov": (
-            "--offset=-0.500000",
+            "--offset=-0.050000",
             "--fov-ratio=1.843261",
             "--exposure=0.016667",
             "--ultra-exposure=0.002000",
@@ -126,6 +126,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "another file": ({"raw": "other.mov"}, "it names other.mov, not ultra.mov"),
     "other frames": ({"frames": 40}, "it has 40 frames of wide.mov, which holds 4"),
     "other rate": ({"rate": 10.0}, "its frame times differ from those of wide.mov"),
+    "apart": ({"ultra_start": 9.0}, "one clip begins 8.867 s after the other has ended"),
     "no time": ({"rate": float("nan")}, "frame times are no times"),
     "long exposure": ({"exposures": (0.1, 0.002)}, "wide.mov was exposed for 0.1 s"),
     "no exposure": ({"exposures": (0.01, -1)}, "ultra.mov was exposed for -1 s"),
@@ -145,7 +146,7 @@ def test_a_sidecar_that_contradicts_its_clips_is_not_used_or_refused(
 ) -> None:
     wide, ultra = (make_clip(tmp_path / f"{lens}.mov", ticks=[0, 20, 40, 60]) for lens in ("wide", "ultra"))
     options, sentence = WRONG[wrong]
-    write_sidecar(tmp_path, 0.1, **options)
+    write_sidecar(tmp_path, **({"ultra_start": 0.1} | options))
     pack = tmp_path / "splatpack.json"
     if wrong in ("no JSON", "no streams"):
         pack.write_text("{" if wrong == "no JSON" else "[]")
@@ -169,9 +170,9 @@ def test_the_offset_of_a_sidecar_is_that_of_the_clocks_of_the_clips(tmp_path: Pa
     """Frame times may begin anywhere, and so may the clip's own."""
     wide = make_clip(tmp_path / "wide.mov", ticks=[0, 20, 40, 60])
     ultra = make_clip(tmp_path / "ultra.mov", ticks=[60, 80, 100, 120])
-    write_sidecar(tmp_path, 0.25)
+    write_sidecar(tmp_path, 0.05)
     start = float(probe_clip(ultra).start_s)
-    assert dict(read_sidecar(wide, ultra))["offset_s"] == pytest.approx(0.25 - start)
+    assert dict(read_sidecar(wide, ultra))["offset_s"] == pytest.approx(0.05 - start)
 
 
 def test_settings_of_a_pair_reach_a_remote_job(tmp_path: Path) -> None:

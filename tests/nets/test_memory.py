@@ -60,6 +60,18 @@ def test_untrained_it_changes_no_bit() -> None:
         assert not torch.equal(with_memory(inputs)[0], plain(inputs)[0])
 
 
+def test_its_loss_trains_what_rebuilds_sharp_frames() -> None:
+    network = AsledFast(replace(TINY, memory=True))
+    assert (AsledFast(TINY).EXTRA_LOSSES, network.EXTRA_LOSSES) == ((), ("memory",))
+    truth = torch.rand(2, 3, 3, 20, 18)
+    loss = network.extra_losses(truth)["memory"]
+    rebuilt = network.memory.reconstruct(truth[:, 1, :, :16, :16])
+    torch.testing.assert_close(loss, (rebuilt - truth[:, 1, :, :16, :16]).abs().mean())
+    loss.backward()
+    learns = {name.split(".")[1] for name, value in network.named_parameters() if value.grad is not None}
+    assert learns == {"keys", "basis", "query_reference", "rebuild"}
+
+
 def test_only_keys_and_basis_are_tuned_and_the_error_falls() -> None:
     made = memory()
     torch.nn.init.normal_(made.rebuild.weight, std=0.1)

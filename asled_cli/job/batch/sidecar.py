@@ -45,6 +45,7 @@ def read_sidecar(wide: Path, ultra: Path) -> Settings:
         noted = _read(wide.parent / DEVICES) if (wide.parent / DEVICES).is_file() else {}
         clips = [probe_clip(clip) for clip in (wide, ultra)]
         starts = [_start(streams[lens], clip) for lens, clip in zip(LENSES, clips, strict=True)]
+        _check_overlap(starts, clips)
         sources = [
             [_device(streams[lens], noted, lens), noted.get(lens) or {}, streams[lens]] for lens in LENSES
         ]
@@ -99,6 +100,20 @@ def _start(stream: Mapping[str, Any], clip: Clip) -> float | None:
     if worst * float(clip.average_rate) > _MAX_APART:
         raise ValueError(f"its frame times differ from those of {own} by up to {worst:.3f} s")
     return start
+
+
+def _check_overlap(starts: list[float | None], clips: list[Clip]) -> None:
+    """Raise ValueError if the clips have no time in common on the sidecar's clock."""
+    spans = []
+    for start, clip in zip(starts, clips, strict=True):
+        if start is None:
+            return
+        times = frame_times(clip)
+        end = float(times[-1]) + 1 / float(clip.average_rate)
+        spans.append((start + float(times[0]), start + end))
+    apart = max(first for first, _ in spans) - min(last for _, last in spans)
+    if apart > 0:
+        raise ValueError(f"by its frame times, one clip begins {apart:.3f} s after the other has ended")
 
 
 def _device(stream: Mapping[str, Any], noted: Mapping[str, Any], lens: str) -> Mapping[str, Any]:

@@ -153,6 +153,7 @@ class AsledFast(nn.Module):
     info = NetworkInfo(
         overlap=2, halo_px=48, bytes_per_pixel=48, working_bytes_per_pixel=160, reference_radius=2
     )  # without fusion, which needs `fusion_radius` more frames of look-ahead
+    EXTRA_LOSSES: tuple[str, ...] = ()
 
     def __init__(self, config: AsledFastConfig | None = None) -> None:
         super().__init__()
@@ -165,6 +166,7 @@ class AsledFast(nn.Module):
         self.decoder = Decoder(config)
         if config.memory:
             self.memory = ReferenceMemory(MemoryConfig(), coarse)
+            self.EXTRA_LOSSES = ("memory",)
         if reach:
             self.fusion = ResultFusion(2 * reach, config.fusion_channels, config.fusion_blocks)
 
@@ -191,6 +193,16 @@ class AsledFast(nn.Module):
             finished[:, t] = self._mix(inputs, t, window)[..., :height, :width].permute(0, 2, 3, 1)
         state = AsledFastState(memory.coarse, memory.fine, *window.after(keep))
         return finished.permute(0, 1, 4, 2, 3), state  # the colours of a pixel stay side by side in memory
+
+    def extra_losses(self, truth: Tensor) -> dict[str, Tensor]:
+        """Return the loss of the codebook beside that of the result. truth: (N, T, 3, H, W).
+
+        memory: mean absolute error of sharp frames that are rebuilt from the codebook, as reference frames
+        are when it is tuned to a clip. One frame of each clip, without the rows and columns past the last 8.
+        """
+        height, width = (side // 8 * 8 for side in truth.shape[-2:])
+        frame = truth[:, truth.shape[1] // 2, :, :height, :width]
+        return {"memory": F.l1_loss(self.memory.reconstruct(frame), frame)}
 
     def _restore_frames(
         self, inputs: ChunkInputs, first: int, last: int, memory: FrameFeatures | None
