@@ -58,6 +58,20 @@ def test_a_swinging_camera_blends_nothing(period: int) -> None:
         assert count <= 3 or bend < 1  # else no other proof is asked for
 
 
+@pytest.mark.parametrize("memory", [1, 2, 3, 5, 9])
+def test_a_curve_that_bends_everywhere_is_of_no_blend(memory: int) -> None:
+    lags = np.arange(11)
+    assert likely_count(np.exp(-lags / memory)) == (0, 0.0)
+    assert likely_count(1 / (1 + (lags / memory) ** 2)) == (0, 0.0)
+
+
+def test_a_steep_line_that_bends_clearly_is_of_a_blend() -> None:
+    """The means of nine frames of a fast camera: the instants' own differences are unlike soon."""
+    line = np.array([1, 0.72, 0.53, 0.36, 0.22, 0.08, -0.06, -0.2, -0.33, -0.46, -0.4])
+    count, bend = likely_count(line)
+    assert count == 9 and bend > 1
+
+
 def test_what_hardly_moves_or_is_short_tells_nothing() -> None:
     still = [np.full((64, 64), 0.5, np.float32)] * 14
     assert len(lag_correlations([still])) == 1

@@ -23,15 +23,17 @@ COUNTS = (3, 5, 7, 9)
 _SOFT_PX, _REDUCTION = 2.0, 2  # of the pictures whose differences are compared
 _MOVED = 0.01  # sum of two differences from which a pixel says something
 _FEWEST_PIXELS, _FEWEST_PAIRS = 500, 2
-# Twenty averaged training clips: bend times N 0.61 to 1.02 (N = 3) and 0.28 to 1.8 (more), correlation at lag
-# 1 above 1 - 1.7 / N, none below -0.33. Slow sharp video bends by at most 0.5, cameras that swing reach -0.8.
-_BENT_OF_THREE, _BENT, _STEEP, _LOWEST = 0.5, 0.25, 2.0, -0.55
+# 55 averaged training clips (of 3 instants: 16): bend times N 0.32 to 1.19 (N = 3) and 0.26 to 2.6 (more), over
+# the largest change of slope before it at least 1.3 and 1.0 (but for one clip), fall from lag 0 to 1 at most 2.8 / N,
+# no correlation below -0.53. 31 sharp, slow or shaken clips: shakes fall by 5 / N and more or reach -0.8; slow
+# video bends by at most 0.5 where that is no more than 0.7 of a change before it, but for one clip.
+_BENT_OF_THREE, _BENT, _STEEP, _LOWEST = 0.5, 0.25, 3.0, -0.55
+_FIRST_OF_THREE, _FIRST = 1.3, 0.9
 # Bends of more than three frames from which nothing else is asked: moving objects make instants jump.
-# Six of the 17 such clips have 1.09 to 1.78, sharp video at most 0.45.
-_SURE = 1.0
-# Jumps of instants over those of frames: the same clips at most 1.02 (N = 3) and 1.25 (more). Sharp video and
-# shaken photos taken for blends have 1.03 to 4 (N = 3) and 1.34 to 9.
-_JUMP_OF_THREE, _JUMP = 1.05, 1.3
+_SURE = 0.75
+# Jumps of instants over those of frames: the same clips at most 1.1 (N = 3, but for two of 11) and 1.25 (more, bends that
+# are not sure, but for one). What else passes for a blend has 1.15 and more (N = 3) and 1.6.
+_JUMP_OF_THREE, _JUMP = 1.12, 1.3
 _STEPS = 12
 _JUMPING = 11  # frames in which jumps are judged
 
@@ -75,14 +77,20 @@ def likely_count(correlations: NDArray[np.float64]) -> tuple[int, float]:
     """Return the lag at which the correlations bend as those of blended frames do, and how far; 0: none."""
     if len(correlations) < 2 or correlations.min() < _LOWEST:
         return 0, 0.0
-    bends = {
-        n: n * float(np.diff(correlations[n - 1 : n + 2], 2)[0])
-        for n in COUNTS
-        if n + 1 < len(correlations) and correlations[1] >= 1 - _STEEP / n
-    }
+    bends = {n: n * _bend_at(n, correlations) for n in COUNTS if correlations[1] >= 1 - _STEEP / n}
     count = max(bends, key=lambda n: bends[n], default=0)
     bent = count and bends[count] >= (_BENT if count > COUNTS[0] else _BENT_OF_THREE)
     return (count, bends[count]) if bent else (0, 0.0)
+
+
+def _bend_at(lag: int, correlations: NDArray[np.float64]) -> float:
+    """Return how far the correlations bend at a lag; 0.0 if they bend as much before it, past lag 1."""
+    changes = np.diff(correlations[: lag + 2], 2)
+    if len(changes) < lag:
+        return 0.0
+    before = float(np.abs(changes[1 : lag - 1]).max())
+    first = _FIRST if lag > COUNTS[0] else _FIRST_OF_THREE
+    return float(changes[-1]) if changes[-1] >= first * before else 0.0
 
 
 def jump_ratio(frames: Sequence[Image], count: int) -> tuple[float, float]:
