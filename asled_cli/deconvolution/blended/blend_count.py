@@ -23,16 +23,16 @@ COUNTS = (3, 5, 7, 9)
 _SOFT_PX, _REDUCTION = 2.0, 2  # of the pictures whose differences are compared
 _MOVED = 0.01  # sum of two differences from which a pixel says something
 _FEWEST_PIXELS, _FEWEST_PAIRS = 500, 2
-# 55 averaged training clips (of 3 instants: 16): bend times N 0.32 to 1.19 (N = 3) and 0.26 to 2.6 (more), over
-# the largest change of slope before it at least 1.3 and 1.0 (but for one clip), fall from lag 0 to 1 at most 2.8 / N,
-# no correlation below -0.53. 31 sharp, slow or shaken clips: shakes fall by 5 / N and more or reach -0.8; slow
-# video bends by at most 0.5 where that is no more than 0.7 of a change before it, but for one clip.
+# 53 averaged training clips, 16 of them of 3 instants: bend times N 0.32 to 1.19 (N = 3) and 0.26 to 2.6
+# (more), over the largest change of slope before it 1.3 and 1.0 at least (but for one), fall from lag 0 to 1
+# at most 2.8 / N, no correlation below -0.53. 47 sharp, slow or shaken clips: shakes fall by 5 / N and more
+# or reach -0.8; slow video bends by at most 0.5, but for one no more than 0.7 of a change before it.
 _BENT_OF_THREE, _BENT, _STEEP, _LOWEST = 0.5, 0.25, 3.0, -0.55
 _FIRST_OF_THREE, _FIRST = 1.3, 0.9
 # Bends of more than three frames from which nothing else is asked: moving objects make instants jump.
 _SURE = 0.75
-# Jumps of instants over those of frames: the same clips at most 1.1 (N = 3, but for two of 11) and 1.25 (more, bends that
-# are not sure, but for one). What else passes for a blend has 1.15 and more (N = 3) and 1.6.
+# Jumps of instants over those of frames: averaged clips at most 1.1 (N = 3, but for two) and 1.25 (more, bends
+# that are not sure, but for one). What else passes for a blend has 1.15 and more (N = 3) and 1.6.
 _JUMP_OF_THREE, _JUMP = 1.12, 1.3
 _STEPS = 12
 _JUMPING = 11  # frames in which jumps are judged
