@@ -31,8 +31,8 @@ _BENT_OF_THREE, _BENT, _STEEP, _LOWEST = 0.5, 0.25, 3.0, -0.55
 _FIRST_OF_THREE, _FIRST = 1.3, 0.9
 # Bends of more than three frames from which nothing else is asked: moving objects make instants jump.
 _SURE = 0.75
-# Jumps of instants over those of frames: averaged clips at most 1.1 (N = 3, but for two) and 1.25 (more, bends
-# that are not sure, but for one). What else passes for a blend has 1.15 and more (N = 3) and 1.6.
+# Jumps of instants over those of frames: averaged clips at most 1.1 (N = 3, but for two) and 1.25 (more, but
+# for one, and for sure bends). What else passes for a blend has 1.15 and more (N = 3) and 1.6.
 _JUMP_OF_THREE, _JUMP = 1.12, 1.3
 _STEPS = 12
 _JUMPING = 11  # frames in which jumps are judged
