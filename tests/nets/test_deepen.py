@@ -94,9 +94,12 @@ def test_a_recipe_may_start_from_shallower_weights(tmp_path: Path) -> None:
             start_run(TrainConfig(network="asled", options=options, init=file), tmp_path / "run", "cpu")
 
 
-def test_the_recipe_for_a_gpu_goes_on_from_the_published_network(tmp_path: Path) -> None:
-    begun = start_run(read_recipe(RECIPES / "asled_h200.toml"), tmp_path / "run", "cpu").network
-    published = weights.load(weights.find("asled-blend"))
+@pytest.mark.parametrize(
+    ("recipe", "name"), [("asled_h200.toml", "asled-blend"), ("asled_fast_memory.toml", "asled-fast")]
+)
+def test_recipes_go_on_from_published_networks(recipe: str, name: str, tmp_path: Path) -> None:
+    begun = start_run(read_recipe(RECIPES / recipe), tmp_path / "run", "cpu").network
+    published = weights.load(weights.find(name))
     with torch.inference_mode():
         expected, found = (network(clip())[0] for network in (published, begun))
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)

@@ -13,6 +13,7 @@ from torch import nn
 
 from asled_cli.nets.asled_fast.result_fusion import ResultFusion
 from asled_cli.nets.blocks import ResidualBlock
+from asled_cli.nets.memory import ReferenceMemory
 
 
 def are_set_alike(shallow: Any, deep: Any) -> bool:
@@ -22,7 +23,9 @@ def are_set_alike(shallow: Any, deep: Any) -> bool:
     The search strategy of the matching may differ, because no weight depends on it.
     """
     own, other = (asdict(network.config) for network in (shallow, deep))
-    free = {"search"} if own.get("fusion_radius") else {"search", "fusion_radius", "fusion_channels"}
+    free = {"search"}
+    free |= set() if own.get("fusion_radius") else {"fusion_radius", "fusion_channels"}
+    free |= set() if own.get("memory") else {"memory"}
     settings = [name for name in own if name not in free and not name.endswith("_blocks")]
     return type(shallow) is type(deep) and all(own[name] == other[name] for name in settings)
 
@@ -32,7 +35,7 @@ def copy_deepened(shallow: nn.Module, deep: nn.Module) -> None:
     """Copy the weights of `shallow` into `deep`, the same network with as many residual blocks or more.
 
     Blocks that `shallow` lacks follow its own and start as the identity: both networks compute the same. If
-    `shallow` lacks a `ResultFusion`, that of `deep` keeps its weights.
+    `shallow` lacks a `ResultFusion` or a `ReferenceMemory`, those of `deep` keep their weights.
     Raises ValueError if the two differ in anything else, or `deep` has fewer blocks.
     """
     for own, other in _pairs(shallow, deep):
@@ -40,7 +43,7 @@ def copy_deepened(shallow: nn.Module, deep: nn.Module) -> None:
             nn.init.zeros_(other.second.weight)
             if other.second.bias is not None:
                 nn.init.zeros_(other.second.bias)
-        elif own is None and isinstance(other, ResultFusion):
+        elif own is None and isinstance(other, ResultFusion | ReferenceMemory):
             pass
         elif own is None or other is None or type(own) is not type(other):
             raise ValueError(f"{_name(other)} does not match {_name(own)}.")

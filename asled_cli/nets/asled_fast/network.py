@@ -164,11 +164,11 @@ class AsledFast(nn.Module):
         self.backward_trunk = ConvStack(2 * coarse, coarse, config.backward_blocks)
         self.forward_trunk = ConvStack(3 * coarse, coarse, config.forward_blocks)
         self.decoder = Decoder(config)
+        if reach:
+            self.fusion = ResultFusion(2 * reach, config.fusion_channels, config.fusion_blocks)
         if config.memory:
             self.memory = ReferenceMemory(MemoryConfig(), coarse)
             self.EXTRA_LOSSES = ("memory",)
-        if reach:
-            self.fusion = ResultFusion(2 * reach, config.fusion_channels, config.fusion_blocks)
 
     def forward(
         self, inputs: ChunkInputs, state: AsledFastState | None = None, keep: int | None = None
