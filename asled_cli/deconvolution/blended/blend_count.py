@@ -24,11 +24,12 @@ _SOFT_PX, _REDUCTION = 2.0, 2  # of the pictures whose differences are compared
 _MOVED = 0.01  # sum of two differences from which a pixel says something
 _FEWEST_PIXELS, _FEWEST_PAIRS = 500, 2
 # 53 averaged training clips, 16 of them of 3 instants: bend times N 0.32 to 1.19 (N = 3) and 0.26 to 2.6
-# (more), over the largest change of slope before it 1.3 and 1.0 at least (but for one), fall from lag 0 to 1
-# at most 2.8 / N, no correlation below -0.53. 47 sharp, slow or shaken clips: shakes fall by 5 / N and more
-# or reach -0.8; slow video bends by at most 0.5, but for one no more than 0.7 of a change before it.
+# (more), over the largest change of slope before it 1.3 (N = 3, 5) and 1.0 at least (but for one), fall from
+# lag 0 to 1 at most 2.8 / N, no correlation below -0.53. 97 sharp, slow or shaken stretches: shakes fall by
+# 5 / N and more or reach -0.8; slow video bends by 0.56 at most, but for rippled water (1.2 times a change
+# before it, N = 5) and one clip no more than 0.7 of a change before it.
 _BENT_OF_THREE, _BENT, _STEEP, _LOWEST = 0.5, 0.25, 3.0, -0.55
-_FIRST_OF_THREE, _FIRST = 1.3, 0.9
+_FIRST_OF_FEW, _FEW, _FIRST = 1.3, 5, 0.9
 # Bends of more than three frames from which nothing else is asked: moving objects make instants jump.
 _SURE = 0.75
 # Jumps of instants over those of frames: averaged clips at most 1.1 (N = 3, but for two) and 1.25 (more, but
@@ -89,7 +90,7 @@ def _bend_at(lag: int, correlations: NDArray[np.float64]) -> float:
     if len(changes) < lag:
         return 0.0
     before = float(np.abs(changes[1 : lag - 1]).max())
-    first = _FIRST if lag > COUNTS[0] else _FIRST_OF_THREE
+    first = _FIRST_OF_FEW if lag <= _FEW else _FIRST
     return float(changes[-1]) if changes[-1] >= first * before else 0.0
 
 
