@@ -33,7 +33,7 @@ _USEFUL_TRUST = 0.05  # mean confidence below which an inversion is no reference
 class SingleLensConfig:
     """How one clip is inverted."""
 
-    radius: int = 2
+    radius: int = 3
     """Frames to either side that explain a frame."""
     rounds: int = 2
     """Refinements of the motion on frames blurred alike."""

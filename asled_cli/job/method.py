@@ -15,7 +15,6 @@ from asled_cli.nets.interface import NetworkInfo
 from asled_cli.restoration.adaptation import adapt_to_clip
 from asled_cli.restoration.base import FusingRestorer, Restorer
 from asled_cli.restoration.network import NetworkRestorer, NetworkSetting
-from asled_cli.restoration.one_clip import FUSED
 from asled_cli.restoration.oom_fallback import MIN_CHUNK
 from asled_cli.restoration.pictures.changes import OPENCV_CHANGES
 from asled_cli.restoration.pictures.device_changes import DeviceChanges
@@ -153,14 +152,6 @@ def choose_alone(config: DeblurConfig, wide: Clip | FrameSize, reason: str) -> M
     return _with_network(
         MethodChoice(method="single", reason=reason, model=zoo.ALONE), path, config, wide, device, precision
     )
-
-
-def choose_blended(choice: MethodChoice) -> MethodChoice:
-    """Return how one clip of blended frames is deblurred: its inversions are merged by their confidence.
-
-    The network was trained on inversions of other blur: on five averaged clips it gained 0.4 dB less.
-    """
-    return MethodChoice(method="single", reason=choice.reason, reference_radius=FUSED)
 
 
 def _model_of(path: Path, asked: str | None) -> str:

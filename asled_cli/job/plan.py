@@ -25,7 +25,6 @@ from asled_cli.job.method import (
     QUEUED_BYTES,
     FrameSize,
     choose_alone,
-    choose_blended,
     choose_method,
     restores_alone,
 )
@@ -130,7 +129,6 @@ def _plan_single(config: DeblurConfig, report: Report, *, network: bool = False)
     inversion = 0 if network else one_clip.BYTES_PER_PIXEL * wide.width * wide.height
     exposure = measure_own_exposure(config, wide, report) if choice.removes == "motion" else None
     if exposure is not None and exposure.blended and not network:
-        choice = choose_blended(choice)
         inversion += blended_lens.memory_bytes(wide.width, wide.height)
     return DeblurPlan(
         config=config,
@@ -153,11 +151,9 @@ def with_own_exposure(plan: DeblurPlan, exposure: ExposureFit) -> DeblurPlan:
     """Return the plan of a pair whose wide clip is inverted too, with this exposure of its own frames."""
     pixels = plan.wide.width * plan.wide.height if exposure.exposure > 0 else 0
     used = plan.memory_bytes + own_frames.BYTES_PER_PIXEL * pixels
-    alone = plan.choice_alone
     if exposure.blended:
-        alone = choose_blended(alone)
         used += blended_lens.memory_bytes(plan.wide.width, plan.wide.height)
-    return replace(plan, exposure=exposure, choice_alone=alone, memory_bytes=used)
+    return replace(plan, exposure=exposure, memory_bytes=used)
 
 
 def inversion_threads() -> int:

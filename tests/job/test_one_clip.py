@@ -93,11 +93,11 @@ def test_a_resumed_run_writes_the_same_bytes(shaken: Shaken, tmp_path: Path) -> 
     check_resume(shaken.wide, tmp_path, 18)
 
 
-def test_blended_frames_are_merged_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blended_frames_are_merged_by_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "measure_exposure", lambda *_: ExposureFit(3.0, 0.7, "scene"))
     clip = write(tmp_path / "blended.mp4", make_panned_clip(count=3, frames=FRAMES, size=(128, 80)).wide)
     result = check_resume(clip, tmp_path, 18)
-    assert result.plan.choice.model is None and "a blend of 3 frames" in result.plan.expectation
+    assert result.plan.choice.model == "asled-single" and "a blend of 3 frames" in result.plan.expectation
     assert result.frames_changed == FRAMES
 
 

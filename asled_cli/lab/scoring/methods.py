@@ -121,7 +121,7 @@ def load_restorer(
     if model.kind in ("single", "inversion"):
         assert target is not None
         blur = _blur(target)
-        return OneClipRestorer(blur, _alone(model, config, size, blur))
+        return OneClipRestorer(blur, _alone(model, config, size))
     assert model.path is not None
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
@@ -132,19 +132,16 @@ def load_restorer(
         needed = blur_plan.needs_own_frames or not blur_plan.segments
         blur = _blur(target) if needed else NOT_BLURRED
         if blur.exposure > 0 and (not blur_plan.segments or blur_plan.own_frames_alone):
-            return OneClipRestorer(blur, _alone(model, config, size, blur))
+            return OneClipRestorer(blur, _alone(model, config, size))
         network = network_restorer(model.path, device, precision, size)
         frame_s = 1 / Fraction(fps).limit_denominator(1001)
         return OwnFramesRestorer(network, blur, frame_s, limit=blur_plan.limit, share=blur_plan.own_share)
     return FrameByFrame(partial(_by_single_image, load_single_image(model.path, device), device))
 
 
-def _alone(model: Model, config: EvalConfig, size: tuple[int, int], blur: ExposureFit) -> Restorer:
-    """Return what merges frames with their inversions: a network, or their confidence.
-
-    Confidence for the row `inversion` and, as in a job, for blended frames.
-    """
-    if model.kind == "inversion" or blur.blended:
+def _alone(model: Model, config: EvalConfig, size: tuple[int, int]) -> Restorer:
+    """Return what merges frames with their inversions: a network, or for `inversion` their confidence."""
+    if model.kind == "inversion":
         return FusingRestorer(SwapRestorer(1.0), FUSED)
     device = resolve_device(config.device)
     path = model.path if model.kind == "single" and model.path else weights.find(zoo.ALONE)
