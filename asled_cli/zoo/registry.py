@@ -84,11 +84,12 @@ PUBLISHED: dict[str, PublishedNetwork] = {
         architecture="asled-fast",
         options=_FAST,
         file="asled_single.safetensors",
-        sha256="d559e0f4cf412d64d6ec2f1f4c18979145d8861a8a55b67d7a2324c4ecb9a7fa",
+        sha256="c12c8a419e610d5aad137f039967da1e8c67d6a7b29a7c3ccde2875d4dcc0b0d",
         licence="MIT",
         parameters=699_760,
         paper="own design, as asled-fast; its references are the clip's own inversions",
-        training="examples/recipes/asled_single_cpu.toml: 900 steps from asled-fast, 95 clips",
+        training="examples/recipes/asled_single_cpu.toml, asled_single_further.toml: 900 + 1,050 steps from "
+        "asled-fast, 193 clips",
         protocol="see weights/README.md",
     ),
     "asled-blend": PublishedNetwork(
