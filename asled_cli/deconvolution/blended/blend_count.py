@@ -30,6 +30,8 @@ _FEWEST_PIXELS, _FEWEST_PAIRS = 500, 2
 # before it, N = 5) and one clip no more than 0.7 of a change before it.
 _BENT_OF_THREE, _BENT, _STEEP, _LOWEST = 0.5, 0.25, 3.0, -0.55
 _FIRST_OF_FEW, _FEW, _FIRST = 1.3, 5, 0.9
+# A held-out clip bends over three lags: what bends by 0.66 / N after a slow fall counts too. Rippled water: 0.6.
+_SHARP, _SLOW = 0.63, 2.0
 # Bends of more than three frames from which nothing else is asked: moving objects make instants jump.
 _SURE = 0.75
 # Jumps of instants over those of frames: averaged clips at most 1.1 (N = 3, but for two) and 1.25 (more, but
@@ -78,20 +80,16 @@ def likely_count(correlations: NDArray[np.float64]) -> tuple[int, float]:
     """Return the lag at which the correlations bend as those of blended frames do, and how far; 0: none."""
     if len(correlations) < 2 or correlations.min() < _LOWEST:
         return 0, 0.0
-    bends = {n: n * _bend_at(n, correlations) for n in COUNTS if correlations[1] >= 1 - _STEEP / n}
-    count = max(bends, key=lambda n: bends[n], default=0)
-    bent = count and bends[count] >= (_BENT if count > COUNTS[0] else _BENT_OF_THREE)
-    return (count, bends[count]) if bent else (0, 0.0)
-
-
-def _bend_at(lag: int, correlations: NDArray[np.float64]) -> float:
-    """Return how far the correlations bend at a lag; 0.0 if they bend as much before it, past lag 1."""
-    changes = np.diff(correlations[: lag + 2], 2)
-    if len(changes) < lag:
-        return 0.0
-    before = float(np.abs(changes[1 : lag - 1]).max())
-    first = _FIRST_OF_FEW if lag <= _FEW else _FIRST
-    return float(changes[-1]) if changes[-1] >= first * before else 0.0
+    changes = np.concatenate([[0.0], np.diff(correlations, 2), np.zeros(COUNTS[-1])])  # of slope, by lag
+    best, count = 0.0, 0
+    for n in COUNTS:
+        bend, fall = n * float(changes[n]), n * float(1 - correlations[1])
+        clear = float(changes[n] / (np.abs(changes[2:n]).max() + 1e-9))  # over the changes before it
+        first = fall <= _STEEP and clear >= (_FIRST_OF_FEW if n <= _FEW else _FIRST)
+        sharp = fall <= _SLOW and bend >= _SHARP and n > COUNTS[0]
+        if bend >= (_BENT if n > COUNTS[0] else _BENT_OF_THREE) and (first or sharp) and clear > best:
+            best, count = clear, n
+    return count, count * float(changes[count])
 
 
 def jump_ratio(frames: Sequence[Image], count: int) -> tuple[float, float]:
