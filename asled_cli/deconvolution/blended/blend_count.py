@@ -30,7 +30,7 @@ _FEWEST_PIXELS, _FEWEST_PAIRS = 500, 2
 # before it, N = 5) and one clip no more than 0.7 of a change before it.
 _BENT_OF_THREE, _BENT, _STEEP, _LOWEST = 0.5, 0.25, 3.0, -0.55
 _FIRST_OF_FEW, _FEW, _FIRST = 1.3, 5, 0.9
-# A held-out clip bends over three lags: what bends by 0.66 / N after a slow fall counts too. Rippled water: 0.6.
+# One clip bends over three lags: a bend of 0.66 / N after a slow fall counts too. Rippled water: 0.6.
 _SHARP, _SLOW = 0.63, 2.0
 # Bends of more than three frames from which nothing else is asked: moving objects make instants jump.
 _SURE = 0.75
