@@ -20,7 +20,7 @@ from asled_cli.deconvolution.views import Planes
 from asled_cli.deconvolution.wiener import invert, tile_side
 from asled_cli.imaging.homography import Image
 
-_FEWEST = 3  # frames
+_FEWEST, _NEAREST = 3, 2  # frames of a scene; frames on either side that explain a frame, at least
 # Times the usual noise over signal: motion by flow is less exact than the camera's path. Averaged clips in
 # which it is good gain the same with 1, 4 and 10; others lose 0.1 to 0.4 dB less with 8.
 _NOISE = 8.0
@@ -46,7 +46,7 @@ class SceneLensRestorer:
         """Take the exposure in frame intervals; above LONGEST the frames are means of coded frames."""
         self._exposure, self._config = exposure, config
         self._light = exposure <= LONGEST
-        self._around = max(config.radius, ceil(exposure))  # frames on either side that explain a frame
+        self._around = max(_NEAREST, ceil(exposure))
         self._frames: deque[_Seen] = deque()
         self._next = 0  # place of the next frame to restore
 
