@@ -29,12 +29,12 @@ def measure_exposure(
     return clip_exposure(_read_stretches(clip, start_s, end_s))
 
 
-def measure_blend(clip: Clip, start_s: Fraction | None = None, end_s: Fraction | None = None) -> ExposureFit:
+def measure_blend(clip: Clip) -> ExposureFit:
     """Return of how many frames those of a clip are blends, from the frames that `measure_exposure` reads."""
-    return _blend_of(_read_stretches(clip, start_s, end_s))
+    return _blend_of(_read_stretches(clip))
 
 
-def _read_stretches(clip: Clip, start_s: Fraction | None, end_s: Fraction | None) -> Stretches:
+def _read_stretches(clip: Clip, start_s: Fraction | None = None, end_s: Fraction | None = None) -> Stretches:
     first = clip.start_s if start_s is None else max(start_s, clip.start_s)
     last = clip.start_s + (clip.duration_s or clip.frame_estimate / clip.average_rate)
     last = last if end_s is None else min(end_s, last)

@@ -26,11 +26,11 @@ _FEWEST_PIXELS, _FEWEST_PAIRS = 500, 2
 # 53 averaged training clips, 16 of them of 3 instants: bend times N 0.32 to 1.19 (N = 3) and 0.26 to 2.6
 # (more), over the largest change of slope before it 1.3 (N = 3, 5) and 1.0 at least (but for one), fall from
 # lag 0 to 1 at most 2.8 / N, no correlation below -0.53. 97 sharp, slow or shaken stretches: shakes fall by
-# 5 / N and more or reach -0.8; slow video bends by 0.56 at most, but for rippled water (1.2 times a change
+# 5 / N and more or reach -0.8; slow video bends by 0.6 / N at most, but for rippled water (1.2 times a change
 # before it, N = 5) and one clip no more than 0.7 of a change before it.
 _BENT_OF_THREE, _BENT, _STEEP, _LOWEST = 0.5, 0.25, 3.0, -0.55
-_FIRST_OF_FEW, _FEW, _FIRST = 1.3, 5, 0.9
-# One clip bends over three lags: a bend of 0.66 / N after a slow fall counts too. Rippled water: 0.6.
+_CLEAR_OF_FEW, _FEW, _CLEAR = 1.3, 5, 0.9
+# One averaged clip bends over three lags: a bend of 0.66 / N after a slow fall counts too.
 _SHARP, _SLOW = 0.63, 2.0
 # Bends of more than three frames from which nothing else is asked: moving objects make instants jump.
 _SURE = 0.75
@@ -81,15 +81,25 @@ def likely_count(correlations: NDArray[np.float64]) -> tuple[int, float]:
     if len(correlations) < 2 or correlations.min() < _LOWEST:
         return 0, 0.0
     changes = np.concatenate([[0.0], np.diff(correlations, 2), np.zeros(COUNTS[-1])])  # of slope, by lag
-    best, count = 0.0, 0
-    for n in COUNTS:
-        bend, fall = n * float(changes[n]), n * float(1 - correlations[1])
-        clear = float(changes[n] / (np.abs(changes[2:n]).max() + 1e-9))  # over the changes before it
-        first = fall <= _STEEP and clear >= (_FIRST_OF_FEW if n <= _FEW else _FIRST)
-        sharp = fall <= _SLOW and bend >= _SHARP and n > COUNTS[0]
-        if bend >= (_BENT if n > COUNTS[0] else _BENT_OF_THREE) and (first or sharp) and clear > best:
-            best, count = clear, n
+    fall = float(1 - correlations[1])
+    clearness = {n: _clearness(changes, n) for n in COUNTS if _bends_as_blend(changes, n, fall)}
+    count = max(clearness, key=lambda n: clearness[n], default=0)
     return count, count * float(changes[count])
+
+
+def _bends_as_blend(changes: NDArray[np.float64], n: int, fall: float) -> bool:
+    """Return whether the correlations of means of `n` instants bend so. fall: from lag 0 to lag 1."""
+    bend, of_three = n * float(changes[n]), n == COUNTS[0]
+    if bend < (_BENT_OF_THREE if of_three else _BENT):
+        return False
+    if n * fall <= _STEEP and _clearness(changes, n) >= (_CLEAR_OF_FEW if n <= _FEW else _CLEAR):
+        return True
+    return not of_three and n * fall <= _SLOW and bend >= _SHARP
+
+
+def _clearness(changes: NDArray[np.float64], lag: int) -> float:
+    """Return the change of slope at a lag over the largest one before it, past lag 1."""
+    return float(changes[lag] / (np.abs(changes[2:lag]).max() + 1e-9))
 
 
 def jump_ratio(frames: Sequence[Image], count: int) -> tuple[float, float]:
