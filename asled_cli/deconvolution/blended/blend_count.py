@@ -33,7 +33,7 @@ _CLEAR_OF_FEW, _FEW, _CLEAR = 1.3, 5, 0.9
 # One averaged clip bends over three lags: a bend of 0.66 / N after a slow fall counts too.
 _SHARP, _SLOW = 0.63, 2.0
 # Bends of more than three frames from which nothing else is asked: moving objects make instants jump.
-_SURE = 0.75
+_SURE = 0.8
 # Jumps of instants over those of frames: averaged clips at most 1.1 (N = 3, but for two) and 1.25 (more, but
 # for one, and for sure bends). What else passes for a blend has 1.15 and more (N = 3) and 1.6.
 _JUMP_OF_THREE, _JUMP = 1.12, 1.3
