@@ -116,7 +116,7 @@ def test_tiles_add_up_to_the_picture(size: tuple[int, int]) -> None:
     padded = tiles.padded(picture)
     total = np.zeros_like(padded)
     for row in range(tiles.counts[0]):
-        tiles.fold(total, row, tiles.spectra(tiles.cut(padded, row)))
+        tiles.fold(total, row, tiles.packed_spectra(tiles.cut(padded, row)))
     np.testing.assert_allclose(tiles.inner(total), picture, atol=1e-5)
 
 

@@ -6,14 +6,14 @@ along its motion is still in a frame that moved less or in another direction. Mo
 of the overlapping tiles.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image
-from asled_cli.registration.blur.tile_spectra import Tiles, blur_response, cycles_along
+from asled_cli.registration.blur.tile_spectra import Tiles
 
 # Shorter blur (pixels) is left: networks were trained on references with as much blur and remove it.
 SHORT_PX = 2.5
@@ -21,6 +21,7 @@ SHORT_PX = 2.5
 _FULL_PX = 4.5
 # Side of a tile in pixels, doubled where blur is longer than a quarter of it.
 _SIDE = 64
+_TILES = 16  # filtered at a time, to stay in the cache
 # Standard deviation (0..1) of noise and compression errors of one frame. Half and twice as much changed
 # results by less than 0.05 dB.
 _NOISE = 0.015
@@ -69,14 +70,25 @@ def wiener_deconvolve(views: Sequence[View], mean: Image) -> Image:
     base = tiles.padded(mean)
     total = np.zeros_like(base)
     for row in range(tiles.counts[0]):
-        cut = tiles.cut(base, row)
-        level = cut.mean(axis=(1, 2), keepdims=True)
-        spectra = [tiles.spectra(tiles.cut(picture, row) - level) for picture in pictures]
         vectors = [tiles.at_centres(travel, row) for travel in travels]
         counts = [tiles.at_centres(weight, row)[..., None] for weight in weights]
-        missing = wiener.missing(spectra, vectors, counts, cut.var(axis=(1, 2)))
-        tiles.fold(total, row, missing * deconvolution_share(vectors, tiles.side)[:, None, None])
+        share = deconvolution_share(vectors, tiles.side)[:, None, None]
+        cuts, own = [tiles.cut(picture, row) for picture in pictures], tiles.cut(base, row)
+        missing = np.zeros(own.shape, np.float32)
+        moved = np.flatnonzero(share)
+        for some in np.array_split(moved, -(-len(moved) // _TILES)) if len(moved) else ():
+            level, variance = _moments(own[some])
+            spectra = (tiles.packed_spectra(cut[some], level) for cut in cuts)
+            among = [[values[some] for values in each] for each in (vectors, counts)]
+            missing[some] = wiener.missing(spectra, *among, variance) * share[some]
+        if len(moved):
+            tiles.fold(total, row, missing)
     return mean + tiles.inner(total)
+
+
+def _moments(tiles: Image) -> tuple[Image, Image]:
+    """Return mean and variance (N, 1, 1) of tiles (N, side, side)."""
+    return tiles.mean(axis=(1, 2), keepdims=True), tiles.var(axis=(1, 2), keepdims=True)
 
 
 def tile_side(travels: Sequence[Image]) -> int:
@@ -94,48 +106,71 @@ def deconvolution_share(vectors: Sequence[Image], side: int) -> NDArray[np.float
     return np.asarray(share * (longest <= side / 2), np.float32)
 
 
-def noise_to_power(tiles: Tiles) -> NDArray[np.float32]:
-    """Return (side, side // 2 + 1): power of noise over power of pictures of variance 1, by frequency."""
-    radius = np.hypot(*tiles.frequencies)
-    # Power of natural pictures falls with the square of the frequency (D. J. Field, 1987).
-    soft = np.exp(-np.square(2 * np.pi * _SOFT_PX * radius))
-    power = soft / np.square(np.maximum(radius, 1 / tiles.side))
-    return np.asarray(_NOISE**2 * power.mean() / np.maximum(power, 1e-9), np.float32)
+def noise_to_power(
+    tiles: Tiles, frequencies: tuple[NDArray[np.float32], NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """Return power of noise over power of pictures of variance 1, by frequency.
+
+    frequencies: down and across, cycles per pixel, of shapes that broadcast to that of the result.
+    """
+
+    def power(radius: NDArray[np.float32]) -> NDArray[np.float32]:
+        # Power of natural pictures falls with the square of the frequency (D. J. Field, 1987).
+        soft = np.exp(-np.square(2 * np.pi * _SOFT_PX * radius))
+        return np.asarray(soft / np.square(np.maximum(radius, 1 / tiles.side)), np.float32)
+
+    mean = power(np.hypot(*tiles.frequencies)).mean()
+    return np.asarray(_NOISE**2 * mean / np.maximum(power(np.hypot(*frequencies)), 1e-9), np.float32)
 
 
 class _Wiener:
     """The Wiener filter for tiles of one size."""
 
     def __init__(self, tiles: Tiles) -> None:
-        self._down, self._across = tiles.frequencies
-        self._noise_to_power = noise_to_power(tiles)
+        self._down, self._across = (np.float32(np.pi) * axis for axis in tiles.packed_frequencies)
+        self._noise_to_power = noise_to_power(tiles, tiles.packed_frequencies)
 
     def missing(
         self,
-        spectra: Sequence[NDArray[np.complex64]],
+        spectra: Iterable[Image],
         vectors: Sequence[Image],
         weights: Sequence[Image],
-        variance: NDArray[np.float32],
-    ) -> NDArray[np.complex64]:
-        """Return the spectra (N, side, side // 2 + 1) that blur removed from the weighted mean of the views.
+        variance: Image,
+    ) -> Image:
+        """Return the packed spectra (N, side, side) that blur removed from the weighted mean of the views.
 
-        spectra: of each view. vectors: (N, 2) pixels. weights: (N, 1, 1). variance: (N,) of the tiles.
+        spectra: of each view, packed. vectors: (N, 2) pixels. weights, variance: (N, 1, 1).
         """
-        noise = np.minimum(
-            self._noise_to_power / np.maximum(variance, MIN_VARIANCE)[:, None, None], MAX_NOISE
-        )
-        filtered: NDArray[np.complex64] = np.zeros_like(spectra[0])
-        mean: NDArray[np.complex64] = np.zeros_like(spectra[0])
-        energy = np.zeros(spectra[0].shape, np.float32)
-        count = np.zeros((len(variance), 1, 1), np.float32)
+        count = np.sum(weights, axis=0)
+        noise = self._noise_to_power / np.maximum(variance, MIN_VARIANCE)
+        noise = np.minimum(noise, MAX_NOISE, out=noise) / count
+        filtered, mean, energy = (np.zeros_like(noise) for _ in range(3))
         for spectrum, vector, weight in zip(spectra, vectors, weights, strict=True):
-            cycles = cycles_along(vector, self._down, self._across)
-            h = blur_response(cycles)
-            uncertainty = np.minimum(np.square(LENGTH_UNCERTAINTY * 2 * np.pi * cycles) / 12, 1)
-            filtered += weight * h * spectrum
-            energy += weight * (h * h + uncertainty)
-            mean += weight * spectrum
-            count += weight
-        mean /= count
-        sharp = filtered / (energy + noise)
-        return np.asarray(sharp * ((count + noise) / count) - mean, np.complex64)
+            response, gain = self._response(vector)
+            spectrum *= weight / count
+            mean += spectrum
+            filtered += np.multiply(spectrum, response, out=spectrum)
+            gain *= weight / count
+            energy += gain
+        energy += noise
+        noise += 1
+        filtered *= noise
+        filtered /= energy
+        filtered -= mean
+        return filtered
+
+    def _response(self, vector: Image) -> tuple[Image, Image]:
+        """Return the response (N, side, side) of blur by `vector`, as `blur_response`, and its mean square.
+
+        The square is the mean over the lengths that the blur may have.
+        """
+        angle = self._down * vector[:, 1, None, None]
+        angle += self._across * vector[:, 0, None, None]
+        angle += np.float32(1e-20)  # so that sin(0) / 0 is 1
+        response = np.sin(angle)
+        response /= angle
+        gain = np.square(angle, out=angle)
+        gain *= np.float32((2 * LENGTH_UNCERTAINTY) ** 2 / 12)
+        np.minimum(gain, 1, out=gain)
+        gain += response * response
+        return response, gain

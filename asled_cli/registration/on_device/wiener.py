@@ -58,7 +58,7 @@ class _Wiener:
         self._side = tiles.side
         self._window = upload(tiles.window, device)
         self._down, self._across = (upload(axis, device) for axis in tiles.frequencies)
-        self._noise_to_power = upload(noise_to_power(tiles), device)
+        self._noise_to_power = upload(noise_to_power(tiles, tiles.frequencies), device)
 
     def missing(
         self, cuts: Sequence[Tensor], vectors: Sequence[Image], weights: Sequence[Image], base: Tensor
