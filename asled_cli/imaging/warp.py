@@ -1,5 +1,6 @@
 """Sampling of pictures at points between pixels."""
 
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import cv2
@@ -54,11 +55,23 @@ def within(image: Image, u: Image, v: Image) -> NDArray[np.bool_]:
 
 def warp(image: Values, flow: Image) -> Values:
     """Return `image` (H, W[, C]) sampled at each pixel plus `flow` (H, W, 2); bilinear, border repeated."""
-    x, y = pixel_grid((flow.shape[1], flow.shape[0]))
+    # Stubs lack the form with one map of two channels.
     warped = cv2.remap(
-        image, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        image,
+        flow + _grid(flow.shape[1], flow.shape[0]),
+        None,  # type: ignore[call-overload]
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
     )
     return np.asarray(warped, image.dtype)
+
+
+@lru_cache(maxsize=8)
+def _grid(width: int, height: int) -> Image:
+    """Return (H, W, 2): x and y of every pixel, not to be written to."""
+    grid = np.dstack(pixel_grid((width, height)))
+    grid.flags.writeable = False
+    return grid
 
 
 def warp_homography(

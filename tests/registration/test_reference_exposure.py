@@ -120,6 +120,22 @@ def test_tiles_add_up_to_the_picture(size: tuple[int, int]) -> None:
     np.testing.assert_allclose(tiles.inner(total), picture, atol=1e-5)
 
 
+def test_packed_spectra_take_a_response_at_their_frequencies() -> None:
+    def response(down: Picture, across: Picture) -> Picture:
+        """A motion blur that leaves nothing of the highest frequencies, which stand for both signs."""
+        seen = np.sinc(9 * across - 5 * down) * (0.5 - across) * (0.5 - np.abs(down))
+        return np.asarray(seen, np.float32)
+
+    tiles = Tiles(16, (16, 16))
+    picture = np.random.default_rng(2).random((1, 16, 16), np.float32)
+    spectrum = np.fft.rfft2(picture * tiles.window) * response(*tiles.frequencies)
+    wanted = np.fft.irfft2(spectrum) * tiles.window
+    found = np.zeros((16, 16), np.float32)
+    packed = tiles.packed_spectra(picture) * response(*tiles.packed_frequencies)
+    tiles.fold(found, 0, packed.astype(np.float32))
+    np.testing.assert_allclose(found, wanted[0], atol=1e-6)
+
+
 def warped(scene: Picture, exposure: float, k: int) -> list[View]:
     """Five frames warped onto frame `k` by their true shifts."""
     views = []

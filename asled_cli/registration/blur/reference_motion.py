@@ -15,6 +15,7 @@ from asled_cli.imaging.homography import Image
 from asled_cli.imaging.light import luma, luma_codes, shrink
 from asled_cli.imaging.warp import warp
 
+REACH = 3  # frames on each side to which the flow is known
 Each = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
 
 
@@ -43,6 +44,11 @@ class TrackedFrame:
             (float(np.percentile(np.abs(f[::4, ::4]), 90)) / abs(dt) for dt, f in nearest), default=0.0
         )
 
+    @cached_property
+    def half(self) -> "TrackedFrame":
+        """Return the luma of the frame at half size, computed once."""
+        return halved(self)
+
 
 def track_frames(
     times: Sequence[float], images: Sequence[Image], each: Each = _one_by_one
@@ -58,21 +64,33 @@ def track_frames(
 
 
 def connect(
-    i: int, times: Sequence[float], image: Image, pairs: Sequence[tuple[Image, Image] | None]
+    i: int,
+    times: Sequence[float],
+    image: Image,
+    pairs: Sequence[tuple[Image, Image] | None],
+    chained: dict[tuple[float, int], Image] | None = None,
 ) -> TrackedFrame:
     """Return frame `i` with its paths. Flow to frames farther away is chained.
 
     pairs: pairs[k] is the flow k -> k + 1 and back, or None across a cut.
+    chained: flow that is known already, by time and steps from there; what is computed is added.
     """
+    known = {} if chained is None else chained
     paths: list[tuple[float, Image]] = []
     for step, side in ((1, 0), (-1, 1)):
         flow: Image | None = None
-        for reach in (1, 2, 3):
+        for reach in range(1, REACH + 1):
             k = i + reach - 1 if step == 1 else i - reach
             pair = pairs[k] if 0 <= k < len(pairs) else None
             if pair is None:
                 break
-            flow = pair[side] if flow is None else flow + warp(pair[side], flow)
+            if flow is None:
+                flow = pair[side]
+            else:
+                key = (times[i], step * reach)
+                if key not in known:
+                    known[key] = flow + warp(pair[side], flow)
+                flow = known[key]
             paths.append((times[i + step * reach] - times[i], flow))
     return TrackedFrame(times[i], image, tuple(paths))
 

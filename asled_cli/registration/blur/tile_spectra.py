@@ -20,8 +20,8 @@ class Tiles:
     side: pixels, even. size: (width, height) of the picture.
     Tiles begin half a side outside the picture, which is mirrored there; every pixel is in four tiles.
     `window` is applied before the spectrum and after it. With unchanged spectra `fold` restores the picture.
-    Packed spectra are real: the numbers of OpenCV's CCS format, whose transform is several times as fast. They
-    can be added, and multiplied by a real frequency response at `packed_frequencies`.
+    Packed spectra are real: the numbers of OpenCV's CCS format, whose transform is several times as fast.
+    They can be added, and multiplied by a real frequency response at `packed_frequencies`.
     """
 
     side: int
@@ -45,7 +45,7 @@ class Tiles:
 
     @cached_property
     def packed_frequencies(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return (side, side) down and (1, side) across: the frequency of each number of a packed spectrum."""
+        """Return (side, side) down and (1, side) across, of each number of a packed spectrum."""
         half = (np.arange(self.side, dtype=np.float32) + 1) // 2 / np.float32(self.side)
         down = np.tile(np.fft.fftfreq(self.side).astype(np.float32)[:, None], self.side)
         down[:, [0, -1]] = half[:, None]  # real and imaginary parts are below each other there
@@ -75,7 +75,7 @@ class Tiles:
         return np.asarray(np.fft.rfft2(tiles * self.window), np.complex64)
 
     def packed_spectra(self, tiles: Image, level: Image | float = 0) -> Image:
-        """Return the packed spectra (N, side, side) of windowed tiles, `level` (N, 1, 1) subtracted before."""
+        """Return the packed spectra (N, side, side) of windowed tiles minus `level` (N, 1, 1)."""
         packed = np.subtract(tiles, level, out=np.empty(tiles.shape, np.float32))
         packed *= self.window
         for tile in packed:

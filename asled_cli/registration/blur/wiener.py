@@ -79,8 +79,8 @@ def wiener_deconvolve(views: Sequence[View], mean: Image) -> Image:
         for some in np.array_split(moved, -(-len(moved) // _TILES)) if len(moved) else ():
             level, variance = _moments(own[some])
             spectra = (tiles.packed_spectra(cut[some], level) for cut in cuts)
-            among = [[values[some] for values in each] for each in (vectors, counts)]
-            missing[some] = wiener.missing(spectra, *among, variance) * share[some]
+            motion, trust = ([values[some] for values in each] for each in (vectors, counts))
+            missing[some] = wiener.missing(spectra, motion, trust, variance) * share[some]
         if len(moved):
             tiles.fold(total, row, missing)
     return mean + tiles.inner(total)
@@ -156,8 +156,7 @@ class _Wiener:
         noise += 1
         filtered *= noise
         filtered /= energy
-        filtered -= mean
-        return filtered
+        return np.asarray(np.subtract(filtered, mean, out=filtered), np.float32)
 
     def _response(self, vector: Image) -> tuple[Image, Image]:
         """Return the response (N, side, side) of blur by `vector`, as `blur_response`, and its mean square.

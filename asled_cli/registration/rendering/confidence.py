@@ -31,5 +31,5 @@ def reference_weight(reblur_residual: Image, change: Image) -> NDArray[np.float3
 
 
 def _energy(difference: Image) -> Image:
-    square = np.mean(difference * difference, axis=-1)
+    square = cv2.transform(difference * difference, np.full((1, 3), 1 / 3, np.float32))
     return np.asarray(cv2.GaussianBlur(square, (0, 0), _WINDOW_PX), dtype=np.float32)

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image
-from asled_cli.imaging.light import luma
+from asled_cli.imaging.light import LUMA_BT709
 from asled_cli.imaging.warp import sample_at
 from asled_cli.registration.blur.wiener import View, wiener_deconvolve
 from asled_cli.registration.rendering.aligned_frame import Picture
 
 FULL_SCALE = 65535.0
-_ROWS = 64  # of pictures averaged at a time
+_ROWS = 8  # of pictures averaged at a time, to stay in the cache
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class OpenCvFusion:
     def deconvolved_mean(self, views: Sequence[WarpedReference]) -> NDArray[np.uint16]:
         """Return the weighted mean with deconvolved detail, see `FusionPictures`."""
         total = _weighted_mean(views, np.empty(views[0].picture.shape, np.float32))
-        total += _deconvolved_detail(views, total)[..., None]
-        return np.asarray(np.rint(np.clip(total, 0, FULL_SCALE)), np.uint16)
+        detail = _deconvolved_detail(views, total)
+        return np.asarray(cv2.add(total, cv2.merge([detail] * 3), dtype=cv2.CV_16U), np.uint16)
 
 
 OPENCV_FUSION = OpenCvFusion()
@@ -94,26 +94,40 @@ def _weighted_mean(warped: Sequence[WarpedReference], out: NDArray[Any]) -> NDAr
     first = warped[0].picture
     weights = [_enlarged(view.weight, first) for view in warped[1:]]
     share = 1 / _enlarged(np.sum([view.weight for view in warped], axis=0, dtype=np.float32), first)
+    total, each, picture = (np.empty((_ROWS, *first.shape[1:]), np.float32) for _ in range(3))
     for top in range(0, len(first), _ROWS):
-        rows = slice(top, top + _ROWS)
-        own = first[rows].astype(np.float32)
+        rows = slice(top, min(top + _ROWS, len(first)))
+        used = slice(rows.stop - top)
+        total[used] = first[rows]
         for weight, view in zip(weights, warped[1:], strict=True):
-            each = cv2.merge([weight[rows]] * 3)
-            cv2.accumulateProduct(view.picture[rows].astype(np.float32), each, own)
-        cv2.multiply(own, cv2.merge([share[rows]] * 3), out[rows], dtype=depth)
+            cv2.merge([weight[rows]] * 3, each[used])
+            picture[used] = view.picture[rows]
+            cv2.accumulateProduct(picture[used], each[used], total[used])
+        cv2.merge([share[rows]] * 3, each[used])
+        cv2.multiply(total[used], each[used], out[rows], dtype=depth)
     return out
 
 
 def _deconvolved_detail(warped: Sequence[WarpedReference], mean: Image) -> Image:
     """Return (H, W): the detail that deconvolution adds to the luma of `mean` (H, W, 3), in its codes."""
-    grey = luma(mean) / np.float32(FULL_SCALE)
+    grey = _grey(mean)
     views = []
     for view in warped:
-        # The mean replaces a frame where it differs from the middle one.
-        weight = _enlarged(view.weight, view.picture)
-        own = luma(view.picture.astype(np.float32)) / np.float32(FULL_SCALE)
-        views.append(View(grey + weight * (own - grey), view.weight, view.travel))
-    return np.asarray((wiener_deconvolve(views, grey) - grey) * np.float32(FULL_SCALE), np.float32)
+        own = _grey(view.picture)
+        own -= grey
+        own *= _enlarged(view.weight, view.picture)
+        own += grey  # the mean replaces a frame where it differs from the middle one
+        views.append(View(own, view.weight, view.travel))
+    detail = wiener_deconvolve(views, grey)
+    detail -= grey
+    detail *= np.float32(FULL_SCALE)
+    return detail
+
+
+def _grey(picture: NDArray[Any]) -> Image:
+    """Return (H, W) luma 0..1 of a picture (H, W, 3) in codes."""
+    weights = (LUMA_BT709 / FULL_SCALE).astype(np.float32)
+    return np.asarray(cv2.transform(picture.astype(np.float32, copy=False), weights[None]), np.float32)
 
 
 def _reduced(picture: NDArray[np.uint16], size: tuple[int, int]) -> Image:

@@ -12,7 +12,7 @@ from asled_cli.imaging.light import luma, shrink
 from asled_cli.imaging.warp import sample, warp
 from asled_cli.registration.blur.intra_frame_shake import can_show_intra_frame_shake, fit_intra_frame_shake
 from asled_cli.registration.blur.reblur import Reblur
-from asled_cli.registration.blur.reference_motion import TrackedFrame, halved, halved_positions
+from asled_cli.registration.blur.reference_motion import TrackedFrame, halved_positions
 from asled_cli.registration.estimate.disparity import REACH_SHARE, HalfViews, solve_disparity
 from asled_cli.registration.geometry.canvas import Canvas
 from asled_cli.registration.model.exposure import NO_SHAKE, IntraFrameShake, KernelBlur
@@ -89,7 +89,7 @@ class GuideBuilder:
         """Return the intra-frame camera shake that the target's blur shows, in canvas pixels."""
         if not can_show_intra_frame_shake(tracked_frames, knot.exposure):
             return NO_SHAKE
-        half = Reblur([halved(tracked) for tracked in tracked_frames], self._canvas.work_size[1] // 2)
+        half = Reblur([tracked.half for tracked in tracked_frames], self._canvas.work_size[1] // 2)
         soft = isinstance(knot.exposure, KernelBlur)  # kernels are fitted to targets as soft as the reference
         picture = self._canvas.soften(target.picture) if soft else target.picture
         grey = shrink(luma(picture), 2)
