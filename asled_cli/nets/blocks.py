@@ -1,7 +1,8 @@
 """Convolution blocks shared by all networks."""
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from asled_cli.nets.fused_conv import add_conv, conv_relu
 
 
 def conv3x3(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Conv2d:
@@ -25,8 +26,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C, H, W)."""
-        branch: Tensor = self.second(F.relu(self.first(x), inplace=True))
-        return branch.add_(x)  # in place: large allocations cost a CPU more than the sum itself
+        return add_conv(x, self.second, conv_relu(self.first, x))
 
 
 class ConvStack(nn.Sequential):
@@ -38,6 +38,15 @@ class ConvStack(nn.Sequential):
         super().__init__(
             entry, nn.LeakyReLU(0.1, inplace=True), *(ResidualBlock(channels) for _ in range(blocks))
         )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to (N, channels, H / stride, W / stride)."""
+        entry, activation, *blocks = self
+        assert isinstance(entry, nn.Conv2d) and isinstance(activation, nn.LeakyReLU)
+        features = conv_relu(entry, x, activation.negative_slope)
+        for block in blocks:
+            features = block(features)
+        return features
 
 
 def scale_initial_weights(conv: nn.Conv2d, gain: float) -> None:

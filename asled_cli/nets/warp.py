@@ -67,6 +67,28 @@ def warp_bicubic(picture: Tensor, flow: Tensor) -> Tensor:
     return torch.from_numpy(moved).permute(0, 3, 1, 2)
 
 
+def warp_smooth(field: Tensor, flow: Tensor) -> Tensor:
+    """Warp a smooth field (N, C, H, W) of at most 4 channels as `warp` does, such as a flow or a guide.
+
+    Without gradients, a CPU uses OpenCV, which is ten times faster and rounds positions to 1/32 of a pixel.
+    Returns float32 there. flow: (N, 2, H, W) in pixels.
+    """
+    if field.device.type != "cpu" or torch.is_grad_enabled() or _portable:
+        return warp(field, flow)
+    x, y = _positions(flow)
+    moved = [
+        cv2.remap(
+            cv2.merge(list(own.float().numpy())),
+            cv2.merge([across.numpy(), down.numpy()]),
+            None,  # type: ignore[call-overload]  # stubs lack the form with one map of two channels
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        for own, across, down in zip(field, x, y, strict=True)
+    ]
+    return torch.from_numpy(np.stack(moved)).permute(0, 3, 1, 2)
+
+
 def _places(flow: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Return (H, W, 2), the sampling position of each pixel, inside the image of `size` (width, height).
 
@@ -110,13 +132,28 @@ def _sample_rows(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
     270 x 480 on two cores: 4.5 ms against 22 ms in float32, 3.4 against 41 in bfloat16).
     """
     count, channels, height, width = image.shape
+    find = _corners if torch.is_grad_enabled() else _corners_by_opencv
+    corners, weights = find(x, y)
+    table = image.permute(0, 2, 3, 1).reshape(-1, channels)  # a view when channels_last
+    sampled = F.embedding_bag(
+        corners.view(-1, 4), table, mode="sum", per_sample_weights=weights.view(-1, 4).to(image.dtype)
+    )
+    channels_last = sampled.view(count, height, width, channels).permute(0, 3, 1, 2)
+    if image.is_contiguous() and not image.is_contiguous(memory_format=torch.channels_last):
+        return channels_last.contiguous()
+    return channels_last
+
+
+def _corners(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rows of the table around each position, and their weights, both (N, H, W, 4)."""
+    count, height, width = x.shape
     left, top = x.detach().floor(), y.detach().floor()
     right_weight, bottom_weight = x - left, y - top
     x0, y0 = left.long(), top.long()
     x1, y1 = (x0 + 1).clamp(max=width - 1), (y0 + 1).clamp(max=height - 1)
-    first_row = torch.arange(count, device=image.device).view(count, 1, 1) * (height * width)
+    first_row = torch.arange(count, device=x.device).view(count, 1, 1) * (height * width)
     upper, lower = first_row + y0 * width, first_row + y1 * width
-    corners = torch.stack((upper + x0, upper + x1, lower + x0, lower + x1), dim=-1)  # (N, H, W, 4)
+    corners = torch.stack((upper + x0, upper + x1, lower + x0, lower + x1), dim=-1)
     left_weight, top_weight = 1 - right_weight, 1 - bottom_weight
     weights = torch.stack(
         (
@@ -127,14 +164,25 @@ def _sample_rows(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
         ),
         dim=-1,
     )
-    table = image.permute(0, 2, 3, 1).reshape(-1, channels)  # a view when channels_last
-    sampled = F.embedding_bag(
-        corners.view(-1, 4), table, mode="sum", per_sample_weights=weights.view(-1, 4).to(image.dtype)
-    )
-    channels_last = sampled.view(count, height, width, channels).permute(0, 3, 1, 2)
-    if image.is_contiguous() and not image.is_contiguous(memory_format=torch.channels_last):
-        return channels_last.contiguous()
-    return channels_last
+    return corners, weights
+
+
+def _corners_by_opencv(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what `_corners` does, without gradients; torch takes eight times as long to put four together."""
+    count, height, width = x.shape
+    to_right, below = int(width > 1), width * int(height > 1)
+    corners = np.empty((count, height, width, 4), np.int32)
+    weights = np.empty((count, height, width, 4), np.float32)
+    for n, (across, down) in enumerate(zip(x.numpy(), y.numpy(), strict=True)):
+        left = np.minimum(np.floor(across), max(width - 2, 0))  # so that the next column is there
+        top = np.minimum(np.floor(down), max(height - 2, 0))
+        right_weight, bottom_weight = across - left, down - top
+        both = right_weight * bottom_weight
+        upper_right, lower_left = right_weight - both, bottom_weight - both
+        cv2.merge([1 - right_weight - lower_left, upper_right, lower_left, both], weights[n])
+        first = top.astype(np.int32) * width + left.astype(np.int32) + n * height * width
+        cv2.merge([first, first + to_right, first + below, first + (below + to_right)], corners[n])
+    return torch.from_numpy(corners), torch.from_numpy(weights)
 
 
 def _sample_grid(image: Tensor, x: Tensor, y: Tensor) -> Tensor:

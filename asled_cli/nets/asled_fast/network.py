@@ -26,6 +26,7 @@ from asled_cli.guide import GUIDE_CHANNELS, GUIDE_STRIDE
 from asled_cli.nets.asled_fast.result_fusion import ResultFusion, ResultWindow
 from asled_cli.nets.blend import blend
 from asled_cli.nets.blocks import ConvStack, ResidualBlock, scale_initial_weights
+from asled_cli.nets.fused_conv import add_conv, conv_relu
 from asled_cli.nets.interface import ChunkInputs, NetworkInfo
 from asled_cli.nets.limits import BLOCKS, CHANNELS, check_config
 from asled_cli.nets.memory import MemoryConfig, ReferenceMemory
@@ -114,7 +115,7 @@ class Encoder(nn.Module):
         dtype = self.entry.weight.dtype
         views = torch.cat(((target - 0.5).to(dtype), (reference - target).to(dtype)), dim=1)  # (N, 6, H, W)
         views = views.contiguous(memory_format=torch.channels_last)
-        fine = self.blocks(F.leaky_relu(self.entry(views), 0.1, inplace=True))  # (N, C, H/2, W/2)
+        fine = self.blocks(conv_relu(self.entry, views, 0.1))  # (N, C, H/2, W/2)
         guide = guide.to(dtype, memory_format=torch.channels_last)
         coarse = F.leaky_relu(self.down(fine).add_(self.guide(guide)), 0.1, inplace=True)
         return FrameFeatures(fine, coarse)
@@ -142,7 +143,8 @@ class Decoder(nn.Module):
         """
         joined = self.up(coarse)
         for project, features in zip(self.fuse, fine, strict=True):
-            joined.add_(project(features))
+            assert isinstance(project, nn.Conv2d)
+            joined = add_conv(joined, project, features)
         features = self.blocks(joined)
         return features, F.pixel_shuffle(self.head(features), 2)
 
