@@ -12,27 +12,29 @@ from torch import Tensor, nn
 
 from asled_cli.nets.warp import is_portable
 
+_AVAILABLE = bool(torch._C._has_mkldnn) and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 _DTYPES = (torch.float32, torch.bfloat16)
 
 
 def conv_relu(conv: nn.Conv2d, features: Tensor, slope: float = 0.0) -> Tensor:
     """Return leaky_relu(conv(features), slope), (N, C, H, W). slope: of negative values; 0: plain ReLU."""
     if _fuses(conv, features):
-        kind, scalars = ("leaky_relu", [slope]) if slope else ("relu", [])
-        found: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            features, conv.weight, conv.bias, *_shape(conv), kind, scalars, ""
+        activation = ("leaky_relu", [slope]) if slope else ("relu", [])
+        fused: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            features, conv.weight, conv.bias, *_shape(conv), *activation, ""
         )
-        return found
-    return F.leaky_relu(conv(features), slope, inplace=True) if slope else F.relu(conv(features), inplace=True)
+        return fused
+    found = conv(features)
+    return F.leaky_relu(found, slope, inplace=True) if slope else F.relu(found, inplace=True)
 
 
 def add_conv(total: Tensor, conv: nn.Conv2d, features: Tensor) -> Tensor:
     """Return total + conv(features), (N, C, H, W)."""
     if _fuses(conv, features) and total.dtype == features.dtype:
-        found: Tensor = torch.ops.mkldnn._convolution_pointwise.binary(
+        fused: Tensor = torch.ops.mkldnn._convolution_pointwise.binary(
             features, total, conv.weight, conv.bias, *_shape(conv), "add", 1.0, None, [], None
         )
-        return found
+        return fused
     added: Tensor = conv(features)
     return added.add_(total)  # in place: large allocations cost a CPU more than the sum itself
 
@@ -46,11 +48,9 @@ def _shape(conv: nn.Conv2d) -> tuple[list[int], list[int], list[int], int]:
 def _fuses(conv: nn.Conv2d, features: Tensor) -> bool:
     """Return whether the fused operators are there and may be used."""
     return (
-        features.device.type == "cpu"
+        _AVAILABLE
+        and features.device.type == "cpu"
         and features.dtype == conv.weight.dtype
         and features.dtype in _DTYPES
         and not (torch.is_grad_enabled() or is_portable() or torch.compiler.is_exporting())
-        and torch.backends.mkldnn.is_available()
-        and torch.backends.mkldnn.enabled
-        and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
     )

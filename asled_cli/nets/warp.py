@@ -168,7 +168,7 @@ def _corners(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _corners_by_opencv(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what `_corners` does, without gradients; torch takes eight times as long to put four together."""
+    """Return what `_corners` does, without gradients; torch joins four planes far more slowly."""
     count, height, width = x.shape
     to_right, below = int(width > 1), width * int(height > 1)
     corners = np.empty((count, height, width, 4), np.int32)

@@ -15,6 +15,7 @@ from asled_cli.nets.warp import (
     scale_flow,
     warp,
     warp_bicubic,
+    warp_smooth,
 )
 
 SHAPES = [(1, 1, 1, 1), (1, 3, 7, 5), (2, 8, 12, 9)]
@@ -28,16 +29,30 @@ def random_pair(shape: tuple[int, int, int, int], reach: float = 3.0) -> tuple[T
     return image, flow
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_equals_scipy(shape: tuple[int, int, int, int]) -> None:
+@pytest.mark.parametrize("gradients", [True, False])
+@pytest.mark.parametrize("shape", [*SHAPES, (1, 2, 1, 6), (1, 2, 6, 1)])
+def test_equals_scipy(shape: tuple[int, int, int, int], gradients: bool) -> None:
     image, flow = random_pair(shape)
-    result = warp(image, flow).numpy()
+    with torch.set_grad_enabled(gradients):
+        result = warp(image, flow).numpy()
     rows, columns = np.mgrid[: shape[2], : shape[3]].astype(np.float64)
     for n in range(shape[0]):
         at = [rows + flow[n, 1].numpy(), columns + flow[n, 0].numpy()]
         for c in range(shape[1]):
             expected = map_coordinates(image[n, c].numpy(), at, order=1, mode="nearest")
             np.testing.assert_allclose(result[n, c], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 40, 50), (2, 4, 12, 9)])
+def test_smooth_fields_are_warped_to_a_64th_of_their_steps(shape: tuple[int, int, int, int]) -> None:
+    field, flow = random_pair(shape)
+    step = max(float(field.diff(dim=axis).abs().max()) for axis in (-2, -1))
+    with torch.inference_mode():
+        found, exact = warp_smooth(field, flow), warp(field, flow)
+    assert found.shape == exact.shape
+    assert float((found - exact).abs().max()) <= 2 * step / 64 + 1e-5  # rows and columns
+    with torch.enable_grad():
+        torch.testing.assert_close(warp_smooth(field, flow), exact, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 7, 5), (2, 4, 12, 9)])

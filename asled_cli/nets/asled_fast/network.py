@@ -117,7 +117,7 @@ class Encoder(nn.Module):
         views = views.contiguous(memory_format=torch.channels_last)
         fine = self.blocks(conv_relu(self.entry, views, 0.1))  # (N, C, H/2, W/2)
         guide = guide.to(dtype, memory_format=torch.channels_last)
-        coarse = F.leaky_relu(self.down(fine).add_(self.guide(guide)), 0.1, inplace=True)
+        coarse = F.leaky_relu(add_conv(self.guide(guide), self.down, fine), 0.1, inplace=True)
         return FrameFeatures(fine, coarse)
 
 

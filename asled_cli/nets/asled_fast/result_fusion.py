@@ -21,6 +21,7 @@ from asled_cli.guide import GUIDE_STRIDE
 from asled_cli.nets.asled_fast.mixing import mean_difference, mean_size, mix
 from asled_cli.nets.blend import BLUR, CONFIDENCE, VALID
 from asled_cli.nets.blocks import ResidualBlock, scale_initial_weights
+from asled_cli.nets.fused_conv import add_conv
 from asled_cli.nets.interface import ChunkInputs
 from asled_cli.nets.warp import warp_bicubic, warp_smooth
 
@@ -70,12 +71,11 @@ class ResultFusion(nn.Module):
         each += [mean_size(other.difference) for other in others]
         guides = torch.cat([guide, *(other.guide for other in others)], dim=1)
         guides = guides * guides.new_tensor([_BLUR_GAIN, 1.0]).repeat(len(others) + 1).view(1, -1, 1, 1)
-        seen = self.entry(
-            torch.cat(each, dim=1).to(dtype, memory_format=torch.channels_last)
-        )  # (N, C, H/2, W/2)
+        seen = torch.cat(each, dim=1).to(dtype, memory_format=torch.channels_last)
         known = self.guide(guides.to(dtype, memory_format=torch.channels_last))  # (N, C, H/4, W/4)
-        seen = seen + F.interpolate(known, scale_factor=2, mode="bilinear", align_corners=False)
-        features = self.blocks(F.leaky_relu(seen, 0.1, inplace=True))
+        known = F.interpolate(known, scale_factor=2, mode="bilinear", align_corners=False)
+        seen = F.leaky_relu(add_conv(known, self.entry, seen), 0.1, inplace=True)  # (N, C, H/2, W/2)
+        features = self.blocks(seen)
         # Plane by plane: the mixture takes one weight for three colours.
         scores = F.pixel_shuffle(self.head(features), 2)  # (N, neighbours, H, W)
         scores = scores.to(own.dtype, memory_format=torch.contiguous_format) + _START
