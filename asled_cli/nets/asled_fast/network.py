@@ -153,7 +153,7 @@ class AsledFast(nn.Module):
     """Network that restores a clip from its registered reference; see the module docstring."""
 
     info = NetworkInfo(
-        overlap=2, halo_px=48, bytes_per_pixel=48, working_bytes_per_pixel=160, reference_radius=2
+        overlap=2, halo_px=32, bytes_per_pixel=48, working_bytes_per_pixel=160, reference_radius=2
     )  # without fusion, which needs `fusion_radius` more frames of look-ahead
     EXTRA_LOSSES: tuple[str, ...] = ()
 
