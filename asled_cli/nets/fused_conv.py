@@ -9,6 +9,7 @@ operations do the same.
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import conv_flop_count, register_flop_formula
 
 from asled_cli.nets.warp import is_portable
 
@@ -54,3 +55,13 @@ def _fuses(conv: nn.Conv2d, features: Tensor) -> bool:
         and features.dtype in _DTYPES
         and not (torch.is_grad_enabled() or is_portable() or torch.compiler.is_exporting())
     )
+
+
+def _count_operations(*arguments: object, out_val: Tensor, **_: object) -> int:
+    """Return the operations of a fused convolution, for torch's counter."""
+    tensors = [one for one in arguments if isinstance(one, Tensor) and one.ndim == 4]
+    return conv_flop_count(list(tensors[0].shape), list(tensors[-1].shape), list(out_val.shape))
+
+
+if _AVAILABLE:
+    register_flop_formula(torch.ops.mkldnn._convolution_pointwise, get_raw=True)(_count_operations)

@@ -89,8 +89,8 @@ def test_every_part_learns() -> None:
     network, picture = Dmenet(TINY), torch.rand(2, 3, 32, 32)
     true = torch.zeros(2, 1, 32, 32)
     true[..., 16:] = 0.8
-    optimizer, values = torch.optim.Adam(network.parameters(), 1e-2), []
-    for _ in range(3):
+    optimizer, values = torch.optim.Adam(network.parameters(), 3e-3), []
+    for _ in range(5):
         found, maps, _ = network.estimate(picture)
         assert len(maps) == 5 and [one.shape[-1] for one in maps] == [2, 4, 8, 16, 32]
         loss = map_loss(found, maps, true)

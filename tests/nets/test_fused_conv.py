@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from asled_cli.nets import fused_conv
 from asled_cli.nets.fused_conv import add_conv, conv_relu
@@ -80,3 +81,13 @@ def test_gradients_reach_weights_and_input(conv: nn.Conv2d) -> None:
         for part in (features, total, conv.weight):
             assert part.grad is not None
             assert part.grad.abs().sum() > 0
+
+
+def test_operations_are_counted(conv: nn.Conv2d, features: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = []
+    for available in (True, False):
+        monkeypatch.setattr(fused_conv, "_AVAILABLE", available and fused_conv._AVAILABLE)
+        with FlopCounterMode(display=False) as counter:
+            add_conv(conv_relu(conv, features), conv, features)
+        counted.append(counter.get_total_flops())
+    assert counted[0] == counted[1] > 0
