@@ -27,7 +27,10 @@ SIZES = ((448, 256), (384, 288), (320, 416), (352, 352), (416, 272), (256, 416),
 
 @dataclass(frozen=True, slots=True)
 class Odds:
-    """Probability of each kind of clip, 0..1, by the name of the field."""
+    """Probability of each kind of clip, 0..1, by the name of the field.
+
+    averaged: of a mean of 3, 5, 7 and 9 frames. shaken: of a blur of 2 to 8, 8 to 25 and 25 to 40 px.
+    """
 
     average: float = 0.5
     sharp_wide: float = 0.06
@@ -43,9 +46,13 @@ class Odds:
     rolling_shutter: float = 0.2
     ois: float = 0.15
     eis_window: float = 0.15
+    averaged: tuple[float, float, float, float] = (0.2, 0.22, 0.4, 0.18)
+    shaken: tuple[float, float, float] = (0.25, 0.5, 0.25)
 
 
 USUAL_ODDS = Odds()
+# Every frame is blurred, most of them by more than 8 px.
+STRONG_ODDS = Odds(sharp_wide=0.0, averaged=(0.0, 0.1, 0.6, 0.3), shaken=(0.0, 0.7, 0.3))
 # Clips in good light: factor of the noise, reduction of the crf, and share of clips without compression.
 _NOISE_FACTOR = 0.25
 _CRF_REDUCTION = 6
@@ -83,7 +90,7 @@ def _random_average(
     size = fit_size(size, extent, min(rig.ratio, 1.75))
     smallest = max(size[0] * rig.ratio * 1.04 / extent[0], size[1] * rig.ratio * 1.04 / extent[1])
     sharp, equal = draw.random() < odds.sharp_wide, draw.random() < odds.equally_blurred_ultra
-    count = 1 if sharp else int(draw.choice([3, 5, 7, 9], p=[0.2, 0.22, 0.4, 0.18]))
+    count = 1 if sharp else int(draw.choice([3, 5, 7, 9], p=odds.averaged))
     ultra_count = count if equal else int(draw.choice([1, 3], p=[0.88, 0.12]))
     speed = 0.0 if draw.random() < 0.25 else 10.0 * draw.random() ** 1.4
     direction = draw.uniform(0.0, 2.0 * np.pi)
@@ -128,7 +135,7 @@ def draw_shake(
     """Draw settings of `shake_pair` for `photo`, except the seed; nearer layers are cut from other photos."""
     sharp, equal = draw.random() < odds.sharp_wide, draw.random() < odds.equally_blurred_ultra
     exposure = float(draw.uniform(0.3, 1.0))
-    low, high = [(2.0, 8.0), (8.0, 25.0), (25.0, 40.0)][int(draw.choice(3, p=[0.25, 0.5, 0.25]))]
+    low, high = [(2.0, 8.0), (8.0, 25.0), (25.0, 40.0)][int(draw.choice(3, p=odds.shaken))]
     drift = draw.normal(0.0, 3.0, 2) if draw.random() < 0.3 else np.zeros(2)
     layers = draw.random()
     count = 0 if layers < odds.one_plane else 2 if layers > 1.0 - odds.three_layers else 1

@@ -19,7 +19,7 @@ from asled_cli.lab.camera.dual_lens import LensRig, soften_for_ultra
 from asled_cli.lab.datasets.image_sequence import EightBit, Pictures
 from asled_cli.lab.datasets.layouts import Averaging, DatasetClip, Layout, read_layout
 from asled_cli.lab.datasets.sources import Sources, Split, find_sources
-from asled_cli.lab.synthesis.random_clip import random_pair
+from asled_cli.lab.synthesis.random_clip import STRONG_ODDS, USUAL_ODDS, random_pair
 from asled_cli.lab.synthesis.random_focus import random_defocus_pair
 from asled_cli.lab.training_data.cached_clip import find_clips
 from asled_cli.lab.training_data.register import (
@@ -89,8 +89,8 @@ class DataConfig:
     synthetic_size: tuple[int, int] = (0, 0)
     """Width and height of each of them, multiples of 16; (0, 0): one of seven sizes of 0.1 to 0.15
     megapixels. Small and short clips are registered much sooner."""
-    blur: Literal["motion", "defocus"] = "motion"
-    """Blur of the clips made from `sources`."""
+    blur: Literal["motion", "strong", "defocus"] = "motion"
+    """Blur of the clips made from `sources`. strong: motion that blurs every frame, most by more than 8 px."""
     truth: Literal["sharp", "defocus"] = "sharp"
     """What the network is to give. defocus: a grey map of the blur of clips out of focus, 1 for a Gaussian of
     7 px, for `dmenet`."""
@@ -239,8 +239,9 @@ def _synthetic(sources: Sources, seed: int, config: DataConfig) -> ClipViews:
     """Return the views of a clip drawn from the sharp sources."""
     frames = config.synthetic_frames or None
     size = config.synthetic_size if config.synthetic_size != (0, 0) else None
-    if config.blur == "motion":
-        return synthetic_views(random_pair(sources, seed, frames=frames, size=size))
+    if config.blur != "defocus":
+        odds = STRONG_ODDS if config.blur == "strong" else USUAL_ODDS
+        return synthetic_views(random_pair(sources, seed, frames=frames, size=size, odds=odds))
     pair = random_defocus_pair(sources, seed, frames=frames, size=size)
     views = synthetic_views(pair)
     if config.truth == "sharp":
