@@ -9,11 +9,14 @@ from asled_cli.cli.app import main
 from asled_cli.errors import UsageError
 from asled_cli.lab.evaluation import run as running
 from asled_cli.lab.evaluation.all_networks import (
+    NEEDS_REFERENCE,
     SETS,
     UNTRAINED,
+    Traits,
     all_notes,
     compared_sets,
     networks_table,
+    traits_of,
 )
 from asled_cli.lab.evaluation.statistics import Mean, Summary
 from asled_cli.lab.scoring.config import EvalConfig
@@ -52,12 +55,34 @@ def test_weights_that_are_given_are_no_longer_untrained(tmp_path: Path) -> None:
     weights.save(file, "refvsr", network, notes={"step": "420"})
     means = {name: {"psnr_gain": Mean(1, 0, 0, 1, 1)} for name in ("input", "refvsr")}
     summaries = {"strong": Summary({"all": means}, {"all": 10})}
-    _, _, rows = networks_table(summaries)
-    assert ["refvsr", "+1.00"] in rows and ["refvsr", UNTRAINED] not in rows and ["mtu", UNTRAINED] in rows
+    given = config(methods=("input", f"refvsr={file}"))
+    _, _, rows = networks_table(summaries, {model.name: traits_of(model) for model in find_models(given)})
+    assert ["refvsr", "+1.00", "strong: yes"] in rows and ["mtu", UNTRAINED, UNTRAINED] in rows
+    assert ["input", "+1.00", "no method"] in rows and not any(
+        row[0] == "refvsr" and UNTRAINED in row for row in rows
+    )
     lines = all_notes(summaries, config(methods=("input", f"refvsr={file}"), max_frames=6))
     assert "refvsr: not published, 420 training steps." in lines
     assert "Only the first 6 frames of each clip." in lines
     assert any("not scored" in line and "mtu" in line and "refvsr" not in line for line in lines)
+
+
+def test_the_table_says_what_needs_a_reference_and_what_gains_too_little() -> None:
+    def summary(**gains: float) -> Summary:
+        return Summary(
+            {"all": {n: {"psnr_gain": Mean(v, 0, 0, v, v)} for n, v in gains.items()}}, {"all": 10}
+        )
+
+    summaries = {"single": summary(davanet=0.0, ifan=0.1), "defocus": summary(davanet=2.0, ifan=0.99)}
+    traits = {"davanet": Traits(True, "strong"), "ifan": Traits(False, "defocus")}
+    _, _, rows = networks_table(summaries, traits)
+    assert rows[:2] == [
+        ["davanet", NEEDS_REFERENCE, "+2.00", "strong: not scored"],
+        ["ifan", "+0.10", "+0.99", "defocus: no"],
+    ]
+    kinds = {model.name: traits_of(model) for model in find_models(config())}
+    assert kinds["input"] is None and kinds["swap"] == kinds["asled-fast"] == Traits(True, "strong")
+    assert kinds["single"] == Traits(False, "strong")
 
 
 def test_the_table_has_a_row_for_each_and_a_column_for_each_set(
@@ -80,9 +105,10 @@ def test_the_table_has_a_row_for_each_and_a_column_for_each_set(
     assert main(["eval", *arguments, "--out", str(tmp_path / "out")]) == 0
     assert seen == list(SETS)
     page = (tmp_path / "out" / "networks.md").read_text()
-    assert "| asled-fast | +1.00 | +2.00 | +3.00 |" in page
+    assert list(SETS) == ["strong", "single", "defocus"]
+    assert f"| asled-fast | +1.00 | {NEEDS_REFERENCE} | +3.00 | strong: yes |" in page
     for name in untrained():
-        assert f"| {name} | {' | '.join([UNTRAINED] * len(SETS))} |" in page
+        assert f"| {name} | {' | '.join([UNTRAINED] * (len(SETS) + 1))} |" in page
     content = json.loads((tmp_path / "out" / "networks.json").read_text())
     assert content["gain_db"]["strong"] == {"input": 0.0, "asled-fast": 1.0}
     assert content["untrained"] == untrained()

@@ -14,6 +14,7 @@ from asled_cli.lab.datasets.sources import HELD_OUT_PHOTOS, HELD_OUT_VIDEOS, Sou
 from asled_cli.lab.eval_sets.builders import PhotoClip
 from asled_cli.lab.eval_sets.validation import VALIDATION_CLIPS, validation_pairs
 from asled_cli.lab.synthesis.random_clip import (
+    STRONG_ODDS,
     Odds,
     fit_size,
     in_good_light,
@@ -73,6 +74,14 @@ def test_odds_of_one_always_happen(material: Path) -> None:
     pair = random_pair(sources, 3, frames=5, size=(96, 64), odds=odds)
     assert pair.exposure == 0.0 and not pair.reference_valid.all()
     assert pair.parameters["faults"]["lag_frames"] in (-1, 1) and pair.parameters["faults"]["finger"] > 0.0
+
+
+def test_strong_odds_blur_every_clip(material: Path) -> None:
+    sources = find_sources(material, "train")
+    for seed, average in ((0, 0.0), (1, 0.0), (2, 0.0), (3, 1.0), (4, 1.0)):
+        odds = replace(STRONG_ODDS, average=average)
+        found = random_pair(sources, seed, frames=3, size=(96, 64), odds=odds).parameters
+        assert found["count"] >= 5 if average else found["exposure"] > 0 and found["shake"]["blur_px"] >= 8
 
 
 def test_draws_stay_within_the_stated_bounds() -> None:

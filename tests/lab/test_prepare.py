@@ -108,7 +108,9 @@ def test_sharp_sources_become_made_clips(tmp_path: Path) -> None:
     sources.mkdir()
     write_video(sources / "walk.mp4", moving_video(36, 256, 192))
     cv2.imwrite(str(sources / "alley.png"), texture(420, 360, finest=2.0))
-    config = DataConfig(reference="centre", synthetic_clips=2, synthetic_frames=3, synthetic_size=(96, 64))
+    config = DataConfig(
+        reference="centre", blur="strong", synthetic_clips=2, synthetic_frames=3, synthetic_size=(96, 64)
+    )
     clips = find_clips(prepare(sources, tmp_path / "cache", config) / "train")
     assert [tuple(read_clip(clip).truth.shape) for clip in clips] == [(3, 64, 96, 3)] * 2
 

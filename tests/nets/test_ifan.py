@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from factories.networks import random_inputs
 from torch import Tensor, nn
 
+from asled_cli.nets.blend import swap
 from asled_cli.nets.ifan.filtering import adaptive_convolution, split_filters
 from asled_cli.nets.ifan.network import Ifan, IfanConfig
 from asled_cli.nets.interface import run_chunks
@@ -42,6 +43,7 @@ def test_parameters_of_each_part() -> None:
         (IfanConfig(filters=44), 13_597_764, None),
         (IfanConfig(dual=True), 10_477_860, 19_139_685),
         (IfanConfig(channels=16, filters=8), 2_364_196, 2_456_808),
+        (IfanConfig(channels=16, filters=8, dual=True, skip="blend"), 2_364_773, 2_456_808),
     ],
 )
 def test_parameters(config: IfanConfig, inference: int, training: int | None) -> None:
@@ -147,6 +149,16 @@ def test_only_two_views_need_a_reference() -> None:
         network = Ifan(replace(TINY, dual=dual)).eval()
         assert network.info.needs_reference is dual
         assert torch.equal(network(inputs)[0], network(other)[0]) is not dual
+
+
+@torch.inference_mode()
+def test_blending_starts_at_the_swap() -> None:
+    inputs = random_inputs(2, 13, 16)
+    network = Ifan(replace(TINY, dual=True, skip="blend")).eval()
+    torch.testing.assert_close(network(inputs)[0], swap(inputs))
+    assert torch.equal(run_chunks(network, inputs, 1, 0), network(inputs)[0])
+    with pytest.raises(ValueError, match="dual"):
+        replace(TINY, skip="blend")
 
 
 def test_every_part_learns() -> None:

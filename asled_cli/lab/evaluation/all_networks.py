@@ -1,17 +1,19 @@
 """One table on several synthetic sets: `asled eval --split A,B` or `all`, or `--methods all` alone."""
 
 import json
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from asled_cli.lab.evaluation.report import Table, row_text
 from asled_cli.lab.evaluation.statistics import Mean, Summary
 from asled_cli.lab.scoring.config import ALL_SETS, EvalConfig
-from asled_cli.lab.scoring.methods import ALL, untrained
+from asled_cli.lab.scoring.methods import ALL, Model, untrained
 from asled_cli.runtime.atomic_file import explain_full_disk
 from asled_cli.runtime.own_files import OwnFiles
+from asled_cli.zoo import checkpoint as weights
+from asled_cli.zoo import registry as zoo
 from asled_cli.zoo.weight_file import read_header
 
 SETS = {
@@ -24,6 +26,28 @@ FILES = ("networks.md", "networks.json")
 TARGET_DB = 1.0
 """What a network must gain on the set of its task, to be worth its cost."""
 UNTRAINED = "untrained"
+ONE_LENS = "single"  # the set whose clips have no second view
+NEEDS_REFERENCE = "needs a reference"
+TASKS = {"motion": "strong", "defocus": "defocus"}
+"""Blur that a network removes -> the set of that task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a row of the table is for. needs_reference: it leaves a clip without one as it is. task: a set."""
+
+    needs_reference: bool
+    task: str
+
+
+def traits_of(model: Model) -> Traits | None:
+    """Return what a method is for; None for the input. Raises WeightsError if its file is damaged."""
+    if model.kind == "input":
+        return None
+    if model.kind != "network" or model.path is None:
+        return Traits(model.kind in ("reference", "swap"), TASKS["motion"])
+    info = weights.read_info(model.path)
+    return Traits(info.needs_reference, TASKS[info.removes])
 
 
 def compared_sets(config: EvalConfig) -> Sequence[str]:
@@ -41,16 +65,25 @@ def one_set(config: EvalConfig, split: str) -> EvalConfig:
     return replace(config, split=split, out=out, cache=config.cache_folder)
 
 
-def networks_table(summaries: dict[str, Summary]) -> Table:
+def networks_table(summaries: dict[str, Summary], traits: Mapping[str, Traits | None]) -> Table:
     """Return methods down, sets across: the mean gain over the input in dB, below them what has no weights.
 
-    summaries: by set.
+    summaries: by set. traits: by method; the last column says whether it gains TARGET_DB on the set of its
+    task.
     """
     names = list(dict.fromkeys(name for summary in summaries.values() for name in summary.groups["all"]))
     heads = [f"{split}: {SETS[split]}" if split in SETS else split for split in summaries]
-    rows = [[name, *(_gain(summary, name) for summary in summaries.values())] for name in names]
-    rows += [[name, *[UNTRAINED] * len(summaries)] for name in untrained(names)]
-    return "gain over the input in dB, means of ten clips", ["method", *heads], rows
+    rows = [
+        [
+            name,
+            *(_cell(split, summary, name, traits.get(name)) for split, summary in summaries.items()),
+            _verdict(summaries, name, traits.get(name)),
+        ]
+        for name in names
+    ]
+    rows += [[name, *[UNTRAINED] * (len(summaries) + 1)] for name in untrained(names)]
+    columns = ["method", *heads, f"{TARGET_DB:g} dB or more on the set of its task"]
+    return "gain over the input in dB, means of ten clips", columns, rows
 
 
 def write_networks(
@@ -77,10 +110,24 @@ def _writer(text: str) -> Callable[[Path], object]:
     return partial(Path.write_text, data=text)
 
 
-def _gain(summary: Summary, name: str) -> str:
-    means = summary.groups["all"].get(name, {})
-    gain: Mean | None = means.get("psnr_gain")
-    return "-" if gain is None else f"{gain.value:+.2f}"
+def _cell(split: str, summary: Summary, name: str, traits: Traits | None) -> str:
+    if traits is not None and traits.needs_reference and split == ONE_LENS:
+        return NEEDS_REFERENCE
+    gain = _gain(summary, name)
+    return "not scored" if gain is None else f"{gain.value:+.2f}"
+
+
+def _verdict(summaries: Mapping[str, Summary], name: str, traits: Traits | None) -> str:
+    if traits is None:
+        return "no method"
+    gain = _gain(summaries[traits.task], name) if traits.task in summaries else None
+    if gain is None:
+        return f"{traits.task}: not scored"
+    return f"{traits.task}: {'yes' if gain.value >= TARGET_DB else 'no'}"
+
+
+def _gain(summary: Summary, name: str) -> Mean | None:
+    return summary.groups["all"].get(name, {}).get("psnr_gain")
 
 
 def _plain(summary: Summary) -> dict[str, float]:
@@ -117,4 +164,8 @@ def untrained_notes(scored: Collection[str]) -> list[str]:
     names = untrained(scored)
     if not names:
         return []
-    return [f"Untrained, without weights, and not scored: {', '.join(names)}."]
+    measuring = ", ".join(zoo.ESTIMATORS)
+    return [
+        f"Untrained, without weights, and not scored: {', '.join(names)}.",
+        f"Not in the table, because it measures blur and restores nothing: {measuring}.",
+    ]

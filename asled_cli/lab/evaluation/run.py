@@ -9,6 +9,7 @@ from asled_cli.lab.evaluation.all_networks import (
     compared_sets,
     networks_table,
     one_set,
+    traits_of,
     untrained_notes,
     write_networks,
 )
@@ -25,7 +26,7 @@ from asled_cli.lab.evaluation.report import (
 )
 from asled_cli.lab.evaluation.statistics import Summary, summarise
 from asled_cli.lab.scoring.config import EvalConfig
-from asled_cli.lab.scoring.methods import ALL
+from asled_cli.lab.scoring.methods import ALL, find_models
 from asled_cli.lab.scoring.score_all import evaluate
 from asled_cli.metrics.protocols import PROTOCOLS
 from asled_cli.progress import Report, ignore
@@ -63,7 +64,8 @@ def _run_sets(config: EvalConfig, sets: Sequence[str], report: Report, cluster: 
     """Score the methods on every set, and join the means to one table."""
     results = {split: _run_set(one_set(config, split), report, cluster) for split in sets}
     summaries = {split: result.summary for split, result in results.items()}
-    table, lines = networks_table(summaries), all_notes(summaries, config)
+    traits = {model.name: traits_of(model) for model in find_models(config)}
+    table, lines = networks_table(summaries, traits), all_notes(summaries, config)
     first = next(iter(results.values()))
     lines = [first.notes[0], *lines]
     written = [path for result in results.values() for path in result.written]

@@ -141,7 +141,8 @@ def score_clip(
         scorer.show = middle
     aligned = aligned or align_clip(clip, config.alignment, config.fov_ratio)
     load = partial(load_restorer, fps=clip.fps, blur_plan=aligned.blur_plan)
-    restorers = {m.name: load(m, config, clip.target.size, window, clip.target) for m in models}
+    whole = clip.target if clip.whole is None else clip.whole
+    restorers = {m.name: load(m, config, clip.target.size, window, whole) for m in models}
     plans = {m.name: aligned.blur_plan if m.kind in ("swap", "network") else None for m in models}
     shown: dict[str, NDArray[np.uint8] | None] = {"reference": None}
     references: dict[int, AlignedFrame] = {}

@@ -46,7 +46,8 @@ class ScoreClip:
     group: kind of clip, "" where the set has none. special: whether the clip tests something other than
     deblurring and is not in the main means. reference_there: (T,) bool, or None for everywhere. truth: None
     if unknown.
-    identity: a hash of everything that the images depend on.
+    identity: a hash of everything that the images depend on. whole: of a clip whose first frames alone are
+    scored, all frames of the target, which tell its exposure.
     """
 
     name: str
@@ -58,6 +59,7 @@ class ScoreClip:
     special: bool = False
     fps: float = NOMINAL_FPS
     reference_there: NDArray[np.bool_] | None = None
+    whole: Pictures | None = None
 
     @property
     def frames(self) -> int:
@@ -146,7 +148,9 @@ def first_frames(clip: ScoreClip, frames: int | None) -> ScoreClip:
         for view in (clip.target, clip.reference, clip.truth)
     )
     assert target is not None
-    return replace(clip, target=target, reference=reference, truth=truth, reference_there=there)
+    return replace(
+        clip, target=target, reference=reference, truth=truth, reference_there=there, whole=clip.target
+    )
 
 
 def _layout_clips(config: EvalConfig) -> list[DatasetClip]:

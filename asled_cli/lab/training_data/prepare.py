@@ -90,7 +90,8 @@ class DataConfig:
     """Width and height of each of them, multiples of 16; (0, 0): one of seven sizes of 0.1 to 0.15
     megapixels. Small and short clips are registered much sooner."""
     blur: Literal["motion", "strong", "defocus"] = "motion"
-    """Blur of the clips made from `sources`. strong: motion that blurs every frame, most by more than 8 px."""
+    """Blur of the clips made from `sources`. strong: motion too, but every frame is blurred, those of hand
+    shake by 8 px or more."""
     truth: Literal["sharp", "defocus"] = "sharp"
     """What the network is to give. defocus: a grey map of the blur of clips out of focus, 1 for a Gaussian of
     7 px, for `dmenet`."""

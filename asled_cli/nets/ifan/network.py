@@ -8,13 +8,14 @@ sharp picture by the same filters, supervise the filters in training.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from asled_cli.nets.blocks import conv3x3
+from asled_cli.nets.blend import blend
+from asled_cli.nets.blocks import conv3x3, scale_initial_weights
 from asled_cli.nets.frame_wise import NoState, restore_frames
 from asled_cli.nets.ifan.filtering import PER_CHANNEL, SLOPE, TAPS, adaptive_convolution, split_filters
 from asled_cli.nets.interface import ChunkInputs, NetworkInfo
@@ -40,12 +41,18 @@ class IfanConfig:
     """Whether the vertical filter is applied twice and the horizontal one never, as behind the published
     scores. New training should use both."""
     activated_residual: bool = True
-    """Whether the predicted residual passes a leaky ReLU, as published."""
+    """Whether the predicted residual passes a leaky ReLU, as published; without effect where `skip` is
+    "blend"."""
+    skip: Literal["target", "blend"] = "target"
+    """What the decoder corrects. target: the blurred frame, as published. blend: the plain swap
+    (`blend.blend`), where training starts; needs `dual`."""
     reblurs: bool = False
     """Whether the reblurring network of the training is there; the result does not depend on it."""
 
     def __post_init__(self) -> None:
         check_config(self, {"channels": (1, CHANNELS[1] // 4), "filters": (1, 64)})
+        if self.skip == "blend" and not self.dual:
+            raise ValueError("skip is 'blend' and dual false, expected dual = true: there is no reference.")
 
 
 class ConvAct(nn.Sequential):
@@ -137,19 +144,22 @@ class FilterPredictor(nn.Module):
 
 
 class Reconstructor(nn.Module):
-    """Decoder from the filtered features to the residual of a frame."""
+    """Decoder from the filtered features to the residual of a frame.
 
-    def __init__(self, c: int, *, activates: bool) -> None:
+    blends: whether a fourth channel corrects the gate of `blend.blend`; then there is no activation.
+    """
+
+    def __init__(self, c: int, *, activates: bool, blends: bool = False) -> None:
         super().__init__()
-        self.activates, wide = activates, 4 * c
+        self.activates, wide = activates and not blends, 4 * c
         self.deep = nn.Sequential(ConvAct(wide, wide), Residuals(wide, 3), ConvAct(wide, wide))
         sizes = ((wide, wide), (wide, 2 * c), (2 * c, c))
         self.ups = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, stride=2, padding=1) for a, b in sizes)
         self.blocks = nn.ModuleList(nn.Sequential(Residuals(b, 1), Residuals(b, 1)) for _, b in sizes)
-        self.out = conv3x3(c, 3)
+        self.out = conv3x3(c, 4 if blends else 3)
 
     def forward(self, filtered: Tensor, skips: Scales) -> Tensor:
-        """Return the residual (N, 3, H, W)."""
+        """Return the residual (N, 3, H, W), or the correction (N, 4, H, W) of `blend`."""
         x = self.deep(filtered)
         for up, blocks, skip in zip(
             self.ups, self.blocks, (skips.quarter, skips.half, skips.full), strict=True
@@ -210,10 +220,13 @@ class Ifan(nn.Module):
             ConvAct(deep, deep), Residuals(deep, 2), Residuals(deep, 2), conv3x3(deep, 1)
         )
         self.predictor = FilterPredictor(deep, config.filters)
-        self.reconstructor = Reconstructor(c, activates=config.activated_residual)
+        self.blends = config.skip == "blend"
+        self.reconstructor = Reconstructor(c, activates=config.activated_residual, blends=self.blends)
         self.reblurring = Reblurring(deep, config.filters) if config.reblurs else None
         self.trace: list[IfanTrace] = []
         self._draw()
+        if self.blends:
+            scale_initial_weights(self.reconstructor.out, 0.0)  # untrained, it is exactly the plain swap
 
     def forward(
         self, inputs: ChunkInputs, state: NoState | None = None, keep: int | None = None
@@ -234,7 +247,12 @@ class Ifan(nn.Module):
         filtered = adaptive_convolution(
             scales.eighth, self.predictor.slices(features), tied=self.config.tied_filters
         )
-        restored: Tensor = target + self.reconstructor(filtered, scales).to(target.dtype)
+        correction = self.reconstructor(filtered, scales)
+        restored: Tensor = (
+            blend(target, reference, padded.guide[:, 0], correction)
+            if self.blends
+            else target + correction.to(target.dtype)
+        )
         if not self.training:
             return restored.clamp(0, 1)
         if self.reblurring is not None:
