@@ -196,9 +196,8 @@ def _analyse(run: Run) -> Registration:
 def _plan_blur(run: Run, registration: Registration) -> BlurPlan:
     """Find where the wide view needs deblurring and the other one can help."""
     plan = run.plan
-    if not plan.config.skip_sharp:
-        return DEBLUR_ALL
-    return judge_clips(plan.wide, plan.pair.ultra, plan.clock, registration, run.report)
+    sharpness = plan.config.skip_sharp
+    return judge_clips(plan.pair, registration, run.report, plan.wide_range, measures=sharpness)
 
 
 def _with_own_exposure(run: Run) -> Run:

@@ -1,9 +1,11 @@
 """The passes over two clips before anything is restored: where the views match, and what needs deblurring."""
 
+from dataclasses import replace
 from functools import partial
 
 from asled_cli.deconvolution.clip_file import measure_blend
-from asled_cli.job.blur_plan import BlurPlan, plan_blur
+from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan, Gap, find_gaps, plan_blur
+from asled_cli.job.records import MatchedClips
 from asled_cli.job.sampling import (
     ALL,
     Range,
@@ -20,6 +22,8 @@ from asled_cli.registration.model.registration import Registration
 from asled_cli.runtime.stages import parallel_map, usable_cores
 from asled_cli.sync.lens_order import sample_pairs
 from asled_cli.video.clock import Clock
+from asled_cli.video.decode.pairing import pair_times
+from asled_cli.video.decode.reader import frame_times
 from asled_cli.video.frames import Clip, FramePair
 
 MAX_TRACKING_THREADS = 4  # threads that follow OIS, each with a stretch of small pictures and their motion
@@ -63,13 +67,34 @@ def _report_analysis(report: Report, what: str) -> None:
     report(Progress("register views", LOOKED_FOR.index(what), len(LOOKED_FOR), what))
 
 
-def judge_clips(wide: Clip, ultra: Clip, clock: Clock, found: Registration, report: Report) -> BlurPlan:
-    """Measure sharpness along the clip and plan where to deblur."""
-    count = count_sharpness_times(wide, ultra, clock)
-    moments = sample_pairs(wide, ultra, clock, count)
-    return plan_blur(
-        moments,
-        found,
-        lambda done: report(Progress("judge", done, count)),
-        blended=lambda: measure_blend(ultra).blended > 0,
-    )
+def judge_clips(
+    match: MatchedClips,
+    found: Registration,
+    report: Report,
+    wide_range: Range = ALL,
+    *,
+    measures: bool = True,
+) -> BlurPlan:
+    """Measure sharpness along the clip and plan where to deblur.
+
+    wide_range: the part in which frames without a reference count. measures: whether sharpness matters.
+    """
+    wide, ultra, clock = match.wide, match.ultra, match.timing.clock
+    plan = DEBLUR_ALL
+    if measures:
+        count = count_sharpness_times(wide, ultra, clock)
+        plan = plan_blur(
+            sample_pairs(wide, ultra, clock, count),
+            found,
+            lambda done: report(Progress("judge", done, count)),
+            blended=lambda: measure_blend(ultra).blended > 0,
+        )
+    return replace(plan, gaps=gaps_between(wide, ultra, clock, wide_range)) if found.accepted else plan
+
+
+def gaps_between(wide: Clip, ultra: Clip, clock: Clock, wide_range: Range = ALL) -> tuple[Gap, ...]:
+    """Return where frames of the wide clip have no frame of the ultra clip, by the times in the files."""
+    start, end = wide_range
+    times = [t for t in frame_times(wide) if (start is None or t >= start) and (end is None or t < end)]
+    partners = pair_times(times, frame_times(ultra), clock)
+    return find_gaps([float(time) for time in times], [partner is not None for partner in partners])

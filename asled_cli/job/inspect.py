@@ -57,6 +57,7 @@ class Inspection:
                 for s in self.blur_plan.samples
             ],
             "plan": [segment.as_dict() for segment in self.blur_plan.segments],
+            "gaps": [gap.as_dict() for gap in self.blur_plan.gaps],
             "notes": [
                 *match.notes,
                 *self.blur_plan.warnings(),
@@ -74,7 +75,7 @@ def inspect_pair(config: DeblurConfig, report: Report = ignore) -> Inspection:
         notes += lost_second_views(wide)
     match = replace(match, notes=(*match.notes, *notes))
     found, runs = register_clips(wide, ultra, clock, lens_prior(match), report)
-    blur_plan = judge_clips(wide, ultra, clock, found, report)
+    blur_plan = judge_clips(match, found, report)
     return Inspection(match, found, blur_plan, tuple(runs[len(runs) // 2]))
 
 

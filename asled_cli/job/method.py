@@ -187,16 +187,23 @@ def load_restorer(
     return NetworkRestorer(network, setting, segment, states, first)
 
 
-def network_restorer(path: Path, device: torch.device, precision: str, size: tuple[int, int]) -> Restorer:
+def network_restorer(
+    path: Path,
+    device: torch.device,
+    precision: str,
+    size: tuple[int, int],
+    inside: Callable[[Restorer], Restorer] = lambda network: network,
+) -> Restorer:
     """Build a restorer of the network in `path` for frames of `size` (width, height), in pieces as a job.
 
     It takes frames with the reference as the registration left it, and averages that where the network asks.
+    inside: wraps what takes the averaged references.
     """
     frame, info = FrameSize(*size), weights.read_info(path)
     no_wish = DeblurConfig(Path(), Path())
     pieces = choose_pieces(no_wish, info, frame, device, precision)
     on_device = device.type != "cpu"
-    restorer = NetworkRestorer(*_place(weights.load(path), device, precision, pieces, 1.0, on_device))
+    restorer = inside(NetworkRestorer(*_place(weights.load(path), device, precision, pieces, 1.0, on_device)))
     return FusingRestorer(restorer, info.reference_radius) if info.reference_radius else restorer
 
 

@@ -15,7 +15,7 @@ from asled_cli.progress import Progress
 
 if TYPE_CHECKING:
     from asled_cli.deconvolution.exposure import ExposureFit
-    from asled_cli.job.blur_plan import Interval
+    from asled_cli.job.blur_plan import Gap, Interval
     from asled_cli.registration.estimate.sharpness import Sharpness
     from asled_cli.sync.lens_order import Order
     from asled_cli.sync.offset import Timing
@@ -218,6 +218,7 @@ class DeblurResult:
     frames_changed: int = 0
     frames_without_reference: int = 0
     segments: tuple[Interval, ...] = ()  # what was done when, where that was decided by looking
+    gaps: tuple[Gap, ...] = ()  # where the wide clip's frames have no frame of the ultra clip for a while
     sharpness: tuple[Sharpness, ...] = ()  # of both views over time, what the segments follow from
     frames_unchanged: int = 0  # left alone because the wide clip is already sharp there
     copied: bool = False  # no frame was to change: the result holds the wide clip as it was encoded
@@ -242,6 +243,7 @@ class DeblurResult:
             "frames_unchanged": self.frames_unchanged,
             "copied": self.copied,
             "segments": [segment.as_dict() for segment in self.segments],
+            "gaps": [gap.as_dict() for gap in self.gaps],
             "registration": dict(self.registration),
             **_exposure_info(self.plan),
             "stages": [

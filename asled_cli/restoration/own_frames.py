@@ -1,31 +1,38 @@
-"""Add the inversion of a pair's own target frames where their reference cannot help: see `deconvolution`."""
+"""Use the inversion of a pair's own target frames where their reference cannot help: see `deconvolution`.
+
+A frame in a gap, where references are missing for a while, gets its inversion as its reference, and is
+restored as the others are. Where the references do not help, the result is moved towards the inversion.
+"""
 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.deconvolution.exposure import ExposureFit
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame, swap_weight
-from asled_cli.registration.rendering.temporal_fusion import FrameWindows, fuse_window
+from asled_cli.registration.rendering.temporal_fusion import FrameWindow, FrameWindows, fuse_window
 from asled_cli.restoration import one_clip
 from asled_cli.restoration.base import FULL_SCALE, RestoredFrame, Restorer
-from asled_cli.restoration.one_clip import FUSED, FrameInverter
+from asled_cli.restoration.one_clip import FRAMES_BEFORE, FUSED, FrameInverter
 from asled_cli.restoration.sharp_regions import limit_colour
 from asled_cli.video.frames import Frame
 
-BYTES_PER_PIXEL = one_clip.BYTES_PER_PIXEL + one_clip.FRAMES_BEFORE * 12  # waiting changes by the restorer
+# Besides those of one clip: the references that wait for inversions, and inversions that wait for results.
+BYTES_PER_PIXEL = one_clip.BYTES_PER_PIXEL + FRAMES_BEFORE * 12
 
 Change = NDArray[np.float32] | None
 
 
 class OwnFramesRestorer:
-    """Restores by another restorer, then moves towards the frames' own inversion where that is worth more.
+    """Restores by another restorer, with the frames' own inversion where that is worth more.
 
-    A frame whose reference does not help comes out as if its clip had been inverted alone.
+    A frame whose reference does not help comes out as if its clip had been inverted alone. Frames farther
+    from such frames than inversions reach are not looked at.
     """
 
     def __init__(
@@ -36,6 +43,7 @@ class OwnFramesRestorer:
         *,
         limit: Callable[[float, Change], Change] = lambda time_s, change: change,
         share: Callable[[float], float] = lambda time_s: 1.0,
+        in_gap: Callable[[float], bool] = lambda time_s: False,
         strength: float = 1.0,
         workers: int = 1,
     ) -> None:
@@ -43,53 +51,84 @@ class OwnFramesRestorer:
 
         blur: of the target, see `FrameInverter`. frame_s: the usual time from frame to frame, seconds.
         limit: the change that is allowed at a time in seconds, of one by `restorer`.
-        share: how much of the inversion to apply at a time; strength: of all of it.
+        share: how much of the inversion to apply at a time; strength: of all of it. in_gap: whether a frame
+        at a time gets its inversion as its reference, also in place of one from a frame beside the gap;
+        nothing of this limits it then.
         """
         self._restorer, self._limit = restorer, limit
-        self._share_at, self._strength = share, strength
+        self._share_at, self._strength, self._in_gap = share, strength, in_gap
         self._inverter = FrameInverter(blur, frame_s, workers=workers)
         self._windows = FrameWindows(FUSED)
-        self._waiting: deque[RestoredFrame | None] = deque()  # None: of a frame that is only seen
+        self._waiting: deque[AlignedFrame[Any] | None] = deque()  # None: a frame that is only seen
+        self._inside: deque[tuple[AlignedFrame | None, bool]] = deque()  # of the frames in the restorer
         self._inverts = blur.exposure > 0
+        self._frame_s = float(frame_s)
 
-    def see_pair(self, aligned: AlignedFrame) -> None:
+    def see_pair(self, aligned: AlignedFrame[Any]) -> None:
         """Take a frame before the first one to restore: its target explains the frames after it."""
         self._take(aligned.pair.target, None)
 
-    def push(self, aligned: AlignedFrame) -> list[RestoredFrame]:
+    def push(self, aligned: AlignedFrame[Any]) -> list[RestoredFrame]:
         """Take the next frame; return those that are finished now."""
-        return self._with_own(self._restorer.push(aligned))
+        return self._take(aligned.pair.target, aligned)
 
     def flush(self) -> list[RestoredFrame]:
         """Finish the frames that wait inside."""
-        done = self._with_own(self._restorer.flush()) + self._named(self._inverter.flush())
-        last = [self._final(fuse_window(window)) for window in self._windows.flush()]
-        return done + [frame for frame in last if frame is not None]
+        return self._end_of_stretch() + [self._final(frame) for frame in self._restorer.flush()]
 
-    def _with_own(self, frames: list[RestoredFrame]) -> list[RestoredFrame]:
-        done: list[RestoredFrame] = []
-        for frame in frames:
-            change = self._limit(float(frame.target.time), frame.change)
-            kept = change is None and frame.change is not None
-            done += self._take(frame.target, replace(frame, change=change, is_kept=kept))
-        return done
+    def _take(self, target: Frame, aligned: AlignedFrame[Any] | None) -> list[RestoredFrame]:
+        time_s = float(target.time)
+        if not self._matters(time_s):
+            done = self._end_of_stretch()
+            return done if aligned is None else done + self._hand_on(aligned, None)
+        self._waiting.append(aligned)
+        return self._named(self._inverter.push(target, wanted=self._wanted(time_s)))
 
-    def _take(self, target: Frame, restored: RestoredFrame | None) -> list[RestoredFrame]:
+    def _wanted(self, time_s: float) -> bool:
+        """Return whether the inversion of a frame at this time is of use."""
+        return self._in_gap(time_s) or self._share_at(time_s) * self._strength > 0
+
+    def _matters(self, time_s: float) -> bool:
+        """Return whether a frame at this time is of use for an inversion."""
         if not self._inverts:
-            return [] if restored is None else [restored]
-        self._waiting.append(restored)
-        wanted = self._share_at(float(target.time)) * self._strength > 0
-        return self._named(self._inverter.push(target, wanted=wanted))
+            return False
+        around = range(-FRAMES_BEFORE, FRAMES_BEFORE + 1)
+        return any(self._wanted(time_s + k * self._frame_s) for k in around)
+
+    def _end_of_stretch(self) -> list[RestoredFrame]:
+        """Finish the frames that wait for inversions: the next frame is far away, or there is none."""
+        if not self._waiting:
+            return []
+        done = self._named(self._inverter.flush())
+        return done + [found for window in self._windows.flush() for found in self._inverted(window)]
 
     def _named(self, inverted: list[AlignedFrame]) -> list[RestoredFrame]:
         windows = [window for frame in inverted for window in self._windows.push(frame)]
-        return [done for window in windows if (done := self._final(fuse_window(window))) is not None]
+        return [found for window in windows for found in self._inverted(window)]
 
-    def _final(self, own: AlignedFrame) -> RestoredFrame | None:
-        """Return the restored frame, moved towards its inversion; None of one that is only seen."""
-        restored = self._waiting.popleft()
-        share = self._share_at(float(own.pair.target.time))
-        if restored is None or own.reference is None or share * self._strength == 0:
+    def _inverted(self, window: FrameWindow) -> list[RestoredFrame]:
+        aligned, own = self._waiting.popleft(), fuse_window(window)
+        return [] if aligned is None else self._hand_on(aligned, own)
+
+    def _hand_on(self, aligned: AlignedFrame[Any], own: AlignedFrame | None) -> list[RestoredFrame]:
+        """Give a frame to the restorer, in a gap with its own inversion; return those finished now."""
+        if own is None or own.reference is None or not self._wanted(float(aligned.pair.target.time)):
+            own = None
+        lends = own is not None and self._in_gap(float(own.pair.target.time))
+        self._inside.append((own, lends))
+        seen = replace(own, is_cut=aligned.is_cut or own.is_cut) if own is not None and lends else aligned
+        return [self._final(frame) for frame in self._restorer.push(seen)]
+
+    def _final(self, restored: RestoredFrame) -> RestoredFrame:
+        """Return a restored frame with what the plan allows, moved towards its inversion."""
+        own, lends = self._inside.popleft()
+        if lends:
+            return replace(restored, has_reference=False)
+        time_s = float(restored.target.time)
+        change = self._limit(time_s, restored.change)
+        restored = replace(restored, change=change, is_kept=change is None and restored.change is not None)
+        share = self._share_at(time_s)
+        if own is None or share * self._strength == 0:
             return restored
         change = _towards(own, restored.change, np.float32(share), np.float32(self._strength))
         return replace(restored, change=limit_colour(own, change), is_kept=False)

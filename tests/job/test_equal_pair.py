@@ -54,7 +54,7 @@ def job(clips: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Callable[.
     def run(
         out: Path, plan: BlurPlan, report: Any = lambda event: None, *, accepted: bool = True, **changes: Any
     ) -> DeblurResult:
-        monkeypatch.setattr(pipeline, "judge_clips", lambda *_: plan)
+        monkeypatch.setattr(pipeline, "judge_clips", lambda *_, **__: plan)
         found = replace(known_registration(SIZE), accepted=accepted)
         steps = pipeline.Steps(analyse=lambda runs, prior: found, segment_length=lambda clip: 4)
         other = wide.with_name("other.mp4")

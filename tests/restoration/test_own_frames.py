@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from asled_cli.deconvolution.exposure import NOT_BLURRED, ExposureFit
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame, without_reference
 from asled_cli.restoration.base import FrameByFrame, FusingRestorer, RestoredFrame, restore
-from asled_cli.restoration.one_clip import FRAMES_BEFORE, FUSED, OneClipRestorer
+from asled_cli.restoration.one_clip import FRAMES_BEFORE, FUSED, FrameInverter, OneClipRestorer
 from asled_cli.restoration.own_frames import OwnFramesRestorer
 from asled_cli.restoration.swap import SwapRestorer
 from asled_cli.video.frames import Frame, FramePair
@@ -115,3 +115,66 @@ def test_a_missing_frame_separates(clip: ShakenClip) -> None:
         assert (one.change is None) == (other.change is None)
         if one.change is not None and other.change is not None:
             np.testing.assert_array_equal(one.change, other.change)
+
+
+def test_in_a_gap_the_inversion_is_the_reference_to_the_bit(clip: ShakenClip) -> None:
+    """Whatever restores merges it, as in the clip alone; outside the gap nothing changes."""
+    alone = list(
+        restore(aligned(clip.wide), OneClipRestorer(_BLUR, FusingRestorer(SwapRestorer(1.0), FUSED)))
+    )
+    restorer = OwnFramesRestorer(
+        SwapRestorer(1.0),
+        _BLUR,
+        FRAME_S,
+        share=lambda time_s: 0.0,
+        in_gap=lambda time_s: time_s > 1.5 / 30,
+        limit=lambda time_s, change: (
+            pytest.fail("the plan knows nothing of a gap") if change is not None else None
+        ),
+    )
+    found = list(restore(aligned(clip.wide), restorer))
+    assert all(frame.change is None for frame in found[:2])
+    assert all(frame.change is not None for frame in found[2:])
+    inner = 2 + FUSED  # the first frame that is averaged with frames of the gap alone
+    for one, other in zip(alone[inner:], found[inner:], strict=True):
+        assert one.change is not None and other.change is not None and not other.has_reference
+        np.testing.assert_array_equal(one.change, other.change)
+
+
+@pytest.mark.slow
+def test_frames_far_from_a_gap_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That changes nothing in the gap, nor does a start of the stream behind those frames."""
+    count, gap = FRAMES_BEFORE + 8, 4
+    clip = make_shaken_clip(frames=count, size=(128, 80))
+    seen: list[int] = []
+    push = FrameInverter.push
+
+    def counted(self: FrameInverter, frame: Frame, **wanted: bool) -> list[AlignedFrame]:
+        seen.append(frame.index)
+        return push(self, frame, **wanted)
+
+    def gaps(shared: float) -> OwnFramesRestorer:
+        return OwnFramesRestorer(
+            SwapRestorer(1.0),
+            _BLUR,
+            FRAME_S,
+            share=lambda time_s: shared,
+            in_gap=lambda time_s: time_s > (count - gap - 0.5) / 30,
+        )
+
+    monkeypatch.setattr(FrameInverter, "push", counted)
+    frames = aligned(clip.wide)
+    part = list(restore(frames, gaps(0.0)))
+    assert seen == list(range(count - gap - FRAMES_BEFORE, count))
+    assert [frame.target.index for frame in part] == list(range(count))
+    later = gaps(0.0)
+    for frame in frames[:-gap]:
+        later.see_pair(frame)
+    resumed = list(restore(frames[-gap:], later))
+    for one, other in zip(part[-gap:], resumed, strict=True):
+        assert one.change is not None and other.change is not None
+        np.testing.assert_array_equal(one.change, other.change)
+    whole = list(restore(frames, gaps(1.0)))
+    for one, other in zip(part[FUSED - gap :], whole[FUSED - gap :], strict=True):
+        assert one.change is not None and other.change is not None
+        np.testing.assert_array_equal(one.change, other.change)

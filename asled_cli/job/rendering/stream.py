@@ -75,6 +75,7 @@ def pair_stream(
         1 / plan.wide.average_rate,
         limit=blur_plan.limit,
         share=blur_plan.own_share,
+        in_gap=blur_plan.in_gap,
         strength=plan.config.strength,
         workers=plan.inversion_threads,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from asled_cli.deconvolution.clip_file import sampled_blend
 from asled_cli.errors import InputError
-from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan, plan_blur
+from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan, find_gaps, plan_blur
 from asled_cli.job.sampling import run_starts, sharpness_count
 from asled_cli.job.tally import registration_info
 from asled_cli.lab.scoring.clips import ScoreClip
@@ -77,7 +77,11 @@ def _plan_blur(clip: ScoreClip, registration: Registration) -> BlurPlan:
     def blended() -> bool:
         return sampled_blend(len(reference), lambda index: to_16_bit(reference[index])).blended > 0
 
-    return plan_blur(map(reduce_for_analysis, clip.pairs(moments)), registration, blended=blended)
+    plan = plan_blur(map(reduce_for_analysis, clip.pairs(moments)), registration, blended=blended)
+    if not registration.accepted:
+        return plan
+    there = [clip.has_reference(i) for i in range(clip.frames)]
+    return replace(plan, gaps=find_gaps([i / clip.fps for i in range(clip.frames)], there))
 
 
 def _analyse(clip: ScoreClip, fov_ratio: float | None) -> Registration:

@@ -133,9 +133,15 @@ def load_restorer(
         blur = _blur(target) if needed else NOT_BLURRED
         if blur.exposure > 0 and (not blur_plan.segments or blur_plan.own_frames_alone):
             return OneClipRestorer(blur, _alone(model, config, size))
-        network = network_restorer(model.path, device, precision, size)
-        frame_s = 1 / Fraction(fps).limit_denominator(1001)
-        return OwnFramesRestorer(network, blur, frame_s, limit=blur_plan.limit, share=blur_plan.own_share)
+        own_frames = partial(
+            OwnFramesRestorer,
+            blur=blur,
+            frame_s=1 / Fraction(fps).limit_denominator(1001),
+            limit=blur_plan.limit,
+            share=blur_plan.own_share,
+            in_gap=blur_plan.in_gap,
+        )
+        return network_restorer(model.path, device, precision, size, inside=own_frames)
     return FrameByFrame(partial(_by_single_image, load_single_image(model.path, device), device))
 
 

@@ -44,8 +44,15 @@ def job_values(result: DeblurResult, seen: Collector) -> dict[str, Any]:
             if s.busy_s > 0
         ],
         "problems": _problems(result, seen),
-        "notes": [*plan.notes, *([plan.expectation] if plan.expectation else [])],
+        "notes": _notes(result),
     }
+
+
+def _notes(result: DeblurResult) -> list[str]:
+    """Return what the user should know about the job, in sentences."""
+    plan = result.plan
+    filled = [gap.description for gap in result.gaps] if plan.own_exposure > 0 else []
+    return [*plan.notes, *filled, *([plan.expectation] if plan.expectation else [])]
 
 
 def _figures(result: DeblurResult, seen: Collector) -> list[tuple[str, str]]:
