@@ -21,7 +21,7 @@ from asled_cli.errors import InterruptedRunError
 from asled_cli.job import analysis
 from asled_cli.job import plan as planning
 from asled_cli.job.analysis import gaps_between
-from asled_cli.job.blur_plan import DEBLUR_ALL, PAST_S, BlurPlan, Gap, find_gaps
+from asled_cli.job.blur_plan import DEBLUR_ALL, MIN_GAP_FRAMES, PAST_S, BlurPlan, Gap, find_gaps
 from asled_cli.job.config import DeblurConfig
 from asled_cli.job.records import DeblurResult, MethodChoice
 from asled_cli.progress import Progress
@@ -47,7 +47,8 @@ Picture = NDArray[np.uint16]
         (range(8, 13), [(0.75, 1.25)]),
         ([7], []),
         (range(0, 20, 2), []),
-        ([8, 9], [(0.75, 0.95)]),
+        ([8, 9], []),
+        ([8, 9, 10], [(0.75, 1.05)]),
         ([], []),
     ],
 )
@@ -101,8 +102,10 @@ def test_gaps_follow_from_the_times_of_both_files(
     clock = Clock(Fraction(offset))
     plan = BlurPlan((), (), gaps=gaps_between(wide, ultra, clock))
     assert [i for i in range(16) if plan.in_gap(i / 30)] == list(missing)
-    part = BlurPlan((), (), gaps=gaps_between(wide, ultra, clock, (Fraction(6, 30), Fraction(9, 30))))
-    assert not part.gaps  # too few frames are asked for
+    part = BlurPlan((), (), gaps=gaps_between(wide, ultra, clock, (Fraction(6, 30), Fraction(10, 30))))
+    inside = [i for i in missing if 6 <= i < 10]
+    inside = inside if len(inside) >= MIN_GAP_FRAMES else []
+    assert [i for i in range(6, 10) if part.in_gap(i / 30)] == inside and bool(part.gaps) == bool(inside)
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +146,7 @@ def job(clips: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., DeblurRes
     monkeypatch.setattr(planning, "choose_method", lambda *_: MethodChoice(method="swap", reason="test"))
     monkeypatch.setattr(analysis, "plan_blur", lambda *_, **__: DEBLUR_ALL)
 
-    def run(out: Path, report: Any = lambda event: None, **changes: Any) -> DeblurResult:
+    def run(out: Path, listen: Any = lambda event: None, **changes: Any) -> DeblurResult:
         steps = pipeline.Steps(analyse=lambda runs, prior: found, segment_length=lambda clip: 4)
         encode = EncodeConfig(codec="h264", crf=1, preset="ultrafast")
         config = DeblurConfig(
@@ -155,7 +158,7 @@ def job(clips: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., DeblurRes
             offset_s=0.0,
             encode=encode,
         )
-        return pipeline.run_deblur(replace(config, **changes), report, steps=steps)
+        return pipeline.run_deblur(replace(config, **changes), listen, steps=steps)
 
     return run
 
@@ -173,7 +176,9 @@ def gains(clips: Path, out: Path) -> NDArray[np.float64]:
 def test_frames_past_the_end_of_the_other_clip_are_inverted(
     job: Callable[..., DeblurResult], clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = job(tmp_path / "out.mp4")
+    page = tmp_path / "page.html"
+    result = job(tmp_path / "out.mp4", report=page)
+    assert result.gaps[0].description in page.read_text(encoding="utf-8")
     past = gains(clips, tmp_path / "out.mp4")
     assert [gap.end_s for gap in result.gaps] == [PAST_S]
     assert result.frames_without_reference >= FRAMES - WITH_REFERENCE - 1

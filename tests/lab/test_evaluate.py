@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from factories.small_pair import known_registration
 from factories.textures import moving_video, texture, write_video
 from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio
@@ -17,7 +18,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from asled_cli.cli import app
 from asled_cli.errors import AsledError, InputError, UsageError, WeightsError
 from asled_cli.guide import Guide
-from asled_cli.job.blur_plan import BlurPlan, Interval
+from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan, Interval
 from asled_cli.lab.datasets.image_sequence import PictureArray
 from asled_cli.lab.datasets.sources import HELD_OUT_PHOTOS, HELD_OUT_VIDEOS
 from asled_cli.lab.eval_sets.builders import VideoClip
@@ -26,7 +27,7 @@ from asled_cli.lab.evaluation import figures as pictures
 from asled_cli.lab.evaluation.costs import measure_costs
 from asled_cli.lab.evaluation.run import run_eval
 from asled_cli.lab.evaluation.statistics import bootstrap, clip_mean, summarise
-from asled_cli.lab.scoring import by_name
+from asled_cli.lab.scoring import alignment, by_name
 from asled_cli.lab.scoring import clip_scores as scoring
 from asled_cli.lab.scoring import methods as rows
 from asled_cli.lab.scoring import score_all as run
@@ -305,6 +306,16 @@ def test_sharp_stretches_pass_through_as_when_deblurring() -> None:
     assert swapped[0] > 90 and max(taken) < 30
     assert swapped[0] > swapped[1] > swapped[2] > swapped[3] + 1  # two frames lie where the plan fades
     assert swapped[3] == pytest.approx(taken[3], abs=0.1)
+
+
+def test_gaps_are_the_frames_whose_reference_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = PictureArray(np.zeros((8, 48, 64, 3), np.uint8))
+    there = np.array([True, False, True, True, False, False, False, True])
+    clip = ScoreClip("a", pictures, pictures, pictures, "id", fps=10.0, reference_there=there)
+    monkeypatch.setattr(alignment, "_analyse", lambda *_: known_registration((64, 48)))
+    monkeypatch.setattr(alignment, "plan_blur", lambda *_, **__: DEBLUR_ALL)
+    plan = align_clip(clip, "registered", None).blur_plan
+    assert [index for index in range(8) if plan.in_gap(index / 10)] == [4, 5, 6]
 
 
 def test_half_detail_keeps_what_half_the_pixels_can_show() -> None:
