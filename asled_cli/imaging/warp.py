@@ -1,5 +1,6 @@
 """Sampling of pictures at points between pixels."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image, Matrix, pixel_grid
 
+_ROWS = 32  # of large pictures sampled at a time
 Sample = TypeVar("Sample", np.float32, np.uint16)
 Pixel = TypeVar("Pixel", np.uint8, np.float32)
 Values = TypeVar("Values", NDArray[np.float32], NDArray[np.float64])
@@ -45,6 +47,62 @@ def sample_at(
     # Stubs lack the form with one map of two channels.
     sampled = cv2.remap(image, places, None, interpolation, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
     return np.asarray(sampled, dtype=image.dtype)
+
+
+def sample_rows(
+    picture: NDArray[Sample], size: tuple[int, int], places: Callable[[slice], Image]
+) -> NDArray[Sample]:
+    """Return `picture` (H', W', C) at the places of a grid of `size` (width, height), bicubic: (H, W, C).
+
+    places: gives those of some rows, (n, W, 2) float32. Some rows at a time stay in a processor's cache.
+    """
+    out = np.empty((size[1], size[0], *picture.shape[2:]), picture.dtype)
+    for top in range(0, size[1], _ROWS):
+        rows = slice(top, min(top + _ROWS, size[1]))
+        # Stubs lack the form with one map of two channels.
+        cv2.remap(
+            picture,
+            places(rows),
+            None,  # type: ignore[call-overload]
+            cv2.INTER_CUBIC,
+            dst=out[rows],
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+    return out
+
+
+class MovedRows:
+    """The place of each pixel of a picture of `size` (width, height) moved by a flow.
+
+    flow: (h, w, 2) pixels on any grid over the same picture, enlarged bilinearly as OpenCV does.
+    Calls give the places of some rows, (n, W, 2) float32: one product of matrices.
+    """
+
+    def __init__(self, flow: Image, size: tuple[int, int]) -> None:
+        across = np.asarray(
+            cv2.resize(flow, (size[0], len(flow)), interpolation=cv2.INTER_LINEAR), np.float32
+        )
+        across[..., 0] += np.arange(size[0], dtype=np.float32)
+        self._across = across.reshape(len(flow), -1)
+        self._down = _down_weights(len(flow), size[1])
+        self._one_down = np.tile(np.array([[0, 1]], np.float32), size[0])
+
+    def __call__(self, rows: slice) -> Image:
+        """Return the places of some rows."""
+        down = self._down[rows]
+        used = np.flatnonzero(down.any(axis=0))
+        some = slice(used[0], used[-1] + 1)
+        y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
+        shares = np.concatenate([down[:, some], y], axis=1)
+        found = np.matmul(shares, np.concatenate([self._across[some], self._one_down]))
+        return np.asarray(found.reshape(len(y), -1, 2), np.float32)
+
+
+@lru_cache(maxsize=8)
+def _down_weights(rows: int, height: int) -> Image:
+    """Return (height, rows): the share of each row of a grid in each row of the enlarged one."""
+    unit = np.eye(rows, dtype=np.float32)
+    return np.asarray(cv2.resize(unit, (rows, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def within(image: Image, u: Image, v: Image) -> NDArray[np.bool_]:

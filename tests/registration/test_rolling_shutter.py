@@ -64,6 +64,18 @@ def test_paths_are_polynomials_through_what_is_known_and_straight_beyond() -> No
         np.testing.assert_allclose(moved, one.paths[node][1] * (dt / one.paths[node][0]), rtol=1e-5)
 
 
+def test_displacement_since_another_time_is_the_difference() -> None:
+    one, rows = tracked_frame(), np.linspace(-1, 3, HEIGHT).astype(np.float32)
+    for later, since in ((0.6, -0.3), (rows, -0.3), (rows, rows[::-1].copy())):
+        moved, after, before = (
+            displacement(one, later, since),
+            displacement(one, later),
+            displacement(one, since),
+        )
+        assert moved is not None and after is not None and before is not None
+        np.testing.assert_allclose(moved, after - before, atol=1e-4)
+
+
 def test_rows_are_timed_about_the_middle_of_the_target() -> None:
     times = row_times(61, 41, 0.4)
     assert times[30] == 0 and times[50] - times[10] == pytest.approx(0.4 * 40 / 41)

@@ -102,20 +102,23 @@ def halved(frame: TrackedFrame) -> TrackedFrame:
     return TrackedFrame(frame.time, shrink(image, 2), paths)
 
 
-def displacement(frame: TrackedFrame, dt: float | Image) -> Image | None:
+def displacement(frame: TrackedFrame, dt: float | Image, since: float | Image | None = None) -> Image | None:
     """Return (H, W, 2) float32: the displacement of the content at each pixel `dt` intervals later.
 
     dt: a number, or (H,), one per row. The path is the Lagrange polynomial through all known positions, since
     hand shake is too fast for straight lines between frames. Beyond the last known position it is linear.
+    since: as dt, the time from which on the content moves; None: that of the frame.
     Returns None without any known motion.
     """
     if not frame.paths:
         return None
     known = [p for p in frame.paths if abs(p[0]) > 1e-6]
+    nodes = [at for at, _ in known]
+    weights = path_weights(nodes, np.atleast_1d(dt))
+    if since is not None:
+        weights = weights - path_weights(nodes, np.atleast_1d(since))
     total = np.zeros_like(known[0][1])
-    for weight, (_, flow) in zip(
-        path_weights([at for at, _ in known], np.atleast_1d(dt)), known, strict=True
-    ):
+    for weight, (_, flow) in zip(weights, known, strict=True):
         if len(weight) == 1:
             cv2.scaleAdd(flow, float(weight[0]), total, dst=total)
         else:

@@ -67,10 +67,8 @@ def travel(frame: TrackedFrame, exposure: float) -> Image:
 
     exposure: in frame intervals, centred on the frame.
     """
-    after, before = displacement(frame, exposure / 2), displacement(frame, -exposure / 2)
-    if after is None or before is None:
-        return np.zeros((*frame.image.shape[:2], 2), np.float32)
-    return np.asarray(after - before, np.float32)
+    moved = displacement(frame, exposure / 2, since=-exposure / 2)
+    return np.zeros((*frame.image.shape[:2], 2), np.float32) if moved is None else moved
 
 
 def _motion_difference(first: TrackedFrame, second: TrackedFrame) -> float:

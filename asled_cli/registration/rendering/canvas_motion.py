@@ -78,10 +78,9 @@ class CanvasMotion:
             return self._no_motion()
         dt = other - tracked.time
         known = any(path_dt * dt > 0 for path_dt, _ in tracked.paths)  # not across a cut
-        there, here = (displacement(tracked, self._time_offset(tracked, t)) for t in (other, time))
-        if not known or there is None or here is None:
-            return self._no_motion()
-        return self._to_guide_grid(there - here, positions, inverse)
+        there, here = (self._time_offset(tracked, t) for t in (other, time))
+        motion = displacement(tracked, there, since=here) if known else None
+        return self._no_motion() if motion is None else self._to_guide_grid(motion, positions, inverse)
 
     def travel(
         self, tracked: TrackedFrame, positions: CanvasPositions, inverse: Matrix

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image
 from asled_cli.imaging.light import LUMA_BT709
-from asled_cli.imaging.warp import sample_at
+from asled_cli.imaging.warp import MovedRows, sample_rows
 from asled_cli.registration.blur.wiener import View, wiener_deconvolve
 from asled_cli.registration.rendering.aligned_frame import Picture
 
@@ -151,7 +151,4 @@ def warp_picture(picture: NDArray[np.uint16], flow: Image) -> NDArray[np.uint16]
     """Return `picture` warped by `flow` (h, w, 2), in pixels of the flow's own grid."""
     height, width = picture.shape[:2]
     scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
-    places: Image = np.asarray(cv2.resize(flow * scale, (width, height)), np.float32)
-    places[..., 0] += np.arange(width, dtype=np.float32)
-    places[..., 1] += np.arange(height, dtype=np.float32)[:, None]
-    return sample_at(picture, places, cv2.INTER_CUBIC)
+    return sample_rows(picture, (width, height), MovedRows(flow * scale, (width, height)))
