@@ -7,7 +7,6 @@ from math import ceil
 
 from asled_cli.registration.geometry.canvas import reduce_for_analysis
 from asled_cli.runtime.stages import Stage
-from asled_cli.sync.lens_order import end_of
 from asled_cli.video.clock import Clock
 from asled_cli.video.decode.pairing import pair_frames, pair_pictures
 from asled_cli.video.decode.reader import ClipReader, read_picture_runs
@@ -52,7 +51,7 @@ def read_sampled_runs(
     run.
     """
     first = max(start_s, clock.to_target(ultra.start_s))
-    last = min(end_s or end_of(wide), end_of(wide), clock.to_target(end_of(ultra)))
+    last = min(end_s or wide.end_s, wide.end_s, clock.to_target(ultra.end_s))
     starts, length = run_starts(first, last, 1 / wide.average_rate, _pair_bytes(wide, ultra))
     lead = 1 / ultra.average_rate  # one frame early, so that the first pair finds its nearest
     ultra_starts = [max(ultra.start_s, clock.to_reference(start) - lead) for start in starts]
@@ -72,7 +71,7 @@ def read_sampled_runs(
 
 def count_frames(wide: Clip, start: Fraction, end: Fraction | None) -> int:
     """Return the number of frames in [start, end); an estimate where they do not come at an even rate."""
-    whole = end_of(wide)
+    whole = wide.end_s
     length = whole - wide.start_s
     if length <= 0 or (start <= wide.start_s and (end is None or end >= whole)):
         return max(1, wide.frame_estimate)
@@ -86,7 +85,7 @@ def count_frames(wide: Clip, start: Fraction, end: Fraction | None) -> int:
 def count_sharpness_times(wide: Clip, ultra: Clip, clock: Clock) -> int:
     """Return the number of times at which sharpness is measured."""
     first = max(wide.start_s, clock.to_target(ultra.start_s))
-    last = min(end_of(wide), clock.to_target(end_of(ultra)))
+    last = min(wide.end_s, clock.to_target(ultra.end_s))
     return sharpness_count(float(last - first))
 
 

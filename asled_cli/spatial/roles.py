@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 
 from asled_cli.imaging.light import luma
-from asled_cli.sync.lens_order import end_of
 from asled_cli.video.decode.reader import read_runs
 from asled_cli.video.frames import Clip, Frame
 
@@ -22,7 +21,7 @@ _FLAT_SHARE = 0.3  # of the pixels, those with least detail
 
 def wide_view(clip: Clip) -> tuple[int, str]:
     """Return the view of the wide lens, 0 or 1, and the reason: less noise, else it is the main view."""
-    end = end_of(clip)
+    end = clip.end_s
     starts = [
         clip.start_s + (end - clip.start_s) * Fraction(2 * i + 1, 2 * _MOMENTS) for i in range(_MOMENTS)
     ]

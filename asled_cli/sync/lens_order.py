@@ -82,7 +82,7 @@ def _best(search: Callable[[LensPrior], Found], score: Callable[[Found], float])
 def sample_pairs(wide: Clip, ultra: Clip, clock: Clock, count: int) -> Iterator[FramePair]:
     """Yield `count` pairs of reduced frames, evenly spaced in the common time; references may be missing."""
     first = max(wide.start_s, clock.to_target(ultra.start_s))
-    last = min(end_of(wide), clock.to_target(end_of(ultra)))
+    last = min(wide.end_s, clock.to_target(ultra.end_s))
     if last <= first:
         return
     starts = [first + (last - first) * Fraction(2 * i + 1, 2 * count) for i in range(count)]
@@ -119,8 +119,3 @@ def _uncommon_ratio(place: MatchCandidate) -> float | None:
     known = place.score >= MIN_VIEW_CORRELATION
     far = abs(log(place.fov_ratio / COMMON_FOV_RATIO)) > _FAR_FROM_COMMON
     return place.fov_ratio if known and far else None
-
-
-def end_of(clip: Clip) -> Fraction:
-    """Return the declared end of a clip on its own clock, seconds."""
-    return clip.start_s + (clip.duration_s or clip.frame_estimate / clip.average_rate)

@@ -158,6 +158,11 @@ class Clip:
         range_ = RANGE_FULL if full else self.color.range or RANGE_LIMITED
         return ColorTags(matrix, self.color.primaries, self.color.transfer, range_)
 
+    @property
+    def end_s(self) -> Fraction:
+        """Return the declared end on the clip's own clock, seconds; else that of the expected frames."""
+        return self.start_s + (self.duration_s or self.frame_estimate / self.average_rate)
+
     def last_duration(self, time: Fraction, step: Fraction) -> Fraction:
         """Return the duration of the last frame, seconds.
 

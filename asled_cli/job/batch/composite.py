@@ -29,7 +29,7 @@ def is_composite(path: Path) -> bool:
     Raises InputError if the clip cannot be read.
     """
     clip = probe_clip(path)
-    length = clip.duration_s or Fraction(clip.frame_estimate) / clip.average_rate
+    length = clip.end_s - clip.start_s
     starts = [clip.start_s + length * Fraction(i, _MOMENTS) for i in range(_MOMENTS)]
     steps = [_steps(frame) for run in read_runs(clip, starts, 1) for frame in run]
     if not steps:

@@ -12,7 +12,6 @@ from typing import Any
 
 from asled_cli.errors import AsledError, InputError
 from asled_cli.runtime.option_limits import EXPOSURE_LIMITS, FOV_RATIO_LIMITS, MAX_TIME_S
-from asled_cli.sync.lens_order import end_of
 from asled_cli.video.decode.probe import probe_clip
 from asled_cli.video.decode.reader import frame_times
 from asled_cli.video.frames import Clip
@@ -109,7 +108,7 @@ def _check_overlap(starts: list[float | None], clips: list[Clip]) -> None:
     for start, clip in zip(starts, clips, strict=True):
         if start is None:
             return
-        spans.append((start + float(clip.start_s), start + float(end_of(clip))))
+        spans.append((start + float(clip.start_s), start + float(clip.end_s)))
     apart = max(first for first, _ in spans) - min(last for _, last in spans)
     if apart > 0:
         raise ValueError(f"by its frame times, one clip begins {apart:.3f} s after the other has ended")
