@@ -57,10 +57,11 @@ def clip_exposure(stretches: Iterable[Sequence[NDArray[np.uint16]]]) -> Exposure
     alone = _best_without_path(runs)
     if alone >= _ACCEPTED_ALONE:
         return ExposureFit(NOMINAL, alone)
-    blend = find_blend(split_scenes([coded for _, coded in frames] for frames in held))
+    scenes = split_scenes([coded for _, coded in frames] for frames in held)
+    blend = find_blend(scenes)
     if blend.exposure > 0:
         return blend
-    of_scene = scene_exposure(split_scenes([coded for _, coded in _middle(frames)] for frames in held))
+    of_scene = scene_exposure([_middle(frames) for frames in scenes])
     return of_scene if of_scene.exposure > 0 else found
 
 

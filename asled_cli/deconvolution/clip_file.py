@@ -29,15 +29,17 @@ def measure_exposure(
     return clip_exposure(_read_stretches(clip, start_s, end_s))
 
 
-def measure_blend(clip: Clip) -> ExposureFit:
-    """Return of how many frames those of a clip are blends, from the frames that `measure_exposure` reads."""
+def measure_blend(clip: Clip) -> int:
+    """Return of how many frames each of a clip is a blend, from the frames that `measure_exposure` reads.
+
+    0: they are no blends.
+    """
     return _blend_of(_read_stretches(clip))
 
 
 def _read_stretches(clip: Clip, start_s: Fraction | None = None, end_s: Fraction | None = None) -> Stretches:
     first = clip.start_s if start_s is None else max(start_s, clip.start_s)
-    last = clip.start_s + (clip.duration_s or clip.frame_estimate / clip.average_rate)
-    last = last if end_s is None else min(end_s, last)
+    last = clip.end_s if end_s is None else min(end_s, clip.end_s)
     starts = [first + at / clip.average_rate for at in _starts((last - first) * clip.average_rate)]
     for run in read_runs(clip, starts, _RUN_LENGTH):
         yield [frame.rgb for frame in run if frame.time < last]
@@ -51,8 +53,8 @@ def sampled_exposure(frames: int, rgb_at: Callable[[int], NDArray[np.uint16]]) -
     return clip_exposure(_sampled_stretches(frames, rgb_at))
 
 
-def sampled_blend(frames: int, rgb_at: Callable[[int], NDArray[np.uint16]]) -> ExposureFit:
-    """Return of how many frames those of a clip in memory are blends. Arguments as `sampled_exposure`."""
+def sampled_blend(frames: int, rgb_at: Callable[[int], NDArray[np.uint16]]) -> int:
+    """Return the same as `measure_blend` of a clip in memory. Arguments as `sampled_exposure`."""
     return _blend_of(_sampled_stretches(frames, rgb_at))
 
 
@@ -62,8 +64,8 @@ def _sampled_stretches(frames: int, rgb_at: Callable[[int], NDArray[np.uint16]])
         yield [rgb_at(i) for i in range(start, min(start + length, frames))]
 
 
-def _blend_of(runs: Stretches) -> ExposureFit:
-    return find_blend(split_scenes([coded_luma(frame) for frame in run] for run in runs))
+def _blend_of(runs: Stretches) -> int:
+    return find_blend(split_scenes([coded_luma(frame) for frame in run] for run in runs)).blended
 
 
 def stretches(frames: int) -> tuple[list[int], int]:

@@ -87,7 +87,7 @@ def judge_clips(
             sample_pairs(wide, ultra, clock, count),
             found,
             lambda done: report(Progress("judge", done, count)),
-            blended=lambda: measure_blend(ultra).blended > 0,
+            blended=lambda: measure_blend(ultra) > 0,
         )
     return replace(plan, gaps=gaps_between(wide, ultra, clock, wide_range)) if found.accepted else plan
 

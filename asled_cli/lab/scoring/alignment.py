@@ -75,7 +75,7 @@ def _plan_blur(clip: ScoreClip, registration: Registration) -> BlurPlan:
     assert reference is not None
 
     def blended() -> bool:
-        return sampled_blend(len(reference), lambda index: to_16_bit(reference[index])).blended > 0
+        return sampled_blend(len(reference), lambda index: to_16_bit(reference[index])) > 0
 
     plan = plan_blur(map(reduce_for_analysis, clip.pairs(moments)), registration, blended=blended)
     if not registration.accepted:
