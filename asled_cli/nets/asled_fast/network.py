@@ -155,7 +155,6 @@ class AsledFast(nn.Module):
     info = NetworkInfo(
         overlap=2, halo_px=32, bytes_per_pixel=48, working_bytes_per_pixel=160, reference_radius=2
     )  # without fusion, which needs `fusion_radius` more frames of look-ahead
-    EXTRA_LOSSES: tuple[str, ...] = ()
 
     def __init__(self, config: AsledFastConfig | None = None) -> None:
         super().__init__()
@@ -170,7 +169,11 @@ class AsledFast(nn.Module):
             self.fusion = ResultFusion(2 * reach, config.fusion_channels, config.fusion_blocks)
         if config.memory:
             self.memory = ReferenceMemory(MemoryConfig(), coarse)
-            self.EXTRA_LOSSES = ("memory",)
+
+    @property
+    def EXTRA_LOSSES(self) -> tuple[str, ...]:
+        """Names of the losses besides that of the result."""
+        return ("memory",) if self.config.memory else ()
 
     def forward(
         self, inputs: ChunkInputs, state: AsledFastState | None = None, keep: int | None = None
