@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
@@ -22,9 +21,8 @@ from asled_cli.job.resume.fingerprint import decisive_versions
 from asled_cli.job.resume.journal import Journal
 from asled_cli.progress import Progress
 from asled_cli.runtime.workers.local import Workers
+from asled_cli.runtime.workers.many import finished
 from asled_cli.video.encode.writer import ClipWriter
-
-POLL_S = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +50,8 @@ class Spread:
         space = SpaceWatch(self.plan, self.journal.folder)
         with closing(workers()) as pool:
             running = {pool.submit(render_span, task): task.span for task in tasks}
-            while running:
-                done, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
-                found = [future.result() for future in done]
-                for future in done:
-                    del running[future]
+            for done in finished(running):
+                found = [future.result() for _, future in done]
                 self._add_times(found)
                 if not self._take_over(space) or not all(result.agrees for result in found):
                     self._take_over(space)

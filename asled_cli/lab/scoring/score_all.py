@@ -3,7 +3,7 @@
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
 
 import cv2
@@ -20,8 +20,7 @@ from asled_cli.runtime.device import explain_out_of_memory, resolve_device
 from asled_cli.runtime.processes import one_thread
 from asled_cli.runtime.signals import StopFlag
 from asled_cli.runtime.workers.local import Workers
-
-ASK_EVERY_S = 0.2  # how often a run with several processes checks whether it should stop
+from asled_cli.runtime.workers.many import finished
 
 
 @dataclass(frozen=True)
@@ -81,11 +80,10 @@ def _score_here(
         waiting: dict[Future[tuple[list[ClipScores], dict[str, str]]], str] = {
             pool.submit(score_by_name, config, models, name, code): name for name in names
         }
-        while waiting:
+        for done in finished(waiting):
             check()
-            finished, _ = wait(waiting, timeout=ASK_EVERY_S, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield waiting.pop(future), future.result()
+            for name, future in done:
+                yield name, future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -2,17 +2,28 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
 from typing import Any, TypeVar
 
 from asled_cli.errors import AsledError
 from asled_cli.runtime.workers.local import Workers
 
+Key = TypeVar("Key")
 Result = TypeVar("Result")
 POLL_S = 0.5  # how often it is asked whether to stop
 
 log = logging.getLogger(__name__)
+
+
+def finished(running: dict["Future[Result]", Key]) -> Iterator[list[tuple[Key, "Future[Result]"]]]:
+    """Yield what has finished since, at least every POLL_S seconds, until nothing runs any more.
+
+    running: the key of each piece of work; emptied meanwhile.
+    """
+    while running:
+        done, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
+        yield [(running.pop(future), future) for future in done]
 
 
 def each_result(
@@ -29,11 +40,9 @@ def each_result(
     failed: dict[str, AsledError] = {}
     with closing(workers()) as pool:
         running = {pool.submit(function, *arguments): name for name, arguments in work.items()}
-        while running:
-            done, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
+        for done in finished(running):
             check()
-            for future in done:
-                name = running.pop(future)
+            for name, future in done:
                 try:
                     found = future.result()
                 except AsledError as error:
