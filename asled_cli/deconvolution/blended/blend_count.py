@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.deconvolution.blended.instants import Blend, make_blend, nearest_frames
-from asled_cli.deconvolution.blended.unblend import first_flows, resized, resized_flow
+from asled_cli.deconvolution.blended.unblend import frame_flows, instant_flows, resized, resized_flow
 from asled_cli.deconvolution.exposure import ExposureFit
 from asled_cli.deconvolution.scene.soft_flow import soft_picture
 from asled_cli.imaging.homography import Image
@@ -107,12 +107,12 @@ def jump_ratio(frames: Sequence[Image], count: int) -> tuple[float, float]:
 
     Second: the mean trust in the instants' flow, 0..1.
     """
-    soft = [soft_picture(frame) for frame in frames]
+    around = frame_flows([soft_picture(frame) for frame in frames])
     size = max(frames[0].shape[1] // _REDUCTION, 1), max(frames[0].shape[0] // _REDUCTION, 1)
     pictures = [resized(frame, size) for frame in frames]
 
     def blend(of: int) -> Blend:
-        return make_blend(pictures, [resized_flow(flow, size) for flow in first_flows(soft, of)])
+        return make_blend(pictures, [resized_flow(flow, size) for flow in instant_flows(around, of)])
 
     with torch_threads(1):
         blended, plain = blend(count), blend(1)

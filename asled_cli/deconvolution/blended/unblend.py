@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asled_cli.deconvolution.blended.instants import Blend, make_blend, nearest_frames
-from asled_cli.deconvolution.scene.scene_motion import SceneMotion, motion_around
+from asled_cli.deconvolution.scene.scene_motion import find_motion
+from asled_cli.deconvolution.scene.soft_flow import soft_flows
 from asled_cli.deconvolution.views import Planes
 from asled_cli.imaging.homography import Image
 from asled_cli.runtime.device import torch_threads
+from asled_cli.runtime.stages import map_in_threads
 
 AROUND = 5  # frames on either side whose flow shapes the motion of a frame
 
@@ -79,15 +81,29 @@ def unblend(frames: Sequence[Planes], soft: Sequence[Image], count: int) -> Inst
 
 def first_flows(soft: Sequence[Image], count: int) -> list[Image]:
     """Return the flow from each instant to the next, from frames too soft for their blur to matter."""
-    motions: dict[int, SceneMotion] = {}
+    return instant_flows(frame_flows(soft), count)
+
+
+def frame_flows(soft: Sequence[Image]) -> list[list[Image]]:
+    """Return for each frame the flows by which `soft_flows` finds it in the AROUND frames on either side."""
+
+    def around(t: int) -> list[Image]:
+        return soft_flows(soft[max(0, t - AROUND) : t + AROUND + 1], min(t, AROUND))
+
+    return map_in_threads(around, range(len(soft)))
+
+
+def instant_flows(around: Sequence[Sequence[Image]], count: int) -> list[Image]:
+    """Return the flow from each instant to the next if every frame is the mean of `count` of them.
+
+    around: by `frame_flows`; they do not depend on the count.
+    """
+    motions = [find_motion(flows, min(t, AROUND), float(count)) for t, flows in enumerate(around)]
     found = []
-    for time in range(-(count // 2), len(soft) + count // 2 - 1):
-        near = min(max(time, 0), len(soft) - 1)
-        if near not in motions:
-            low = max(0, near - AROUND)
-            motions[near] = motion_around(soft[low : near + AROUND + 1], near - low, float(count))
-        motion = motions[near]
-        found.append(np.asarray(motion.at(time + 1 - near) - motion.at(time - near), np.float32))
+    for time in range(-(count // 2), len(motions) + count // 2 - 1):
+        near = min(max(time, 0), len(motions) - 1)
+        step = motions[near].at(time + 1 - near) - motions[near].at(time - near)
+        found.append(np.asarray(step, np.float32))
     return found
 
 

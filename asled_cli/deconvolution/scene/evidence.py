@@ -8,6 +8,7 @@ with X at its best for each exposure. It holds for frames that share light too: 
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,9 +74,10 @@ def split_scenes(stretches: Iterable[Sequence[Image]]) -> list[Sequence[Image]]:
 
 def _split_at_cuts(frames: Sequence[Image]) -> Iterator[Sequence[Image]]:
     """Yield the scenes among consecutive frames that are long enough to tell."""
-    soft, first = [soft_picture(frame) for frame in frames], 0
+    soft, first = map_in_threads(soft_picture, frames), 0
+    same = map_in_threads(lambda pair: alike(*pair), list(pairwise(soft)))
     for k in range(1, len(frames) + 1):
-        if k == len(frames) or not alike(soft[k - 1], soft[k]):
+        if k == len(frames) or not same[k - 1]:
             if k - first >= _SHORTEST:
                 yield frames[first:k]
             first = k
