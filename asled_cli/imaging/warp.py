@@ -18,11 +18,22 @@ Values = TypeVar("Values", NDArray[np.float32], NDArray[np.float64])
 
 def sample_with_gradient(image: Image, u: Image, v: Image) -> tuple[Image, Image, Image, NDArray[np.bool_]]:
     """Return `image` (H', W') at the points (u, v), (H, W) each, its derivatives and a mask of inside."""
+    return sample_slopes(with_slopes(image), u, v)
+
+
+def with_slopes(image: Image) -> Image:
+    """Return (H, W, 4) of `image` (H, W): itself, its derivatives, and ones.
+
+    OpenCV samples four channels faster than three.
+    """
     gx, gy = slopes(image)
-    # OpenCV samples four channels faster than three.
-    stacked = cv2.merge([image, gx, gy, np.ones_like(gx)])
-    sampled = sample(np.asarray(stacked, dtype=np.float32), u, v)
-    height, width = image.shape
+    return np.asarray(cv2.merge([image, gx, gy, np.ones_like(gx)]), np.float32)
+
+
+def sample_slopes(sloped: Image, u: Image, v: Image) -> tuple[Image, Image, Image, NDArray[np.bool_]]:
+    """Return what `sample_with_gradient` does of a picture that `with_slopes` gave."""
+    sampled = sample(sloped, u, v)
+    height, width = sloped.shape[:2]
     inside = (u >= 1) & (v >= 1) & (u <= width - 2) & (v <= height - 2)
     return sampled[..., 0], sampled[..., 1], sampled[..., 2], inside
 

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
-from asled_cli.imaging.warp import sample_with_gradient
+from asled_cli.imaging.warp import sample_slopes, with_slopes
 from asled_cli.registration.geometry.lenses import RectifiedViews
-from asled_cli.registration.geometry.solver import LumaPair, robust_weight
+from asled_cli.registration.geometry.solver import LumaPair, pixel_step, robust_weight
 from asled_cli.runtime.stages import map_in_threads
 
 # Sigma of the window, as a share of the picture's longer side (40 px at 640).
@@ -42,28 +42,37 @@ def solve_parallax(
     window_share: sigma of the window as a share of the longer side.
     """
     height, width = frames[0].target.shape
+    step = pixel_step((width, height))
     sigma = max(width, height) * window_share
     limit = np.full(2, max(width, height) * _LIMIT_SHARE)
     if rectified is not None:
         limit = np.minimum(limit, np.array([width * rectified.parallax, height * rectified.across]))
     field = np.zeros((height, width, 2), np.float32)
+    prepared = map_in_threads(
+        lambda frame: (frame.target[::step, ::step], with_slopes(frame.reference)), frames
+    )
     for _ in range(_ROUNDS):
-        sums = np.zeros((height, width, 5), np.float32)
-        for part in map_in_threads(partial(_normal_equations, field, matrix, gain, bias), frames):
-            sums += part
-        field += _solve_windows(sums, sigma)
+        x, y = (np.ascontiguousarray(axis[::step, ::step]) for axis in pixel_grid((width, height)))
+        u, v = apply(matrix, x + field[::step, ::step, 0], y + field[::step, ::step, 1])
+        parts = map_in_threads(partial(_normal_equations, (u, v), matrix, gain, bias), prepared)
+        moved = _solve_windows(sum(parts[1:], start=parts[0]), sigma / step)
+        field += cv2.resize(moved, (width, height), interpolation=cv2.INTER_CUBIC)
         field = np.clip(field, -limit, limit).astype(np.float32)
         field = np.asarray(cv2.GaussianBlur(field, (0, 0), sigma / 2), dtype=np.float32)
     return field
 
 
-def _normal_equations(field: Image, matrix: Matrix, gain: float, bias: float, frame: LumaPair) -> Image:
-    """Return (H, W, 5), the products gxx, gxy, gyy, gx e, gy e of one frame under Tukey biweights."""
-    height, width = frame.target.shape
-    x, y = pixel_grid((width, height))
-    u, v = apply(matrix, x + field[..., 0], y + field[..., 1])
-    warped, gu, gv, inside = sample_with_gradient(frame.reference, u, v)
-    error = frame.target - (np.float32(gain) * warped + np.float32(bias))
+def _normal_equations(
+    places: tuple[Image, Image], matrix: Matrix, gain: float, bias: float, frame: tuple[Image, Image]
+) -> Image:
+    """Return (h, w, 5), the products gxx, gxy, gyy, gx e, gy e of one frame under Tukey biweights.
+
+    places: (u, v), where the target's pixels are in the reference. frame: target (h, w), and reference with
+    its derivatives by `with_slopes`.
+    """
+    target, reference = frame
+    warped, gu, gv, inside = sample_slopes(reference, *places)
+    error = target - (np.float32(gain) * warped + np.float32(bias))
     weight = robust_weight(error, inside)
     linear = (matrix / matrix[2, 2])[:2, :2].astype(np.float32) * np.float32(gain)
     gx = gu * linear[0, 0] + gv * linear[1, 0]
