@@ -3,7 +3,6 @@
 A robust fit to dense optical flow. Blur and moving objects would bias a plain least-squares fit.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -38,18 +37,26 @@ def small_size(width: int, height: int, long_side: int = LONG_SIDE) -> tuple[int
     return max(16, round(width / factor)), max(16, round(height / factor))
 
 
-def measure_motion(frames: Iterable[tuple[float, NDArray[np.uint8]]]) -> MotionCurve:
-    """Return the camera motion of a stream of (seconds, grey thumbnail (h, w) uint8). Holds two pictures."""
-    flow = DenseFlow("fast")
-    times: list[float] = []
-    steps: list[NDArray[np.float64]] = []
-    last: NDArray[np.uint8] | None = None
-    for time, picture in frames:
-        if last is not None:
-            steps.append(_fit(last, flow.between(last, picture)))
-        times.append(time)
-        last = picture
-    return MotionCurve(np.array(times), np.array(steps).reshape(-1, 4))
+class CameraMotion:
+    """The camera motion of a clip whose thumbnails are given one by one. Holds one picture."""
+
+    def __init__(self) -> None:
+        self._flow = DenseFlow("fast")
+        self._times: list[float] = []
+        self._steps: list[NDArray[np.float64]] = []
+        self._last: NDArray[np.uint8] | None = None
+
+    def add(self, time_s: float, picture: NDArray[np.uint8]) -> None:
+        """Take the next thumbnail, grey (h, w)."""
+        if self._last is not None:
+            self._steps.append(_fit(self._last, self._flow.between(self._last, picture)))
+        self._times.append(time_s)
+        self._last = picture
+
+    @property
+    def curve(self) -> MotionCurve:
+        """Return the motion so far."""
+        return MotionCurve(np.array(self._times), np.array(self._steps).reshape(-1, 4))
 
 
 def _fit(first: NDArray[np.uint8], flow: Image) -> NDArray[np.float64]:

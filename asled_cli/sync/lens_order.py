@@ -56,9 +56,17 @@ def locate_both(wide: Clip, ultra: Clip, clock: Clock) -> Places:
         return None, None
     reverse = [FramePair(p.reference, p.target, -p.lag_s) for p in pairs if p.reference is not None]
 
+    return best_places(lambda prior: locate([pairs], prior), lambda prior: locate([reverse], prior))
+
+
+def best_places(
+    forward: Callable[[LensPrior], MatchCandidate], backward: Callable[[LensPrior], MatchCandidate]
+) -> tuple[MatchCandidate, MatchCandidate]:
+    """Return the place of the first view in the second and the reverse. forward, backward: the searches."""
+
     def both_ways(prior: LensPrior) -> tuple[MatchCandidate, MatchCandidate]:
-        forward, backward = map_in_threads(lambda some: locate([some], prior), [pairs, reverse])
-        return forward, backward
+        one, other = map_in_threads(lambda search: search(prior), [forward, backward])
+        return one, other
 
     return _best(both_ways, lambda both: max(place.score for place in both))
 

@@ -5,12 +5,15 @@ geometry together; camera motion gives the offset while the geometry is unknown.
 If none is accepted, guesses are compared by the pictures at a few times. Clips without a match are refused.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import zip_longest
 from typing import Literal
 
 from asled_cli.errors import InputError
 from asled_cli.progress import Progress, Report, ignore
+from asled_cli.runtime.stages import Stage
 from asled_cli.sync.audio import match_sound
 from asled_cli.sync.correlation import CurveMatch, match_curves
 from asled_cli.sync.lens_order import MIN_VIEW_CORRELATION, Places, locate_both
@@ -18,9 +21,9 @@ from asled_cli.sync.thumbnails import (
     PART_S,
     ClipThumbnails,
     SceneMatch,
+    ThumbnailReader,
     find_scene_match,
     match_at,
-    read_thumbnails,
 )
 from asled_cli.sync.timestamps import recording_gap_s, timecode_gap_s
 from asled_cli.video.clock import Clock
@@ -83,11 +86,18 @@ def _read_both(
     wide: Clip, ultra: Clip, report: Report, starts: tuple[Fraction, Fraction] | None = None
 ) -> tuple[ClipThumbnails, ClipThumbnails] | None:
     """Return thumbnails of PART_S of each clip from `starts` on; None if one has no picture there."""
-    report(Progress("synchronise", 0, 2, "motion of the first clip"))
-    first = read_thumbnails(wide, starts and starts[0])
-    report(Progress("synchronise", 1, 2, "motion of the second clip"))
-    second = read_thumbnails(ultra, starts and starts[1])
-    report(Progress("synchronise", 2, 2, "a common moment"))
+    readers = [
+        ThumbnailReader(clip, start)
+        for clip, start in zip((wide, ultra), starts or (None, None), strict=True)
+    ]
+    longest = max(float(min(clip.duration_s or PART_S, PART_S) * clip.average_rate) for clip in (wide, ultra))
+    done, total = 0, round(longest)
+    report(Progress("synchronise", 0, total, "camera motion"))
+    with Stage(readers[0], 2, "watch wide") as one, Stage(readers[1], 2, "watch ultra") as other:
+        for done, _ in enumerate(zip_longest(one, other), start=1):
+            report(Progress("synchronise", done, total, "camera motion"))
+    report(Progress("synchronise", done, done, "a common moment"))
+    first, second = (reader.thumbnails for reader in readers)
     return None if first is None or second is None else (first, second)
 
 
@@ -146,7 +156,7 @@ def _try_pictures(
     if recorded is not None and recorded != 0:
         guesses.append(("by their recording dates", recorded))
     best: tuple[float, str, Fraction, Places] | None = None
-    for description, offset in guesses:
+    for description, offset in _distinct(guesses, 1 / (2 * max(wide.average_rate, ultra.average_rate))):
         places = locate_both(wide, ultra, Clock(offset))
         score = max(place.score if place else -1.0 for place in places)
         if best is None or score > best[0] + 0.1:
@@ -163,6 +173,13 @@ def _try_pictures(
     _refuse_other_moment(wide, ultra, thumbnails, offset, places)
     confidence = min(1.0, score / (2 * MIN_VIEW_CORRELATION))
     return Timing(Clock(offset), "pictures", confidence, description, places)
+
+
+def _distinct(guesses: Sequence[tuple[str, Fraction]], apart_s: Fraction) -> Iterator[tuple[str, Fraction]]:
+    """Yield the guesses that no earlier one is nearer to than `apart_s`: they would pair the same frames."""
+    for i, (description, offset) in enumerate(guesses):
+        if all(abs(offset - earlier) >= apart_s for _, earlier in guesses[:i]):
+            yield description, offset
 
 
 def _refuse_other_moment(

@@ -8,16 +8,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.imaging.homography import Matrix, resize_matrix
-from asled_cli.registration.estimate.template_match import MatchCandidate
+from asled_cli.imaging.homography import Image, Matrix, resize_matrix
+from asled_cli.registration.estimate.template_match import MatchCandidate, locate_views
 from asled_cli.registration.geometry.canvas import reduced_sizes
 from asled_cli.registration.geometry.lenses import centre_crop
-from asled_cli.sync.camera_motion import MotionCurve, measure_motion, small_size
+from asled_cli.sync.camera_motion import CameraMotion, MotionCurve, small_size
 from asled_cli.sync.correlation import CurveMatch
-from asled_cli.sync.lens_order import MIN_VIEW_CORRELATION, locate_both
+from asled_cli.sync.lens_order import MIN_VIEW_CORRELATION, Places, best_places
 from asled_cli.sync.scene_motion import LONG_SIDE, match_scenes, reference_cells, target_cells
 from asled_cli.sync.subframe import SmallClip, solve_clock
-from asled_cli.video.clock import Clock
 from asled_cli.video.decode.reader import read_small
 from asled_cli.video.frames import Clip
 
@@ -28,15 +27,20 @@ _MIN_HINT_CORRELATION = 0.3  # with a guessed geometry; unrelated real clips sta
 _ROUNDS = 3  # of place and time in turn
 _SETTLED_S = 0.003  # seconds; a smaller step ends the rounds
 _MAX_LAST_STEP_S = 0.03  # seconds; a larger last step is refused
+_MOMENTS = 4  # at which the views are located in each other
 _SAME_OFFSET_S = 0.1  # seconds; guesses closer than this are one
 
 
 @dataclass(frozen=True)
 class ClipThumbnails:
-    """PART_S of a clip. times: (N,) seconds. pictures: N grey ones, (h, w) uint8. motion: of the camera."""
+    """PART_S of a clip. times: (N,) seconds. motion: of the camera.
+
+    views, pictures: N grey ones, (h, w) uint8; views are larger, to see the place of one in the other.
+    """
 
     clip: Clip
     times: NDArray[np.float64]
+    views: Sequence[NDArray[np.uint8]]
     pictures: Sequence[NDArray[np.uint8]]
     motion: MotionCurve
 
@@ -44,6 +48,36 @@ class ClipThumbnails:
     def size(self) -> tuple[int, int]:
         """(width, height) of the pictures."""
         return self.pictures[0].shape[1], self.pictures[0].shape[0]
+
+
+class ThumbnailReader:
+    """Reading of PART_S of a clip from `start_s` on (None: the start): iterate it, it yields frame times."""
+
+    def __init__(self, clip: Clip, start_s: Fraction | None = None) -> None:
+        self.clip = clip
+        self._start_s = start_s
+        self._views: list[NDArray[np.uint8]] = []
+        self._motion = CameraMotion()
+
+    def __iter__(self) -> Iterator[float]:
+        end = (self.clip.start_s if self._start_s is None else self._start_s) + PART_S
+        size = small_size(*self.clip.seen_size)
+        for time, picture in read_small(self.clip, size, start_s=self._start_s, end_s=end):
+            self._views.append(picture)
+            self._motion.add(float(time), picture)
+            yield float(time)
+
+    @property
+    def thumbnails(self) -> ClipThumbnails | None:
+        """Return what was read; None if there is no frame."""
+        if not self._views:
+            return None
+        size = small_size(*self.clip.seen_size, LONG_SIDE)
+        pictures = [
+            np.asarray(cv2.resize(view, size, interpolation=cv2.INTER_AREA), np.uint8) for view in self._views
+        ]
+        motion = self._motion.curve
+        return ClipThumbnails(self.clip, motion.times, self._views, pictures, motion)
 
 
 @dataclass(frozen=True)
@@ -57,25 +91,6 @@ class SceneMatch:
     match: CurveMatch
     place: MatchCandidate
     swapped: bool
-
-
-def read_thumbnails(clip: Clip, start_s: Fraction | None = None) -> ClipThumbnails | None:
-    """Return thumbnails of PART_S of a clip from `start_s` (None: the start); None if it has no frame."""
-    times: list[float] = []
-    pictures: list[NDArray[np.uint8]] = []
-    size = small_size(*clip.seen_size, LONG_SIDE)
-
-    def kept() -> Iterator[tuple[float, NDArray[np.uint8]]]:
-        end = (clip.start_s if start_s is None else start_s) + PART_S
-        whole = small_size(*clip.seen_size)
-        for time, picture in read_small(clip, whole, start_s=start_s, end_s=end):
-            times.append(float(time))
-            small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-            pictures.append(np.asarray(small, np.uint8))
-            yield float(time), picture
-
-    motion = measure_motion(kept())
-    return ClipThumbnails(clip, np.array(times), pictures, motion) if times else None
 
 
 def find_scene_match(
@@ -174,8 +189,7 @@ def _settle(first: ClipThumbnails, second: ClipThumbnails, offset_s: float) -> S
     """Return place and offset after estimating them in turn; None if the pictures do not correlate."""
     found: SceneMatch | None = None
     for _ in range(_ROUNDS):
-        clock = Clock(Fraction(offset_s).limit_denominator(10**6))
-        forward, backward = locate_both(first.clip, second.clip, clock)
+        forward, backward = _locate(first, second, offset_s)
         if forward is None or backward is None:
             return None
         swapped = backward.score > forward.score
@@ -191,3 +205,26 @@ def _settle(first: ClipThumbnails, second: ClipThumbnails, offset_s: float) -> S
             break
         offset_s = match.offset_s
     return found
+
+
+def _locate(first: ClipThumbnails, second: ClipThumbnails, offset_s: float) -> Places:
+    """Return the place of the first view in the second and the reverse at an offset, seconds."""
+    shifted = second.times + offset_s
+    start, end = max(first.times[0], shifted[0]), min(first.times[-1], shifted[-1])
+    if end <= start:
+        return None, None
+    moments = start + (end - start) * (2 * np.arange(_MOMENTS) + 1) / (2 * _MOMENTS)
+    pairs = [(_view_at(first, time), _view_at(second, time - offset_s)) for time in moments.tolist()]
+    reverse = [(other, one) for one, other in pairs]
+    sizes = [reduced_sizes(inner.clip.seen_size, outer.clip.seen_size)
+             for inner, outer in ((first, second), (second, first))]  # fmt: skip
+    return best_places(
+        lambda prior: locate_views(pairs, sizes[0], prior),
+        lambda prior: locate_views(reverse, sizes[1], prior),
+    )
+
+
+def _view_at(clip: ClipThumbnails, time_s: float) -> Image:
+    """Return the luma 0..1 of the frame nearest to a time."""
+    nearest = clip.views[int(np.argmin(np.abs(clip.times - time_s)))]
+    return nearest.astype(np.float32) * np.float32(1 / 255)

@@ -10,10 +10,10 @@ from functools import partial
 import cv2
 import numpy as np
 
-from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
+from asled_cli.imaging.homography import Image, Matrix, apply
 from asled_cli.imaging.warp import sample_slopes, with_slopes
 from asled_cli.registration.geometry.lenses import RectifiedViews
-from asled_cli.registration.geometry.solver import LumaPair, pixel_step, robust_weight
+from asled_cli.registration.geometry.solver import LumaPair, compared_pixels, robust_weight
 from asled_cli.runtime.stages import map_in_threads
 
 # Sigma of the window, as a share of the picture's longer side (40 px at 640).
@@ -42,20 +42,18 @@ def solve_parallax(
     window_share: sigma of the window as a share of the longer side.
     """
     height, width = frames[0].target.shape
-    step = pixel_step((width, height))
+    rows, columns = compared_pixels((width, height))
     sigma = max(width, height) * window_share
     limit = np.full(2, max(width, height) * _LIMIT_SHARE)
     if rectified is not None:
         limit = np.minimum(limit, np.array([width * rectified.parallax, height * rectified.across]))
     field = np.zeros((height, width, 2), np.float32)
-    prepared = map_in_threads(
-        lambda frame: (frame.target[::step, ::step], with_slopes(frame.reference)), frames
-    )
+    x, y = columns.astype(np.float32), rows.astype(np.float32)
+    prepared = map_in_threads(lambda f: (f.target[rows, columns], with_slopes(f.reference)), frames)
     for _ in range(_ROUNDS):
-        x, y = (np.ascontiguousarray(axis[::step, ::step]) for axis in pixel_grid((width, height)))
-        u, v = apply(matrix, x + field[::step, ::step, 0], y + field[::step, ::step, 1])
+        u, v = apply(matrix, x + field[rows, columns, 0], y + field[rows, columns, 1])
         parts = map_in_threads(partial(_normal_equations, (u, v), matrix, gain, bias), prepared)
-        moved = _solve_windows(sum(parts[1:], start=parts[0]), sigma / step)
+        moved = _solve_windows(sum(parts[1:], start=parts[0]), sigma * rows.shape[1] / width)
         field += cv2.resize(moved, (width, height), interpolation=cv2.INTER_CUBIC)
         field = np.clip(field, -limit, limit).astype(np.float32)
         field = np.asarray(cv2.GaussianBlur(field, (0, 0), sigma / 2), dtype=np.float32)

@@ -15,6 +15,8 @@ from asled_cli.registration.geometry.canvas import reduced_size
 from asled_cli.registration.geometry.lenses import LensPrior, centre_crop
 from asled_cli.video.frames import FramePair
 
+Size = tuple[int, int]
+
 # Longer side of the reduced reference; so small that blur hardly matters.
 _LONG_SIDE = 160
 # Relative step between field-of-view ratios.
@@ -58,7 +60,19 @@ def locate(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> MatchCandid
     the clip; pairs without a reference are left out.
     Raises InputError if no pair has a reference.
     """
-    return _search(evenly_spaced_pairs(runs, _FRAMES), prior, peaks=1)[0]
+    views, sizes = _reduced(evenly_spaced_pairs(runs, _FRAMES))
+    return _search(views, sizes, prior, peaks=1)[0]
+
+
+def locate_views(
+    views: Sequence[tuple[Image, Image]], sizes: tuple[Size, Size], prior: LensPrior
+) -> MatchCandidate:
+    """Return the match of `locate` from a few lumas of target and reference, (h, w) 0..1, reduced already.
+
+    sizes: (width, height) of the pictures whose pixels the match relates. Both views keep their shape; a
+    longer side of 160 pixels is enough, as large as the picture for smaller ones.
+    """
+    return _search(views, sizes, prior, peaks=1)[0]
 
 
 def locate_candidates(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> list[MatchCandidate]:
@@ -69,7 +83,7 @@ def locate_candidates(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> 
     """
     chosen = evenly_spaced_pairs(runs, _FRAMES)
     target_size, reference_size = ((rgb.shape[1], rgb.shape[0]) for rgb in chosen[0])
-    found = _search(chosen, prior, _PEAKS)
+    found = _search(*_reduced(chosen), prior, _PEAKS)
     corners = np.array([[x, y, 1] for x in (0, target_size[0]) for y in (0, target_size[1])], np.float64)
     min_distance = _MIN_DISTANCE_PX * max(reference_size) / _LONG_SIDE
     distinct: list[MatchCandidate] = []
@@ -88,21 +102,29 @@ def locate_candidates(runs: Sequence[Sequence[FramePair]], prior: LensPrior) -> 
     return distinct[:_CANDIDATES] + sorted(others[:_CANDIDATES], key=lambda candidate: -candidate.score)
 
 
+def _reduced(
+    pairs: Sequence[tuple[NDArray[np.uint16], NDArray[np.uint16]]],
+) -> tuple[list[tuple[Image, Image]], tuple[Size, Size]]:
+    """Return the lumas of target and reference, reduced once to sizes that serve all templates; and sizes."""
+    target_size, reference_size = ((rgb.shape[1], rgb.shape[0]) for rgb in pairs[0])
+    small = reduced_size(target_size, 2 * _LONG_SIDE), reduced_size(reference_size, _LONG_SIDE)
+    views = [(reduced_luma(one, small[0]), reduced_luma(other, small[1])) for one, other in pairs]
+    return views, (target_size, reference_size)
+
+
 def _search(
-    chosen: Sequence[tuple[NDArray[np.uint16], NDArray[np.uint16]]], prior: LensPrior, peaks: int
+    pairs: Sequence[tuple[Image, Image]], sizes: tuple[Size, Size], prior: LensPrior, peaks: int
 ) -> list[MatchCandidate]:
     """Return the best matches, best first: `peaks` of each field-of-view ratio."""
-    target_size, reference_size = ((rgb.shape[1], rgb.shape[0]) for rgb in chosen[0])
+    target_size, reference_size = sizes
     small_size = reduced_size(reference_size, _LONG_SIDE)
-    scenes = [_details(reduced_luma(reference, small_size), small_size) for _, reference in chosen]
-    # Reduced once to a size that serves all templates.
-    ready = [reduced_luma(target, reduced_size(target_size, 2 * _LONG_SIDE)) for target, _ in chosen]
+    scenes = [_details(reference, small_size) for _, reference in pairs]
     found: list[MatchCandidate] = []
     for ratio in _ratios(prior):
         guess = resize_matrix(reference_size, small_size) @ centre_crop(ratio, target_size, reference_size)
         size = (max(8, round(target_size[0] * guess[0, 0])), max(8, round(target_size[1] * guess[1, 1])))
         left, top = (_cut(own, whole) for own, whole in zip(size, small_size, strict=True))
-        views = [_details(target, size)[top : size[1] - top, left : size[0] - left] for target in ready]
+        views = [_details(target, size)[top : size[1] - top, left : size[0] - left] for target, _ in pairs]
         templates = [np.ascontiguousarray(view) for view in views]
         for score, x, y in _peaks(scenes, templates, peaks, _reach(prior, small_size)):
             small_place = translation(x - left, y - top) @ resize_matrix(target_size, size)

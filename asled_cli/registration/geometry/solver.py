@@ -3,22 +3,23 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
+from asled_cli.imaging.homography import Image, Matrix, apply
 from asled_cli.imaging.warp import sample_slopes, with_slopes
 from asled_cli.runtime.stages import map_in_threads
+
+Indices = NDArray[np.intp]
 
 # Corner displacement (pixels at the size being solved) that the prior allows in the directions in which two
 # phone lenses hardly differ: shear, unequal scale, keystone.
 _LENS_SLACK_PX = 1.5
 # Neighbouring pixels are correlated; this many count as one observation.
 _PIXELS_PER_OBSERVATION = 50.0
-# Pixels of a frame that are compared, about: a larger picture is looked at on a coarser grid. With all pixels
-# of 640x360, maps differ by less than TODO px.
+# Pixels of a frame that are compared, about.
 _PIXELS = 60_000
 # A step that moves no corner by more, pixels at the size being solved, is the last one.
 _CONVERGED_PX = 0.01
@@ -83,9 +84,16 @@ def refine(frames: Sequence[LumaPair], start: Matrix, steps: int, *, free: int =
     return Fit(matrix @ np.linalg.inv(centre), gain, bias, free)
 
 
-def pixel_step(size: tuple[int, int]) -> int:
-    """Return every how many pixels a picture of `size` (width, height) is compared, so that enough are."""
-    return max(1, round(math.sqrt(size[0] * size[1] / _PIXELS)))
+@lru_cache(maxsize=8)
+def compared_pixels(size: tuple[int, int]) -> tuple[Indices, Indices]:
+    """Return rows and columns, (h, w) each, of about _PIXELS pixels spread over a picture of `size`.
+
+    One of each cell, drawn at random: a scene's pattern may have the same period as every other pixel.
+    """
+    step = max(1, round(math.sqrt(size[0] * size[1] / _PIXELS)))
+    rows, columns = np.mgrid[: size[1] // step, : size[0] // step] * step
+    draw = np.random.default_rng(0)
+    return rows + draw.integers(step, size=rows.shape), columns + draw.integers(step, size=rows.shape)
 
 
 def _largest_move(before: Matrix, after: Matrix, reach: tuple[float, float]) -> float:
@@ -99,7 +107,7 @@ def _largest_move(before: Matrix, after: Matrix, reach: tuple[float, float]) -> 
 class _View:
     """A frame with what all steps need of it.
 
-    target: the pixels that are compared, (h, w), of which each stands for `share` of the frame's.
+    target: the pixels that are compared, (h, w), each for `share` of the frame's.
     slopes: (H', W', 4), the reference by `with_slopes`.
     x, y: (h, w), centred and scaled positions of the pixels that are compared.
     """
@@ -108,20 +116,20 @@ class _View:
     slopes: Image
     x: Image
     y: Image
-    share: int
+    share: float
 
     @classmethod
     def of(cls, frame: LumaPair, centre: Matrix) -> "_View":
         """Return the view of a frame, with coordinates centred and scaled by `centre`."""
         height, width = frame.target.shape
-        step = pixel_step((width, height))
-        px, py = (axis[::step, ::step] for axis in pixel_grid((width, height)))
+        rows, columns = compared_pixels((width, height))
+        px, py = columns.astype(np.float32), rows.astype(np.float32)
         if frame.shift is not None:
-            px, py = (axis + frame.shift[::step, ::step, i] for i, axis in enumerate((px, py)))
+            px, py = (axis + frame.shift[rows, columns, i] for i, axis in enumerate((px, py)))
         x = (px - np.float32(centre[0, 2])) / np.float32(centre[0, 0])
         y = (py - np.float32(centre[1, 2])) / np.float32(centre[1, 1])
-        target = np.ascontiguousarray(frame.target[::step, ::step])
-        return cls(target, with_slopes(frame.reference), x, y, step**2)
+        share = height * width / rows.size
+        return cls(frame.target[rows, columns], with_slopes(frame.reference), x, y, share)
 
 
 @dataclass(frozen=True)
