@@ -54,14 +54,24 @@ class Blend:
         return instants[:-1] - moved
 
     def gradient(self, instants: Tensor, frames: Tensor | float) -> Tensor:
-        """Return half the gradient of the energy, with `frames` as the blended frames."""
-        x = instants.detach().requires_grad_()
-        energy = (self.means(x) - frames).square().sum()
-        energy = energy + _FLOW * (self.trust * self.jumps(x).square()).sum()
-        middle = x[self.count // 2 :][: len(self.frames)]
-        energy = energy + (self.still * (middle - frames).square()).sum()
-        energy = energy + _SMOOTH * (x.diff(dim=-1).square().sum() + x.diff(dim=-2).square().sum())
-        (found,) = torch.autograd.grad(energy / 2, x)
+        """Return half the gradient of the energy, with `frames` as the blended frames.
+
+        Only that of the warps is left to autograd: it keeps what it differentiates.
+        """
+        left = (self.means(instants) - frames) / self.count
+        found = torch.zeros_like(instants)
+        for first in range(self.count):  # every instant is in so many frames
+            found[first : first + len(left)] += left
+        with torch.enable_grad():
+            x = instants.detach().requires_grad_()
+            jumps = self.jumps(x)
+            found += torch.autograd.grad(jumps, x, _FLOW * self.trust * jumps.detach())[0]
+        middle = slice(self.count // 2, self.count // 2 + len(left))
+        found[middle] += self.still * (instants[middle] - frames)
+        for dim in (-1, -2):
+            slope = _SMOOTH * instants.diff(dim=dim)
+            found.narrow(dim, 1, slope.shape[dim]).add_(slope)
+            found.narrow(dim, 0, slope.shape[dim]).sub_(slope)
         return found
 
     def solved(self, start: Tensor, steps: int) -> Tensor:

@@ -10,7 +10,7 @@ from functools import partial
 import cv2
 import numpy as np
 
-from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid, reducing
+from asled_cli.imaging.homography import Image, Matrix, apply, reducing
 from asled_cli.imaging.light import shrink
 from asled_cli.imaging.parabola import descend, parabola_minimum
 from asled_cli.imaging.warp import sample, within
@@ -22,7 +22,7 @@ from asled_cli.registration.estimate.observations import (
     with_shakes,
 )
 from asled_cli.registration.geometry.canvas import Canvas
-from asled_cli.registration.geometry.solver import LumaPair, refine
+from asled_cli.registration.geometry.solver import LumaPair, compared_pixels, refine
 from asled_cli.registration.model.exposure import Exposure, MotionBlur
 from asled_cli.runtime.stages import map_in_threads
 
@@ -282,16 +282,17 @@ def mean_residual(frames: Sequence[LumaPair], matrix: Matrix) -> float:
 
 
 def _seen_pixels(matrix: Matrix, frame: LumaPair) -> tuple[Image, Image]:
-    """Return (N,): the warped reference, and the target, where the reference shows it."""
-    height, width = frame.target.shape
-    x, y = pixel_grid((width, height))
+    """Return (N,): the warped reference and the target, where the reference shows the pixels compared."""
+    rows, columns = compared_pixels((frame.target.shape[1], frame.target.shape[0]))
+    target = frame.target[rows, columns]
+    x, y = columns.astype(np.float32), rows.astype(np.float32)
     if frame.shift is not None:
-        x, y = x + frame.shift[..., 0], y + frame.shift[..., 1]
+        x, y = x + frame.shift[rows, columns, 0], y + frame.shift[rows, columns, 1]
     u, v = apply(matrix, x, y)
     warped, seen = sample(frame.reference, u, v), within(frame.reference, u, v)
     if seen.all():
-        return warped.ravel(), frame.target.ravel()
-    return warped[seen], frame.target[seen]
+        return warped.ravel(), target.ravel()
+    return warped[seen], target[seen]
 
 
 def _sums_of(x: Image, y: Image) -> list[float]:
