@@ -74,6 +74,8 @@ _DRIFT_ROUNDS = 3
 _OIS_ROUNDS = 2
 # Gauss-Newton steps for the map once each frame has its own kernel.
 _EIS_STEPS = 4
+# The same under the final exposure.
+_FINAL_STEPS = 3
 
 
 # What the analysis looks for, in order: see `looking_for` of `analyse`.
@@ -226,16 +228,14 @@ def _match_colours(state: _State) -> _State:
 
 
 def _refine_exposure(state: _State) -> _State:
-    """Choose linear light or coded values, the rolling shutter and the exposure's length; refit the map."""
+    """Choose linear light or coded values, the rolling shutter and the exposure's length."""
     by_run, work_map, frames = state.by_run, state.work_map, state.frames
     exposure = choose_light(evenly_spaced(frames, _TRIAL_FRAMES), state.exposure, work_map)
     exposure = choose_rolling(frames, exposure, work_map)
     for factors in _LENGTH_FACTORS if state.known_length is None else ():
         exposure = choose_length(evenly_spaced(frames, _TRIAL_FRAMES), exposure, work_map, factors)
     by_run = [with_shakes(run, exposure, work_map) for run in by_run]
-    frames = [m for run in by_run for m in run]
-    work_map = refine(observe_all(frames, exposure), work_map, 1).matrix
-    return replace(state, by_run=by_run, work_map=work_map, exposure=exposure)
+    return replace(state, by_run=by_run, exposure=exposure)
 
 
 def _conclude(state: _State, rectified: RectifiedViews | None) -> Registration:
@@ -247,7 +247,9 @@ def _conclude(state: _State, rectified: RectifiedViews | None) -> Registration:
     exposure = state.exposure
     observed = [observe_all(run, exposure) for run in state.by_run]
     pairs = [pair for run in observed for pair in run]
-    fit, field = add_parallax(pairs, simplest_map(pairs, refine(pairs, state.work_map, 2)), rectified)
+    fit, field = add_parallax(
+        pairs, simplest_map(pairs, refine(pairs, state.work_map, _FINAL_STEPS)), rectified
+    )
     correction, residual, correlation = match_colours(state.frames, exposure, fit.matrix, field)
     maps = map_of_each_run(observed, fit, field)
     baseline = baseline_of_runs(state.by_run, maps, field, exposure, rectified)

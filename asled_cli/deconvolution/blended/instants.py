@@ -64,8 +64,8 @@ class Blend:
             found[first : first + len(left)] += left
         with torch.enable_grad():
             x = instants.detach().requires_grad_()
-            jumps = self.jumps(x)
-            found += torch.autograd.grad(jumps, x, _FLOW * self.trust * jumps.detach())[0]
+            energy = _FLOW * (self.trust * self.jumps(x).square()).sum()
+            found += torch.autograd.grad(energy / 2, x)[0]
         middle = slice(self.count // 2, self.count // 2 + len(left))
         found[middle] += self.still * (instants[middle] - frames)
         for dim in (-1, -2):

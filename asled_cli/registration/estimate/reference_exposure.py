@@ -20,6 +20,9 @@ from asled_cli.registration.blur.reference_motion import TrackedFrame, displacem
 from asled_cli.registration.blur.tile_spectra import Tiles, blur_response, cycles_along
 from asled_cli.runtime.stages import map_in_threads
 
+# A frame and its displacement within an interval, see `travel`.
+_Moving = tuple[TrackedFrame, Image]
+
 # Exposures tried, in target frame intervals. An exposure of a video frame is one interval at most.
 _TRIALS = (0.0, 0.06, 0.12, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0)
 # An exposure is accepted if it lowers the residual by this share. On 28 clips with sharp references none
@@ -48,7 +51,8 @@ def find_reference_exposure(runs: Sequence[Sequence[TrackedFrame]]) -> float:
 
     runs: consecutive reference frames on the canvas.
     """
-    neighbours = [pair for run in runs for pair in pairwise(run)]
+    moving = [map_in_threads(lambda frame: (frame, travel(frame, 1.0)), run) for run in runs]
+    neighbours = [pair for run in moving for pair in pairwise(run)]
     found = map_in_threads(lambda pair: _motion_difference(*pair), neighbours)
     difference = sorted(zip(found, neighbours, strict=True), key=lambda item: -item[0])[:_PAIRS]
     pairs = [pair for difference, pair in difference if difference >= _MIN_DIFFERENCE_PX]
@@ -71,13 +75,15 @@ def travel(frame: TrackedFrame, exposure: float) -> Image:
     return np.zeros((*frame.image.shape[:2], 2), np.float32) if moved is None else moved
 
 
-def _motion_difference(first: TrackedFrame, second: TrackedFrame) -> float:
+def _motion_difference(first: _Moving, second: _Moving) -> float:
     """Return the median difference of the motion of two frames, pixels per interval; 0 across a cut."""
-    flow = _flow(first, second)
+    flow = _flow(first[0], second[0])
     if flow is None:
         return 0.0
-    difference = travel(first, 1.0) - warp(travel(second, 1.0), flow)
-    return float(np.median(np.hypot(difference[::8, ::8, 0], difference[::8, ::8, 1])))
+    x, y = pixel_grid((flow.shape[1], flow.shape[0]))
+    u, v = ((axis + flow[..., i])[::8, ::8] for i, axis in enumerate((x, y)))
+    difference = first[1][::8, ::8] - sample(second[1], u, v)
+    return float(np.median(np.hypot(difference[..., 0], difference[..., 1])))
 
 
 def _flow(first: TrackedFrame, second: TrackedFrame) -> Image | None:
@@ -86,8 +92,9 @@ def _flow(first: TrackedFrame, second: TrackedFrame) -> Image | None:
     return next((flow for at, flow in first.paths if abs(at - dt) < 1e-6), None)
 
 
-def _trial_residuals(first: TrackedFrame, second: TrackedFrame, side: int) -> NDArray[np.float64]:
+def _trial_residuals(one: _Moving, other: _Moving, side: int) -> NDArray[np.float64]:
     """Return (trials,): the residual of two frames under each trial exposure, over all tiles."""
+    (first, own), (second, others) = one, other
     flow = _flow(first, second)
     assert flow is not None, "pairs are chosen by their motion"
     height, width = first.image.shape[:2]
@@ -95,7 +102,7 @@ def _trial_residuals(first: TrackedFrame, second: TrackedFrame, side: int) -> ND
     u, v = x + flow[..., 0], y + flow[..., 1]
     tiles = Tiles(side, (width, height))
     pictures = [tiles.padded(grey) for grey in (_grey(first.image), sample(_grey(second.image), u, v))]
-    vectors = [tiles.averaged(vector) for vector in (travel(first, 1.0), warp(travel(second, 1.0), flow))]
+    vectors = [tiles.averaged(vector) for vector in (own, warp(others, flow))]
     seen = within(first.image, u, v).astype(np.float32)[..., None]
     residuals = []
     for row in range(1, tiles.counts[0] - 1, 2):

@@ -90,11 +90,13 @@ class PerFrameShifts:
         cls, by_run: Sequence[Sequence[FrameObservation]], work_map: Matrix, exposure: Exposure
     ) -> "PerFrameShifts":
         """Return the shifts of all frames under a map and an exposure."""
-        frames = [m for run in by_run for m in run]
-        shifts = [find_shifts(run, work_map, exposure) for run in by_run]
+        half_map = halved_map(work_map, by_run[0][0])
+        seen = [observe_halves(run, exposure) for run in by_run]
+        shifts = [_shifts_off(run, half_map) for run in seen]
         common = np.concatenate([np.broadcast_to(np.median(s, axis=0), s.shape) for s in shifts])
         own = np.concatenate(shifts)
-        residual, residual_at_rest = (_difference(frames, each, work_map, exposure) for each in (own, common))
+        halves = [frame for run in seen for frame in run]
+        residual, residual_at_rest = (_difference(halves, each / 2, half_map) for each in (own, common))
         return cls(work_map, exposure, own, common, residual, residual_at_rest)
 
     @property
@@ -153,24 +155,22 @@ def rebase_ois_path(ois_path: OisPath, knot: Knot, canvas: Canvas) -> OisPath:
 
 def find_shifts(frames: Sequence[FrameObservation], work_map: Matrix, exposure: Exposure) -> Shifts:
     """Return (N, 2), the shift of each frame off `work_map`, canvas pixels; found at half size."""
-
-    def shift_of(m: FrameObservation) -> tuple[float, float]:
-        return find_shift(m.observe_half(exposure), halved_map(work_map, m))
-
-    return 2 * np.array(map_in_threads(shift_of, frames))
+    return _shifts_off(observe_halves(frames, exposure), halved_map(work_map, frames[0]))
 
 
-def _difference(
-    frames: Sequence[FrameObservation], shifts: Shifts, work_map: Matrix, exposure: Exposure
-) -> float:
-    """Return the mean residual with every frame shifted by its own (N, 2) canvas pixels."""
+def _shifts_off(halves: Sequence[LumaPair], half_map: Matrix) -> Shifts:
+    """Return (N, 2), the shift of each frame off `half_map`, canvas pixels of the full reduced size."""
+    return 2 * np.array(map_in_threads(lambda frame: find_shift(frame, half_map), halves))
 
-    def residual(item: tuple[FrameObservation, list[float]]) -> float:
-        m, (x, y) = item
-        placed = halved_map(translation(x, y) @ work_map, m)
-        return mean_residual([m.observe_half(exposure)], placed)
 
-    return float(np.mean(map_in_threads(residual, list(zip(frames, shifts.tolist(), strict=True)))))
+def _difference(halves: Sequence[LumaPair], shifts: Shifts, half_map: Matrix) -> float:
+    """Return the mean residual with every frame shifted by its own (N, 2) canvas pixels, at half size."""
+
+    def residual(item: tuple[LumaPair, list[float]]) -> float:
+        frame, (x, y) = item
+        return mean_residual([frame], translation(x, y) @ half_map)
+
+    return float(np.mean(map_in_threads(residual, list(zip(halves, shifts.tolist(), strict=True)))))
 
 
 def find_shift(
