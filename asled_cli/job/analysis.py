@@ -19,7 +19,7 @@ from asled_cli.registration.analyse import LOOKED_FOR, Analyse, register_clip
 from asled_cli.registration.analyse import analyse as usual_analysis
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
-from asled_cli.runtime.stages import parallel_map, usable_cores
+from asled_cli.runtime.stages import Stage, parallel_map, usable_cores
 from asled_cli.sync.lens_order import sample_pairs
 from asled_cli.video.clock import Clock
 from asled_cli.video.decode.pairing import pair_times
@@ -83,12 +83,13 @@ def judge_clips(
     plan = DEBLUR_ALL
     if measures:
         count = count_sharpness_times(wide, ultra, clock)
-        plan = plan_blur(
-            sample_pairs(wide, ultra, clock, count),
-            found,
-            lambda done: report(Progress("judge", done, count)),
-            blended=lambda: measure_blend(ultra) > 0,
-        )
+        with Stage(sample_pairs(wide, ultra, clock, count), 2, "moments") as moments:
+            plan = plan_blur(
+                moments,
+                found,
+                lambda done: report(Progress("judge", done, count)),
+                blended=lambda: measure_blend(ultra) > 0,
+            )
     return replace(plan, gaps=gaps_between(wide, ultra, clock, wide_range)) if found.accepted else plan
 
 

@@ -6,9 +6,9 @@ from fractions import Fraction
 from math import ceil
 
 from asled_cli.registration.geometry.canvas import reduce_for_analysis
-from asled_cli.runtime.stages import Stage
+from asled_cli.runtime.stages import Stage, map_in_threads
 from asled_cli.video.clock import Clock
-from asled_cli.video.decode.pairing import pair_frames, pair_pictures
+from asled_cli.video.decode.pairing import match_pictures, pair_frames
 from asled_cli.video.decode.reader import ClipReader, read_picture_runs
 from asled_cli.video.frames import Clip, FramePair
 
@@ -66,7 +66,8 @@ def read_sampled_runs(
             if not inside:
                 continue
             seen = inside[-1].time
-            yield done, len(starts), [reduce_for_analysis(p) for p in pair_pictures(inside, others, clock)]
+            pairs = match_pictures(inside, others, clock)
+            yield done, len(starts), map_in_threads(lambda pair: reduce_for_analysis(pair.frames()), pairs)
 
 
 def count_frames(wide: Clip, start: Fraction, end: Fraction | None) -> int:

@@ -4,6 +4,7 @@ A clock may be given as a number, which is an offset in seconds: reference time 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from typing import Generic, TypeVar
@@ -45,19 +46,40 @@ def pair_lists(
     return list(pair_frames(targets, references, offset))
 
 
+@dataclass(frozen=True, slots=True)
+class PicturePair:
+    """A pair of pictures that are not converted yet. lag_s: of the reference after the target, seconds."""
+
+    target: DecodedPicture
+    reference: DecodedPicture | None
+    lag_s: float
+
+    def frames(self) -> FramePair:
+        """Return the pair, converted; may be called by several threads at once."""
+        reference = None if self.reference is None else self.reference.frame()
+        return FramePair(self.target.frame(), reference, self.lag_s)
+
+
+def match_pictures(
+    targets: Sequence[DecodedPicture],
+    references: Sequence[DecodedPicture],
+    offset: Clock | float | Fraction,
+) -> list[PicturePair]:
+    """Return the pairs of `pair_lists`, of pictures that are not converted yet."""
+    clock = as_clock(offset)
+    shifted = ((clock.to_target(picture.time), picture) for picture in references)
+    matched = _match(((picture.time, picture) for picture in targets), shifted)
+    return [PicturePair(target, found, float(lag)) for target, found, lag in matched]
+
+
 def pair_pictures(
     targets: Sequence[DecodedPicture],
     references: Sequence[DecodedPicture],
     offset: Clock | float | Fraction,
 ) -> Iterator[FramePair]:
     """Yield the pairs of `pair_lists`, one by one; pictures that belong to none are not converted."""
-    clock = as_clock(offset)
-    shifted = ((clock.to_target(picture.time), picture) for picture in references)
-    last: tuple[DecodedPicture, Frame] | None = None
-    for target, found, lag in _match(((picture.time, picture) for picture in targets), shifted):
-        if found is not None and (last is None or last[0] is not found):
-            last = found, found.frame()
-        yield FramePair(target.frame(), None if found is None or last is None else last[1], float(lag))
+    for pair in match_pictures(targets, references, offset):
+        yield pair.frames()
 
 
 def pair_times(

@@ -3,6 +3,7 @@
 By default swscale does not round accurately and assumes BT.601. All its options are therefore set here.
 """
 
+from threading import Lock
 from typing import cast
 
 import av
@@ -25,7 +26,7 @@ _ROWS = 32  # of a picture at a time: they stay in a processor's cache
 
 
 class Converter:
-    """Conversion of the frames of one clip. swscale's tables are reused; not thread-safe.
+    """Conversion of the frames of one clip. swscale's tables are reused, by one thread at a time.
 
     tags: resolved colour tags of the frames (`Clip.resolved_color`).
     """
@@ -35,6 +36,7 @@ class Converter:
         # swscale knows BT.601 by the number 5 only
         self._matrix = 5 if tags.matrix == MATRIX_BT601 else tags.matrix
         self._reformatter = VideoReformatter()
+        self._lock = Lock()
 
     def to_rgb(self, frame: av.VideoFrame) -> NDArray[np.uint16]:
         """Return (H, W, 3) uint16, full range 0..65535, coded transfer curve."""
@@ -76,16 +78,17 @@ class Converter:
 
     def _reformat(self, frame: av.VideoFrame, pix_fmt: str, range_: int) -> av.VideoFrame:
         rgb = frame.format.is_rgb
-        return self._reformatter.reformat(
-            frame,
-            format=pix_fmt,
-            src_colorspace=self._matrix,
-            dst_colorspace=self._matrix,
-            src_color_range=RANGE_FULL if rgb else self._tags.range,
-            dst_color_range=range_,
-            interpolation=HIGH_QUALITY,
-            threads=1,
-        )
+        with self._lock:
+            return self._reformatter.reformat(
+                frame,
+                format=pix_fmt,
+                src_colorspace=self._matrix,
+                dst_colorspace=self._matrix,
+                src_color_range=RANGE_FULL if rgb else self._tags.range,
+                dst_color_range=range_,
+                interpolation=HIGH_QUALITY,
+                threads=1,
+            )
 
 
 def _samples(planar: av.VideoFrame, plane: int) -> NDArray[np.uint16]:
