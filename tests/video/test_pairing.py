@@ -8,6 +8,7 @@ from factories.clips import phone_ticks
 
 from asled_cli.video.decode.pairing import (
     NEAR_ENOUGH,
+    match_pictures,
     pair_frames,
     pair_lists,
     pair_pictures,
@@ -126,7 +127,9 @@ def test_pairs_of_pictures_are_those_of_frames_and_convert_no_others() -> None:
             return DecodedPicture(frame.time, lambda: converted.append(frame) or frame)
 
         expected = pair_lists(targets, references, offset)
-        found = list(pair_pictures([picture(f) for f in targets], [picture(f) for f in references], offset))
-        assert found == expected
+        one, other = [picture(f) for f in targets], [picture(f) for f in references]
+        assert [pair.frames() for pair in match_pictures(one, other, offset)] == expected
+        converted.clear()
+        assert list(pair_pictures(one, other, offset)) == expected
         used = {id(pair.reference) for pair in expected if pair.reference is not None}
         assert len(converted) == len(targets) + len(used)

@@ -78,8 +78,13 @@ def pair_pictures(
     offset: Clock | float | Fraction,
 ) -> Iterator[FramePair]:
     """Yield the pairs of `pair_lists`, one by one; pictures that belong to none are not converted."""
+    last: tuple[DecodedPicture, Frame] | None = None
     for pair in match_pictures(targets, references, offset):
-        yield pair.frames()
+        found = pair.reference
+        if found is not None and (last is None or last[0] is not found):
+            last = found, found.frame()
+        reference = None if found is None or last is None else last[1]
+        yield FramePair(pair.target.frame(), reference, pair.lag_s)
 
 
 def pair_times(
