@@ -17,9 +17,10 @@ TITLES = {
     "refvsr": "RefVSR", "davanet": "DAVANet", "ifan": "IFAN", "mtu": "MTU", "dmenet": "DMENet",
     "deblurnet": "DeblurNet",
 }  # fmt: skip
-WITH_REFERENCE = ("refvsr", "davanet")
+WITH_REFERENCE = ("refvsr", "davanet", "ifan")
 WITHOUT_INPUT = ("dmenet",)  # its truth is a map, not a picture
 WINDOW = 3  # points of the running mean
+LEAST_GAIN_DB = 1.0  # height of the axis of gains: what a network must gain
 
 
 def column(path: Path, name: str) -> list[float]:
@@ -36,7 +37,8 @@ def draw_loss(axes: Axes, log: Path) -> None:
         mean = np.convolve(loss, np.ones(WINDOW) / WINDOW, mode="valid")
         half = WINDOW // 2
         axes.plot(steps[half : half + len(mean)], mean, color="tab:blue")
-    axes.set_ylim(bottom=0)
+    if min(loss) >= 0:  # with a share of -PSNR it falls below
+        axes.set_ylim(bottom=0)
 
 
 def draw_scores(axes: Axes, log: Path, name: str) -> None:
@@ -48,9 +50,14 @@ def draw_scores(axes: Axes, log: Path, name: str) -> None:
         return
     blurred = np.array(column(log, "input_db"))
     axes.plot(steps, restored - blurred, "o-", markersize=3, color="tab:blue", label="network")
+    top = float(max(restored - blurred))
     if name in WITH_REFERENCE:
-        axes.plot(steps, np.array(column(log, "swap_db")) - blurred, "--", color="0.5", label="swap")
-        axes.legend(fontsize=7)
+        swapped = float(np.mean(np.array(column(log, "swap_db")) - blurred))
+        axes.axhline(swapped, linestyle="--", color="0.5", label="swap")
+        axes.legend(fontsize=7, loc="lower right")
+        top = max(top, swapped)
+    axes.set_xlim(left=0)
+    axes.set_ylim(0, max(1.15 * top, LEAST_GAIN_DB))
     axes.set_title("gain over the input, dB", fontsize=8)
 
 
