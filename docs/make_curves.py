@@ -20,7 +20,7 @@ TITLES = {
 WITH_REFERENCE = ("refvsr", "davanet", "ifan")
 WITHOUT_INPUT = ("dmenet",)  # its truth is a map, not a picture
 WINDOW = 3  # points of the running mean
-LEAST_GAIN_DB = 1.0  # height of the axis of gains: what a network must gain
+MIN_GAIN_DB = 1.0  # height of the axis of gains: what a network must gain
 
 
 def column(path: Path, name: str) -> list[float]:
@@ -57,7 +57,7 @@ def draw_scores(axes: Axes, log: Path, name: str) -> None:
         axes.legend(fontsize=7, loc="lower right")
         top = max(top, swapped)
     axes.set_xlim(left=0)
-    axes.set_ylim(0, max(1.15 * top, LEAST_GAIN_DB))
+    axes.set_ylim(0, max(1.15 * top, MIN_GAIN_DB))
     axes.set_title("gain over the input, dB", fontsize=8)
 
 
