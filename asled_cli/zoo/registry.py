@@ -139,8 +139,8 @@ class Costs:
     """10^9 multiplications and additions for one 1920x1080 frame of a long clip, without look-ahead."""
     memory_mib: int | None
     """Peak of a whole `asled deblur` of 1080p clips on a CPU in bf16, in the pieces it chooses with 20 GiB
-    free; measured, see benchmarks/results. None: not measured yet. Those of asled, mtu,
-    deblurnet and ifan are of clips of 3 frames, the last three without a second clip."""
+    free; measured, see benchmarks/results. None: not measured yet. Those of mtu, deblurnet,
+    ifan and davanet are of clips of 3 frames, the first three without a second clip."""
     paper: str
     """Where the network is described."""
 
@@ -176,7 +176,7 @@ COSTS: dict[str, Costs] = {
     "davanet": Costs(
         parameters=8_697_480,
         gflop=3_924,
-        memory_mib=None,
+        memory_mib=1667,
         paper="Zhou et al., DAVANet (CVPR 2019), shifts in x and y; 8,683,070 with x only",
     ),
     "ifan": Costs(
