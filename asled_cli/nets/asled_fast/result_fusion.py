@@ -134,19 +134,17 @@ class ResultWindow:
 
     def _one_side(self, t: int, side: int) -> list[Neighbour]:
         own, own_guide, found = self.result(t), self.guide(t), []
-        flow: Tensor | None = None
-        further: Tensor | None = None  # the flow from the neighbour before to this one, warped to frame t
+        flow = self._leg(t + side, side)  # from frame t to the neighbour
         alive = torch.ones_like(self._steps[0][:, :1, :1, :1])
         for j in range(t + side, t + side * (self.reach + 1), side):
             if self.reach + j >= len(self.results):
                 found.append(Neighbour(torch.zeros_like(own), own_guide))
                 continue
             alive = alive * self._steps[self.reach + max(j, j - side)][:, 2:3, :1, :1]
-            flow = self._leg(j, side) if flow is None or further is None else flow + further
             moved = warp_bicubic(self.result(j), flow).sub_(own)
-            following = self._leg(j + side, side) if self._known(j + side) else torch.zeros_like(flow)
-            fields = warp_smooth(torch.cat((self.guide(j).float(), following), dim=1), flow)
-            guide, further = own_guide + (fields[:, :2] - own_guide) * alive, fields[:, 2:]
+            # The guide and the flow to the next neighbour take the same way.
+            fields = warp_smooth(torch.cat((self.guide(j).float(), self._leg(j + side, side)), dim=1), flow)
+            guide, flow = own_guide + (fields[:, :2] - own_guide) * alive, flow + fields[:, 2:]
             whole = not _traced() and moved.device.type == "cpu" and bool(alive.all())
             found.append(Neighbour(moved if whole else moved.mul_(alive.to(own.dtype)), guide))
         return found
@@ -155,10 +153,6 @@ class ResultWindow:
         """Return the flow to frame j from the one nearer to the fused frame, (N, 2, H/4, W/4)."""
         leg = self._steps[self.reach + j + 1][:, :2] if side < 0 else self._next_flows[:, j - 1]
         return leg.float()
-
-    def _known(self, j: int) -> bool:
-        """Return whether frame j, or what is remembered of it, is in the window."""
-        return 0 <= self.reach + j < len(self.results)
 
 
 def _traced() -> bool:

@@ -81,8 +81,10 @@ def _motion_difference(first: _Moving, second: _Moving) -> float:
     if flow is None:
         return 0.0
     x, y = pixel_grid((flow.shape[1], flow.shape[0]))
-    u, v = ((axis + flow[..., i])[::8, ::8] for i, axis in enumerate((x, y)))
-    difference = first[1][::8, ::8] - sample(second[1], u, v)
+    some = np.s_[::8, ::8]
+    difference = first[1][some] - sample(
+        second[1], x[some] + flow[some][..., 0], y[some] + flow[some][..., 1]
+    )
     return float(np.median(np.hypot(difference[..., 0], difference[..., 1])))
 
 

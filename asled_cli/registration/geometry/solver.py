@@ -152,11 +152,9 @@ def _equations(free: int, matrix: Matrix, gain: float, bias: float, view: _View)
     gx, gy = (np.multiply(slope, np.float32(gain)) for slope in (gx, gy))
     _motion_columns(rows[:free], gx, gy, view, u, v, matrix)
     rows[-3], rows[-2], rows[-1] = warped.ravel(), 1, error.ravel()
-    products = _weighted_products(rows, weight.ravel())
-    sums = float(np.sum(weight)), float(np.sum(weight * error * error))
-    return _Equations(
-        view.share * products[:-1, :-1], view.share * products[:-1, -1], *(view.share * part for part in sums)
-    )
+    products = view.share * _weighted_products(rows, weight.ravel())
+    total, squares = (view.share * float(np.sum(part)) for part in (weight, weight * error * error))
+    return _Equations(products[:-1, :-1], products[:-1, -1], total, squares)
 
 
 def _motion_columns(
