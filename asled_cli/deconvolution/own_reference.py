@@ -91,14 +91,18 @@ def _blurred_again(
 
 
 def flow_of_map(matrix: Matrix | None, size: tuple[int, int]) -> Flow | None:
-    """Return (h, w, 2) grid pixels: how far a map moves the cells of a frame of `size`; None of no map."""
+    """Return (h, w, 2) grid pixels: how far a map moves the cells of a frame of `size`; None of no map.
+
+    Cells that leave the frame by far are clipped to twice its longer side: a wrong map may move them to infinity.
+    """
     if matrix is None:
         return None
     rows, columns = guide_grid(size[1], size[0])
     down = resize_matrix((columns * GUIDE_STRIDE, rows * GUIDE_STRIDE), (columns, rows))
     x, y = pixel_grid((columns, rows))
     u, v = apply(np.asarray(down @ matrix @ np.linalg.inv(down), np.float64), x, y)
-    return np.stack([u - x, v - y], -1).astype(np.float16)
+    far = 2 * max(rows, columns)
+    return np.clip(np.stack([u - x, v - y], -1), -far, far).astype(np.float16)
 
 
 def flow_of_field(field: Image, shape: tuple[int, ...]) -> Flow:
