@@ -93,7 +93,7 @@ def _blurred_again(
 def flow_of_map(matrix: Matrix | None, size: tuple[int, int]) -> Flow | None:
     """Return (h, w, 2) grid pixels: how far a map moves the cells of a frame of `size`; None of no map.
 
-    Cells that leave the frame by far are clipped to twice its longer side: a wrong map may move them to infinity.
+    Flow is clipped to twice the longer side of the grid: a wrong map may move cells to infinity.
     """
     if matrix is None:
         return None

@@ -13,7 +13,9 @@ def test_a_translation_moves_every_cell_alike() -> None:
 
 
 def test_a_horizon_inside_the_frame_gives_finite_flow() -> None:
-    horizon = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [-1 / 33.5, 0.0, 1.0]])  # w is nearly 0 at x = 33.5
+    horizon = np.array(
+        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [-1 / 33.49, 0.0, 1.0]]
+    )  # near the centre of a cell
     moved = flow_of_map(horizon, (64, 48))
     assert moved is not None
     assert np.isfinite(moved).all()
