@@ -136,6 +136,7 @@ def _deblur(run: Run, began: float) -> DeblurResult:
     if blur_plan.needs_own_frames or not registration.accepted:
         run = _with_own_exposure(run)
         plan = run.plan
+    blur_plan = blur_plan.filled_by(plan.exposure)
     analysis_s = time.monotonic() - began
     _warn(run, registration, blur_plan)
     refuse_if_strict(plan, [] if registration.accepted else ["the two views do not fit together"])

@@ -1,7 +1,9 @@
 """Decide for each stretch of the clip whether to deblur it, keep it, or warn that both lenses are blurred."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import groupby, pairwise
 from statistics import median
 from typing import Any, Literal
@@ -9,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.deconvolution.exposure import ExposureFit
 from asled_cli.registration.estimate.sharpness import Sharpness, measure_sharpness
 from asled_cli.registration.model.registration import Registration
 from asled_cli.video.frames import FramePair
@@ -24,16 +27,17 @@ _CLEARLY_BLURRED = 2.0  # times the blur of the sharp clip
 # Exposure of the reference over the target's, up to which the reference is worth more than the target's own
 # frames, and from which it is not. A short one gained 6.0 dB and inversion 2.4; one as long 1.6 and 3.9.
 _UNLIKE, _ALIKE = 0.5, 0.75
-# Advantage in sharpness below which a reference may be of blended frames as the target is, and is asked.
-# Three training videos: 1.8 to 2.6 where both are, 9.1 to 10.0 with a sharp reference.
+# Advantage in sharpness below which a reference may be of blended frames as the target is: 1.8 to 2.6 in
+# three training videos where both are, 9.1 to 10.0 with a sharp reference.
 _HARDLY_SHARPER_DB = 6.0
 MIN_S = 0.75  # a shorter stretch takes the action of its neighbours
 PAST_S = 1e9  # stands for before the start and after the end
 FADE_S = 0.2  # between an action and the next
-# Frames in a row without a reference, from which they are inverted: the network leaves those alone that are
-# not beside a reference. Three or four missing ones of five shaken training clips gained 0.1 dB by it, 5.5
-# with their inversions; of a video 5.2 and 8.0. Two gained more with inversions under hand shake only.
-MIN_GAP_FRAMES = 3
+# Frames in a row without a reference, from which they are inverted whatever moves: the network helps those
+# beside a reference. Three or four missing ones of five shaken clips gained 0.1 dB by it, 5.5 with their
+# inversions; of a video 5.2 and 8.0. One or two gained 2.8 and 5.5 dB more by these; in the video 2 less.
+LONG_GAP_FRAMES = 3
+_FEW_GAPS = 2  # short ones that are named one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +67,31 @@ class Interval:
 class Gap:
     """A stretch of the target's time without a reference; times in seconds on its clock.
 
-    start_s, end_s: as of an `Interval`. length_s: of its frames.
+    start_s, end_s: as of an `Interval`. length_s, frames: how long it lasts, and how many frames.
     """
 
     start_s: float
     end_s: float
     length_s: float
+    frames: int
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON; an end that reaches past the clip is None."""
-        return {"start_s": _inside(self.start_s), "end_s": _inside(self.end_s)}
+        return {"start_s": _inside(self.start_s), "end_s": _inside(self.end_s), "frames": self.frames}
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the frames beside it cannot help all of its frames."""
+        return self.frames >= LONG_GAP_FRAMES
+
+    @property
+    def matters(self) -> bool:
+        """Whether it is worth a look at how the target is blurred: a frame or two at an end are not."""
+        return self.is_long or (self.start_s > -PAST_S / 2 and self.end_s < PAST_S / 2)
 
     @property
     def description(self) -> str:
-        """Where the reference is missing, and what is done instead, for people."""
+        """Where the reference is missing, and what is done, for people."""
         if self.start_s < -PAST_S / 2:
             where = f"starts {self.length_s:.2f} s later: the frames before"
         elif self.end_s > PAST_S / 2:
@@ -91,7 +106,7 @@ class BlurPlan:
     """Sharpness along the clip and the plan that follows from it.
 
     blurred_alike: 0..1, from a reference exposed for a shorter time to one exposed as long as the target.
-    gaps: where there is no reference for a while.
+    gaps: where there is no reference, in order.
     """
 
     samples: tuple[Sharpness, ...]
@@ -101,8 +116,7 @@ class BlurPlan:
 
     def weight_at(self, time_s: float) -> float:
         """Return the share of the change to apply at a time: 0 in kept stretches, 1 elsewhere, faded."""
-        inside = [s for s in self.segments if s.start_s <= time_s < s.end_s]
-        current = inside[0] if inside else None
+        current = next((s for s in self.segments if s.start_s <= time_s < s.end_s), None)
         if current is None or current.action != "pass":
             return 1.0
         around = {edge for s in self.segments if s.action != "pass" for edge in (s.start_s, s.end_s)}
@@ -123,13 +137,27 @@ class BlurPlan:
         return max(self.blurred_alike, 1 - min(edges, default=FADE_S) / FADE_S)
 
     def in_gap(self, time_s: float) -> bool:
-        """Return whether a frame has no reference, nor any of the frames near it."""
-        return any(gap.start_s <= time_s < gap.end_s for gap in self.gaps)
+        """Return whether a frame is in one of the gaps."""
+        before = bisect_right(self._gap_starts, time_s) - 1
+        return before >= 0 and time_s < self.gaps[before].end_s
+
+    @cached_property
+    def _gap_starts(self) -> list[float]:
+        return [gap.start_s for gap in self.gaps]
+
+    def filled_by(self, blur: ExposureFit | None) -> "BlurPlan":
+        """Return the plan with those gaps alone that the inversion of such a blur is to fill.
+
+        blur: of the target; None where it is unknown. Short gaps are filled where the camera moved alone.
+        """
+        steady = blur is not None and blur.exposure > 0 and blur.motion == "camera"
+        return replace(self, gaps=tuple(gap for gap in self.gaps if gap.is_long or steady))
 
     @property
     def needs_own_frames(self) -> bool:
         """Whether the reference cannot help everywhere, so that own frames must."""
-        return bool(self.gaps) or self.blurred_alike > 0 or any(a != "deblur" for a in self.actions)
+        missing = any(gap.matters for gap in self.gaps)
+        return missing or self.blurred_alike > 0 or any(a != "deblur" for a in self.actions)
 
     @property
     def own_frames_alone(self) -> bool:
@@ -172,7 +200,7 @@ class BlurPlan:
             return ["the other clip is no sharper, so this one is deblurred alone."]
         if self.blurred_alike >= 1:
             return ["the other clip is exposed as long, so this one is deblurred alone."]
-        found = [gap.description for gap in self.gaps]
+        found = gap_texts(self.gaps)
         if helpless := sum(action != "deblur" for action in self.actions):
             found.append(
                 f"the other clip is no sharper in {helpless} stretch(es): own frames alone help there."
@@ -242,21 +270,31 @@ def blurred_alike(
 
 
 def find_gaps(times: Sequence[float], there: Sequence[bool]) -> tuple[Gap, ...]:
-    """Return the stretches of MIN_GAP_FRAMES frames or more without a reference, in order.
+    """Return the stretches without a reference, in order.
 
-    times: of the target's frames, seconds, increasing. there: whether each has a reference.
+    times: of the target's frames, seconds, increasing. there: whether each has one.
     """
     usual = median(b - a for a, b in pairwise(times)) if len(times) > 1 else 0.0
     gaps: list[Gap] = []
     at = 0
     for has_reference, group in groupby(there):
         first, at = at, at + len(list(group))
-        if has_reference or at - first < MIN_GAP_FRAMES:
+        if has_reference:
             continue
         start = -PAST_S if first == 0 else (times[first - 1] + times[first]) / 2
         end = PAST_S if at == len(times) else (times[at - 1] + times[at]) / 2
-        gaps.append(Gap(start, end, times[at - 1] - times[first] + usual))
+        gaps.append(Gap(start, end, times[at - 1] - times[first] + usual, at - first))
     return tuple(gaps)
+
+
+def gap_texts(gaps: Sequence[Gap]) -> list[str]:
+    """Return for people where the reference is missing and own frames are used; many short gaps as one."""
+    short = [gap for gap in gaps if not gap.is_long]
+    if len(short) <= _FEW_GAPS:
+        return [gap.description for gap in gaps]
+    lacking = f"the other clip lacks {sum(gap.frames for gap in short)} frames in {len(short)} places"
+    joined = f"{lacking}: they are deblurred from their neighbours alone."
+    return [*(gap.description for gap in gaps if gap.is_long), joined]
 
 
 def plan_segments(samples: Sequence[Sharpness], blurred_px: float) -> list[Interval]:

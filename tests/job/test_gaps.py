@@ -16,12 +16,20 @@ from factories.small_pair import write_clip
 from numpy.typing import NDArray
 
 from asled_cli import pipeline
-from asled_cli.deconvolution.exposure import ExposureFit
+from asled_cli.deconvolution.exposure import NOT_BLURRED, ExposureFit
 from asled_cli.errors import InterruptedRunError
 from asled_cli.job import analysis
 from asled_cli.job import plan as planning
 from asled_cli.job.analysis import gaps_between
-from asled_cli.job.blur_plan import DEBLUR_ALL, MIN_GAP_FRAMES, PAST_S, BlurPlan, Gap, find_gaps
+from asled_cli.job.blur_plan import (
+    DEBLUR_ALL,
+    LONG_GAP_FRAMES,
+    PAST_S,
+    BlurPlan,
+    Gap,
+    find_gaps,
+    gap_texts,
+)
 from asled_cli.job.config import DeblurConfig
 from asled_cli.job.records import DeblurResult, MethodChoice
 from asled_cli.progress import Progress
@@ -35,6 +43,7 @@ from asled_cli.video.decode.reader import ClipReader
 from asled_cli.video.encode.encoder import EncodeConfig
 
 FRAMES, WITH_REFERENCE, SIZE = 18, 9, (128, 80)
+DROPPED = (4, 9, 12, 13)  # frames that one ultra clip lacks
 Picture = NDArray[np.uint16]
 
 
@@ -52,23 +61,45 @@ Picture = NDArray[np.uint16]
         ([], []),
     ],
 )
-def test_only_long_stretches_are_gaps(missing: Sequence[int], spans: list[tuple[float, float]]) -> None:
+def test_only_long_stretches_are_filled_whatever_moves(
+    missing: Sequence[int], spans: list[tuple[float, float]]
+) -> None:
     times = [i / 10 for i in range(20)]
     gaps = find_gaps(times, [i not in missing for i in range(20)])
-    assert [(gap.start_s, gap.end_s) for gap in gaps] == [pytest.approx(span) for span in spans]
-    plan = BlurPlan((), (), gaps=gaps)
-    inside = [i for i, time in enumerate(times) if plan.in_gap(time)]
-    assert inside == (sorted(missing) if spans else [])
-    assert plan.needs_own_frames == bool(spans)
-    assert sum(gap.length_s for gap in gaps) == pytest.approx(len(inside) / 10)
+    for blur in (None, NOT_BLURRED, ExposureFit(5.0, 0.8, "scene")):
+        plan = BlurPlan((), (), gaps=gaps).filled_by(blur)
+        assert [(gap.start_s, gap.end_s) for gap in plan.gaps] == [pytest.approx(span) for span in spans]
+        inside = [i for i, time in enumerate(times) if plan.in_gap(time)]
+        assert inside == (sorted(missing) if spans else [])
+        assert plan.needs_own_frames == bool(spans)
+    shaken = BlurPlan((), (), gaps=gaps).filled_by(ExposureFit(0.8, 0.7, "camera"))
+    assert [i for i, time in enumerate(times) if shaken.in_gap(time)] == sorted(missing)
+    assert sum(gap.length_s for gap in gaps) == pytest.approx(len(missing) / 10)
+    assert sum(gap.frames for gap in gaps) == len(missing)
+
+
+@pytest.mark.parametrize(
+    ("missing", "asks"), [([0], False), ([18, 19], False), ([7], True), ([0, 1, 2], True), ([], False)]
+)
+def test_a_frame_or_two_at_an_end_are_not_worth_a_look_at_the_blur(missing: list[int], asks: bool) -> None:
+    gaps = find_gaps([i / 10 for i in range(20)], [i not in missing for i in range(20)])
+    assert BlurPlan((), (), gaps=gaps).needs_own_frames == asks
+
+
+def test_many_short_gaps_are_one_sentence() -> None:
+    gaps = find_gaps([i / 10 for i in range(20)], [i not in (2, 5, 6, 9, 13, 14, 15) for i in range(20)])
+    texts = gap_texts(gaps)
+    assert len(texts) == 2 and "lacks 0.30 s from 1.25 s on" in texts[0]
+    assert texts[1].startswith("the other clip lacks 4 frames in 3 places:")
+    assert gap_texts(gaps[1:]) == [gap.description for gap in gaps[1:]]
 
 
 @pytest.mark.parametrize(
     ("gap", "start"),
     [
-        (Gap(-PAST_S, 0.4, 0.4), "the other clip starts 0.40 s later"),
-        (Gap(1.5, PAST_S, 1.2), "the other clip ends 1.20 s earlier"),
-        (Gap(1.5, 2.0, 0.5), "the other clip lacks 0.50 s from 1.50 s on"),
+        (Gap(-PAST_S, 0.4, 0.4, 4), "the other clip starts 0.40 s later"),
+        (Gap(1.5, PAST_S, 1.2, 12), "the other clip ends 1.20 s earlier"),
+        (Gap(1.5, 2.0, 0.5, 5), "the other clip lacks 0.50 s from 1.50 s on"),
     ],
 )
 def test_a_gap_is_described_where_own_frames_fill_it(gap: Gap, start: str) -> None:
@@ -104,8 +135,8 @@ def test_gaps_follow_from_the_times_of_both_files(
     assert [i for i in range(16) if plan.in_gap(i / 30)] == list(missing)
     part = BlurPlan((), (), gaps=gaps_between(wide, ultra, clock, (Fraction(6, 30), Fraction(10, 30))))
     inside = [i for i in missing if 6 <= i < 10]
-    inside = inside if len(inside) >= MIN_GAP_FRAMES else []
     assert [i for i in range(6, 10) if part.in_gap(i / 30)] == inside and bool(part.gaps) == bool(inside)
+    assert [gap.is_long for gap in part.gaps] == [len(inside) >= LONG_GAP_FRAMES] * bool(inside)
 
 
 @pytest.fixture(scope="module")
@@ -115,17 +146,21 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = make_shaken_clip(frames=FRAMES, size=SIZE)
     _write(folder / "wide.mp4", made.wide)
     _write(folder / "truth.mp4", made.truth)
-    _write(folder / "ultra.mp4", [_from_afar(picture) for picture in made.truth[:WITH_REFERENCE]])
+    afar = [_from_afar(picture) for picture in made.truth]
+    usual = phone_ticks(FRAMES)
+    _write(folder / "ultra.mp4", afar[:WITH_REFERENCE], usual[:WITH_REFERENCE])
+    there = [k for k in range(FRAMES) if k not in DROPPED]
+    _write(folder / "dropping.mp4", [afar[k] for k in there], [usual[k] for k in there])
     return folder
 
 
-def _write(path: Path, pictures: Sequence[Picture]) -> None:
+def _write(path: Path, pictures: Sequence[Picture], ticks: Sequence[int] | None = None) -> None:
     def shown(index: int) -> av.VideoFrame:
         picture = av.VideoFrame.from_ndarray(pictures[index], format="rgb48le")
         return picture.reformat(format="yuv420p", dst_colorspace="ITU709")
 
     make_clip(
-        path, codec="libx264", pix_fmt="yuv420p", size=SIZE, ticks=phone_ticks(len(pictures)),
+        path, codec="libx264", pix_fmt="yuv420p", size=SIZE, ticks=ticks or phone_ticks(len(pictures)),
         options={"crf": "2", "preset": "ultrafast"}, shown=shown,
     )  # fmt: skip
 
@@ -146,12 +181,14 @@ def job(clips: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., DeblurRes
     monkeypatch.setattr(planning, "choose_method", lambda *_: MethodChoice(method="swap", reason="test"))
     monkeypatch.setattr(analysis, "plan_blur", lambda *_, **__: DEBLUR_ALL)
 
-    def run(out: Path, listen: Any = lambda event: None, **changes: Any) -> DeblurResult:
+    def run(
+        out: Path, listen: Any = lambda event: None, *, other: str = "ultra.mp4", **changes: Any
+    ) -> DeblurResult:
         steps = pipeline.Steps(analyse=lambda runs, prior: found, segment_length=lambda clip: 4)
         encode = EncodeConfig(codec="h264", crf=1, preset="ultrafast")
         config = DeblurConfig(
             clips / "wide.mp4",
-            clips / "ultra.mp4",
+            clips / other,
             out=out,
             lens_order="given",
             fov_ratio=2.0,
@@ -190,6 +227,21 @@ def test_frames_past_the_end_of_the_other_clip_are_inverted(
     np.testing.assert_allclose(past[:WITH_REFERENCE], before[:WITH_REFERENCE], atol=0.05)
     assert before[WITH_REFERENCE + 1 :].max() < 0.2
     assert past[WITH_REFERENCE] > before[WITH_REFERENCE] + 1
+
+
+def test_single_frames_are_inverted_under_hand_shake_alone(
+    job: Callable[..., DeblurResult], clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shaken = job(tmp_path / "shaken.mp4", other="dropping.mp4")
+    assert [gap.frames for gap in shaken.gaps] == [1, 1, 2]
+    filled = gains(clips, tmp_path / "shaken.mp4")
+    monkeypatch.setattr(planning, "measure_exposure", lambda *_: ExposureFit(5.0, 0.7, "scene"))
+    assert job(tmp_path / "moving.mp4", other="dropping.mp4").gaps == ()
+    left = gains(clips, tmp_path / "moving.mp4")
+    missing = list(DROPPED)
+    assert filled[missing].min() > 0 and (filled - left)[missing].mean() > 1
+    beside = np.delete(filled - left, missing)  # all that is left is the encoder, which predicts frames
+    np.testing.assert_allclose(beside, 0, atol=0.2)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from asled_cli.job.blur_plan import gap_texts
 from asled_cli.job.records import DeblurResult
 from asled_cli.job.show.collect import Collector, Shot
 from asled_cli.job.show.job_rows import (
@@ -51,7 +52,7 @@ def job_values(result: DeblurResult, seen: Collector) -> dict[str, Any]:
 def _notes(result: DeblurResult) -> list[str]:
     """Return what the user should know about the job, in sentences."""
     plan = result.plan
-    filled = [gap.description for gap in result.gaps] if plan.own_exposure > 0 else []
+    filled = gap_texts(result.gaps) if plan.own_exposure > 0 else []
     return [*plan.notes, *filled, *([plan.expectation] if plan.expectation else [])]
 
 
