@@ -40,13 +40,40 @@ def add_conv(total: Tensor, conv: nn.Conv2d, features: Tensor) -> Tensor:
     return added.add_(total)  # in place: large allocations cost a CPU more than the sum itself
 
 
-def _shape(conv: nn.Conv2d) -> tuple[list[int], list[int], list[int], int]:
+def conv_relu_of_parts(conv: nn.Conv2d, *parts: Tensor) -> Tensor:
+    """Return relu(conv(torch.cat(parts, dim=1))), (N, C, H, W), without joining the parts in memory."""
+    if len(parts) == 1 or not _fuses(conv, parts[0]):
+        return conv_relu(conv, torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
+    weights = torch.split(conv.weight, [part.shape[1] for part in parts], dim=1)
+    total: Tensor = torch.ops.mkldnn._convolution_pointwise(
+        parts[0], weights[0], conv.bias, *_shape(conv), "none", [], ""
+    )
+    for i in range(1, len(parts)):
+        activation = "relu" if i == len(parts) - 1 else None
+        torch.ops.mkldnn._convolution_pointwise_.binary(
+            total, parts[i], weights[i], None, *_shape(conv), "add", 1.0, activation, [], None
+        )
+    return total
+
+
+def up_relu(conv: nn.ConvTranspose2d, features: Tensor) -> Tensor:
+    """Return relu(conv(features)), (N, C, stride H, stride W)."""
+    if not _fuses(conv, features) or conv.output_padding != (0, 0):
+        return F.relu(conv(features), inplace=True)
+    padding, stride, dilation, groups = _shape(conv)
+    fused: Tensor = torch.ops.mkldnn._convolution_transpose_pointwise(
+        features, conv.weight, conv.bias, padding, [0, 0], stride, dilation, groups, "relu", [], ""
+    )
+    return fused
+
+
+def _shape(conv: nn.Conv2d | nn.ConvTranspose2d) -> tuple[list[int], list[int], list[int], int]:
     """Return padding, stride, dilation and groups, as the fused operators take them."""
     assert not isinstance(conv.padding, str)
     return list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups
 
 
-def _fuses(conv: nn.Conv2d, features: Tensor) -> bool:
+def _fuses(conv: nn.Conv2d | nn.ConvTranspose2d, features: Tensor) -> bool:
     """Return whether the fused operators are there and may be used."""
     return (
         _AVAILABLE
@@ -63,5 +90,14 @@ def _count_operations(*arguments: object, out_val: Tensor, **_: object) -> int:
     return conv_flop_count(list(tensors[0].shape), list(tensors[-1].shape), list(out_val.shape))
 
 
+def _count_operations_up(features: Tensor, weight: Tensor, *_: object, out_val: Tensor, **__: object) -> int:
+    """Return those of a fused transposed convolution."""
+    return conv_flop_count(list(features.shape), list(weight.shape), list(out_val.shape), transposed=True)
+
+
 if _AVAILABLE:
-    register_flop_formula(torch.ops.mkldnn._convolution_pointwise, get_raw=True)(_count_operations)
+    _fused = torch.ops.mkldnn
+    register_flop_formula([_fused._convolution_pointwise, _fused._convolution_pointwise_], get_raw=True)(
+        _count_operations
+    )
+    register_flop_formula(_fused._convolution_transpose_pointwise, get_raw=True)(_count_operations_up)

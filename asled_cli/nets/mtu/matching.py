@@ -11,13 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from asled_cli.nets.mtu.row_matching import POOL, RADIUS, SIDE, best_places
+from asled_cli.nets.mtu.row_matching import SHIFTS as SHIFTS
 from asled_cli.nets.warp import is_portable, warp
 
-RADIUS = 10  # D, grid pixels
-SIDE = 2 * RADIUS + 1
-SHIFTS = SIDE * SIDE
 STRIDE = 4  # pixels per grid pixel
-POOL = 5  # side of the mean over positions
 _TILE = 32  # columns that are compared at once; a matter of speed
 
 
@@ -35,15 +33,8 @@ def find_shift(current: Tensor, previous: Tensor) -> Tensor:
 
     Of equal ones the first, so that all devices agree. The volume is never held as a whole.
     """
-    best: Tensor | None = None
-    for number, row in enumerate(_rows(current.detach(), previous.detach())):
-        value, index = row.max(dim=1)  # the first of equal values
-        index += number * SIDE
-        if best is None:
-            best, place = value, index
-        else:
-            better = value > best
-            best, place = torch.where(better, value, best), torch.where(better, index, place)
+    on_cpu = current.device.type == "cpu" and not is_portable()
+    place = (best_places if on_cpu else _best_places)(current.detach(), previous.detach())
     dy, dx = torch.div(place, SIDE, rounding_mode="floor"), place % SIDE
     return torch.stack((dx, dy), dim=1).float() - RADIUS
 
@@ -67,11 +58,47 @@ def pull(features: Tensor, shift: Tensor, border: str) -> Tensor:
 
     shift: (N, 2, H/4, W/4) grid pixels, enlarged by nearest. border: what is outside, repeat or zeros.
     """
+    if border == "repeat" and _by_table(features, shift):
+        return _pull_pixels(features, shift)
     full = F.interpolate(shift.float(), scale_factor=STRIDE, mode="nearest") * STRIDE
     if border == "repeat":
         return warp(features, full)
     framed = F.pad(features, (1, 1, 1, 1))  # positions further out end on the frame of zeros
     return warp(framed, F.pad(full, (1, 1, 1, 1), mode="replicate"))[..., 1:-1, 1:-1]
+
+
+def _by_table(features: Tensor, shift: Tensor) -> bool:
+    """Return whether features can be copied pixel by pixel: whole shifts, no gradient, on a CPU."""
+    plain = features.device.type == "cpu" and not (torch.is_grad_enabled() or is_portable())
+    return plain and bool((shift == shift.round()).all())
+
+
+def _pull_pixels(features: Tensor, shift: Tensor) -> Tensor:
+    """Return what `pull` does for whole shifts, channels_last, the border repeated."""
+    count, channels, height, width = features.shape
+    h, w = shift.shape[-2:]
+    dx, dy = (shift.long() * STRIDE).view(count, 2, h, 1, w, 1).unbind(dim=1)
+    y, x = (torch.arange(side).view(-1, STRIDE) for side in (height, width))
+    down = (y[None, :, :, None, None] + dy).clamp_(0, height - 1)  # (N, h, STRIDE, w, 1)
+    across = (x[None, None, None] + dx).clamp_(0, width - 1)  # (N, h, 1, w, STRIDE)
+    first = torch.arange(count).view(count, 1, 1, 1, 1) * height
+    rows = ((down + first) * width + across).view(-1)
+    table = features.permute(0, 2, 3, 1).reshape(-1, channels)  # a view when channels_last
+    return table.index_select(0, rows).view(count, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _best_places(current: Tensor, previous: Tensor) -> Tensor:
+    """Return what `best_places` does, on any device and in few operations."""
+    best: Tensor | None = None
+    for number, row in enumerate(_rows(current, previous)):
+        value, index = row.max(dim=1)  # the first of equal values
+        index += number * SIDE
+        if best is None:
+            best, place = value, index
+        else:
+            better = value > best
+            best, place = torch.where(better, value, best), torch.where(better, index, place)
+    return place
 
 
 def _rows(current: Tensor, previous: Tensor) -> Iterator[Tensor]:

@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asled_cli.nets.blocks import conv3x3
+from asled_cli.nets.fused_conv import conv_relu, conv_relu_of_parts, up_relu
 from asled_cli.nets.interface import ChunkInputs, NetworkInfo
 from asled_cli.nets.mtu.config import WINDOWS, MtuConfig
 from asled_cli.nets.mtu.matching import STRIDE, cost_volume, find_shift, motion_loss, pull
 from asled_cli.nets.padding import pad_inputs
+from asled_cli.nets.warp import is_portable
 
 INITIAL_DEVIATION = 0.03  # of all weights, normal
 
@@ -31,8 +32,7 @@ class DetailBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, h, w) to (N, C, h, w)."""
-        branch = F.relu(self.second(F.relu(self.first(x), inplace=True)), inplace=True)
-        return branch + x
+        return conv_relu(self.second, conv_relu(self.first, x)) + x
 
 
 class DetailNetwork(nn.Module):
@@ -49,14 +49,17 @@ class DetailNetwork(nn.Module):
         self.up_half = nn.ConvTranspose2d(wide, c, 4, stride=2, padding=1)
         self.up_full = nn.ConvTranspose2d(c, c, 4, stride=2, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the detail features f^n (N, C, H, W) of (N, 2C, H, W); H, W are multiples of 4."""
-        full = F.relu(self.entry(x), inplace=True)
-        half = F.relu(self.down(full), inplace=True)
-        quarter = F.relu(self.deep(half), inplace=True)
-        x = F.relu(self.exit(self.body(quarter)), inplace=True) + quarter
-        x = F.relu(self.up_half(x), inplace=True) + half
-        return F.relu(self.up_full(x), inplace=True) + full
+    def forward(self, *parts: Tensor) -> Tensor:
+        """Return the detail features f^n (N, C, H, W) of (N, 2C, H, W); H, W are multiples of 4.
+
+        parts: the input, or what it is made of side by side.
+        """
+        full = conv_relu_of_parts(self.entry, *parts)
+        half = conv_relu(self.down, full)
+        quarter = conv_relu(self.deep, half)
+        x = conv_relu(self.exit, self.body(quarter)) + quarter
+        x = up_relu(self.up_half, x) + half
+        return up_relu(self.up_full, x) + full
 
 
 class MtuState(NamedTuple):
@@ -69,7 +72,7 @@ class MtuState(NamedTuple):
     motion: Tensor
     """(N, 2C, H/4, W/4) structure-injected features of the first unit."""
     frames: Tensor
-    """(N, 6, H, W) the blurred frame before it and its own."""
+    """(N, 6, H, W) the blurred frame before it and its own, in the precision of features."""
 
 
 class MtuStep(NamedTuple):
@@ -130,7 +133,7 @@ class Mtu(nn.Module):
         if state is None:
             starts[:, 0] = True
         steps: list[MtuStep] = []
-        restored = []
+        restored: list[Tensor] = []
         for t in range(keep):
             step = self.step(inputs, t, starts[:, t], state)
             state = MtuState(*(part.detach() for part in step.state))
@@ -139,35 +142,35 @@ class Mtu(nn.Module):
                 steps.append(step)
         self.trace = MtuTrace(steps, inputs.flow_previous[:, :keep], starts) if self.training else None
         assert state is not None  # keep >= 1
-        return torch.stack(restored, dim=1), state
+        pixels = torch.stack([picture.permute(0, 2, 3, 1) for picture in restored], dim=1)
+        return pixels.permute(0, 1, 4, 2, 3), state  # the colours of a pixel stay side by side in memory
 
     def step(self, inputs: ChunkInputs, t: int, start: Tensor, state: MtuState | None) -> MtuStep:
         """Restore frame t of padded inputs. start: (N,) clips in which it has no previous frame."""
         dtype = self.base.weight.dtype
         frame = _last(inputs.target[:, t])
-        previous = _or_alone(state, frame, start)
-        structure = F.relu(self.base(frame.to(dtype)))  # f^b
-        features = F.relu(self.history(self._history(inputs, t, previous, dtype)))
-        x = torch.cat((structure, features), dim=1)
+        previous = _or_alone(state, frame, dtype, start)
+        structure = conv_relu(self.base, frame.to(dtype))  # f^b
+        parts = structure, conv_relu(self.history, self._history(inputs, t, previous))
         earlier: list[Tensor] = []
-        motion, shift, volume, joined = None, None, None, None
+        motion, shift, volume = None, None, None
         for n, unit in enumerate(self.units):
-            features = unit(x)  # f^n
+            features = unit(*parts)  # f^n
             if motion is None and (self.config.aligns or self.training):
-                motion = F.relu(self.motion(structure + features))  # structure injection
-                before = motion if state is None else torch.where(_each(start), motion, state.motion)
+                motion = conv_relu(self.motion, structure + features)  # structure injection
+                before = motion if state is None else _where(start, motion, state.motion)
                 volume = cost_volume(motion, before.detach()) if self.training else None
                 shift = self._shift(inputs, t, motion, before)
             last = n == len(self.units) - 1
             if not last or self.config.joins:
                 assert shift is not None
-                held = features if state is None else torch.where(_each(start), features, state.features)
-                x = joined = torch.cat((features, pull(held, shift, self.config.border)), dim=1)
+                held = features if state is None else _where(start, features, state.features)
+                parts = features, pull(held, shift, self.config.border)
             if not last and self.config.heads:
-                earlier.append(frame + self.heads[n](joined).to(frame.dtype))
-        seen = joined if self.config.joins else features
+                earlier.append(frame + self.heads[n](torch.cat(parts, dim=1)).to(frame.dtype))
+        seen = torch.cat(parts, dim=1) if self.config.joins else features
         restored = frame + self.output(seen).to(frame.dtype)  # I^r = I^b + I^res
-        frames = torch.cat((previous.frames[:, 3:], frame), dim=1)
+        frames = torch.cat((previous.frames[:, 3:], frame.to(dtype)), dim=1)
         if motion is None:
             motion = features.new_zeros(len(frame), 2 * self.config.channels, *shift_grid(frame))
         return MtuStep(MtuState(restored, features, motion, frames), earlier, volume)
@@ -210,12 +213,12 @@ class Mtu(nn.Module):
         part.units, part.output = self.units[:count], self.heads[count - 1]
         return part.train(self.training)
 
-    def _history(self, inputs: ChunkInputs, t: int, previous: MtuState, dtype: torch.dtype) -> Tensor:
+    def _history(self, inputs: ChunkInputs, t: int, previous: MtuState) -> Tensor:
         """Return the other frames of the window and the last result, side by side, channels_last."""
-        older, old = previous.frames[:, :3], previous.frames[:, 3:]
-        after = _following(inputs, t, self.config.look_ahead)
-        before = [older, old] if self.config.window == 5 else [old]
-        return _last(torch.cat((*before, previous.restored, *after), dim=1).to(dtype))
+        seen = previous.frames  # in the precision of features
+        before = seen if self.config.window == 5 else seen[:, 3:]
+        after = [frame.to(seen.dtype) for frame in _following(inputs, t, self.config.look_ahead)]
+        return _last(torch.cat((before, previous.restored.to(seen.dtype), *after), dim=1))
 
     def _shift(self, inputs: ChunkInputs, t: int, motion: Tensor, before: Tensor) -> Tensor:
         """Return W, (N, 2, H/4, W/4) grid pixels towards the previous frame."""
@@ -236,25 +239,33 @@ def _following(inputs: ChunkInputs, t: int, count: int) -> Sequence[Tensor]:
     for k in range(t + 1, t + 1 + count):
         if k < inputs.frames:
             over = over | inputs.reset[:, k]
-            frames.append(torch.where(_each(over), frames[-1], inputs.target[:, k]))
+            frames.append(_where(over, frames[-1], inputs.target[:, k]))
         else:
             frames.append(frames[-1])
     return frames[1:]
 
 
-def _or_alone(state: MtuState | None, frame: Tensor, start: Tensor) -> MtuState:
+def _or_alone(state: MtuState | None, frame: Tensor, dtype: torch.dtype, start: Tensor) -> MtuState:
     """Return the state with pictures of `frame` itself where there is no previous frame."""
-    twice = torch.cat((frame, frame), dim=1)
+    if state is not None and _none(start):
+        return state
+    twice = torch.cat((frame, frame), dim=1).to(dtype)
     if state is None:
         return MtuState(frame, frame, frame, twice)  # features and motion are taken from `step`
-    where = _each(start)
     return state._replace(
-        restored=torch.where(where, frame, state.restored), frames=torch.where(where, twice, state.frames)
+        restored=_where(start, frame, state.restored), frames=_where(start, twice, state.frames)
     )
 
 
-def _each(clips: Tensor) -> Tensor:
-    return clips.view(-1, 1, 1, 1)
+def _where(clips: Tensor, chosen: Tensor, other: Tensor) -> Tensor:
+    """Return `chosen` for some clips, by (N,) bool, and `other` for the rest; both (N, C, H, W)."""
+    return other if _none(clips) else torch.where(clips.view(-1, 1, 1, 1), chosen, other)
+
+
+def _none(clips: Tensor) -> bool:
+    """Return whether no clip is marked, as far as a look costs nothing: on a CPU, not while exporting."""
+    looks = clips.device.type == "cpu" and not (is_portable() or torch.compiler.is_exporting())
+    return looks and not bool(clips.any())
 
 
 def _last(picture: Tensor) -> Tensor:

@@ -16,6 +16,8 @@ from asled_cli.nets.mtu.matching import (
     pull,
     shift_labels,
 )
+from asled_cli.nets.mtu.row_matching import best_places
+from asled_cli.nets.warp import portable_sampling, warp
 
 
 def by_loops(current: Tensor, previous: Tensor) -> Tensor:
@@ -63,6 +65,23 @@ def test_widths_around_a_tile() -> None:
             torch.testing.assert_close(part[..., seen][..., :1, :], whole[..., x : x + 1][..., :1, :])
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("width", [1, 71, 72, 73, 160])  # around one strip of columns and its margin
+def test_rows_of_a_cpu_find_what_the_volume_says(width: int, threads: int) -> None:
+    torch.manual_seed(0)
+    one, other = (torch.randn(2, 4, 9, width).relu() for _ in range(2))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = best_places(one, other)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found, cost_volume(one, other).argmax(dim=1))
+    with portable_sampling():  # as other devices and runtimes do it
+        shift = find_shift(one, other)
+    assert torch.equal(shift[:, 0] + RADIUS + SIDE * (shift[:, 1] + RADIUS), found.float())
+
+
 def test_channel_order_by_a_moved_delta() -> None:
     now, before = torch.zeros(1, 1, 25, 25), torch.zeros(1, 1, 25, 25)
     now[0, 0, 12, 12] = before[0, 0, 12 - 2, 12 + 3] = 1
@@ -88,13 +107,25 @@ def test_ties_take_the_first() -> None:
     assert bool((find_shift(nothing, nothing) == -RADIUS).all())
 
 
+@torch.inference_mode()
+def test_whole_shifts_are_copied_as_the_warp_samples_them() -> None:
+    torch.manual_seed(0)
+    features = torch.randn(2, 5, 12, 20).to(memory_format=torch.channels_last)
+    shift = torch.randint(-10, 11, (2, 2, 3, 5)).float()  # most of them lead outside
+    full = shift.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3) * 4
+    assert torch.equal(pull(features, shift, "repeat"), warp(features, full))
+    torch.testing.assert_close(pull(features, shift + 0.3, "repeat"), warp(features, full + 1.2))
+
+
+@pytest.mark.parametrize("inference", [True, False])
 @pytest.mark.parametrize("border", ["repeat", "zeros"])
-def test_shifts_pull_whole_blocks(border: str) -> None:
+def test_shifts_pull_whole_blocks(border: str, inference: bool) -> None:
     torch.manual_seed(0)
     features, shift = torch.randn(1, 2, 12, 16), torch.zeros(1, 2, 3, 4)
     shift[0, :, 1, 1] = torch.tensor([1.0, -1.0])
     shift[0, :, 2, 3] = torch.tensor([5.0, 0.0])  # outside
-    pulled = pull(features, shift, border)
+    with torch.inference_mode(inference):
+        pulled = pull(features, shift, border)
     expected = features.clone()
     expected[..., 4:8, 4:8] = features[..., 0:4, 8:12]
     edge = features[..., 8:12, 15:] if border == "repeat" else torch.zeros(1)
