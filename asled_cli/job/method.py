@@ -252,10 +252,17 @@ def choose_pieces(
     most = modest if free_here is None else int(free_here * CPU_SHARE)
     for at_once in (TILES_AT_ONCE, 1) if most >= modest else ():
         with suppress(MemoryLimitError):
-            pieces = fit_pieces(config, info, wide, modest, precision, LARGE_TILES, at_once)
+            tiles = _worthwhile(LARGE_TILES, info)
+            pieces = fit_pieces(config, info, wide, modest, precision, tiles, at_once)
             if pieces.bytes <= modest:
                 return pieces
-    return fit_pieces(config, info, wide, most, precision)
+    return fit_pieces(config, info, wide, most, precision, _worthwhile(TILES, info))
+
+
+def _worthwhile(tiles: Sequence[int], info: NetworkInfo) -> Sequence[int]:
+    """Return the sizes of tiles that a network uses on a CPU, of those in general."""
+    largest = info.largest_tile_px
+    return (largest, *(tile for tile in tiles if 0 < tile < largest)) if largest else tiles
 
 
 def fit_pieces(

@@ -62,6 +62,8 @@ class NetworkInfo:
     """Peak memory per frame pixel that does not depend on the length of the chunk."""
     size_multiple: int = GUIDE_STRIDE
     """Width and height of frames that the network sees without padding, in pixels."""
+    largest_tile_px: int = 0
+    """Side of the largest tile that is worth its memory on a CPU; 0: whole frames are, where they fit."""
     needs_reference: bool = True
     """Whether the network uses the other view; if not, it restores a single clip too."""
     adapts: bool = False

@@ -207,6 +207,18 @@ def test_pieces_follow_the_free_memory(
         choose_pieces(config, info, size, cpu, precision)
 
 
+def test_tiles_are_no_larger_than_a_network_wants_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    config, size, cpu = DeblurConfig(Path(), Path()), FrameSize(1920, 1080), torch.device("cpu")
+    info = replace(AsledFast().info, largest_tile_px=480)
+    for free_gib in (20, 2, None):
+        free = None if free_gib is None else free_gib << 30
+        monkeypatch.setattr("asled_cli.job.method.free_memory", lambda free=free: free)
+        assert choose_pieces(config, info, size, cpu, "bf16").tile == 480
+    asked = replace(config, tile=544)
+    monkeypatch.setattr("asled_cli.job.method.free_memory", lambda: None)
+    assert choose_pieces(asked, info, size, cpu, "bf16").tile == 544
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 @pytest.mark.parametrize("name", sorted(zoo.BUILDERS))
 def test_every_network_restores_1080p_within_24_gb(

@@ -97,9 +97,15 @@ class MtuTrace:
 class Mtu(nn.Module):
     """N multi-task units on the recurrence of figure 3."""
 
-    # halo: a shift of 40 px and the reach of the units
+    # Context: docs/experiments/other-networks.md. Features of larger tiles than a quarter of a 1080p frame
+    # are more than the C library keeps (`reuse_large_pieces`); the system would clear them again each time.
     info = NetworkInfo(
-        overlap=2, halo_px=96, bytes_per_pixel=30, working_bytes_per_pixel=700, needs_reference=False
+        overlap=2,
+        halo_px=64,
+        bytes_per_pixel=30,
+        working_bytes_per_pixel=600,
+        largest_tile_px=960,
+        needs_reference=False,
     )
     EXTRA_LOSSES = ("intermediate", "motion")
 
