@@ -2,11 +2,12 @@
 
     python benchmarks/inversion_bounds.py SOURCES --sets single --out benchmarks/results/inversion_bounds.json
 
-SOURCES: the folder of sharp photos and videos of `asled eval --dataset synthetic`. Each clip is inverted alone
-and merged by the network for one lens, coded and uncoded, with the motion that the program finds and with the
-true one. True motion of a shaken photo: its exposure, and the camera's path over the far layer at every instant.
-Of averaged video: the number of instants, and the optical flow between them. Gains are in dB of PSNR over the
-clip's own input, the mean over its frames. Clips of `equal`, `stereo` and `phone` are taken alone too.
+SOURCES: the folder of sharp photos and videos of `asled eval --dataset synthetic`. Each clip is inverted
+alone and merged by the network for one lens, coded and uncoded, with the motion that the program finds
+and with the true one. True motion of a shaken photo: its exposure, and the camera's path over the far
+layer at every instant. Of averaged video: the number of instants, and the optical flow between them.
+Gains are in dB of PSNR over the clip's own input, the mean over its frames. Clips of `equal`, `stereo`
+and `phone` are taken alone too.
 """
 
 import argparse
