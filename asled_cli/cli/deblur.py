@@ -28,6 +28,7 @@ def deblur(
     output_views: opt.OutputViewsName = "auto",
     skip_sharp: opt.SkipSharp = True,
     method: opt.MethodName = "auto",
+    fast: opt.Fast = False,
     model: opt.ModelName = None,
     weights: opt.WeightsFile = None,
     strength: opt.Strength = 1.0,
@@ -60,7 +61,7 @@ def deblur(
     options = _key_values(encoder_opt or [])
     encode = EncodeConfig(codec, crf, preset, pix_fmt, options=options, overwrite=overwrite)
     config = DeblurConfig(
-        wide, ultra, out=out, method=method, model=model, weights=weights, device=device,
+        wide, ultra, out=out, method=method, fast=fast, model=model, weights=weights, device=device,
         precision=precision, fov_ratio=fov_ratio, exposure_s=exposure, ultra_exposure_s=ultra_exposure,
         lens_order=lens_order, skip_sharp=skip_sharp, target=target, output_views=output_views,
         offset_s=offset, start_s=start, end_s=end, chunk=chunk, overlap=overlap, tile=tile,

@@ -22,6 +22,8 @@ Target = Literal["auto", "wide", "ultra", "both"]
 OutputViews = Literal["auto", "both", "wide", "ultra"]
 CompareLayout = Literal["side", "line"]
 
+FAST_PX = 960  # longer side of the frames that are inverted with --fast
+
 _FOR_PAIRS = {
     "offset_s": "a second clip",
     "fov_ratio": "a second clip",
@@ -51,6 +53,7 @@ class DeblurConfig:
     _: KW_ONLY
     out: Path | None = None  # file to write; None: beside `wide`, with _deblurred in its name
     method: Method = "auto"  # auto: network if its weights are found, else swap; one clip: single
+    fast: bool = False  # a first look: no network, and own frames inverted at a smaller size
     model: str | None = None  # name of a network in the zoo
     weights: Path | None = None  # a checkpoint instead of the published one
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
@@ -105,6 +108,8 @@ class DeblurConfig:
             raise UsageError(
                 "--method swap uses no network, but --model or --weights names one.", "Drop one of the two."
             )
+        if self.fast and self.asks_for_network:
+            raise UsageError("--fast uses no network, but one is asked for.", "Drop --fast, or the network.")
         if self.method == "single":
             self.check_single()
 

@@ -65,6 +65,8 @@ def choose_method(config: DeblurConfig, wide: Clip | FrameSize) -> MethodChoice:
     precision = resolve_precision(config.precision, device)
     if config.method == "swap":
         return _on_device(MethodChoice(method="swap", reason="as asked"), device)
+    if config.fast:
+        return _on_device(MethodChoice(method="swap", reason="--fast: no network"), device)
     model = config.model or zoo.DEFAULT
     try:
         path = weights.find(model, config.weights)
@@ -145,6 +147,8 @@ def choose_alone(config: DeblurConfig, wide: Clip | FrameSize, reason: str) -> M
     """
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
+    if config.fast:
+        return MethodChoice(method="single", reason=f"{reason}; --fast: no network")
     try:
         path = weights.find(zoo.ALONE)
     except MissingWeightsError:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from asled_cli.job.config import DeblurConfig
+from asled_cli.job.config import FAST_PX, DeblurConfig
 from asled_cli.job.show import expectation
 from asled_cli.job.show.paths import compare_path, report_path
 from asled_cli.progress import Progress
@@ -119,6 +119,11 @@ class DeblurPlan:
         return 0.0 if self.exposure is None else self.exposure.exposure
 
     @property
+    def inversion_px(self) -> int | None:
+        """The longer side to which larger frames are reduced for their inversion; None: never."""
+        return FAST_PX if self.config.fast else None
+
+    @property
     def alone(self) -> DeblurPlan:
         """The plan of the wide clip without its pair, whose reference cannot help."""
         return replace(self, match=None, choice=self.choice_alone)
@@ -181,6 +186,7 @@ class DeblurPlan:
             **_exposure_info(self),
             **_choice_info(self.choice),
             "strength": self.config.strength,
+            "fast": self.config.fast,
             "memory_bytes": self.memory_bytes,
             "encoder": self.encoder.name,
             "pix_fmt": self.encoder.pix_fmt,

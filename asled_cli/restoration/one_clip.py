@@ -20,6 +20,7 @@ from asled_cli.registration.rendering.aligned_frame import AlignedFrame, without
 from asled_cli.registration.rendering.temporal_fusion import FrameWindows
 from asled_cli.restoration.base import RestoredFrame, Restorer
 from asled_cli.restoration.neighbour_references import with_reference
+from asled_cli.restoration.reduced_frames import Codes, enlarged, reduced
 from asled_cli.video.frames import Frame, FramePair
 
 FUSED = 2  # frames on either side whose inversions are averaged
@@ -36,17 +37,25 @@ class FrameInverter:
     """
 
     def __init__(
-        self, blur: ExposureFit, frame_s: Fraction | None = None, *, workers: int = 1, motion: bool = False
+        self,
+        blur: ExposureFit,
+        frame_s: Fraction | None = None,
+        *,
+        workers: int = 1,
+        motion: bool = False,
+        long_side: int | None = None,
     ) -> None:
         """Take the exposure and how the blur moves; at an exposure of 0 nothing is inverted.
 
         frame_s: the usual time from frame to frame, seconds; None: all frames are neighbours. workers:
-        threads. motion: whether to find the camera's motion too where nothing is inverted.
+        threads. motion: whether to find the camera's motion too where nothing is inverted. long_side: pixels
+        to which larger frames are reduced for their inversion; None: never.
         """
         inverts = blur.exposure > 0
         config = SingleLensConfig(workers=workers, describe=motion or inverts)
         self._restorer = _restorer(blur, config)
-        self._waiting: deque[Frame] = deque()
+        self._waiting: deque[tuple[Frame, Codes]] = deque()  # each with the frame that is inverted
+        self._long_side = long_side
         self._frame_s = frame_s
         self._last: Frame | None = None
         self._began = False
@@ -61,29 +70,31 @@ class FrameInverter:
         if last is not None and self._frame_s is not None and not follows(frame, last, self._frame_s):
             done = self._aligned(self._restorer.flush())
         self._last = frame
-        self._waiting.append(frame)
-        return done + self._aligned(self._pushed(frame, wanted))
+        rgb = frame.rgb if self._long_side is None else reduced(frame.rgb, self._long_side)
+        self._waiting.append((frame, rgb))
+        return done + self._aligned(self._pushed(frame, rgb, wanted))
 
-    def _pushed(self, frame: Frame, wanted: bool) -> list[Deblurred]:
+    def _pushed(self, frame: Frame, rgb: Codes, wanted: bool) -> list[Deblurred]:
         if isinstance(self._restorer, BlendedLensRestorer):
             number = frame.index if self._frame_s is None else round(frame.time / self._frame_s)
-            return self._restorer.push(frame.rgb, number, wanted=wanted)
-        return self._restorer.push(frame.rgb, wanted=wanted)
+            return self._restorer.push(rgb, number, wanted=wanted)
+        return self._restorer.push(rgb, wanted=wanted)
 
     def flush(self) -> list[AlignedFrame]:
         """Finish the frames that wait inside."""
         return self._aligned(self._restorer.flush()) + [with_reference(w) for w in self._windows.flush()]
 
     def _aligned(self, found: list[Deblurred]) -> list[AlignedFrame]:
-        frames = [self._one(self._waiting.popleft(), one) for one in found]
+        frames = [self._one(*self._waiting.popleft(), one) for one in found]
         return [with_reference(w) for frame in frames for w in self._windows.push(frame)]
 
-    def _one(self, frame: Frame, found: Deblurred) -> AlignedFrame:
+    def _one(self, frame: Frame, rgb: Codes, found: Deblurred) -> AlignedFrame:
         own, pair = found.reference, FramePair(frame, None)
         cut = self._began and (own is None or not own.follows)
         self._began = True
         if own is None:
             return replace(without_reference(pair), is_cut=cut)
+        own = enlarged(own, rgb, frame.rgb)
         travel = np.zeros_like(own.flow_next)
         return AlignedFrame(pair, own.sharp, own.guide, own.flow_previous, own.flow_next, travel, cut)
 
@@ -100,13 +111,19 @@ def _restorer(
 
 
 def inverted_frames(
-    frames: Iterable[Frame], blur: ExposureFit, frame_s: Fraction, *, workers: int = 1, motion: bool = False
+    frames: Iterable[Frame],
+    blur: ExposureFit,
+    frame_s: Fraction,
+    *,
+    workers: int = 1,
+    motion: bool = False,
+    long_side: int | None = None,
 ) -> Iterator[AlignedFrame]:
     """Yield every frame with its inversion as its reference, in order, some frames later.
 
     Arguments as of `FrameInverter`. Memory: BYTES_PER_PIXEL of a frame, for any length of the clip.
     """
-    inverter = FrameInverter(blur, frame_s, workers=workers, motion=motion)
+    inverter = FrameInverter(blur, frame_s, workers=workers, motion=motion, long_side=long_side)
     for frame in frames:
         yield from inverter.push(frame)
     yield from inverter.flush()

@@ -46,6 +46,7 @@ class OwnFramesRestorer:
         in_gap: Callable[[float], bool] = lambda time_s: False,
         strength: float = 1.0,
         workers: int = 1,
+        long_side: int | None = None,
     ) -> None:
         """Wrap `restorer`.
 
@@ -53,11 +54,11 @@ class OwnFramesRestorer:
         limit: the change that is allowed at a time in seconds, of one by `restorer`.
         share: how much of the inversion to apply at a time; strength: of all of it. in_gap: whether a frame
         at a time gets its inversion as its reference, also in place of one from a frame beside the gap;
-        nothing of this limits it then.
+        nothing of this limits it then. workers, long_side: see `FrameInverter`.
         """
         self._restorer, self._limit = restorer, limit
         self._share_at, self._strength, self._in_gap = share, strength, in_gap
-        self._inverter = FrameInverter(blur, frame_s, workers=workers)
+        self._inverter = FrameInverter(blur, frame_s, workers=workers, long_side=long_side)
         self._windows = FrameWindows(FUSED)
         self._waiting: deque[AlignedFrame[Any] | None] = deque()  # None: a frame that is only seen
         self._inside: deque[tuple[AlignedFrame | None, bool]] = deque()  # of the frames in the restorer

@@ -62,6 +62,8 @@ def test_help_and_version_load_nothing_heavy() -> None:
             ["deblur", "a.mp4", "b.mp4", "--method", "swap", "--model", "asled"],
             "--method swap uses no network",
         ),
+        (["deblur", "a.mp4", "--fast", "--method", "network"], "--fast uses no network"),
+        (["deblur", "a.mp4", "b.mp4", "--fast", "--weights", "w.safetensors"], "--fast uses no network"),
     ],
 )
 def test_bad_usage_is_2_with_a_sentence(

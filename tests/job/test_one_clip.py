@@ -73,6 +73,31 @@ def deblur(clip: Path, out: Path, report: Any = lambda event: None, **changes: A
     return run_deblur(job, report, steps=STEPS)
 
 
+def test_fast_gains_without_a_network(shaken: Shaken, known: None, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    result = deblur(shaken.wide, out, truth=shaken.truth, fast=True)
+    assert result.plan.choice.weights is None and result.plan.inversion_px == 960
+    assert result.plan.as_dict()["fast"] is True
+    assert result.psnr_input_db is not None and result.psnr_result_db is not None
+    assert result.psnr_result_db > result.psnr_input_db + 1.0
+
+
+def test_a_fast_job_is_not_continued_as_a_slow_one(shaken: Shaken, known: None, tmp_path: Path) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(event: Event) -> None:
+        if isinstance(event, Progress) and event.step == "deblur" and event.done >= 8:
+            raise Stop
+
+    out = tmp_path / "out.mp4"
+    with pytest.raises(Stop):
+        deblur(shaken.wide, out, stop, fast=True)
+    with pytest.raises(UsageError, match="--fast"):
+        deblur(shaken.wide, out, resume=True)
+    assert deblur(shaken.wide, out, fast=True, resume=True).frames_written == FRAMES
+
+
 def test_alone_it_gains_and_keeps_times_and_sound(shaken: Shaken, tmp_path: Path) -> None:
     events: list[Event] = []
     out = tmp_path / "out.mp4"

@@ -149,6 +149,14 @@ MethodName = Annotated[
         rich_help_panel=RESTORE,
     ),
 ]
+Fast = Annotated[
+    bool,
+    typer.Option(
+        "--fast",
+        help="A first look: no network, and blur is removed with WIDE's own frames at 960 pixels.",
+        rich_help_panel=RESTORE,
+    ),
+]
 ModelName = Annotated[
     str | None,
     typer.Option("--model", "-m", help="A network listed by `asled models`.", rich_help_panel=RESTORE),

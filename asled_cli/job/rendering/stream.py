@@ -78,6 +78,7 @@ def pair_stream(
         in_gap=blur_plan.in_gap,
         strength=plan.config.strength,
         workers=plan.inversion_threads,
+        long_side=plan.inversion_px,
     )
     with (
         ClipReader(plan.wide, start_s=start.wide_s, end_s=plan.wide_range[1]) as wide,
@@ -133,7 +134,11 @@ def _seen_alone(frames: Iterator[Frame], plan: DeblurPlan) -> Iterator[AlignedFr
     if plan.choice.method == "network":
         return frames_alone(frames, None if plan.choice.removes == "defocus" else plan.own_exposure)
     inverted = inverted_frames(
-        frames, plan.exposure or NOT_BLURRED, 1 / plan.wide.average_rate, workers=plan.inversion_threads
+        frames,
+        plan.exposure or NOT_BLURRED,
+        1 / plan.wide.average_rate,
+        workers=plan.inversion_threads,
+        long_side=plan.inversion_px,
     )
     return fuse_references(inverted, plan.choice.reference_radius)
 

@@ -29,8 +29,8 @@ def settings(plan: DeblurPlan) -> dict[str, object]:
     config, choice, encode = plan.config, plan.choice, plan.config.encode or EncodeConfig()
     asked = {f"--{flag(name)}": str(getattr(config, name)) for name in _names(config) - NOT_SETTINGS}
     return {
+        **dict(sorted(asked.items())),  # first: what the user asked for explains the other differences
         **decisive_versions(choice.weights),
-        **dict(sorted(asked.items())),
         "the kind of device": choice.device.partition(":")[0],
         "the number format": choice.precision,
         "the method": choice.method,
