@@ -1,9 +1,9 @@
-"""Bounds of the inversion of one clip alone: with its true motion, and without coding, as JSON.
+"""Bounds of the inversion of one clip alone: with its true motion, and without compression, as JSON.
 
     python benchmarks/inversion_bounds.py SOURCES --sets single --out benchmarks/results/inversion_bounds.json
 
 SOURCES: the folder of sharp photos and videos of `asled eval --dataset synthetic`. Each clip is inverted
-alone and merged by the network for one lens, coded and uncoded, with the motion that the program finds
+alone and merged by the network for one lens, compressed and not, with the motion that the program finds
 and with the true one. True motion of a shaken photo: its exposure, and the camera's path over the far
 layer at every instant. Of averaged video: the number of instants, and the optical flow between them.
 Gains are in dB of PSNR over the clip's own input, the mean over its frames. Clips of `equal`, `stereo`
@@ -103,9 +103,9 @@ def mean_of(rows: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 def measure(sources: Path, split: str, name: str) -> dict[str, float]:
-    """Return the gains of a clip in dB, coded and uncoded, with motion as found and with the true one."""
+    """Return the gains of a clip in dB, compressed and not, with motion as found and with the true one."""
     row = {}
-    for coding, chosen in (("coded", split), ("uncoded", f"{split}-uncompressed")):
+    for coding, chosen in (("compressed", split), ("uncompressed", f"{split}-uncompressed")):
         with recorded() as truth:
             pair = EVAL_SETS[chosen].make(find_sources(sources, "held-out"), name)
         row[f"{coding}_input_db"] = round(mean_psnr(pair, list(pair.wide)), 2)
