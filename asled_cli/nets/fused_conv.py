@@ -20,13 +20,11 @@ _DTYPES = (torch.float32, torch.bfloat16)
 def conv_relu(conv: nn.Conv2d, features: Tensor, slope: float = 0.0) -> Tensor:
     """Return leaky_relu(conv(features), slope), (N, C, H, W). slope: of negative values; 0: plain ReLU."""
     if _fuses(conv, features):
-        activation = ("leaky_relu", [slope]) if slope else ("relu", [])
         fused: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            features, conv.weight, conv.bias, *_shape(conv), *activation, ""
+            features, conv.weight, conv.bias, *_shape(conv), *_named(slope), ""
         )
         return fused
-    found = conv(features)
-    return F.leaky_relu(found, slope, inplace=True) if slope else F.relu(found, inplace=True)
+    return _activate(conv(features), slope)
 
 
 def add_conv(total: Tensor, conv: nn.Conv2d, features: Tensor) -> Tensor:
@@ -56,15 +54,25 @@ def conv_relu_of_parts(conv: nn.Conv2d, *parts: Tensor) -> Tensor:
     return total
 
 
-def up_relu(conv: nn.ConvTranspose2d, features: Tensor) -> Tensor:
-    """Return relu(conv(features)), (N, C, stride H, stride W)."""
+def up_relu(conv: nn.ConvTranspose2d, features: Tensor, slope: float = 0.0) -> Tensor:
+    """Return leaky_relu(conv(features), slope), (N, C, stride H, stride W)."""
     if not _fuses(conv, features) or conv.output_padding != (0, 0):
-        return F.relu(conv(features), inplace=True)
+        return _activate(conv(features), slope)
     padding, stride, dilation, groups = _shape(conv)
     fused: Tensor = torch.ops.mkldnn._convolution_transpose_pointwise(
-        features, conv.weight, conv.bias, padding, [0, 0], stride, dilation, groups, "relu", [], ""
+        features, conv.weight, conv.bias, padding, [0, 0], stride, dilation, groups, *_named(slope), ""
     )
     return fused
+
+
+def _named(slope: float) -> tuple[str, list[float]]:
+    """Return name and numbers of an activation, as the fused operators take them."""
+    return ("leaky_relu", [slope]) if slope else ("relu", [])
+
+
+def _activate(found: Tensor, slope: float) -> Tensor:
+    """Apply the activation in place."""
+    return F.leaky_relu(found, slope, inplace=True) if slope else F.relu(found, inplace=True)
 
 
 def _shape(conv: nn.Conv2d | nn.ConvTranspose2d) -> tuple[list[int], list[int], list[int], int]:

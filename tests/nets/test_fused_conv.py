@@ -73,9 +73,10 @@ def up(request: pytest.FixtureRequest) -> nn.ConvTranspose2d:
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
-def test_enlarging(up: nn.ConvTranspose2d, features: Tensor, dtype: torch.dtype) -> None:
-    expected = up(features).relu()
-    found = up_relu(up.to(dtype), features.to(dtype))
+@pytest.mark.parametrize("slope", [0.0, 0.1])
+def test_enlarging(up: nn.ConvTranspose2d, features: Tensor, dtype: torch.dtype, slope: float) -> None:
+    expected = F.leaky_relu(up(features), slope)
+    found = up_relu(up.to(dtype), features.to(dtype), slope)
     assert found.dtype == dtype
     torch.testing.assert_close(found.float(), expected, atol=TOLERANCES[dtype], rtol=0)
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from asled_cli.nets.blend import blend
 from asled_cli.nets.blocks import conv3x3, scale_initial_weights
 from asled_cli.nets.frame_wise import NoState, restore_frames
+from asled_cli.nets.fused_conv import conv_relu
 from asled_cli.nets.ifan.filtering import PER_CHANNEL, SLOPE, TAPS, adaptive_convolution, split_filters
 from asled_cli.nets.interface import ChunkInputs, NetworkInfo
 from asled_cli.nets.limits import CHANNELS, check_config
@@ -60,6 +61,12 @@ class ConvAct(nn.Sequential):
 
     def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1) -> None:
         super().__init__(conv3x3(in_channels, out_channels, stride=stride), nn.LeakyReLU(SLOPE))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to (N, out_channels, H / stride, W / stride)."""
+        conv = self[0]
+        assert isinstance(conv, nn.Conv2d)
+        return conv_relu(conv, x, SLOPE)
 
 
 class Residuals(nn.Module):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from asled_cli.nets.asled.matching import match
 from asled_cli.nets.blocks import conv3x3
+from asled_cli.nets.fused_conv import add_conv, conv_relu
 from asled_cli.nets.warp import warp
 
 SLOPE = 0.2
@@ -30,8 +31,7 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, h, w) to (N, C, h, w)."""
-        branch: Tensor = self.second(leaky(self.first(x)))
-        return x + branch
+        return add_conv(x, self.second, conv_relu(self.first, x, SLOPE))
 
 
 class ResidualList(nn.Module):
@@ -78,7 +78,7 @@ class Matching(nn.Module):
     def patches(self, picture: Tensor) -> Tensor:
         """Return the 3x3 patches of the features, border mirrored: (N, 144, h, w)."""
         x = ((picture - self.mean) / self.spread).to(self.first.weight.dtype)
-        x = leaky(self.reduce(F.relu(self.second(F.relu(self.first(x))))))
+        x = conv_relu(self.reduce, conv_relu(self.second, conv_relu(self.first, x)), SLOPE)
         n, c, h, w = x.shape
         mode = "reflect" if min(h, w) > 1 else "replicate"
         return F.unfold(F.pad(x, (1, 1, 1, 1), mode=mode), 3).view(n, 9 * c, h, w)
