@@ -167,7 +167,7 @@ COSTS: dict[str, Costs] = {
     "mtu": Costs(
         parameters=1_037_325,
         gflop=577,
-        memory_mib=1647,
+        memory_mib=1854,
         paper="Real-Time Video Deblurring via Lightweight Motion Compensation (CGF 2022), two units",
     ),
     "deblurnet": Costs(

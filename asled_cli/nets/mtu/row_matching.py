@@ -18,7 +18,7 @@ SHIFTS = SIDE * SIDE
 POOL = 5  # side of the mean over positions
 _EDGE = POOL // 2
 _TILE = 16  # columns that one product compares; a matter of speed, like the next
-_TILES = 5  # side by side: with more, the costs of five rows would not stay in the cache
+_TILES = 3  # side by side: with more, the costs of five rows would not stay in the cache
 _WIDTH = _TILES * _TILE - 2 * _EDGE  # columns of a strip whose sums are complete
 _REACH = _TILE + 2 * RADIUS  # columns of the candidates of a tile
 
