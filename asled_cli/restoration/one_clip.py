@@ -11,6 +11,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from asled_cli.deconvolution.blended import blended_lens
 from asled_cli.deconvolution.blended.blended_lens import BlendedLensRestorer
 from asled_cli.deconvolution.clip_file import follows
 from asled_cli.deconvolution.exposure import ExposureFit
@@ -25,8 +26,14 @@ from asled_cli.video.frames import Frame, FramePair
 
 FUSED = 2  # frames on either side whose inversions are averaged
 REACH = 3  # frames on either side from which one that could not be inverted takes its reference
-FRAMES_BEFORE = DEFAULTS.look_ahead + 1 + FUSED + REACH  # that a restored frame depends on, and one to spare
+_MERGED = 1 + FUSED + REACH  # frames before one whose inversions it takes, and one to spare
+FRAMES_BEFORE = DEFAULTS.look_ahead + _MERGED  # that a restored frame depends on, where nothing is blended
 BYTES_PER_PIXEL = (FRAMES_BEFORE + 2 * DEFAULTS.radius) * 16 + 200  # held frames, and the work on one
+
+
+def frames_before(blur: ExposureFit | None) -> int:
+    """Return how many frames before a restored one it depends on, and as many after it."""
+    return FRAMES_BEFORE if blur is None or not blur.blended else blended_lens.REACH + _MERGED
 
 
 class FrameInverter:

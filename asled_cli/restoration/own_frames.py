@@ -18,7 +18,7 @@ from asled_cli.registration.rendering.aligned_frame import AlignedFrame, swap_we
 from asled_cli.registration.rendering.temporal_fusion import FrameWindow, FrameWindows, fuse_window
 from asled_cli.restoration import one_clip
 from asled_cli.restoration.base import FULL_SCALE, RestoredFrame, Restorer
-from asled_cli.restoration.one_clip import FRAMES_BEFORE, FUSED, FrameInverter
+from asled_cli.restoration.one_clip import FRAMES_BEFORE, FUSED, FrameInverter, frames_before
 from asled_cli.restoration.sharp_regions import limit_colour
 from asled_cli.video.frames import Frame
 
@@ -62,7 +62,7 @@ class OwnFramesRestorer:
         self._windows = FrameWindows(FUSED)
         self._waiting: deque[AlignedFrame[Any] | None] = deque()  # None: a frame that is only seen
         self._inside: deque[tuple[AlignedFrame | None, bool]] = deque()  # of the frames in the restorer
-        self._inverts = blur.exposure > 0
+        self._inverts, self._reach = blur.exposure > 0, frames_before(blur)
         self._frame_s = float(frame_s)
 
     def see_pair(self, aligned: AlignedFrame[Any]) -> None:
@@ -93,7 +93,7 @@ class OwnFramesRestorer:
         """Return whether a frame at this time is of use for an inversion."""
         if not self._inverts:
             return False
-        around = range(-FRAMES_BEFORE, FRAMES_BEFORE + 1)
+        around = range(-self._reach, self._reach + 1)
         return any(self._wanted(time_s + k * self._frame_s) for k in around)
 
     def _end_of_stretch(self) -> list[RestoredFrame]:

@@ -5,13 +5,15 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
+from factories.panned_clip import make_panned_clip
 from factories.shaken_clip import ShakenClip, make_shaken_clip
 from numpy.typing import NDArray
 
+from asled_cli.deconvolution.blended.blended_lens import AROUND, BLOCK
 from asled_cli.deconvolution.exposure import NOT_BLURRED, ExposureFit
 from asled_cli.guide import Guide
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
-from asled_cli.restoration.one_clip import FrameInverter, inverted_frames
+from asled_cli.restoration.one_clip import REACH, FrameInverter, frames_before, inverted_frames
 from asled_cli.restoration.pictures.changes import swap_change
 from asled_cli.video.frames import Frame
 
@@ -106,3 +108,17 @@ def test_motion_is_found_without_an_exposure_if_asked(clip: ShakenClip) -> None:
     moving = list(inverted_frames(_frames(clip.wide), NOT_BLURRED, _STEP, motion=True))
     assert all(frame.reference is None for frame in (*plain, *moving))
     assert not plain[3].flow_next.any() and moving[3].flow_next.any()
+
+
+def test_blended_frames_are_the_same_from_as_far_before_as_they_depend_on() -> None:
+    """The last frame of a block depends on most: on the whole block and the frames around it."""
+    blur = ExposureFit(3.0, 0.9, "scene")
+    last = 2 * BLOCK - 1
+    frames = _frames(make_panned_clip(count=3, frames=last + AROUND + REACH + 1, size=(96, 64)).wide)
+    whole = list(inverted_frames(frames, blur, _STEP))
+    later = list(inverted_frames(frames[last - frames_before(blur) :], blur, _STEP))
+    assert frames_before(blur) < last and frames_before(blur) > frames_before(_BLUR) == frames_before(None)
+    one, other = (next(f for f in found if f.pair.target.index == last) for found in (whole, later))
+    assert one.reference is not None and other.reference is not None
+    np.testing.assert_array_equal(one.reference, other.reference)
+    np.testing.assert_array_equal(one.guide, other.guide)

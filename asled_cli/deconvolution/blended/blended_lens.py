@@ -19,8 +19,9 @@ from asled_cli.deconvolution.single_lens import Deblurred, SingleLensConfig, red
 from asled_cli.deconvolution.views import Planes
 from asled_cli.imaging.homography import Image
 
-BLOCK = 8  # frames that are solved at once, with AROUND more on either side
-BYTES_PER_PIXEL = 1500  # of the reduced frame, with nine video frames in each
+BLOCK = 16  # frames that are solved at once, with AROUND more on either side
+REACH = BLOCK - 1 + AROUND  # frames on either side that a frame depends on, at most
+BYTES_PER_PIXEL = 2300  # of the reduced frame, with nine video frames in each: measured
 _FEWEST = 3  # frames
 
 
@@ -41,7 +42,7 @@ class _Seen:
 class BlendedLensRestorer:
     """Takes frames one by one and gives back what is added to each, some frames later.
 
-    What is done to a frame depends on the frames of its own scene within BLOCK - 1 + AROUND frames alone.
+    What is done to a frame depends on the frames of its own scene within REACH frames alone.
     """
 
     def __init__(self, count: int, config: SingleLensConfig) -> None:

@@ -11,14 +11,16 @@ Weights s_t hold what stood still: there the frames around Y_t do not differ.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from asled_cli.deconvolution.blended.normal_equations import NormalEquations, Strengths, solve
 from asled_cli.imaging.homography import Image
+from asled_cli.runtime.stages import map_in_threads
 
 _FLOW, _STILL, _SMOOTH = 0.15, 0.3, 1e-4
 _UNLIKE = 0.02  # difference of two instants, full scale 1, at which the flow counts half
@@ -38,61 +40,24 @@ class Blend:
     trust: Tensor
     still: Tensor
 
-    @property
-    def count(self) -> int:
-        """Instants in a frame."""
-        return len(self.grids) + 2 - len(self.frames)
-
-    def means(self, instants: Tensor) -> Tensor:
-        """Return the blended frames (T, C, h, w) of instants (M, C, h, w)."""
-        sums = F.pad(instants.cumsum(0), (0, 0, 0, 0, 0, 0, 1, 0))
-        return (sums[self.count :] - sums[: -self.count]) / self.count
+    @cached_property
+    def equations(self) -> NormalEquations:
+        """What the instants of least energy satisfy."""
+        return NormalEquations(self.grids, self.trust, self.still, Strengths(_FLOW, _SMOOTH))
 
     def jumps(self, instants: Tensor) -> Tensor:
         """Return (M - 1, C, h, w): each instant less the next one, warped to it."""
-        moved = F.grid_sample(instants[1:], self.grids, padding_mode="border", align_corners=True)
-        return instants[:-1] - moved
-
-    def gradient(self, instants: Tensor, frames: Tensor | float) -> Tensor:
-        """Return half the gradient of the energy, with `frames` as the blended frames.
-
-        Only that of the warps is left to autograd: it keeps what it differentiates.
-        """
-        left = (self.means(instants) - frames) / self.count
-        found = torch.zeros_like(instants)
-        for first in range(self.count):  # every instant is in so many frames
-            found[first : first + len(left)] += left
-        with torch.enable_grad():
-            x = instants.detach().requires_grad_()
-            energy = _FLOW * (self.trust * self.jumps(x).square()).sum()
-            found += torch.autograd.grad(energy / 2, x)[0]
-        middle = slice(self.count // 2, self.count // 2 + len(left))
-        found[middle] += self.still * (instants[middle] - frames)
-        for dim in (-1, -2):
-            slope = _SMOOTH * instants.diff(dim=dim)
-            found.narrow(dim, 1, slope.shape[dim]).add_(slope)
-            found.narrow(dim, 0, slope.shape[dim]).sub_(slope)
-        return found
+        return torch.cat(map_in_threads(partial(self.equations.jump, instants), range(len(self.grids))))
 
     def solved(self, start: Tensor, steps: int) -> Tensor:
         """Return the instants (M, C, h, w) after some steps of conjugate gradients from `start`."""
-        x = start
-        left = -self.gradient(x, self.frames)
-        way, power = left, left.square().sum()
-        for _ in range(steps):
-            if power <= 0:
-                break
-            bent = self.gradient(way, 0.0)
-            length = power / (way * bent).sum()
-            x = x + length * way
-            left = left - length * bent
-            before, power = power, left.square().sum()
-            way = left + (power / before) * way
-        return x
+        return solve(self.equations, self.equations.right(self.frames), start, steps)
 
     def judged(self, instants: Tensor) -> "Blend":
         """Return the system with the flow trusted as far as these instants follow it."""
-        return replace(self, trust=_cauchy(self.jumps(instants), _UNLIKE))
+        links = range(len(self.grids))
+        found = map_in_threads(lambda j: _cauchy(self.equations.jump(instants, j)[0], _UNLIKE), links)
+        return replace(self, trust=torch.stack(found))
 
 
 def make_blend(frames: Sequence[Image], flows: Sequence[Image]) -> Blend:
@@ -100,33 +65,36 @@ def make_blend(frames: Sequence[Image], flows: Sequence[Image]) -> Blend:
 
     The flow is trusted everywhere at first.
     """
-    pictures = np.stack([frame.reshape(*frame.shape[:2], -1) for frame in frames])
-    height, width = pictures.shape[1:3]
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    size = np.array([max(width - 1, 1), max(height - 1, 1)], np.float32)
-    grids = (np.stack([x, y], -1) + np.stack(flows)) * (2 / size) - 1
-    stacked = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
-    count = len(flows) + 2 - len(frames)
-    return Blend(
-        stacked,
-        torch.from_numpy(grids.astype(np.float32)),
-        torch.ones((len(flows), 1, height, width)),
-        _STILL * _stillness(stacked, count),
-    )
+    height, width = frames[0].shape[:2]
+    stacked = np.empty((len(frames), frames[0].size // (height * width), height, width), np.float32)
+    for one, frame in zip(stacked, frames, strict=True):
+        one[:] = frame.reshape(height, width, -1).transpose(2, 0, 1)
+    grids = torch.from_numpy(np.stack(map_in_threads(_grid, flows)))
+    seen = torch.from_numpy(stacked)
+    still = _STILL * _stillness(seen, len(flows) + 2 - len(frames))
+    return Blend(seen, grids, torch.ones((len(flows), 1, height, width)), still)
+
+
+def _grid(flow: Image) -> Image:
+    """Return where to sample along a flow (h, w, 2), each axis from -1 to 1."""
+    height, width = flow.shape[:2]
+    pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
+    scale = np.array([2 / max(width - 1, 1), 2 / max(height - 1, 1)], np.float32)
+    return np.asarray((pixels + flow) * scale - 1, np.float32)
 
 
 def _stillness(frames: Tensor, count: int) -> Tensor:
     """Return (T, 1, h, w) 0..1: where the frames that share light with each frame show the same."""
-    alike = _cauchy(frames.diff(dim=0), _MOVED).square()
+    steps = range(len(frames) - 1)
+    alike = torch.stack(map_in_threads(lambda t: _cauchy(frames[t + 1] - frames[t], _MOVED).square_(), steps))
     around = max(1, count // 2)
     return torch.stack([alike[max(0, t - around) : t + around].amin(0) for t in range(len(frames))])
 
 
 def _cauchy(difference: Tensor, half: float) -> Tensor:
-    """Return (N, 1, h, w) 0..1 of differences (N, C, h, w): 0.5 where they are `half` on the mean."""
-    means = difference.abs().mean(1).numpy()
-    soft = np.stack([cv2.GaussianBlur(mean, (0, 0), _SOFT_PX) for mean in means])
-    return torch.from_numpy(1 / (1 + np.square(soft / np.float32(half))))[:, None]
+    """Return (1, h, w) 0..1 of a difference (C, h, w): 0.5 where it is `half` on the mean."""
+    soft = cv2.GaussianBlur(difference.abs().mean(0).numpy(), (0, 0), _SOFT_PX)
+    return torch.from_numpy(1 / (1 + np.square(soft / np.float32(half))))[None]
 
 
 def nearest_frames(frames: Tensor, count: int) -> Tensor:

@@ -11,8 +11,8 @@ from asled_cli.errors import InputError
 from asled_cli.job.records import SPARE_S, DeblurPlan
 from asled_cli.job.resume.entries import Entry
 from asled_cli.registration.model.registration import Registration
-from asled_cli.registration.rendering.coverage import frames_before
-from asled_cli.restoration.one_clip import FRAMES_BEFORE
+from asled_cli.registration.rendering import coverage
+from asled_cli.restoration.one_clip import frames_before
 from asled_cli.runtime.stages import closing_items
 
 Item = TypeVar("Item")
@@ -61,11 +61,11 @@ def start_at(
     if place == 0:
         return start
     if registration is None:
-        memory = FRAMES_BEFORE + plan.choice.reference_radius
+        memory = frames_before(plan.exposure) + plan.choice.reference_radius
         interval_s = float(1 / plan.wide.average_rate)
     else:
-        memory = frames_before(registration) + plan.choice.reference_radius
-        memory = max(memory, FRAMES_BEFORE if plan.own_exposure > 0 else 0)
+        memory = coverage.frames_before(registration) + plan.choice.reference_radius
+        memory = max(memory, frames_before(plan.exposure) if plan.own_exposure > 0 else 0)
         interval_s = registration.interval_s
     base = plan.wide.time_base
     tick, earliest = ticks[place - more], place - more - memory
