@@ -254,11 +254,11 @@ def memory_of_analysis(wide: Clip, frames: int) -> int:
 
 
 def choose_align_threads(method: str, device: str, wide: Clip) -> int:
-    """Return the number of alignment threads; 1 where the network needs the cores itself."""
-    if method == "network" and device == "cpu":
-        return 1
-    room = THREADS_AT_1080P * 1920 * 1080 // (wide.width * wide.height)
-    return max(1, min(MAX_ALIGN_THREADS, usable_cores(), room))
+    """Return the number of alignment threads of each step; few where the network needs the cores too."""
+    beside_network = method == "network" and device == "cpu"
+    most, at_1080p = (2, 1) if beside_network else (MAX_ALIGN_THREADS, THREADS_AT_1080P)
+    room = at_1080p * 1920 * 1080 // (wide.width * wide.height)
+    return max(1, min(most, usable_cores(), room))
 
 
 def _memory_of_alignment(align_threads: int, wide: Clip) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from asled_cli.registration.render import ReferenceRenderer
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame, Picture
 from asled_cli.registration.rendering.fusion_pictures import OPENCV_FUSION, FusionPictures
-from asled_cli.registration.rendering.temporal_fusion import frame_windows, fuse_references, fuse_window
+from asled_cli.registration.rendering.temporal_fusion import frame_windows, fuse_window
 from asled_cli.runtime.stages import Stage, closing_items, parallel_map
 from asled_cli.video.frames import FramePair
 
@@ -27,13 +27,13 @@ def align_stages(
 ) -> list[Stage[AlignedFrame[Picture]]]:
     """Return the stages; the last one gives the frames that `select` lets through, up to `room` ahead.
 
-    radius: frames on either side over which references are fused. One stage where a network needs the cores
-    (threads = 1), else two side by side, with as many align_threads in each. fusion: does the work on full
-    references, which are of the renderer's kind.
+    radius: frames on either side over which references are fused. threads: that register frames, and as many
+    that fuse them: two steps side by side, so that a network gets its first frames sooner. fusion: does the
+    work on full references, which are of the renderer's kind.
     """
     frames = _registered(pairs, renderer, threads)
-    if not radius or threads == 1:
-        return [Stage(select(fuse_references(frames, radius, fusion)), room, "align")]
+    if not radius:
+        return [Stage(select(frames), room, "align")]
     aligned = Stage(frames, QUEUE, "align")
     fuse = partial(fuse_window, pictures=fusion)
     fused = parallel_map(fuse, frame_windows(aligned, radius), threads)

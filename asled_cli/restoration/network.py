@@ -121,7 +121,8 @@ class NetworkRestorer:
                 "Use --precision fp32, other --weights, or --method swap.",
             )
         done, self.waiting = self.waiting[:keep], self.waiting[keep:]
-        frames = [self._finished(frame, change) for frame, change in zip(done, changes, strict=True)]
+        pairs = zip(done, changes, strict=True)
+        frames = list(parallel_map(lambda pair: self._finished(*pair), pairs, self._at_once()))
         if self._segment:
             self._left -= keep
             if self._left == 0:
@@ -163,10 +164,13 @@ class NetworkRestorer:
         self, tiles: Sequence[Tile], frames: Sequence[AlignedFrame[Any]], keep: int
     ) -> Iterator[tuple[list[Tensor], Any]]:
         """Yield the changes and state of each tile in order; several are computed at once."""
-        cores = torch.get_num_threads()
-        at_once = min(cores, len(tiles), self.setting.tiles_at_once)
-        with torch_threads(cores // at_once):
+        at_once = min(self._at_once(), len(tiles))
+        with torch_threads(torch.get_num_threads() // at_once):
             yield from parallel_map(lambda tile: self._tile_changes(tile, frames, keep), tiles, at_once)
+
+    def _at_once(self) -> int:
+        """Return how many tiles are computed, or frames finished, side by side."""
+        return min(torch.get_num_threads(), self.setting.tiles_at_once)
 
     def _shrink(self, error: BaseException) -> None:
         """Halve the pieces. Raises MemoryLimitError if they are the smallest already."""

@@ -273,6 +273,8 @@ def test_what_is_asked_for_is_not_shrunk(pair: Pair) -> None:
     ("method", "device", "width", "cores", "threads"),
     [
         ("network", "cpu", 1920, 16, 1),
+        ("network", "cpu", 1280, 16, 2),
+        ("network", "cpu", 640, 1, 1),
         ("network", "cuda", 1920, 16, 4),
         ("network", "cuda", 1920, 2, 2),
         ("network", "cuda", 3840, 16, 2),

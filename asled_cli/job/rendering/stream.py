@@ -96,7 +96,8 @@ def pair_stream(
             ReferenceRenderer(registration, start.origin_s, start.align_tick, pictures),
             radius=plan.choice.reference_radius,
             threads=plan.align_threads,
-            room=room,
+            # On a CPU a full chunk before the network would only wait for the same cores.
+            room=QUEUE if plan.choice.device == "cpu" else room,
             select=lambda frames: skip_written(frames, start, name, see=refining.see_pair),
             fusion=fusion,
         )

@@ -3,6 +3,7 @@
 A change (H, W, 3) float32 is what is added to a target, 1.0 as full scale. Blocks are small arrays for both.
 """
 
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import cv2
@@ -13,6 +14,8 @@ from typing_extensions import TypeVar
 from asled_cli.imaging.homography import Image
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame, swap_weight
 from asled_cli.restoration.base import FULL_SCALE
+
+_ROWS = 32  # of a picture changed at a time
 
 
 class Shaped(Protocol):
@@ -71,7 +74,10 @@ class OpenCvChanges:
 
     def faded(self, change: NDArray[np.float32], sharp: Image) -> NDArray[np.float32]:
         """Return the change where nothing is sharp, see `ChangePictures`."""
-        return np.asarray(change * (1 - _enlarged(sharp, change)[..., None]), np.float32)
+        share, out = 1 - _enlarged(sharp, change), np.empty_like(change)
+        for rows in _bands(change):
+            np.multiply(change[rows], _for_colours(share[rows]), out=out[rows])
+        return out
 
     def swap(self, aligned: AlignedFrame, strength: float) -> NDArray[np.float32]:
         """Return what the plain swap adds, see `ChangePictures`."""
@@ -81,8 +87,15 @@ class OpenCvChanges:
         self, change: NDArray[np.float32], sharp: Image, aligned: AlignedFrame, strength: float
     ) -> NDArray[np.float32]:
         """Return the change, faded through swap where sharp, see `ChangePictures`."""
-        share = _enlarged(sharp, change)[..., None]
-        return change + share * ((1 - share) * swap_change(aligned, strength) - change)
+        sharpness, out = _enlarged(sharp, change), np.empty_like(change)
+        swapped = _swapped_rows(aligned, strength)
+        for rows in _bands(change):
+            share, part = _for_colours(sharpness[rows]), out[rows]
+            np.multiply(1 - share, swapped(rows), out=part)
+            part -= change[rows]
+            part *= share
+            part += change[rows]
+        return out
 
     def array(self, change: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the change itself."""
@@ -94,11 +107,37 @@ OPENCV_CHANGES = OpenCvChanges()
 
 def swap_change(aligned: AlignedFrame, strength: float) -> NDArray[np.float32]:
     """Return (H, W, 3): what the plain swap adds to a frame that has a reference."""
-    assert aligned.reference is not None
-    change = aligned.reference.astype(np.float32)
-    change -= aligned.pair.target.rgb
-    change *= (swap_weight(aligned) * np.float32(strength / FULL_SCALE))[..., None]
+    change = np.empty(aligned.pair.target.rgb.shape, np.float32)
+    swapped = _swapped_rows(aligned, strength)
+    for rows in _bands(change):
+        change[rows] = swapped(rows)
     return change
+
+
+def _swapped_rows(aligned: AlignedFrame, strength: float) -> Callable[[slice], Image]:
+    """Return what gives some rows (n, W, 3) of `swap_change`, which stay in a processor's cache."""
+    reference, target = aligned.reference, aligned.pair.target.rgb
+    assert reference is not None
+    weight = swap_weight(aligned) * np.float32(strength / FULL_SCALE)
+
+    def swapped(rows: slice) -> Image:
+        change = reference[rows].astype(np.float32)
+        change -= target[rows]
+        change *= _for_colours(weight[rows])
+        return change
+
+    return swapped
+
+
+def _bands(picture: Image) -> Iterator[slice]:
+    """Yield all rows of a picture, some at a time."""
+    for top in range(0, len(picture), _ROWS):
+        yield slice(top, min(top + _ROWS, len(picture)))
+
+
+def _for_colours(weight: Image) -> Image:
+    """Return (H, W, 3): a weight (H, W) once for each colour."""
+    return np.asarray(cv2.merge([weight] * 3), np.float32)
 
 
 def _enlarged(blocks: Image, like: NDArray[np.float32]) -> Image:

@@ -109,17 +109,17 @@ def _add_yuv(
     height, width = planes[1][0].shape[:2]
     chroma = _chroma_change(change, matrix[1:], height, width)
     if layout.interleaved:
-        layout.add(planes[1][0], chroma, planes[1][1])
+        layout.add(planes[1][0], _floats(cv2.merge(chroma)), planes[1][1])
         return 2
-    for channel, (old, new) in enumerate(planes[1:3]):
-        layout.add(old, chroma[:, :, channel], new)
+    for plane, (old, new) in zip(chroma, planes[1:3], strict=True):
+        layout.add(old, plane, new)
     return 3
 
 
 def _chroma_change(
     change: NDArray[np.float32], matrix: NDArray[np.float32], height: int, width: int
-) -> NDArray[np.float32]:
-    """Return the change of Cb and Cr on the chroma grid, (height, width, 2).
+) -> list[NDArray[np.float32]]:
+    """Return the change of Cb and of Cr on the chroma grid, (height, width) each.
 
     Chroma samples are assumed at the default location of H.264 and HEVC ("left"): on even luma columns and
     between luma rows. Filters: [1 2 1] / 4 horizontally, mean vertically.
@@ -127,14 +127,16 @@ def _chroma_change(
     rows = -(-change.shape[0] // height)
     if rows > 1:
         change = _means(change, rows)
-    chroma = _floats(cv2.transform(change, matrix))
+    # One colour at a time: OpenCV is five times as fast than with both at once.
+    chroma = [_floats(cv2.transform(change, row[None])) for row in matrix]
     columns = -(-change.shape[1] // width)
     if columns == 1:
         return chroma
     if columns == 2:
         kernel = np.array([[0.25, 0.5, 0.25]], np.float32)
-        return _floats(cv2.filter2D(chroma, -1, kernel, borderType=cv2.BORDER_REPLICATE))[:, ::2]
-    return _means(chroma.swapaxes(0, 1), columns).swapaxes(0, 1)  # 4:1:1 and rarer
+        filtered = (cv2.filter2D(plane, -1, kernel, borderType=cv2.BORDER_REPLICATE) for plane in chroma)
+        return [np.ascontiguousarray(_floats(plane)[:, ::2]) for plane in filtered]
+    return [np.ascontiguousarray(_means(plane.T, columns).T) for plane in chroma]  # 4:1:1 and rarer
 
 
 def _means(array: NDArray[np.float32], count: int) -> NDArray[np.float32]:
