@@ -1,7 +1,7 @@
 """deblur = read | pair | align | restore | write: the main job, every stage in order.
 
 Every stage but the last runs in a thread of its own, the last in the caller's, with short queues between.
-Where no network needs the cores, several threads share the alignment.
+Several threads share the alignment, but of large frames where a network needs the cores.
 Memory: three chunks of the network, the window of the alignment, the queues and what the alignment threads
 hold, whatever the clip's length.
 Finished segments go to a journal beside the output, from which an interrupted job can be resumed.

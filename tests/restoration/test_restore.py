@@ -20,7 +20,7 @@ from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.restoration.base import FULL_SCALE, RestoredFrame, restore
 from asled_cli.restoration.network import NetworkRestorer, NetworkSetting
 from asled_cli.restoration.oom_fallback import recut_states, smaller_pieces
-from asled_cli.restoration.pictures.changes import swap_change
+from asled_cli.restoration.pictures.changes import OPENCV_CHANGES, swap_change
 from asled_cli.restoration.sharp_regions import keep_sharp_regions
 from asled_cli.restoration.swap import SwapRestorer
 from asled_cli.restoration.tiles import cut_tiles
@@ -228,6 +228,23 @@ def test_where_nothing_is_blurred_a_network_changes_nothing(strength: float) -> 
         assert change is not None and not change.any()
     beside_blur = done[4].change
     assert beside_blur is not None and np.abs(beside_blur).max() > 0.1 * strength
+
+
+@pytest.mark.parametrize("height", [4, 32, 75])
+def test_a_change_fades_through_swap_row_by_row_as_in_one_piece(height: int) -> None:
+    draw = np.random.default_rng(height)
+    target, reference = (draw.integers(0, 65536, (height, 44, 3)).astype(np.uint16) for _ in range(2))
+    change = draw.normal(0, 0.1, target.shape).astype(np.float32)
+    confidence, sharp = np.float16(0.75), np.full((1, 1), 0.25, np.float32)
+    frame = aligned_frames(1)[0]
+    pair = replace(frame.pair, target=replace(frame.pair.target, rgb=target))
+    guide = np.full((-(-height // 4), 11, len(Guide)), confidence, np.float16)
+    frame = replace(frame, pair=pair, reference=reference, guide=guide)
+    swapped = 0.8 * 0.75 * (reference.astype(np.float64) - target) / FULL_SCALE
+    found = OPENCV_CHANGES.through_swap(change, sharp, frame, 0.8)
+    np.testing.assert_allclose(OPENCV_CHANGES.swap(frame, 0.8), swapped, atol=1e-6)
+    np.testing.assert_allclose(found, 0.75 * change + 0.25 * 0.75 * swapped, atol=1e-6)
+    np.testing.assert_allclose(OPENCV_CHANGES.faded(change, sharp), 0.75 * change, atol=1e-6)
 
 
 def test_without_a_reference_a_frame_is_deblurred_as_far_as_its_neighbours_saw_blur() -> None:
