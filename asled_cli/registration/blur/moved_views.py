@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image
-from asled_cli.registration.blur.reference_motion import TrackedFrame, path_weights
+from asled_cli.registration.blur.reference_motion import TrackedFrame, path_weights, rows_of_places
 
 # Pixels and views at a time: their positions and flow stay in a processor's cache.
 _PIXELS = 24_000
@@ -68,10 +68,12 @@ def _add_some(
     shares = _shares(frame, instants)
     offsets = np.tile(instants.offsets.astype(np.float32), width) if instants.offsets.any() else None
     views = np.empty((count, block, *image.shape[1:]), np.float32)
+    moved = np.empty((block, count, 2 * width), np.float32)
     for top in range(0, height, block):
         rows = slice(top, min(top + block, height))
         own = shares if len(shares) == 1 else shares[rows]
-        places = np.matmul(own, _stacked(flows, width, rows))  # (rows, n, 2 W)
+        known = rows_of_places(flows, width, rows) if frame.places is None else frame.places[rows]
+        places = np.matmul(own, known, out=moved[: rows.stop - top])  # (rows, n, 2 W)
         if offsets is not None:
             places -= offsets
         seen = views[:, : rows.stop - top]
@@ -94,13 +96,3 @@ def _shares(frame: TrackedFrame, instants: Instants) -> NDArray[np.float32]:
         weights = path_weights(known, times.ravel()).reshape(len(known), *times.shape)
         shares[..., 1:] = -np.moveaxis(weights, 0, 2)
     return shares
-
-
-def _stacked(flows: list[Image], width: int, rows: slice) -> Image:
-    """Return (rows, 1 + flows, 2 W): the grid and the flows of some rows."""
-    stacked = np.empty((rows.stop - rows.start, 1 + len(flows), width, 2), np.float32)
-    stacked[:, 0, :, 0] = np.arange(width, dtype=np.float32)
-    stacked[:, 0, :, 1] = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
-    for i, flow in enumerate(flows, start=1):
-        stacked[:, i] = flow[rows]
-    return stacked.reshape(len(stacked), len(flows) + 1, -1)

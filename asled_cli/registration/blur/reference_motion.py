@@ -1,7 +1,7 @@
 """Motion of the reference: DIS optical flow between neighbouring frames, and paths through several frames."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -16,6 +16,7 @@ from asled_cli.imaging.light import luma, luma_codes, shrink
 from asled_cli.imaging.warp import warp
 
 REACH = 3  # frames on each side to which the flow is known
+_SAME_TIME = 1e-6  # intervals; a flow to the frame itself says nothing
 Each = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
 
 
@@ -30,11 +31,22 @@ class TrackedFrame:
     time: in target frame intervals. image: (H, W[, 3]) float32 0..1.
     paths: (dt, flow) for up to three frames on each side. flow: (H, W, 2) float32 pixels; the content at p is
     at p + flow(p) dt intervals later.
+    places: (H, 1 + paths, 2 W) float32, the grid of pixels and the flows row by row, as sums of many views need
+    them; `kept_by_rows` gives them. None: they are put together when they are needed.
     """
 
     time: float
     image: Image
     paths: tuple[tuple[float, Image], ...]
+    places: Image | None = None
+
+    def kept_by_rows(self) -> "TrackedFrame":
+        """Return the frame with `places`, of which its flows are parts: they take no memory of their own."""
+        known = [(dt, flow) for dt, flow in self.paths if abs(dt) > _SAME_TIME]
+        stacked = rows_of_places([flow for _, flow in known], self.image.shape[1], slice(0, len(self.image)))
+        parts = stacked.reshape(*stacked.shape[:2], -1, 2)
+        paths = tuple((dt, parts[:, i]) for i, (dt, _) in enumerate(known, start=1))
+        return replace(self, paths=paths, places=stacked)
 
     @cached_property
     def speed(self) -> float:
@@ -60,7 +72,7 @@ def track_frames(
     """
     codes = each(luma_codes, images)
     pairs = each(lambda pair: MotionMeter().between(*pair), list(pairwise(codes)))
-    return each(lambda i: connect(i, times, images[i], pairs), range(len(images)))
+    return each(lambda i: connect(i, times, images[i], pairs).kept_by_rows(), range(len(images)))
 
 
 def connect(
@@ -97,9 +109,18 @@ def connect(
 
 def halved(frame: TrackedFrame) -> TrackedFrame:
     """Return the luma of a frame at half size."""
+    return at_half_size(in_luma(frame))
+
+
+def in_luma(frame: TrackedFrame) -> TrackedFrame:
+    """Return a frame with its luma as the picture."""
+    return frame if frame.image.ndim == 2 else replace(frame, image=luma(frame.image))
+
+
+def at_half_size(frame: TrackedFrame) -> TrackedFrame:
+    """Return a frame at half size, ready for many views."""
     paths = tuple((dt, shrink(flow, 2) / np.float32(2)) for dt, flow in frame.paths)
-    image = frame.image if frame.image.ndim == 2 else luma(frame.image)
-    return TrackedFrame(frame.time, shrink(image, 2), paths)
+    return TrackedFrame(frame.time, shrink(frame.image, 2), paths).kept_by_rows()
 
 
 def displacement(frame: TrackedFrame, dt: float | Image, since: float | Image | None = None) -> Image | None:
@@ -112,7 +133,7 @@ def displacement(frame: TrackedFrame, dt: float | Image, since: float | Image | 
     """
     if not frame.paths:
         return None
-    known = [p for p in frame.paths if abs(p[0]) > 1e-6]
+    known = [p for p in frame.paths if abs(p[0]) > _SAME_TIME]
     nodes = [at for at, _ in known]
     weights = path_weights(nodes, np.atleast_1d(dt))
     if since is not None:
@@ -134,6 +155,16 @@ def path_weights(nodes: Sequence[float], times: NDArray[np.floating]) -> NDArray
         weights[:, beyond] = 0
         weights[node, beyond] = dt[beyond] / nodes[node]
     return weights
+
+
+def rows_of_places(flows: Sequence[Image], width: int, rows: slice) -> Image:
+    """Return (rows, 1 + flows, 2 W): the grid of pixels and the flows of some rows."""
+    stacked = np.empty((rows.stop - rows.start, 1 + len(flows), width, 2), np.float32)
+    stacked[:, 0, :, 0] = np.arange(width, dtype=np.float32)
+    stacked[:, 0, :, 1] = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
+    for i, flow in enumerate(flows, start=1):
+        stacked[:, i] = flow[rows]
+    return stacked.reshape(len(stacked), len(flows) + 1, -1)
 
 
 def halved_positions(u: Image, v: Image, size: tuple[int, int]) -> tuple[Image, Image]:

@@ -1,6 +1,8 @@
 """The parallax direction of a clip: the baseline between the lenses, from a few frames of each run."""
 
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
+from asled_cli.imaging.light import shrink
+from asled_cli.registration.blur.reference_motion import halved_positions
 from asled_cli.registration.estimate.disparity import REACH_SHARE, Direction, HalfViews, find_baseline
 from asled_cli.registration.estimate.observations import FrameObservation, evenly_spaced
 from asled_cli.registration.geometry.lenses import RectifiedViews
@@ -29,8 +31,10 @@ def baseline_of_runs(
         m, matrix = item
         u, v = apply(matrix, x + field[..., 0], y + field[..., 1])
         time = m.time + exposure.shift
-        sharp = m.reference.colour.instant(time, rolling_shutter=exposure.rolling_shutter)
-        return HalfViews.of(m.picture, m.exposed(exposure), sharp, u, v)
+        sharp = m.half.instant(time, rolling_shutter=exposure.rolling_shutter)
+        small = shrink(m.picture, 2)
+        half_u, half_v = halved_positions(u, v, (small.shape[1], small.shape[0]))
+        return HalfViews(small, m.exposed_small(exposure), sharp, half_u, half_v)
 
     chosen = [
         (m, matrix)

@@ -5,6 +5,7 @@ import numpy as np
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
 from asled_cli.imaging.light import luma, shrink, without_shades
 from asled_cli.imaging.warp import sample, within
+from asled_cli.registration.blur.reference_motion import halved_positions
 from asled_cli.registration.estimate.observations import FrameObservation, evenly_spaced
 from asled_cli.registration.model.exposure import Exposure
 from asled_cli.registration.model.tone_curve import Tone, fit_tone
@@ -30,15 +31,16 @@ def match_colours(
     height, width = measured[0].grey.shape
     x, y = pixel_grid((width, height))
     u, v = apply(matrix, x + field[..., 0], y + field[..., 1])
+    inside = shrink(within(measured[0].fine.frames[0].image, u, v).astype(np.float32), 2)
+    u, v = halved_positions(u, v, (inside.shape[1], inside.shape[0]))
 
-    def compared(m: FrameObservation) -> tuple[Image, Image, Image]:
-        """Return target, warped reference, and what share of each pixel it shows, at half size."""
-        view = m.exposed(exposure)
-        warped, inside = sample(view, u, v), within(view, u, v).astype(np.float32)
-        return shrink(m.picture, 2), shrink(warped, 2), shrink(inside, 2)
+    def compared(m: FrameObservation) -> tuple[Image, Image]:
+        """Return target and warped reference at half size."""
+        return shrink(m.picture, 2), sample(m.exposed_small(exposure), u, v)
 
     some = evenly_spaced(measured, _FRAMES)
-    targets, references, weights = zip(*map_in_threads(compared, some), strict=True)
+    targets, references = zip(*map_in_threads(compared, some), strict=True)
+    weights = [inside] * len(some)
     tone = fit_tone(targets, references, weights)
     a = np.stack([luma(t) for t in targets])
     b = np.stack(map_in_threads(lambda reference: luma(tone(reference)), references))

@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid, reducing
-from asled_cli.imaging.light import luma, shrink
+from asled_cli.imaging.light import by_table, luma, shrink
 from asled_cli.registration.blur.intra_frame_shake import fit_intra_frame_shake
 from asled_cli.registration.blur.reblur import Reblur
-from asled_cli.registration.blur.reference_motion import TrackedFrame, halved, track_frames
+from asled_cli.registration.blur.reference_motion import TrackedFrame, at_half_size, in_luma, track_frames
 from asled_cli.registration.geometry.canvas import Canvas
 from asled_cli.registration.geometry.solver import LumaPair
 from asled_cli.registration.model.exposure import NO_SHAKE, Exposure, IntraFrameShake
@@ -28,10 +27,14 @@ _END_FRAMES = 3
 
 @dataclass(frozen=True)
 class RunReference:
-    """The reference of a run on its canvas: in colour, in luma (`fine`), and in luma at half size."""
+    """The reference of a run on its canvas.
 
-    colour: Reblur
+    colour: its frames. fine: in luma. small: in colour at half size. half: in luma at half size.
+    """
+
+    colour: list[TrackedFrame]
     fine: Reblur
+    small: Reblur
     half: Reblur
 
     @classmethod
@@ -41,31 +44,28 @@ class RunReference:
         times: of its frames, intervals. images: (h', w', 3) float32 0..1. height: rows of the reduced target.
         """
         frames = track_frames(times, images, map_in_threads)
-        return cls.of(frames, map_in_threads(halved, frames), height)
+        return cls.of(frames, map_in_threads(at_half_size, frames), height)
 
     @classmethod
-    def of(cls, frames: list[TrackedFrame], halves: list[TrackedFrame], height: int) -> "RunReference":
-        """Return the reference of frames in colour, with the same in luma at half size."""
-        greys = map_in_threads(lambda frame: luma(frame.image), frames)
-        fine = [replace(frame, image=grey) for frame, grey in zip(frames, greys, strict=True)]
-        return cls(Reblur(frames, height), Reblur(fine, height), Reblur(halves, height // 2))
+    def of(cls, frames: list[TrackedFrame], small: list[TrackedFrame], height: int) -> "RunReference":
+        """Return the reference of frames in colour, given at full and at half size."""
+        fine, half = map_in_threads(in_luma, frames), map_in_threads(in_luma, small)
+        return cls(frames, Reblur(fine, height), Reblur(small, height // 2), Reblur(half, height // 2))
 
     def recoloured(self, tone: Tone) -> "RunReference":
         """Return the reference with its colours changed by `tone`."""
-        table = tone.table().astype(np.float32) / np.float32(FULL_SCALE)
+        table = tone.table()
 
         def changed(frame: TrackedFrame) -> TrackedFrame:
             codes = (frame.image * np.float32(FULL_SCALE) + np.float32(0.5)).astype(np.uint16)
-            picture = cv2.merge([table[c][codes[..., c]] for c in range(3)])
-            return replace(frame, image=np.asarray(picture, np.float32))
+            picture = by_table(codes, table).astype(np.float32) * np.float32(1 / FULL_SCALE)
+            return replace(frame, image=picture)
 
-        frames = map_in_threads(changed, self.colour.frames)
-        halves = [
-            replace(half, image=shrink(luma(frame.image), 2))
-            for half, frame in zip(self.half.frames, frames, strict=True)
-        ]
+        frames = map_in_threads(changed, self.colour)
+        shrunk = map_in_threads(lambda frame: shrink(frame.image, 2), frames)
+        small = [replace(old, image=new) for old, new in zip(self.small.frames, shrunk, strict=True)]
         assert self.fine.height is not None
-        return self.of(frames, halves, self.fine.height)
+        return self.of(frames, small, self.fine.height)
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,9 @@ class FrameObservation:
         """Return the frame and the reblurred reference in luma, at the full reduced size."""
         return LumaPair(self.grey, self.fine.exposed(self.time, exposure, self.shake))
 
-    def exposed(self, exposure: Exposure) -> Image:
-        """Return the reference (h', w', 3) blurred by `exposure`."""
-        return self.reference.colour.exposed(self.time, exposure, self.shake)
+    def exposed_small(self, exposure: Exposure) -> Image:
+        """Return the reference (h', w', 3) at half size, blurred by `exposure`."""
+        return self.reference.small.exposed(self.time, exposure, self.shake.scaled(0.5))
 
     def observe_half(self, exposure: Exposure) -> LumaPair:
         """Return the frame and the reblurred reference in luma, at half size."""
