@@ -26,11 +26,19 @@ _SHIFT_GAIN = 0.8  # share of the difference that may remain after that shift
 class DenseFlow:
     """Optical flow from one 8-bit grey picture to another. Buffers are reused from call to call."""
 
-    def __init__(self, preset: Preset = "medium", refinements: int | None = None) -> None:
-        """Open the method. refinements: iterations of the variational refinement; None: the preset's."""
+    def __init__(
+        self, preset: Preset = "medium", refinements: int | None = None, stride: int | None = None
+    ) -> None:
+        """Open the method.
+
+        refinements: iterations of the variational refinement; None: the preset's. stride: pixels from patch
+        to patch; None: the preset's.
+        """
         self._method = cv2.DISOpticalFlow.create(_PRESETS[preset])
         if refinements is not None:
             self._method.setVariationalRefinementIterations(refinements)
+        if stride is not None:
+            self._method.setPatchStride(stride)
         # OpenCV needs one patch on the finest level: it refuses a smaller picture, reads outside of it, or
         # ends the process.
         self._min_side = self._method.getPatchSize() << self._method.getFinestScale()
@@ -59,8 +67,9 @@ class DenseFlow:
 class MotionMeter:
     """Dense flow between neighbouring frames in both directions, with detection of cuts and large shifts."""
 
-    def __init__(self) -> None:
-        self._flow = DenseFlow(refinements=3)
+    def __init__(self, stride: int | None = None) -> None:
+        """Open the method. stride: as of `DenseFlow`."""
+        self._flow = DenseFlow(refinements=3, stride=stride)
 
     def between(self, first: Grey, second: Grey) -> tuple[Image, Image] | None:
         """Return forward and backward flow, (H, W, 2) each, pixels; None at a cut. first, second: (H, W)."""

@@ -8,6 +8,7 @@ instants within the target's exposure and averaged.
 import math
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -81,9 +82,10 @@ class Reblur:
         waves = [(1.0, exposure.first_wave(instant), instant.even) for instant in instants]
         weights = np.array(waves, np.float32).T / np.float32(len(times))
         mean, first, even = self._sums(times, offsets, weights, exposure.linear, exposure.rolling_shutter)
-        back = -_slope_of_light(mean, exposure.linear)
-        slopes = [back * gradient(part, axis) for part in (first, even) for axis in (1, 0)]
-        return from_light(mean, exposure.linear), tuple(slopes)
+        view = from_light(mean, exposure.linear)
+        slopes = [gradient(part, axis) for part in (first, even) for axis in (1, 0)]
+        back = -_slope_of_light(mean, view) if exposure.linear else np.float32(-1)
+        return view, tuple(back * slope for slope in slopes)
 
     def exposure_instant(self, time: float, middle: float, exposure: Exposure) -> ExposureInstant:
         """Return `time` as an instant within an exposure about `middle` (intervals)."""
@@ -199,14 +201,15 @@ def from_light(image: Image, linear: bool) -> Image:
     return np.power(np.maximum(image, 0), np.float32(1 / _GAMMA)) if linear else image
 
 
-def _slope_of_light(image: Image, linear: bool) -> Image:
-    """Return the derivative of `from_light` at `image`."""
-    if not linear:
-        return np.ones_like(image)
-    slope = np.power(np.maximum(image, np.float32(1e-3)), np.float32(1 / _GAMMA - 1)) / np.float32(_GAMMA)
-    return np.asarray(slope, dtype=np.float32)
+def _slope_of_light(light: Image, coded: Image) -> Image:
+    """Return the derivative of `from_light` at linear light, of which `coded` is the coded value."""
+    slope = coded / (np.float32(_GAMMA) * np.maximum(light, np.float32(1e-3)))
+    return np.asarray(slope, np.float32)
 
 
 def gradient(image: Image, axis: int) -> Image:
-    """Return the derivative of a picture (H, W) along an axis by central differences."""
-    return np.asarray(np.gradient(image, axis=axis), dtype=np.float32)
+    """Return the derivative of a picture (H, W) along an axis by central differences; half of it at edges."""
+    return np.asarray(
+        cv2.Sobel(image, cv2.CV_32F, axis, 1 - axis, ksize=1, scale=0.5, borderType=cv2.BORDER_REPLICATE),
+        np.float32,
+    )

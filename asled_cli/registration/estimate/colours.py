@@ -1,10 +1,11 @@
 """Colour match of the reference to the target, and the correlation of the views after it."""
 
+import cv2
 import numpy as np
 
 from asled_cli.imaging.homography import Image, Matrix, apply, pixel_grid
 from asled_cli.imaging.light import luma, shrink, without_shades
-from asled_cli.imaging.warp import sample, within
+from asled_cli.imaging.warp import sample_at, within
 from asled_cli.registration.blur.reference_motion import halved_positions
 from asled_cli.registration.estimate.observations import FrameObservation, evenly_spaced
 from asled_cli.registration.model.exposure import Exposure
@@ -32,11 +33,14 @@ def match_colours(
     x, y = pixel_grid((width, height))
     u, v = apply(matrix, x + field[..., 0], y + field[..., 1])
     inside = shrink(within(measured[0].fine.frames[0].image, u, v).astype(np.float32), 2)
-    u, v = halved_positions(u, v, (inside.shape[1], inside.shape[0]))
+    places = np.dstack(halved_positions(u, v, (inside.shape[1], inside.shape[0])))
 
     def compared(m: FrameObservation) -> tuple[Image, Image]:
-        """Return target and warped reference at half size."""
-        return shrink(m.picture, 2), sample(m.exposed_small(exposure), u, v)
+        """Return target and warped reference at half size, which must be equally sharp.
+
+        Bilinear sampling softens: with it contrast was found 1 % too high, with bicubic 0.2 % too low.
+        """
+        return shrink(m.picture, 2), sample_at(m.exposed_small(exposure), places, cv2.INTER_CUBIC)
 
     some = evenly_spaced(measured, _FRAMES)
     targets, references = zip(*map_in_threads(compared, some), strict=True)
