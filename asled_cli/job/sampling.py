@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from math import ceil
 
-from asled_cli.registration.geometry.canvas import reduce_for_analysis
+from asled_cli.registration.geometry.canvas import reduce_for_analysis, reduced_sizes
 from asled_cli.runtime.stages import Stage, map_in_threads
 from asled_cli.video.clock import Clock
 from asled_cli.video.decode.pairing import match_pictures, pair_frames
@@ -56,6 +56,7 @@ def read_sampled_runs(
     lead = 1 / ultra.average_rate  # one frame early, so that the first pair finds its nearest
     ultra_starts = [max(ultra.start_s, clock.to_reference(start) - lead) for start in starts]
     ultra_length = ceil(length * ultra.average_rate / wide.average_rate) + 3
+    sizes = reduced_sizes(wide.seen_size, ultra.seen_size)
     targets = read_picture_runs(wide, starts, length)
     references = read_picture_runs(ultra, ultra_starts, ultra_length)
     seen: Fraction | None = None  # time of the last frame so far
@@ -67,7 +68,7 @@ def read_sampled_runs(
                 continue
             seen = inside[-1].time
             pairs = match_pictures(inside, others, clock)
-            yield done, len(starts), map_in_threads(lambda pair: reduce_for_analysis(pair.frames()), pairs)
+            yield done, len(starts), map_in_threads(lambda pair: pair.frames(sizes), pairs)
 
 
 def count_frames(wide: Clip, start: Fraction, end: Fraction | None) -> int:

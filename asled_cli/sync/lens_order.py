@@ -7,7 +7,7 @@ from math import log
 from typing import Literal, TypeVar
 
 from asled_cli.registration.estimate.template_match import MatchCandidate, locate
-from asled_cli.registration.geometry.canvas import reduce_for_analysis
+from asled_cli.registration.geometry.canvas import reduced_sizes
 from asled_cli.registration.geometry.lenses import COMMON_FOV_RATIO, LensPrior
 from asled_cli.runtime.stages import Stage, map_in_threads
 from asled_cli.video.clock import Clock
@@ -96,10 +96,11 @@ def sample_pairs(wide: Clip, ultra: Clip, clock: Clock, count: int) -> Iterator[
     starts = [first + (last - first) * Fraction(2 * i + 1, 2 * count) for i in range(count)]
     back = 1 / ultra.average_rate
     other_starts = [max(ultra.start_s, clock.to_reference(start) - back) for start in starts]
+    sizes = reduced_sizes(wide.seen_size, ultra.seen_size)
     others = read_picture_runs(ultra, other_starts, _FRAMES_PER_MOMENT)
     with Stage(others, 1, "decode ultra") as decoded:  # both clips at once
         for own, other in zip(read_picture_runs(wide, starts, 1), decoded, strict=True):
-            yield from map(reduce_for_analysis, pair_pictures(own, other, clock))
+            yield from pair_pictures(own, other, clock, sizes)
 
 
 def find_order(wide: Clip, ultra: Clip, clock: Clock, places: Places | None = None) -> Order:

@@ -124,7 +124,7 @@ def test_pairs_of_pictures_are_those_of_frames_and_convert_no_others() -> None:
         converted: list[Frame] = []
 
         def picture(frame: Frame, converted: list[Frame] = converted) -> DecodedPicture:
-            return DecodedPicture(frame.time, lambda: converted.append(frame) or frame)
+            return DecodedPicture(frame.time, lambda size: converted.append(frame) or frame)
 
         expected = pair_lists(targets, references, offset)
         one, other = [picture(f) for f in targets], [picture(f) for f in references]

@@ -4,6 +4,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from factories.clips import (
@@ -120,7 +121,28 @@ def test_pictures_are_converted_where_they_are_needed(tmp_path: Path) -> None:
     times = frame_times(clip)
     (run,) = read_picture_runs(clip, [times[2]], 3)
     assert [picture.time for picture in run] == times[2:5]
-    assert np.array_equal(run[1].frame().rgb, read(clip)[3].rgb)
+    assert np.array_equal(run[1].frame(None).rgb, read(clip)[3].rgb)
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p"])
+def test_pictures_reduced_on_the_way_equal_full_ones_reduced(
+    tmp_path: Path, rotation: int, pix_fmt: str
+) -> None:
+    clip = probe_clip(
+        make_clip(tmp_path / "a.mov", codec="libx264", pix_fmt=pix_fmt, rotation=rotation, smooth=True)
+    )
+    full = read(clip)[3].rgb
+    for factor in (2, 3):
+        size = full.shape[1] // factor, full.shape[0] // factor
+        (run,) = read_picture_runs(clip, [frame_times(clip)[3]], 1)
+        frame = run[0].frame(size)
+        expected = cv2.resize(full, size, interpolation=cv2.INTER_AREA).astype(float)
+        assert frame.rgb.shape == expected.shape and frame.source is None
+        weights = np.array([0.2126, 0.7152, 0.0722])  # of luma: the chroma of 4:2:0 is enlarged otherwise
+        assert np.abs((frame.rgb - expected) @ weights).mean() < 65535 / 500
+    whole = next(read_picture_runs(clip, [frame_times(clip)[3]], 1))[0].frame(clip.seen_size)
+    assert np.array_equal(whole.rgb, full) and whole.source is not None
 
 
 # -------------------------------------------------------------------------------------------- colours

@@ -16,6 +16,7 @@ from asled_cli.video.frames import Frame, FramePair
 Target = TypeVar("Target")
 Reference = TypeVar("Reference")
 Item = TypeVar("Item")
+Sizes = tuple[tuple[int, int] | None, tuple[int, int] | None]
 
 # Largest time difference of a pair, frame intervals. Constant rates need 1/2; the rest allows for jitter of
 # phone time stamps (steps of 19 to 25 ticks instead of 20).
@@ -54,10 +55,13 @@ class PicturePair:
     reference: DecodedPicture | None
     lag_s: float
 
-    def frames(self) -> FramePair:
-        """Return the pair, converted; may be called by several threads at once."""
-        reference = None if self.reference is None else self.reference.frame()
-        return FramePair(self.target.frame(), reference, self.lag_s)
+    def frames(self, sizes: Sizes = (None, None)) -> FramePair:
+        """Return the pair, converted; may be called by several threads at once.
+
+        sizes: (width, height) of target and reference, each as of `DecodedPicture`.
+        """
+        reference = None if self.reference is None else self.reference.frame(sizes[1])
+        return FramePair(self.target.frame(sizes[0]), reference, self.lag_s)
 
 
 def match_pictures(
@@ -76,15 +80,19 @@ def pair_pictures(
     targets: Sequence[DecodedPicture],
     references: Sequence[DecodedPicture],
     offset: Clock | float | Fraction,
+    sizes: Sizes = (None, None),
 ) -> Iterator[FramePair]:
-    """Yield the pairs of `pair_lists`, one by one; pictures that belong to none are not converted."""
+    """Yield the pairs of `pair_lists`, one by one; pictures that belong to none are not converted.
+
+    sizes: (width, height) of targets and references, each as of `DecodedPicture`.
+    """
     last: tuple[DecodedPicture, Frame] | None = None
     for pair in match_pictures(targets, references, offset):
         found = pair.reference
         if found is not None and (last is None or last[0] is not found):
-            last = found, found.frame()
+            last = found, found.frame(sizes[1])
         reference = None if found is None or last is None else last[1]
-        yield FramePair(pair.target.frame(), reference, pair.lag_s)
+        yield FramePair(pair.target.frame(sizes[0]), reference, pair.lag_s)
 
 
 def pair_times(

@@ -15,12 +15,9 @@ from numpy.typing import NDArray
 
 from asled_cli.video.frames import MATRIX_BT601, RANGE_FULL, ColorTags
 
-HIGH_QUALITY = int(
-    Interpolation.BICUBIC
-    | Interpolation.ACCURATE_RND
-    | Interpolation.FULL_CHR_H_INT
-    | Interpolation.FULL_CHR_H_INP
-)
+_EXACT = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+HIGH_QUALITY = int(Interpolation.BICUBIC | _EXACT)
+_REDUCING = int(Interpolation.AREA | _EXACT)
 
 _ROWS = 32  # of a picture at a time: they stay in a processor's cache
 
@@ -38,12 +35,15 @@ class Converter:
         self._reformatter = VideoReformatter()
         self._lock = Lock()
 
-    def to_rgb(self, frame: av.VideoFrame) -> NDArray[np.uint16]:
-        """Return (H, W, 3) uint16, full range 0..65535, coded transfer curve."""
-        planar = self._reformat(frame, "gbrp16le", RANGE_FULL)
+    def to_rgb(self, frame: av.VideoFrame, size: tuple[int, int] | None = None) -> NDArray[np.uint16]:
+        """Return (H, W, 3) uint16, full range 0..65535, coded transfer curve.
+
+        size: (width, height) to which the planes are reduced first, by area; None: as they are.
+        """
+        planar = self._reformat(frame, "gbrp16le", RANGE_FULL, size)
         rgb = cast(NDArray[np.uint16], cv2.merge([_samples(planar, plane) for plane in (2, 0, 1)]))
         gap = self._gap(frame.format)
-        for top in range(0, frame.height, _ROWS):
+        for top in range(0, len(rgb), _ROWS):
             rows = rgb[top : top + _ROWS]
             cv2.add(rows, rows >> gap, dst=rows)  # saturates
         return rgb
@@ -76,17 +76,22 @@ class Converter:
         full = pix_fmt.is_rgb or self._tags.range == RANGE_FULL
         return max(component.bits for component in pix_fmt.components) if full else 8
 
-    def _reformat(self, frame: av.VideoFrame, pix_fmt: str, range_: int) -> av.VideoFrame:
+    def _reformat(
+        self, frame: av.VideoFrame, pix_fmt: str, range_: int, size: tuple[int, int] | None = None
+    ) -> av.VideoFrame:
         rgb = frame.format.is_rgb
+        width, height = size or (frame.width, frame.height)
         with self._lock:
             return self._reformatter.reformat(
                 frame,
+                width,
+                height,
                 format=pix_fmt,
                 src_colorspace=self._matrix,
                 dst_colorspace=self._matrix,
                 src_color_range=RANGE_FULL if rgb else self._tags.range,
                 dst_color_range=range_,
-                interpolation=HIGH_QUALITY,
+                interpolation=HIGH_QUALITY if size is None else _REDUCING,
                 threads=1,
             )
 

@@ -88,15 +88,18 @@ def read_runs(clip: Clip, starts: Sequence[Fraction], length: int) -> Iterator[l
     Only frames from the keyframe before a start to the end of its run are decoded.
     """
     for run in read_picture_runs(clip, starts, length):
-        yield [picture.frame() for picture in run]
+        yield [picture.frame(None) for picture in run]
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedPicture:
-    """A decoded picture that is converted to RGB only where it is needed: `frame`. time: seconds."""
+    """A decoded picture that is converted to RGB only where it is needed. time: seconds.
+
+    frame: converts it; of a size (width, height), reduced and without its planes, or as it is (None).
+    """
 
     time: Fraction
-    frame: Callable[[], Frame]
+    frame: Callable[[tuple[int, int] | None], Frame]
 
 
 def read_picture_runs(clip: Clip, starts: Sequence[Fraction], length: int) -> Iterator[list[DecodedPicture]]:

@@ -8,6 +8,7 @@ from itertools import chain
 from math import ceil, floor
 
 import av
+import cv2
 import numpy as np
 from av.packet import Packet
 from av.video.stream import VideoStream
@@ -72,17 +73,29 @@ class TrackDecoder:
         """Release the file."""
         self._container.close()
 
-    def frame(self, index: int, pts: int, picture: av.VideoFrame) -> Frame:
-        """Return a decoded picture as a frame with RGB of the clip's box, turned. pts: ticks."""
+    def frame(
+        self, index: int, pts: int, picture: av.VideoFrame, size: tuple[int, int] | None = None
+    ) -> Frame:
+        """Return a decoded picture as a frame with RGB of the clip's box, turned. pts: ticks.
+
+        size: (width, height) of the RGB, reduced by area, without the planes; None: as it is.
+        """
         corrupt = picture.is_corrupt
         self._problems.corrupt_frames += corrupt
-        rgb = self._converter.to_rgb(picture)
-        if self._clip.box is not None:
+        if size == self._clip.seen_size:
+            size = None
+        coded = size if size is None or self._clip.turn % 2 == 0 else size[::-1]
+        if self._clip.box is None:
+            rgb = self._converter.to_rgb(picture, coded)
+        else:
             x, y, width, height = self._clip.box
-            rgb = np.ascontiguousarray(rgb[y : y + height, x : x + width])
+            rgb = np.ascontiguousarray(self._converter.to_rgb(picture)[y : y + height, x : x + width])
+            if coded is not None:
+                rgb = np.asarray(cv2.resize(rgb, coded, interpolation=cv2.INTER_AREA), np.uint16)
         if self._clip.turn:
             rgb = np.ascontiguousarray(np.rot90(rgb, self._clip.turn))
-        return Frame(index, pts, pts * self._clip.time_base, rgb, picture, corrupt)
+        source = picture if size is None else None
+        return Frame(index, pts, pts * self._clip.time_base, rgb, source, corrupt)
 
     def pictures_from(self, start: Fraction) -> Iterator[tuple[int, av.VideoFrame]]:
         """Yield pts and picture of all frames with time >= start, decoded from the keyframe before it."""
