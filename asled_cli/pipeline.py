@@ -48,7 +48,7 @@ from asled_cli.runtime.memory import return_freed_memory
 from asled_cli.runtime.signals import StopFlag
 from asled_cli.video.encode.segments import Segment
 from asled_cli.video.encode.writer import ClipWriter, segment_length
-from asled_cli.video.frames import Clip
+from asled_cli.video.frames import Clip, FramePair
 
 log = logging.getLogger(__name__)
 
@@ -129,8 +129,12 @@ def _deblur(run: Run, began: float) -> DeblurResult:
     if plan.match is None:
         analysis_s = time.monotonic() - began
         return replace(_deblur_alone(run), analysis_s=analysis_s)
-    registration = run.journal.registration or _analyse(run)
-    blur_plan = _plan_blur(run, registration)
+    runs: list[list[FramePair]] = []
+    registration = run.journal.registration
+    if registration is None:
+        registration, runs = _analyse(run)
+    blur_plan = _plan_blur(run, registration, runs)
+    runs.clear()  # hundreds of MiB
     return_freed_memory()
     _check_help(run, registration, blur_plan)
     if blur_plan.needs_own_frames or not registration.accepted:
@@ -177,11 +181,11 @@ def _open_writer(plan: DeblurPlan, steps: Steps, journal: Journal | None = None)
     )
 
 
-def _analyse(run: Run) -> Registration:
-    """Register the two views, and keep the registration for a resumed run."""
+def _analyse(run: Run) -> tuple[Registration, list[list[FramePair]]]:
+    """Register the two views, and keep the registration for a resumed run; also return the pairs read."""
     plan = run.plan
     run.crew.start(plan, run.steps.segment_length(plan.wide))
-    registration, _ = register_clips(
+    registration, runs = register_clips(
         plan.wide,
         plan.pair.ultra,
         plan.clock,
@@ -191,14 +195,14 @@ def _analyse(run: Run) -> Registration:
         ultra_range=plan.ultra_range,
         analyse=run.steps.analyse,
     )
-    return run.journal.keep_registration(registration)
+    return run.journal.keep_registration(registration), runs
 
 
-def _plan_blur(run: Run, registration: Registration) -> BlurPlan:
-    """Find where the wide view needs deblurring and the other one can help."""
+def _plan_blur(run: Run, registration: Registration, runs: list[list[FramePair]]) -> BlurPlan:
+    """Find where the wide view needs deblurring and the other one can help. runs: pairs read already."""
     plan = run.plan
     sharpness = plan.config.skip_sharp
-    return judge_clips(plan.pair, registration, run.report, plan.wide_range, measures=sharpness)
+    return judge_clips(plan.pair, registration, run.report, plan.wide_range, measures=sharpness, runs=runs)
 
 
 def _with_own_exposure(run: Run) -> Run:

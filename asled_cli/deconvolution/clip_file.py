@@ -7,11 +7,14 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.deconvolution.blended.blend_count import find_blend
+from asled_cli.deconvolution.blended.blend_count import is_blended
 from asled_cli.deconvolution.clip_exposure import clip_exposure
 from asled_cli.deconvolution.exposure import ExposureFit
 from asled_cli.deconvolution.scene.evidence import coded_luma, split_scenes
-from asled_cli.video.decode.reader import read_runs
+from asled_cli.deconvolution.single_lens import working_size
+from asled_cli.imaging.homography import Image
+from asled_cli.runtime.stages import map_in_threads
+from asled_cli.video.decode.reader import DecodedPicture, read_picture_runs, read_runs
 from asled_cli.video.frames import Clip, Frame
 
 Stretches = Iterator[list[NDArray[np.uint16]]]
@@ -29,20 +32,29 @@ def measure_exposure(
     return clip_exposure(_read_stretches(clip, start_s, end_s))
 
 
-def measure_blend(clip: Clip) -> int:
-    """Return of how many frames each of a clip is a blend, from the frames that `measure_exposure` reads.
+def has_blended_frames(clip: Clip) -> bool:
+    """Return whether each frame of a clip is a blend of several, from frames as `measure_exposure` reads.
 
-    0: they are no blends.
+    They are reduced to the size at which motion is measured on the way from their planes.
     """
-    return _blend_of(_read_stretches(clip))
+    size = working_size(clip.seen_size)
+
+    def coded(picture: DecodedPicture) -> Image:
+        return coded_luma(picture.frame(size).rgb)
+
+    runs = read_picture_runs(clip, _start_times(clip.start_s, clip.end_s, clip.average_rate), _RUN_LENGTH)
+    return is_blended(split_scenes(map_in_threads(coded, run) for run in runs))
 
 
 def _read_stretches(clip: Clip, start_s: Fraction | None = None, end_s: Fraction | None = None) -> Stretches:
     first = clip.start_s if start_s is None else max(start_s, clip.start_s)
     last = clip.end_s if end_s is None else min(end_s, clip.end_s)
-    starts = [first + at / clip.average_rate for at in _starts((last - first) * clip.average_rate)]
-    for run in read_runs(clip, starts, _RUN_LENGTH):
+    for run in read_runs(clip, _start_times(first, last, clip.average_rate), _RUN_LENGTH):
         yield [frame.rgb for frame in run if frame.time < last]
+
+
+def _start_times(first: Fraction, last: Fraction, rate: Fraction) -> list[Fraction]:
+    return [first + at / rate for at in _starts((last - first) * rate)]
 
 
 def sampled_exposure(frames: int, rgb_at: Callable[[int], NDArray[np.uint16]]) -> ExposureFit:
@@ -53,19 +65,16 @@ def sampled_exposure(frames: int, rgb_at: Callable[[int], NDArray[np.uint16]]) -
     return clip_exposure(_sampled_stretches(frames, rgb_at))
 
 
-def sampled_blend(frames: int, rgb_at: Callable[[int], NDArray[np.uint16]]) -> int:
-    """Return the same as `measure_blend` of a clip in memory. Arguments as `sampled_exposure`."""
-    return _blend_of(_sampled_stretches(frames, rgb_at))
+def has_blended_sample(frames: int, rgb_at: Callable[[int], NDArray[np.uint16]]) -> bool:
+    """Return the same as `has_blended_frames` of a clip in memory. Arguments as `sampled_exposure`."""
+    runs = _sampled_stretches(frames, rgb_at)
+    return is_blended(split_scenes(map_in_threads(coded_luma, run) for run in runs))
 
 
 def _sampled_stretches(frames: int, rgb_at: Callable[[int], NDArray[np.uint16]]) -> Stretches:
     starts, length = stretches(frames)
     for start in starts:
         yield [rgb_at(i) for i in range(start, min(start + length, frames))]
-
-
-def _blend_of(runs: Stretches) -> int:
-    return find_blend(split_scenes([coded_luma(frame) for frame in run] for run in runs)).blended
 
 
 def stretches(frames: int) -> tuple[list[int], int]:

@@ -188,11 +188,16 @@ def work_luma(rgb: NDArray[np.uint16]) -> Image:
 
 def reduce_luma(luma: Image) -> Image:
     """Return luma (H, W) at the size at which motion is measured."""
-    height, width = luma.shape
-    if width <= WORK_WIDTH:
+    size = working_size((luma.shape[1], luma.shape[0]))
+    if size == (luma.shape[1], luma.shape[0]):
         return luma
-    size = WORK_WIDTH, round(height * WORK_WIDTH / width)
     return np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def working_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return (width, height) at which motion is measured, of frames of `size`."""
+    width, height = size
+    return size if width <= WORK_WIDTH else (WORK_WIDTH, round(height * WORK_WIDTH / width))
 
 
 def find_map(first: Image, second: Image) -> Matrix | None:

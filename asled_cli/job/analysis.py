@@ -1,9 +1,10 @@
 """The passes over two clips before anything is restored: where the views match, and what needs deblurring."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from asled_cli.deconvolution.clip_file import measure_blend
+from asled_cli.deconvolution.clip_file import has_blended_frames
 from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan, Gap, find_gaps, plan_blur
 from asled_cli.job.records import MatchedClips
 from asled_cli.job.sampling import (
@@ -11,6 +12,7 @@ from asled_cli.job.sampling import (
     Range,
     count_frames,
     count_sharpness_times,
+    pairs_at,
     read_sampled_runs,
     reading_pairs,
 )
@@ -20,7 +22,7 @@ from asled_cli.registration.analyse import analyse as usual_analysis
 from asled_cli.registration.geometry.lenses import LensPrior
 from asled_cli.registration.model.registration import Registration
 from asled_cli.runtime.stages import Stage, parallel_map, usable_cores
-from asled_cli.sync.lens_order import sample_pairs
+from asled_cli.sync.lens_order import moment_times, sample_pairs
 from asled_cli.video.clock import Clock
 from asled_cli.video.decode.pairing import pair_times
 from asled_cli.video.decode.reader import frame_times
@@ -74,23 +76,37 @@ def judge_clips(
     wide_range: Range = ALL,
     *,
     measures: bool = True,
+    runs: Sequence[Sequence[FramePair]] = (),
 ) -> BlurPlan:
     """Measure sharpness along the clip and plan where to deblur.
 
     wide_range: the part in which frames without a reference count. measures: whether sharpness matters.
+    runs: pairs that `register_clips` has read, which need not be read again.
     """
     wide, ultra, clock = match.wide, match.ultra, match.timing.clock
     plan = DEBLUR_ALL
     if measures:
         count = count_sharpness_times(wide, ultra, clock)
-        with Stage(sample_pairs(wide, ultra, clock, count), 2, "moments") as moments:
+
+        def asked() -> bool:
+            report(Progress("judge", count, count, "blended frames"))
+            return has_blended_frames(ultra)
+
+        with Stage(_moments(match, count, runs), 2, "moments") as moments:
             plan = plan_blur(
                 moments,
                 found,
-                lambda done: report(Progress("judge", done, count)),
-                blended=lambda: measure_blend(ultra) > 0,
+                lambda done: report(Progress("judge", done, count, "sharpness")),
+                blended=asked,
             )
     return replace(plan, gaps=gaps_between(wide, ultra, clock, wide_range)) if found.accepted else plan
+
+
+def _moments(match: MatchedClips, count: int, runs: Sequence[Sequence[FramePair]]) -> Iterator[FramePair]:
+    """Yield pairs evenly spaced in the common time: of a clip that was read from end to end, those."""
+    wide, ultra, clock = match.wide, match.ultra, match.timing.clock
+    known = pairs_at(moment_times(wide, ultra, clock, count), runs)
+    yield from known or sample_pairs(wide, ultra, clock, count)
 
 
 def gaps_between(wide: Clip, ultra: Clip, clock: Clock, wide_range: Range = ALL) -> tuple[Gap, ...]:

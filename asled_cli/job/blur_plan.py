@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from asled_cli.deconvolution.exposure import ExposureFit
 from asled_cli.registration.estimate.sharpness import Sharpness, measure_sharpness
 from asled_cli.registration.model.registration import Registration
+from asled_cli.runtime.stages import parallel_map, usable_cores
 from asled_cli.video.frames import FramePair
 
 Action = Literal["deblur", "pass", "both blurred"]
@@ -243,8 +244,8 @@ def plan_blur(
     if not found.accepted:
         return DEBLUR_ALL
     samples = []
-    for done, pair in enumerate(pairs, start=1):
-        sample = measure_sharpness(pair, found)
+    measured = parallel_map(lambda pair: measure_sharpness(pair, found), pairs, usable_cores())
+    for done, sample in enumerate(measured, start=1):
         on_progress(done)
         if sample is not None:
             samples.append(sample)

@@ -75,7 +75,7 @@ def inspect_pair(config: DeblurConfig, report: Report = ignore) -> Inspection:
         notes += lost_second_views(wide)
     match = replace(match, notes=(*match.notes, *notes))
     found, runs = register_clips(wide, ultra, clock, lens_prior(match), report)
-    blur_plan = judge_clips(match, found, report).filled_by(None)
+    blur_plan = judge_clips(match, found, report, runs=runs).filled_by(None)
     return Inspection(match, found, blur_plan, tuple(runs[len(runs) // 2]))
 
 

@@ -25,12 +25,15 @@ TWO_VIEWS = "two views of one scale"
 MIN_SHARED_S = Fraction(1, 10)  # clips that share less than this in time are taken for two recordings
 
 
-def match_clips(config: DeblurConfig, report: Report = ignore) -> MatchedClips:
+def match_clips(
+    config: DeblurConfig, report: Report = ignore, clips: tuple[Clip, Clip] | None = None
+) -> MatchedClips:
     """Probe both clips and find out how they match.
 
+    clips: by `probe_both`, where that was done already.
     Raises InputError if one cannot be used, or if they are not of one recording.
     """
-    wide, ultra = probe_both(config.wide, config.ultra or config.wide, config.view)
+    wide, ultra = clips or probe_both(config.wide, config.ultra or config.wide, config.view)
     check_orientation(wide, ultra)
     wide, ultra = turned_to(wide, ultra)
     timing = find_timing(

@@ -60,8 +60,7 @@ def make_plan(config: DeblurConfig, report: Report = ignore) -> DeblurPlan:
         return _plan_single(config, report, network=True)
     if is_single(config):
         return _plan_single(config, report)
-    _check_options(config)
-    found = match_clips(config, report)
+    found = match_clips(config, report, _check_options(config))
     if config.target == "ultra":
         found = retarget_to_ultra(found)
     if found.order.swapped and config.ultra is not None:
@@ -173,8 +172,8 @@ def measure_own_exposure(config: DeblurConfig, wide: Clip, report: Report) -> Ex
     return found
 
 
-def _check_options(config: DeblurConfig) -> None:
-    """Check the options against the clips, in the order named, before anything long begins."""
+def _check_options(config: DeblurConfig) -> tuple[Clip, Clip]:
+    """Check the options against the clips, in the order named, before anything long begins; return them."""
     wide, ultra = probe_both(config.wide, config.ultra or config.wide, config.view)
     if config.truth is not None:
         # The detected order may differ, and the truth belongs to the clip to be deblurred.
@@ -183,6 +182,7 @@ def _check_options(config: DeblurConfig) -> None:
     _window(config, wide)
     choose_encoder(wide, config.encode or EncodeConfig())
     choose_method(config, wide)
+    return wide, ultra
 
 
 def _check_truth_of(truth: Path, clips: Sequence[Clip]) -> None:

@@ -1,6 +1,7 @@
 """Choose the frames of the analysis: a few short runs of pairs, spread over the clip."""
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from math import ceil
@@ -69,6 +70,18 @@ def read_sampled_runs(
             seen = inside[-1].time
             pairs = match_pictures(inside, others, clock)
             yield done, len(starts), map_in_threads(lambda pair: pair.frames(sizes), pairs)
+
+
+def pairs_at(times: Sequence[Fraction], runs: Sequence[Sequence[FramePair]]) -> list[FramePair] | None:
+    """Return for each time the first pair from it on, None unless one of the runs holds them all.
+
+    times: seconds, rising. runs: consecutive pairs each.
+    """
+    for run in runs:
+        stamps = [pair.target.time for pair in run]
+        if times and stamps and stamps[0] <= times[0] and stamps[-1] >= times[-1]:
+            return [run[bisect_left(stamps, time)] for time in times]
+    return None
 
 
 def count_frames(wide: Clip, start: Fraction, end: Fraction | None) -> int:

@@ -89,11 +89,9 @@ def _best(search: Callable[[LensPrior], Found], score: Callable[[Found], float])
 
 def sample_pairs(wide: Clip, ultra: Clip, clock: Clock, count: int) -> Iterator[FramePair]:
     """Yield `count` pairs of reduced frames, evenly spaced in the common time; references may be missing."""
-    first = max(wide.start_s, clock.to_target(ultra.start_s))
-    last = min(wide.end_s, clock.to_target(ultra.end_s))
-    if last <= first:
+    starts = moment_times(wide, ultra, clock, count)
+    if not starts:
         return
-    starts = [first + (last - first) * Fraction(2 * i + 1, 2 * count) for i in range(count)]
     back = 1 / ultra.average_rate
     other_starts = [max(ultra.start_s, clock.to_reference(start) - back) for start in starts]
     sizes = reduced_sizes(wide.seen_size, ultra.seen_size)
@@ -101,6 +99,15 @@ def sample_pairs(wide: Clip, ultra: Clip, clock: Clock, count: int) -> Iterator[
     with Stage(others, 1, "decode ultra") as decoded:  # both clips at once
         for own, other in zip(read_picture_runs(wide, starts, 1), decoded, strict=True):
             yield from pair_pictures(own, other, clock, sizes)
+
+
+def moment_times(wide: Clip, ultra: Clip, clock: Clock, count: int) -> list[Fraction]:
+    """Return `count` times evenly spaced in the common time, seconds on the first clip's clock; or none."""
+    first = max(wide.start_s, clock.to_target(ultra.start_s))
+    last = min(wide.end_s, clock.to_target(ultra.end_s))
+    if last <= first:
+        return []
+    return [first + (last - first) * Fraction(2 * i + 1, 2 * count) for i in range(count)]
 
 
 def find_order(wide: Clip, ultra: Clip, clock: Clock, places: Places | None = None) -> Order:

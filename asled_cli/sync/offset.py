@@ -23,6 +23,7 @@ from asled_cli.sync.thumbnails import (
     SceneMatch,
     ThumbnailReader,
     find_scene_match,
+    locate_at,
     match_at,
 )
 from asled_cli.sync.timestamps import recording_gap_s, timecode_gap_s
@@ -75,7 +76,8 @@ def find_timing(
     if scene is not None and scene.match.confidence >= MIN_CONFIDENCE:
         clock = _follow(wide, ultra, _clock(scene.match.offset_s), scene, report)
         description = "by what moves in both pictures" + _describe_drift(clock)
-        return Timing(clock, "scene", scene.match.confidence, description)
+        places = _locate(wide, ultra, clock.offset_s, thumbnails)
+        return Timing(clock, "scene", scene.match.confidence, description, places)
     if seen is not None and seen.confidence >= MIN_CONFIDENCE and _agree(wide, ultra, seen.offset_s):
         clock = _follow(wide, ultra, _clock(seen.offset_s), None, report)
         return Timing(clock, "motion", seen.confidence, "by their camera motion" + _describe_drift(clock))
@@ -109,6 +111,15 @@ def _agree(wide: Clip, ultra: Clip, offset_s: float) -> bool:
     """Return whether the pictures correlate at an offset, seconds."""
     forward, backward = locate_both(wide, ultra, _clock(offset_s))
     return bool(forward and backward and max(forward.score, backward.score) >= MIN_VIEW_CORRELATION)
+
+
+def _locate(
+    wide: Clip, ultra: Clip, offset_s: Fraction, thumbnails: tuple[ClipThumbnails, ClipThumbnails] | None
+) -> Places:
+    """Return where the views are in each other at an offset, on the thumbnails if these are all frames."""
+    if thumbnails is not None and all(clip.whole for clip in thumbnails):
+        return locate_at(*thumbnails, float(offset_s))
+    return locate_both(wide, ultra, Clock(offset_s))
 
 
 def _follow(wide: Clip, ultra: Clip, clock: Clock, scene: SceneMatch | None, report: Report) -> Clock:
@@ -157,7 +168,7 @@ def _try_pictures(
         guesses.append(("by their recording dates", recorded))
     best: tuple[float, str, Fraction, Places] | None = None
     for description, offset in _distinct(guesses, 1 / (2 * max(wide.average_rate, ultra.average_rate))):
-        places = locate_both(wide, ultra, Clock(offset))
+        places = _locate(wide, ultra, offset, thumbnails)
         score = max(place.score if place else -1.0 for place in places)
         if best is None or score > best[0] + 0.1:
             best = (score, description, offset, places)

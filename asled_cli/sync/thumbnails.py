@@ -12,6 +12,7 @@ from asled_cli.imaging.homography import Image, Matrix, resize_matrix
 from asled_cli.registration.estimate.template_match import MatchCandidate, locate_views
 from asled_cli.registration.geometry.canvas import reduced_sizes
 from asled_cli.registration.geometry.lenses import centre_crop
+from asled_cli.runtime.stages import map_in_threads
 from asled_cli.sync.camera_motion import CameraMotion, MotionCurve, small_size
 from asled_cli.sync.correlation import CurveMatch
 from asled_cli.sync.lens_order import MIN_VIEW_CORRELATION, Places, best_places
@@ -43,6 +44,11 @@ class ClipThumbnails:
     views: Sequence[NDArray[np.uint8]]
     pictures: Sequence[NDArray[np.uint8]]
     motion: MotionCurve
+
+    @property
+    def whole(self) -> bool:
+        """Whether these are all frames of the clip."""
+        return self.clip.duration_s is not None and self.clip.duration_s <= PART_S
 
     @property
     def size(self) -> tuple[int, int]:
@@ -165,18 +171,13 @@ def _match(
 
 def _guess_offsets(first: ClipThumbnails, second: ClipThumbnails, fov_ratio: float) -> list[float]:
     """Return offsets of correlated scene changes under guessed geometries, highest correlation first."""
-    found = []
+    tries = []
     for swapped in (False, True):
         inner, outer = (second, first) if swapped else (first, second)
-        tries = [
-            _match(inner, outer, centre_crop(fov_ratio * step, inner.size, outer.size), swapped)
-            for step in _RATIO_STEPS
-        ]
-        tries += [
-            _match(inner, outer, centre_crop(ratio, inner.size, outer.size), swapped)
-            for ratio in _OTHER_RATIOS
-        ]
-        found += [match for match in tries if match is not None and match.correlation > _MIN_HINT_CORRELATION]
+        ratios = [fov_ratio * step for step in _RATIO_STEPS] + list(_OTHER_RATIOS)
+        tries += [(inner, outer, centre_crop(ratio, inner.size, outer.size), swapped) for ratio in ratios]
+    matches = map_in_threads(lambda tried: _match(*tried), tries)
+    found = [match for match in matches if match is not None and match.correlation > _MIN_HINT_CORRELATION]
     found.sort(key=lambda match: -match.correlation)
     offsets: list[float] = []
     for match in found:
@@ -189,7 +190,7 @@ def _settle(first: ClipThumbnails, second: ClipThumbnails, offset_s: float) -> S
     """Return place and offset after estimating them in turn; None if the pictures do not correlate."""
     found: SceneMatch | None = None
     for _ in range(_ROUNDS):
-        forward, backward = _locate(first, second, offset_s)
+        forward, backward = locate_at(first, second, offset_s)
         if forward is None or backward is None:
             return None
         swapped = backward.score > forward.score
@@ -207,7 +208,7 @@ def _settle(first: ClipThumbnails, second: ClipThumbnails, offset_s: float) -> S
     return found
 
 
-def _locate(first: ClipThumbnails, second: ClipThumbnails, offset_s: float) -> Places:
+def locate_at(first: ClipThumbnails, second: ClipThumbnails, offset_s: float) -> Places:
     """Return the place of the first view in the second and the reverse at an offset, seconds."""
     shifted = second.times + offset_s
     start, end = max(first.times[0], shifted[0]), min(first.times[-1], shifted[-1])

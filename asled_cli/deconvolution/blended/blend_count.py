@@ -39,6 +39,9 @@ _SURE = 0.8
 _JUMP_OF_THREE, _JUMP = 1.12, 1.3
 _STEPS = 12
 _JUMPING = 11  # frames in which jumps are judged
+# Frames on either side whose flow shapes the motion of a frame, fewer than for unblending. With them and
+# quicker flows, ratios of eleven blended clips moved by -0.14 to +0.03, that of a shaken one by +0.01.
+_REACH = 3
 
 
 def find_blend(runs: Sequence[Sequence[Image]]) -> ExposureFit:
@@ -51,9 +54,25 @@ def find_blend(runs: Sequence[Sequence[Image]]) -> ExposureFit:
     if not count or len(longest) <= count // 2:
         return ExposureFit(0.0, 0.0, "scene")
     ratio, trust = jump_ratio(longest[:_JUMPING], count)
-    of_three = count == COUNTS[0]
-    accepted = ratio <= (_JUMP_OF_THREE if of_three else _JUMP) or (bend >= _SURE and not of_three)
+    accepted = _is_sure(count, bend) or ratio <= _largest_ratio(count)
     return ExposureFit(float(count) if accepted else 0.0, trust, "scene")
+
+
+def is_blended(runs: Sequence[Sequence[Image]]) -> bool:
+    """Return whether `find_blend` finds an exposure; instants are not solved where the bend alone tells."""
+    count, bend = likely_count(lag_correlations(runs))
+    longest = max(runs, key=len, default=())
+    if not count or len(longest) <= count // 2:
+        return False
+    return _is_sure(count, bend) or jump_ratio(longest[:_JUMPING], count)[0] <= _largest_ratio(count)
+
+
+def _is_sure(count: int, bend: float) -> bool:
+    return bend >= _SURE and count != COUNTS[0]
+
+
+def _largest_ratio(count: int) -> float:
+    return _JUMP_OF_THREE if count == COUNTS[0] else _JUMP
 
 
 def lag_correlations(runs: Sequence[Sequence[Image]]) -> NDArray[np.float64]:
@@ -107,12 +126,12 @@ def jump_ratio(frames: Sequence[Image], count: int) -> tuple[float, float]:
 
     Second: the mean trust in the instants' flow, 0..1.
     """
-    around = frame_flows([soft_picture(frame) for frame in frames])
+    around = frame_flows([soft_picture(frame) for frame in frames], _REACH, quick=True)
     size = max(frames[0].shape[1] // _REDUCTION, 1), max(frames[0].shape[0] // _REDUCTION, 1)
     pictures = [resized(frame, size) for frame in frames]
 
     def blend(of: int) -> Blend:
-        return make_blend(pictures, [resized_flow(flow, size) for flow in instant_flows(around, of)])
+        return make_blend(pictures, [resized_flow(flow, size) for flow in instant_flows(around, of, _REACH)])
 
     with torch_threads(1):
         blended, plain = blend(count), blend(1)

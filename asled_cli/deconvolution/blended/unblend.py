@@ -84,24 +84,24 @@ def first_flows(soft: Sequence[Image], count: int) -> list[Image]:
     return instant_flows(frame_flows(soft), count)
 
 
-def frame_flows(soft: Sequence[Image]) -> list[list[Image]]:
-    """Return for each frame the flows by which `soft_flows` finds it in the AROUND frames on either side."""
+def frame_flows(soft: Sequence[Image], reach: int = AROUND, *, quick: bool = False) -> list[list[Image]]:
+    """Return for each frame the flows by which `soft_flows` finds it in `reach` frames on either side."""
 
     def around(t: int) -> list[Image]:
-        return soft_flows(soft[max(0, t - AROUND) : t + AROUND + 1], min(t, AROUND))
+        return soft_flows(soft[max(0, t - reach) : t + reach + 1], min(t, reach), quick=quick)
 
     return map_in_threads(around, range(len(soft)))
 
 
-def instant_flows(around: Sequence[Sequence[Image]], count: int) -> list[Image]:
+def instant_flows(around: Sequence[Sequence[Image]], count: int, reach: int = AROUND) -> list[Image]:
     """Return the flow from each instant to the next if every frame is the mean of `count` of them.
 
-    around: by `frame_flows`; they do not depend on the count.
+    around: by `frame_flows`, of the same `reach`; they do not depend on the count.
     """
 
     def steps(t: int) -> list[Image]:
         """Return the flows from the instants at frame t, and from those beyond an end there."""
-        motion = find_motion(around[t], min(t, AROUND), float(count))
+        motion = find_motion(around[t], min(t, reach), float(count))
         first = -(count // 2) if t == 0 else 0
         last = count // 2 if t == len(around) - 1 else 1
         places = [motion.at(time) for time in range(first, last + 1)]

@@ -7,7 +7,7 @@ from fractions import Fraction
 from itertools import islice
 from typing import Any
 
-from asled_cli.deconvolution.clip_file import sampled_blend
+from asled_cli.deconvolution.clip_file import has_blended_sample
 from asled_cli.errors import InputError
 from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan, find_gaps, plan_blur
 from asled_cli.job.sampling import run_starts, sharpness_count
@@ -75,7 +75,7 @@ def _plan_blur(clip: ScoreClip, registration: Registration) -> BlurPlan:
     assert reference is not None
 
     def blended() -> bool:
-        return sampled_blend(len(reference), lambda index: to_16_bit(reference[index])) > 0
+        return has_blended_sample(len(reference), lambda index: to_16_bit(reference[index]))
 
     plan = plan_blur(map(reduce_for_analysis, clip.pairs(moments)), registration, blended=blended)
     if not registration.accepted:
