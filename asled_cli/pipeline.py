@@ -129,12 +129,12 @@ def _deblur(run: Run, began: float) -> DeblurResult:
     if plan.match is None:
         analysis_s = time.monotonic() - began
         return replace(_deblur_alone(run), analysis_s=analysis_s)
-    runs: list[list[FramePair]] = []
-    registration = run.journal.registration
-    if registration is None:
-        registration, runs = _analyse(run)
-    blur_plan = _plan_blur(run, registration, runs)
-    runs.clear()  # hundreds of MiB
+    registration, runs = _analyse(run)
+    sharpness = plan.config.skip_sharp
+    blur_plan = judge_clips(
+        plan.pair, registration, run.report, plan.wide_range, measures=sharpness, runs=runs
+    )
+    del runs  # hundreds of MiB
     return_freed_memory()
     _check_help(run, registration, blur_plan)
     if blur_plan.needs_own_frames or not registration.accepted:
@@ -182,7 +182,9 @@ def _open_writer(plan: DeblurPlan, steps: Steps, journal: Journal | None = None)
 
 
 def _analyse(run: Run) -> tuple[Registration, list[list[FramePair]]]:
-    """Register the two views, and keep the registration for a resumed run; also return the pairs read."""
+    """Register the two views, or take what a run before found; also return the pairs that were read."""
+    if run.journal.registration is not None:
+        return run.journal.registration, []
     plan = run.plan
     run.crew.start(plan, run.steps.segment_length(plan.wide))
     registration, runs = register_clips(
@@ -196,13 +198,6 @@ def _analyse(run: Run) -> tuple[Registration, list[list[FramePair]]]:
         analyse=run.steps.analyse,
     )
     return run.journal.keep_registration(registration), runs
-
-
-def _plan_blur(run: Run, registration: Registration, runs: list[list[FramePair]]) -> BlurPlan:
-    """Find where the wide view needs deblurring and the other one can help. runs: pairs read already."""
-    plan = run.plan
-    sharpness = plan.config.skip_sharp
-    return judge_clips(plan.pair, registration, run.report, plan.wide_range, measures=sharpness, runs=runs)
 
 
 def _with_own_exposure(run: Run) -> Run:

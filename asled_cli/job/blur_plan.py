@@ -243,12 +243,11 @@ def plan_blur(
     """
     if not found.accepted:
         return DEBLUR_ALL
-    samples = []
-    measured = parallel_map(lambda pair: measure_sharpness(pair, found), pairs, usable_cores())
-    for done, sample in enumerate(measured, start=1):
-        on_progress(done)
-        if sample is not None:
-            samples.append(sample)
+    measured = []
+    for sample in parallel_map(lambda pair: measure_sharpness(pair, found), pairs, usable_cores()):
+        measured.append(sample)
+        on_progress(len(measured))
+    samples = [sample for sample in measured if sample is not None]
     blurred_px = max(BLURRED_SHARE * max(found.target_size), MIN_BLURRED_PX)
     alike = blurred_alike(found, samples, blended=blended)
     return BlurPlan(tuple(samples), tuple(plan_segments(samples, blurred_px)), alike)

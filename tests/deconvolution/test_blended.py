@@ -18,7 +18,6 @@ from asled_cli.deconvolution.exposure import ExposureFit
 from asled_cli.deconvolution.scene.evidence import coded_luma
 from asled_cli.deconvolution.scene.soft_flow import REDUCTION, soft_picture
 from asled_cli.deconvolution.single_lens import Deblurred, SingleLensConfig
-from asled_cli.runtime import stages
 
 COUNT, FRAMES, SIZE = 3, 4, (9, 7)  # of the small system
 FLOW, STILL, SMOOTH = 0.15, 0.3, 1e-4
@@ -55,19 +54,6 @@ def _differences(size: tuple[int, int]) -> sparse.csr_matrix:
     width, height = size
     across, down = (sparse.csr_matrix(np.diff(np.eye(n), axis=0)) for n in (width, height))
     return sparse.vstack([sparse.kron(sparse.eye(height), across), sparse.kron(down, sparse.eye(width))])
-
-
-def test_the_number_of_threads_changes_no_bit_of_the_instants(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(1)
-    frames = [rng.random((40, 60)).astype(np.float32) for _ in range(6)]
-    flows = [rng.uniform(-1.5, 1.5, (40, 60, 2)).astype(np.float32) for _ in range(9)]
-
-    def solve(threads: int) -> NDArray[np.float32]:
-        monkeypatch.setattr(stages, "_helpers", lambda: threads)
-        blend = make_blend(frames, flows)
-        return np.asarray(blend.solved(nearest_frames(blend.frames, blend.count), 6).numpy())
-
-    assert np.array_equal(solve(1), solve(3))
 
 
 def test_instants_against_a_sparse_solver() -> None:
