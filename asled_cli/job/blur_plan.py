@@ -107,17 +107,18 @@ class BlurPlan:
     """Sharpness along the clip and the plan that follows from it.
 
     blurred_alike: 0..1, from a reference exposed for a shorter time to one exposed as long as the target.
-    gaps: where there is no reference, in order.
+    gaps: where there is no reference, in order. shaken: whether the camera alone is known to blur the target.
     """
 
     samples: tuple[Sharpness, ...]
     segments: tuple[Interval, ...]
     blurred_alike: float = 0.0
     gaps: tuple[Gap, ...] = ()
+    shaken: bool = False
 
     def weight_at(self, time_s: float) -> float:
         """Return the share of the change to apply at a time: 0 in kept stretches, 1 elsewhere, faded."""
-        current = next((s for s in self.segments if s.start_s <= time_s < s.end_s), None)
+        current = self._segment_at(time_s)
         if current is None or current.action != "pass":
             return 1.0
         around = {edge for s in self.segments if s.action != "pass" for edge in (s.start_s, s.end_s)}
@@ -128,14 +129,22 @@ class BlurPlan:
         """Return the share of the inversion of own frames: 0 where the reference is sharper, faded."""
         if self.blurred_alike >= 1:
             return 1.0
-        inside = [s for s in self.segments if s.start_s <= time_s < s.end_s]
-        if not inside:
+        current = self._segment_at(time_s)
+        if current is None:
             return self.blurred_alike
-        if inside[0].action != "deblur":
+        if current.action != "deblur":
             return 1.0
         helpless = {edge for s in self.segments if s.action != "deblur" for edge in (s.start_s, s.end_s)}
-        edges = [abs(time_s - edge) for edge in (inside[0].start_s, inside[0].end_s) if edge in helpless]
+        edges = [abs(time_s - edge) for edge in (current.start_s, current.end_s) if edge in helpless]
         return max(self.blurred_alike, 1 - min(edges, default=FADE_S) / FADE_S)
+
+    def lends_own(self, time_s: float) -> bool:
+        """Return whether a frame's own inversion is its reference: there is none, or one as blurred."""
+        current = self._segment_at(time_s) if self.shaken else None
+        return self.in_gap(time_s) or (current is not None and current.action == "both blurred")
+
+    def _segment_at(self, time_s: float) -> Interval | None:
+        return next((s for s in self.segments if s.start_s <= time_s < s.end_s), None)
 
     def in_gap(self, time_s: float) -> bool:
         """Return whether a frame is in one of the gaps."""
@@ -147,12 +156,13 @@ class BlurPlan:
         return [gap.start_s for gap in self.gaps]
 
     def filled_by(self, blur: ExposureFit | None) -> "BlurPlan":
-        """Return the plan with those gaps alone that the inversion of such a blur is to fill.
+        """Return the plan for a blur of the target, with those gaps alone that its inversion is to fill.
 
-        blur: of the target; None where it is unknown. Short gaps are filled where the camera moved alone.
+        blur: None where it is unknown. Short gaps are filled where the camera moved alone.
         """
-        steady = blur is not None and blur.exposure > 0 and blur.motion == "camera"
-        return replace(self, gaps=tuple(gap for gap in self.gaps if gap.is_long or steady))
+        shaken = blur is not None and blur.exposure > 0 and blur.motion == "camera"
+        gaps = tuple(gap for gap in self.gaps if gap.is_long or shaken)
+        return replace(self, gaps=gaps, shaken=shaken)
 
     @property
     def needs_own_frames(self) -> bool:
@@ -201,12 +211,9 @@ class BlurPlan:
             return ["the other clip is no sharper, so this one is deblurred alone."]
         if self.blurred_alike >= 1:
             return ["the other clip is exposed as long, so this one is deblurred alone."]
-        found = gap_texts(self.gaps)
-        if helpless := sum(action != "deblur" for action in self.actions):
-            found.append(
-                f"the other clip is no sharper in {helpless} stretch(es): own frames alone help there."
-            )
-        return found
+        helpless = sum(action != "deblur" for action in self.actions)
+        text = f"the other clip is no sharper in {helpless} stretch(es): own frames alone help there."
+        return [*gap_texts(self.gaps), *([text] if helpless else [])]
 
     @property
     def changes_nothing(self) -> bool:
@@ -311,17 +318,9 @@ def plan_segments(samples: Sequence[Sharpness], blurred_px: float) -> list[Inter
         start = -PAST_S if at == 0 else (samples[at - 1].time_s + part[0].time_s) / 2
         at += count
         end = PAST_S if at == len(samples) else (part[-1].time_s + samples[at].time_s) / 2
-        middle = len(part) // 2
-        segments.append(
-            Interval(
-                start,
-                end,
-                action,
-                sorted(s.advantage_db for s in part)[middle],
-                sorted(s.target_blur_px for s in part)[middle],
-                sorted(s.reference_blur_px for s in part)[middle],
-            )
-        )
+        fields = ("advantage_db", "target_blur_px", "reference_blur_px")
+        middles = (sorted(getattr(one, field) for one in part)[len(part) // 2] for field in fields)
+        segments.append(Interval(start, end, action, *middles))
     return segments
 
 

@@ -1,12 +1,12 @@
 """Use the inversion of a pair's own target frames where their reference cannot help: see `deconvolution`.
 
-A frame in a gap, where references are missing for a while, gets its inversion as its reference, and is
-restored as the others are. Where the references do not help, the result is moved towards the inversion.
+Where references are missing or as blurred as the frames, a frame gets its inversion as its reference, and is
+restored as the others are. Where they help little, the result is moved towards the inversion.
 """
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -28,6 +28,15 @@ BYTES_PER_PIXEL = one_clip.BYTES_PER_PIXEL + FRAMES_BEFORE * 12
 Change = NDArray[np.float32] | None
 
 
+@dataclass(frozen=True)
+class _Inside:
+    """A frame in the restorer. own: its inversion, if wanted; lends: whether that is its reference there."""
+
+    own: AlignedFrame | None
+    lends: bool
+    has_reference: bool  # of the other view
+
+
 class OwnFramesRestorer:
     """Restores by another restorer, with the frames' own inversion where that is worth more.
 
@@ -43,7 +52,7 @@ class OwnFramesRestorer:
         *,
         limit: Callable[[float, Change], Change] = lambda time_s, change: change,
         share: Callable[[float], float] = lambda time_s: 1.0,
-        in_gap: Callable[[float], bool] = lambda time_s: False,
+        lends: Callable[[float], bool] = lambda time_s: False,
         strength: float = 1.0,
         workers: int = 1,
         long_side: int | None = None,
@@ -52,16 +61,16 @@ class OwnFramesRestorer:
 
         blur: of the target, see `FrameInverter`. frame_s: the usual time from frame to frame, seconds.
         limit: the change that is allowed at a time in seconds, of one by `restorer`.
-        share: how much of the inversion to apply at a time; strength: of all of it. in_gap: whether a frame
-        at a time gets its inversion as its reference, also in place of one from a frame beside the gap;
-        nothing of this limits it then. workers, long_side: see `FrameInverter`.
+        share: how much of the inversion to apply at a time; strength: of all of it. lends: whether a frame
+        at a time gets its inversion as its reference, in place of any other; nothing of this limits it then.
+        workers, long_side: see `FrameInverter`.
         """
         self._restorer, self._limit = restorer, limit
-        self._share_at, self._strength, self._in_gap = share, strength, in_gap
+        self._share_at, self._strength, self._lends = share, strength, lends
         self._inverter = FrameInverter(blur, frame_s, workers=workers, long_side=long_side)
         self._windows = FrameWindows(FUSED)
         self._waiting: deque[AlignedFrame[Any] | None] = deque()  # None: a frame that is only seen
-        self._inside: deque[tuple[AlignedFrame | None, bool]] = deque()  # of the frames in the restorer
+        self._inside: deque[_Inside] = deque()  # of the frames in the restorer
         self._inverts, self._reach = blur.exposure > 0, frames_before(blur)
         self._frame_s = float(frame_s)
 
@@ -87,7 +96,7 @@ class OwnFramesRestorer:
 
     def _wanted(self, time_s: float) -> bool:
         """Return whether the inversion of a frame at this time is of use."""
-        return self._in_gap(time_s) or self._share_at(time_s) * self._strength > 0
+        return self._lends(time_s) or self._share_at(time_s) * self._strength > 0
 
     def _matters(self, time_s: float) -> bool:
         """Return whether a frame at this time is of use for an inversion."""
@@ -115,16 +124,17 @@ class OwnFramesRestorer:
         """Give a frame to the restorer, in a gap with its own inversion; return those finished now."""
         if own is None or own.reference is None or not self._wanted(float(aligned.pair.target.time)):
             own = None
-        lends = own is not None and self._in_gap(float(own.pair.target.time))
-        self._inside.append((own, lends))
+        lends = own is not None and self._lends(float(own.pair.target.time))
+        self._inside.append(_Inside(own, lends, aligned.pair.reference is not None))
         seen = replace(own, is_cut=aligned.is_cut or own.is_cut) if own is not None and lends else aligned
         return [self._final(frame) for frame in self._restorer.push(seen)]
 
     def _final(self, restored: RestoredFrame) -> RestoredFrame:
         """Return a restored frame with what the plan allows, moved towards its inversion."""
-        own, lends = self._inside.popleft()
-        if lends:
-            return replace(restored, has_reference=False)
+        inside = self._inside.popleft()
+        own = inside.own
+        if inside.lends:
+            return replace(restored, has_reference=inside.has_reference)
         time_s = float(restored.target.time)
         change = self._limit(time_s, restored.change)
         restored = replace(restored, change=change, is_kept=change is None and restored.change is not None)

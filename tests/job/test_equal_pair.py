@@ -128,6 +128,19 @@ def test_own_frames_fade_in_where_the_reference_does_not_help() -> None:
     assert whole("deblur", 1.0).own_share(1.0) == 1
 
 
+def test_own_inversions_are_references_where_both_are_blurred_by_a_shake() -> None:
+    parts = (
+        Interval(-PAST_S, 2.0, "deblur", 1, 9, 1),
+        Interval(2.0, 4.0, "both blurred", 0, 9, 9),
+        Interval(4.0, PAST_S, "pass", 0, 1, 1),
+    )
+    plan = BlurPlan((), parts)
+    shaken = plan.filled_by(ExposureFit(0.8, 0.7))
+    assert [shaken.lends_own(t) for t in (0.0, 1.99, 2.0, 3.9, 4.1)] == [False, False, True, True, False]
+    for blur in (None, ExposureFit(0.0, 0.0), ExposureFit(5.0, 0.7, "scene")):
+        assert not any(plan.filled_by(blur).lends_own(t) for t in (0.0, 2.0, 3.9, 4.1))
+
+
 def test_an_exposure_as_long_makes_a_reference_helpless() -> None:
     found = known_registration()
     knots = tuple(replace(knot, exposure=MotionBlur(0.8, 0.0)) for knot in found.knots)

@@ -1,5 +1,6 @@
 """Inversion of own frames around what another restorer gives."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -127,7 +128,7 @@ def test_in_a_gap_the_inversion_is_the_reference_to_the_bit(clip: ShakenClip) ->
         _BLUR,
         FRAME_S,
         share=lambda time_s: 0.0,
-        in_gap=lambda time_s: time_s > 1.5 / 30,
+        lends=lambda time_s: time_s > 1.5 / 30,
         limit=lambda time_s, change: (
             pytest.fail("the plan knows nothing of a gap") if change is not None else None
         ),
@@ -139,6 +140,26 @@ def test_in_a_gap_the_inversion_is_the_reference_to_the_bit(clip: ShakenClip) ->
     for one, other in zip(alone[inner:], found[inner:], strict=True):
         assert one.change is not None and other.change is not None and not other.has_reference
         np.testing.assert_array_equal(one.change, other.change)
+
+
+def test_a_reference_that_is_as_blurred_gives_way_but_counts_as_there(clip: ShakenClip) -> None:
+    """What restores sees the inversion alone, and the frame still had another view."""
+    alone = [replace(frame, pair=FramePair(frame.pair.target, None)) for frame in aligned(clip.wide)]
+    wrong = np.zeros_like(clip.wide[0])
+    both = [
+        replace(frame, pair=FramePair(frame.pair.target, frame.pair.target), reference=wrong)
+        for frame in aligned(clip.wide)
+    ]
+    found = []
+    for frames in (alone, both):
+        restorer = OwnFramesRestorer(
+            SwapRestorer(1.0), _BLUR, FRAME_S, share=lambda time_s: 0.0, lends=lambda time_s: True
+        )
+        found.append(list(restore(frames, restorer)))
+    for one, other in zip(*found, strict=True):
+        assert one.change is not None and other.change is not None
+        np.testing.assert_array_equal(one.change, other.change)
+        assert other.has_reference and not one.has_reference
 
 
 @pytest.mark.slow
@@ -159,7 +180,7 @@ def test_frames_far_from_a_gap_are_not_looked_at(monkeypatch: pytest.MonkeyPatch
             _BLUR,
             FRAME_S,
             share=lambda time_s: shared,
-            in_gap=lambda time_s: time_s > (count - gap - 0.5) / 30,
+            lends=lambda time_s: time_s > (count - gap - 0.5) / 30,
         )
 
     monkeypatch.setattr(FrameInverter, "push", counted)

@@ -75,7 +75,7 @@ def pair_stream(
         1 / plan.wide.average_rate,
         limit=blur_plan.limit,
         share=blur_plan.own_share,
-        in_gap=blur_plan.in_gap,
+        lends=blur_plan.lends_own,
         strength=plan.config.strength,
         workers=plan.inversion_threads,
         long_side=plan.inversion_px,

@@ -139,7 +139,7 @@ def load_restorer(
             frame_s=1 / Fraction(fps).limit_denominator(1001),
             limit=blur_plan.limit,
             share=blur_plan.own_share,
-            in_gap=blur_plan.filled_by(blur).in_gap,
+            lends=blur_plan.filled_by(blur).lends_own,
         )
         return network_restorer(model.path, device, precision, size, inside=own_frames)
     return FrameByFrame(partial(_by_single_image, load_single_image(model.path, device), device))
