@@ -28,7 +28,7 @@ from report import write_report
 
 from asled_cli.deconvolution import single_lens
 from asled_cli.deconvolution.blended import blended_lens, unblend
-from asled_cli.deconvolution.camera_path import CameraPath, exposure_instants
+from asled_cli.deconvolution.camera_path import CameraPath, apply_to_points, exposure_instants
 from asled_cli.deconvolution.clip_file import sampled_exposure
 from asled_cli.deconvolution.exposure import ExposureFit
 from asled_cli.deconvolution.single_lens import Deblurred, SingleLensRestorer, restore_frame
@@ -74,9 +74,17 @@ class TruePath(CameraPath):
         return [home @ self._seen(time, u) for u in exposure_instants(exposure, count)]
 
     def _seen(self, time: float, instant: float) -> Matrix:
-        """Return the map from pixels of a frame to the far layer at an instant of its exposure."""
+        """Return the map from pixels of a frame to the far layer at an instant of its exposure.
+
+        With a rolling shutter, the homography that takes the corners to where their rows see them.
+        """
         frame, layer = self.zero + time, self.scene.layers[0]
-        return np.asarray(self.scene.ends(layer, frame + instant, ultra=False, frame=frame).mean(0))
+        first, last = self.scene.ends(layer, frame + instant, ultra=False, frame=frame)
+        right, bottom = self.size[0] - 1.0, self.size[1] - 1.0
+        corners = np.array([[0, 0], [right, 0], [0, bottom], [right, bottom]])
+        seen = np.concatenate([apply_to_points(first, corners[:2]), apply_to_points(last, corners[2:])])
+        found = cv2.getPerspectiveTransform(corners.astype(np.float32), seen.astype(np.float32))
+        return np.asarray(found, np.float64)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
