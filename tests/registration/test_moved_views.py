@@ -9,7 +9,7 @@ from asled_cli.imaging.parabola import descend
 from asled_cli.imaging.warp import sample_at
 from asled_cli.registration.blur.moved_views import Instants, add_views
 from asled_cli.registration.blur.reblur import row_times
-from asled_cli.registration.blur.reference_motion import TrackedFrame, at_half_size, displacement
+from asled_cli.registration.blur.reference_motion import TrackedFrame, displacement
 from asled_cli.registration.estimate.exposure import mean_residual
 from asled_cli.registration.geometry.solver import LumaPair, refine
 from asled_cli.runtime import stages
@@ -59,21 +59,6 @@ def test_a_frame_without_motion_is_only_displaced(image: NDArray[np.float32]) ->
     one = np.ones((1, 1), np.float32)
     add_views(totals, tracked(image, ()), image, Instants(np.zeros(1), np.array([[2.0, 1.0]])), one)
     np.testing.assert_allclose(totals[0, 1:, 2:], image[:-1, :-2], atol=1e-6)
-
-
-def test_flows_kept_row_by_row_give_the_same_views_and_paths(image: NDArray[np.float32]) -> None:
-    grey = np.ascontiguousarray(image[..., 0])
-    plain, kept = tracked(grey), tracked(grey).kept_by_rows()
-    assert kept.places is not None
-    for (dt, flow), (known, part) in zip(plain.paths, kept.paths, strict=True):
-        assert dt == known and np.array_equal(flow, part) and np.shares_memory(part, kept.places)
-    instants = Instants(np.linspace(-0.4, 0.5, 10), np.full((10, 2), 0.3))
-    one, other = np.zeros((2, 1, HEIGHT, WIDTH), np.float32)
-    for totals, frame in ((one, plain), (other, kept)):
-        add_views(totals, frame, grey, instants, np.full((1, 10), 0.1, np.float32))
-    assert np.array_equal(one, other)
-    half, again = at_half_size(plain), at_half_size(kept)
-    assert all(np.array_equal(a[1], b[1]) for a, b in zip(half.paths, again.paths, strict=True))
 
 
 @pytest.mark.parametrize("threads", [1, 3])

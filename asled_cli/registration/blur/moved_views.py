@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image
-from asled_cli.registration.blur.reference_motion import TrackedFrame, path_weights, rows_of_places
+from asled_cli.registration.blur.reference_motion import TrackedFrame, path_weights
 
 # Pixels and views at a time: their positions and flow stay in a processor's cache.
 _PIXELS = 24_000
@@ -69,11 +69,16 @@ def _add_some(
     offsets = np.tile(instants.offsets.astype(np.float32), width) if instants.offsets.any() else None
     views = np.empty((count, block, *image.shape[1:]), np.float32)
     moved = np.empty((block, count, 2 * width), np.float32)
+    known = np.empty((block, 1 + len(flows), width, 2), np.float32)  # the grid of pixels, and the flows
+    known[:, 0, :, 0] = np.arange(width, dtype=np.float32)
     for top in range(0, height, block):
         rows = slice(top, min(top + block, height))
         own = shares if len(shares) == 1 else shares[rows]
-        known = rows_of_places(flows, width, rows) if frame.places is None else frame.places[rows]
-        places = np.matmul(own, known, out=moved[: rows.stop - top])  # (rows, n, 2 W)
+        for i, flow in enumerate(flows, start=1):
+            known[: rows.stop - top, i] = flow[rows]
+        known[: rows.stop - top, 0, :, 1] = np.arange(top, rows.stop, dtype=np.float32)[:, None]
+        stacked = known[: rows.stop - top].reshape(rows.stop - top, 1 + len(flows), -1)
+        places = np.matmul(own, stacked, out=moved[: rows.stop - top])  # (rows, n, 2 W)
         if offsets is not None:
             places -= offsets
         seen = views[:, : rows.stop - top]

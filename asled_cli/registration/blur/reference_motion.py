@@ -34,22 +34,11 @@ class TrackedFrame:
     time: in target frame intervals. image: (H, W[, 3]) float32 0..1.
     paths: (dt, flow) for up to three frames on each side. flow: (H, W, 2) float32 pixels; the content at p is
     at p + flow(p) dt intervals later.
-    places: (H, 1 + paths, 2 W) float32, the grid of pixels and the flows row by row, as sums of many views
-    need them; `kept_by_rows` gives them. None: they are put together when they are needed.
     """
 
     time: float
     image: Image
     paths: tuple[tuple[float, Image], ...]
-    places: Image | None = None
-
-    def kept_by_rows(self) -> "TrackedFrame":
-        """Return the frame with `places`, of which its flows are parts: they take no memory of their own."""
-        known = [(dt, flow) for dt, flow in self.paths if abs(dt) > _SAME_TIME]
-        stacked = rows_of_places([flow for _, flow in known], self.image.shape[1], slice(0, len(self.image)))
-        parts = stacked.reshape(*stacked.shape[:2], -1, 2)
-        paths = tuple((dt, parts[:, i]) for i, (dt, _) in enumerate(known, start=1))
-        return replace(self, paths=paths, places=stacked)
 
     @cached_property
     def speed(self) -> float:
@@ -75,7 +64,7 @@ def track_frames(
     """
     codes = each(luma_codes, images)
     pairs = each(lambda pair: MotionMeter(_STRIDE_PX).between(*pair), list(pairwise(codes)))
-    return each(lambda i: connect(i, times, images[i], pairs).kept_by_rows(), range(len(images)))
+    return each(lambda i: connect(i, times, images[i], pairs), range(len(images)))
 
 
 def connect(
@@ -121,9 +110,9 @@ def in_luma(frame: TrackedFrame) -> TrackedFrame:
 
 
 def at_half_size(frame: TrackedFrame) -> TrackedFrame:
-    """Return a frame at half size, ready for many views."""
+    """Return a frame at half size."""
     paths = tuple((dt, shrink(flow, 2) / np.float32(2)) for dt, flow in frame.paths)
-    return TrackedFrame(frame.time, shrink(frame.image, 2), paths).kept_by_rows()
+    return TrackedFrame(frame.time, shrink(frame.image, 2), paths)
 
 
 def displacement(frame: TrackedFrame, dt: float | Image, since: float | Image | None = None) -> Image | None:
@@ -158,16 +147,6 @@ def path_weights(nodes: Sequence[float], times: NDArray[np.floating]) -> NDArray
         weights[:, beyond] = 0
         weights[node, beyond] = dt[beyond] / nodes[node]
     return weights
-
-
-def rows_of_places(flows: Sequence[Image], width: int, rows: slice) -> Image:
-    """Return (rows, 1 + flows, 2 W): the grid of pixels and the flows of some rows."""
-    stacked = np.empty((rows.stop - rows.start, 1 + len(flows), width, 2), np.float32)
-    stacked[:, 0, :, 0] = np.arange(width, dtype=np.float32)
-    stacked[:, 0, :, 1] = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
-    for i, flow in enumerate(flows, start=1):
-        stacked[:, i] = flow[rows]
-    return stacked.reshape(len(stacked), len(flows) + 1, -1)
 
 
 def halved_positions(u: Image, v: Image, size: tuple[int, int]) -> tuple[Image, Image]:
