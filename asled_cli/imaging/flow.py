@@ -27,18 +27,24 @@ class DenseFlow:
     """Optical flow from one 8-bit grey picture to another. Buffers are reused from call to call."""
 
     def __init__(
-        self, preset: Preset = "medium", refinements: int | None = None, stride: int | None = None
+        self,
+        preset: Preset = "medium",
+        refinements: int | None = None,
+        stride: int | None = None,
+        descents: int | None = None,
     ) -> None:
-        """Open the method.
+        """Open the method. Each but the first is the preset's if it is None.
 
-        refinements: iterations of the variational refinement; None: the preset's. stride: pixels from patch
-        to patch; None: the preset's.
+        refinements, descents: iterations of the variational refinement, and of the gradient descent of each
+        patch. stride: pixels from patch to patch.
         """
         self._method = cv2.DISOpticalFlow.create(_PRESETS[preset])
         if refinements is not None:
             self._method.setVariationalRefinementIterations(refinements)
         if stride is not None:
             self._method.setPatchStride(stride)
+        if descents is not None:
+            self._method.setGradientDescentIterations(descents)
         # OpenCV needs one patch on the finest level: it refuses a smaller picture, reads outside of it, or
         # ends the process.
         self._min_side = self._method.getPatchSize() << self._method.getFinestScale()
@@ -65,11 +71,14 @@ class DenseFlow:
 
 
 class MotionMeter:
-    """Dense flow between neighbouring frames in both directions, with detection of cuts and large shifts."""
+    """Dense flow between neighbouring frames in both directions, with detection of cuts and large shifts.
 
-    def __init__(self, stride: int | None = None) -> None:
-        """Open the method. stride: as of `DenseFlow`."""
-        self._flow = DenseFlow(refinements=3, stride=stride)
+    stride: as of `DenseFlow`. quick: with fewer iterations, in three quarters of the time.
+    """
+
+    def __init__(self, stride: int | None = None, *, quick: bool = False) -> None:
+        refinements, descents = (2, 12) if quick else (3, None)
+        self._flow = DenseFlow(refinements=refinements, stride=stride, descents=descents)
 
     def between(self, first: Grey, second: Grey) -> tuple[Image, Image] | None:
         """Return forward and backward flow, (H, W, 2) each, pixels; None at a cut. first, second: (H, W)."""

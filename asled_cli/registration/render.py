@@ -58,7 +58,7 @@ class ReferenceRenderer(Generic[Picture]):
             registration.target_size, registration.reference_size, registration.middle.homography
         )
         self._tone_table = registration.tone.table()
-        self._motion_meter = MotionMeter()
+        self._motion_meter = MotionMeter(quick=True)
         self._references = ReferenceWindow[Any]()
         self._pending: list[PendingTarget] = []
         self._done: list[PendingTarget] = []  # targets emitted, as far back as a long exposure reaches
