@@ -201,7 +201,7 @@ def choose_length(
 
     measured: with matched colours. factors: of the present length, rising, to try.
     At half size a short blur equals the softness of an enlarged reference. Long exposures stay at half
-    size. Each trial fits its own intra-frame shake, from that of the trial before.
+    size. Each trial fits its own intra-frame shake.
     """
     if not exposure.has_free_length:
         return exposure
@@ -209,12 +209,9 @@ def choose_length(
     half_map = halved_map(work_map, measured[0])
     lengths = [exposure.length * factor for factor in factors]
 
-    shaken = measured
-
     def score(length: float) -> float:
-        nonlocal shaken
         trial = replace(exposure, length=length)
-        shaken = with_shakes(shaken, trial, work_map)
+        shaken = with_shakes(measured, trial, work_map)
         frames = observe_all(shaken, trial) if fine else observe_halves(shaken, trial)
         return mean_residual(map_in_threads(_softened, frames), work_map if fine else half_map)
 
