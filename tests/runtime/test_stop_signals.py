@@ -11,13 +11,16 @@ from asled_cli.runtime.signals import StopFlag
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_asks_to_stop(number: signal.Signals) -> None:
-    before = signal.getsignal(number)
-    with StopFlag() as stop:
-        stop.check()
-        os.kill(os.getpid(), number)
-        with pytest.raises(InterruptedRunError):
+    inherited = signal.signal(number, signal.default_int_handler)  # nohup makes tests ignore a hang-up
+    try:
+        with StopFlag() as stop:
             stop.check()
-    assert signal.getsignal(number) == before
+            os.kill(os.getpid(), number)
+            with pytest.raises(InterruptedRunError):
+                stop.check()
+        assert signal.getsignal(number) == signal.default_int_handler
+    finally:
+        signal.signal(number, inherited)
 
 
 def test_an_ignored_hang_up_stays_ignored() -> None:
