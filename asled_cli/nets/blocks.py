@@ -4,10 +4,25 @@ from torch import Tensor, nn
 
 from asled_cli.nets.fused_conv import add_conv, conv_relu
 
+LEAKY_SLOPE = 0.1  # of negative values, in leaky ReLUs
+
 
 def conv3x3(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Conv2d:
     """Return a 3x3 convolution with bias that keeps the size (or divides it by `stride`)."""
     return nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1)
+
+
+class ConvAct(nn.Sequential):
+    """3x3 convolution and leaky ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1) -> None:
+        super().__init__(conv3x3(in_channels, out_channels, stride=stride), nn.LeakyReLU(LEAKY_SLOPE))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to (N, out_channels, H / stride, W / stride)."""
+        conv = self[0]
+        assert isinstance(conv, nn.Conv2d)
+        return conv_relu(conv, x, LEAKY_SLOPE)
 
 
 class ResidualBlock(nn.Module):
@@ -36,7 +51,7 @@ class ConvStack(nn.Sequential):
         entry = conv3x3(in_channels, channels, stride=stride)
         scale_initial_weights(entry, 1.0)
         super().__init__(
-            entry, nn.LeakyReLU(0.1, inplace=True), *(ResidualBlock(channels) for _ in range(blocks))
+            entry, nn.LeakyReLU(LEAKY_SLOPE, inplace=True), *(ResidualBlock(channels) for _ in range(blocks))
         )
 
     def forward(self, x: Tensor) -> Tensor:

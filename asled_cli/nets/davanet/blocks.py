@@ -4,28 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from asled_cli.nets.blocks import conv3x3
+from asled_cli.nets.blocks import LEAKY_SLOPE, conv3x3
 from asled_cli.nets.fused_conv import add_conv, conv_relu, up_relu
-
-SLOPE = 0.1
 
 
 def activated(x: Tensor) -> Tensor:
     """Return the leaky ReLU of slope 0.1 that follows nearly every convolution."""
-    return F.leaky_relu(x, SLOPE)
-
-
-class ConvAct(nn.Sequential):
-    """3x3 convolution and leaky ReLU."""
-
-    def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1) -> None:
-        super().__init__(conv3x3(in_channels, out_channels, stride=stride), nn.LeakyReLU(SLOPE))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, in_channels, H, W) to (N, out_channels, H / stride, W / stride)."""
-        conv = self[0]
-        assert isinstance(conv, nn.Conv2d)
-        return conv_relu(conv, x, SLOPE)
+    return F.leaky_relu(x, LEAKY_SLOPE)
 
 
 class UpAct(nn.Sequential):
@@ -33,14 +18,14 @@ class UpAct(nn.Sequential):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(
-            nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE)
+            nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1), nn.LeakyReLU(LEAKY_SLOPE)
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, out_channels, 2H, 2W)."""
         conv = self[0]
         assert isinstance(conv, nn.ConvTranspose2d)
-        return up_relu(conv, x, SLOPE)
+        return up_relu(conv, x, LEAKY_SLOPE)
 
 
 def dilated(in_channels: int, out_channels: int, dilation: int) -> nn.Conv2d:
@@ -57,7 +42,7 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C, H, W)."""
-        return add_conv(x, self.second, conv_relu(self.first, x, SLOPE))
+        return add_conv(x, self.second, conv_relu(self.first, x, LEAKY_SLOPE))
 
 
 class Context(nn.Module):
@@ -73,7 +58,9 @@ class Context(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C, H, W)."""
         branches = (branch for branch in self.branches if isinstance(branch, nn.Conv2d))
-        return add_conv(x, self.join, torch.cat([conv_relu(branch, x, SLOPE) for branch in branches], dim=1))
+        return add_conv(
+            x, self.join, torch.cat([conv_relu(branch, x, LEAKY_SLOPE) for branch in branches], dim=1)
+        )
 
 
 def residuals(channels: int, count: int) -> nn.Sequential:

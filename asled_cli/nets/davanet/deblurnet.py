@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from asled_cli.nets.blocks import conv3x3
-from asled_cli.nets.davanet.blocks import Context, ConvAct, Residual, UpAct, activated, residuals
+from asled_cli.nets.blocks import ConvAct, conv3x3
+from asled_cli.nets.davanet.blocks import Context, Residual, UpAct, activated, residuals
 from asled_cli.nets.frame_wise import NoState, restore_frames
 from asled_cli.nets.interface import ChunkInputs, NetworkInfo
 from asled_cli.nets.limits import CHANNELS, check_config

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from asled_cli.nets.blocks import conv3x3
-from asled_cli.nets.davanet.blocks import Context, ConvAct, Residual, UpAct
+from asled_cli.nets.blocks import ConvAct, conv3x3
+from asled_cli.nets.davanet.blocks import Context, Residual, UpAct
 
 SIZE_MULTIPLE = 8
 

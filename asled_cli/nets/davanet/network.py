@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asled_cli.nets.blend import blend
-from asled_cli.nets.blocks import conv3x3, scale_initial_weights
-from asled_cli.nets.davanet.blocks import ConvAct, Residual, activated
+from asled_cli.nets.blocks import ConvAct, conv3x3, scale_initial_weights
+from asled_cli.nets.davanet.blocks import Residual, activated
 from asled_cli.nets.davanet.deblurnet import DeblurDecoder, DeblurEncoder, DeblurNetConfig, Pyramid, draw
 from asled_cli.nets.davanet.dispbinet import SIZE_MULTIPLE, Disparities, DispBiNet
 from asled_cli.nets.frame_wise import NoState, restore_frames

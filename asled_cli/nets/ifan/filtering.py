@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from asled_cli.nets.blocks import LEAKY_SLOPE
+
 TAPS = 3
 PER_CHANNEL = 2 * TAPS + 1  # numbers for each channel and n
-SLOPE = 0.1
 
 
 def adaptive_convolution(
@@ -26,14 +27,14 @@ def adaptive_convolution(
     last: Tensor | None = None
     for one in filters:
         if last is not None:
-            features = F.leaky_relu(last, SLOPE)
+            features = F.leaky_relu(last, LEAKY_SLOPE)
         c = features.shape[1]
         vertical, horizontal, bias = torch.split(one, [TAPS * c, TAPS * c, c], dim=1)
         down = _taps(features, vertical, vertical=True)
         across = _taps(down, vertical if tied else horizontal, vertical=tied)
         last = across + bias
     assert last is not None, "at least one filter"
-    return F.leaky_relu(last, SLOPE) if activate_last else last
+    return F.leaky_relu(last, LEAKY_SLOPE) if activate_last else last
 
 
 def _taps(features: Tensor, weights: Tensor, *, vertical: bool) -> Tensor:

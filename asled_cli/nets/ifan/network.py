@@ -15,10 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asled_cli.nets.blend import blend
-from asled_cli.nets.blocks import conv3x3, scale_initial_weights
+from asled_cli.nets.blocks import LEAKY_SLOPE, ConvAct, conv3x3, scale_initial_weights
 from asled_cli.nets.frame_wise import NoState, restore_frames
-from asled_cli.nets.fused_conv import conv_relu
-from asled_cli.nets.ifan.filtering import PER_CHANNEL, SLOPE, TAPS, adaptive_convolution, split_filters
+from asled_cli.nets.ifan.filtering import PER_CHANNEL, TAPS, adaptive_convolution, split_filters
 from asled_cli.nets.interface import ChunkInputs, NetworkInfo
 from asled_cli.nets.limits import CHANNELS, check_config
 from asled_cli.nets.padding import pad_inputs
@@ -56,19 +55,6 @@ class IfanConfig:
             raise ValueError("skip is 'blend' and dual false, expected dual = true: there is no reference.")
 
 
-class ConvAct(nn.Sequential):
-    """3x3 convolution and leaky ReLU."""
-
-    def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1) -> None:
-        super().__init__(conv3x3(in_channels, out_channels, stride=stride), nn.LeakyReLU(SLOPE))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, in_channels, H, W) to (N, out_channels, H / stride, W / stride)."""
-        conv = self[0]
-        assert isinstance(conv, nn.Conv2d)
-        return conv_relu(conv, x, SLOPE)
-
-
 class Residuals(nn.Module):
     """n times x <- act(x + conv(act(conv(x)))); for n > 1 the input is added once more."""
 
@@ -82,7 +68,7 @@ class Residuals(nn.Module):
         """Map (N, C, h, w) to (N, C, h, w)."""
         start = x
         for pair in self.pairs:
-            x = F.leaky_relu(x + pair(x), SLOPE)
+            x = F.leaky_relu(x + pair(x), LEAKY_SLOPE)
         return x + start if len(self.pairs) > 1 else x
 
 
@@ -171,9 +157,9 @@ class Reconstructor(nn.Module):
         for up, blocks, skip in zip(
             self.ups, self.blocks, (skips.quarter, skips.half, skips.full), strict=True
         ):
-            x = blocks(F.leaky_relu(up(x), SLOPE) + skip)
+            x = blocks(F.leaky_relu(up(x), LEAKY_SLOPE) + skip)
         residual: Tensor = self.out(x)
-        return F.leaky_relu(residual, SLOPE) if self.activates else residual
+        return F.leaky_relu(residual, LEAKY_SLOPE) if self.activates else residual
 
 
 class Reblurring(nn.Module):
