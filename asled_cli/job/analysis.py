@@ -88,7 +88,7 @@ def judge_clips(
     if measures:
         count = count_sharpness_times(wide, ultra, clock)
 
-        def asked() -> bool:
+        def reference_is_blended() -> bool:
             report(Progress("judge", count, count, "blended frames"))
             return has_blended_frames(ultra)
 
@@ -97,7 +97,7 @@ def judge_clips(
                 moments,
                 found,
                 lambda done: report(Progress("judge", done, count, "sharpness")),
-                blended=asked,
+                blended=reference_is_blended,
             )
     return replace(plan, gaps=gaps_between(wide, ultra, clock, wide_range)) if found.accepted else plan
 

@@ -49,22 +49,25 @@ def find_blend(runs: Sequence[Sequence[Image]]) -> ExposureFit:
 
     runs: consecutive frames of one scene each, (H, W) float32 coded luma at working size.
     """
-    count, bend = likely_count(lag_correlations(runs))
-    longest = max(runs, key=len, default=())
-    if not count or len(longest) <= count // 2:
+    count, bend, frames = _likely(runs)
+    if not count:
         return ExposureFit(0.0, 0.0, "scene")
-    ratio, trust = jump_ratio(longest[:_JUMPING], count)
+    ratio, trust = jump_ratio(frames, count)
     accepted = _is_sure(count, bend) or ratio <= _largest_ratio(count)
     return ExposureFit(float(count) if accepted else 0.0, trust, "scene")
 
 
 def is_blended(runs: Sequence[Sequence[Image]]) -> bool:
     """Return whether `find_blend` finds an exposure; instants are not solved where the bend alone tells."""
+    count, bend, frames = _likely(runs)
+    return bool(count) and (_is_sure(count, bend) or jump_ratio(frames, count)[0] <= _largest_ratio(count))
+
+
+def _likely(runs: Sequence[Sequence[Image]]) -> tuple[int, float, Sequence[Image]]:
+    """Return the likely count of instants (0: none), its bend, and the frames in which jumps tell more."""
     count, bend = likely_count(lag_correlations(runs))
     longest = max(runs, key=len, default=())
-    if not count or len(longest) <= count // 2:
-        return False
-    return _is_sure(count, bend) or jump_ratio(longest[:_JUMPING], count)[0] <= _largest_ratio(count)
+    return count if len(longest) > count // 2 else 0, bend, longest[:_JUMPING]
 
 
 def _is_sure(count: int, bend: float) -> bool:
