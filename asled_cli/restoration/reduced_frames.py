@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asled_cli.deconvolution.blended.unblend import resized_flow
 from asled_cli.deconvolution.own_reference import Flow, OwnReference
 from asled_cli.guide import guide_grid
 
@@ -49,6 +50,4 @@ def enlarged(found: OwnReference, small: Codes, rgb: Codes) -> OwnReference:
 
 
 def _on_grid(flow: Flow, size: tuple[int, int]) -> Flow:
-    factors = np.array([size[0] / flow.shape[1], size[1] / flow.shape[0]], np.float32)
-    fine = cv2.resize(flow.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
-    return np.asarray(fine * factors, np.float16)
+    return resized_flow(flow.astype(np.float32), size).astype(np.float16)
