@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image
-
-Spectra = NDArray[np.complex64]
+from asled_cli.imaging.spectra import Spectra, real_pictures, real_spectra
 
 
 @dataclass(frozen=True)
@@ -64,21 +63,24 @@ class TileGrid:
         )
 
     def cut(self, padded: Image, row: int) -> Image:
-        """Return one row of tiles, (columns, C, side, side), of a padded picture (H', W'[, C])."""
+        """Return one row of tiles (columns, C, side, side), a view of a padded picture (H', W'[, C])."""
         band = padded[row * self.hop : row * self.hop + self.side]
         tiles = np.lib.stride_tricks.sliding_window_view(band, self.side, axis=1)[:, :: self.hop]
         tiles = tiles[:, : self.counts[1]]
-        order = (1, 0, 2) if padded.ndim == 2 else (1, 2, 0, 3)
-        moved = np.ascontiguousarray(tiles.transpose(order))
-        return moved[:, None] if padded.ndim == 2 else moved
+        return tiles.transpose(1, 0, 2)[:, None] if padded.ndim == 2 else tiles.transpose(1, 2, 0, 3)
 
     def spectra(self, tiles: Image) -> Spectra:
         """Return the spectra (..., side, side // 2 + 1) of tiles under the window."""
-        return np.asarray(np.fft.rfft2(tiles * self.window), np.complex64)
+        return real_spectra(tiles * self.window)
 
-    def fold(self, padded: Image, row: int, spectra: Spectra) -> None:
-        """Add a row of tiles, given by their spectra (columns, C, ...), to padded planes (C, H', W')."""
-        tiles = np.fft.irfft2(spectra, s=(self.side, self.side)).astype(np.float32) * self.window
+    def pictures(self, spectra: Spectra) -> Image:
+        """Return the tiles (..., side, side) of spectra, under the window again, ready to be summed."""
+        tiles = real_pictures(spectra, (self.side, self.side))
+        tiles *= self.window
+        return tiles
+
+    def fold(self, padded: Image, row: int, tiles: Image) -> None:
+        """Add a row of tiles (columns, C, side, side), as `pictures` gives them, to planes (C, H', W')."""
         for column, tile in enumerate(tiles):
             y, x = row * self.hop, column * self.hop
             padded[:, y : y + self.side, x : x + self.side] += tile
@@ -100,7 +102,20 @@ def transfer(moves: NDArray[np.float64], down: NDArray[np.float32], across: NDAr
 
     moves: (N, U, 2), where each of U instants samples the sharp picture, pixels from a tile's own place:
     the blurred picture is the mean of x(p + move), so its spectrum is X times the mean of exp(2 pi i f move).
+    down, across: cycles per pixel in the order of `numpy.fft.fftfreq`, of across any part.
     """
-    ey = np.exp(2j * np.pi * down[None, :, None] * moves[:, None, :, 1]).astype(np.complex64)
-    ex = np.exp(2j * np.pi * across * moves[:, :, :1]).astype(np.complex64)
-    return np.asarray(ey @ ex / np.float32(moves.shape[1]), np.complex64)
+    half = _waves(down[: len(down) // 2 + 1, None] * moves[:, None, :, 1])
+    mirrored = np.conj(half[:, (len(down) - 1) // 2 : 0 : -1])  # the negative frequencies
+    ey = np.concatenate([half, mirrored], 1)
+    ex = _waves(across * moves[:, :, :1])
+    ex *= np.float32(1 / moves.shape[1])
+    return np.asarray(ey @ ex)
+
+
+def _waves(cycles: NDArray[np.floating]) -> Spectra:
+    """Return exp(2 pi i cycles)."""
+    angles = (2 * np.pi * (cycles - np.rint(cycles))).astype(np.float32)
+    waves = np.empty(angles.shape, np.complex64)
+    np.cos(angles, out=waves.real)
+    np.sin(angles, out=waves.imag)
+    return waves

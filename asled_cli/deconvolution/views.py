@@ -12,6 +12,7 @@ from asled_cli.deconvolution.align_neighbours import blurred
 from asled_cli.deconvolution.camera_path import CameraPath, apply_to_points
 from asled_cli.deconvolution.wiener import View
 from asled_cli.imaging.homography import Image, Matrix, resize_matrix
+from asled_cli.runtime.stages import map_in_threads
 
 _SPACING_PX, _FEWEST, _MOST = 2.0, 5, 31  # instants of an exposure
 _APPLIED = 16
@@ -63,15 +64,16 @@ def views(frames: Mapping[int, Planes], target: int, path: CameraPath, exposure:
     height, width = frames[target].luma.shape
     down = resize_matrix((width, height), path.size)
     up = np.linalg.inv(down)
-    found = []
-    for time, planes in frames.items():
+
+    def view(time: int) -> View:
         length = blur_length(path, time, exposure) * width / path.size[0]
         count = int(np.clip(np.ceil(length / _SPACING_PX), _FEWEST, _MOST))
         pose = path.pose(time)
         back = np.linalg.inv(pose) @ down
         moves = [up @ m @ back for m in path.instants(time, exposure, count)]
-        found.append(_view(planes, frames[target], up @ pose @ down, moves))
-    return found
+        return _view(frames[time], frames[target], up @ pose @ down, moves)
+
+    return map_in_threads(view, list(frames))
 
 
 def _view(frame: Planes, target: Planes, pose: Matrix, moves: list[Matrix]) -> View:

@@ -7,15 +7,16 @@ differently still has.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.deconvolution.tiles import Spectra, TileGrid, transfer
+from asled_cli.deconvolution.tiles import TileGrid, transfer
 from asled_cli.imaging.homography import Image
+from asled_cli.imaging.spectra import Spectra
 
 _SIDES = (128, 256)  # pixels; three quarters of a side from tile to tile
 _LONGEST = 0.375  # of a side: blur that fits between its edges
@@ -84,11 +85,11 @@ def invert(
     """
     height, width = views[target].luma.shape
     grid = TileGrid(side, side * 3 // 4, (width, height))
-    solver = _Solver(grid, views, target, noise)
-    rows, half = grid.counts[0], solver.half
-    luma_sum = np.zeros((3, *solver.luma[0].shape), np.float32)
-    tint_sum = np.zeros((2, *solver.tint[0].shape[:2]), np.float32) if solver.tint else None
     with ThreadPoolExecutor(workers) as pool:
+        solver = _Solver(grid, views, target, noise, pool)
+        rows, half = grid.counts[0], solver.half
+        luma_sum = np.zeros((3, *solver.luma[0].shape), np.float32)
+        tint_sum = np.zeros((2, *solver.tint[0].shape[:2]), np.float32) if solver.tint else None
         for row, (luma, tint) in enumerate(pool.map(solver.solve, range(rows))):
             grid.fold(luma_sum, row, luma)
             if tint_sum is not None and tint is not None:
@@ -101,52 +102,85 @@ def invert(
 class _Solver:
     """The tiles of one target frame: luma at full size, tint at half."""
 
-    def __init__(self, grid: TileGrid, views: Sequence[View], target: int, noise: float) -> None:
+    def __init__(
+        self, grid: TileGrid, views: Sequence[View], target: int, noise: float, pool: Executor
+    ) -> None:
         self.grid, self.half, self.target = grid, grid.halved(), target
         self.blurs = [view.blur for view in views]
-        self.luma = [grid.padded(view.luma) for view in views]
-        self.tint = [self.half.padded(view.tint) for view in views if view.tint is not None]
-        self.cover = [grid.padded(view.cover) for view in views]
+        self.luma = list(pool.map(grid.padded, [view.luma for view in views]))
+        self.tint = list(pool.map(self.half.padded, [view.tint for view in views if view.tint is not None]))
+        self.cover = list(pool.map(grid.padded, [view.cover for view in views]))
         self.noise = np.float32(noise) * prior(*grid.frequencies)[None, None]
 
-    def solve(self, row: int) -> tuple[Spectra, Spectra | None]:
-        """Return what a row of tiles adds: luma with both residuals (N, 3, ...), and tint (N, 2, ...)."""
-        responses = np.stack([self._response(blur, row) for blur in self.blurs])  # (K, N, 1, S, S / 2 + 1)
+    def solve(self, row: int) -> tuple[Image, Image | None]:
+        """Return what a row of tiles adds: luma with both residuals (N, 3, S, S), and tint (N, 2, ...)."""
+        responses = self._responses(row)
         spectra = self._spectra(self.grid, self.luma, row)
         cover = [np.square(self.grid.cut(c, row).mean(axis=(2, 3), keepdims=True)) for c in self.cover]
         seen = np.stack(cover).astype(np.float32)
-        weights = frame_weights(spectra, responses, seen, self.noise)
+        matched = Matched.of(spectra, responses)
+        weights = frame_weights(spectra, responses, matched, seen, self.noise)
         t = self.target
-        sharp = solve(spectra, responses, weights, self.noise)
+        sharp = matched.estimate(weights, self.noise)
         others = weights.copy()
         others[t] = 0
-        predicted = responses[t] * solve(spectra, responses, others, self.noise)
-        plain = (others * spectra).sum(0) / (others.sum(0) + np.float32(1e-6))
-        luma = np.concatenate([sharp - spectra[t], spectra[t] - predicted, spectra[t] - plain], 1)
+        predicted = responses[t] * matched.estimate(others, self.noise)
+        plain = _weighted_sum(others, spectra) / (others.sum(0) + np.float32(1e-6))
+        found = np.concatenate([sharp - spectra[t], spectra[t] - predicted, spectra[t] - plain], 1)
+        luma = self.grid.pictures(found)
         if not self.tint:
             return luma, None
         coarse, noise = _low(responses), _low(self.noise.astype(np.complex64)).real
         tint = self._spectra(self.half, self.tint, row)
-        return luma, solve(tint, coarse, weights, noise) - tint[t]
+        tint_change = Matched.of(tint, coarse).estimate(weights, noise) - tint[t]
+        return luma, self.half.pictures(tint_change)
 
-    def _response(self, blur: Blur, row: int) -> Spectra:
-        moves = blur.moves(self.grid.centres(row), self.grid.side)
-        return transfer(moves, *self.grid.frequencies)[:, None]
+    def _responses(self, row: int) -> Spectra:
+        """Return (K, N, 1, S, S / 2 + 1): how each frame's blur changes each frequency in a row of tiles."""
+        centres, side = self.grid.centres(row), self.grid.side
+        responses = np.empty((len(self.blurs), len(centres), 1, side, side // 2 + 1), np.complex64)
+        for blur, response in zip(self.blurs, responses, strict=True):
+            response[:, 0] = transfer(blur.moves(centres, side), *self.grid.frequencies)
+        return responses
 
     def _spectra(self, grid: TileGrid, pictures: Sequence[Image], row: int) -> Spectra:
-        tiles = [grid.cut(picture, row) for picture in pictures]
-        level = tiles[self.target].mean(axis=(2, 3), keepdims=True)
-        return np.stack([grid.spectra(tile - level) for tile in tiles])
+        shape = len(pictures), *grid.cut(pictures[0], row).shape
+        tiles = np.empty(shape, np.float32)
+        for picture, cut in zip(pictures, tiles, strict=True):
+            cut[:] = grid.cut(picture, row)
+        tiles -= tiles[self.target].mean(axis=(2, 3), keepdims=True)
+        return grid.spectra(tiles)
 
 
-def solve(spectra: Spectra, responses: Spectra, weights: NDArray[np.float32], noise: Image) -> Spectra:
-    """Return the Wiener estimate (N, C, ...) from spectra (K, N, C, ...) of K frames."""
-    found = np.zeros_like(spectra[0])
-    power = np.zeros(responses[0].shape, np.float32) + noise
-    for spectrum, response, weight in zip(spectra, responses, weights, strict=True):
-        found += weight * np.conj(response) * spectrum
-        power += weight * (np.square(response.real) + np.square(response.imag))
-    return np.asarray(found / power, np.complex64)
+@dataclass(frozen=True)
+class Matched:
+    """What the estimates of one set of frames share, whatever the frames' weights.
+
+    products: (K, N, C, ...), each spectrum times its response's conjugate. powers: (K, N, 1, ...), of the
+    responses.
+    """
+
+    products: Spectra
+    powers: Image
+
+    @classmethod
+    def of(cls, spectra: Spectra, responses: Spectra) -> "Matched":
+        """Return the parts for spectra (K, N, C, ...) of K frames with responses (K, N, 1, ...)."""
+        powers = np.square(responses.real) + np.square(responses.imag)
+        return cls(np.conj(responses) * spectra, powers)
+
+    def estimate(self, weights: NDArray[np.float32], noise: Image) -> Spectra:
+        """Return the Wiener estimate (N, C, ...). weights: (K, N, 1, 1, 1). noise: over signal."""
+        power = _weighted_sum(weights, self.powers) + noise
+        return np.asarray(_weighted_sum(weights, self.products) / power, np.complex64)
+
+
+def _weighted_sum(weights: NDArray[np.float32], values: NDArray[Any]) -> NDArray[Any]:
+    """Return the sum of values (K, N, ...), float32 or complex64, times weights (K, N, 1, ...) over K."""
+    frames, tiles = values.shape[:2]
+    flat = values.reshape(frames, tiles, -1).view(np.float32)
+    summed = weights.reshape(frames, tiles).T[:, None] @ flat.transpose(1, 0, 2)
+    return summed.view(values.dtype).reshape(values.shape[1:])
 
 
 def prior(down: NDArray[np.float32], across: NDArray[np.float32]) -> Image:
@@ -156,16 +190,17 @@ def prior(down: NDArray[np.float32], across: NDArray[np.float32]) -> Image:
 
 
 def frame_weights(
-    spectra: Spectra, responses: Spectra, seen: NDArray[np.float32], noise: Image
+    spectra: Spectra, responses: Spectra, matched: Matched, seen: NDArray[np.float32], noise: Image
 ) -> NDArray[np.float32]:
     """Return (K, N, 1, 1, 1): the weight of each frame in each tile, from the residual of the solution.
 
-    seen: the same shape, share of the tile that the frame shows. A frame whose residual is far above the
-    usual one of the tile saw something else there: an occlusion, a moving object, a wrong pose.
+    matched: of the spectra and responses. seen: the same shape, share of the tile that the frame shows.
+    A frame whose residual is far above the usual one of the tile saw something else there: an occlusion, a
+    moving object, a wrong pose.
     """
     weights = seen
     for _ in range(_ROUNDS - 1):
-        sharp = solve(spectra, responses, weights, noise)
+        sharp = matched.estimate(weights, noise)
         left = [_power(y - h * sharp) for y, h in zip(spectra, responses, strict=True)]
         residual = np.stack(left)
         usual = np.median(residual, axis=0) + np.float32(1e-12)

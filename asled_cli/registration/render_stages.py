@@ -32,9 +32,28 @@ def align_stages(
     work on full references, which are of the renderer's kind.
     """
     frames = _registered(pairs, renderer, threads)
+    return fuse_stages(
+        frames, "align", radius=radius, threads=threads, room=room, select=select, fusion=fusion
+    )
+
+
+def fuse_stages(
+    frames: Iterator[AlignedFrame[Picture]],
+    name: str,
+    *,
+    radius: int,
+    threads: int,
+    room: int,
+    select: Callable[[Iterator[AlignedFrame[Picture]]], Iterator[AlignedFrame[Picture]]],
+    fusion: FusionPictures[Any] = OPENCV_FUSION,
+) -> list[Stage[AlignedFrame[Picture]]]:
+    """Return the stages that make aligned frames and fuse their references, as `align_stages` does.
+
+    frames: what the first stage, called `name`, computes. threads: that fuse.
+    """
     if not radius:
-        return [Stage(select(frames), room, "align")]
-    aligned = Stage(frames, QUEUE, "align")
+        return [Stage(select(frames), room, name)]
+    aligned = Stage(frames, QUEUE, name)
     fuse = partial(fuse_window, pictures=fusion)
     fused = parallel_map(fuse, frame_windows(aligned, radius), threads)
     return [aligned, Stage(select(fused), room, "fuse")]

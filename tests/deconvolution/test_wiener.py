@@ -7,7 +7,7 @@ from scipy.sparse.linalg import spsolve
 
 from asled_cli.deconvolution.tiles import TileGrid, transfer
 from asled_cli.deconvolution.views import PathBlur
-from asled_cli.deconvolution.wiener import View, frame_weights, invert, solve
+from asled_cli.deconvolution.wiener import Matched, View, frame_weights, invert
 
 _SIDE = 16
 
@@ -34,7 +34,8 @@ def test_closed_form_is_the_solution_of_a_sparse_solver() -> None:
     spectra = np.fft.rfft2(pictures)[:, None, None].astype(np.complex64)
     responses = np.stack([transfer(move[None], full, half)[:, None] for move in moves])
     noise = noise_full[:, : _SIDE // 2 + 1][None, None]
-    found = np.fft.irfft2(solve(spectra, responses, np.ones((3, 1, 1, 1, 1), np.float32), noise))[0, 0]
+    weights = np.ones((3, 1, 1, 1, 1), np.float32)
+    found = np.fft.irfft2(Matched.of(spectra, responses).estimate(weights, noise))[0, 0]
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
@@ -45,7 +46,7 @@ def test_tiles_add_up_to_the_picture(size: tuple[int, int]) -> None:
     padded = grid.padded(picture)
     total = np.zeros((2, *padded.shape[:2]), np.float32)
     for row in range(grid.counts[0]):
-        grid.fold(total, row, grid.spectra(grid.cut(padded, row)))
+        grid.fold(total, row, grid.pictures(grid.spectra(grid.cut(padded, row))))
     np.testing.assert_allclose(grid.inner(total).transpose(1, 2, 0), picture, atol=1e-5)
 
 
@@ -69,5 +70,14 @@ def test_a_frame_that_shows_something_else_counts_little() -> None:
     spectra = np.fft.rfft2(np.tile(rng.uniform(0, 1, (1, 1, 16, 16)), (5, 1, 1, 1, 1))).astype(np.complex64)
     spectra[3] = np.fft.rfft2(rng.uniform(0, 1, (1, 1, 16, 16)))
     ones = np.ones((5, 1, 1, 1, 1), np.float32)
-    weights = frame_weights(spectra, np.ones_like(spectra), ones, np.full((1, 1, 16, 9), 0.1, np.float32))
+    responses, noise = np.ones_like(spectra), np.full((1, 1, 16, 9), 0.1, np.float32)
+    weights = frame_weights(spectra, responses, Matched.of(spectra, responses), ones, noise)
     assert weights[3] < 0.1 * weights[0]
+
+
+@pytest.mark.parametrize("side", [16, 15])
+def test_transfer_functions_are_means_of_waves(side: int) -> None:
+    down, across = np.fft.fftfreq(side).astype(np.float32), np.fft.rfftfreq(side).astype(np.float32)
+    moves = np.random.default_rng(0).uniform(-9, 9, (3, 5, 2))
+    phases = moves[..., None, None, 1] * down[:, None] + moves[..., None, None, 0] * across
+    np.testing.assert_allclose(transfer(moves, down, across), np.exp(2j * np.pi * phases).mean(1), atol=1e-5)

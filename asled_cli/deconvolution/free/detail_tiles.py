@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image
+from asled_cli.imaging.spectra import real_spectra
 
 _SIDE = 128
 _TILES = 8
@@ -58,7 +59,7 @@ def band_of(frames: Sequence[Image], cover: Sequence[Image], target: int) -> tup
     for frame, shown in zip(frames, cover, strict=True):
         tiles = np.stack([frame[y : y + side, x : x + side] for y, x in corners])
         tiles = (tiles - tiles.mean((1, 2), keepdims=True)) * window
-        values.append(np.fft.rfft2(tiles)[:, kept].astype(np.complex64))
+        values.append(real_spectra(tiles)[:, kept])
         seen.append([shown[y : y + side, x : x + side].mean() > _SEEN for y, x in corners])
     band = Band(
         np.stack(values), across[kept].astype(np.float32), down[kept].astype(np.float32),

@@ -19,11 +19,12 @@ from asled_cli.deconvolution.scene.scene_motion import find_motion
 from asled_cli.deconvolution.scene.scene_views import scene_views
 from asled_cli.deconvolution.scene.soft_flow import REDUCTION, alike, soft_flows, soft_picture
 from asled_cli.deconvolution.single_lens import reduce_luma
-from asled_cli.deconvolution.tiles import Spectra, TileGrid, transfer
+from asled_cli.deconvolution.tiles import TileGrid, transfer
 from asled_cli.deconvolution.views import Planes
 from asled_cli.deconvolution.wiener import View, prior
 from asled_cli.imaging.homography import Image
 from asled_cli.imaging.light import luma
+from asled_cli.imaging.spectra import Spectra
 from asled_cli.runtime.stages import map_in_threads
 
 TRIALS = (0.0, 0.25, 0.5, 0.75, 1.0, 2.0)  # frame intervals; longer ones see `blended.blend_count`

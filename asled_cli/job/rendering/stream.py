@@ -18,11 +18,10 @@ from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.on_device.full_resolution import DevicePictures
 from asled_cli.registration.on_device.fusion import DeviceFusion
 from asled_cli.registration.render import ReferenceRenderer
-from asled_cli.registration.render_stages import QUEUE, align_stages
+from asled_cli.registration.render_stages import QUEUE, align_stages, fuse_stages
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.registration.rendering.full_resolution import FullPictures, OpenCvPictures
 from asled_cli.registration.rendering.fusion_pictures import OPENCV_FUSION, FusionPictures
-from asled_cli.registration.rendering.temporal_fusion import fuse_references
 from asled_cli.restoration.base import RestoredFrame, Restorer, restore
 from asled_cli.restoration.one_clip import inverted_frames
 from asled_cli.restoration.one_clip_frames import frames_alone
@@ -123,25 +122,30 @@ def single_stream(plan: DeblurPlan, restorer: Restorer, part: Part) -> Iterator[
     start, name = part.start, plan.wide.path.name
     with ClipReader(plan.wide, start_s=start.wide_s, end_s=plan.wide_range[1]) as wide:
         frames = Stage(wide, QUEUE, "decode wide")
-        seen = Stage(
-            skip_written(_seen_alone(frames, plan), start, name), max(QUEUE, plan.choice.chunk), "invert"
+        # The network takes whole chunks, and the inversion goes on meanwhile.
+        seen = fuse_stages(
+            _seen_alone(frames, plan),
+            "invert",
+            radius=0 if plan.choice.method == "network" else plan.choice.reference_radius,
+            threads=1,
+            room=max(QUEUE, plan.choice.chunk),
+            select=lambda found: skip_written(found, start, name),
         )
-        with Stage(_of_part(restore(seen, restorer), part), QUEUE, "restore") as restored:
-            yield RestoredStream(restored, [frames, seen, restored], {name: wide.problems})
+        with Stage(_of_part(restore(seen[-1], restorer), part), QUEUE, "restore") as restored:
+            yield RestoredStream(restored, [frames, *seen, restored], {name: wide.problems})
 
 
 def _seen_alone(frames: Iterator[Frame], plan: DeblurPlan) -> Iterator[AlignedFrame]:
     """Yield the frames of one clip as what restores it sees them: with their inversions, or bare."""
     if plan.choice.method == "network":
         return frames_alone(frames, None if plan.choice.removes == "defocus" else plan.own_exposure)
-    inverted = inverted_frames(
+    return inverted_frames(
         frames,
         plan.exposure or NOT_BLURRED,
         1 / plan.wide.average_rate,
         workers=plan.inversion_threads,
         long_side=plan.inversion_px,
     )
-    return fuse_references(inverted, plan.choice.reference_radius)
 
 
 def _of_part(frames: Iterator[RestoredFrame], part: Part) -> Iterator[RestoredFrame]:
