@@ -23,9 +23,9 @@ _SHORT_PX, _LONG_PX = 1.0, 2.0  # blur that is left alone, and blur that is undo
 PATH_EXPLAINS = 0.11
 # The same from which, and at which, such blurs count; their length; and how far a frame's middle instant may
 # be from its mean. At a turn of the motion the fit may take one end of the exposure for its middle.
-_FREE_NONE, _FREE_FULL = 0.5, 0.7
-_FREE_SHORT_PX, _FREE_LONG_PX = 2.0, 5.0
-_MIDDLE_FULL_PX, _MIDDLE_NONE_PX = 0.45, 0.7
+_FREE_NONE, _FREE_FULL = 0.3, 0.5
+_FREE_SHORT_PX, _FREE_LONG_PX = 1.5, 3.5
+_MIDDLE_FULL_PX, _MIDDLE_NONE_PX = 0.8, 1.2
 
 
 def confidence(inversion: Inversion, luma: Image) -> Image:

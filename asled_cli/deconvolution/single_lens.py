@@ -34,7 +34,7 @@ class SingleLensConfig:
     """How one clip is inverted."""
 
     radius: int = 3
-    """Frames to either side that explain a frame."""
+    """Frames to either side that explain a frame; as many in all near a cut or an end, more on one side."""
     rounds: int = 2
     """Refinements of the motion on frames blurred alike."""
     around: int = 4
@@ -48,6 +48,11 @@ class SingleLensConfig:
     def look_ahead(self) -> int:
         """Frames past a frame that must have been seen before it is restored."""
         return self.around * (self.rounds + 1)
+
+    @property
+    def look_back(self) -> int:
+        """Frames before a frame that its result may depend on."""
+        return self.around * self.rounds + max(self.around, 2 * self.radius)
 
 
 DEFAULTS = SingleLensConfig()
@@ -142,13 +147,20 @@ class SingleLensRestorer:
             ready = ready if last else ready - config.around
             for k in range(max(maps, default=-1) + 1, ready):
                 maps[k] = self._refined(before, k)
-        ready = ready + 1 if last else ready - config.around
         finished = []
-        while self._done < ready:
+        while self._done < self._count and (last or self._maps_needed(self._done) <= ready):
             finished.append(self._restore(self._done))
             self._done += 1
             self._forget()
         return finished
+
+    @property
+    def _window(self) -> int:
+        """Frames that explain a frame, if the scene is so long."""
+        return 2 * self._config.radius + 1
+
+    def _maps_needed(self, t: int) -> int:
+        return max(t + self._config.around, self._window - 2) + 1
 
     def _refined(self, maps: dict[int, Matrix], k: int) -> Matrix:
         around = self._config.around
@@ -157,22 +169,27 @@ class SingleLensRestorer:
         return align_pair_alike(first, second, [maps[i] for i in window], k - window.start, self._exposure)
 
     def _restore(self, t: int) -> Deblurred:
-        around, maps = self._config.around, self._maps[-1]
-        low, high = max(0, t - around), min(self._count, t + around + 1)
+        around, maps, radius = self._config.around, self._maps[-1], self._config.radius
+        near = range(
+            max(0, min(t - radius, self._count - self._window)),
+            min(self._count, max(t + radius + 1, self._window)),
+        )
+        low = min(max(0, t - around), near.start)
+        high = max(min(self._count, t + around + 1), near.stop)
         if high - low < 3:
             return Deblurred(None, 0.0)
         poses = chain([maps[i] for i in range(low, high - 1)], t - low)
         shape = self._frames[t - self._start].luma.shape
         # Times count from this frame: rounded numbers do not depend on where the stream began.
         path = fit_path(poses, low - t, 0, self._exposure, (shape[1], shape[0]))
-        near = range(max(0, t - self._config.radius), min(self._count, t + self._config.radius + 1))
         seen = {k - t: self._frames[k - self._start] for k in near}
         return restore_frame(seen, 0, path, self._exposure, self._config)
 
     def _forget(self) -> None:
         """Drop what no later frame needs."""
-        keep = max(0, self._done - self._config.around * (self._config.rounds + 1))
-        oldest = max(0, min(self._done - self._config.radius, keep + self._config.around))
+        config, window = self._config, self._window - 1
+        keep = max(0, self._done - max(config.around * (config.rounds + 1), window))
+        oldest = max(0, min(self._done - window, keep + config.around))
         while self._start < oldest:
             self._frames.popleft()
             self._start += 1

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Image
-from asled_cli.imaging.spectra import Spectra, real_pictures, real_spectra
+from asled_cli.imaging.spectra import Spectra, real_pictures, real_spectra, waves
 
 
 @dataclass(frozen=True)
@@ -104,18 +104,9 @@ def transfer(moves: NDArray[np.float64], down: NDArray[np.float32], across: NDAr
     the blurred picture is the mean of x(p + move), so its spectrum is X times the mean of exp(2 pi i f move).
     down, across: cycles per pixel in the order of `numpy.fft.fftfreq`, of across any part.
     """
-    half = _waves(down[: len(down) // 2 + 1, None] * moves[:, None, :, 1])
+    half = waves(down[: len(down) // 2 + 1, None] * moves[:, None, :, 1])
     mirrored = np.conj(half[:, (len(down) - 1) // 2 : 0 : -1])  # the negative frequencies
     ey = np.concatenate([half, mirrored], 1)
-    ex = _waves(across * moves[:, :, :1])
+    ex = waves(across * moves[:, :, :1])
     ex *= np.float32(1 / moves.shape[1])
     return np.asarray(ey @ ex)
-
-
-def _waves(cycles: NDArray[np.floating]) -> Spectra:
-    """Return exp(2 pi i cycles)."""
-    angles = (2 * np.pi * (cycles - np.rint(cycles))).astype(np.float32)
-    waves = np.empty(angles.shape, np.complex64)
-    np.cos(angles, out=waves.real)
-    np.sin(angles, out=waves.imag)
-    return waves

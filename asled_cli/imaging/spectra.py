@@ -21,3 +21,12 @@ def real_pictures(spectra: Spectra, size: tuple[int, int]) -> NDArray[np.float32
     """Return the pictures (..., H, W) of spectra (..., H, W // 2 + 1). size: (H, W)."""
     found: NDArray[np.float32] = torch.fft.irfft2(torch.from_numpy(spectra), s=size).numpy()
     return found
+
+
+def waves(cycles: NDArray[np.floating]) -> Spectra:
+    """Return exp(2 pi i cycles); a whole number of cycles changes nothing but rounding."""
+    angles = (2 * np.pi * (cycles - np.rint(cycles))).astype(np.float32)
+    found = np.empty(angles.shape, np.complex64)
+    np.cos(angles, out=found.real)
+    np.sin(angles, out=found.imag)
+    return found

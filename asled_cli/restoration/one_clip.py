@@ -27,7 +27,7 @@ from asled_cli.video.frames import Frame, FramePair
 FUSED = 2  # frames on either side whose inversions are averaged
 REACH = 3  # frames on either side from which one that could not be inverted takes its reference
 _MERGED = 1 + FUSED + REACH  # frames before one whose inversions it takes, and one to spare
-FRAMES_BEFORE = DEFAULTS.look_ahead + _MERGED  # that a restored frame depends on, where nothing is blended
+FRAMES_BEFORE = DEFAULTS.look_back + _MERGED  # that a restored frame depends on, where nothing is blended
 BYTES_PER_PIXEL = (FRAMES_BEFORE + 2 * DEFAULTS.radius) * 16 + 200  # held frames, and the work on one
 
 

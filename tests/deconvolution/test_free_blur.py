@@ -7,48 +7,80 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from asled_cli.deconvolution.clip_exposure import NOMINAL, clip_exposure
-from asled_cli.deconvolution.free.blur_fit import INSTANTS, Fit, basis, find_blurs, length, straight_blurs
+from asled_cli.deconvolution.free.blur_fit import Fit, find_blurs, length, straight_blurs
 from asled_cli.deconvolution.free.detail_tiles import Band, band_of
+from asled_cli.deconvolution.free.motion_model import INSTANTS, basis, own_motion, smooth_motion, smoothed
 from asled_cli.deconvolution.single_lens import deblur_frames
 
-_SPEEDS = np.array([[12.0, 0.0], [2.0, 9.0], [-6.0, 6.0], [0.0, -3.0], [5.0, 14.0]])
-_STILL = np.zeros((len(_SPEEDS), 1, INSTANTS, 2))
+_EXPOSURE, _FRAMES = 0.8, 7
+_STILL = np.zeros((_FRAMES, 1, INSTANTS, 2))
+_MANY = 64  # instants of the true motion
 
 
-def _blurred(scene: NDArray[np.float32], speed: NDArray[np.float64]) -> NDArray[np.float32]:
+def _path(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (..., 2): where a swinging camera looks, pixels."""
+    return np.stack([14 * np.sin(0.9 * times + 0.4), 11 * np.cos(0.7 * times) + 5 * np.sin(1.3 * times)], -1)
+
+
+def _moves() -> NDArray[np.float64]:
+    """Return (K, _MANY, 2): the true motion in each frame's exposure, about its mean."""
+    instants = np.arange(_FRAMES)[:, None] + ((np.arange(_MANY) + 0.5) / _MANY - 0.5) * _EXPOSURE
+    at = _path(instants)
+    return np.asarray(at - at.mean(1, keepdims=True))
+
+
+def _true_shifts() -> NDArray[np.float64]:
+    """Return (K, 3, 2): the parts of the true motion."""
+    return np.stack([np.linalg.lstsq(basis(_MANY), moves, rcond=None)[0] for moves in _moves()])
+
+
+def _blurred(scene: NDArray[np.float32], moves: NDArray[np.float64]) -> NDArray[np.float32]:
     down, across = np.meshgrid(*(np.fft.fftfreq(n) for n in scene.shape), indexing="ij")
-    return np.fft.ifft2(np.fft.fft2(scene) * np.sinc(across * speed[0] + down * speed[1])).real.astype(
-        np.float32
-    )
+    waves = [np.exp(2j * np.pi * (across * x + down * y)) for x, y in moves]
+    return np.fft.ifft2(np.fft.fft2(scene) * np.mean(waves, 0)).real.astype(np.float32)
 
 
 @pytest.fixture(scope="module")
 def band() -> Band:
     scene = make_scene((192, 192), 3)[..., 1]
     noise = np.random.default_rng(0)
-    frames = [_blurred(scene, s) + noise.normal(0, 0.002, scene.shape).astype(np.float32) for s in _SPEEDS]
+    frames = [_blurred(scene, m) + noise.normal(0, 0.002, scene.shape).astype(np.float32) for m in _moves()]
     frames = [frame[32:160, 32:160] for frame in frames]
-    return band_of(frames, [np.ones((128, 128), np.float32)] * len(frames), 0)[0]
+    return band_of(frames, [np.ones((128, 128), np.float32)] * len(frames), 3)[0]
 
 
-def _from_truth(found: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (K,): how far the speeds are from the true ones; a blur does not tell forth from back."""
-    return np.minimum(*(np.hypot(*(found - sign * _SPEEDS).T) for sign in (1, -1)))
+def _speed_errors(found: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (K,): how far speeds (K, 2) are from the true ones; a blur does not tell forth from back."""
+    true = _true_shifts()[:, 1]
+    return np.minimum(*(np.hypot(*(found - sign * true).T) for sign in (1, -1)))
 
 
 def test_power_tells_straight_blurs(band: Band) -> None:
-    assert min(_from_truth(guess).max() for guess in straight_blurs(band)) < 4
+    assert min(np.median(_speed_errors(guess)) for guess in straight_blurs(band)) < 3
 
 
-def test_fit_finds_them_to_a_pixel(band: Band) -> None:
-    found = find_blurs(band, _STILL)
-    assert _from_truth(found[:, 1]).max() < 1
+def test_one_smooth_motion_tells_speeds_and_how_blurs_are_bent(band: Band) -> None:
+    found = find_blurs(band, _STILL, _EXPOSURE)
+    assert _speed_errors(found[:, 1]).max() < 1
+    bends = np.hypot(*(found[:, 2] - _true_shifts()[:, 2]).T)
+    assert np.hypot(*_true_shifts()[:, 2].T).max() > 4
+    assert bends.max() < 1
     assert np.abs(found[:, 0]).max() < 0.3
+
+
+def test_a_smooth_motion_has_the_shifts_of_its_frames() -> None:
+    model, true = smooth_motion(_FRAMES, _EXPOSURE), _true_shifts()
+    turned = true.copy()
+    turned[[1, 4], 1] *= -1  # as a fit may find them
+    far, parameters = min(smoothed(model, turned), key=lambda found: found[0])
+    np.testing.assert_allclose(model.shifts(parameters), true, atol=0.5)
+    assert all(far <= other for other, _ in smoothed(model, turned))
+    assert len(list(smoothed(model, turned))) == 2**_FRAMES
 
 
 def test_slope_is_that_of_the_cost(band: Band) -> None:
     fit = Fit(band.below(0.06), _STILL)
-    shifts = np.random.default_rng(1).normal(0, 2, (len(_SPEEDS), 3, 2))
+    shifts = np.random.default_rng(1).normal(0, 2, (_FRAMES, 3, 2))
     slope = fit.state(shifts).slope.reshape(shifts.shape)
     for at in [(0, 0, 0), (1, 1, 1), (3, 2, 0), (4, 1, 0)]:
         step = np.zeros_like(shifts)
@@ -57,18 +89,24 @@ def test_slope_is_that_of_the_cost(band: Band) -> None:
         assert slope[at] == pytest.approx(-change / 0.08, rel=0.03, abs=0.5)
 
 
-def test_scipy_finds_no_better_shifts(band: Band) -> None:
+@pytest.mark.parametrize("smooth", [False, True])
+def test_scipy_finds_no_better_motion(band: Band, smooth: bool) -> None:
     fit = Fit(band.below(0.06), _STILL)
-    start = np.zeros((len(_SPEEDS), 3, 2))
-    start[:, 1] = straight_blurs(band)[0]
+    shifts = np.zeros((_FRAMES, 3, 2))
+    shifts[:, 1] = straight_blurs(band)[0]
+    model, start = own_motion(_FRAMES), shifts.ravel()
+    if smooth:
+        model = smooth_motion(_FRAMES, _EXPOSURE)
+        start = min(smoothed(model, shifts), key=lambda found: found[0])[1]
 
-    def cost(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        state = fit.state(flat.reshape(start.shape))
-        return state.cost, -2 * state.slope
+    def cost(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        state, usual = fit.state(model.shifts(parameters)), model.precision @ parameters
+        return state.cost + parameters @ usual, 2 * (usual - model.to_shifts.T @ state.slope)
 
-    best = minimize(cost, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 40}).fun
-    ours = fit.state(fit.levenberg_marquardt(start, 12)).cost
-    assert ours < best + 0.02 * (cost(start.ravel())[0] - best)
+    best = minimize(cost, start, jac=True, method="L-BFGS-B", options={"maxiter": 40}).fun
+    ours, found = fit.minimum(model, start, 12)
+    assert ours == pytest.approx(cost(found)[0])
+    assert ours < best + 0.02 * (cost(start)[0] - best)
 
 
 def test_length_of_a_blur() -> None:

@@ -48,7 +48,18 @@ def test_memory_is_bounded_and_frames_come_in_order() -> None:
         most = max(most, restorer.waiting)
     done += restorer.flush()
     assert len(done) == 16
-    assert most <= config.look_ahead + config.radius + 2
+    assert most <= config.look_ahead + 2 * config.radius + 2
+
+
+def test_frames_at_the_ends_are_explained_by_as_many_as_others() -> None:
+    clip = make_shaken_clip(frames=9)
+
+    def first(frames: int) -> float:
+        found = next(iter(deblur_frames(clip.wide[:frames], _EXPOSURE))).change
+        return float(clip.gains([found] + [None] * 8)[0])
+
+    assert first(7) > first(4) + 0.3  # four frames: the first one and those up to three after it
+    assert first(9) == pytest.approx(first(7), abs=0.5)
 
 
 def test_stream_that_starts_later_gives_the_same_frames() -> None:

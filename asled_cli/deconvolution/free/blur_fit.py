@@ -2,11 +2,13 @@
 
 Electronic stabilisation moves the pictures after they were exposed: their positions no longer say how they
 are blurred. All frames show one scene, so their spectra differ by their blurs alone. The frames' power gives
-each a straight blur to start from; then each frame's mean, speed and acceleration are found by Gauss-Newton.
-The unknown scene is eliminated at every step (variable projection: L. Kaufman, "A variable projection method
-for solving separable nonlinear least squares problems", 1975).
+each a straight blur to start from; then motion is found by Gauss-Newton: first each frame's own, then one
+smooth motion through all of them, which decides between forth and back and tells how each blur is bent. The
+unknown scene is eliminated at every step (variable projection: L. Kaufman, "A variable projection method for
+solving separable nonlinear least squares problems", 1975).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,43 +16,69 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.deconvolution.free.detail_tiles import Band
+from asled_cli.deconvolution.free.motion_model import (
+    INSTANTS,
+    PARTS,
+    MotionModel,
+    Shifts,
+    basis,
+    own_motion,
+    smooth_motion,
+    smoothed,
+)
+from asled_cli.imaging.spectra import waves
 
 Complex = NDArray[np.complex64]
-Shifts = NDArray[np.float64]
 
-INSTANTS = 9
-_PARTS = 3  # mean, speed, acceleration
-_STAGES = ((0.06, 5), (0.16, 6))  # highest frequency in cycles per pixel, steps
-_PRIOR_PX = (1.0, 40.0, 2.0)  # usual size of the parts
-_DAMPING, _CLOSE_PX, _LARGEST_PX = 1e-3, 0.02, 3.0
+_LOW, _LOW_STEPS, _HIGH, _HIGH_STEPS = 0.06, 6, 0.16, 8  # highest frequencies in cycles per pixel, and steps
+_TRIED, _KEPT = 16, 4  # smooth motions that are fitted at low frequencies, and of those at high ones
+_APART_PX = 0.3  # between two that are kept
+_DAMPING, _CLOSE_PX = 1e-3, 0.02
 _START_HIGHEST, _START_ROUNDS = 0.2, 4
 _LENGTHS = np.geomspace(1.5, 45.0, 24)
 _DIRECTIONS = 24
 _FLOOR = 0.01  # of a blur's power: what noise and a curved motion leave at its zeros
 
 
-def basis(count: int) -> NDArray[np.float64]:
-    """Return (count, 3): mean, speed and acceleration at the instants; the latter two of mean 0."""
-    u = (np.arange(count) + 0.5) / count - 0.5
-    return np.stack([np.ones(count), u, u * u - (u * u).mean()], 1)
-
-
-def find_blurs(band: Band, path: NDArray[np.float64]) -> Shifts:
+def find_blurs(band: Band, path: NDArray[np.float64], exposure: float) -> Shifts:
     """Return (K, 3, 2): mean, speed and acceleration of each frame over its exposure, pixels.
 
     path: (K, N, U, 2), pixels by which a known motion, a turn for example, moves each tile in addition.
+    exposure: frame intervals; the frames follow each other.
     """
-    shifts = np.zeros((len(band.values), _PARTS, 2))
-    (lowest, first), *stages = _STAGES
-    coarse = Fit(band.below(lowest), path)
-    trials = []
-    for straight in straight_blurs(band):
+    frames = len(band.values)
+    smooth = smooth_motion(frames, exposure)
+    low, high = (Fit(band.below(highest), path) for highest in (_LOW, _HIGH))
+    starts = sorted(_smooth_starts(low, smooth, straight_blurs(band)), key=lambda start: start[0])
+    found = sorted(
+        (low.minimum(smooth, start, _LOW_STEPS) for _, start in starts[:_TRIED]), key=lambda f: f[0]
+    )
+    kept: list[NDArray[np.float64]] = []
+    for _, parameters in found:
+        if len(kept) < _KEPT and all(_apart(smooth, parameters, other) > _APART_PX for other in kept):
+            kept.append(parameters)
+    best = min((high.minimum(smooth, start, _HIGH_STEPS) for start in kept), key=lambda f: f[0])
+    return smooth.shifts(best[1])
+
+
+def _smooth_starts(
+    low: "Fit", smooth: MotionModel, guesses: list[NDArray[np.float64]]
+) -> Iterator[tuple[float, NDArray[np.float64]]]:
+    """Yield how unlikely smooth motions are that begin from guesses (K, 2) of straight blurs, and these."""
+    own = own_motion(len(guesses[0]))
+    for straight in guesses:
+        shifts = np.zeros((len(straight), PARTS, 2))
         shifts[:, 1] = straight
-        trials.append(coarse.levenberg_marquardt(shifts, first))
-    shifts = min(trials, key=lambda trial: coarse.state(trial).cost)
-    for highest, steps in stages:
-        shifts = Fit(band.below(highest), path).levenberg_marquardt(shifts, steps)
-    return shifts
+        cost, found = low.minimum(own, shifts.ravel(), _LOW_STEPS - 1)
+        for far, parameters in smoothed(smooth, own.shifts(found)):
+            yield cost + far, parameters
+
+
+def _apart(model: MotionModel, one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Return by how much two motions differ, pixels; time may run backward in one of them."""
+    a, b = model.shifts(one), model.shifts(other)
+    speeds = np.abs(np.abs(a[:, 1]) - np.abs(b[:, 1])).max()
+    return float(speeds + np.abs(a[:, 2] - b[:, 2]).max())
 
 
 def length(shifts: Shifts) -> float:
@@ -111,24 +139,34 @@ class Fit:
         self._band, self._phi = band, basis(path.shape[2])
         self._frequency = np.stack([band.across, band.down])
         self._path = _wave(path, self._frequency)  # (K, N, U, F)
-        self._prior = np.repeat(1 / np.square(_PRIOR_PX), 2)
 
-    def levenberg_marquardt(self, shifts: Shifts, steps: int) -> Shifts:
-        """Return the shifts after some steps from `shifts`."""
-        damping, state = _DAMPING, self.state(shifts)
+    def minimum(
+        self, model: MotionModel, parameters: NDArray[np.float64], steps: int
+    ) -> tuple[float, NDArray[np.float64]]:
+        """Return the cost and the parameters after some steps of Levenberg and Marquardt's method."""
+        damping, state = _DAMPING, self._state(model, parameters)
         for _ in range(steps):
             scale = np.diag(state.normal) + 1e-9 * np.trace(state.normal)
             step = np.linalg.solve(state.normal + np.diag(damping * scale), state.slope)
-            trial = shifts + np.clip(step, -_LARGEST_PX, _LARGEST_PX).reshape(shifts.shape)
-            new = self.state(trial)
+            trial = parameters + np.clip(step, -model.largest_px, model.largest_px)
+            new = self._state(model, trial)
             if new.cost >= state.cost:
                 damping *= 8
                 continue
-            close = np.abs(trial - shifts).max() < _CLOSE_PX
-            state, shifts, damping = new, trial, max(damping / 5, 1e-5)
+            close = np.abs(model.shifts(trial - parameters)).max() < _CLOSE_PX
+            state, parameters, damping = new, trial, max(damping / 5, 1e-5)
             if close:
                 break
-        return shifts
+        return state.cost, parameters
+
+    def _state(self, model: MotionModel, parameters: NDArray[np.float64]) -> State:
+        """Linearise about parameters, with what is usual."""
+        at, usual = self.state(model.shifts(parameters)), model.precision @ parameters
+        return State(
+            at.cost + float(parameters @ usual),
+            model.to_shifts.T @ at.normal @ model.to_shifts + model.precision,
+            model.to_shifts.T @ at.slope - usual,
+        )
 
     def state(self, shifts: Shifts) -> State:
         """Linearise about `shifts`; the tiles' variances and the scene are the best for them."""
@@ -142,7 +180,6 @@ class Fit:
         rest = (w * _square(error)).sum((0, 2)) + (band.noise * _square(scene)).sum(1)
         variance = rest / count + 1e-12
         use = (band.seen.sum(0) >= 3).astype(np.float32)
-        flat = shifts.reshape(frames, -1)
         cost = use * (count * np.log(variance) + np.log(power / band.noise).sum(1))
         scale = np.sqrt(use / variance)[:, None].astype(np.float32)
         change = self._change(moments)
@@ -154,11 +191,7 @@ class Fit:
                 for c, v in zip(change.reshape(frames, 6, -1), toward.reshape(frames, -1), strict=True)
             ]
         )
-        return State(
-            float(cost.sum() + (self._prior * np.square(flat)).sum()),
-            normal + np.diag(np.tile(self._prior, frames)),
-            (slope - self._prior * flat).ravel(),
-        )
+        return State(float(cost.sum()), normal, slope.ravel())
 
     def _moments(self, shifts: Shifts) -> Complex:
         """Return (K, 3, N, F): means over the exposure of the wave times each part of the basis."""
@@ -173,7 +206,7 @@ class Fit:
         frames, _, tiles, freqs = moments.shape
         along = (np.complex64(2j * np.pi) * self._frequency)[:, None]  # (2, 1, F)
         return np.asarray(
-            (moments[:, :, None] * along).reshape(frames, 2 * _PARTS, tiles, freqs), np.complex64
+            (moments[:, :, None] * along).reshape(frames, 2 * PARTS, tiles, freqs), np.complex64
         )
 
     @staticmethod
@@ -190,7 +223,7 @@ class Fit:
 
 def _wave(moves: NDArray[np.float64], frequency: NDArray[np.float32]) -> Complex:
     """Return exp(2 pi i f.move) (..., F) of moves (..., 2)."""
-    return np.asarray(np.exp(np.complex64(2j * np.pi) * (moves.astype(np.float32) @ frequency)), np.complex64)
+    return waves(moves.astype(np.float32) @ frequency)
 
 
 def _square(z: Complex) -> NDArray[np.float32]:

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.deconvolution.camera_path import CameraPath, apply_to_points
-from asled_cli.deconvolution.free.blur_fit import INSTANTS, basis, find_blurs, length
+from asled_cli.deconvolution.free.blur_fit import find_blurs, length
 from asled_cli.deconvolution.free.detail_tiles import band_of
+from asled_cli.deconvolution.free.motion_model import INSTANTS, basis
 from asled_cli.deconvolution.views import PathBlur
 from asled_cli.deconvolution.wiener import View
 from asled_cli.imaging.homography import Image, Matrix, resize_matrix, translation
@@ -42,7 +43,7 @@ def free_views(
         [_reduced(v.luma, path.size) for v in found], [_reduced(v.cover, path.size) for v in found], target
     )
     turns = np.stack([_turn(path, time, exposure, centres, INSTANTS) for time in times])
-    shifts = find_blurs(band, turns)
+    shifts = find_blurs(band, turns, exposure)
     shifts[:, 0] -= shifts[target, 0]
     middle_shift = (
         basis(INSTANTS)[INSTANTS // 2, 1:] @ shifts[target, 1:]
