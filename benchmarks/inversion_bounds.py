@@ -26,12 +26,11 @@ import torch
 from numpy.typing import NDArray
 from report import write_report
 
-from asled_cli.deconvolution import single_lens
 from asled_cli.deconvolution.blended import blended_lens, unblend
 from asled_cli.deconvolution.camera_path import CameraPath, apply_to_points, exposure_instants
 from asled_cli.deconvolution.clip_file import sampled_exposure
 from asled_cli.deconvolution.exposure import ExposureFit
-from asled_cli.deconvolution.single_lens import Deblurred, SingleLensRestorer, restore_frame
+from asled_cli.deconvolution.single_lens import SingleLensRestorer
 from asled_cli.imaging.homography import Image, Matrix
 from asled_cli.job.method import network_restorer
 from asled_cli.lab.camera.layered_scene import Scene
@@ -179,7 +178,7 @@ def one_clip_blur(pair: SyntheticPair) -> ExposureFit:
 def knowing(truth: Truth) -> list[Any]:
     """Return the patches under which the inversion uses the true motion."""
     if truth.scene is not None:
-        return [patch.object(single_lens.SingleLensRestorer, "_restore", along(truth.scene))]
+        return [patch.object(SingleLensRestorer, "_path", along(truth.scene))]
     assert truth.instants is not None
     block, window = blended_lens.BlendedLensRestorer._block, [0]
     flows = flows_between(truth.instants[truth.first :])
@@ -198,18 +197,13 @@ def knowing(truth: Truth) -> list[Any]:
     ]
 
 
-def along(scene: Scene) -> Callable[[SingleLensRestorer, int], Deblurred]:
-    """Return the inversion of a frame along the true path of a scene."""
+def along(scene: Scene) -> Callable[[SingleLensRestorer, int, range], CameraPath]:
+    """Return what gives the true path of a scene in place of the path that the program finds."""
 
-    def restored(restorer: SingleLensRestorer, t: int) -> Deblurred:
-        near = range(
-            max(0, t - restorer._config.radius), min(restorer._count, t + restorer._config.radius + 1)
-        )
-        seen = {k - t: restorer._frames[k - restorer._start] for k in near}
-        true_path = TruePath(np.zeros((0, 4, 2)), 0, scene.size, 0, scene, t)
-        return restore_frame(seen, 0, true_path, restorer._exposure, restorer._config)
+    def path(restorer: SingleLensRestorer, t: int, near: range) -> CameraPath:
+        return TruePath(np.zeros((0, 4, 2)), 0, scene.size, 0, scene, t)
 
-    return restored
+    return path
 
 
 def flows_between(instants: NDArray[np.uint8]) -> list[Image]:

@@ -169,21 +169,25 @@ class SingleLensRestorer:
         return align_pair_alike(first, second, [maps[i] for i in window], k - window.start, self._exposure)
 
     def _restore(self, t: int) -> Deblurred:
-        around, maps, radius = self._config.around, self._maps[-1], self._config.radius
+        radius = self._config.radius
         near = range(
             max(0, min(t - radius, self._count - self._window)),
             min(self._count, max(t + radius + 1, self._window)),
         )
+        if len(near) < 3:
+            return Deblurred(None, 0.0)
+        # Times count from this frame: rounded numbers do not depend on where the stream began.
+        seen = {k - t: self._frames[k - self._start] for k in near}
+        return restore_frame(seen, 0, self._path(t, near), self._exposure, self._config)
+
+    def _path(self, t: int, near: range) -> CameraPath:
+        """Return the camera's path through the frames `near`, at times that count from frame `t`."""
+        around, maps = self._config.around, self._maps[-1]
         low = min(max(0, t - around), near.start)
         high = max(min(self._count, t + around + 1), near.stop)
-        if high - low < 3:
-            return Deblurred(None, 0.0)
         poses = chain([maps[i] for i in range(low, high - 1)], t - low)
         shape = self._frames[t - self._start].luma.shape
-        # Times count from this frame: rounded numbers do not depend on where the stream began.
-        path = fit_path(poses, low - t, 0, self._exposure, (shape[1], shape[0]))
-        seen = {k - t: self._frames[k - self._start] for k in near}
-        return restore_frame(seen, 0, path, self._exposure, self._config)
+        return fit_path(poses, low - t, 0, self._exposure, (shape[1], shape[0]))
 
     def _forget(self) -> None:
         """Drop what no later frame needs."""
