@@ -5,7 +5,8 @@
 SOURCES: a folder of sharp photos and videos; the training split is used unless --held-out is given. The clips
 are 448x256: photos under hand shake (one plane, and with a nearer layer), means of video frames, sharp clips,
 and photos at phone bit rates. Motion and exposure are estimated from the blurred frames. Gains are in dB of
-PSNR over the input, mean and minimum over the frames. A clip whose exposure is 0 is left unchanged.
+PSNR over the input, mean and minimum over the frames. A clip whose exposure is 0 is left unchanged, and
+here one whose blur is not the camera's.
 `seconds_per_frame` is CPU time without the search for the exposure.
 """
 
@@ -106,7 +107,8 @@ def measure(pair: SyntheticPair) -> dict[str, Any]:
     began = time.process_time()
     fit = clip_exposure([frames])
     searched = time.process_time()
-    changes = [result.change for result in deblur_frames(frames, fit.exposure)]
+    exposure = fit.exposure if fit.motion == "camera" else 0.0
+    changes = [result.change for result in deblur_frames(frames, exposure)]
     taken = time.process_time() - searched
     before = np.array([_psnr(w, None, t) for w, t in zip(pair.wide, pair.truth, strict=True)])
     after = np.array(

@@ -27,6 +27,7 @@ from asled_cli.deconvolution.free.motion_model import (
     smoothed,
 )
 from asled_cli.imaging.spectra import waves
+from asled_cli.runtime.stages import map_in_threads
 
 Complex = NDArray[np.complex64]
 
@@ -50,15 +51,14 @@ def find_blurs(band: Band, path: NDArray[np.float64], exposure: float) -> Shifts
     smooth = smooth_motion(frames, exposure)
     low, high = (Fit(band.below(highest), path) for highest in (_LOW, _HIGH))
     starts = sorted(_smooth_starts(low, smooth, straight_blurs(band)), key=lambda start: start[0])
-    found = sorted(
-        (low.minimum(smooth, start, _LOW_STEPS) for _, start in starts[:_TRIED]), key=lambda f: f[0]
-    )
+    tried = [start for _, start in starts[:_TRIED]]
+    found = map_in_threads(lambda start: low.minimum(smooth, start, _LOW_STEPS), tried)
     kept: list[NDArray[np.float64]] = []
-    for _, parameters in found:
+    for _, parameters in sorted(found, key=lambda one: one[0]):
         if len(kept) < _KEPT and all(_apart(smooth, parameters, other) > _APART_PX for other in kept):
             kept.append(parameters)
-    best = min((high.minimum(smooth, start, _HIGH_STEPS) for start in kept), key=lambda f: f[0])
-    return smooth.shifts(best[1])
+    ends = map_in_threads(lambda start: high.minimum(smooth, start, _HIGH_STEPS), kept)
+    return smooth.shifts(min(ends, key=lambda one: one[0])[1])
 
 
 def _smooth_starts(
