@@ -1,7 +1,7 @@
 """Deblur one clip from its own frames, as a stream: each frame with its neighbours, in bounded memory."""
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -34,7 +34,8 @@ class SingleLensConfig:
     """How one clip is inverted."""
 
     radius: int = 3
-    """Frames to either side that explain a frame; as many in all near a cut or an end, more on one side."""
+    """Frames to either side that explain a frame. Blurs without a path need as many in all near a cut or an
+    end, more on one side; poses of a path so far away are not known well enough."""
     rounds: int = 2
     """Refinements of the motion on frames blurred alike."""
     around: int = 4
@@ -90,6 +91,22 @@ class _Seen:
     luma: Image  # linear, at working size
     planes: Planes  # at full size
     wanted: bool  # whether to invert it; else it only explains others
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A frame at time 0 and those around it, by their times, and the camera's path through them."""
+
+    seen: dict[int, _Seen]
+    path: CameraPath
+
+    @property
+    def index(self) -> int:
+        """Place of the frame at time 0."""
+        return list(self.seen).index(0)
+
+    def views(self, exposure: float) -> list[View]:
+        return views({k: one.planes for k, one in self.seen.items()}, 0, self.path, exposure)
 
 
 class SingleLensRestorer:
@@ -169,16 +186,19 @@ class SingleLensRestorer:
         return align_pair_alike(first, second, [maps[i] for i in window], k - window.start, self._exposure)
 
     def _restore(self, t: int) -> Deblurred:
-        radius = self._config.radius
-        near = range(
-            max(0, min(t - radius, self._count - self._window)),
-            min(self._count, max(t + radius + 1, self._window)),
-        )
-        if len(near) < 3:
+        radius, count = self._config.radius, self._count
+        near = range(max(0, t - radius), min(count, t + radius + 1))
+        if count < 3:
             return Deblurred(None, 0.0)
+        whole = range(max(0, min(near.start, count - self._window)), min(count, max(near.stop, self._window)))
+        window = self._window_of(t, near)
+        farther = window if whole == near else self._window_of(t, whole)
+        return _restored(window, farther, self._exposure, self._config)
+
+    def _window_of(self, t: int, near: range) -> "_Window":
+        """Return the frames `near` around frame `t`."""
         # Times count from this frame: rounded numbers do not depend on where the stream began.
-        seen = {k - t: self._frames[k - self._start] for k in near}
-        return restore_frame(seen, 0, self._path(t, near), self._exposure, self._config)
+        return _Window({k - t: self._frames[k - self._start] for k in near}, self._path(t, near))
 
     def _path(self, t: int, near: range) -> CameraPath:
         """Return the camera's path through the frames `near`, at times that count from frame `t`."""
@@ -236,16 +256,15 @@ def find_map(first: Image, second: Image) -> Matrix | None:
     return matrix if alike >= _CUT_CORRELATION else None
 
 
-def restore_frame(
-    seen: dict[int, _Seen], t: int, path: CameraPath, exposure: float, config: SingleLensConfig
-) -> Deblurred:
-    """Return the change to frame `t` from the frames around it and the camera's path through them.
+def _restored(window: _Window, farther: _Window, exposure: float, config: SingleLensConfig) -> Deblurred:
+    """Return the change to the frame at time 0 from the frames around it and the camera's path through them.
 
-    Where the path does not explain how the frames are blurred, their blurs are found from themselves.
+    Where the path does not explain how the frames are blurred, the blurs of `farther` ones are found from
+    themselves.
     """
-    frame = seen[t]
+    frame = window.seen[0]
     wanted = frame.wanted and exposure > 0
-    found = _accepted(seen, t, path, exposure, config.workers) if wanted else None
+    found = _accepted(window, farther, exposure, config.workers) if wanted else None
     sharp = None if found is None else _sharp(frame.rgb, found.inversion)
     trust = None if found is None else found.trust(frame)
     reference = None
@@ -253,7 +272,7 @@ def restore_frame(
         useful = trust is not None and trust.mean() >= _USEFUL_TRUST
         inverted = (sharp, trust) if useful else (None, None)
         blur = None if found is None else found.blur
-        reference = own_reference(frame.rgb, *inverted, blur, _to_neighbours(frame, path, t, seen))
+        reference = own_reference(frame.rgb, *inverted, blur, _to_neighbours(window))
     if sharp is None or trust is None:
         return Deblurred(None, 0.0, reference)
     change = (sharp - as_coded(frame.rgb)) * trust[..., None]
@@ -272,32 +291,31 @@ class _Accepted:
         return confidence(self.inversion, frame.planes.luma) * np.float32(self.share)
 
 
-def _accepted(
-    seen: dict[int, _Seen], t: int, path: CameraPath, exposure: float, workers: int
-) -> _Accepted | None:
-    frame, index = seen[t], list(seen).index(t)
-    found = views({k: one.planes for k, one in seen.items()}, t, path, exposure)
-    lengths = [blur_length(path, k, exposure) for k in seen]
+def _accepted(window: _Window, farther: _Window, exposure: float, workers: int) -> _Accepted | None:
+    frame, path = window.seen[0], window.path
+    found, index = window.views(exposure), window.index
+    lengths = [blur_length(path, k, exposure) for k in window.seen]
     scale = frame.rgb.shape[1] / path.size[0]
     share = float(blur_share(np.array(lengths[index] * scale, np.float32)))
     inversion = _inversion(found, index, lengths, path, workers) if share else None
     if inversion is None or explained(inversion) < PATH_EXPLAINS:
-        free = free_views(found, list(seen), index, path, exposure)
-        other = _inversion(free.views, index, free.lengths, path, workers)
-        other_share = 0.0 if other is None else free_share(other, free.lengths[index] * scale, free.middle_px)
+        all_views = found if farther is window else farther.views(exposure)
+        place = farther.index
+        free = free_views(all_views, list(farther.seen), place, farther.path, exposure)
+        other = _inversion(free.views, place, free.lengths, path, workers)
+        other_share = 0.0 if other is None else free_share(other, free.lengths[place] * scale, free.middle_px)
         if other is not None and other_share > 0:
-            return _Accepted(other, other_share, free.views[index].blur)
+            return _Accepted(other, other_share, free.views[place].blur)
     return None if inversion is None else _Accepted(inversion, share, found[index].blur)
 
 
-def _to_neighbours(
-    frame: _Seen, path: CameraPath, t: int, times: Collection[int]
-) -> tuple[Flow | None, Flow | None]:
-    """Return the flows from a frame to the previous and to the next one, None at an end."""
-    size = frame.rgb.shape[1], frame.rgb.shape[0]
+def _to_neighbours(window: _Window) -> tuple[Flow | None, Flow | None]:
+    """Return the flows from the frame at time 0 to the previous and to the next one, None at an end."""
+    rgb, path = window.seen[0].rgb, window.path
+    size = rgb.shape[1], rgb.shape[0]
     down = resize_matrix(size, path.size)
     up = np.linalg.inv(down)
-    maps = (up @ np.linalg.inv(path.pose(k)) @ down if k in times else None for k in (t - 1, t + 1))
+    maps = (up @ np.linalg.inv(path.pose(k)) @ down if k in window.seen else None for k in (-1, 1))
     before, after = (flow_of_map(matrix, size) for matrix in maps)
     return before, after
 

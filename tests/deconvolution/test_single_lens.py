@@ -1,10 +1,16 @@
 """One clip deblurred from its own frames, as a stream."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 from factories.shaken_clip import make_shaken_clip
 
+from asled_cli.deconvolution import single_lens
+from asled_cli.deconvolution.free.free_views import FreeViews
 from asled_cli.deconvolution.single_lens import SingleLensConfig, SingleLensRestorer, deblur_frames
+from asled_cli.deconvolution.wiener import View
 
 _EXPOSURE = 0.8
 
@@ -51,15 +57,21 @@ def test_memory_is_bounded_and_frames_come_in_order() -> None:
     assert most <= config.look_ahead + 2 * config.radius + 2
 
 
-def test_frames_at_the_ends_are_explained_by_as_many_as_others() -> None:
-    clip = make_shaken_clip(frames=9)
+def test_blurs_without_a_path_are_found_from_seven_frames_at_the_ends_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clip, seen = make_shaken_clip(frames=9, stabilised=True), []
+    found = single_lens.free_views
 
-    def first(frames: int) -> float:
-        found = next(iter(deblur_frames(clip.wide[:frames], _EXPOSURE))).change
-        return float(clip.gains([found] + [None] * 8)[0])
+    def counted(views: Sequence[View], times: Sequence[int], *rest: Any) -> FreeViews:
+        seen.append(list(times))
+        return found(views, times, *rest)
 
-    assert first(7) > first(4) + 0.3  # four frames: the first one and those up to three after it
-    assert first(9) == pytest.approx(first(7), abs=0.5)
+    monkeypatch.setattr(single_lens, "free_views", counted)
+    gains = clip.gains([r.change for r in deblur_frames(clip.wide, _EXPOSURE)])
+    assert [0, 1, 2, 3, 4, 5, 6] in seen and [-6, -5, -4, -3, -2, -1, 0] in seen
+    assert all(len(times) == 7 and times == sorted(times) for times in seen)
+    assert gains[[0, -1]].min() > 1.0
 
 
 def test_stream_that_starts_later_gives_the_same_frames() -> None:
