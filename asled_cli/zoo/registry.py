@@ -84,12 +84,12 @@ PUBLISHED: dict[str, PublishedNetwork] = {
         architecture="asled-fast",
         options=_FAST,
         file="asled_single.safetensors",
-        sha256="c12c8a419e610d5aad137f039967da1e8c67d6a7b29a7c3ccde2875d4dcc0b0d",
+        sha256="a087bf351132148c9478405c183853250e2a6946a13940200438f30e3cd5b3c9",
         licence="MIT",
         parameters=699_760,
         paper="own design, as asled-fast; its references are the clip's own inversions",
-        training="examples/recipes/asled_single_cpu.toml, asled_single_further.toml: 900 + 1,050 steps from "
-        "asled-fast, 193 clips",
+        training="examples/recipes/asled_single_cpu.toml, asled_single_further.toml, asled_single_longer.toml: "
+        "900 + 1,050 + 1,200 steps from asled-fast, 193 and 166 clips",
         protocol="see weights/README.md",
     ),
     "asled-blend": PublishedNetwork(
