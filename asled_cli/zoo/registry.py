@@ -88,8 +88,8 @@ PUBLISHED: dict[str, PublishedNetwork] = {
         licence="MIT",
         parameters=699_760,
         paper="own design, as asled-fast; its references are the clip's own inversions",
-        training="examples/recipes/asled_single_cpu.toml, asled_single_further.toml, asled_single_longer.toml: "
-        "900 + 1,050 + 1,200 steps from asled-fast, 193 and 166 clips",
+        training="examples/recipes/asled_single_cpu.toml, asled_single_further.toml, "
+        "asled_single_longer.toml: 900 + 1,050 + 1,200 steps from asled-fast, 193 and 166 clips",
         protocol="see weights/README.md",
     ),
     "asled-blend": PublishedNetwork(
