@@ -9,6 +9,7 @@ differently still has.
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from asled_cli.deconvolution.tiles import TileGrid, transfer
 from asled_cli.imaging.homography import Image
-from asled_cli.imaging.spectra import Spectra
+from asled_cli.imaging.spectra import Spectra, power_of
 
 _SIDES = (128, 256)  # pixels; three quarters of a side from tile to tile
 _LONGEST = 0.375  # of a side: blur that fits between its edges
@@ -118,13 +119,13 @@ class _Solver:
         spectra = self._spectra(self.grid, self.luma, row)
         cover = [np.square(self.grid.cut(c, row).mean(axis=(2, 3), keepdims=True)) for c in self.cover]
         seen = np.stack(cover).astype(np.float32)
-        matched = Matched.of(spectra, responses)
-        weights = frame_weights(spectra, responses, matched, seen, self.noise)
+        observed = Observations(spectra, responses)
+        weights = frame_weights(observed, seen, self.noise)
         t = self.target
-        sharp = matched.estimate(weights, self.noise)
+        sharp = observed.estimate(weights, self.noise)
         others = weights.copy()
         others[t] = 0
-        predicted = responses[t] * matched.estimate(others, self.noise)
+        predicted = responses[t] * observed.estimate(others, self.noise)
         plain = _weighted_sum(others, spectra) / (others.sum(0) + np.float32(1e-6))
         found = np.concatenate([sharp - spectra[t], spectra[t] - predicted, spectra[t] - plain], 1)
         luma = self.grid.pictures(found)
@@ -132,7 +133,7 @@ class _Solver:
             return luma, None
         coarse, noise = _low(responses), _low(self.noise.astype(np.complex64)).real
         tint = self._spectra(self.half, self.tint, row)
-        tint_change = Matched.of(tint, coarse).estimate(weights, noise) - tint[t]
+        tint_change = Observations(tint, coarse).estimate(weights, noise) - tint[t]
         return luma, self.half.pictures(tint_change)
 
     def _responses(self, row: int) -> Spectra:
@@ -153,26 +154,21 @@ class _Solver:
 
 
 @dataclass(frozen=True)
-class Matched:
-    """What the estimates of one set of frames share, whatever the frames' weights.
+class Observations:
+    """Spectra (K, N, C, ...) of K frames in N tiles, and their frames' responses (K, N, 1, ...)."""
 
-    products: (K, N, C, ...), each spectrum times its response's conjugate. powers: (K, N, 1, ...), of the
-    responses.
-    """
+    spectra: Spectra
+    responses: Spectra
 
-    products: Spectra
-    powers: Image
-
-    @classmethod
-    def of(cls, spectra: Spectra, responses: Spectra) -> "Matched":
-        """Return the parts for spectra (K, N, C, ...) of K frames with responses (K, N, 1, ...)."""
-        powers = np.square(responses.real) + np.square(responses.imag)
-        return cls(np.conj(responses) * spectra, powers)
+    @cached_property
+    def _matched(self) -> tuple[Spectra, Image]:
+        """What all estimates share: spectra times the responses' conjugates, and the responses' power."""
+        return np.conj(self.responses) * self.spectra, power_of(self.responses)
 
     def estimate(self, weights: NDArray[np.float32], noise: Image) -> Spectra:
         """Return the Wiener estimate (N, C, ...). weights: (K, N, 1, 1, 1). noise: over signal."""
-        power = _weighted_sum(weights, self.powers) + noise
-        return np.asarray(_weighted_sum(weights, self.products) / power, np.complex64)
+        products, powers = (_weighted_sum(weights, values) for values in self._matched)
+        return np.asarray(products / (powers + noise), np.complex64)
 
 
 def _weighted_sum(weights: NDArray[np.float32], values: NDArray[Any]) -> NDArray[Any]:
@@ -189,28 +185,25 @@ def prior(down: NDArray[np.float32], across: NDArray[np.float32]) -> Image:
     return np.asarray(_NOISE * squared, np.float32)
 
 
-def frame_weights(
-    spectra: Spectra, responses: Spectra, matched: Matched, seen: NDArray[np.float32], noise: Image
-) -> NDArray[np.float32]:
+def frame_weights(observed: Observations, seen: NDArray[np.float32], noise: Image) -> NDArray[np.float32]:
     """Return (K, N, 1, 1, 1): the weight of each frame in each tile, from the residual of the solution.
 
-    matched: of the spectra and responses. seen: the same shape, share of the tile that the frame shows.
-    A frame whose residual is far above the usual one of the tile saw something else there: an occlusion, a
-    moving object, a wrong pose.
+    seen: the same shape, share of the tile that the frame shows. A frame whose residual is far above the
+    usual one of the tile saw something else there: an occlusion, a moving object, a wrong pose.
     """
     weights = seen
     for _ in range(_ROUNDS - 1):
-        sharp = matched.estimate(weights, noise)
-        left = [_power(y - h * sharp) for y, h in zip(spectra, responses, strict=True)]
+        sharp = observed.estimate(weights, noise)
+        pairs = zip(observed.spectra, observed.responses, strict=True)
+        left = [_mean_power(y - h * sharp) for y, h in pairs]
         residual = np.stack(left)
         usual = np.median(residual, axis=0) + np.float32(1e-12)
         weights = seen / (1 + np.square(residual / (_OUTLIER * usual)))
     return np.asarray(weights, np.float32)
 
 
-def _power(spectra: Spectra) -> NDArray[np.float32]:
-    power = np.square(spectra.real) + np.square(spectra.imag)
-    return np.asarray(power.mean(axis=(1, 2, 3), keepdims=True), np.float32)
+def _mean_power(spectra: Spectra) -> NDArray[np.float32]:
+    return np.asarray(power_of(spectra).mean(axis=(1, 2, 3), keepdims=True), np.float32)
 
 
 def _low(spectra: Spectra) -> Spectra:

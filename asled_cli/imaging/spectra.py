@@ -23,6 +23,11 @@ def real_pictures(spectra: Spectra, size: tuple[int, int]) -> NDArray[np.float32
     return found
 
 
+def power_of(spectra: Spectra) -> NDArray[np.float32]:
+    """Return the squared absolute values of spectra."""
+    return np.asarray(np.square(spectra.real) + np.square(spectra.imag), np.float32)
+
+
 def waves(cycles: NDArray[np.floating]) -> Spectra:
     """Return exp(2 pi i cycles); a whole number of cycles changes nothing but rounding."""
     angles = (2 * np.pi * (cycles - np.rint(cycles))).astype(np.float32)

@@ -15,28 +15,6 @@ from asled_cli.video.frames import FramePair
 QUEUE = 2  # frames between two stages
 
 
-def align_stages(
-    pairs: Stage[FramePair],
-    renderer: ReferenceRenderer[Picture],
-    *,
-    radius: int,
-    threads: int,
-    room: int,
-    select: Callable[[Iterator[AlignedFrame[Picture]]], Iterator[AlignedFrame[Picture]]],
-    fusion: FusionPictures[Any] = OPENCV_FUSION,
-) -> list[Stage[AlignedFrame[Picture]]]:
-    """Return the stages; the last one gives the frames that `select` lets through, up to `room` ahead.
-
-    radius: frames on either side over which references are fused. threads: that register frames, and as many
-    that fuse them: two steps side by side, so that a network gets its first frames sooner. fusion: does the
-    work on full references, which are of the renderer's kind.
-    """
-    frames = _registered(pairs, renderer, threads)
-    return fuse_stages(
-        frames, "align", radius=radius, threads=threads, room=room, select=select, fusion=fusion
-    )
-
-
 def fuse_stages(
     frames: Iterator[AlignedFrame[Picture]],
     name: str,
@@ -47,9 +25,11 @@ def fuse_stages(
     select: Callable[[Iterator[AlignedFrame[Picture]]], Iterator[AlignedFrame[Picture]]],
     fusion: FusionPictures[Any] = OPENCV_FUSION,
 ) -> list[Stage[AlignedFrame[Picture]]]:
-    """Return the stages that make aligned frames and fuse their references, as `align_stages` does.
+    """Return the stages; the last one gives the frames that `select` lets through, up to `room` ahead.
 
-    frames: what the first stage, called `name`, computes. threads: that fuse.
+    frames: what the first stage, called `name`, computes. radius: frames on either side over which references
+    are fused. threads: that fuse them. The two steps run side by side, so that a network gets its first
+    frames sooner. fusion: does the work on full references, which are of the frames' kind.
     """
     if not radius:
         return [Stage(select(frames), room, name)]
@@ -59,10 +39,13 @@ def fuse_stages(
     return [aligned, Stage(select(fused), room, "fuse")]
 
 
-def _registered(
+def registered_frames(
     pairs: Iterator[FramePair], renderer: ReferenceRenderer[Picture], threads: int
 ) -> Iterator[AlignedFrame[Picture]]:
-    """Yield registered frames, without the reference as recorded, which is not needed any more."""
+    """Yield registered frames, without the reference as recorded, which is not needed any more.
+
+    threads: that register frames side by side.
+    """
     with closing_items(parallel_map(lambda align: align(), _turns(pairs, renderer), threads)) as frames:
         for frame in frames:
             yield replace(frame, pair=replace(frame.pair, reference=None))

@@ -7,7 +7,7 @@ from scipy.sparse.linalg import spsolve
 
 from asled_cli.deconvolution.tiles import TileGrid, transfer
 from asled_cli.deconvolution.views import PathBlur
-from asled_cli.deconvolution.wiener import Matched, View, frame_weights, invert
+from asled_cli.deconvolution.wiener import Observations, View, frame_weights, invert
 
 _SIDE = 16
 
@@ -35,7 +35,7 @@ def test_closed_form_is_the_solution_of_a_sparse_solver() -> None:
     responses = np.stack([transfer(move[None], full, half)[:, None] for move in moves])
     noise = noise_full[:, : _SIDE // 2 + 1][None, None]
     weights = np.ones((3, 1, 1, 1, 1), np.float32)
-    found = np.fft.irfft2(Matched.of(spectra, responses).estimate(weights, noise))[0, 0]
+    found = np.fft.irfft2(Observations(spectra, responses).estimate(weights, noise))[0, 0]
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
@@ -70,8 +70,8 @@ def test_a_frame_that_shows_something_else_counts_little() -> None:
     spectra = np.fft.rfft2(np.tile(rng.uniform(0, 1, (1, 1, 16, 16)), (5, 1, 1, 1, 1))).astype(np.complex64)
     spectra[3] = np.fft.rfft2(rng.uniform(0, 1, (1, 1, 16, 16)))
     ones = np.ones((5, 1, 1, 1, 1), np.float32)
-    responses, noise = np.ones_like(spectra), np.full((1, 1, 16, 9), 0.1, np.float32)
-    weights = frame_weights(spectra, responses, Matched.of(spectra, responses), ones, noise)
+    noise = np.full((1, 1, 16, 9), 0.1, np.float32)
+    weights = frame_weights(Observations(spectra, np.ones_like(spectra)), ones, noise)
     assert weights[3] < 0.1 * weights[0]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from asled_cli.guide import Guide
 from asled_cli.registration.render import ReferenceRenderer
-from asled_cli.registration.render_stages import align_stages
+from asled_cli.registration.render_stages import fuse_stages, registered_frames
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.registration.rendering.temporal_fusion import fuse_references
 from asled_cli.runtime.stages import Stage
@@ -54,8 +54,9 @@ def aligned(radius: int, threads: int, room: int) -> tuple[list[AlignedFrame], l
     renderer = cast("ReferenceRenderer[Any]", LateRenderer())
     pairs = (frame(i).pair for i in range(FRAMES))
     recorded = Stage((replace(pair, reference=pair.target) for pair in pairs), 2, "pair")
-    stages = align_stages(
-        recorded, renderer, radius=radius, threads=threads, room=room, select=lambda frames: frames
+    registered = registered_frames(recorded, renderer, threads)
+    stages = fuse_stages(
+        registered, "align", radius=radius, threads=threads, room=room, select=lambda frames: frames
     )
     with stages[-1]:
         return list(stages[-1]), [stage.name for stage in stages]

@@ -26,12 +26,13 @@ from asled_cli.deconvolution.free.motion_model import (
     smooth_motion,
     smoothed,
 )
-from asled_cli.imaging.spectra import waves
+from asled_cli.imaging.spectra import power_of, waves
 from asled_cli.runtime.stages import map_in_threads
 
 Complex = NDArray[np.complex64]
 
-_LOW, _LOW_STEPS, _HIGH, _HIGH_STEPS = 0.06, 6, 0.16, 8  # highest frequencies in cycles per pixel, and steps
+_LOW, _HIGH = 0.06, 0.16  # highest frequencies in cycles per pixel
+_OWN_STEPS, _LOW_STEPS, _HIGH_STEPS = 5, 6, 8  # of each frame's own motion, and of smooth ones
 _TRIED, _KEPT = 16, 4  # smooth motions that are fitted at low frequencies, and of those at high ones
 _APART_PX = 0.3  # between two that are kept
 _DAMPING, _CLOSE_PX = 1e-3, 0.02
@@ -69,7 +70,7 @@ def _smooth_starts(
     for straight in guesses:
         shifts = np.zeros((len(straight), PARTS, 2))
         shifts[:, 1] = straight
-        cost, found = low.minimum(own, shifts.ravel(), _LOW_STEPS - 1)
+        cost, found = low.minimum(own, shifts.ravel(), _OWN_STEPS)
         for far, parameters in smoothed(smooth, own.shifts(found)):
             yield cost + far, parameters
 
@@ -173,11 +174,11 @@ class Fit:
         band, frames = self._band, len(shifts)
         moments = self._moments(shifts)
         h, y, w = moments[:, 0], band.values, band.seen[..., None]
-        power = (w * _square(h)).sum(0) + band.noise
+        power = (w * power_of(h)).sum(0) + band.noise
         scene = (w * h.conj() * y).sum(0) / power
         error = y - h * scene
         count = np.maximum(h.shape[2] * band.seen.sum(0), 1)
-        rest = (w * _square(error)).sum((0, 2)) + (band.noise * _square(scene)).sum(1)
+        rest = (w * power_of(error)).sum((0, 2)) + (band.noise * power_of(scene)).sum(1)
         variance = rest / count + 1e-12
         use = (band.seen.sum(0) >= 3).astype(np.float32)
         cost = use * (count * np.log(variance) + np.log(power / band.noise).sum(1))
@@ -224,7 +225,3 @@ class Fit:
 def _wave(moves: NDArray[np.float64], frequency: NDArray[np.float32]) -> Complex:
     """Return exp(2 pi i f.move) (..., F) of moves (..., 2)."""
     return waves(moves.astype(np.float32) @ frequency)
-
-
-def _square(z: Complex) -> NDArray[np.float32]:
-    return np.asarray(np.square(z.real) + np.square(z.imag), np.float32)

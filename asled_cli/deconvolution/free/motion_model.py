@@ -11,10 +11,9 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.deconvolution.camera_path import spline_weights
+from asled_cli.deconvolution.camera_path import exposure_instants, spline_weights
 
 Shifts = NDArray[np.float64]
-Matrix = NDArray[np.float64]
 
 PARTS = 3  # mean, speed, acceleration
 INSTANTS = 9
@@ -33,8 +32,8 @@ class MotionModel:
     by which a parameter may change in a step.
     """
 
-    to_shifts: Matrix
-    precision: Matrix
+    to_shifts: NDArray[np.float64]
+    precision: NDArray[np.float64]
     largest_px: float
 
     def shifts(self, parameters: NDArray[np.float64]) -> Shifts:
@@ -44,7 +43,7 @@ class MotionModel:
 
 def basis(count: int) -> NDArray[np.float64]:
     """Return (count, 3): mean, speed and acceleration at the instants; the latter two of mean 0."""
-    u = (np.arange(count) + 0.5) / count - 0.5
+    u = exposure_instants(1.0, count)
     return np.stack([np.ones(count), u, u * u - (u * u).mean()], 1)
 
 
@@ -62,7 +61,7 @@ def smooth_motion(frames: int, exposure: float) -> MotionModel:
     """
     instants = basis(INSTANTS)
     count = frames + 2 * _MARGIN
-    at = np.arange(frames)[:, None] + instants[:, 1] * exposure + _MARGIN
+    at = np.arange(frames)[:, None] + exposure_instants(exposure, INSTANTS) + _MARGIN
     weights = spline_weights(at.ravel(), count).reshape(frames, INSTANTS, count)
     parts = np.einsum("pi,kim->kpm", np.linalg.pinv(instants), weights)
     parts[:, 0] = 0  # where a frame lies is not known any more

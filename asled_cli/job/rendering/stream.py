@@ -18,7 +18,7 @@ from asled_cli.registration.model.registration import Registration
 from asled_cli.registration.on_device.full_resolution import DevicePictures
 from asled_cli.registration.on_device.fusion import DeviceFusion
 from asled_cli.registration.render import ReferenceRenderer
-from asled_cli.registration.render_stages import QUEUE, align_stages, fuse_stages
+from asled_cli.registration.render_stages import QUEUE, fuse_stages, registered_frames
 from asled_cli.registration.rendering.aligned_frame import AlignedFrame
 from asled_cli.registration.rendering.full_resolution import FullPictures, OpenCvPictures
 from asled_cli.registration.rendering.fusion_pictures import OPENCV_FUSION, FusionPictures
@@ -90,9 +90,10 @@ def pair_stream(
         # The network takes and gives whole chunks; with room for one on either side, no stage waits.
         room = max(QUEUE, plan.choice.chunk)
         pictures, fusion = _picture_work(plan, registration)
-        aligned = align_stages(
-            pairs,
-            ReferenceRenderer(registration, start.origin_s, start.align_tick, pictures),
+        renderer = ReferenceRenderer(registration, start.origin_s, start.align_tick, pictures)
+        aligned = fuse_stages(
+            registered_frames(pairs, renderer, plan.align_threads),
+            "align",
             radius=plan.choice.reference_radius,
             threads=plan.align_threads,
             # On a CPU a full chunk before the network would only wait for the same cores.
@@ -122,7 +123,7 @@ def single_stream(plan: DeblurPlan, restorer: Restorer, part: Part) -> Iterator[
     start, name = part.start, plan.wide.path.name
     with ClipReader(plan.wide, start_s=start.wide_s, end_s=plan.wide_range[1]) as wide:
         frames = Stage(wide, QUEUE, "decode wide")
-        # The network takes whole chunks, and the inversion goes on meanwhile.
+        # The network takes whole chunks, and the inversion continues meanwhile.
         seen = fuse_stages(
             _seen_alone(frames, plan),
             "invert",
