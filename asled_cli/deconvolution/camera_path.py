@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from asled_cli.imaging.homography import Matrix
 
-# Weight of the squared third difference of the path against the squared error of a pose. A hand's shake below
-# 7 Hz passes; errors that alternate from frame to frame are damped.
-_SMOOTHNESS = 0.0003
+# Usual error of a pose, and third difference of a path that shakes at up to 12 Hz; pixels of 640 across.
+_POSE_ERROR_PX, _BEND_PX = 0.1, 20.0
+_SMOOTHNESS = (_POSE_ERROR_PX / _BEND_PX) ** 2  # weight of the squared third difference
 _MEAN_INSTANTS = 9
 _MARGIN = 3  # knots beyond the first and last exposure, where only smoothness holds the path
 
@@ -50,6 +50,15 @@ class CameraPath:
         corners = np.stack([self._corners_at(time + u) for u in exposure_instants(exposure, count)])
         home = np.linalg.inv(_from_corners(corners.mean(0), self.size))
         return [home @ _from_corners(corner, self.size) for corner in corners]
+
+    def knot_precision(self, exposure: float) -> NDArray[np.float64]:
+        """Return (K, K), the inverse of the knots' covariance in one coordinate, 1 / pixels squared.
+
+        exposure: of the frames whose poses the path was fitted to, frame intervals.
+        """
+        count = len(self.knots)
+        means, _ = mean_weights(count - 2 * _margin(exposure), exposure)
+        return _normal_matrix(means, _SMOOTHNESS) / _POSE_ERROR_PX**2
 
     def _corners_at(self, time: float) -> NDArray[np.float64]:
         weights = spline_weights(np.array([time - self.first]), len(self.knots))[0]
@@ -85,9 +94,18 @@ def smooth_knots(
     many knots lie before the first row's time.
     """
     means, margin = mean_weights(len(seen), exposure)
-    third = np.diff(np.eye(means.shape[1]), 3, axis=0)
-    normal = means.T @ means + smoothness * third.T @ third + 1e-9 * np.eye(means.shape[1])
-    return np.asarray(np.linalg.solve(normal, means.T @ seen)), margin
+    return np.asarray(np.linalg.solve(_normal_matrix(means, smoothness), means.T @ seen)), margin
+
+
+def _normal_matrix(means: NDArray[np.float64], smoothness: float) -> NDArray[np.float64]:
+    count = means.shape[1]
+    third = np.diff(np.eye(count), 3, axis=0)
+    return np.asarray(means.T @ means + smoothness * third.T @ third + 1e-9 * np.eye(count))
+
+
+def _margin(exposure: float) -> int:
+    """Return how many knots of a path lie before the first frame's time, and as many after the last one's."""
+    return _MARGIN + max(1, ceil(exposure / 2))
 
 
 def mean_weights(frames: int, exposure: float) -> tuple[NDArray[np.float64], int]:
@@ -95,7 +113,7 @@ def mean_weights(frames: int, exposure: float) -> tuple[NDArray[np.float64], int
 
     Second: how many knots lie before the first frame's time, and as many after the last one's.
     """
-    margin = _MARGIN + max(1, ceil(exposure / 2))
+    margin = _margin(exposure)
     count = frames + 2 * margin
     times = np.arange(frames)[:, None] + exposure_instants(exposure, _MEAN_INSTANTS) + margin
     return spline_weights(times.ravel(), count).reshape(frames, _MEAN_INSTANTS, count).mean(1), margin

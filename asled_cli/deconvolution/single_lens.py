@@ -17,10 +17,10 @@ from asled_cli.deconvolution.confidence import (
     explained,
     free_share,
 )
-from asled_cli.deconvolution.free.free_views import free_views
+from asled_cli.deconvolution.free.free_views import free_views, views_near_path
 from asled_cli.deconvolution.light import as_coded, join, split, to_coded, to_light
 from asled_cli.deconvolution.own_reference import Flow, OwnReference, flow_of_map, own_reference
-from asled_cli.deconvolution.views import Planes, blur_length, views
+from asled_cli.deconvolution.views import Planes, views
 from asled_cli.deconvolution.wiener import Blur, Inversion, View, invert, tile_side
 from asled_cli.imaging.homography import Image, Matrix, resize_matrix
 
@@ -294,10 +294,10 @@ class _Accepted:
 def _accepted(window: _Window, farther: _Window, exposure: float, workers: int) -> _Accepted | None:
     frame, path = window.seen[0], window.path
     found, index = window.views(exposure), window.index
-    lengths = [blur_length(path, k, exposure) for k in window.seen]
+    near = views_near_path(found, list(window.seen), index, path, exposure)
     scale = frame.rgb.shape[1] / path.size[0]
-    share = float(blur_share(np.array(lengths[index] * scale, np.float32)))
-    inversion = _inversion(found, index, lengths, path, workers) if share else None
+    share = float(blur_share(np.array(near.lengths[index] * scale, np.float32)))
+    inversion = _inversion(near.views, index, near.lengths, path, workers) if share else None
     if inversion is None or explained(inversion) < PATH_EXPLAINS:
         all_views = found if farther is window else farther.views(exposure)
         place = farther.index
@@ -306,7 +306,7 @@ def _accepted(window: _Window, farther: _Window, exposure: float, workers: int) 
         other_share = 0.0 if other is None else free_share(other, free.lengths[place] * scale, free.middle_px)
         if other is not None and other_share > 0:
             return _Accepted(other, other_share, free.views[place].blur)
-    return None if inversion is None else _Accepted(inversion, share, found[index].blur)
+    return None if inversion is None else _Accepted(inversion, share, near.views[index].blur)
 
 
 def _to_neighbours(window: _Window) -> tuple[Flow | None, Flow | None]:

@@ -56,6 +56,11 @@ def blur_length(path: CameraPath, time: float, exposure: float) -> float:
     return sum(float(np.hypot(*(b - a)[0])) for a, b in pairwise(seen)) * 7 / 6
 
 
+def instants_of(length_px: float) -> int:
+    """Return how many instants of an exposure stand for a blur of a length in pixels."""
+    return int(np.clip(np.ceil(length_px / _SPACING_PX), _FEWEST, _MOST))
+
+
 def views(frames: Mapping[int, Planes], target: int, path: CameraPath, exposure: float) -> list[View]:
     """Return the frames, by their times, as views of the sharp frame at time `target`, in their order.
 
@@ -66,8 +71,7 @@ def views(frames: Mapping[int, Planes], target: int, path: CameraPath, exposure:
     up = np.linalg.inv(down)
 
     def view(time: int) -> View:
-        length = blur_length(path, time, exposure) * width / path.size[0]
-        count = int(np.clip(np.ceil(length / _SPACING_PX), _FEWEST, _MOST))
+        count = instants_of(blur_length(path, time, exposure) * width / path.size[0])
         pose = path.pose(time)
         back = np.linalg.inv(pose) @ down
         moves = [up @ m @ back for m in path.instants(time, exposure, count)]

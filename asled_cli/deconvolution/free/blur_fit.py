@@ -62,6 +62,15 @@ def find_blurs(band: Band, path: NDArray[np.float64], exposure: float) -> Shifts
     return smooth.shifts(min(ends, key=lambda one: one[0])[1])
 
 
+def find_rest(band: Band, path: NDArray[np.float64], model: MotionModel) -> Shifts:
+    """Return (K, 3, 2), as `find_blurs`: by what the frames moved more than a known path.
+
+    path: (K, N, U, 2), pixels by which it moves each tile. model: what is usual of the rest.
+    """
+    start = np.zeros(model.to_shifts.shape[1])
+    return model.shifts(Fit(band.below(_HIGH), path).minimum(model, start, _HIGH_STEPS)[1])
+
+
 def _smooth_starts(
     low: "Fit", smooth: MotionModel, guesses: list[NDArray[np.float64]]
 ) -> Iterator[tuple[float, NDArray[np.float64]]]:
@@ -84,8 +93,12 @@ def _apart(model: MotionModel, one: NDArray[np.float64], other: NDArray[np.float
 
 def length(shifts: Shifts) -> float:
     """Return how far a frame (3, 2) moves over its exposure, pixels."""
-    at = basis(INSTANTS) @ shifts
-    return sum(float(np.hypot(*(b - a))) for a, b in pairwise(at)) * INSTANTS / (INSTANTS - 1)
+    return length_of(basis(INSTANTS) @ shifts)
+
+
+def length_of(at: NDArray[np.float64]) -> float:
+    """Return the length of a motion from its places (U, 2) in the middles of equal parts of an exposure."""
+    return sum(float(np.hypot(*(b - a))) for a, b in pairwise(at)) * len(at) / (len(at) - 1)
 
 
 def straight_blurs(band: Band) -> list[NDArray[np.float64]]:

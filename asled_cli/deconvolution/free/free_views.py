@@ -1,4 +1,4 @@
-"""Views whose blur was found from the frames alone instead of the camera's path."""
+"""Views whose blur was found from the frames, instead of the camera's path or near it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.deconvolution.camera_path import CameraPath, apply_to_points
-from asled_cli.deconvolution.free.blur_fit import find_blurs, length
-from asled_cli.deconvolution.free.detail_tiles import band_of
-from asled_cli.deconvolution.free.motion_model import INSTANTS, basis
-from asled_cli.deconvolution.views import PathBlur
+from asled_cli.deconvolution.free.blur_fit import find_blurs, find_rest, length, length_of
+from asled_cli.deconvolution.free.detail_tiles import Band, band_of
+from asled_cli.deconvolution.free.motion_model import INSTANTS, Shifts, basis, motion_near
+from asled_cli.deconvolution.views import PathBlur, instants_of
 from asled_cli.deconvolution.wiener import View
 from asled_cli.imaging.homography import Image, Matrix, resize_matrix, translation
 
-_COUNT = 15  # instants of an exposure
 _STAYS_PX = 0.02
 
 
@@ -39,27 +38,75 @@ def free_views(
 
     found: the frames at `times` as views of found[target]. The path gives the turn within the exposures.
     """
-    band, centres = band_of(
-        [_reduced(v.luma, path.size) for v in found], [_reduced(v.cover, path.size) for v in found], target
-    )
+    band, centres = _band(found, target, path)
     turns = np.stack([_turn(path, time, exposure, centres, INSTANTS) for time in times])
     shifts = find_blurs(band, turns, exposure)
     shifts[:, 0] -= shifts[target, 0]
-    middle_shift = (
-        basis(INSTANTS)[INSTANTS // 2, 1:] @ shifts[target, 1:]
-    )  # the sharp frame: its middle instant
-    size = found[0].luma.shape[1], found[0].luma.shape[0]
-    down = resize_matrix(size, path.size)
-    up = np.linalg.inv(down)
-    views = []
-    for view, time, shift in zip(found, times, shifts, strict=True):
-        moved = _moved(view, shift[0] * (size[0] / path.size[0]))
-        maps, middle = _maps(path, time, exposure, _COUNT), _middle(path)
-        along = np.stack([apply_to_points(m, middle)[0] - middle[0] for m in maps])
-        own = basis(_COUNT)[:, 1:] @ shift[1:] - along - middle_shift
-        steps = [up @ translation(*o) @ m @ down for o, m in zip(own, maps, strict=True)]
-        views.append(replace(moved, blur=PathBlur(steps, size)))
-    return FreeViews(views, [length(shift) for shift in shifts], float(np.hypot(*middle_shift)))
+    lengths = [length(shift) for shift in shifts]
+    motion = _Motion(path, exposure, shifts, target, lengths, along=False)
+    return FreeViews(motion.of(found, times), lengths, motion.middle_px)
+
+
+def views_near_path(
+    found: Sequence[View], times: Sequence[int], target: int, path: CameraPath, exposure: float
+) -> FreeViews:
+    """Return views along a path with what their frames tell of the motion between its poses.
+
+    Arguments as of `free_views`. A hand shakes at up to 12 Hz: frames are too few to tell all of it, above
+    all at the ends of a scene.
+    """
+    band, centres = _band(found, target, path)
+    moves = np.stack([_moves(path, time, exposure, centres, INSTANTS) for time in times])
+    shifts = find_rest(band, moves, motion_near(path, times, exposure))
+    shifts[:, 0] -= shifts[target, 0]
+    along = (_along(path, time, exposure, INSTANTS) for time in times)
+    lengths = [length_of(way + basis(INSTANTS) @ shift) for way, shift in zip(along, shifts, strict=True)]
+    motion = _Motion(path, exposure, shifts, target, lengths, along=True)
+    return FreeViews(motion.of(found, times), lengths, motion.middle_px)
+
+
+def _band(found: Sequence[View], target: int, path: CameraPath) -> tuple[Band, NDArray[np.float64]]:
+    lumas, covers = ([_reduced(plane, path.size) for plane in planes] for planes in (
+        [view.luma for view in found], [view.cover for view in found],
+    ))  # fmt: skip
+    return band_of(lumas, covers, target)
+
+
+@dataclass(frozen=True)
+class _Motion:
+    """Motion of frames: `shifts` (K, 3, 2) with the path's turn, `along` it or not; pixels of its size."""
+
+    path: CameraPath
+    exposure: float
+    shifts: Shifts
+    target: int
+    lengths: Sequence[float]
+    along: bool
+
+    @property
+    def middle_px(self) -> float:
+        """How far the target's middle instant is from its mean."""
+        return float(np.hypot(*self._middle_shift))
+
+    @property
+    def _middle_shift(self) -> NDArray[np.float64]:
+        return np.asarray(basis(INSTANTS)[INSTANTS // 2, 1:] @ self.shifts[self.target, 1:])
+
+    def of(self, found: Sequence[View], times: Sequence[int]) -> list[View]:
+        """Return the views of the frames at `times` with this motion."""
+        size = found[0].luma.shape[1], found[0].luma.shape[0]
+        scale, down = size[0] / self.path.size[0], resize_matrix(size, self.path.size)
+        up, middle = np.linalg.inv(down), self._middle_shift  # the sharp frame: the target's middle instant
+        views = []
+        for view, time, shift, px in zip(found, times, self.shifts, self.lengths, strict=True):
+            count = instants_of(px * scale)
+            own = basis(count)[:, 1:] @ shift[1:] - middle
+            if not self.along:
+                own -= _along(self.path, time, self.exposure, count)
+            maps = _maps(self.path, time, self.exposure, count)
+            steps = [up @ translation(*o) @ m @ down for o, m in zip(own, maps, strict=True)]
+            views.append(replace(_moved(view, shift[0] * scale), blur=PathBlur(steps, size)))
+        return views
 
 
 def _moved(view: View, by: NDArray[np.float64]) -> View:
@@ -90,11 +137,19 @@ def _turn(
     path: CameraPath, time: int, exposure: float, points: NDArray[np.float64], count: int
 ) -> NDArray[np.float64]:
     """Return (N, U, 2): how the path moves points over an exposure, less the picture's middle."""
-    middle = _middle(path)
-    maps = _maps(path, time, exposure, count)
-    return np.stack(
-        [apply_to_points(m, points) - points - apply_to_points(m, middle) + middle for m in maps], 1
-    )
+    return _moves(path, time, exposure, points, count) - _moves(path, time, exposure, _middle(path), count)
+
+
+def _moves(
+    path: CameraPath, time: int, exposure: float, points: NDArray[np.float64], count: int
+) -> NDArray[np.float64]:
+    """Return (N, U, 2): how the path moves points over an exposure."""
+    return np.stack([apply_to_points(m, points) - points for m in _maps(path, time, exposure, count)], 1)
+
+
+def _along(path: CameraPath, time: int, exposure: float, count: int) -> NDArray[np.float64]:
+    """Return (U, 2): how the path moves the picture's middle over an exposure."""
+    return np.asarray(_moves(path, time, exposure, _middle(path), count)[0])
 
 
 def _reduced(plane: Image, size: tuple[int, int]) -> Image:

@@ -1,17 +1,17 @@
-"""What is solved for when blurs are found: each frame's own motion, or one smooth motion through all frames.
+"""What is solved for when blurs are found: each frame's own motion, one smooth motion, or a camera's path.
 
 The shifts of K frames, (K, 3, 2), are each frame's mean, speed and acceleration over its exposure, pixels
 (see `blur_fit`). They are a linear function of the parameters of a model, and each model says what is usual.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.deconvolution.camera_path import exposure_instants, spline_weights
+from asled_cli.deconvolution.camera_path import CameraPath, exposure_instants, spline_weights
 
 Shifts = NDArray[np.float64]
 
@@ -59,11 +59,8 @@ def smooth_motion(frames: int, exposure: float) -> MotionModel:
     exposure: frame intervals. Parameters: the knots of a spline, x and y, one per frame interval, and by how
     much each frame was moved.
     """
-    instants = basis(INSTANTS)
     count = frames + 2 * _MARGIN
-    at = np.arange(frames)[:, None] + exposure_instants(exposure, INSTANTS) + _MARGIN
-    weights = spline_weights(at.ravel(), count).reshape(frames, INSTANTS, count)
-    parts = np.einsum("pi,kim->kpm", np.linalg.pinv(instants), weights)
+    parts = _parts_of_knots(np.arange(frames) + _MARGIN, exposure, count)
     parts[:, 0] = 0  # where a frame lies is not known any more
     moved = np.zeros((frames, PARTS, frames))
     moved[np.arange(frames), 0, np.arange(frames)] = 1
@@ -72,9 +69,33 @@ def smooth_motion(frames: int, exposure: float) -> MotionModel:
     precision = np.zeros((count + frames, count + frames))
     precision[:count, :count] = third.T @ third + 1e-6 * np.eye(count)
     precision[count:, count:] = np.eye(frames) / _PRIOR_PX[0] ** 2
+    return _in_both_axes(one_axis, precision, _LARGEST_SMOOTH_PX)
+
+
+def motion_near(path: CameraPath, times: Sequence[int], exposure: float) -> MotionModel:
+    """Return the model of what a path leaves of the motion of the frames at `times`.
+
+    Parameters: by how much each of the path's knots is moved, x and y. They are as uncertain as the poses
+    that the path was fitted to leave them.
+    """
+    parts = _parts_of_knots(np.array(times) - path.first, exposure, len(path.knots))
+    one_axis = parts.reshape(len(times) * PARTS, -1)
+    return _in_both_axes(one_axis, path.knot_precision(exposure), _LARGEST_OWN_PX)
+
+
+def _parts_of_knots(times: NDArray[np.integer], exposure: float, count: int) -> NDArray[np.float64]:
+    """Return (K, 3, count): the weight of each knot, at times 0, 1, ..., in the parts of frames' motion."""
+    at = times[:, None] + exposure_instants(exposure, INSTANTS)
+    weights = spline_weights(at.ravel(), count).reshape(len(times), INSTANTS, count)
+    return np.asarray(np.einsum("pi,kim->kpm", np.linalg.pinv(basis(INSTANTS)), weights))
+
+
+def _in_both_axes(
+    to_shifts: NDArray[np.float64], precision: NDArray[np.float64], largest_px: float
+) -> MotionModel:
+    """Return the model of x and y from that of one of them."""
     both = np.eye(2)
-    to_shifts, precision = (np.asarray(np.kron(m, both), np.float64) for m in (one_axis, precision))
-    return MotionModel(to_shifts, precision, _LARGEST_SMOOTH_PX)
+    return MotionModel(np.asarray(np.kron(to_shifts, both)), np.asarray(np.kron(precision, both)), largest_px)
 
 
 def smoothed(model: MotionModel, shifts: Shifts) -> Iterator[tuple[float, NDArray[np.float64]]]:

@@ -30,6 +30,7 @@ class Odds:
     """Probability of each kind of clip, 0..1, by the name of the field.
 
     averaged: of a mean of 3, 5, 7 and 9 frames. shaken: of a blur of 2 to 8, 8 to 25 and 25 to 40 px.
+    crf: no probability, but the lowest and highest crf of the encoder; up to 2 more for the ultra view.
     """
 
     average: float = 0.5
@@ -48,15 +49,22 @@ class Odds:
     eis_window: float = 0.15
     averaged: tuple[float, float, float, float] = (0.2, 0.22, 0.4, 0.18)
     shaken: tuple[float, float, float] = (0.25, 0.5, 0.25)
+    crf: tuple[int, int] = (18, 28)
 
 
 USUAL_ODDS = Odds()
 # Every frame is blurred: shaken photos by 8 to 40 px, averaged video over 5 frames or more.
 STRONG_ODDS = Odds(sharp_wide=0.0, averaged=(0.0, 0.1, 0.6, 0.3), shaken=(0.0, 0.7, 0.3))
+_PHONE_CRF = (23, 31)  # 0.1 to 0.2 bit per pixel
 # Clips in good light: factor of the noise, reduction of the crf, and share of clips without compression.
 _NOISE_FACTOR = 0.25
 _CRF_REDUCTION = 6
 _UNCOMPRESSED_SHARE = 0.5
+
+
+def at_phone_bit_rates(odds: Odds) -> Odds:
+    """Return the odds with every clip compressed to 0.1 to 0.2 bit per pixel, as phones record."""
+    return replace(odds, no_codec=0.0, good_light=0.0, crf=_PHONE_CRF)
 
 
 def random_pair(
@@ -210,7 +218,7 @@ def random_wide_sensor(draw: np.random.Generator, odds: Odds = USUAL_ODDS) -> Se
         noise_blur=float(draw.choice([0.0, 0.6, 0.9])),
         sharpen=float(draw.uniform(0.1, 0.5)) if draw.random() < 0.2 else 0.0,
         codec=_random_codec(draw, odds),
-        crf=int(draw.integers(18, 29)),
+        crf=int(draw.integers(odds.crf[0], odds.crf[1] + 1)),
     )
 
 
@@ -222,7 +230,7 @@ def random_ultra_sensor(draw: np.random.Generator, odds: Odds = USUAL_ODDS) -> S
         noise_blur=float(draw.choice([0.0, 0.6, 0.9])),
         sharpen=float(draw.uniform(0.1, 1.0)) if draw.random() < 0.5 else 0.0,
         codec=_random_codec(draw, odds),
-        crf=int(draw.integers(18, 31)),
+        crf=int(draw.integers(odds.crf[0], odds.crf[1] + 3)),
     )
 
 

@@ -19,7 +19,7 @@ from asled_cli.lab.camera.dual_lens import LensRig, soften_for_ultra
 from asled_cli.lab.datasets.image_sequence import EightBit, Pictures
 from asled_cli.lab.datasets.layouts import Averaging, DatasetClip, Layout, read_layout
 from asled_cli.lab.datasets.sources import Sources, Split, find_sources
-from asled_cli.lab.synthesis.random_clip import STRONG_ODDS, USUAL_ODDS, random_pair
+from asled_cli.lab.synthesis.random_clip import STRONG_ODDS, USUAL_ODDS, at_phone_bit_rates, random_pair
 from asled_cli.lab.synthesis.random_focus import random_defocus_pair
 from asled_cli.lab.training_data.cached_clip import find_clips
 from asled_cli.lab.training_data.register import (
@@ -92,6 +92,8 @@ class DataConfig:
     blur: Literal["motion", "strong", "defocus"] = "motion"
     """Blur of the clips made from `sources`. strong: motion too, but every frame is blurred, those of hand
     shake by 8 px or more."""
+    bit_rate: Literal["any", "phone"] = "any"
+    """Compression of the clips with motion blur made from `sources`. phone: 0.1 to 0.2 bit per pixel."""
     truth: Literal["sharp", "defocus"] = "sharp"
     """What the network is to give. defocus: a grey map of the blur of clips out of focus, 1 for a Gaussian of
     7 px, for `dmenet`."""
@@ -242,6 +244,8 @@ def _synthetic(sources: Sources, seed: int, config: DataConfig) -> ClipViews:
     size = config.synthetic_size if config.synthetic_size != (0, 0) else None
     if config.blur != "defocus":
         odds = STRONG_ODDS if config.blur == "strong" else USUAL_ODDS
+        if config.bit_rate == "phone":
+            odds = at_phone_bit_rates(odds)
         return synthetic_views(random_pair(sources, seed, frames=frames, size=size, odds=odds))
     pair = random_defocus_pair(sources, seed, frames=frames, size=size)
     views = synthetic_views(pair)
