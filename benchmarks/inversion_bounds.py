@@ -26,11 +26,15 @@ import torch
 from numpy.typing import NDArray
 from report import write_report
 
+from asled_cli.deconvolution import single_lens
 from asled_cli.deconvolution.blended import blended_lens, unblend
 from asled_cli.deconvolution.camera_path import CameraPath, apply_to_points, exposure_instants
 from asled_cli.deconvolution.clip_file import sampled_exposure
 from asled_cli.deconvolution.exposure import ExposureFit
+from asled_cli.deconvolution.free.free_views import FreeViews
 from asled_cli.deconvolution.single_lens import SingleLensRestorer
+from asled_cli.deconvolution.views import blur_length
+from asled_cli.deconvolution.wiener import View
 from asled_cli.imaging.homography import Image, Matrix
 from asled_cli.job.method import network_restorer
 from asled_cli.lab.camera.layered_scene import Scene
@@ -178,7 +182,10 @@ def one_clip_blur(pair: SyntheticPair) -> ExposureFit:
 def knowing(truth: Truth) -> list[Any]:
     """Return the patches under which the inversion uses the true motion."""
     if truth.scene is not None:
-        return [patch.object(SingleLensRestorer, "_path", along(truth.scene))]
+        return [
+            patch.object(SingleLensRestorer, "_path", along(truth.scene)),
+            patch.object(single_lens, "views_near_path", views_as_they_are),
+        ]
     assert truth.instants is not None
     block, window = blended_lens.BlendedLensRestorer._block, [0]
     flows = flows_between(truth.instants[truth.first :])
@@ -195,6 +202,13 @@ def knowing(truth: Truth) -> list[Any]:
         patch.object(unblend, "first_flows", first_flows),
         patch.object(unblend, "next_flows", lambda instants, flows: flows),
     ]
+
+
+def views_as_they_are(
+    found: list[View], times: Sequence[int], target: int, path: CameraPath, exposure: float
+) -> FreeViews:
+    """Return the views along a path that needs no correction."""
+    return FreeViews(found, [blur_length(path, time, exposure) for time in times], 0.0)
 
 
 def along(scene: Scene) -> Callable[[SingleLensRestorer, int, range], CameraPath]:

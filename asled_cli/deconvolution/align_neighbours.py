@@ -16,6 +16,7 @@ from asled_cli.deconvolution.camera_path import apply_to_points, chain, fit_path
 from asled_cli.imaging.homography import Image, Matrix, resize_matrix
 from asled_cli.runtime.stages import map_in_threads
 
+_CUT_CORRELATION = 0.3
 _SHIFT_REDUCTION = 4
 _SHIFT_OVERLAP = 0.3  # share of both pictures that a shift must leave in common
 _LEVELS = ((4, 12, 4), (2, 8, 8), (1, 6, 8))  # reduction, steps, free parameters
@@ -43,6 +44,21 @@ def align(first: Image, second: Image, start: Matrix | None = None) -> Matrix:
         found = _gauss_newton(seen[0], seen[1], down @ matrix @ np.linalg.inv(down), steps, free)
         matrix = np.linalg.inv(down) @ found @ down
     return np.asarray(matrix / matrix[2, 2])
+
+
+def find_map(first: Image, second: Image) -> Matrix | None:
+    """Return the map from pixels of a frame to those of the next, None where the scene is another one."""
+    matrix = align(first, second)
+    size = first.shape[1], first.shape[0]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    moved = cv2.warpPerspective(second, matrix, size, flags=flags, borderValue=-1)
+    inside = moved >= 0
+    if inside.mean() < 0.25:
+        return None
+    a, b = first[inside], moved[inside]
+    spread = float(a.std() * b.std())
+    alike = float(((a - a.mean()) * (b - b.mean())).mean()) / spread if spread > 1e-9 else 1.0
+    return matrix if alike >= _CUT_CORRELATION else None
 
 
 def align_alike(

@@ -94,7 +94,9 @@ def smooth_knots(
     many knots lie before the first row's time.
     """
     means, margin = mean_weights(len(seen), exposure)
-    return np.asarray(np.linalg.solve(_normal_matrix(means, smoothness), means.T @ seen)), margin
+    centre = seen.mean(0)  # where nothing else holds a knot
+    away = np.linalg.solve(_normal_matrix(means, smoothness), means.T @ (seen - centre))
+    return np.asarray(centre + away), margin
 
 
 def _normal_matrix(means: NDArray[np.float64], smoothness: float) -> NDArray[np.float64]:

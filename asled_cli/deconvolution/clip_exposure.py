@@ -8,14 +8,14 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.deconvolution.align_neighbours import align_alike
+from asled_cli.deconvolution.align_neighbours import align_alike, find_map
 from asled_cli.deconvolution.blended.blend_count import find_blend
 from asled_cli.deconvolution.camera_path import CameraPath, chain, fit_path
 from asled_cli.deconvolution.confidence import PATH_EXPLAINS, explained, free_share
 from asled_cli.deconvolution.exposure import LONGEST, ExposureFit, find_exposure
 from asled_cli.deconvolution.free.free_views import free_views
+from asled_cli.deconvolution.light import work_luma
 from asled_cli.deconvolution.scene.evidence import coded_luma, scene_exposure, split_scenes
-from asled_cli.deconvolution.single_lens import find_map, work_luma
 from asled_cli.deconvolution.views import Planes, blur_length, views
 from asled_cli.deconvolution.wiener import invert, tile_side
 from asled_cli.imaging.homography import Image, Matrix
@@ -56,7 +56,7 @@ def clip_exposure(stretches: Iterable[Sequence[NDArray[np.uint16]]]) -> Exposure
         return found
     alone = _best_without_path(runs)
     if alone >= _ACCEPTED_ALONE:
-        return ExposureFit(NOMINAL, alone)
+        return ExposureFit(NOMINAL, alone, along_path=False)
     scenes = split_scenes([coded for _, coded in frames] for frames in held)
     blend = find_blend(scenes)
     if blend.exposure > 0:

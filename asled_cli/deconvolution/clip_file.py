@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from asled_cli.deconvolution.blended.blend_count import is_blended
 from asled_cli.deconvolution.clip_exposure import clip_exposure
 from asled_cli.deconvolution.exposure import ExposureFit
+from asled_cli.deconvolution.light import working_size
 from asled_cli.deconvolution.scene.evidence import coded_luma, split_scenes
-from asled_cli.deconvolution.single_lens import working_size
 from asled_cli.imaging.homography import Image
 from asled_cli.runtime.stages import map_in_threads
 from asled_cli.video.decode.reader import DecodedPicture, read_picture_runs, read_runs

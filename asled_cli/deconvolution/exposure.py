@@ -40,11 +40,14 @@ class ExposureFit:
 
     explained: 0..1, by the camera's motion the share of the frames' differences; by the scene's the share of
     the picture whose motion is known. motion: how the blur moves, as one plane or from place to place.
+    along_path: whether a camera's path through the frames' positions tells the blur, as without electronic
+    stabilisation.
     """
 
     exposure: float
     explained: float
     motion: Motion = "camera"
+    along_path: bool = True
 
     @property
     def blended(self) -> int:
@@ -57,8 +60,9 @@ NOT_BLURRED = ExposureFit(0.0, 0.0)
 
 
 def kept_fit(kept: Mapping[str, Any]) -> ExposureFit:
-    """Return the exposure among values that were kept with `asdict`."""
-    return ExposureFit(**{field.name: kept[field.name] for field in fields(ExposureFit)})
+    """Return the exposure among values that were kept with `asdict`; what was not known then is as usual."""
+    names = (field.name for field in fields(ExposureFit))
+    return ExposureFit(**{name: kept[name] for name in names if name in kept})
 
 
 def find_exposure(runs: Sequence[tuple[Sequence[Image], Sequence[Matrix]]]) -> ExposureFit:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from asled_cli.imaging.homography import Image
 from asled_cli.imaging.light import linear_to_srgb, srgb_to_linear
 
+WORK_WIDTH = 640  # pixels across at which motion is measured
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # BT.709, of linear light
 _SPLIT = np.stack([_LUMA, [1, 0, 0] - _LUMA, [0, 0, 1] - _LUMA]).astype(np.float32)
 _CODES = np.arange(65536, dtype=np.float32) / 65535
@@ -47,3 +48,22 @@ def join(luma: Image, tint: Image) -> Image:
     red, blue = full[:height, :width, 0], full[:height, :width, 1]
     green = (_LUMA[0] * red + _LUMA[2] * blue) / -_LUMA[1]
     return np.asarray(cv2.merge([luma + red, luma + green, luma + blue]), np.float32)
+
+
+def work_luma(rgb: NDArray[np.uint16]) -> Image:
+    """Return linear luma (h, w) of a frame at the size at which motion is measured."""
+    return reduce_luma(split(to_light(rgb))[0])
+
+
+def reduce_luma(luma: Image) -> Image:
+    """Return luma (H, W) at the size at which motion is measured."""
+    size = working_size((luma.shape[1], luma.shape[0]))
+    if size == (luma.shape[1], luma.shape[0]):
+        return luma
+    return np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def working_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return (width, height) at which motion is measured, of frames of `size`."""
+    width, height = size
+    return size if width <= WORK_WIDTH else (WORK_WIDTH, round(height * WORK_WIDTH / width))

@@ -3,12 +3,12 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asled_cli.deconvolution.align_neighbours import align, align_pair_alike
+from asled_cli.deconvolution.align_neighbours import align_pair_alike, find_map
 from asled_cli.deconvolution.camera_path import CameraPath, chain, fit_path
 from asled_cli.deconvolution.confidence import (
     PATH_EXPLAINS,
@@ -17,15 +17,13 @@ from asled_cli.deconvolution.confidence import (
     explained,
     free_share,
 )
-from asled_cli.deconvolution.free.free_views import free_views, views_near_path
-from asled_cli.deconvolution.light import as_coded, join, split, to_coded, to_light
+from asled_cli.deconvolution.free.free_views import FreeViews, free_views, views_near_path
+from asled_cli.deconvolution.light import as_coded, join, reduce_luma, split, to_coded, to_light
 from asled_cli.deconvolution.own_reference import Flow, OwnReference, flow_of_map, own_reference
 from asled_cli.deconvolution.views import Planes, views
 from asled_cli.deconvolution.wiener import Blur, Inversion, View, invert, tile_side
 from asled_cli.imaging.homography import Image, Matrix, resize_matrix
 
-WORK_WIDTH = 640  # pixels across at which motion is measured
-_CUT_CORRELATION = 0.3
 _USEFUL_TRUST = 0.05  # mean confidence below which an inversion is no reference
 
 
@@ -36,6 +34,8 @@ class SingleLensConfig:
     radius: int = 3
     """Frames to either side that explain a frame. Blurs without a path need as many in all near a cut or an
     end, more on one side; poses of a path so far away are not known well enough."""
+    along_path: bool = True
+    """Whether the path through the frames' positions tells their blurs; else it is what comes last."""
     rounds: int = 2
     """Refinements of the motion on frames blurred alike."""
     around: int = 4
@@ -99,14 +99,35 @@ class _Window:
 
     seen: dict[int, _Seen]
     path: CameraPath
+    exposure: float
 
     @property
     def index(self) -> int:
         """Place of the frame at time 0."""
         return list(self.seen).index(0)
 
-    def views(self, exposure: float) -> list[View]:
-        return views({k: one.planes for k, one in self.seen.items()}, 0, self.path, exposure)
+    @property
+    def scale(self) -> float:
+        """Width of the frames over that of the path."""
+        return float(self.seen[0].rgb.shape[1] / self.path.size[0])
+
+    @cached_property
+    def views(self) -> list[View]:
+        """The frames as views of that at time 0, blurred along the path."""
+        return views({k: one.planes for k, one in self.seen.items()}, 0, self.path, self.exposure)
+
+    def free_views(self) -> FreeViews:
+        """Return the views with blurs that are found without the path."""
+        return free_views(self.views, list(self.seen), self.index, self.path, self.exposure)
+
+    def views_near_path(self) -> FreeViews:
+        """Return the views with the path's blurs and what the frames add to them."""
+        return views_near_path(self.views, list(self.seen), self.index, self.path, self.exposure)
+
+    def inversion(self, found: FreeViews, workers: int) -> Inversion | None:
+        """Return the inversion of the frame at time 0, None if a blur is too long."""
+        side = tile_side(max(found.lengths) * self.scale)
+        return None if side is None else invert(found.views, self.index, side=side, workers=workers)
 
 
 class SingleLensRestorer:
@@ -193,12 +214,14 @@ class SingleLensRestorer:
         whole = range(max(0, min(near.start, count - self._window)), min(count, max(near.stop, self._window)))
         window = self._window_of(t, near)
         farther = window if whole == near else self._window_of(t, whole)
-        return _restored(window, farther, self._exposure, self._config)
+        return _restored(window, farther, self._config)
 
     def _window_of(self, t: int, near: range) -> "_Window":
         """Return the frames `near` around frame `t`."""
         # Times count from this frame: rounded numbers do not depend on where the stream began.
-        return _Window({k - t: self._frames[k - self._start] for k in near}, self._path(t, near))
+        return _Window(
+            {k - t: self._frames[k - self._start] for k in near}, self._path(t, near), self._exposure
+        )
 
     def _path(self, t: int, near: range) -> CameraPath:
         """Return the camera's path through the frames `near`, at times that count from frame `t`."""
@@ -222,49 +245,15 @@ class SingleLensRestorer:
                 del maps[k]
 
 
-def work_luma(rgb: NDArray[np.uint16]) -> Image:
-    """Return linear luma (h, w) of a frame at the size at which motion is measured."""
-    return reduce_luma(split(to_light(rgb))[0])
-
-
-def reduce_luma(luma: Image) -> Image:
-    """Return luma (H, W) at the size at which motion is measured."""
-    size = working_size((luma.shape[1], luma.shape[0]))
-    if size == (luma.shape[1], luma.shape[0]):
-        return luma
-    return np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.float32)
-
-
-def working_size(size: tuple[int, int]) -> tuple[int, int]:
-    """Return (width, height) at which motion is measured, of frames of `size`."""
-    width, height = size
-    return size if width <= WORK_WIDTH else (WORK_WIDTH, round(height * WORK_WIDTH / width))
-
-
-def find_map(first: Image, second: Image) -> Matrix | None:
-    """Return the map from pixels of a frame to those of the next, None where the scene is another one."""
-    matrix = align(first, second)
-    size = first.shape[1], first.shape[0]
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    moved = cv2.warpPerspective(second, matrix, size, flags=flags, borderValue=-1)
-    inside = moved >= 0
-    if inside.mean() < 0.25:
-        return None
-    a, b = first[inside], moved[inside]
-    spread = float(a.std() * b.std())
-    alike = float(((a - a.mean()) * (b - b.mean())).mean()) / spread if spread > 1e-9 else 1.0
-    return matrix if alike >= _CUT_CORRELATION else None
-
-
-def _restored(window: _Window, farther: _Window, exposure: float, config: SingleLensConfig) -> Deblurred:
+def _restored(window: _Window, farther: _Window, config: SingleLensConfig) -> Deblurred:
     """Return the change to the frame at time 0 from the frames around it and the camera's path through them.
 
     Where the path does not explain how the frames are blurred, the blurs of `farther` ones are found from
     themselves.
     """
     frame = window.seen[0]
-    wanted = frame.wanted and exposure > 0
-    found = _accepted(window, farther, exposure, config.workers) if wanted else None
+    wanted = frame.wanted and window.exposure > 0
+    found = _accepted(window, farther, config) if wanted else None
     sharp = None if found is None else _sharp(frame.rgb, found.inversion)
     trust = None if found is None else found.trust(frame)
     reference = None
@@ -291,22 +280,31 @@ class _Accepted:
         return confidence(self.inversion, frame.planes.luma) * np.float32(self.share)
 
 
-def _accepted(window: _Window, farther: _Window, exposure: float, workers: int) -> _Accepted | None:
-    frame, path = window.seen[0], window.path
-    found, index = window.views(exposure), window.index
-    near = views_near_path(found, list(window.seen), index, path, exposure)
-    scale = frame.rgb.shape[1] / path.size[0]
-    share = float(blur_share(np.array(near.lengths[index] * scale, np.float32)))
-    inversion = _inversion(near.views, index, near.lengths, path, workers) if share else None
-    if inversion is None or explained(inversion) < PATH_EXPLAINS:
-        all_views = found if farther is window else farther.views(exposure)
-        place = farther.index
-        free = free_views(all_views, list(farther.seen), place, farther.path, exposure)
-        other = _inversion(free.views, place, free.lengths, path, workers)
-        other_share = 0.0 if other is None else free_share(other, free.lengths[place] * scale, free.middle_px)
-        if other is not None and other_share > 0:
-            return _Accepted(other, other_share, free.views[place].blur)
-    return None if inversion is None else _Accepted(inversion, share, near.views[index].blur)
+def _accepted(window: _Window, farther: _Window, config: SingleLensConfig) -> _Accepted | None:
+    """Return the inversion that explains the frame, by blurs along the path or found without it."""
+    if not config.along_path:
+        return _without_path(farther, config.workers) or _along_path(window, config.workers)
+    along = _along_path(window, config.workers)
+    if along is not None and explained(along.inversion) >= PATH_EXPLAINS:
+        return along
+    return _without_path(farther, config.workers) or along
+
+
+def _along_path(window: _Window, workers: int) -> _Accepted | None:
+    near = window.views_near_path()
+    share = float(blur_share(np.array(near.lengths[window.index] * window.scale, np.float32)))
+    inversion = window.inversion(near, workers) if share else None
+    return None if inversion is None else _Accepted(inversion, share, near.views[window.index].blur)
+
+
+def _without_path(window: _Window, workers: int) -> _Accepted | None:
+    """Return the inversion by blurs that the frames tell without the path, None if they do not."""
+    free = window.free_views()
+    inversion = window.inversion(free, workers)
+    if inversion is None:
+        return None
+    share = free_share(inversion, free.lengths[window.index] * window.scale, free.middle_px)
+    return _Accepted(inversion, share, free.views[window.index].blur) if share > 0 else None
 
 
 def _to_neighbours(window: _Window) -> tuple[Flow | None, Flow | None]:
@@ -324,15 +322,3 @@ def _sharp(rgb: NDArray[np.uint16], inversion: Inversion) -> Image:
     """Return the inverted frame, (H, W, 3) coded RGB with 1.0 as full scale."""
     assert inversion.tint is not None
     return to_coded(to_light(rgb) + join(inversion.luma, inversion.tint))
-
-
-def _inversion(
-    found: list[View],
-    index: int,
-    lengths: list[float],
-    path: CameraPath,
-    workers: int,
-) -> Inversion | None:
-    """Return the inversion of a frame, None if a blur is too long. lengths: pixels of the path's size."""
-    side = tile_side(max(lengths) * found[0].luma.shape[1] / path.size[0])
-    return None if side is None else invert(found, index, side=side, workers=workers)

@@ -59,7 +59,7 @@ class FrameInverter:
         to which larger frames are reduced for their inversion; None: never.
         """
         inverts = blur.exposure > 0
-        config = SingleLensConfig(workers=workers, describe=motion or inverts)
+        config = SingleLensConfig(workers=workers, describe=motion or inverts, along_path=blur.along_path)
         self._restorer = _restorer(blur, config)
         self._waiting: deque[tuple[Frame, Codes]] = deque()  # each with the frame that is inverted
         self._long_side = long_side

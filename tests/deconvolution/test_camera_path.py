@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from factories.shaken_clip import make_shaken_clip, shift_at
 
-from asled_cli.deconvolution.align_neighbours import align, align_alike
+from asled_cli.deconvolution.align_neighbours import align, align_alike, find_map
 from asled_cli.deconvolution.camera_path import apply_to_points, chain, fit_path
-from asled_cli.deconvolution.single_lens import find_map, work_luma
+from asled_cli.deconvolution.light import work_luma
 
 _SIZE = (256, 160)
 

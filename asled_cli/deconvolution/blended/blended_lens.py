@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from asled_cli.deconvolution.blended.sharp_frame import SharpFrame, frame_of, reduced, share_of
 from asled_cli.deconvolution.blended.unblend import AROUND, unblend
-from asled_cli.deconvolution.light import as_coded, split
+from asled_cli.deconvolution.light import as_coded, reduce_luma, split
 from asled_cli.deconvolution.own_reference import own_reference
 from asled_cli.deconvolution.scene.soft_flow import alike, soft_picture
-from asled_cli.deconvolution.single_lens import Deblurred, SingleLensConfig, reduce_luma
+from asled_cli.deconvolution.single_lens import Deblurred, SingleLensConfig
 from asled_cli.deconvolution.views import Planes
 from asled_cli.imaging.homography import Image
 

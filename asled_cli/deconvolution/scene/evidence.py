@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.deconvolution.exposure import LONGEST, ExposureFit
-from asled_cli.deconvolution.light import as_coded
+from asled_cli.deconvolution.light import as_coded, reduce_luma
 from asled_cli.deconvolution.scene.scene_motion import find_motion
 from asled_cli.deconvolution.scene.scene_views import scene_views
 from asled_cli.deconvolution.scene.soft_flow import REDUCTION, alike, soft_flows, soft_picture
-from asled_cli.deconvolution.single_lens import reduce_luma
 from asled_cli.deconvolution.tiles import TileGrid, transfer
 from asled_cli.deconvolution.views import Planes
 from asled_cli.deconvolution.wiener import View, prior

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from asled_cli.deconvolution.confidence import blur_share
 from asled_cli.deconvolution.exposure import LONGEST
-from asled_cli.deconvolution.light import as_coded, join, split, to_coded, to_light
+from asled_cli.deconvolution.light import as_coded, join, reduce_luma, split, to_coded, to_light
 from asled_cli.deconvolution.own_reference import Flow, flow_of_field, own_reference
 from asled_cli.deconvolution.scene.scene_motion import SceneMotion, motion_around
 from asled_cli.deconvolution.scene.scene_views import scene_views
 from asled_cli.deconvolution.scene.soft_flow import REDUCTION, alike, soft_picture
-from asled_cli.deconvolution.single_lens import Deblurred, SingleLensConfig, reduce_luma
+from asled_cli.deconvolution.single_lens import Deblurred, SingleLensConfig
 from asled_cli.deconvolution.views import Planes
 from asled_cli.deconvolution.wiener import invert, tile_side
 from asled_cli.imaging.homography import Image
