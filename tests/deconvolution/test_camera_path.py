@@ -34,6 +34,25 @@ def test_path_of_long_exposures_is_held_at_its_ends(exposure: float) -> None:
         np.testing.assert_allclose(path.pose(time), np.eye(3), atol=5e-4)
 
 
+@pytest.mark.parametrize("exposure", [0.0, 0.8])
+def test_precision_is_that_of_the_fit(exposure: float) -> None:
+    """Knots scatter about the fit as poses with their usual error let them, where poses hold them."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(400):
+        poses = []
+        for error in rng.normal(0, 0.1, (9, 2)):
+            pose = np.eye(3)
+            pose[:2, 2] = error
+            poses.append(pose)
+        path = fit_path(poses, 0, 4, exposure, _SIZE)
+        found.append(path.knots[:, 0, 0])
+    covariance = np.linalg.inv(path.knot_precision(exposure))
+    middle = len(covariance) // 2
+    # The prior's share of the uncertainty does not show as scatter.
+    assert 0.8 < np.std(found, 0)[middle] / np.sqrt(covariance[middle, middle]) <= 1.05
+    assert covariance[0, 0] > 100 * covariance[middle, middle]
+
+
 def test_chain_leads_every_frame_home() -> None:
     maps = [np.array([[1, 0.01 * k, k], [0, 1, -2.0], [0, 0, 1]]) for k in range(4)]
     poses = chain(maps, 2)

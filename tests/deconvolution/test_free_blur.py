@@ -1,20 +1,28 @@
 """Blurs found from the frames alone, as in a clip that was stabilised after it was exposed."""
 
+from typing import Any
+
 import numpy as np
 import pytest
-from factories.shaken_clip import make_scene, make_shaken_clip
+from factories.shaken_clip import make_scene, make_shaken_clip, shift_at
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from asled_cli.deconvolution.camera_path import CameraPath, chain, fit_path
 from asled_cli.deconvolution.clip_exposure import NOMINAL, clip_exposure
 from asled_cli.deconvolution.free.blur_fit import Fit, find_blurs, length, straight_blurs
 from asled_cli.deconvolution.free.detail_tiles import Band, band_of
+from asled_cli.deconvolution.free.free_views import FreeViews, views_near_path
 from asled_cli.deconvolution.free.motion_model import INSTANTS, basis, own_motion, smooth_motion, smoothed
-from asled_cli.deconvolution.single_lens import deblur_frames
+from asled_cli.deconvolution.light import work_luma
+from asled_cli.deconvolution.single_lens import SingleLensConfig, deblur_frames
+from asled_cli.deconvolution.views import Planes, views
+from asled_cli.deconvolution.wiener import View
 
 _EXPOSURE, _FRAMES = 0.8, 7
 _STILL = np.zeros((_FRAMES, 1, INSTANTS, 2))
 _MANY = 64  # instants of the true motion
+_QUICK = 2.2  # pace of a shake at up to 11 Hz
 
 
 def _path(times: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -126,3 +134,62 @@ def test_stabilised_clip_gains() -> None:
 def test_stabilised_sharp_clip_is_left_alone() -> None:
     clip = make_shaken_clip(frames=7, stabilised=True, exposure=0.0)
     assert clip_exposure([list(clip.wide)]).exposure == 0.0
+
+
+def _true_moves(frame: int, count: int) -> NDArray[np.float64]:
+    """Return (count, 2): how far the shaken clip's picture moves from the middle of an exposure."""
+    instants = frame + ((np.arange(count) + 0.5) / count - 0.5) * _EXPOSURE
+    return np.array([shift_at(float(t), 5.0, pace=_QUICK) for t in instants]) - shift_at(
+        float(frame), 5.0, pace=_QUICK
+    )
+
+
+def _blur_errors(found: list[View], first: int) -> NDArray[np.float64]:
+    """Return (K,): how far each blur is from the true one, about their means, pixels."""
+    errors = []
+    for k, view in enumerate(found, start=first):
+        moves = view.blur.moves(np.array([[128.0, 80.0]]), 64)[0]
+        true = _true_moves(k, len(moves))
+        errors.append(np.sqrt(np.mean(np.square((moves - moves.mean(0)) - (true - true.mean(0))))))
+    return np.array(errors)
+
+
+def _first_frames() -> tuple[list[View], CameraPath, list[int]]:
+    """Return the first frames of a shaken clip as views of the first one, along the path, and their times."""
+    clip = make_shaken_clip(frames=9, shake_px=5.0, pace=_QUICK)
+    times = list(range(4))
+    path = fit_path(chain(list(clip.maps), 0), 0, 0, _EXPOSURE, (256, 160))
+    return views({k: Planes(work_luma(clip.wide[k])) for k in times}, 0, path, _EXPOSURE), path, times
+
+
+def test_frames_tell_the_motion_where_a_path_ends() -> None:
+    along, path, times = _first_frames()
+    near = views_near_path(along, times, 0, path, _EXPOSURE)
+    before, after = _blur_errors(along, 0), _blur_errors(near.views, 0)
+    assert before[0] > 0.25, "the path ends here, and should be wrong"
+    assert after[0] < 0.5 * before[0]
+    assert (after < before).all()
+    assert after[1:].max() < 0.1
+
+
+def test_lengths_near_a_path_are_those_of_the_blurs() -> None:
+    along, path, times = _first_frames()
+    near = views_near_path(along, times, 0, path, _EXPOSURE)
+    for view, px in zip(near.views, near.lengths, strict=True):
+        moves = view.blur.moves(np.array([[127.5, 79.5]]), 64)[0]
+        far = np.hypot(*np.diff(moves, axis=0).T).sum() * len(moves) / (len(moves) - 1)
+        assert px == pytest.approx(far, rel=0.05, abs=0.05)
+
+
+def test_a_clip_that_no_path_tells_asks_its_frames_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    clip, asked = make_shaken_clip(frames=7, stabilised=True), []
+
+    def counted(*arguments: Any) -> FreeViews:
+        asked.append(arguments)
+        return views_near_path(*arguments)
+
+    monkeypatch.setattr("asled_cli.deconvolution.single_lens.views_near_path", counted)
+    config = SingleLensConfig(along_path=False)
+    done = list(deblur_frames(clip.wide, NOMINAL, config))
+    assert clip.gains([one.change for one in done]).mean() > 1.5
+    assert len(asked) < len(done) / 2

@@ -28,10 +28,11 @@ def _psnr(frame: NDArray[np.uint16], change: NDArray[np.float32] | None, truth: 
     return float(-10 * np.log10(np.mean(np.square(result - truth / 65535)) + 1e-12))
 
 
-def shift_at(time: float, shake_px: float, pan_px: float = 0.0) -> NDArray[np.float64]:
-    """Return the camera's shift (x, y) in pixels at a frame time."""
-    x = np.sin(0.9 * time) + 0.4 * np.sin(0.37 * time + 1)
-    y = np.sin(0.71 * time + 2) + 0.3 * np.sin(1.1 * time)
+def shift_at(time: float, shake_px: float, pan_px: float = 0.0, pace: float = 1.0) -> NDArray[np.float64]:
+    """Return the camera's shift (x, y) in pixels at a frame time; at a pace of 1 it shakes at 1 to 5 Hz."""
+    t = time * pace
+    x = np.sin(0.9 * t) + 0.4 * np.sin(0.37 * t + 1)
+    y = np.sin(0.71 * t + 2) + 0.3 * np.sin(1.1 * t)
     return np.array([shake_px * x + pan_px * time, shake_px * 0.8 * y])
 
 
@@ -58,17 +59,18 @@ def make_shaken_clip(
     seed: int = 0,
     brightness: float = 1.0,
     stabilised: bool = False,
+    pace: float = 1.0,
 ) -> ShakenClip:
     """Film a scene; brightness: factor on its light before the sensor clips at 1.
 
-    stabilised: every frame is moved back to one place after it was exposed, as EIS does.
+    stabilised: every frame is moved back to one place after it was exposed, as EIS does. pace: of the shake.
     """
     margin = 64 + int(abs(pan_px) * frames)
     scene = make_scene((size[0] + 2 * margin, size[1] + 2 * margin), seed) * np.float32(brightness)
 
     def place(time: float, frame: int) -> NDArray[np.float64]:
-        moved = shift_at(frame, shake_px, pan_px) if stabilised else np.zeros(2)
-        return np.asarray(shift_at(time, shake_px, pan_px) - moved)
+        moved = shift_at(frame, shake_px, pan_px, pace) if stabilised else np.zeros(2)
+        return np.asarray(shift_at(time, shake_px, pan_px, pace) - moved)
 
     def light(time: float, frame: int) -> NDArray[np.float32]:
         x, y = place(time, frame) + margin

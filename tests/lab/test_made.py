@@ -15,7 +15,9 @@ from asled_cli.lab.eval_sets.builders import PhotoClip
 from asled_cli.lab.eval_sets.validation import VALIDATION_CLIPS, validation_pairs
 from asled_cli.lab.synthesis.random_clip import (
     STRONG_ODDS,
+    USUAL_ODDS,
     Odds,
+    at_phone_bit_rates,
     fit_size,
     in_good_light,
     random_faults,
@@ -82,6 +84,19 @@ def test_strong_odds_blur_every_clip(material: Path) -> None:
         odds = replace(STRONG_ODDS, average=average)
         found = random_pair(sources, seed, frames=3, size=(96, 64), odds=odds).parameters
         assert found["count"] >= 5 if average else found["exposure"] > 0 and found["shake"]["blur_px"] >= 8
+
+
+@pytest.mark.parametrize("odds", [USUAL_ODDS, STRONG_ODDS])
+def test_clips_of_phone_bit_rates_are_all_compressed(material: Path, odds: Odds) -> None:
+    sources = find_sources(material, "train")
+    phone = at_phone_bit_rates(odds)
+    for seed in range(6):
+        usual = random_pair(sources, seed, frames=2, size=(96, 64), odds=odds).parameters
+        found = random_pair(sources, seed, frames=2, size=(96, 64), odds=phone).parameters
+        for lens, most in (("wide_sensor", 31), ("ultra_sensor", 33)):
+            assert found[lens]["codec"] in ("hevc", "h264")
+            assert 23 <= found[lens]["crf"] <= most
+        assert found["rig"] == usual["rig"], "only the compression differs"
 
 
 def test_draws_stay_within_the_stated_bounds() -> None:
