@@ -33,8 +33,7 @@ from asled_cli.deconvolution.clip_file import sampled_exposure
 from asled_cli.deconvolution.exposure import ExposureFit
 from asled_cli.deconvolution.free.free_views import FreeViews
 from asled_cli.deconvolution.single_lens import SingleLensRestorer
-from asled_cli.deconvolution.views import blur_length
-from asled_cli.deconvolution.wiener import View
+from asled_cli.deconvolution.views import Planes, blur_length, views
 from asled_cli.imaging.homography import Image, Matrix
 from asled_cli.job.method import network_restorer
 from asled_cli.lab.camera.layered_scene import Scene
@@ -205,10 +204,11 @@ def knowing(truth: Truth) -> list[Any]:
 
 
 def views_as_they_are(
-    found: list[View], times: Sequence[int], target: int, path: CameraPath, exposure: float
+    frames: dict[int, Planes], target: int, path: CameraPath, exposure: float, **_: Any
 ) -> FreeViews:
     """Return the views along a path that needs no correction."""
-    return FreeViews(found, [blur_length(path, time, exposure) for time in times], 0.0)
+    lengths = [blur_length(path, time, exposure) for time in frames]
+    return FreeViews(views(frames, target, path, exposure), lengths, 0.0)
 
 
 def along(scene: Scene) -> Callable[[SingleLensRestorer, int, range], CameraPath]:

@@ -114,7 +114,11 @@ class _Window:
     @cached_property
     def views(self) -> list[View]:
         """The frames as views of that at time 0, blurred along the path."""
-        return views({k: one.planes for k, one in self.seen.items()}, 0, self.path, self.exposure)
+        return views(self._planes, 0, self.path, self.exposure)
+
+    @property
+    def _planes(self) -> dict[int, Planes]:
+        return {k: one.planes for k, one in self.seen.items()}
 
     def free_views(self) -> FreeViews:
         """Return the views with blurs that are found without the path."""
@@ -122,7 +126,8 @@ class _Window:
 
     def views_near_path(self) -> FreeViews:
         """Return the views with the path's blurs and what the frames add to them."""
-        return views_near_path(self.views, list(self.seen), self.index, self.path, self.exposure)
+        reduced = {k: one.luma for k, one in self.seen.items()}
+        return views_near_path(self._planes, 0, self.path, self.exposure, reduced=reduced)
 
     def inversion(self, found: FreeViews, workers: int) -> Inversion | None:
         """Return the inversion of the frame at time 0, None if a blur is too long."""

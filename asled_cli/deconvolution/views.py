@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from asled_cli.deconvolution.align_neighbours import blurred
 from asled_cli.deconvolution.camera_path import CameraPath, apply_to_points
 from asled_cli.deconvolution.wiener import View
-from asled_cli.imaging.homography import Image, Matrix, resize_matrix
+from asled_cli.imaging.homography import Image, Matrix, resize_matrix, translation
 from asled_cli.runtime.stages import map_in_threads
 
 _SPACING_PX, _FEWEST, _MOST = 2.0, 5, 31  # instants of an exposure
@@ -61,10 +61,17 @@ def instants_of(length_px: float) -> int:
     return int(np.clip(np.ceil(length_px / _SPACING_PX), _FEWEST, _MOST))
 
 
-def views(frames: Mapping[int, Planes], target: int, path: CameraPath, exposure: float) -> list[View]:
+def views(
+    frames: Mapping[int, Planes],
+    target: int,
+    path: CameraPath,
+    exposure: float,
+    shifts: Mapping[int, NDArray[np.float64]] | None = None,
+) -> list[View]:
     """Return the frames, by their times, as views of the sharp frame at time `target`, in their order.
 
-    path: of any size with the frames' aspect ratio; exposure in frame intervals.
+    path: of any size with the frames' aspect ratio; exposure in frame intervals. shifts: (x, y), pixels of
+    the path's size by which each view is moved from where the path has it.
     """
     height, width = frames[target].luma.shape
     down = resize_matrix((width, height), path.size)
@@ -75,7 +82,8 @@ def views(frames: Mapping[int, Planes], target: int, path: CameraPath, exposure:
         pose = path.pose(time)
         back = np.linalg.inv(pose) @ down
         moves = [up @ m @ back for m in path.instants(time, exposure, count)]
-        return _view(frames[time], frames[target], up @ pose @ down, moves)
+        there = np.eye(3) if shifts is None else translation(*shifts[time])
+        return _view(frames[time], frames[target], up @ there @ pose @ down, moves)
 
     return map_in_threads(view, list(frames))
 

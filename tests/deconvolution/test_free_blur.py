@@ -8,7 +8,7 @@ from factories.shaken_clip import make_scene, make_shaken_clip, shift_at
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from asled_cli.deconvolution.camera_path import CameraPath, chain, fit_path
+from asled_cli.deconvolution.camera_path import chain, fit_path
 from asled_cli.deconvolution.clip_exposure import NOMINAL, clip_exposure
 from asled_cli.deconvolution.free.blur_fit import Fit, find_blurs, length, straight_blurs
 from asled_cli.deconvolution.free.detail_tiles import Band, band_of
@@ -154,17 +154,19 @@ def _blur_errors(found: list[View], first: int) -> NDArray[np.float64]:
     return np.array(errors)
 
 
-def _first_frames() -> tuple[list[View], CameraPath, list[int]]:
-    """Return the first frames of a shaken clip as views of the first one, along the path, and their times."""
+def _first_frames() -> tuple[list[View], FreeViews]:
+    """Return the first frames of a shaken clip as views of the first one, along the path and near it."""
     clip = make_shaken_clip(frames=9, shake_px=5.0, pace=_QUICK)
     times = list(range(4))
     path = fit_path(chain(list(clip.maps), 0), 0, 0, _EXPOSURE, (256, 160))
-    return views({k: Planes(work_luma(clip.wide[k])) for k in times}, 0, path, _EXPOSURE), path, times
+    reduced = {k: work_luma(clip.wide[k]) for k in times}
+    frames = {k: Planes(luma) for k, luma in reduced.items()}
+    near = views_near_path(frames, 0, path, _EXPOSURE, reduced=reduced)
+    return views(frames, 0, path, _EXPOSURE), near
 
 
 def test_frames_tell_the_motion_where_a_path_ends() -> None:
-    along, path, times = _first_frames()
-    near = views_near_path(along, times, 0, path, _EXPOSURE)
+    along, near = _first_frames()
     before, after = _blur_errors(along, 0), _blur_errors(near.views, 0)
     assert before[0] > 0.25, "the path ends here, and should be wrong"
     assert after[0] < 0.5 * before[0]
@@ -173,8 +175,7 @@ def test_frames_tell_the_motion_where_a_path_ends() -> None:
 
 
 def test_lengths_near_a_path_are_those_of_the_blurs() -> None:
-    along, path, times = _first_frames()
-    near = views_near_path(along, times, 0, path, _EXPOSURE)
+    _, near = _first_frames()
     for view, px in zip(near.views, near.lengths, strict=True):
         moves = view.blur.moves(np.array([[127.5, 79.5]]), 64)[0]
         far = np.hypot(*np.diff(moves, axis=0).T).sum() * len(moves) / (len(moves) - 1)
@@ -184,9 +185,9 @@ def test_lengths_near_a_path_are_those_of_the_blurs() -> None:
 def test_a_clip_that_no_path_tells_asks_its_frames_first(monkeypatch: pytest.MonkeyPatch) -> None:
     clip, asked = make_shaken_clip(frames=7, stabilised=True), []
 
-    def counted(*arguments: Any) -> FreeViews:
+    def counted(*arguments: Any, **named: Any) -> FreeViews:
         asked.append(arguments)
-        return views_near_path(*arguments)
+        return views_near_path(*arguments, **named)
 
     monkeypatch.setattr("asled_cli.deconvolution.single_lens.views_near_path", counted)
     config = SingleLensConfig(along_path=False)

@@ -1,6 +1,6 @@
 """Views whose blur was found from the frames, instead of the camera's path or near it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -11,7 +11,7 @@ from asled_cli.deconvolution.camera_path import CameraPath, apply_to_points
 from asled_cli.deconvolution.free.blur_fit import find_blurs, find_rest, length, length_of
 from asled_cli.deconvolution.free.detail_tiles import Band, band_of
 from asled_cli.deconvolution.free.motion_model import INSTANTS, Shifts, basis, motion_near
-from asled_cli.deconvolution.views import PathBlur, instants_of
+from asled_cli.deconvolution.views import PathBlur, Planes, instants_of, views
 from asled_cli.deconvolution.wiener import View
 from asled_cli.imaging.homography import Image, Matrix, resize_matrix, translation
 
@@ -44,25 +44,35 @@ def free_views(
     shifts[:, 0] -= shifts[target, 0]
     lengths = [length(shift) for shift in shifts]
     motion = _Motion(path, exposure, shifts, target, lengths, along=False)
-    return FreeViews(motion.of(found, times), lengths, motion.middle_px)
+    scale = found[0].luma.shape[1] / path.size[0]
+    moved = [_moved(view, shift[0] * scale) for view, shift in zip(found, shifts, strict=True)]
+    return FreeViews(motion.of(moved, times), lengths, motion.middle_px)
 
 
 def views_near_path(
-    found: Sequence[View], times: Sequence[int], target: int, path: CameraPath, exposure: float
+    frames: Mapping[int, Planes],
+    target: int,
+    path: CameraPath,
+    exposure: float,
+    *,
+    reduced: Mapping[int, Image],
 ) -> FreeViews:
     """Return views along a path with what their frames tell of the motion between its poses.
 
-    Arguments as of `free_views`. A hand shakes at up to 12 Hz: frames are too few to tell all of it, above
-    all at the ends of a scene.
+    Arguments as of `views`. reduced: luma of the frames in the path's size. A hand shakes at up to 12 Hz:
+    frames are too few to tell all of it, above all at the ends of a scene.
     """
-    band, centres = _band(found, target, path)
+    times, place = list(frames), list(frames).index(target)
+    small = views({k: Planes(luma) for k, luma in reduced.items()}, target, path, exposure)
+    band, centres = _band(small, place, path)
     moves = np.stack([_moves(path, time, exposure, centres, INSTANTS) for time in times])
     shifts = find_rest(band, moves, motion_near(path, times, exposure))
-    shifts[:, 0] -= shifts[target, 0]
+    shifts[:, 0] -= shifts[place, 0]
     along = (_along(path, time, exposure, INSTANTS) for time in times)
     lengths = [length_of(way + basis(INSTANTS) @ shift) for way, shift in zip(along, shifts, strict=True)]
-    motion = _Motion(path, exposure, shifts, target, lengths, along=True)
-    return FreeViews(motion.of(found, times), lengths, motion.middle_px)
+    motion = _Motion(path, exposure, shifts, place, lengths, along=True)
+    moved = views(frames, target, path, exposure, {k: s[0] for k, s in zip(times, shifts, strict=True)})
+    return FreeViews(motion.of(moved, times), lengths, motion.middle_px)
 
 
 def _band(found: Sequence[View], target: int, path: CameraPath) -> tuple[Band, NDArray[np.float64]]:
@@ -93,11 +103,11 @@ class _Motion:
         return np.asarray(basis(INSTANTS)[INSTANTS // 2, 1:] @ self.shifts[self.target, 1:])
 
     def of(self, found: Sequence[View], times: Sequence[int]) -> list[View]:
-        """Return the views of the frames at `times` with this motion."""
+        """Return views of the frames at `times`, moved to where this motion has them, with its blurs."""
         size = found[0].luma.shape[1], found[0].luma.shape[0]
         scale, down = size[0] / self.path.size[0], resize_matrix(size, self.path.size)
         up, middle = np.linalg.inv(down), self._middle_shift  # the sharp frame: the target's middle instant
-        views = []
+        blurred = []
         for view, time, shift, px in zip(found, times, self.shifts, self.lengths, strict=True):
             count = instants_of(px * scale)
             own = basis(count)[:, 1:] @ shift[1:] - middle
@@ -105,8 +115,8 @@ class _Motion:
                 own -= _along(self.path, time, self.exposure, count)
             maps = _maps(self.path, time, self.exposure, count)
             steps = [up @ translation(*o) @ m @ down for o, m in zip(own, maps, strict=True)]
-            views.append(replace(_moved(view, shift[0] * scale), blur=PathBlur(steps, size)))
-        return views
+            blurred.append(replace(view, blur=PathBlur(steps, size)))
+        return blurred
 
 
 def _moved(view: View, by: NDArray[np.float64]) -> View:
