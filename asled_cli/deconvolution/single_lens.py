@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ from asled_cli.deconvolution.free.free_views import FreeViews, free_views, views
 from asled_cli.deconvolution.light import as_coded, join, reduce_luma, split, to_coded, to_light
 from asled_cli.deconvolution.own_reference import Flow, OwnReference, flow_of_map, own_reference
 from asled_cli.deconvolution.views import Planes, views
-from asled_cli.deconvolution.wiener import Blur, Inversion, View, invert, tile_side
+from asled_cli.deconvolution.wiener import Blur, Inversion, invert, tile_side
 from asled_cli.imaging.homography import Image, Matrix, resize_matrix
 
 _USEFUL_TRUST = 0.05  # mean confidence below which an inversion is no reference
@@ -111,18 +110,14 @@ class _Window:
         """Width of the frames over that of the path."""
         return float(self.seen[0].rgb.shape[1] / self.path.size[0])
 
-    @cached_property
-    def views(self) -> list[View]:
-        """The frames as views of that at time 0, blurred along the path."""
-        return views(self._planes, 0, self.path, self.exposure)
-
     @property
     def _planes(self) -> dict[int, Planes]:
         return {k: one.planes for k, one in self.seen.items()}
 
     def free_views(self) -> FreeViews:
         """Return the views with blurs that are found without the path."""
-        return free_views(self.views, list(self.seen), self.index, self.path, self.exposure)
+        along = views(self._planes, 0, self.path, self.exposure)
+        return free_views(along, list(self.seen), self.index, self.path, self.exposure)
 
     def views_near_path(self) -> FreeViews:
         """Return the views with the path's blurs and what the frames add to them."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from asled_cli.deconvolution.camera_path import CameraPath, apply_to_points
 from asled_cli.deconvolution.free.blur_fit import find_blurs, find_rest, length, length_of
-from asled_cli.deconvolution.free.detail_tiles import Band, band_of
+from asled_cli.deconvolution.free.detail_tiles import band_of
 from asled_cli.deconvolution.free.motion_model import INSTANTS, Shifts, basis, motion_near
 from asled_cli.deconvolution.views import PathBlur, Planes, instants_of, views
 from asled_cli.deconvolution.wiener import View
@@ -38,7 +38,9 @@ def free_views(
 
     found: the frames at `times` as views of found[target]. The path gives the turn within the exposures.
     """
-    band, centres = _band(found, target, path)
+    lumas = [_reduced(view.luma, path.size) for view in found]
+    covers = [_reduced(view.cover, path.size) for view in found]
+    band, centres = band_of(lumas, covers, target)
     turns = np.stack([_turn(path, time, exposure, centres, INSTANTS) for time in times])
     shifts = find_blurs(band, turns, exposure)
     shifts[:, 0] -= shifts[target, 0]
@@ -64,7 +66,7 @@ def views_near_path(
     """
     times, place = list(frames), list(frames).index(target)
     small = views({k: Planes(luma) for k, luma in reduced.items()}, target, path, exposure)
-    band, centres = _band(small, place, path)
+    band, centres = band_of([view.luma for view in small], [view.cover for view in small], place)
     moves = np.stack([_moves(path, time, exposure, centres, INSTANTS) for time in times])
     shifts = find_rest(band, moves, motion_near(path, times, exposure))
     shifts[:, 0] -= shifts[place, 0]
@@ -73,13 +75,6 @@ def views_near_path(
     motion = _Motion(path, exposure, shifts, place, lengths, along=True)
     moved = views(frames, target, path, exposure, {k: s[0] for k, s in zip(times, shifts, strict=True)})
     return FreeViews(motion.of(moved, times), lengths, motion.middle_px)
-
-
-def _band(found: Sequence[View], target: int, path: CameraPath) -> tuple[Band, NDArray[np.float64]]:
-    lumas, covers = ([_reduced(plane, path.size) for plane in planes] for planes in (
-        [view.luma for view in found], [view.cover for view in found],
-    ))  # fmt: skip
-    return band_of(lumas, covers, target)
 
 
 @dataclass(frozen=True)
