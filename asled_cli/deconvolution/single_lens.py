@@ -13,6 +13,7 @@ from asled_cli.deconvolution.confidence import (
     PATH_EXPLAINS,
     blur_share,
     confidence,
+    end_share,
     explained,
     free_share,
 )
@@ -104,6 +105,11 @@ class _Window:
     def index(self) -> int:
         """Place of the frame at time 0."""
         return list(self.seen).index(0)
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the frame at time 0 is the first or the last one of its scene."""
+        return self.index in (0, len(self.seen) - 1)
 
     @property
     def scale(self) -> float:
@@ -294,7 +300,11 @@ def _along_path(window: _Window, workers: int) -> _Accepted | None:
     near = window.views_near_path()
     share = float(blur_share(np.array(near.lengths[window.index] * window.scale, np.float32)))
     inversion = window.inversion(near, workers) if share else None
-    return None if inversion is None else _Accepted(inversion, share, near.views[window.index].blur)
+    if inversion is None:
+        return None
+    if window.at_end:
+        share *= end_share(inversion)
+    return _Accepted(inversion, share, near.views[window.index].blur)
 
 
 def _without_path(window: _Window, workers: int) -> _Accepted | None:

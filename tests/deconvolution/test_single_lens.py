@@ -22,6 +22,13 @@ def test_shaken_clip_gains() -> None:
     assert gains.min() > -0.05
 
 
+def test_an_end_that_the_path_hardly_explains_stays() -> None:
+    clip = make_shaken_clip(frames=8, pace=3, shake_px=5, seed=2)  # shakes at up to 15 Hz
+    gains = clip.gains([r.change for r in deblur_frames(clip.wide, _EXPOSURE)])
+    assert gains[-1] > -0.05
+    assert gains[:-1].min() > 2.0
+
+
 def test_clipped_lights_do_not_ring() -> None:
     clip = make_shaken_clip(brightness=2.5, frames=7)
     gains = clip.gains([r.change for r in deblur_frames(clip.wide, _EXPOSURE)])
