@@ -5,6 +5,8 @@ better than the others as they are. It does not where something moved by itself,
 where there is nothing to see.
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -41,7 +43,7 @@ def confidence(inversion: Inversion, luma: Image) -> Image:
     coded = (1 / 2.2) * np.maximum(luma, np.float32(_DARKEST)) ** np.float32(1 / 2.2 - 1)
     left, plain = (_energy(r * coded) for r in (inversion.residual, inversion.plain))
     explained = 1 - left / (plain + np.float32(_NOISE**2))
-    share = np.clip((explained - _NONE) / (_FULL - _NONE), 0, 1)
+    share = _ramp(explained, _NONE, _FULL)
     share *= np.clip((1 - left.mean() / (plain.mean() + 1e-12)) / _WHOLE, 0, 1)
     height, width = inversion.luma.shape
     return np.asarray(cv2.resize(share, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
@@ -49,7 +51,7 @@ def confidence(inversion: Inversion, luma: Image) -> Image:
 
 def blur_share(blur_px: Image) -> Image:
     """Return 0..1: how much of blurs of these lengths to undo, so that nothing changes where none was."""
-    return np.asarray(np.clip((blur_px - _SHORT_PX) / (_LONG_PX - _SHORT_PX), 0, 1), np.float32)
+    return np.asarray(_ramp(blur_px, _SHORT_PX, _LONG_PX), np.float32)
 
 
 def explained(inversion: Inversion) -> float:
@@ -60,7 +62,7 @@ def explained(inversion: Inversion) -> float:
 
 def end_share(inversion: Inversion) -> float:
     """Return 0..1: how much of a blur along the path to undo in the first and the last frame of a scene."""
-    return float(np.clip((explained(inversion) - _END_NONE) / (_END_FULL - _END_NONE), 0, 1))
+    return float(_ramp(explained(inversion), _END_NONE, _END_FULL))
 
 
 def free_share(inversion: Inversion, blur_px: float, middle_px: float) -> float:
@@ -68,10 +70,15 @@ def free_share(inversion: Inversion, blur_px: float, middle_px: float) -> float:
 
     blur_px: its length. middle_px: from the frame's middle instant to its mean.
     """
-    clear = (explained(inversion) - _FREE_NONE) / (_FREE_FULL - _FREE_NONE)
-    long = (blur_px - _FREE_SHORT_PX) / (_FREE_LONG_PX - _FREE_SHORT_PX)
-    central = (_MIDDLE_NONE_PX - middle_px) / (_MIDDLE_NONE_PX - _MIDDLE_FULL_PX)
-    return float(np.prod(np.clip([clear, long, central], 0, 1)))
+    clear = _ramp(explained(inversion), _FREE_NONE, _FREE_FULL)
+    long = _ramp(blur_px, _FREE_SHORT_PX, _FREE_LONG_PX)
+    central = _ramp(middle_px, _MIDDLE_NONE_PX, _MIDDLE_FULL_PX)
+    return float(clear * long * central)
+
+
+def _ramp(value: Image | float, none: float, full: float) -> Any:
+    """Return 0 at `none`, 1 at `full`, linear between them and constant beyond."""
+    return np.clip((value - none) / (full - none), 0, 1)
 
 
 def _energy(residual: Image) -> Image:
