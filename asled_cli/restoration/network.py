@@ -1,7 +1,8 @@
 """Aligned frames -> changes: what the network or the plain swap adds to each frame.
 
 Restorers have feed and flush, so that the result never depends on how frames arrive. Memory: one chunk with
-its look-ahead, whatever the length of the clip.
+its look-ahead, whatever the length of the clip. Tiles that stay sharp over a chunk and its look-ahead are not
+computed.
 """
 
 import gc
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,7 +24,13 @@ from asled_cli.restoration.oom_fallback import recut_states, smaller_pieces
 from asled_cli.restoration.pictures.changes import OPENCV_CHANGES, ChangePictures
 from asled_cli.restoration.pictures.device_changes import DeviceChanges
 from asled_cli.restoration.pictures.stacking import stack_frames
-from asled_cli.restoration.sharp_regions import keep_sharp_regions, keep_unmoved, limit_colour
+from asled_cli.restoration.sharp_regions import (
+    all_kept,
+    keep_sharp_regions,
+    keep_unmoved,
+    kept_blocks,
+    limit_colour,
+)
 from asled_cli.restoration.tiles import Tile, cut_tiles
 from asled_cli.runtime.device import is_out_of_memory, torch_threads
 from asled_cli.runtime.memory import memory_limit
@@ -149,22 +157,34 @@ class NetworkRestorer:
         frames = self.waiting[: keep + self.setting.overlap]
         height, width, _ = frames[0].pair.target.rgb.shape
         tiles = cut_tiles(height, width, self.setting.tile, self.setting.halo_px)
-        if len(tiles) == 1:
+        blurred = self._blurred(tiles, frames)
+        if blurred and len(tiles) == 1:
             changes, state = self._tile_changes(tiles[0], frames, keep)
             return changes, {tiles[0]: state}
         states: dict[Tile, Any] = {}
         totals = [torch.zeros(height, width, 3, device=self._home) for _ in range(keep)]
-        for tile, (changes, state) in zip(tiles, self._each_tile(tiles, frames, keep), strict=True):
+        for tile, (changes, state) in zip(blurred, self._each_tile(blurred, frames, keep), strict=True):
             states[tile] = state
             for total, change in zip(totals, changes, strict=True):
                 tile.add(total, change)
         return totals, states
 
+    def _blurred(self, tiles: Sequence[Tile], frames: Sequence[AlignedFrame[Any]]) -> list[Tile]:
+        """Return the tiles in which a change counts in any of some frames; the others need no network.
+
+        A tile that is left out forgets its state. It is taken up again with the look-ahead of a chunk, in
+        which it is still sharp.
+        """
+        unknown = self.network.info.needs_reference
+        kept = np.logical_and.reduce([kept_blocks(frame, without_blur=unknown) for frame in frames])
+        size = frames[0].pair.target.rgb.shape[:2]
+        return [tile for tile in tiles if not all_kept(kept, tile.full, size)]
+
     def _each_tile(
         self, tiles: Sequence[Tile], frames: Sequence[AlignedFrame[Any]], keep: int
     ) -> Iterator[tuple[list[Tensor], Any]]:
         """Yield the changes and state of each tile in order; several are computed at once."""
-        at_once = min(self._at_once(), len(tiles))
+        at_once = max(1, min(self._at_once(), len(tiles)))
         with torch_threads(torch.get_num_threads() // at_once):
             yield from parallel_map(lambda tile: self._tile_changes(tile, frames, keep), tiles, at_once)
 

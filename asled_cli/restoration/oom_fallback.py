@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,10 +32,15 @@ def recut_states(states: dict[Tile, Any], tiles: Sequence[Tile], size: tuple[int
     """Cut the same states for other tiles. size: (height, width) of the pictures; states: tuples of tensors.
 
     Each tensor is (N, C, h, w), as large as its tile or a whole number of times smaller than the padded tile.
+    A tile gets none if some of its pixels have none.
     """
     like = next(iter(states.values()))
     whole = [_stitch({tile: state[i] for tile, state in states.items()}, size) for i in range(len(like))]
-    return {tile: _same_kind(like, [_cut(part, tile, size) for part in whole]) for tile in tiles}
+    known = np.zeros(size, np.bool_)
+    for tile in states:
+        known[tile.inner] = True
+    known_tiles = [tile for tile in tiles if known[tile.full].all()]
+    return {tile: _same_kind(like, [_cut(part, tile, size) for part in whole]) for tile in known_tiles}
 
 
 def _same_kind(like: Any, parts: list[Tensor]) -> Any:

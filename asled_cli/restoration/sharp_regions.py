@@ -4,6 +4,7 @@ Acts by blocks and continuously in its inputs, so that nothing flickers. Changes
 device with the operations for them (`pictures`).
 """
 
+import math
 from typing import Any
 
 import cv2
@@ -33,7 +34,7 @@ def keep_sharp_regions(
     Sharp synthetic clips: PSNR to the input rose from 41 to 45 dB; ten blurred ones lost 0.05 dB.
     Without a reference, blur is what the frames right beside saw of it. None: they saw nothing either.
     """
-    blur = aligned.guide[..., Guide.BLUR] if aligned.reference is not None else aligned.blur_around
+    blur = _blur_seen(aligned)
     if blur is None:
         return None
     sharp = sharp_blocks(blur, change.shape[1], change.shape[0])
@@ -61,6 +62,28 @@ def keep_unmoved(
         return None
     kept: Change = pictures.faded(limit_colour_shift(change, blur, pictures), sharp)
     return kept
+
+
+def kept_blocks(aligned: AlignedFrame[Any], *, without_blur: bool) -> NDArray[np.bool_]:
+    """Return (rows, columns) of blocks: where the two functions above let nothing of a change through.
+
+    without_blur: the answer where the blur is not known.
+    """
+    height, width, _ = aligned.pair.target.rgb.shape
+    blur, blocks = _blur_seen(aligned), _blocks(width, height)
+    return np.full(blocks[::-1], without_blur) if blur is None else _sharpness(blur, blocks) == 1
+
+
+def all_kept(kept: NDArray[np.bool_], part: tuple[slice, slice], size: tuple[int, int]) -> bool:
+    """Return whether no change counts in rows and columns `part` of a picture of `size` (height, width).
+
+    kept: (rows, columns) of blocks, which are enlarged bilinearly: those around `part` count too.
+    """
+    rows, columns = (
+        _blocks_around(pixels, count, extent)
+        for pixels, count, extent in zip(part, kept.shape, size, strict=True)
+    )
+    return bool(kept[rows, columns].all())
 
 
 def limit_colour(
@@ -106,6 +129,19 @@ def sharp_blocks(blur: NDArray[np.float16], width: int, height: int) -> NDArray[
 def blur_of_motion(blur_px: NDArray[np.float32]) -> NDArray[np.float16]:
     """Return what `sharp_blocks` takes for a blur of so many pixels: nothing up to 1 px, all from 2 px on."""
     return np.asarray(_SHARP + (blur_px - 1.0) * (_BLURRED - _SHARP), np.float16).clip(0)
+
+
+def _blur_seen(aligned: AlignedFrame[Any]) -> NDArray[np.float16] | None:
+    """Return the blur (h, w) of a frame, or what the frames right beside saw of it; None: not known."""
+    return aligned.guide[..., Guide.BLUR] if aligned.reference is not None else aligned.blur_around
+
+
+def _blocks_around(pixels: slice, count: int, extent: int) -> slice:
+    """Return which of `count` blocks bilinear enlargement to `extent` pixels mixes into some of them."""
+    first, last = (
+        math.floor((pixel + 0.5) * count / extent - 0.5) for pixel in (pixels.start, pixels.stop - 1)
+    )
+    return slice(max(first, 0), last + 2)
 
 
 def _blocks(width: int, height: int) -> tuple[int, int]:

@@ -54,6 +54,12 @@ class Tile:
         return slice(rows.start, rows.stop), slice(columns.start, columns.stop)
 
     @property
+    def inner(self) -> tuple[slice, slice]:
+        """Rows and columns of this part in a picture, without its context."""
+        rows, columns = self.rows, self.columns
+        return slice(rows.inner_start, rows.inner_stop), slice(columns.inner_start, columns.inner_stop)
+
+    @property
     def grid(self) -> tuple[slice, slice]:
         """Rows and columns of this part on the guide's grid."""
         return _grid_slice(self.rows), _grid_slice(self.columns)
