@@ -4,26 +4,20 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import groupby, pairwise
 from statistics import median
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asled_cli.deconvolution.exposure import ExposureFit
+from asled_cli.job.blur.gaps import Gap, gap_texts
+from asled_cli.job.blur.stretches import BLURRED_SHARE, MIN_BLURRED_PX, Action, Interval, plan_segments
 from asled_cli.registration.estimate.sharpness import Sharpness, measure_sharpness
 from asled_cli.registration.model.registration import Registration
 from asled_cli.runtime.stages import parallel_map, usable_cores
 from asled_cli.video.frames import FramePair
 
-Action = Literal["deblur", "pass", "both blurred"]
-# Decibels of gradient energy by which the reference must be sharper to be of use. Six synthetic clips: a
-# sharp target reached 0.1, a blur of 12 px (of 1920) 0.4 to 6, one of 30 px 1.6 to 11.
-USEFUL_DB = 0.4
-# Share of the frame's longer side beyond which a reference counts as blurred too (12 px of 1920).
-BLURRED_SHARE = 0.006
-MIN_BLURRED_PX = 5.0  # of small pictures, whose pixels are soft
 _CLEARLY_BLURRED = 2.0  # times the blur of the sharp clip
 # Exposure of the reference over the target's, up to which the reference is worth more than the target's own
 # frames, and from which it is not. A short one gained 6.0 dB and inversion 2.4; one as long 1.6 and 3.9.
@@ -31,75 +25,7 @@ _UNLIKE, _ALIKE = 0.5, 0.75
 # Advantage in sharpness below which a reference may be of blended frames as the target is: 1.8 to 2.6 in
 # three training videos where both are, 9.1 to 10.0 with a sharp reference.
 _HARDLY_SHARPER_DB = 6.0
-MIN_S = 0.75  # a shorter stretch takes the action of its neighbours
-PAST_S = 1e9  # stands for before the start and after the end
 FADE_S = 0.2  # between an action and the next
-# Frames in a row without a reference, from which they are inverted whatever moves: the network helps those
-# beside a reference. Three or four missing ones of five shaken clips gained 0.1 dB by it, 5.5 with their
-# inversions; of a video 5.2 and 8.0. One or two gained 2.8 and 5.5 dB more by these; in the video 2 less.
-LONG_GAP_FRAMES = 3
-_FEW_GAPS = 2  # short ones that are named one by one
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A stretch of the target's time with one action; times in seconds on its clock."""
-
-    start_s: float
-    end_s: float
-    action: Action
-    advantage_db: float
-    target_blur_px: float
-    reference_blur_px: float
-
-    def as_dict(self) -> dict[str, object]:
-        """Return plain values for JSON; an end that reaches past the clip is None."""
-        return {
-            "start_s": _inside(self.start_s),
-            "end_s": _inside(self.end_s),
-            "action": self.action,
-            "advantage_db": round(self.advantage_db, 2),
-            "wide_blur_px": round(self.target_blur_px, 1),
-            "ultra_blur_px": round(self.reference_blur_px, 1),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A stretch of the target's time without a reference; times in seconds on its clock.
-
-    start_s, end_s: as of an `Interval`. length_s, frames: how long it lasts, and how many frames.
-    """
-
-    start_s: float
-    end_s: float
-    length_s: float
-    frames: int
-
-    def as_dict(self) -> dict[str, object]:
-        """Return plain values for JSON; an end that reaches past the clip is None."""
-        return {"start_s": _inside(self.start_s), "end_s": _inside(self.end_s), "frames": self.frames}
-
-    @property
-    def is_long(self) -> bool:
-        """Whether the frames beside it cannot help all of its frames."""
-        return self.frames >= LONG_GAP_FRAMES
-
-    @property
-    def matters(self) -> bool:
-        """Whether it is worth a look at how the target is blurred: a frame or two at an end are not."""
-        return self.is_long or (self.start_s > -PAST_S / 2 and self.end_s < PAST_S / 2)
-
-    @property
-    def description(self) -> str:
-        """Where the reference is missing, and what is done, for people."""
-        if self.start_s < -PAST_S / 2:
-            where = f"starts {self.length_s:.2f} s later: the frames before"
-        elif self.end_s > PAST_S / 2:
-            where = f"ends {self.length_s:.2f} s earlier: the frames after"
-        else:
-            where = f"lacks {self.length_s:.2f} s from {self.start_s:.2f} s on: the frames there"
-        return f"the other clip {where} are deblurred from their neighbours alone."
 
 
 @dataclass(frozen=True)
@@ -267,83 +193,10 @@ def blurred_alike(
 
     Registration does not find the exposure of a reference of blended frames. samples, blended: `plan_blur`.
     """
-    hardly = bool(samples) and median(sample.advantage_db for sample in samples) < _HARDLY_SHARPER_DB
+    hardly = bool(samples) and median(sample.whole.advantage_db for sample in samples) < _HARDLY_SHARPER_DB
     if hardly and blended():
         return 1.0
     if not found.target_exposure:
         return 0.0
     share = found.reference_exposure / found.target_exposure
     return float(np.clip((share - _UNLIKE) / (_ALIKE - _UNLIKE), 0, 1))
-
-
-def find_gaps(times: Sequence[float], there: Sequence[bool]) -> tuple[Gap, ...]:
-    """Return the stretches without a reference, in order.
-
-    times: of the target's frames, seconds, increasing. there: whether each has one.
-    """
-    usual = median(b - a for a, b in pairwise(times)) if len(times) > 1 else 0.0
-    gaps: list[Gap] = []
-    at = 0
-    for has_reference, group in groupby(there):
-        first, at = at, at + len(list(group))
-        if has_reference:
-            continue
-        start = -PAST_S if first == 0 else (times[first - 1] + times[first]) / 2
-        end = PAST_S if at == len(times) else (times[at - 1] + times[at]) / 2
-        gaps.append(Gap(start, end, times[at - 1] - times[first] + usual, at - first))
-    return tuple(gaps)
-
-
-def gap_texts(gaps: Sequence[Gap]) -> list[str]:
-    """Return for people where the reference is missing and own frames are used; many short gaps as one."""
-    short = [gap for gap in gaps if not gap.is_long]
-    if len(short) <= _FEW_GAPS:
-        return [gap.description for gap in gaps]
-    lacking = f"the other clip lacks {sum(gap.frames for gap in short)} frames in {len(short)} places"
-    joined = f"{lacking}: they are deblurred from their neighbours alone."
-    return [*(gap.description for gap in gaps if gap.is_long), joined]
-
-
-def plan_segments(samples: Sequence[Sharpness], blurred_px: float) -> list[Interval]:
-    """Return adjoining intervals of one action each; the outer ends reach past the first and last sample."""
-    if not samples:
-        return []
-    actions: list[Action] = [_action(sample, blurred_px) for sample in samples]
-    actions = _without_flicker(actions, samples)
-    segments: list[Interval] = []
-    at = 0
-    for action, group in groupby(actions):
-        count = len(list(group))
-        part = samples[at : at + count]
-        start = -PAST_S if at == 0 else (samples[at - 1].time_s + part[0].time_s) / 2
-        at += count
-        end = PAST_S if at == len(samples) else (part[-1].time_s + samples[at].time_s) / 2
-        fields = ("advantage_db", "target_blur_px", "reference_blur_px")
-        middles = (sorted(getattr(one, field) for one in part)[len(part) // 2] for field in fields)
-        segments.append(Interval(start, end, action, *middles))
-    return segments
-
-
-def _inside(time_s: float) -> float | None:
-    """Return a rounded time, None if it is past an end of the clip."""
-    return None if abs(time_s) > PAST_S / 2 else round(time_s, 3)
-
-
-def _action(sample: Sharpness, blurred_px: float) -> Action:
-    if min(sample.target_blur_px, sample.reference_blur_px) > blurred_px:
-        return "both blurred"
-    return "deblur" if sample.advantage_db > USEFUL_DB else "pass"
-
-
-def _without_flicker(actions: list[Action], samples: Sequence[Sharpness]) -> list[Action]:
-    """Join each stretch shorter than MIN_S to the one before it, the first one to the next."""
-    result: list[Action] = []
-    at = 0
-    for action, group in groupby(actions):
-        count = len(list(group))
-        last = min(at + count, len(samples) - 1)
-        short = samples[last].time_s - samples[at].time_s < MIN_S and count < len(actions)
-        # In doubt deblur: the confidence per pixel protects what is sharp.
-        result += [(result[-1] if result else "deblur") if short else action] * count
-        at += count
-    return result

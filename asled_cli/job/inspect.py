@@ -50,9 +50,10 @@ class Inspection:
             "sharpness": [
                 {
                     "time_s": round(s.time_s, 3),
-                    "wide_blur_px": round(s.target_blur_px, 1),
-                    "ultra_blur_px": round(s.reference_blur_px, 1),
-                    "ultra_advantage_db": round(s.advantage_db, 2),
+                    "wide_blur_px": round(s.whole.target_blur_px, 1),
+                    "ultra_blur_px": round(s.whole.reference_blur_px, 1),
+                    "ultra_advantage_db": round(s.whole.advantage_db, 2),
+                    "ultra_advantage_in_part_db": round(s.part.advantage_db, 2),
                 }
                 for s in self.blur_plan.samples
             ],

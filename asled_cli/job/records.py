@@ -15,7 +15,8 @@ from asled_cli.progress import Progress
 
 if TYPE_CHECKING:
     from asled_cli.deconvolution.exposure import ExposureFit
-    from asled_cli.job.blur_plan import Gap, Interval
+    from asled_cli.job.blur.gaps import Gap
+    from asled_cli.job.blur.stretches import Interval
     from asled_cli.registration.estimate.sharpness import Sharpness
     from asled_cli.sync.lens_order import Order
     from asled_cli.sync.offset import Timing

@@ -15,11 +15,12 @@ from asled_cli import pipeline
 from asled_cli.deconvolution.exposure import ExposureFit
 from asled_cli.errors import InterruptedRunError
 from asled_cli.job import plan as planning
-from asled_cli.job.blur_plan import DEBLUR_ALL, PAST_S, Action, BlurPlan, Interval, blurred_alike
+from asled_cli.job.blur.stretches import PAST_S, Action, Interval
+from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan, blurred_alike
 from asled_cli.job.config import DeblurConfig
 from asled_cli.job.records import DeblurResult, MethodChoice
 from asled_cli.progress import Progress
-from asled_cli.registration.estimate.sharpness import Sharpness
+from asled_cli.registration.estimate.sharpness import Comparison, Sharpness
 from asled_cli.registration.model.exposure import MotionBlur
 from asled_cli.video.encode.encoder import EncodeConfig
 
@@ -160,7 +161,8 @@ def test_a_reference_that_is_hardly_sharper_is_asked_whether_it_is_blended() -> 
             asked.append(advantage_db)
             return blended
 
-        samples = [Sharpness(t, 6.0, 4.0, advantage_db) for t in (0.1, 0.3, 0.5)]
+        seen = Comparison(6.0, 4.0, advantage_db)
+        samples = [Sharpness(t, seen, seen) for t in (0.1, 0.3, 0.5)]
         return blurred_alike(replace(found, reference_exposure=0.0), samples, blended=ask)
 
     assert [alike(2.0, True), alike(2.0, False), alike(9.0, True)] == [1, 0, 0]

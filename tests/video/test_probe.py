@@ -10,11 +10,12 @@ from factories.small_pair import Pair, make_pair
 from factories.textures import texture
 
 from asled_cli.cli.app import main
-from asled_cli.job.blur_plan import FADE_S, BlurPlan, plan_segments
+from asled_cli.job.blur.stretches import plan_segments
+from asled_cli.job.blur_plan import FADE_S, BlurPlan
 from asled_cli.job.show.probe_rows import pair_rows, registration_text
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.filming import Lens, draw_hand_motion, film, write_film
-from asled_cli.registration.estimate.sharpness import Sharpness
+from asled_cli.registration.estimate.sharpness import Comparison, Sharpness
 from asled_cli.restoration.pictures.changes import OPENCV_CHANGES
 from asled_cli.restoration.sharp_regions import BLOCK, limit_colour_shift, sharp_blocks
 
@@ -122,7 +123,8 @@ def test_the_report_names_ois_eis_rolling_shutter_and_parallax() -> None:
 
 
 def moment(time_s: float, advantage: float, wide: float = 9.0, ultra: float = 2.0) -> Sharpness:
-    return Sharpness(time_s, wide, ultra, advantage)
+    same = Comparison(wide, ultra, advantage)
+    return Sharpness(time_s, same, same)
 
 
 def test_stretches_follow_each_other_and_short_ones_vanish() -> None:

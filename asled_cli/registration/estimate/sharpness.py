@@ -22,9 +22,16 @@ _DIRECTIONS = (0.0, 45.0, 90.0, 135.0)  # degrees
 _BORDER_PX = 8  # left out at each edge, less in small pictures
 
 
+# Blocks along the shorter side, and the share of all blocks that make the part where the target lags most.
+_BLOCKS = 8
+_PART = 0.03
+# Gradient energy, at a standard deviation of luma of 0.0014, below which a block counts as without detail.
+_NO_DETAIL = 2e-6
+
+
 @dataclass(frozen=True, slots=True)
-class Sharpness:
-    """Sharpness of both views at one time.
+class Comparison:
+    """Sharpness of both views, in a whole picture or a part of it.
 
     target_blur_px, reference_blur_px: blur length in the worst direction, full target pixels, within a factor
     of about 1.5; 0 for none.
@@ -32,10 +39,22 @@ class Sharpness:
     greatest. Above 0 the reference is sharper.
     """
 
-    time_s: float
     target_blur_px: float
     reference_blur_px: float
     advantage_db: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sharpness:
+    """Sharpness of both views at one time.
+
+    whole: in the whole picture. part: in the 3 % of it where the reference has the greatest advantage, as
+    where one thing moves in front of a still camera.
+    """
+
+    time_s: float
+    whole: Comparison
+    part: Comparison
 
 
 def measure_sharpness(pair: FramePair, found: Registration) -> Sharpness | None:
@@ -56,31 +75,73 @@ def measure_sharpness(pair: FramePair, found: Registration) -> Sharpness | None:
     u, v = apply(canvas.onto(canvas.homography), x, y)
     reference = luma(small.tone(sample(canvas.place_reference(pair.reference.rgb), u, v)))
     target = luma(canvas.soften(canvas.reduce_target(pair.target.rgb)))
-    views = [_Gradients(view) for view in (target, reference)]
-    advantage = max(10 * np.log10(b / a) for a, b in zip(views[0].energy, views[1].energy, strict=True))
-    return Sharpness(time, views[0].blur_px * scale, views[1].blur_px * scale, float(advantage))
+    return compare(time, target, reference, scale)
+
+
+def compare(time_s: float, target: Image, reference: Image, scale: float) -> Sharpness:
+    """Return the sharpness of two registered lumas (h, w), 0..1. scale: full target pixels per pixel."""
+    views = _Gradients(target), _Gradients(reference)
+    everywhere = np.ones(views[0].slopes.shape[1:], np.bool_)
+    lags = _advantages(*views)
+    count = max(1, round(_PART * lags.size))
+    most = lags >= np.partition(lags.ravel(), -count)[-count]
+    return Sharpness(time_s, _compare(*views, everywhere, scale), _compare(*views, most, scale))
 
 
 class _Gradients:
-    """Gradient energy of a picture in some directions, and the share of it that survives a box filter."""
+    """Gradient energy of a picture in blocks along some directions, and what a box filter leaves of it.
+
+    White noise of variance n adds 2 n to the energy of a difference, and 2 n / _BOX ** 2 after the box.
+    """
 
     def __init__(self, picture: Image) -> None:
-        noise = _noise(picture) ** 2
+        self.noise = _noise(picture) ** 2
         borders = [min(_BORDER_PX, side // 4) for side in picture.shape]
         inner = tuple(slice(border, -border or None) for border in borders)
-        self.energy: list[float] = []
-        kept: list[float] = []
+        slopes: list[Image] = []
+        smooth: list[Image] = []
         for angle in _DIRECTIONS:
             step = _step(angle)
-            slope = cv2.filter2D(picture, cv2.CV_32F, step)
-            smooth = cv2.filter2D(cv2.filter2D(picture, cv2.CV_32F, _box(angle)), cv2.CV_32F, step)
-            # White noise of variance n adds 2 n to a difference, and 2 n / _BOX ** 2 after the box.
-            energy = max(float(np.mean(slope[inner] ** 2)) - 2 * noise, 1e-7)
-            after = max(float(np.mean(smooth[inner] ** 2)) - 2 * noise / _BOX**2, 1e-8)
-            self.energy.append(energy / float((step**2).sum() / 2))
-            kept.append(after / energy)
-        worst = float(np.interp(max(kept), _KEPT, _LENGTHS))
-        self.blur_px = 0.0 if worst <= _LENGTHS[0] else worst
+            boxed = cv2.filter2D(picture, cv2.CV_32F, _box(angle))
+            for found, seen in ((slopes, picture), (smooth, boxed)):
+                slope = np.asarray(cv2.filter2D(seen, cv2.CV_32F, step)[inner], np.float32)
+                found.append(_block_means(np.square(slope)))
+        self.slopes = np.stack(slopes)
+        """(directions, rows, columns): mean energy of each block, noise included."""
+        self._smooth = np.stack(smooth)
+
+    def energy(self, where: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return the energy in some blocks for each direction, without that of noise."""
+        means = self.slopes[:, where].mean(axis=1, dtype=np.float64)
+        return np.asarray(np.maximum(means - 2 * self.noise, 1e-7), np.float64)
+
+    def blur(self, where: NDArray[np.bool_]) -> float:
+        """Return the length of the blur in some blocks in the worst direction, pixels; 0 for none."""
+        after = self._smooth[:, where].mean(axis=1, dtype=np.float64) - 2 * self.noise / _BOX**2
+        kept = np.maximum(after, 1e-8) / self.energy(where)
+        worst = float(np.interp(kept.max(), _KEPT, _LENGTHS))
+        return 0.0 if worst <= _LENGTHS[0] else worst
+
+
+def _compare(target: _Gradients, reference: _Gradients, where: NDArray[np.bool_], scale: float) -> Comparison:
+    """Return the sharpness of both views in some blocks."""
+    ratios = reference.energy(where) / target.energy(where)
+    advantage = float(10 * np.log10(ratios.max()))
+    return Comparison(target.blur(where) * scale, reference.blur(where) * scale, advantage)
+
+
+def _advantages(target: _Gradients, reference: _Gradients) -> NDArray[np.float32]:
+    """Return (rows, columns): the ratio of energies in each block, in the direction where it is greatest."""
+    own, other = (np.maximum(view.slopes - 2 * view.noise, _NO_DETAIL) for view in (target, reference))
+    return np.asarray((other / own).max(axis=0), np.float32)
+
+
+def _block_means(picture: Image) -> Image:
+    """Return the means (rows, columns) of about square blocks, _BLOCKS along the shorter side."""
+    height, width = picture.shape
+    block = min(height, width) / _BLOCKS
+    blocks = max(1, round(width / block)), max(1, round(height / block))
+    return np.asarray(cv2.resize(picture, blocks, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _step(angle: float) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from asled_cli.job.blur_plan import gap_texts
+from asled_cli.job.blur.gaps import gap_texts
 from asled_cli.job.records import DeblurResult
 from asled_cli.job.show.collect import Collector, Shot
 from asled_cli.job.show.job_rows import (
@@ -88,8 +88,8 @@ def _charts(result: DeblurResult, seen: Collector) -> list[Chart | None]:
             "px",
             [sample.time_s for sample in blur],
             {
-                "wide": [sample.target_blur_px for sample in blur],
-                "ultra": [sample.reference_blur_px for sample in blur],
+                "wide": [sample.whole.target_blur_px for sample in blur],
+                "ultra": [sample.whole.reference_blur_px for sample in blur],
             },
             bands,
         ),
