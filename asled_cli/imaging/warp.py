@@ -45,9 +45,9 @@ def slopes(image: Image) -> tuple[Image, Image]:
     return np.asarray(gx, np.float32), np.asarray(gy, np.float32)
 
 
-def sample(image: Image, u: Image, v: Image) -> Image:
-    """Return `image` (H', W'[, C]) at the points (u, v), each (H, W); bilinear, border repeated."""
-    sampled = cv2.remap(image, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+def sample(image: Image, u: Image, v: Image, interpolation: int = cv2.INTER_LINEAR) -> Image:
+    """Return `image` (H', W'[, C]) at the points (u, v), each (H, W); the border is repeated."""
+    sampled = cv2.remap(image, u, v, interpolation, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(sampled, dtype=np.float32)
 
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from asled_cli.video.open_output import open_output
 
 RATE = 30  # frames per second, the usual rate of phones
-BLUR_FRAMES = 5  # instants averaged for one wide frame
-SHAKE_INSTANTS = 15  # the same of a shaken one
+INSTANTS = 15  # averaged for one blurred frame
+_PAIR_PACE = 3.0  # how fast the camera moves, times that of `view`: slower, much of the picture stays sharp
+_SHAKEN_PACE = 4.0
 Picture = NDArray[np.uint8]
 
 
@@ -20,8 +21,8 @@ def make_pair(folder: Path, frames: int, size: tuple[int, int], name: str = "ben
     """Write a wide clip with motion blur and an ultra clip of twice the view, from one moving camera."""
     scene = make_scene(np.random.default_rng(0), size)
     wide, ultra = folder / f"{name}_wide.mp4", folder / f"{name}_ultra.mp4"
-    write_clip(wide, frames, size, lambda i: blurred_view(scene, i, size))
-    write_clip(ultra, frames, size, lambda i: view(scene, float(i), 2.0, size))
+    write_clip(wide, frames, size, lambda i: blurred_view(scene, _PAIR_PACE * i, _PAIR_PACE, size))
+    write_clip(ultra, frames, size, lambda i: view(scene, _PAIR_PACE * i, 2.0, size))
     return wide, ultra
 
 
@@ -30,7 +31,7 @@ def make_shaken(folder: Path, frames: int, size: tuple[int, int], name: str = "b
     scene, path = make_scene(np.random.default_rng(0), size), folder / f"{name}_shaken.mp4"
 
     def shaken(index: int) -> Picture:
-        return blurred_view(scene, 4 * index, size, exposure=4 * 0.8, instants=SHAKE_INSTANTS)
+        return blurred_view(scene, _SHAKEN_PACE * index, _SHAKEN_PACE * 0.8, size)
 
     write_clip(path, frames, size, shaken)
     return path
@@ -57,12 +58,10 @@ def view(scene: Picture, time_frames: float, ratio: float, size: tuple[int, int]
     return np.asarray(seen, np.uint8)
 
 
-def blurred_view(
-    scene: Picture, index: int, size: tuple[int, int], *, exposure: float = 1.0, instants: int = BLUR_FRAMES
-) -> Picture:
-    """Return the wide view averaged over its exposure, frame intervals."""
-    shares = ((np.arange(instants) + 0.5) / instants - 0.5) * exposure
-    mean = np.mean([view(scene, index + share, 1.0, size) for share in shares], axis=0)
+def blurred_view(scene: Picture, time_frames: float, exposure: float, size: tuple[int, int]) -> Picture:
+    """Return the wide view averaged over an exposure in frames, around a time."""
+    shares = ((np.arange(INSTANTS) + 0.5) / INSTANTS - 0.5) * exposure
+    mean = np.mean([view(scene, time_frames + share, 1.0, size) for share in shares], axis=0)
     return np.asarray(np.rint(mean), np.uint8)
 
 
