@@ -126,7 +126,7 @@ def choose_exposure(
     """
 
     def score(exposure: Exposure) -> float:
-        return blur_residual(observe_halves(measured, exposure), half_map)
+        return mean_residual(observe_halves(measured, exposure), half_map)
 
     shift = _choose_shift(measured, half_map, current, per_run_shift=per_run_shift) if may_shift else 0.0
     lengths = (
@@ -169,7 +169,7 @@ def choose_light(measured: list[FrameObservation], exposure: Exposure, work_map:
     costs = []
     for trial in (exposure, other):
         frames = observe_all(measured, trial)
-        costs.append(mean_residual(frames, refine(frames, work_map, 1).matrix))
+        costs.append(blur_residual(frames, refine(frames, work_map, 1).matrix))
     return other if costs[1] < costs[0] else exposure
 
 
@@ -212,16 +212,16 @@ def choose_length(
         trial = replace(exposure, length=length)
         shaken = with_shakes(measured, trial, work_map)
         frames = observe_all(shaken, trial) if fine else observe_halves(shaken, trial)
-        return blur_residual(frames, work_map if fine else half_map)
+        return mean_residual(map_in_threads(_softened, frames), work_map if fine else half_map)
 
     tried, scores = descend(lengths, score, lengths.index(exposure.length))
     return replace(exposure, length=parabola_minimum(tried, scores))
 
 
 def blur_residual(frames: Sequence[LumaPair], matrix: Matrix) -> float:
-    """Return the mean residual without the finest details, by which exposures are compared.
+    """Return the mean residual without the finest details, by which very different exposures are compared.
 
-    They are sampled bicubically. What bilinear sampling takes from the reference would pass for blur: of a
+    The reference is sampled bicubically. What bilinear sampling takes from the reference would pass for blur: of a
     pan by 25 px of 1920, exposed for the whole interval, 0.15 of it was found.
     """
     return mean_residual(map_in_threads(_softened, frames), matrix, cv2.INTER_CUBIC)
