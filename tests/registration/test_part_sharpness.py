@@ -69,6 +69,17 @@ def test_a_part_that_is_blurred_in_both_views_is_kept() -> None:
     assert actions(compare(0.0, softer, both, SCALE)) == ["pass"]
 
 
+def test_a_clear_sky_that_lost_its_grain_is_no_blur() -> None:
+    """Where there is hardly any detail, an encoder leaves it in one view and not in the other."""
+    own, other = texture(7), texture(7)
+    sky = slice(0, 90), slice(0, WIDTH)
+    own[sky] = 0.7
+    other[sky] = noisy(own[sky], 0.004, 8)
+    found = compare(0.0, own, other, SCALE)
+    assert found.part.advantage_db < PART_DB
+    assert actions(found) == ["pass"]
+
+
 def test_the_whole_picture_counts_as_before() -> None:
     """Against means over all pixels, without blocks."""
     own, other = texture(6), smeared(texture(6), (slice(None), slice(None)), 7)

@@ -139,6 +139,7 @@ def test_the_rows_times_are_found(rolled: tuple[SyntheticPair, Registration]) ->
     # What both lenses show in a row, the ultra-wide one reads nearer to its middle row.
     true = pair.parameters["readout"] * (1 - 1 / RATIO)
     assert found.exposure.rolling_shutter == pytest.approx(true, abs=0.03)
+    assert found.exposure.length == pytest.approx(0.7, abs=0.05)  # not shorter for what sampling takes away
     assert found.ois_path is None and follow_clip([], found) is found
 
 

@@ -221,8 +221,8 @@ def choose_length(
 def blur_residual(frames: Sequence[LumaPair], matrix: Matrix) -> float:
     """Return the mean residual without the finest details, by which very different exposures are compared.
 
-    The reference is sampled bicubically. What bilinear sampling takes from the reference would pass for blur: of a
-    pan by 25 px of 1920, exposed for the whole interval, 0.15 of it was found.
+    The reference is sampled bicubically. What bilinear sampling takes from it would pass for blur: of a pan
+    by 25 px of 1920, exposed for the whole interval, 0.15 was found.
     """
     return mean_residual(map_in_threads(_softened, frames), matrix, cv2.INTER_CUBIC)
 

@@ -25,8 +25,10 @@ _BORDER_PX = 8  # left out at each edge, less in small pictures
 # Blocks along the shorter side, and the share of all blocks that make the part where the target lags most.
 _BLOCKS = 8
 _PART = 0.03
-# Gradient energy, at a standard deviation of luma of 0.0014, below which a block counts as without detail.
-_NO_DETAIL = 2e-6
+# Share of the reference's mean gradient energy below which a block counts as without detail: in a clear sky
+# an encoder leaves something in one view and nothing in the other.
+_NO_DETAIL = 0.1
+_LEAST = 1e-7  # the same of a whole picture, absolute
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +84,12 @@ def compare(time_s: float, target: Image, reference: Image, scale: float) -> Sha
     """Return the sharpness of two registered lumas (h, w), 0..1. scale: full target pixels per pixel."""
     views = _Gradients(target), _Gradients(reference)
     everywhere = np.ones(views[0].slopes.shape[1:], np.bool_)
-    lags = _advantages(*views)
+    least = max(_NO_DETAIL * float(views[1].energy(everywhere).mean()), _LEAST)
+    lags = _advantages(*views, least)
     count = max(1, round(_PART * lags.size))
     most = lags >= np.partition(lags.ravel(), -count)[-count]
-    return Sharpness(time_s, _compare(*views, everywhere, scale), _compare(*views, most, scale))
+    whole, part = _compare(*views, everywhere, scale), _compare(*views, most, scale, least)
+    return Sharpness(time_s, whole, part)
 
 
 class _Gradients:
@@ -110,10 +114,10 @@ class _Gradients:
         """(directions, rows, columns): mean energy of each block, noise included."""
         self._smooth = np.stack(smooth)
 
-    def energy(self, where: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Return the energy in some blocks for each direction, without that of noise."""
+    def energy(self, where: NDArray[np.bool_], least: float = _LEAST) -> NDArray[np.float64]:
+        """Return the energy in some blocks for each direction, without that of noise, or `least`."""
         means = self.slopes[:, where].mean(axis=1, dtype=np.float64)
-        return np.asarray(np.maximum(means - 2 * self.noise, 1e-7), np.float64)
+        return np.asarray(np.maximum(means - 2 * self.noise, least), np.float64)
 
     def blur(self, where: NDArray[np.bool_]) -> float:
         """Return the length of the blur in some blocks in the worst direction, pixels; 0 for none."""
@@ -123,16 +127,18 @@ class _Gradients:
         return 0.0 if worst <= _LENGTHS[0] else worst
 
 
-def _compare(target: _Gradients, reference: _Gradients, where: NDArray[np.bool_], scale: float) -> Comparison:
-    """Return the sharpness of both views in some blocks."""
-    ratios = reference.energy(where) / target.energy(where)
+def _compare(
+    target: _Gradients, reference: _Gradients, where: NDArray[np.bool_], scale: float, least: float = _LEAST
+) -> Comparison:
+    """Return the sharpness of both views in some blocks. least: energy that counts as detail."""
+    ratios = reference.energy(where, least) / target.energy(where, least)
     advantage = float(10 * np.log10(ratios.max()))
     return Comparison(target.blur(where) * scale, reference.blur(where) * scale, advantage)
 
 
-def _advantages(target: _Gradients, reference: _Gradients) -> NDArray[np.float32]:
+def _advantages(target: _Gradients, reference: _Gradients, least: float) -> NDArray[np.float32]:
     """Return (rows, columns): the ratio of energies in each block, in the direction where it is greatest."""
-    own, other = (np.maximum(view.slopes - 2 * view.noise, _NO_DETAIL) for view in (target, reference))
+    own, other = (np.maximum(view.slopes - 2 * view.noise, least) for view in (target, reference))
     return np.asarray((other / own).max(axis=0), np.float32)
 
 
