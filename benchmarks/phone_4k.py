@@ -22,7 +22,7 @@ from kill_points import ROOT
 from report import write_report
 from throughput import commit, run_job
 
-from asled_cli.lab.bench.clips import Picture, blurred_view, make_scene, view
+from asled_cli.lab.bench.clips import PAIR_PACE, Picture, blurred_view, make_scene, view
 from asled_cli.lab.bench.run import machine
 
 SIZE = (3840, 2160)  # 4K UHD, as phones record
@@ -41,8 +41,8 @@ def make_clips(folder: Path, frames: int) -> tuple[Path, Path]:
 
     scene = make_scene(np.random.default_rng(0), SIZE)
     shown: dict[str, Callable[[int], av.VideoFrame]] = {
-        "wide": lambda i: coded(blurred_view(scene, i, SIZE)),
-        "ultra": lambda i: coded(view(scene, float(i), 2.0, SIZE)),
+        "wide": lambda i: coded(blurred_view(scene, PAIR_PACE * i, PAIR_PACE, SIZE)),
+        "ultra": lambda i: coded(view(scene, PAIR_PACE * i, 2.0, SIZE)),
     }
     wide, ultra = (
         hlg_portrait(folder / f"{name}.mov", size=SIZE, ticks=phone_ticks(frames), shown=shown[name])

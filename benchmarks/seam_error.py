@@ -90,7 +90,7 @@ def make_job(folder: Path, case: str, size: tuple[int, int]) -> DeblurConfig:
         return replace(job, wide=wide, ultra=ultra)
     random = np.random.default_rng(0)
     scene = clips.make_scene(random, size)
-    blurred = clips.blurred_view(scene, 0, size)
+    blurred = clips.blurred_view(scene, 0.0, 1.0, size)
 
     def noisy(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         seen = picture + random.normal(0, NOISE, picture.shape)

@@ -12,7 +12,7 @@ from asled_cli.video.open_output import open_output
 
 RATE = 30  # frames per second, the usual rate of phones
 INSTANTS = 15  # averaged for one blurred frame
-_PAIR_PACE = 3.0  # how fast the camera moves, times that of `view`: slower, much of the picture stays sharp
+PAIR_PACE = 3.0  # how fast the camera moves, times that of `view`: slower, much of the picture stays sharp
 _SHAKEN_PACE = 4.0
 Picture = NDArray[np.uint8]
 
@@ -21,8 +21,8 @@ def make_pair(folder: Path, frames: int, size: tuple[int, int], name: str = "ben
     """Write a wide clip with motion blur and an ultra clip of twice the view, from one moving camera."""
     scene = make_scene(np.random.default_rng(0), size)
     wide, ultra = folder / f"{name}_wide.mp4", folder / f"{name}_ultra.mp4"
-    write_clip(wide, frames, size, lambda i: blurred_view(scene, _PAIR_PACE * i, _PAIR_PACE, size))
-    write_clip(ultra, frames, size, lambda i: view(scene, _PAIR_PACE * i, 2.0, size))
+    write_clip(wide, frames, size, lambda i: blurred_view(scene, PAIR_PACE * i, PAIR_PACE, size))
+    write_clip(ultra, frames, size, lambda i: view(scene, PAIR_PACE * i, 2.0, size))
     return wide, ultra
 
 
