@@ -112,6 +112,24 @@ def test_unchanged_frames_are_bit_identical(
             assert all(map(np.array_equal, planes(old.source), planes(new.source)))
 
 
+@pytest.mark.parametrize("size", [(64, 48), (1280, 32)])  # BT.601 and BT.709 where no tag tells
+@pytest.mark.parametrize("pix_fmt", ["bgr0", "gbrp10le"])
+def test_levels_of_rgb_survive_as_yuv(tmp_path: Path, pix_fmt: str, size: tuple[int, int]) -> None:
+    """The file tells range and matrix of planes that were made from RGB."""
+    path = make_clip(
+        tmp_path / "in.mkv", codec="ffv1", pix_fmt=pix_fmt, color=UNTAGGED, ticks=TICKS[:3], size=size
+    )
+    clip = probe_clip(path)
+    change = np.full((*size[::-1], 3), 0.01, np.float32)
+    out, _ = copy(clip, tmp_path / "out.mov", LOSSLESS, change)
+    with ClipReader(clip) as before, ClipReader(out) as after:
+        for old, new in zip(before, after, strict=True):
+            wanted = np.clip(old.rgb / 65535 + 0.01, 0, 1)
+            error = new.rgb / 65535 - wanted
+            assert np.abs(error).max() < 0.02
+            assert np.abs(error.mean(axis=(0, 1))).max() < 0.006
+
+
 def test_change_reaches_the_file(sdr_clip: Path, tmp_path: Path) -> None:
     clip = probe_clip(sdr_clip)
     change = np.random.default_rng(0).normal(0, 0.05, (48, 64, 3)).astype(np.float32)

@@ -333,14 +333,19 @@ def _not_started(encoder: Encoder, error: Exception) -> AsledError:
 
 
 def _tag_colors(context: VideoCodecContext, source: Clip, encoder: Encoder) -> None:
-    """Set the tags that the source has. Other tags would change how players show the clip."""
-    tags = source.color
-    if tags.matrix != UNSPECIFIED and not VideoFormat(encoder.pix_fmt).is_rgb:
-        context.colorspace = tags.matrix
+    """Set the tags that the source has. Other tags would change how players show the clip.
+
+    Planes made from RGB get the matrix and the full range with which they are made: players take planes
+    without tags for limited range.
+    """
+    tags, resolved = source.color, source.resolved_color
+    matrix = resolved.matrix if VideoFormat(source.pix_fmt).is_rgb else tags.matrix
+    if matrix != UNSPECIFIED and not VideoFormat(encoder.pix_fmt).is_rgb:
+        context.colorspace = matrix
     if tags.primaries != UNSPECIFIED:
         context.color_primaries = tags.primaries
     if tags.transfer != UNSPECIFIED:
         context.color_trc = tags.transfer
-    range_ = tags.range or (RANGE_FULL if source.pix_fmt.startswith("yuvj") else 0)
+    range_ = RANGE_FULL if resolved.range == RANGE_FULL else tags.range
     if range_:
         context.color_range = range_

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from av.video.format import VideoFormat
+
 from asled_cli.video.decode.pixel_format import is_420
 from asled_cli.video.frames import CHROMA_NAMES, UNSPECIFIED, Clip
 from asled_cli.video.preserve.checks.check import Check, compare
@@ -70,9 +72,13 @@ def _colours(clip: Clip) -> str:
 
 
 def _same_colours(before: Clip, after: Clip) -> bool:
-    """Return whether the tags are equal. An unspecified range may be written as its default."""
+    """Return whether the tags are equal. An unspecified range may be written as its default.
+
+    Planes made from RGB have the matrix with which they are made.
+    """
     one, two = before.color, after.color
     tags = (one.primaries, one.transfer) == (two.primaries, two.transfer)
     needless = before.pix_fmt.startswith("gray") and two.matrix == UNSPECIFIED  # x264 writes none for grey
-    tags &= needless or one.matrix == two.matrix
+    made = VideoFormat(before.pix_fmt).is_rgb and two.matrix == before.resolved_color.matrix
+    tags &= needless or made or one.matrix == two.matrix
     return tags and (one.range == two.range or (not one.range and two.range == before.resolved_color.range))
