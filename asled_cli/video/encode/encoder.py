@@ -346,6 +346,5 @@ def _tag_colors(context: VideoCodecContext, source: Clip, encoder: Encoder) -> N
         context.color_primaries = tags.primaries
     if tags.transfer != UNSPECIFIED:
         context.color_trc = tags.transfer
-    range_ = RANGE_FULL if resolved.range == RANGE_FULL else tags.range
-    if range_:
-        context.color_range = range_
+    if tags.range or resolved.range == RANGE_FULL:
+        context.color_range = resolved.range
