@@ -335,16 +335,16 @@ def _not_started(encoder: Encoder, error: Exception) -> AsledError:
 def _tag_colors(context: VideoCodecContext, source: Clip, encoder: Encoder) -> None:
     """Set the tags that the source has. Other tags would change how players show the clip.
 
-    Planes made from RGB get the matrix and the full range with which they are made: players take planes
-    without tags for limited range.
+    Planes made from RGB get those with which they are made: players take untagged ones for limited range.
     """
-    tags, resolved = source.color, source.resolved_color
-    matrix = resolved.matrix if VideoFormat(source.pix_fmt).is_rgb else tags.matrix
+    tags, rgb = source.color, VideoFormat(source.pix_fmt).is_rgb
+    matrix = source.resolved_color.matrix if rgb else tags.matrix
     if matrix != UNSPECIFIED and not VideoFormat(encoder.pix_fmt).is_rgb:
         context.colorspace = matrix
     if tags.primaries != UNSPECIFIED:
         context.color_primaries = tags.primaries
     if tags.transfer != UNSPECIFIED:
         context.color_trc = tags.transfer
-    if tags.range or resolved.range == RANGE_FULL:
-        context.color_range = resolved.range
+    full = rgb or (not tags.range and source.pix_fmt.startswith("yuvj"))
+    if full or tags.range:
+        context.color_range = RANGE_FULL if full else tags.range

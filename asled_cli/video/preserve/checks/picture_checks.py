@@ -74,11 +74,11 @@ def _colours(clip: Clip) -> str:
 def _same_colours(before: Clip, after: Clip) -> bool:
     """Return whether the tags are equal. An unspecified range may be written as its default.
 
-    Planes made from RGB have the matrix with which they are made.
+    Planes made from RGB have the matrix and range with which they are made.
     """
     one, two = before.color, after.color
     tags = (one.primaries, one.transfer) == (two.primaries, two.transfer)
     needless = before.pix_fmt.startswith("gray") and two.matrix == UNSPECIFIED  # x264 writes none for grey
-    made = VideoFormat(before.pix_fmt).is_rgb and two.matrix == before.resolved_color.matrix
-    tags &= needless or made or one.matrix == two.matrix
-    return tags and (one.range == two.range or (not one.range and two.range == before.resolved_color.range))
+    rgb, resolved = VideoFormat(before.pix_fmt).is_rgb, before.resolved_color
+    tags &= needless or one.matrix == two.matrix or (rgb and two.matrix == resolved.matrix)
+    return tags and (one.range == two.range or ((rgb or not one.range) and two.range == resolved.range))
