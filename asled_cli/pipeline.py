@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from asled_cli.errors import AsledError
 from asled_cli.imaging.threads import opencv_threads
 from asled_cli.job.analysis import judge_clips, register_clips
-from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan
+from asled_cli.job.blur.plan import DEBLUR_ALL, BlurPlan
 from asled_cli.job.config import DeblurConfig
 from asled_cli.job.match import advice_for, lens_prior
 from asled_cli.job.method import load_restorer

@@ -6,7 +6,7 @@ from functools import partial
 
 from asled_cli.deconvolution.clip_file import has_blended_frames
 from asled_cli.job.blur.gaps import Gap, find_gaps
-from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan, plan_blur
+from asled_cli.job.blur.plan import DEBLUR_ALL, BlurPlan, plan_blur
 from asled_cli.job.records import MatchedClips
 from asled_cli.job.sampling import (
     ALL,

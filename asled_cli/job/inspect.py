@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from asled_cli.job.analysis import judge_clips, register_clips
-from asled_cli.job.blur_plan import BlurPlan
+from asled_cli.job.blur.plan import BlurPlan
 from asled_cli.job.config import DeblurConfig
 from asled_cli.job.match import advice_for, check_shared_time, lens_prior, lost_second_views, match_clips
 from asled_cli.job.records import MatchedClips

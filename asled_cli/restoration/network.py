@@ -175,8 +175,9 @@ class NetworkRestorer:
         A tile that is left out forgets its state. It is taken up again with the look-ahead of a chunk, in
         which it is still sharp.
         """
-        unknown = self.network.info.needs_reference
-        kept = np.logical_and.reduce([kept_blocks(frame, without_blur=unknown) for frame in frames])
+        # Without a reference and any knowledge of blur, a network of two clips changes nothing.
+        without = self.network.info.needs_reference
+        kept = np.logical_and.reduce([kept_blocks(frame, without_blur=without) for frame in frames])
         size = frames[0].pair.target.rgb.shape[:2]
         return [tile for tile in tiles if not all_kept(kept, tile.full, size)]
 

@@ -65,7 +65,7 @@ def keep_unmoved(
 
 
 def kept_blocks(aligned: AlignedFrame[Any], *, without_blur: bool) -> NDArray[np.bool_]:
-    """Return (rows, columns) of blocks: where the two functions above let nothing of a change through.
+    """Return (rows, columns) of blocks: where `keep_sharp_regions` and `keep_unmoved` let no change through.
 
     without_blur: the answer where the blur is not known.
     """

@@ -10,7 +10,7 @@ from factories.networks import random_weights
 from factories.small_pair import Pair, known_registration, make_pair
 
 from asled_cli.job import method as choosing
-from asled_cli.job.blur_plan import DEBLUR_ALL
+from asled_cli.job.blur.plan import DEBLUR_ALL
 from asled_cli.job.config import DeblurConfig
 from asled_cli.job.method import choose_method, load_restorer
 from asled_cli.job.plan import make_plan

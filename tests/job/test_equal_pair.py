@@ -15,8 +15,8 @@ from asled_cli import pipeline
 from asled_cli.deconvolution.exposure import ExposureFit
 from asled_cli.errors import InterruptedRunError
 from asled_cli.job import plan as planning
+from asled_cli.job.blur.plan import DEBLUR_ALL, BlurPlan, blurred_alike
 from asled_cli.job.blur.stretches import PAST_S, Action, Interval
-from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan, blurred_alike
 from asled_cli.job.config import DeblurConfig
 from asled_cli.job.records import DeblurResult, MethodChoice
 from asled_cli.progress import Progress

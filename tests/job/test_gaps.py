@@ -22,8 +22,8 @@ from asled_cli.job import analysis
 from asled_cli.job import plan as planning
 from asled_cli.job.analysis import gaps_between
 from asled_cli.job.blur.gaps import LONG_GAP_FRAMES, Gap, find_gaps, gap_texts
+from asled_cli.job.blur.plan import DEBLUR_ALL, BlurPlan
 from asled_cli.job.blur.stretches import PAST_S
-from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan
 from asled_cli.job.config import DeblurConfig
 from asled_cli.job.records import DeblurResult, MethodChoice
 from asled_cli.progress import Progress

@@ -19,9 +19,9 @@ from asled_cli.errors import AsledError, InputError, InterruptedRunError, UsageE
 from asled_cli.job import analysis
 from asled_cli.job.batch.one_job import run_job
 from asled_cli.job.batch.pairs import BatchPair
+from asled_cli.job.blur.plan import BlurPlan
 from asled_cli.job.blur.stretches import PAST_S
 from asled_cli.job.blur.stretches import Interval as Stretch
-from asled_cli.job.blur_plan import BlurPlan
 from asled_cli.job.config import DeblurConfig
 from asled_cli.job.plan import make_plan
 from asled_cli.job.records import DeblurResult, Event, JobReport

@@ -18,8 +18,8 @@ from skimage.metrics import peak_signal_noise_ratio
 from asled_cli.cli import app
 from asled_cli.errors import AsledError, InputError, UsageError, WeightsError
 from asled_cli.guide import Guide
+from asled_cli.job.blur.plan import DEBLUR_ALL, BlurPlan
 from asled_cli.job.blur.stretches import Interval
-from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan
 from asled_cli.lab.datasets.image_sequence import PictureArray
 from asled_cli.lab.datasets.sources import HELD_OUT_PHOTOS, HELD_OUT_VIDEOS
 from asled_cli.lab.eval_sets.builders import VideoClip

@@ -12,8 +12,8 @@ from factories.small_pair import Pair, known_registration, make_pair
 
 from asled_cli import pipeline
 from asled_cli.job import analysis
+from asled_cli.job.blur.plan import BlurPlan
 from asled_cli.job.blur.stretches import Interval
-from asled_cli.job.blur_plan import BlurPlan
 from asled_cli.job.config import DeblurConfig
 from asled_cli.job.records import DeblurResult
 from asled_cli.video.decode.probe import probe_clip

@@ -10,8 +10,8 @@ from factories.small_pair import Pair, make_pair
 from factories.textures import texture
 
 from asled_cli.cli.app import main
+from asled_cli.job.blur.plan import FADE_S, BlurPlan
 from asled_cli.job.blur.stretches import plan_segments
-from asled_cli.job.blur_plan import FADE_S, BlurPlan
 from asled_cli.job.show.probe_rows import pair_rows, registration_text
 from asled_cli.lab.camera.dual_lens import LensRig
 from asled_cli.lab.camera.filming import Lens, draw_hand_motion, film, write_film

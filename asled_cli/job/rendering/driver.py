@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
-from asled_cli.job.blur_plan import BlurPlan
+from asled_cli.job.blur.plan import BlurPlan
 from asled_cli.job.records import DeblurPlan, JobReport, StageTime
 from asled_cli.job.rendering.spans import (
     SpanTask,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from asled_cli.job.blur_plan import BlurPlan
+from asled_cli.job.blur.plan import BlurPlan
 from asled_cli.job.records import DeblurPlan
 from asled_cli.job.resume.entries import Entry, entry_of
 from asled_cli.runtime.atomic_file import write_file

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from asled_cli.deconvolution.exposure import NOT_BLURRED
-from asled_cli.job.blur_plan import BlurPlan
+from asled_cli.job.blur.plan import BlurPlan
 from asled_cli.job.records import DeblurPlan
 from asled_cli.job.resume.start_point import Start, skip_written
 from asled_cli.job.tally import any_problem

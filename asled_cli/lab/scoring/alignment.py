@@ -10,7 +10,7 @@ from typing import Any
 from asled_cli.deconvolution.clip_file import has_blended_sample
 from asled_cli.errors import InputError
 from asled_cli.job.blur.gaps import find_gaps
-from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan, plan_blur
+from asled_cli.job.blur.plan import DEBLUR_ALL, BlurPlan, plan_blur
 from asled_cli.job.sampling import run_starts, sharpness_count
 from asled_cli.job.tally import registration_info
 from asled_cli.lab.scoring.clips import ScoreClip

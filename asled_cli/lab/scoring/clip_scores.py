@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import asled_cli
-from asled_cli.job.blur_plan import BlurPlan
+from asled_cli.job.blur.plan import BlurPlan
 from asled_cli.lab.scoring.alignment import AlignedClip, align_clip
 from asled_cli.lab.scoring.clips import ScoreClip
 from asled_cli.lab.scoring.config import EvalConfig

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from asled_cli.deconvolution.clip_file import sampled_exposure
 from asled_cli.deconvolution.exposure import NOT_BLURRED, ExposureFit
 from asled_cli.errors import UsageError, WeightsError
-from asled_cli.job.blur_plan import DEBLUR_ALL, BlurPlan
+from asled_cli.job.blur.plan import DEBLUR_ALL, BlurPlan
 from asled_cli.job.method import network_restorer
 from asled_cli.lab.datasets.image_sequence import Pictures
 from asled_cli.lab.scoring.config import EvalConfig

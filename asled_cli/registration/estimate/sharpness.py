@@ -88,7 +88,7 @@ def compare(time_s: float, target: Image, reference: Image, scale: float) -> Sha
     lags = _advantages(*views, least)
     count = max(1, round(_PART * lags.size))
     most = lags >= np.partition(lags.ravel(), -count)[-count]
-    whole, part = _compare(*views, everywhere, scale), _compare(*views, most, scale, least)
+    whole, part = _in_blocks(*views, everywhere, scale), _in_blocks(*views, most, scale, least)
     return Sharpness(time_s, whole, part)
 
 
@@ -127,7 +127,7 @@ class _Gradients:
         return 0.0 if worst <= _LENGTHS[0] else worst
 
 
-def _compare(
+def _in_blocks(
     target: _Gradients, reference: _Gradients, where: NDArray[np.bool_], scale: float, least: float = _LEAST
 ) -> Comparison:
     """Return the sharpness of both views in some blocks. least: energy that counts as detail."""
